@@ -1,0 +1,73 @@
+/**
+ * What the connection layer needs of a PostgreSQL driver, and no more. The pool and the session know these
+ * interfaces only; `neon_driver.ts` and the tests' scripted driver are their two implementations.
+ */
+
+/** One parameterised statement. Values are always sent apart from the text. */
+export interface Statement {
+  readonly text: string;
+  readonly values: readonly unknown[];
+}
+
+/** The rows of one statement, with the number of rows it touched and its command tag's first word. */
+export interface Result<Row = Record<string, unknown>> {
+  readonly rows: Row[];
+  /** Rows returned or changed; 0 for commands that have no count. */
+  readonly rowCount: number;
+  /** `INSERT`, `COMMIT`, …; `""` for an empty statement. */
+  readonly command: string;
+}
+
+/**
+ * The status byte of ReadyForQuery: `I` idle, `T` in a transaction, `E` in a failed one.
+ * https://www.postgresql.org/docs/current/protocol-message-formats.html
+ */
+export type TransactionStatus = "I" | "T" | "E";
+
+/**
+ * The definite answer to a flight: the server said ReadyForQuery. `error` is the one that stopped the flight;
+ * `results` then holds those of the statements before it, and the statements after it were not run.
+ */
+export interface FlightAnswer {
+  readonly results: readonly Result[];
+  readonly error?: Error;
+  readonly status: TransactionStatus;
+}
+
+/** How far a connection is: `opening` lasts until the first real ReadyForQuery. */
+export type ConnectionState = "opening" | "idle" | "busy" | "closed";
+
+/** One PostgreSQL session over one socket. Carries one flight at a time. */
+export interface Connection {
+  readonly state: ConnectionState;
+  /** Status byte of the newest ReadyForQuery; `undefined` before the first. */
+  readonly status: TransactionStatus | undefined;
+  /** The backend's process id, once the server has told it. */
+  readonly processId: number | undefined;
+  /** Resolves once the socket is shut, by whichever side, with what ended it if that was a failure. */
+  readonly closed: Promise<Error | undefined>;
+
+  /**
+   * Sends the statements in one message, with one Sync, and resolves with the server's answer.
+   * Rejects with `ConnectError` if the connection fails before its first ReadyForQuery (nothing ran), with
+   * `ConnectionLostError` if it ends later without an answer, and with `TypeError` for values that cannot be
+   * sent (nothing was).
+   */
+  flight(statements: readonly Statement[]): Promise<FlightAnswer>;
+
+  /** Asks the server, over a socket of its own, to stop the running statement. Resolves when the request was delivered or given up. */
+  cancel(options: { timeoutMs: number }): Promise<void>;
+
+  /** Says goodbye and waits, up to `timeoutMs`, until the server has closed too. Never rejects. */
+  close(options: { timeoutMs: number }): Promise<void>;
+}
+
+/** Opens connections. */
+export interface Driver {
+  /**
+   * Resolves when a flight may be sent; that may be before the server has accepted the login (`opening`).
+   * Rejects with `ConnectError`, at the latest after `timeoutMs`. The same time bounds the wait for the first
+   * ReadyForQuery, after which a silent connection fails by itself.
+   */
+  connect(options: { timeoutMs: number; signal?: AbortSignal }): Promise<Connection>;
+}
