@@ -44,7 +44,9 @@ export interface Connection {
   readonly status: TransactionStatus | undefined;
   /** The backend's process id, once the server has told it. */
   readonly processId: number | undefined;
-  /** Resolves once the socket is shut, by whichever side, with what ended it if that was a failure. */
+  /** Resolves at the first ReadyForQuery; rejects with `ConnectError` if the connection ends before it. */
+  readonly ready: Promise<void>;
+  /** Resolves once the socket is shut, with what ended it; with nothing after our own `close`. */
   readonly closed: Promise<Error | undefined>;
 
   /**

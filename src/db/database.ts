@@ -1,0 +1,79 @@
+import type { TransactionSettings } from "./begin.ts";
+import { type Clock, systemClock } from "./clock.ts";
+import type { Pool, PoolStats } from "./pool.ts";
+import { RetryBudget } from "./retry.ts";
+import type { OwnerScope } from "./scope.ts";
+import { Session, type SessionOptions } from "./session.ts";
+import { runUnit } from "./transaction.ts";
+
+export interface DatabaseOptions {
+  readonly pool: Pool;
+  readonly scope: OwnerScope;
+  /** What a session begins with unless it says otherwise. */
+  readonly defaults: TransactionSettings;
+  /** Attempts in all for a unit of work. */
+  readonly attempts: number;
+  /** Takes over a promise that need not be waited for: `waitUntil` on Workers, the process's own list on Deno. */
+  readonly defer: (rest: Promise<void>) => void;
+  /** Shared by all that run in one isolate. */
+  readonly budget?: RetryBudget;
+  readonly clock?: Clock;
+  readonly random?: () => number;
+}
+
+export interface TransactionOptions extends SessionOptions {
+  /** Attempts in all, the first included. */
+  readonly attempts?: number;
+}
+
+/** The session factory that requests, queue consumers and scripts share. */
+export class Database {
+  readonly #options: DatabaseOptions;
+  readonly #clock: Clock;
+  readonly #budget: RetryBudget;
+
+  constructor(options: DatabaseOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#budget = options.budget ?? new RetryBudget();
+  }
+
+  /** Opens a session. Costs nothing until its first statement. */
+  session({ signal, ...settings }: SessionOptions = {}): Session {
+    const { pool, scope, defaults } = this.#options;
+    return new Session(
+      { clock: this.#clock, acquire: (options) => pool.acquire({ scope, ...options }) },
+      { ...defaults, ...settings },
+      { signal },
+    );
+  }
+
+  /**
+   * Runs a unit of work in a session, again and whole where a failure left nothing behind and may pass. The work must
+   * commit what it wrote, and should have no effects but those of its session.
+   */
+  async transaction<T>(
+    work: (session: Session) => Promise<T>,
+    { attempts, ...options }: TransactionOptions = {},
+  ): Promise<T> {
+    const { defer, random } = this.#options;
+    return await runUnit(work, {
+      open: () => this.session(options),
+      defer,
+      attempts: attempts ?? this.#options.attempts,
+      signal: options.signal,
+      budget: this.#budget,
+      clock: this.#clock,
+      ...(random === undefined ? {} : { random }),
+    });
+  }
+
+  stats(): PoolStats {
+    return this.#options.pool.stats();
+  }
+
+  /** Refuses new work, lets sessions finish until `timeoutMs`, then cuts them. Resolves when all sockets are shut. */
+  async close(options: { timeoutMs: number }): Promise<void> {
+    await this.#options.pool.close(options);
+  }
+}

@@ -1,0 +1,37 @@
+import type { Connection } from "./driver.ts";
+
+/** What the pool does when a lease comes back. */
+export interface LeaseReturn {
+  /** Keeps the connection if its own state allows it. */
+  release(): Promise<void>;
+  /** Closes the connection, whatever its state. */
+  destroy(): Promise<void>;
+}
+
+/** A permit with its connection, given back exactly once: later calls do nothing. */
+export class Lease {
+  readonly connection: Connection;
+  /** How long the connection had been idle before; `undefined` if it is new. */
+  readonly idleMs: number | undefined;
+  readonly #return: LeaseReturn;
+  #returned: Promise<void> | undefined;
+
+  constructor(
+    connection: Connection,
+    options: { idleMs: number | undefined; onReturn: LeaseReturn },
+  ) {
+    this.connection = connection;
+    this.idleMs = options.idleMs;
+    this.#return = options.onReturn;
+  }
+
+  /** Never rejects. */
+  release(): Promise<void> {
+    return this.#returned ??= this.#return.release();
+  }
+
+  /** Never rejects. */
+  destroy(): Promise<void> {
+    return this.#returned ??= this.#return.destroy();
+  }
+}

@@ -1,0 +1,37 @@
+/**
+ * Database connections for the edge: a bounded pool, a session for each unit of work, and retry that never guesses
+ * about a lost COMMIT.
+ */
+export { ISOLATION_LEVELS, type IsolationLevel, type TransactionSettings } from "./begin.ts";
+export { type Clock } from "./clock.ts";
+export { Database, type DatabaseOptions, type TransactionOptions } from "./database.ts";
+export type {
+  Connection,
+  Driver,
+  FlightAnswer,
+  Result,
+  Statement,
+  TransactionStatus,
+} from "./driver.ts";
+export {
+  AcquireTimeoutError,
+  CommitOutcomeUnknownError,
+  CommitRolledBackError,
+  ConnectError,
+  ConnectionLostError,
+  DatabaseLayerError,
+  DeadlineError,
+  PoolClosedError,
+  PoolOverloadedError,
+  ScopeError,
+  ServerError,
+  SessionEndedError,
+  SessionNotCommittedError,
+  StatementSkippedError,
+} from "./errors.ts";
+export { Lease } from "./lease.ts";
+export { NeonDriver, type NeonDriverOptions } from "./neon_driver.ts";
+export { type AcquireOptions, Pool, type PoolOptions, type PoolStats } from "./pool.ts";
+export { OwnerScope } from "./scope.ts";
+export { type RowsOf, Session, type SessionOptions } from "./session.ts";
+export { identifier, Sql, sql, trustedSql } from "./sql.ts";

@@ -1,0 +1,282 @@
+/**
+ * One connection through the package's client. That client is built for one statement at a time, in messages of
+ * its own, and hides the status byte; with a pipelined login it says that it is connected when only the socket is
+ * open. So flights go through its hook for foreign queries, and states are read from the protocol events beneath it.
+ */
+import { ConnectError, ConnectionLostError, type ServerError } from "./errors.ts";
+import {
+  encode,
+  type Encoded,
+  MessageWriter,
+  type NeonClient,
+  Submittable,
+  toError,
+  toServerError,
+} from "./neon_wire.ts";
+import type { Parse } from "./result_types.ts";
+import { settledWithin } from "./timeout.ts";
+import type {
+  Connection,
+  ConnectionState,
+  FlightAnswer,
+  Statement,
+  TransactionStatus,
+} from "./driver.ts";
+
+export interface ConnectOptions {
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
+interface NeonConnectionOptions extends ConnectOptions {
+  readonly pipeline: boolean;
+  readonly parserOf: (oid: number) => Parse;
+}
+
+interface Flight {
+  readonly query: Submittable;
+  error: ServerError | undefined;
+  begun: boolean;
+  resolve(answer: FlightAnswer): void;
+  reject(error: Error): void;
+}
+
+/** Connects as it is made; `opened` tells when. */
+export class NeonConnection implements Connection {
+  /** Resolves when a flight may be sent: with a pipelined login, that is before the server has accepted it. */
+  readonly opened: Promise<void>;
+  readonly ready: Promise<void>;
+  readonly closed: Promise<Error | undefined>;
+  readonly #newClient: () => NeonClient;
+  readonly #options: NeonConnectionOptions;
+  readonly #client: NeonClient;
+  readonly #writer: MessageWriter;
+  readonly #opened = Promise.withResolvers<void>();
+  readonly #ready = Promise.withResolvers<void>();
+  readonly #closed = Promise.withResolvers<Error | undefined>();
+  readonly #connectTimer: ReturnType<typeof setTimeout>;
+  #state: ConnectionState = "opening";
+  #status: TransactionStatus | undefined;
+  #flight: Flight | undefined;
+  /** The server's newest complaint: the reason, if the connection ends next. */
+  #serverError: ServerError | undefined;
+  #failure: Error | undefined;
+  #endedByUs = false;
+
+  constructor(newClient: () => NeonClient, options: NeonConnectionOptions) {
+    this.opened = this.#opened.promise;
+    this.ready = this.#ready.promise;
+    this.closed = this.#closed.promise;
+    // Who does not wait for it hears of it by the flight, or by `closed`.
+    this.ready.catch(() => {});
+    this.opened.catch(() => {});
+
+    this.#newClient = newClient;
+    this.#options = options;
+    const client = this.#client = newClient();
+    const { connection: wire } = client;
+    this.#writer = new MessageWriter(wire.stream);
+    this.#catchStrayErrors();
+
+    // Before the socket opens, so that startup and password wait for the first flight.
+    if (options.pipeline) this.#writer.hold();
+    client.connect().then(() => this.#socketOpen(), (error) => this.#fail(error));
+
+    // After connect(), which drops the listeners of readyForQuery when it pipelines the login.
+    wire.on("readyForQuery", ({ status }) => this.#readyForQuery(status as TransactionStatus));
+    wire.on("parseComplete", () => {
+      if (this.#flight !== undefined) this.#flight.begun = true;
+    });
+    wire.on("errorMessage", (message) => this.#errorResponse(toServerError(message)));
+    wire.on("end", () => this.#socketClosed());
+
+    this.#connectTimer = setTimeout(
+      () => this.#fail(new Error(`no answer within ${options.timeoutMs} ms`)),
+      options.timeoutMs,
+    );
+    const { signal } = options;
+    const abort = () => this.#fail(new Error("the caller gave up", { cause: signal?.reason }));
+    signal?.addEventListener("abort", abort, { once: true });
+    const forget = () => signal?.removeEventListener("abort", abort);
+    this.opened.then(forget, forget);
+  }
+
+  get state(): ConnectionState {
+    return this.#state;
+  }
+
+  get status(): TransactionStatus | undefined {
+    return this.#status;
+  }
+
+  get processId(): number | undefined {
+    return this.#client.processID ?? undefined;
+  }
+
+  flight(statements: readonly Statement[]): Promise<FlightAnswer> {
+    if (this.#state === "closed") return Promise.reject(this.#lost(false));
+    if (this.#flight !== undefined) {
+      return Promise.reject(
+        new TypeError(
+          "Cannot send a flight as the connection is busy with another one; await it first",
+        ),
+      );
+    }
+    let encoded: Encoded[];
+    try {
+      encoded = statements.map(encode);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const query = new Submittable(encoded, {
+      writer: this.#writer,
+      parserOf: this.#options.parserOf,
+    });
+    const { promise, resolve, reject } = Promise.withResolvers<FlightAnswer>();
+    this.#flight = { query, error: undefined, begun: false, resolve, reject };
+    if (this.#state === "idle") this.#state = "busy";
+    try {
+      this.#client.query(query);
+    } catch (error) {
+      // workerd throws when the socket is gone; its close event is still to come.
+      this.#fail(error);
+    }
+    return promise;
+  }
+
+  async cancel({ timeoutMs }: { timeoutMs: number }): Promise<void> {
+    const { processID, secretKey } = this.#client;
+    if (processID === null || secretKey === null || this.#state === "closed") return;
+    const messenger = this.#newClient();
+    const { connection: wire } = messenger;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    wire.on("error", () => resolve());
+    // The server answers by closing: https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS
+    wire.on("end", resolve);
+    wire.on("connect", () => wire.cancel(processID, secretKey));
+    wire.connect(messenger.port, messenger.host);
+    await settledWithin(promise, timeoutMs);
+    wire.stream.destroy();
+  }
+
+  async close({ timeoutMs }: { timeoutMs: number }): Promise<void> {
+    this.#endedByUs = true;
+    if (this.#state === "idle") {
+      this.#state = "closed";
+      try {
+        this.#client.connection.end();
+      } catch {
+        // workerd throws for a socket that is gone already.
+      }
+    } else if (this.#state !== "closed") {
+      this.#fail(new Error("the connection was closed on this side"));
+    }
+    await settledWithin(this.closed, timeoutMs);
+    this.#shut();
+  }
+
+  /** The package reports some failures only as exceptions or events that, unheard, end the process. */
+  #catchStrayErrors(): void {
+    const client = this.#client;
+    const { stream } = client.connection;
+    const emit = stream.emit.bind(stream);
+    stream.emit = (event, ...args) => {
+      try {
+        return emit(event, ...args);
+      } catch (error) {
+        this.#fail(error);
+        return false;
+      }
+    };
+    const continueScram = client._handleAuthSASLContinue.bind(client);
+    client._handleAuthSASLContinue = (message) =>
+      continueScram(message).catch((error) => this.#fail(error));
+    client.on("error", (error) => this.#fail(error));
+  }
+
+  #socketOpen(): void {
+    this.#opened.resolve();
+    if (!this.#options.pipeline) return;
+    // A connection that gets no flight at once must still log in.
+    setTimeout(() => {
+      try {
+        this.#writer.release();
+      } catch (error) {
+        this.#fail(error);
+      }
+    }, 0);
+  }
+
+  #readyForQuery(status: TransactionStatus): void {
+    this.#status = status;
+    if (this.#state === "closed") return;
+    if (this.#state === "opening") {
+      clearTimeout(this.#connectTimer);
+      this.#opened.resolve();
+      this.#ready.resolve();
+      this.#state = this.#flight === undefined ? "idle" : "busy";
+      return;
+    }
+    this.#state = "idle";
+    const flight = this.#flight;
+    this.#flight = undefined;
+    this.#serverError = undefined;
+    flight?.resolve({
+      results: flight.query.results,
+      status,
+      ...(flight.error === undefined ? {} : { error: flight.error }),
+    });
+  }
+
+  #errorResponse(error: ServerError): void {
+    this.#serverError = error;
+    if (this.#state === "busy" && this.#flight !== undefined) this.#flight.error ??= error;
+  }
+
+  /** Ends the connection from this side. */
+  #fail(reason: unknown): void {
+    this.#failure ??= toError(reason);
+    this.#settle();
+    this.#shut();
+  }
+
+  #socketClosed(): void {
+    this.#settle();
+    this.#closed.resolve(this.#endedByUs ? undefined : this.#lost(false));
+  }
+
+  /** Tells whoever waits that no answer will come. */
+  #settle(): void {
+    this.#state = "closed";
+    clearTimeout(this.#connectTimer);
+    const error = this.#lost(this.#flight?.begun ?? false);
+    this.#opened.reject(error);
+    this.#ready.reject(error);
+    this.#flight?.reject(error);
+    this.#flight = undefined;
+  }
+
+  #lost(begun: boolean): ConnectError | ConnectionLostError {
+    const cause = this.#serverError ?? this.#failure;
+    const reason = cause?.message ?? "the other side closed the socket";
+    if (this.#status !== undefined) {
+      return new ConnectionLostError(`Lost the connection to PostgreSQL: ${reason}`, {
+        cause,
+        begun,
+      });
+    }
+    // 08P01, protocol_violation: the answer of a server that wanted SCRAM and got a password.
+    const hint = this.#options.pipeline && this.#serverError?.sqlState === "08P01"
+      ? "; this server may not take a pipelined password: set DATABASE_PIPELINE_CONNECT=off"
+      : "";
+    return new ConnectError(`Cannot connect to PostgreSQL: ${reason}${hint}`, { cause });
+  }
+
+  #shut(): void {
+    try {
+      this.#client.connection.stream.destroy();
+    } catch {
+      // workerd throws for a socket that is gone already.
+    }
+  }
+}

@@ -1,0 +1,222 @@
+/**
+ * How a flight crosses the package's client: what is written goes out as one message, what comes back becomes
+ * results. Also the parts of the client that the package's own declarations leave out.
+ */
+import { ServerError } from "./errors.ts";
+import { encodeParameters } from "./parameters.ts";
+import type { Result, Statement } from "./driver.ts";
+import type { Parse } from "./result_types.ts";
+
+/** A statement whose values have been checked and made text. */
+export interface Encoded {
+  readonly text: string;
+  readonly values: (string | null)[];
+}
+
+/** Throws `TypeError` for what PostgreSQL could not take, so that nothing of the flight is sent. */
+export function encode({ text, values }: Statement): Encoded {
+  if (text.includes("\0") || !text.isWellFormed()) {
+    throw new TypeError(
+      "Cannot send the statement as its text contains a NUL character or a lone surrogate; pass such data as bytea",
+    );
+  }
+  return { text, values: encodeParameters(values) };
+}
+
+/**
+ * The package's hook for foreign queries: it calls `submit` when the connection is free, then `handle…` for each
+ * message. Errors and ReadyForQuery are read from the wire's own events, since the client forgets a query at its
+ * first error.
+ */
+export class Submittable {
+  readonly results: Result[] = [];
+  readonly #statements: readonly Encoded[];
+  readonly #writer: MessageWriter;
+  readonly #parserOf: (oid: number) => Parse;
+  #columns: { name: string; parse: Parse }[] = [];
+  #rows: Record<string, unknown>[] = [];
+
+  constructor(
+    statements: readonly Encoded[],
+    { writer, parserOf }: { writer: MessageWriter; parserOf: (oid: number) => Parse },
+  ) {
+    this.#statements = statements;
+    this.#writer = writer;
+    this.#parserOf = parserOf;
+  }
+
+  submit(wire: Wire): void {
+    this.#writer.hold();
+    for (const { text, values } of this.#statements) {
+      wire.parse({ text });
+      wire.bind({ values });
+      wire.describe({ type: "P" });
+      wire.execute();
+    }
+    wire.sync();
+    this.#writer.release();
+  }
+
+  handleRowDescription({ fields }: { fields: readonly RowField[] }): void {
+    this.#columns = fields.map(({ name, dataTypeID }) => ({
+      name,
+      parse: this.#parserOf(dataTypeID),
+    }));
+  }
+
+  handleDataRow({ fields }: { fields: readonly (string | null)[] }): void {
+    const row: Record<string, unknown> = {};
+    this.#columns.forEach(({ name, parse }, index) => {
+      const text = fields[index] ?? null;
+      row[name] = text === null ? null : parse(text);
+    });
+    this.#rows.push(row);
+  }
+
+  handleCommandComplete({ text }: { text: string }): void {
+    const words = text.split(" ");
+    const count = Number(words.at(-1));
+    this.#complete(words[0] ?? "", Number.isInteger(count) ? count : 0);
+  }
+
+  handleEmptyQuery(): void {
+    this.#complete("", 0);
+  }
+
+  /** COPY needs a stream of its own kind; refused here, it ends with an ERROR from the server. */
+  handleCopyInResponse(wire: Wire): void {
+    wire.sendCopyFail("COPY FROM STDIN is not supported here");
+  }
+
+  handleError(): void {}
+  handleReadyForQuery(): void {}
+  handlePortalSuspended(): void {}
+  handleCopyData(): void {}
+
+  #complete(command: string, rowCount: number): void {
+    this.results.push({ rows: this.#rows, rowCount, command });
+    this.#rows = [];
+    this.#columns = [];
+  }
+}
+
+/**
+ * Makes one socket message of all that is written between `hold` and `release`. More than one would wait for
+ * each other's acknowledgement in a relay whose TCP side delays small segments.
+ */
+export class MessageWriter {
+  readonly #send: WireStream["write"];
+  #held: Uint8Array[] | undefined;
+
+  constructor(stream: WireStream) {
+    this.#send = stream.write.bind(stream);
+    stream.write = (bytes, ...callback) => {
+      // The stream closes itself by an empty write, whose callback must be called.
+      if (this.#held === undefined || bytes.length === 0) return this.#send(bytes, ...callback);
+      this.#held.push(bytes);
+      return true;
+    };
+  }
+
+  hold(): void {
+    this.#held ??= [];
+  }
+
+  release(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    if (held.length === 0) return;
+    const message = new Uint8Array(held.reduce((length, bytes) => length + bytes.length, 0));
+    let offset = 0;
+    for (const bytes of held) {
+      message.set(bytes, offset);
+      offset += bytes.length;
+    }
+    this.#send(message);
+  }
+}
+
+/** The package's error message as ours. */
+export function toServerError(message: ErrorMessage): ServerError {
+  return new ServerError({
+    message: message.message ?? "the server gave no reason",
+    severity: message.severity ?? "ERROR",
+    sqlState: message.code ?? "XX000",
+    detail: message.detail,
+    hint: message.hint,
+    schema: message.schema,
+    table: message.table,
+    column: message.column,
+    constraint: message.constraint,
+  });
+}
+
+/** The package rejects with `ErrorEvent`s too, which are no `Error`s. */
+export function toError(reason: unknown): Error {
+  if (reason instanceof Error) return reason;
+  const event = reason as { message?: unknown; error?: unknown } | null | undefined;
+  const message = typeof event?.message === "string" && event.message !== ""
+    ? event.message
+    : "the WebSocket failed without a reason";
+  return new Error(message, { cause: event?.error });
+}
+
+interface RowField {
+  readonly name: string;
+  readonly dataTypeID: number;
+}
+
+export interface ErrorMessage {
+  readonly message?: string;
+  readonly severity?: string;
+  readonly code?: string;
+  readonly detail?: string;
+  readonly hint?: string;
+  readonly schema?: string;
+  readonly table?: string;
+  readonly column?: string;
+  readonly constraint?: string;
+}
+
+export interface WireStream {
+  emit(event: string, ...args: unknown[]): boolean;
+  write(bytes: Uint8Array, ...callback: unknown[]): boolean;
+  destroy(): void;
+}
+
+export interface Wire {
+  readonly stream: WireStream;
+  connect(port: number, host: string): void;
+  parse(statement: { text: string }): void;
+  bind(portal: { values: (string | null)[] }): void;
+  describe(target: { type: "P" }): void;
+  execute(): void;
+  sync(): void;
+  sendCopyFail(reason: string): void;
+  cancel(processId: number, secretKey: number): void;
+  end(): void;
+  on(event: "readyForQuery", listener: (message: { status: string }) => void): void;
+  on(event: "errorMessage", listener: (message: ErrorMessage) => void): void;
+  on(event: "error", listener: (error: unknown) => void): void;
+  on(event: "parseComplete" | "connect" | "end", listener: () => void): void;
+}
+
+/** The package's client, as far as it is used here. */
+export interface NeonClient {
+  readonly connection: Wire;
+  readonly host: string;
+  readonly port: number;
+  readonly processID: number | null;
+  readonly secretKey: number | null;
+  readonly neonConfig: {
+    pipelineConnect: "password" | false;
+    coalesceWrites: boolean;
+    disableWarningInBrowsers: boolean;
+    useSecureWebSocket: boolean;
+    wsProxy: (host: string, port: number) => string;
+  };
+  _handleAuthSASLContinue(message: unknown): Promise<void>;
+  connect(): Promise<void>;
+  query(submittable: Submittable): void;
+  on(event: "error", listener: (error: unknown) => void): void;
+}

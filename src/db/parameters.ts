@@ -1,0 +1,90 @@
+/**
+ * From JavaScript values to PostgreSQL's text format.
+ *
+ * Refuses, before anything is sent, what the server could only refuse after the connection had seen it:
+ * https://www.postgresql.org/docs/current/datatype-character.html (no NUL), and UTF-8 has no lone surrogates.
+ */
+
+/** The Bind message counts parameters in 16 bits. https://www.postgresql.org/docs/current/protocol-message-formats.html */
+const MAX_PARAMETERS = 65_535;
+
+/** Encodes a statement's values. Throws `TypeError` for one that PostgreSQL cannot hold. */
+export function encodeParameters(values: readonly unknown[]): (string | null)[] {
+  if (values.length > MAX_PARAMETERS) {
+    throw new TypeError(
+      `Cannot send the statement as it has too many parameters: current count is ${values.length}, ` +
+        `the limit is ${MAX_PARAMETERS}; pass an array and use unnest() instead`,
+    );
+  }
+  return values.map((value, index) => {
+    const encoded = encode(value, index);
+    if (encoded !== null) assertText(encoded, index);
+    return encoded;
+  });
+}
+
+function encode(value: unknown, index: number): string | null {
+  switch (typeof value) {
+    case "string":
+      return value;
+    case "number":
+    case "bigint":
+    case "boolean":
+      return String(value);
+    case "object":
+      return encodeObject(value, index);
+    default:
+      throw new TypeError(
+        `Cannot send parameter $${index + 1} as its type has no PostgreSQL form: current type is ` +
+          `${typeof value}; pass null for an absent value`,
+      );
+  }
+}
+
+function encodeObject(value: object | null, index: number): string | null {
+  if (value === null) return null;
+  if (value instanceof Date) {
+    if (Number.isNaN(value.getTime())) {
+      throw new TypeError(`Cannot send parameter $${index + 1} as it is an invalid Date`);
+    }
+    return timestamp(value);
+  }
+  if (value instanceof Uint8Array) return `\\x${hex(value)}`;
+  if (Array.isArray(value)) return encodeArray(value, index);
+  return JSON.stringify(value) ?? null;
+}
+
+/** ISO 8601, with PostgreSQL's `BC` for years before 1, which ISO counts astronomically. */
+function timestamp(date: Date): string {
+  const year = date.getUTCFullYear();
+  if (year > 0) return date.toISOString().replace(/^\+0*/, "");
+  const rest = date.toISOString().slice("-000001".length);
+  return `${String(1 - year).padStart(4, "0")}${rest} BC`;
+}
+
+/** https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO */
+function encodeArray(items: readonly unknown[], index: number): string {
+  const parts = items.map((item) => {
+    if (Array.isArray(item)) return encodeArray(item, index);
+    const text = encode(item, index);
+    return text === null ? "NULL" : `"${text.replace(/["\\]/g, "\\$&")}"`;
+  });
+  return `{${parts.join(",")}}`;
+}
+
+function hex(bytes: Uint8Array): string {
+  let text = "";
+  for (const byte of bytes) text += byte.toString(16).padStart(2, "0");
+  return text;
+}
+
+function assertText(text: string, index: number): void {
+  const reason = text.includes("\0")
+    ? "it contains a NUL character"
+    : !text.isWellFormed()
+    ? "it contains a lone surrogate, which UTF-8 cannot express"
+    : undefined;
+  if (reason !== undefined) {
+    throw new TypeError(`Cannot send parameter $${index + 1} as ${reason}; remove the character`);
+  }
+}

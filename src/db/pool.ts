@@ -1,0 +1,508 @@
+/**
+ * A bounded pool. Its one bound is on permits: each slot holds one, from the moment its connection begins to open
+ * until its socket is shut. A slot is in exactly one state:
+ *
+ *     opening -> leased <-> idle -> closing -> gone
+ *
+ * Askers never wait for a particular connection. All wait in one queue; whatever becomes free, by opening, return or
+ * death, is offered to the one that has waited longest in its owner scope. So an asker that leaves wastes nothing,
+ * and every change of capacity passes through `#offer` or `#free`, which wake the queue.
+ */
+import { type Clock, systemClock } from "./clock.ts";
+import { QueueDelayControl } from "./codel.ts";
+import type { Connection } from "./driver.ts";
+import {
+  AcquireTimeoutError,
+  DeadlineError,
+  PoolClosedError,
+  PoolOverloadedError,
+} from "./errors.ts";
+import { Lease } from "./lease.ts";
+import { Outage } from "./outage.ts";
+import type { OwnerScope } from "./scope.ts";
+import { settledWithin } from "./timeout.ts";
+import { type Place, WaiterQueue } from "./waiter_queue.ts";
+
+export interface PoolOptions {
+  connect(options: { timeoutMs: number; signal: AbortSignal }): Promise<Connection>;
+  /** Connections kept. */
+  readonly size: number;
+  /** Permits beyond `size`. */
+  readonly maxOverflow: number;
+  readonly acquireTimeoutMs: number;
+  readonly connectTimeoutMs: number;
+  /** Age at which a connection is replaced, less up to a tenth; `Infinity` for never. */
+  readonly recycleMs: number;
+  readonly idleTimeoutMs: number;
+  readonly maxWaiters: number;
+  /** CoDel's target for the wait in the queue; 0 for off. */
+  readonly shedTargetMs: number;
+  readonly clock?: Clock;
+  /** From 0 up to 1, as `Math.random`. */
+  readonly random?: () => number;
+}
+
+export interface AcquireOptions {
+  readonly scope: OwnerScope;
+  readonly signal?: AbortSignal | undefined;
+  /** Takes no connection that was used before. */
+  readonly fresh?: boolean;
+}
+
+/** A snapshot. */
+export interface PoolStats {
+  readonly limit: number;
+  readonly opening: number;
+  readonly leased: number;
+  readonly idle: number;
+  readonly closing: number;
+  readonly waiting: number;
+  readonly counters: Readonly<Counters>;
+}
+
+interface Counters {
+  acquired: number;
+  timedOut: number;
+  aborted: number;
+  refused: number;
+  connected: number;
+  connectFailed: number;
+  recycled: number;
+  idleClosed: number;
+  overflowClosed: number;
+  broken: number;
+}
+
+/** How long a ROLLBACK on return, and then a goodbye, may take before the socket is cut. */
+const ROLLBACK_TIMEOUT_MS = 2_000;
+const GOODBYE_TIMEOUT_MS = 1_000;
+
+interface Slot {
+  readonly scope: OwnerScope;
+  readonly abort: AbortController;
+  state: "opening" | "leased" | "idle" | "closing";
+  connection: Connection | undefined;
+  replaceAt: number;
+  idleSince: number;
+}
+
+interface Waiter {
+  readonly scope: OwnerScope;
+  readonly fresh: boolean;
+  readonly since: number;
+  readonly grant: (lease: Lease) => void;
+  readonly refuse: (error: Error) => void;
+}
+
+/** What the pool knows of one owner scope. */
+interface ScopeState {
+  readonly idle: Slot[];
+  opening: number;
+  waiting: number;
+}
+
+export class Pool {
+  readonly #options: PoolOptions;
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #limit: number;
+  readonly #slots = new Set<Slot>();
+  readonly #scopes = new Map<OwnerScope, ScopeState>();
+  readonly #queue = new WaiterQueue<Waiter>();
+  readonly #delayControl: QueueDelayControl;
+  readonly #outage: Outage;
+  readonly #empty = Promise.withResolvers<void>();
+  readonly #counters: Counters = {
+    acquired: 0,
+    timedOut: 0,
+    aborted: 0,
+    refused: 0,
+    connected: 0,
+    connectFailed: 0,
+    recycled: 0,
+    idleClosed: 0,
+    overflowClosed: 0,
+    broken: 0,
+  };
+  #closing: Promise<void> | undefined;
+  #cancelSweep: (() => void) | undefined;
+
+  constructor(options: PoolOptions) {
+    const { size, maxOverflow, clock = systemClock, random = Math.random } = options;
+    if (!(size >= 1 && maxOverflow >= 0)) {
+      throw new RangeError(
+        `Cannot make a pool as its size must be at least 1 and its overflow at least 0: current values are ${size} and ${maxOverflow}`,
+      );
+    }
+    this.#options = options;
+    this.#clock = clock;
+    this.#random = random;
+    this.#limit = size + maxOverflow;
+    this.#delayControl = new QueueDelayControl(options.shedTargetMs);
+    this.#outage = new Outage(random);
+  }
+
+  /**
+   * Leases a connection: an idle one of the scope, a new one while permits last, else the next that comes free.
+   * Throws `PoolClosedError`, `PoolOverloadedError`, `AcquireTimeoutError`, `DeadlineError` when the signal aborts,
+   * and the `ConnectError` of a connection that was opened for the queue and failed.
+   */
+  async acquire({ scope, signal, fresh = false }: AcquireOptions): Promise<Lease> {
+    if (this.#closing !== undefined) throw this.#closedError();
+    if (signal?.aborted) throw this.#abortedError(signal);
+    const slot = fresh ? undefined : this.#takeIdle(scope);
+    if (slot !== undefined) return this.#lease(slot);
+    const refusal = this.#refusal();
+    if (refusal !== undefined) throw refusal;
+    return await this.#wait(scope, { signal, fresh });
+  }
+
+  stats(): PoolStats {
+    const counts = { opening: 0, leased: 0, idle: 0, closing: 0 };
+    for (const { state } of this.#slots) counts[state]++;
+    return {
+      limit: this.#limit,
+      ...counts,
+      waiting: this.#queue.size,
+      counters: { ...this.#counters },
+    };
+  }
+
+  /** Closes what an ended request left idle. Resolves when those sockets are shut. */
+  async endScope(scope: OwnerScope): Promise<void> {
+    const idle = this.#scopes.get(scope)?.idle.splice(0) ?? [];
+    await Promise.all(idle.map((slot) => this.#discard(slot)));
+  }
+
+  /**
+   * Refuses new work, fails the waiters, lets leases finish until `timeoutMs`, then cuts them and stops what they
+   * still run on the server. Resolves when all sockets are shut; never rejects.
+   */
+  close({ timeoutMs }: { timeoutMs: number }): Promise<void> {
+    return this.#closing ??= this.#close(timeoutMs);
+  }
+
+  async #close(timeoutMs: number): Promise<void> {
+    // The caller's assignment of the promise comes after the first await: nothing may be leased in between.
+    await null;
+    this.#cancelSweep?.();
+    for (const waiter of this.#queue) waiter.refuse(this.#closedError());
+    for (const { idle } of this.#scopes.values()) {
+      for (const slot of idle.splice(0)) void this.#discard(slot);
+    }
+    for (const slot of this.#slots) {
+      if (slot.state === "opening") slot.abort.abort(this.#closedError());
+    }
+    if (this.#slots.size === 0) return;
+    if (await settledWithin(this.#empty.promise, timeoutMs)) return;
+    for (const slot of this.#slots) {
+      if (slot.state !== "leased") continue;
+      void slot.connection?.cancel({ timeoutMs: GOODBYE_TIMEOUT_MS });
+      void this.#discard(slot);
+    }
+    await this.#empty.promise;
+  }
+
+  #scope(scope: OwnerScope): ScopeState {
+    let state = this.#scopes.get(scope);
+    if (state === undefined) {
+      this.#scopes.set(scope, state = { idle: [], opening: 0, waiting: 0 });
+    }
+    return state;
+  }
+
+  #forgetIfUnused(scope: OwnerScope): void {
+    const state = this.#scopes.get(scope);
+    if (state?.idle.length === 0 && state.opening === 0 && state.waiting === 0) {
+      this.#scopes.delete(scope);
+    }
+  }
+
+  /** The most recently used idle connection that is neither too old nor idle for too long. */
+  #takeIdle(scope: OwnerScope): Slot | undefined {
+    const idle = this.#scopes.get(scope)?.idle ?? [];
+    for (let slot = idle.pop(); slot !== undefined; slot = idle.pop()) {
+      if (!this.#discardIfOld(slot)) return slot;
+    }
+    return undefined;
+  }
+
+  #discardIfOld(slot: Slot): boolean {
+    const nowMs = this.#clock.now();
+    const isOld = nowMs >= slot.replaceAt;
+    if (!isOld && nowMs - slot.idleSince < this.#options.idleTimeoutMs) return false;
+    this.#counters[isOld ? "recycled" : "idleClosed"]++;
+    void this.#discard(slot);
+    return true;
+  }
+
+  #lease(slot: Slot): Lease {
+    const { connection, idleSince } = slot;
+    if (connection === undefined) throw new Error("bug: leased a slot that has no connection");
+    slot.state = "leased";
+    this.#counters.acquired++;
+    return new Lease(connection, {
+      idleMs: Number.isFinite(idleSince) ? this.#clock.now() - idleSince : undefined,
+      onReturn: { release: () => this.#release(slot), destroy: () => this.#discard(slot) },
+    });
+  }
+
+  #wait(
+    scope: OwnerScope,
+    { signal, fresh }: { signal: AbortSignal | undefined; fresh: boolean },
+  ): Promise<Lease> {
+    const { promise, resolve, reject } = Promise.withResolvers<Lease>();
+    const state = this.#scope(scope);
+    const since = this.#clock.now();
+    const leave = () => {
+      this.#queue.remove(place);
+      state.waiting--;
+      cancelTimeout();
+      signal?.removeEventListener("abort", abort);
+      this.#forgetIfUnused(scope);
+    };
+    const refuse = (error: Error) => {
+      leave();
+      reject(error);
+    };
+    const abort = () => {
+      this.#counters.aborted++;
+      refuse(this.#abortedError(signal!));
+    };
+    const grant = (lease: Lease) => {
+      leave();
+      resolve(lease);
+    };
+    const place: Place<Waiter> = this.#queue.push({ scope, fresh, since, grant, refuse });
+    state.waiting++;
+    const cancelTimeout = this.#clock.after(this.#options.acquireTimeoutMs, () => {
+      this.#counters.timedOut++;
+      refuse(this.#timeoutError());
+    });
+    signal?.addEventListener("abort", abort, { once: true });
+    this.#wake();
+    return promise;
+  }
+
+  /** Opens connections for those who wait, while permits last. */
+  #wake(): void {
+    if (this.#closing !== undefined) return;
+    for (const { scope } of this.#queue) {
+      if (this.#slots.size >= this.#limit) return;
+      const { opening, waiting } = this.#scope(scope);
+      if (opening >= waiting) continue;
+      if (this.#outage.remainingMs(this.#clock.now()) > 0) return this.#refuseHopeless();
+      void this.#open(scope);
+    }
+  }
+
+  /** In an outage, those who wait can hope for a living connection or a probe, else they are told at once. */
+  #refuseHopeless(): void {
+    if (this.#hasHope()) return;
+    for (const waiter of this.#queue) {
+      this.#counters.refused++;
+      waiter.refuse(this.#outageError());
+    }
+  }
+
+  #hasHope(): boolean {
+    for (const { state, connection } of this.#slots) {
+      if (state === "opening" || (state === "leased" && connection?.status !== undefined)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  async #open(scope: OwnerScope): Promise<void> {
+    const slot: Slot = {
+      scope,
+      abort: new AbortController(),
+      state: "opening",
+      connection: undefined,
+      replaceAt: this.#clock.now() + this.#options.recycleMs * (1 - this.#random() / 10),
+      idleSince: Infinity,
+    };
+    this.#slots.add(slot);
+    this.#scope(scope).opening++;
+    this.#outage.probing(this.#clock.now());
+    try {
+      const connection = await this.#options.connect({
+        timeoutMs: this.#options.connectTimeoutMs,
+        signal: slot.abort.signal,
+      });
+      this.#scope(scope).opening--;
+      slot.connection = connection;
+      this.#watch(slot, connection);
+      this.#offer(slot);
+    } catch (error) {
+      this.#scope(scope).opening--;
+      this.#connectFailed(error as Error);
+      this.#waiterOf(scope)?.refuse(error as Error);
+      this.#free(slot);
+    }
+  }
+
+  #watch(slot: Slot, connection: Connection): void {
+    connection.ready.then(() => {
+      this.#counters.connected++;
+      this.#outage.ended();
+      this.#wake();
+    }, (error) => this.#connectFailed(error));
+    connection.closed.then(() => {
+      if (slot.state !== "idle") return;
+      this.#counters.broken++;
+      const { idle } = this.#scope(slot.scope);
+      idle.splice(idle.indexOf(slot), 1);
+      this.#free(slot);
+    });
+  }
+
+  #connectFailed(error: Error): void {
+    if (this.#closing !== undefined) return;
+    this.#counters.connectFailed++;
+    this.#outage.failed(error, this.#clock.now());
+  }
+
+  #waiterOf(scope: OwnerScope): Waiter | undefined {
+    if (this.#scopes.get(scope)?.waiting === 0) return undefined;
+    for (const waiter of this.#queue) if (waiter.scope === scope) return waiter;
+    return undefined;
+  }
+
+  /** Gives a usable connection to the longest-waiting asker of its scope, or keeps it, or closes it. */
+  #offer(slot: Slot): void {
+    if (this.#closing !== undefined) return void this.#discard(slot);
+    const nowMs = this.#clock.now();
+    for (let waiter = this.#waiterOf(slot.scope); waiter; waiter = this.#waiterOf(slot.scope)) {
+      if (waiter.fresh && Number.isFinite(slot.idleSince)) return void this.#discard(slot);
+      const delayMs = nowMs - waiter.since;
+      if (!this.#delayControl.refuses(delayMs, nowMs)) return waiter.grant(this.#lease(slot));
+      this.#counters.refused++;
+      waiter.refuse(this.#shedError(delayMs));
+    }
+    const { idle } = this.#scope(slot.scope);
+    const neededElsewhere = this.#queue.size > 0;
+    if (idle.length >= this.#options.size || neededElsewhere) {
+      this.#counters.overflowClosed++;
+      return void this.#discard(slot);
+    }
+    slot.state = "idle";
+    slot.idleSince = nowMs;
+    idle.push(slot);
+    this.#planSweep();
+  }
+
+  /** Keeps the connection if its status byte says that it is clean, or can be made so. Never rejects. */
+  async #release(slot: Slot): Promise<void> {
+    const { connection } = slot;
+    if (connection === undefined || slot.state !== "leased") return;
+    // Leased, then not used: it is as good as new once it is ready.
+    if (connection.state === "opening") await connection.ready.catch(() => {});
+    if (connection.state === "idle" && connection.status !== "I") {
+      const rollback = connection.flight([{ text: "ROLLBACK", values: [] }]);
+      await settledWithin(rollback, ROLLBACK_TIMEOUT_MS).catch(() => false);
+    }
+    if (slot.state !== "leased") return;
+    if (connection.state !== "idle" || connection.status !== "I") {
+      this.#counters.broken++;
+      return void this.#discard(slot);
+    }
+    slot.idleSince = this.#clock.now();
+    if (!this.#discardIfOld(slot)) this.#offer(slot);
+  }
+
+  /** The permit returns when the socket is shut: until then the server still counts the connection. */
+  async #discard(slot: Slot): Promise<void> {
+    if (slot.state === "closing") return;
+    slot.state = "closing";
+    await slot.connection?.close({ timeoutMs: GOODBYE_TIMEOUT_MS });
+    this.#free(slot);
+  }
+
+  #free(slot: Slot): void {
+    this.#slots.delete(slot);
+    this.#forgetIfUnused(slot.scope);
+    if (this.#slots.size === 0 && this.#closing !== undefined) this.#empty.resolve();
+    this.#wake();
+  }
+
+  /** Arms one timer for the oldest idle connection. Only where the owner outlives a request. */
+  #planSweep(): void {
+    if (this.#cancelSweep !== undefined) return;
+    let next = Infinity;
+    for (const slot of this.#lastingIdle()) {
+      next = Math.min(next, slot.idleSince + this.#options.idleTimeoutMs, slot.replaceAt);
+    }
+    if (next === Infinity) return;
+    this.#cancelSweep = this.#clock.after(Math.max(0, next - this.#clock.now()), () => {
+      this.#cancelSweep = undefined;
+      for (const slot of this.#lastingIdle()) {
+        const { idle } = this.#scope(slot.scope);
+        if (this.#discardIfOld(slot)) idle.splice(idle.indexOf(slot), 1);
+      }
+      this.#planSweep();
+    });
+  }
+
+  #lastingIdle(): Slot[] {
+    return [...this.#slots].filter(({ state, scope }) => state === "idle" && scope.lasting);
+  }
+
+  #refusal(): Error | undefined {
+    const isOut = this.#outage.remainingMs(this.#clock.now()) > 0;
+    if (isOut && !this.#hasHope()) {
+      this.#counters.refused++;
+      return this.#outageError();
+    }
+    if (this.#queue.size < this.#options.maxWaiters) return undefined;
+    this.#counters.refused++;
+    return new PoolOverloadedError(
+      `Cannot lease a connection as the queue is full: ${this.#counts()}; retry later, shorten transactions, or raise DATABASE_POOL_SIZE`,
+      { retryAfterMs: 1_000, cause: this.#outage.lastError },
+    );
+  }
+
+  #outageError(): Error {
+    const retryAfterMs = this.#outage.remainingMs(this.#clock.now());
+    const cause = this.#outage.lastError;
+    return new PoolOverloadedError(
+      `Cannot lease a connection as the database could not be reached: ${cause?.message}; the next attempt is due in ${
+        Math.ceil(retryAfterMs)
+      } ms`,
+      { retryAfterMs, cause },
+    );
+  }
+
+  #shedError(delayMs: number): Error {
+    return new PoolOverloadedError(
+      `Cannot lease a connection as the queue has been slow for too long: waited ${
+        Math.round(delayMs)
+      } ms, ${this.#counts()}; retry later, shorten transactions, or raise DATABASE_POOL_SIZE`,
+      { retryAfterMs: 1_000 },
+    );
+  }
+
+  #timeoutError(): Error {
+    return new AcquireTimeoutError(
+      `Cannot lease a connection as none came free within ${this.#options.acquireTimeoutMs} ms: ${this.#counts()}; ` +
+        "shorten transactions, or raise DATABASE_POOL_SIZE or DATABASE_POOL_TIMEOUT",
+      { retryAfterMs: 1_000, cause: this.#outage.lastError },
+    );
+  }
+
+  #abortedError(signal: AbortSignal): Error {
+    return new DeadlineError("Cannot lease a connection as the caller gave up", {
+      cause: signal.reason,
+    });
+  }
+
+  #closedError(): Error {
+    return new PoolClosedError("Cannot lease a connection as the pool is closed");
+  }
+
+  #counts(): string {
+    const { limit, opening, leased, idle, closing, waiting } = this.stats();
+    return `${leased} leased, ${idle} idle, ${opening} opening, ${closing} closing of ${limit}, ${waiting} waiting`;
+  }
+}

@@ -1,0 +1,358 @@
+/**
+ * The unit of work: one transaction on one leased connection.
+ *
+ *     new -> open -> committed | rolled back | lost
+ *
+ * Opening a session costs nothing. Its first statement leases a connection and takes BEGIN and the timeouts with it
+ * in the same flight. `commit()` is said; everything else ends in a rollback, which the pool does as it takes the
+ * connection back. Statements of one session run one after the other, in the order in which they were asked for.
+ */
+import { beginStatements, type TransactionSettings } from "./begin.ts";
+import type { Clock } from "./clock.ts";
+import type { Connection, FlightAnswer, Result, Statement } from "./driver.ts";
+import {
+  CommitOutcomeUnknownError,
+  CommitRolledBackError,
+  DeadlineError,
+  isReplayable,
+  judge,
+  SessionEndedError,
+  StatementSkippedError,
+} from "./errors.ts";
+import type { Lease } from "./lease.ts";
+import type { Sql } from "./sql.ts";
+import { settledWithin } from "./timeout.ts";
+
+export interface SessionOptions extends Partial<TransactionSettings> {
+  /** Gives up waiting, stops what runs on the server, and rolls back. */
+  readonly signal?: AbortSignal;
+}
+
+/** What a session needs of its surroundings. */
+export interface SessionSource {
+  readonly clock: Clock;
+  acquire(options: { signal: AbortSignal | undefined; fresh: boolean }): Promise<Lease>;
+}
+
+/** The rows of each of several statements. */
+export type RowsOf<Statements extends readonly Sql<unknown>[]> = {
+  -readonly [Index in keyof Statements]: Statements[Index] extends Sql<infer Row> ? Row[] : never;
+};
+
+/** The server's own answer to its timeouts is waited for this long, before its silence counts as one. */
+const ANSWER_GRACE_MS = 1_000;
+/** How long a cancel request, and then the answer to it, may take before the connection is cut. */
+const CANCEL_TIMEOUT_MS = 500;
+/** After this long in the pool a socket may have been cut without a word, so that a write goes ahead of its COMMIT. */
+const TRUSTED_IDLE_MS = 1_000;
+
+const COMMIT: Statement = { text: "commit", values: [] };
+
+export class Session implements AsyncDisposable {
+  readonly #source: SessionSource;
+  readonly #settings: TransactionSettings;
+  readonly #signal: AbortSignal | undefined;
+  #state: "new" | "open" | "committed" | "rolled back" | "lost" = "new";
+  #lease: Lease | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+  #transactionEndsAt = Infinity;
+  #firstError: Error | undefined;
+  #wrote = false;
+
+  constructor(
+    source: SessionSource,
+    settings: TransactionSettings,
+    { signal }: { signal?: AbortSignal | undefined } = {},
+  ) {
+    this.#source = source;
+    this.#settings = settings;
+    this.#signal = signal;
+  }
+
+  /** Whether COMMIT was answered COMMIT. */
+  get isCommitted(): boolean {
+    return this.#state === "committed";
+  }
+
+  get hasEnded(): boolean {
+    return this.#state !== "new" && this.#state !== "open";
+  }
+
+  /** Whether a statement changed something, by its command tag. */
+  get hasWritten(): boolean {
+    return this.#wrote;
+  }
+
+  /** The failure that made the transaction what it is, if it has failed. */
+  get firstError(): Error | undefined {
+    return this.#firstError;
+  }
+
+  /** Runs one statement and gives its rows: one round trip. */
+  async query<Row>(statement: Sql<Row>): Promise<Row[]> {
+    const [rows] = await this.batch([statement]);
+    return rows as Row[];
+  }
+
+  /** Runs several statements in one round trip. Rejects with the first error; those after it are not run. */
+  batch<const Statements extends readonly Sql<unknown>[]>(
+    statements: Statements,
+  ): Promise<RowsOf<Statements>> {
+    return this.#inTurn(() => this.#run(statements)) as Promise<RowsOf<Statements>>;
+  }
+
+  /**
+   * Makes the work last. With statements, they share COMMIT's round trip: a single read is `commit([select])`.
+   * Throws `CommitRolledBackError` if the server rolled back instead, and `CommitOutcomeUnknownError` if its answer
+   * was lost. Harmless if said twice.
+   */
+  commit(): Promise<void>;
+  commit<const Statements extends readonly Sql<unknown>[]>(
+    statements: Statements,
+  ): Promise<RowsOf<Statements>>;
+  commit(statements: readonly Sql<unknown>[] = []): Promise<unknown[][] | void> {
+    return this.#inTurn(() => this.#commit(statements));
+  }
+
+  /** Undoes the work. Harmless after the end. */
+  rollback(): Promise<void> {
+    return this.#inTurn(() => this.#rollback());
+  }
+
+  /** Rolls back what is not committed and gives the connection back. Never rejects. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.rollback();
+  }
+
+  #inTurn<T>(step: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(step);
+    this.#turn = done.catch(() => {});
+    return done;
+  }
+
+  async #run(statements: readonly Statement[]): Promise<unknown[][]> {
+    this.#assertUsable();
+    const answer = await this.#flight(statements, { commits: false });
+    if (answer.error !== undefined) throw this.#failed(answer.error);
+    return rowsOf(answer.results);
+  }
+
+  async #commit(statements: readonly Statement[]): Promise<unknown[][] | void> {
+    if (this.#state === "committed" && statements.length === 0) return;
+    if (this.#state === "new" && statements.length === 0) {
+      this.#state = "committed";
+      return;
+    }
+    if (this.#lease?.connection.status === "E") await this.#refuseCommit();
+    this.#assertUsable();
+    if (await this.#mustSendAhead(statements)) {
+      const rows = await this.#run(statements);
+      await this.#commit([]);
+      return rows;
+    }
+    return await this.#commitFlight(statements);
+  }
+
+  async #commitFlight(statements: readonly Statement[]): Promise<unknown[][]> {
+    const answer = await this.#flight(statements, { commits: true });
+    if (answer.error !== undefined) {
+      const error = this.#failed(answer.error);
+      await this.#rollback();
+      throw this.#ifUnknown(error);
+    }
+    const [tag] = answer.results.slice(-1);
+    if (tag?.command !== "COMMIT") await this.#refuseCommit();
+    this.#state = "committed";
+    this.#giveBack();
+    return rowsOf(answer.results.slice(0, -1));
+  }
+
+  /** The server would answer this COMMIT with ROLLBACK. */
+  async #refuseCommit(): Promise<never> {
+    await this.#rollback();
+    throw new CommitRolledBackError(
+      "Cannot commit as a statement of the transaction failed, so that all of it was rolled back; see the cause",
+      { cause: this.#firstError },
+    );
+  }
+
+  async #rollback(): Promise<void> {
+    if (this.hasEnded) return;
+    this.#state = "rolled back";
+    // The pool sends ROLLBACK where the connection's status byte asks for one.
+    await this.#giveBack();
+  }
+
+  #giveBack(): Promise<void> | undefined {
+    const lease = this.#lease;
+    this.#lease = undefined;
+    return lease?.release();
+  }
+
+  /** Whether the first flight of a write must not hold its COMMIT: on a socket that was cut in silence it could not be replayed. */
+  async #mustSendAhead(statements: readonly Statement[]): Promise<boolean> {
+    if (this.#state !== "new" || this.#settings.readOnly || statements.length === 0) return false;
+    const { idleMs = 0 } = this.#lease ??= await this.#acquire({ fresh: false });
+    return idleMs > TRUSTED_IDLE_MS;
+  }
+
+  async #flight(
+    statements: readonly Statement[],
+    { commits }: { commits: boolean },
+  ): Promise<FlightAnswer> {
+    const flight = commits ? [...statements, COMMIT] : statements;
+    try {
+      const answer = this.#state === "new"
+        ? await this.#firstFlight(flight, { commits })
+        : await this.#send(flight);
+      this.#note(answer);
+      return answer;
+    } catch (error) {
+      throw this.#lost(error as Error, { commits });
+    }
+  }
+
+  /** A connection that died while it was idle costs the caller nothing, where nothing can have happened twice. */
+  async #firstFlight(
+    statements: readonly Statement[],
+    { commits }: { commits: boolean },
+  ): Promise<FlightAnswer> {
+    const flight = [...beginStatements(this.#settings), ...statements];
+    const lease = this.#lease ??= await this.#acquire({ fresh: false });
+    let answer: FlightAnswer;
+    try {
+      answer = await this.#send(flight);
+    } catch (error) {
+      const commitsWrites = commits && !this.#settings.readOnly;
+      if (lease.idleMs === undefined || !isReplayable(error, { commits: commitsWrites })) {
+        throw error;
+      }
+      void lease.destroy();
+      this.#lease = await this.#acquire({ fresh: true });
+      answer = await this.#send(flight);
+    }
+    this.#state = "open";
+    const own = answer.results.slice(flight.length - statements.length);
+    return { ...answer, results: own };
+  }
+
+  #acquire({ fresh }: { fresh: boolean }): Promise<Lease> {
+    return this.#source.acquire({ signal: this.#signal, fresh });
+  }
+
+  /** Sends a flight and watches over it: the server enforces the timeouts, and this side its silence. */
+  async #send(statements: readonly Statement[]): Promise<FlightAnswer> {
+    const connection = this.#lease!.connection;
+    const { clock } = this.#source;
+    const { statementTimeoutMs, transactionTimeoutMs } = this.#settings;
+    let interruption: string | undefined;
+    const interrupt = (reason: string) => {
+      if (interruption === undefined) void stop(connection, answered);
+      interruption ??= reason;
+    };
+    const abort = () => interrupt("the caller gave up");
+    const interrupted = (cause: unknown) =>
+      new DeadlineError(`Cannot finish the statement: ${interruption}`, { cause });
+
+    const answered = connection.flight(statements);
+    answered.catch(() => {});
+    // A login has a deadline of its own.
+    if (connection.state === "opening") await connection.ready.catch(() => {});
+    const nowMs = clock.now();
+    if (this.#transactionEndsAt === Infinity) {
+      this.#transactionEndsAt = nowMs + transactionTimeoutMs;
+    }
+    const timeoutMs = ANSWER_GRACE_MS +
+      Math.min(
+        statementTimeoutMs * statements.length,
+        Math.max(0, this.#transactionEndsAt - nowMs),
+      );
+    const disarm = clock.after(timeoutMs, () => interrupt(`no answer within ${timeoutMs} ms`));
+    if (this.#signal?.aborted) abort();
+    this.#signal?.addEventListener("abort", abort, { once: true });
+    try {
+      const answer = await answered;
+      // What was done before the server heard of the interruption is done.
+      if (interruption === undefined || answer.error === undefined) return answer;
+      return { ...answer, error: interrupted(answer.error) };
+    } catch (error) {
+      throw interruption === undefined ? error : interrupted(error);
+    } finally {
+      disarm();
+      this.#signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  #note({ results }: FlightAnswer): void {
+    this.#wrote ||= results.some(({ command }) => !READING_COMMANDS.has(command));
+  }
+
+  #failed(error: Error): Error {
+    return this.#firstError ??= error;
+  }
+
+  /** No answer came: the connection is of no more use. */
+  #lost(error: Error, { commits }: { commits: boolean }): Error {
+    // Values that could not be sent have harmed nothing.
+    if (error instanceof TypeError) return error;
+    const lease = this.#lease;
+    this.#lease = undefined;
+    this.#state = "lost";
+    this.#failed(error);
+    void lease?.destroy();
+    return lease !== undefined && commits ? this.#ifUnknown(error) : error;
+  }
+
+  /** After COMMIT was sent, some errors leave it open whether it took effect. */
+  #ifUnknown(error: Error): Error {
+    if (this.#settings.readOnly || judge(error, "commit").applied === "no") return error;
+    return new CommitOutcomeUnknownError(
+      "Cannot tell whether the transaction was committed, as COMMIT was sent and its answer did not come; " +
+        "look for its effects before doing it again",
+      { cause: error },
+    );
+  }
+
+  #assertUsable(): void {
+    if (this.hasEnded) {
+      throw new SessionEndedError(
+        `Cannot use the session as it has ended: it was ${this.#state}; open another one`,
+        { cause: this.#firstError },
+      );
+    }
+    if (this.#lease?.connection.status === "E" && this.#state === "open") {
+      throw new StatementSkippedError(
+        "Cannot run the statement as an earlier one of the transaction failed; roll back, see the cause",
+        { cause: this.#firstError },
+      );
+    }
+  }
+}
+
+/** https://www.postgresql.org/docs/current/protocol-message-formats.html, CommandComplete */
+const READING_COMMANDS: ReadonlySet<string> = new Set([
+  "",
+  "BEGIN",
+  "COMMIT",
+  "EXPLAIN",
+  "FETCH",
+  "RELEASE",
+  "ROLLBACK",
+  "SAVEPOINT",
+  "SELECT",
+  "SET",
+  "SHOW",
+]);
+
+function rowsOf(results: readonly Result[]): unknown[][] {
+  return results.map(({ rows }) => rows);
+}
+
+/** Asks the server to stop, waits a little for its answer, then cuts the connection. */
+async function stop(connection: Connection, answered: Promise<unknown>): Promise<void> {
+  await connection.cancel({ timeoutMs: CANCEL_TIMEOUT_MS });
+  const settled = answered.then(() => {}, () => {});
+  if (!await settledWithin(settled, CANCEL_TIMEOUT_MS)) {
+    await connection.close({ timeoutMs: 0 });
+  }
+}

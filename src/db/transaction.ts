@@ -1,0 +1,67 @@
+import { judge, SessionNotCommittedError } from "./errors.ts";
+import { retry, type RetryOptions } from "./retry.ts";
+import type { Session } from "./session.ts";
+
+export interface UnitOptions
+  extends Pick<RetryOptions, "attempts" | "signal" | "budget" | "clock" | "random"> {
+  /** Opens the session of one attempt. */
+  open(): Session;
+  /** Takes over what need not be waited for. */
+  defer(rest: Promise<void>): void;
+}
+
+/**
+ * Runs a unit of work, and runs it again, whole, when its failure left nothing behind and may pass: so the work must
+ * have no effects but those of its session. Once a COMMIT has been answered, nothing is run again.
+ *
+ * Throws the last attempt's own error, with `attempts` on it, and `SessionNotCommittedError` for work that wrote,
+ * returned, and neither committed nor rolled back.
+ */
+export async function runUnit<T>(
+  work: (session: Session) => Promise<T>,
+  { open, defer, ...options }: UnitOptions,
+): Promise<T> {
+  let attempts = 0;
+  let committed = false;
+  try {
+    return await retry(async () => {
+      attempts++;
+      const session = open();
+      try {
+        const value = await work(session);
+        assertEnded(session);
+        // Reads that nobody committed: their rollback need not hold up the answer.
+        if (!session.hasEnded) defer(session.rollback());
+        return value;
+      } catch (error) {
+        committed = session.isCommitted;
+        // The connection goes back before the wait for the next attempt.
+        await session.rollback();
+        throw error;
+      }
+    }, { ...options, isRetryable: (error) => !committed && isTransient(error) });
+  } catch (error) {
+    if (attempts > 1 && error instanceof Error) Object.assign(error, { attempts });
+    throw error;
+  }
+}
+
+/** The work may have wrapped the database's error in one of its own. */
+function isTransient(error: unknown): boolean {
+  for (let depth = 0; depth < 5 && error instanceof Error; depth++) {
+    const { applied, transient } = judge(error, "statement");
+    if (applied === "unknown") return false;
+    if (transient) return true;
+    error = error.cause;
+  }
+  return false;
+}
+
+function assertEnded(session: Session): void {
+  if (session.hasEnded || !session.hasWritten) return;
+  throw new SessionNotCommittedError(
+    "Cannot keep the work of the session as it was neither committed nor rolled back: " +
+      "end it with `await session.commit()`",
+    { cause: session.firstError },
+  );
+}
