@@ -1,0 +1,109 @@
+/** The service on Deno: one pool for the process, and an orderly end. */
+import { OwnerScope } from "./db/mod.ts";
+import { Deferred } from "./deferred.ts";
+import { createApp } from "./http/app.ts";
+import { openDatabase } from "./open_database.ts";
+import { createLog } from "./ops/log.ts";
+import { parseSettings } from "./settings.ts";
+
+/** A running service. */
+export interface Service {
+  /** Where it listens. */
+  readonly url: string;
+  /** Resolves after `shutdown`, once all is closed. */
+  readonly finished: Promise<void>;
+  /**
+   * Stops accepting, lets requests finish, runs what was deferred, and closes the pool, within `SHUTDOWN_TIMEOUT`.
+   * Requests that would take longer are cut shortly before its end, and answered so.
+   */
+  shutdown(): Promise<void>;
+}
+
+/** How much of `SHUTDOWN_TIMEOUT` is kept for cutting what did not finish, and for answering it. */
+const CUTTING_MS = 750;
+
+/** Starts the service. Throws `SettingsError`, and an `Error` if it cannot listen. */
+export function start(
+  env: Readonly<Record<string, string | undefined>>,
+  { hostname = "0.0.0.0" }: { hostname?: string } = {},
+): Service {
+  const settings = parseSettings(env);
+  const log = createLog(settings.logLevel);
+  const deferred = new Deferred((error) => log.error("deferred work failed", { error }));
+  const db = openDatabase(settings, { scope: OwnerScope.lasting(), defer: deferred.add });
+  let isDraining = false;
+  const app = createApp({
+    db,
+    isDraining: () => isDraining,
+    onFailure: (failure) => log.error("request failed", { ...failure }),
+  });
+  const server = listen(app.fetch, { hostname, port: settings.port });
+
+  const shutDown = async () => {
+    isDraining = true;
+    const { shutdownTimeoutMs } = settings;
+    const startedAt = performance.now();
+    const leftMs = () => Math.max(0, shutdownTimeoutMs - (performance.now() - startedAt));
+    const served = server.shutdown();
+    await within(leftMs() - Math.min(CUTTING_MS, shutdownTimeoutMs / 4), served);
+    // No lease is left, unless a request is to be cut.
+    const closed = db.close({ timeoutMs: 0 });
+    await within(leftMs(), Promise.all([served, closed, deferred.drain()]));
+  };
+  const finished = Promise.withResolvers<void>();
+  let ending: Promise<void> | undefined;
+  return {
+    url: `http://${hostname === "0.0.0.0" ? "localhost" : hostname}:${server.addr.port}`,
+    finished: finished.promise,
+    shutdown: () => ending ??= shutDown().finally(finished.resolve),
+  };
+}
+
+function listen(
+  handler: (request: Request, info: Deno.ServeHandlerInfo) => Response | Promise<Response>,
+  address: { hostname: string; port: number },
+): Deno.HttpServer<Deno.NetAddr> {
+  try {
+    return Deno.serve(
+      { ...address, onListen: () => {} },
+      (request, info) => handler(request, info),
+    );
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    throw new Error(
+      `Cannot listen on port ${address.port} as another program does; end it, or set PORT to another one (0 takes any)`,
+      { cause: error },
+    );
+  }
+}
+
+/** Resolves with the promise or after the time, whichever is first. */
+async function within(timeMs: number, promise: Promise<unknown>): Promise<void> {
+  const late = Promise.withResolvers<void>();
+  const timer = setTimeout(late.resolve, Math.max(0, timeMs));
+  await Promise.race([promise, late.promise]).finally(() => clearTimeout(timer));
+}
+
+if (import.meta.main) {
+  const service = startOrExit();
+  console.log(`Listening on ${service.url}`);
+  let isEnding = false;
+  const end = () => {
+    // Whoever asks twice does not want to wait.
+    if (isEnding) Deno.exit(130);
+    isEnding = true;
+    service.shutdown().then(() => Deno.exit(0));
+  };
+  Deno.addSignalListener("SIGINT", end);
+  // Windows has no SIGTERM.
+  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", end);
+}
+
+function startOrExit(): Service {
+  try {
+    return start(Deno.env.toObject());
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    Deno.exit(1);
+  }
+}

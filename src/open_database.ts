@@ -1,0 +1,22 @@
+import { Database, NeonDriver, type OwnerScope, Pool } from "./db/mod.ts";
+import type { Settings } from "./settings.ts";
+
+/** Makes the database of the settings, for one owner of sockets. Connects to nothing yet. */
+export function openDatabase(
+  { database }: Pick<Settings, "database">,
+  { scope, defer }: { scope: OwnerScope; defer: (rest: Promise<void>) => void },
+): Database {
+  const driver = new NeonDriver(database);
+  const pool = new Pool({
+    ...database.pool,
+    connectTimeoutMs: database.connectTimeoutMs,
+    connect: (options) => driver.connect(options),
+  });
+  return new Database({
+    pool,
+    scope,
+    defer,
+    defaults: { ...database.session, readOnly: false, deferrable: false, locals: {} },
+    attempts: database.retryAttempts,
+  });
+}
