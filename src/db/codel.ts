@@ -25,6 +25,8 @@ export class QueueDelayControl {
       this.#intervalEndsAt = nowMs + this.#intervalMs;
     }
     this.#smallestMs = Math.min(this.#smallestMs, delayMs);
+    // One short wait shows that the queue has drained.
+    if (delayMs <= this.#targetMs) this.#standing = false;
     return this.#standing && delayMs > 2 * this.#targetMs;
   }
 }

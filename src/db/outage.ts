@@ -1,8 +1,8 @@
 /**
- * Whether to try connecting at all. A database that refused a moment ago is asked again by one probe per window,
- * and everybody else is refused at once: that costs microseconds here and nothing there. Windows grow with each
- * failed probe, up to half a second, so that its return is seen within a second; each is jittered, so that many
- * isolates do not ask in step.
+ * Whether to try connecting at all. One failed connect may be a hiccup, and is simply tried again. From the second
+ * in a row on, the database is asked by one probe per window, and everybody else is refused at once: that costs
+ * microseconds here and nothing there. Windows grow with each failed probe, up to half a second, so that the
+ * database's return is seen within a second; each is jittered, so that many isolates do not ask in step.
  */
 export class Outage {
   static readonly firstWindowMs = 25;
@@ -24,12 +24,12 @@ export class Outage {
 
   /** How long no connect may be tried; 0 if one may be now. */
   remainingMs(nowMs: number): number {
-    return this.#lastError === undefined ? 0 : Math.max(0, this.#windowEndsAt - nowMs);
+    return Math.max(0, this.#windowEndsAt - nowMs);
   }
 
   /** To be called when a connect starts: during an outage it is the probe, and opens the next window. */
   probing(nowMs: number): void {
-    if (this.#lastError !== undefined) this.#windowEndsAt = nowMs + this.#windowMs();
+    if (this.#failures > 1) this.#windowEndsAt = nowMs + this.#windowMs();
   }
 
   /** A burst of failures within one window counts once. */
@@ -37,7 +37,7 @@ export class Outage {
     this.#lastError = error;
     if (nowMs < this.#windowEndsAt) return;
     this.#failures++;
-    this.#windowEndsAt = nowMs + this.#windowMs();
+    if (this.#failures > 1) this.#windowEndsAt = nowMs + this.#windowMs();
   }
 
   ended(): void {

@@ -151,7 +151,10 @@ export class Pool {
     if (this.#closing !== undefined) throw this.#closedError();
     if (signal?.aborted) throw this.#abortedError(signal);
     const slot = fresh ? undefined : this.#takeIdle(scope);
-    if (slot !== undefined) return this.#lease(slot);
+    if (slot !== undefined) {
+      this.#delayControl.refuses(0, this.#clock.now());
+      return this.#lease(slot);
+    }
     const refusal = this.#refusal();
     if (refusal !== undefined) throw refusal;
     return await this.#wait(scope, { signal, fresh });
@@ -377,7 +380,11 @@ export class Pool {
     for (let waiter = this.#waiterOf(slot.scope); waiter; waiter = this.#waiterOf(slot.scope)) {
       if (waiter.fresh && Number.isFinite(slot.idleSince)) return void this.#discard(slot);
       const delayMs = nowMs - waiter.since;
-      if (!this.#delayControl.refuses(delayMs, nowMs)) return waiter.grant(this.#lease(slot));
+      // A wait for the first answer of a cold database is no sign of a queue that is too long.
+      const isNew = !Number.isFinite(slot.idleSince);
+      if (isNew || !this.#delayControl.refuses(delayMs, nowMs)) {
+        return waiter.grant(this.#lease(slot));
+      }
       this.#counters.refused++;
       waiter.refuse(this.#shedError(delayMs));
     }

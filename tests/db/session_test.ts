@@ -1,0 +1,327 @@
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertStrictEquals,
+  assertStringIncludes,
+} from "@std/assert";
+import {
+  CommitOutcomeUnknownError,
+  CommitRolledBackError,
+  ConnectionLostError,
+  DeadlineError,
+  SessionEndedError,
+  sql,
+  StatementSkippedError,
+} from "../../src/db/mod.ts";
+import { databaseOf, poolOf } from "../support/database.ts";
+import { ManualClock, settle } from "../support/manual_clock.ts";
+import { type Reply, ScriptedDriver, serverError } from "../support/scripted_driver.ts";
+
+const BEGIN = "begin isolation level read committed";
+
+function scripted(reply?: Reply) {
+  const clock = new ManualClock();
+  const driver = new ScriptedDriver(reply === undefined ? {} : { reply });
+  const pool = poolOf(driver, { clock });
+  return { clock, driver, pool, db: databaseOf(pool, { clock }) };
+}
+
+/** Flights without the settings that follow BEGIN. */
+function flightsOf(driver: ScriptedDriver, connection = 0): string[][] {
+  return (driver.connections[connection]?.flights ?? [])
+    .map((texts) => texts.filter((text) => !text.startsWith("select set_config")));
+}
+
+Deno.test("a session that is opened and not used costs nothing", async () => {
+  const { driver, db } = scripted();
+  await using _ = db;
+  {
+    await using session = db.session();
+    await session.commit();
+  }
+  assertEquals(driver.connections.length, 0);
+});
+
+Deno.test("the first statement takes BEGIN and the timeouts with it", async () => {
+  const { driver, db } = scripted();
+  await using _ = db;
+  await using session = db.session({ isolation: "serializable", readOnly: true, deferrable: true });
+  await session.query(sql`select 1`);
+  const [flight] = driver.connections[0]!.flights;
+  assertEquals(flight?.[0], "begin isolation level serializable, read only, deferrable");
+  assert(flight?.[1]?.startsWith("select set_config($1, $2, true)"));
+  assertEquals(flight?.[2], "select 1");
+});
+
+Deno.test("commit() with statements is one flight, and the lease is back when it is answered", async () => {
+  const { driver, pool, db } = scripted();
+  await using _ = db;
+  await using session = db.session({ readOnly: true });
+  await session.commit([sql`select 1`, sql`select 2`]);
+  assertEquals(pool.stats().leased, 0);
+  assertEquals(flightsOf(driver), [[`${BEGIN}, read only`, "select 1", "select 2", "commit"]]);
+});
+
+Deno.test("a statement and its commit are two flights", async () => {
+  const { driver, db } = scripted();
+  await using _ = db;
+  await using session = db.session();
+  await session.query(sql`insert into t values (${1})`);
+  await session.commit();
+  assertEquals(flightsOf(driver), [[BEGIN, "insert into t values ($1)"], ["commit"]]);
+});
+
+Deno.test("disposal rolls back what was not committed", async () => {
+  const { driver, pool, db } = scripted();
+  await using _ = db;
+  {
+    await using session = db.session();
+    await session.query(sql`insert into t values (1)`);
+  }
+  assertEquals(flightsOf(driver).at(-1), ["ROLLBACK"]);
+  assertEquals(pool.stats().idle, 1);
+});
+
+Deno.test("the end of a session may be said twice, and its use after it throws", async () => {
+  const { driver, db } = scripted();
+  await using _ = db;
+  await using session = db.session();
+  await session.query(sql`select 1`);
+  await session.commit();
+  await session.commit();
+  await session.rollback();
+  await assertRejects(() => session.query(sql`select 1`), SessionEndedError, "committed");
+  await assertRejects(() => session.commit([sql`select 1`]), SessionEndedError);
+  assertEquals(flightsOf(driver).length, 2);
+});
+
+Deno.test("commit() after rollback() throws", async () => {
+  const { db } = scripted();
+  await using _ = db;
+  await using session = db.session();
+  await session.query(sql`select 1`);
+  await session.rollback();
+  await assertRejects(() => session.commit([sql`select 1`]), SessionEndedError, "rolled back");
+});
+
+Deno.test("statements of one session run in the order in which they were asked for", async () => {
+  const { driver, db } = scripted();
+  await using _ = db;
+  await using session = db.session();
+  await Promise.all([
+    session.query(sql`select 1`),
+    session.query(sql`select 2`),
+    session.commit(),
+  ]);
+  assertEquals(flightsOf(driver), [[BEGIN, "select 1"], ["select 2"], ["commit"]]);
+});
+
+Deno.test("after a failed statement the others are skipped, with its error as the cause", async () => {
+  const failure = serverError("23505", "duplicate key");
+  const { driver, db } = scripted(({ text }) => (text.startsWith("insert") ? failure : undefined));
+  await using _ = db;
+  await using session = db.session();
+  const error = await assertRejects(() => session.query(sql`insert into t values (1)`));
+  assertStrictEquals(error, failure);
+  const skipped = await assertRejects(
+    () => session.query(sql`select 1`),
+    StatementSkippedError,
+  );
+  assertStrictEquals(skipped.cause, failure);
+  assertEquals(flightsOf(driver).length, 1);
+});
+
+Deno.test("commit() after a failed statement throws, and rolls back", async () => {
+  const failure = serverError("23505", "duplicate key");
+  const { driver, pool, db } = scripted(({ text }) => (
+    text.startsWith("insert") ? failure : undefined
+  ));
+  await using _ = db;
+  await using session = db.session();
+  await assertRejects(() => session.query(sql`insert into t values (1)`));
+  const error = await assertRejects(() => session.commit(), CommitRolledBackError);
+  assertStrictEquals(error.cause, failure);
+  assertEquals(flightsOf(driver).at(-1), ["ROLLBACK"]);
+  assertEquals(pool.stats().idle, 1);
+});
+
+Deno.test("commit() that is answered ROLLBACK throws", async () => {
+  const { db } = scripted(({ text }) => (text === "commit" ? { command: "ROLLBACK" } : undefined));
+  await using _ = db;
+  await using session = db.session();
+  await session.query(sql`select 1`);
+  await assertRejects(() => session.commit(), CommitRolledBackError);
+  assert(!session.isCommitted);
+});
+
+Deno.test("an ERROR in answer to COMMIT is a definite rollback", async () => {
+  const failure = serverError("23503", "deferred constraint");
+  const { pool, db } = scripted(({ text }) => (text === "commit" ? failure : undefined));
+  await using _ = db;
+  await using session = db.session();
+  const error = await assertRejects(() => session.commit([sql`insert into t values (1)`]));
+  assertStrictEquals(error, failure);
+  assertEquals(pool.stats().idle, 1);
+});
+
+Deno.test("a connection lost after COMMIT was sent leaves the outcome unknown", async () => {
+  const { db } = scripted(({ text }, connection) => {
+    if (text === "commit") connection.cut({ begun: true });
+    return undefined;
+  });
+  await using _ = db;
+  await using session = db.session();
+  await session.query(sql`insert into t values (1)`);
+  const error = await assertRejects(() => session.commit(), CommitOutcomeUnknownError);
+  assertInstanceOf(error.cause, ConnectionLostError);
+});
+
+Deno.test("FATAL in answer to COMMIT leaves the outcome unknown", async () => {
+  const { db } = scripted(({ text }, connection) => {
+    if (text === "commit") {
+      connection.cut({ fatal: serverError("57P01", "terminating", "FATAL"), begun: true });
+    }
+    return undefined;
+  });
+  await using _ = db;
+  await using session = db.session();
+  await assertRejects(
+    () => session.commit([sql`insert into t values (1)`]),
+    CommitOutcomeUnknownError,
+  );
+});
+
+Deno.test("a connection lost before COMMIT was sent says so, and nothing more", async () => {
+  const { pool, db } = scripted(({ text }, connection) => {
+    if (text === "select 2") connection.cut({ begun: true });
+    return undefined;
+  });
+  await using _ = db;
+  await using session = db.session();
+  await session.query(sql`insert into t values (1)`);
+  await assertRejects(() => session.query(sql`select 2`), ConnectionLostError);
+  await assertRejects(() => session.commit(), SessionEndedError, "lost");
+  assertEquals(pool.stats().leased, 0);
+});
+
+Deno.test("a connection that died while idle costs the caller nothing", async () => {
+  let isDead = false;
+  const { driver, db } = scripted((_, connection) => {
+    if (isDead) connection.cut({ fatal: serverError("57P01", "terminating", "FATAL") });
+    isDead = false;
+    return undefined;
+  });
+  await using _ = db;
+  await using warm = db.session();
+  await warm.commit([sql`select 1`]);
+  for (const work of [sql`select 2`, sql`insert into t values (1)`]) {
+    isDead = true;
+    await using session = db.session();
+    await session.commit([work]);
+  }
+  assertEquals(driver.connections.length, 3);
+});
+
+Deno.test("a write that may have run with its COMMIT is not sent again", async () => {
+  let isDead = false;
+  const { driver, db } = scripted((_, connection) => {
+    if (isDead) connection.cut({ begun: true });
+    return undefined;
+  });
+  await using _ = db;
+  await using warm = db.session();
+  await warm.commit([sql`select 1`]);
+  isDead = true;
+  await using session = db.session();
+  await assertRejects(
+    () => session.commit([sql`insert into t values (1)`]),
+    CommitOutcomeUnknownError,
+  );
+  assertEquals(driver.connections.length, 1);
+});
+
+Deno.test("a new connection that dies under its first flight is not replaced", async () => {
+  const { driver, db } = scripted((_, connection) => {
+    connection.cut();
+    return undefined;
+  });
+  await using _ = db;
+  await using session = db.session();
+  await assertRejects(() => session.query(sql`select 1`), ConnectionLostError);
+  assertEquals(driver.connections.length, 1);
+});
+
+Deno.test("a write goes ahead of its COMMIT on a connection that was idle for over a second", async () => {
+  const { clock, driver, db } = scripted();
+  await using _ = db;
+  await using warm = db.session();
+  await warm.commit([sql`select 1`]);
+  await clock.advance(1_001);
+  await using write = db.session();
+  await write.commit([sql`insert into t values (1)`]);
+  await clock.advance(1_001);
+  await using read = db.session({ readOnly: true });
+  await read.commit([sql`select 2`]);
+  assertEquals(flightsOf(driver).slice(1), [
+    [BEGIN, "insert into t values (1)"],
+    ["commit"],
+    [`${BEGIN}, read only`, "select 2", "commit"],
+  ]);
+});
+
+Deno.test("an aborted signal cancels the statement on the server, and then cuts the connection", async () => {
+  const { pool, driver, db } = scripted(({ text }) => (
+    text === "select 1" ? new Promise(() => {}) : undefined
+  ));
+  await using _ = db;
+  const gaveUp = new AbortController();
+  await using session = db.session({ signal: gaveUp.signal });
+  const statement = assertRejects(() => session.query(sql`select 1`), DeadlineError, "gave up");
+  await settle();
+  gaveUp.abort();
+  await statement;
+  assertEquals(driver.connections[0]!.cancels, 1);
+  assertEquals(pool.stats().leased, 0);
+});
+
+Deno.test("a server that stays silent past the statement timeout is given up", async () => {
+  const { clock, driver, db } = scripted(({ text }, connection) => {
+    const cancelled = Promise.withResolvers<Error>();
+    connection.onCancel = () => cancelled.resolve(serverError("57014", "canceling"));
+    return text === "select 1" ? cancelled.promise : undefined;
+  });
+  await using _ = db;
+  await using session = db.session({ statementTimeoutMs: 100 });
+  const statement = assertRejects(() => session.query(sql`select 1`), DeadlineError);
+  await settle();
+  // 100 ms for each of the three statements of the flight, and a second for the answer.
+  await clock.advance(1_300);
+  const error = await statement;
+  assertStringIncludes(error.message, "no answer within 1300 ms");
+  assertEquals(driver.connections[0]!.cancels, 1);
+});
+
+Deno.test("an answer that was on its way when the caller gave up still counts", async () => {
+  const gaveUp = new AbortController();
+  const { db } = scripted(({ text }) => {
+    if (text === "commit") gaveUp.abort();
+    return undefined;
+  });
+  await using _ = db;
+  await using session = db.session({ signal: gaveUp.signal });
+  await session.commit([sql`insert into t values (1)`]);
+  assert(session.isCommitted);
+});
+
+Deno.test("a value that cannot be sent leaves the session as it was", async () => {
+  const { db } = scripted();
+  await using _ = db;
+  await using session = db.session();
+  await session.query(sql`select 1`);
+  await assertRejects(() => session.query(sql`select ${"a\0b"}`), TypeError, "NUL");
+  await session.query(sql`select 2`);
+  await session.commit();
+  assert(session.isCommitted);
+});

@@ -1,0 +1,237 @@
+import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import {
+  CommitOutcomeUnknownError,
+  PoolClosedError,
+  PoolOverloadedError,
+  ServerError,
+  SessionNotCommittedError,
+  sql,
+} from "../../src/db/mod.ts";
+import { databaseOf, poolOf } from "../support/database.ts";
+import { type Reply, ScriptedDriver, serverError } from "../support/scripted_driver.ts";
+
+function scripted(reply?: Reply, onConnect?: () => void) {
+  const driver = new ScriptedDriver({
+    ...(reply === undefined ? {} : { reply }),
+    ...(onConnect === undefined ? {} : { onConnect }),
+  });
+  const pool = poolOf(driver);
+  // Without jitter, attempts follow each other at once.
+  return { driver, pool, db: databaseOf(pool, { random: () => 0 }) };
+}
+
+/** Fails the first `count` times that `text` is run. */
+function failing(text: string, { count, sqlState }: { count: number; sqlState: string }): Reply {
+  return (statement) => {
+    if (statement.text !== text || count === 0) return undefined;
+    count--;
+    return serverError(sqlState, "scripted");
+  };
+}
+
+Deno.test("transaction() gives what the work returns", async () => {
+  const { db } = scripted(({ text }) => (text === "select 1" ? { rows: [{ one: 1 }] } : undefined));
+  await using _ = db;
+  const rows = await db.transaction((session) => session.query(sql<{ one: number }>`select 1`));
+  assertEquals(rows, [{ one: 1 }]);
+});
+
+for (const sqlState of ["40001", "40P01"]) {
+  Deno.test(`transaction() runs the whole unit again after ${sqlState}`, async () => {
+    const { db } = scripted(failing("update t", { count: 2, sqlState }));
+    await using _ = db;
+    let runs = 0;
+    await db.transaction(async (session) => {
+      runs++;
+      await session.query(sql`select 1`);
+      await session.query(sql`update t`);
+      await session.commit();
+    });
+    assertEquals(runs, 3);
+  });
+
+  Deno.test(`transaction() runs the whole unit again after ${sqlState} in answer to COMMIT`, async () => {
+    const { db } = scripted(failing("commit", { count: 1, sqlState }));
+    await using _ = db;
+    let runs = 0;
+    await db.transaction(async (session) => {
+      runs++;
+      await session.commit([sql`update t`]);
+    });
+    assertEquals(runs, 2);
+  });
+}
+
+for (const sqlState of ["23505", "57014", "42601", "40003"]) {
+  Deno.test(`transaction() does not run a unit again after ${sqlState}`, async () => {
+    const { db } = scripted(failing("update t", { count: 1, sqlState }));
+    await using _ = db;
+    let runs = 0;
+    const error = await assertRejects(() =>
+      db.transaction(async (session) => {
+        runs++;
+        await session.query(sql`update t`);
+      }), ServerError);
+    assertEquals(error.sqlState, sqlState);
+    assertEquals(runs, 1);
+  });
+}
+
+Deno.test("transaction() gives up after its attempts, with the last one's own error and their number", async () => {
+  const { pool, db } = scripted(failing("update t", { count: 9, sqlState: "40001" }));
+  await using _ = db;
+  const errors: unknown[] = [];
+  const error = await assertRejects(() =>
+    db.transaction(async (session) => {
+      try {
+        await session.query(sql`update t`);
+      } catch (error) {
+        errors.push(error);
+        throw error;
+      }
+    }, { attempts: 3 }), ServerError);
+  assertEquals(errors.length, 3);
+  assertStrictEquals(error, errors[2]);
+  assertEquals(error.attempts, 3);
+  assertEquals(pool.stats().leased, 0);
+});
+
+Deno.test("transaction() runs the unit again when a connection could not be made", async () => {
+  let connects = 0;
+  const { db } = scripted(undefined, () => {
+    if (++connects === 1) throw new Error("refused");
+  });
+  await using _ = db;
+  await db.transaction((session) => session.query(sql`select 1`));
+  assertEquals(connects, 2);
+});
+
+Deno.test("transaction() does not run a unit again that the pool refused", async () => {
+  const { driver, db } = scripted(undefined, () => {
+    throw new Error("refused");
+  });
+  await using _ = db;
+  await assertRejects(
+    () => db.transaction((session) => session.query(sql`select 1`)),
+    PoolOverloadedError,
+  );
+  assertEquals(driver.connections.length, 2);
+});
+
+Deno.test("transaction() runs the unit again when the connection is lost before COMMIT", async () => {
+  let isFirst = true;
+  const { driver, db } = scripted(({ text }, connection) => {
+    if (text === "update t" && isFirst) {
+      isFirst = false;
+      connection.cut({ begun: true });
+    }
+    return undefined;
+  });
+  await using _ = db;
+  await db.transaction(async (session) => {
+    await session.query(sql`select 1`);
+    await session.query(sql`update t`);
+    await session.commit();
+  });
+  assertEquals(driver.connections.length, 2);
+});
+
+Deno.test("transaction() never runs a unit again whose COMMIT may have taken effect", async () => {
+  const { driver, db } = scripted(({ text }, connection) => {
+    if (text === "commit") connection.cut({ begun: true });
+    return undefined;
+  });
+  await using _ = db;
+  let runs = 0;
+  await assertRejects(() =>
+    db.transaction(async (session) => {
+      runs++;
+      await session.commit([sql`insert into t values (1)`]);
+    }), CommitOutcomeUnknownError);
+  assertEquals(runs, 1);
+  assertEquals(driver.connections.length, 1);
+});
+
+Deno.test("transaction() runs nothing again after a known COMMIT", async () => {
+  const { db } = scripted();
+  await using _ = db;
+  let runs = 0;
+  await assertRejects(() =>
+    db.transaction(async (session) => {
+      runs++;
+      await session.commit([sql`insert into t values (1)`]);
+      throw serverError("40001", "from somewhere else");
+    }), ServerError);
+  assertEquals(runs, 1);
+});
+
+Deno.test("transaction() refuses work that wrote and did not end", async () => {
+  const { driver, db } = scripted();
+  await using _ = db;
+  await assertRejects(
+    () => db.transaction((session) => session.query(sql`insert into t values (1)`)),
+    SessionNotCommittedError,
+    "await session.commit()",
+  );
+  assertEquals(driver.connections[0]!.flights.at(-1), ["ROLLBACK"]);
+});
+
+Deno.test("transaction() rolls back when the work throws, and throws the same", async () => {
+  const { driver, pool, db } = scripted();
+  await using _ = db;
+  const failure = new Error("changed my mind");
+  const error = await assertRejects(() =>
+    db.transaction(async (session) => {
+      await session.query(sql`insert into t values (1)`);
+      throw failure;
+    })
+  );
+  assertStrictEquals(error, failure);
+  assertEquals(driver.connections[0]!.flights.at(-1), ["ROLLBACK"]);
+  assertEquals(pool.stats().idle, 1);
+});
+
+Deno.test("transaction() sees a transient failure through the error that the work wraps it in", async () => {
+  const { db } = scripted(failing("update t", { count: 1, sqlState: "40001" }));
+  await using _ = db;
+  let runs = 0;
+  await db.transaction(async (session) => {
+    runs++;
+    try {
+      await session.query(sql`update t`);
+    } catch (cause) {
+      throw new Error("could not update", { cause });
+    }
+    await session.commit();
+  });
+  assertEquals(runs, 2);
+});
+
+Deno.test("transaction() gives the connection back before it waits for the next attempt", async () => {
+  const driver = new ScriptedDriver({
+    reply: failing("update t", { count: 1, sqlState: "40001" }),
+  });
+  const pool = poolOf(driver, { size: 1, maxOverflow: 0 });
+  await using db = databaseOf(pool, { random: () => 0.9 });
+  const order: string[] = [];
+  await Promise.all([
+    db.transaction(async (session) => {
+      order.push("first");
+      await session.commit([sql`update t`]);
+    }),
+    db.transaction(async (session) => {
+      await session.commit([sql`select 1`]);
+      order.push("second");
+    }),
+  ]);
+  assertEquals(order, ["first", "second", "first"]);
+});
+
+Deno.test("transaction() on a closed pool is refused at once", async () => {
+  const { db } = scripted();
+  await db.close({ timeoutMs: 0 });
+  await assertRejects(
+    () => db.transaction((session) => session.query(sql`select 1`)),
+    PoolClosedError,
+  );
+});

@@ -1,0 +1,62 @@
+import {
+  Database,
+  type DatabaseOptions,
+  OwnerScope,
+  Pool,
+  type PoolOptions,
+} from "../../src/db/mod.ts";
+import type { TransactionSettings } from "../../src/db/begin.ts";
+import type { Driver } from "../../src/db/driver.ts";
+import { Deferred } from "../../src/deferred.ts";
+
+/** The design's defaults. */
+export const SESSION_DEFAULTS: TransactionSettings = {
+  isolation: "read committed",
+  readOnly: false,
+  deferrable: false,
+  statementTimeoutMs: 15_000,
+  lockTimeoutMs: 5_000,
+  idleTransactionTimeoutMs: 4_000,
+  transactionTimeoutMs: 30_000,
+  locals: {},
+};
+
+/** A pool of two connections and one more, unless said otherwise. */
+export function poolOf(driver: Driver, options: Partial<PoolOptions> = {}): Pool {
+  return new Pool({
+    connect: (connectOptions) => driver.connect(connectOptions),
+    size: 2,
+    maxOverflow: 1,
+    acquireTimeoutMs: 30_000,
+    connectTimeoutMs: 15_000,
+    recycleMs: Infinity,
+    idleTimeoutMs: 60_000,
+    maxWaiters: 1_000,
+    shedTargetMs: 0,
+    ...options,
+  });
+}
+
+/** A database over the pool, closed with all that was deferred when it is disposed of. */
+export function databaseOf(
+  pool: Pool,
+  options: Partial<DatabaseOptions> = {},
+): Database & AsyncDisposable {
+  const deferred = new Deferred((error) => {
+    throw error;
+  });
+  const db = new Database({
+    pool,
+    scope: OwnerScope.lasting(),
+    defaults: SESSION_DEFAULTS,
+    attempts: 4,
+    defer: deferred.add,
+    ...options,
+  });
+  return Object.assign(db, {
+    async [Symbol.asyncDispose]() {
+      await deferred.drain();
+      await db.close({ timeoutMs: 0 });
+    },
+  });
+}

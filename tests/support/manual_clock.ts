@@ -1,0 +1,58 @@
+import type { Clock } from "../../src/db/clock.ts";
+
+interface Alarm {
+  readonly atMs: number;
+  readonly callback: () => void;
+}
+
+/** A clock that stands still until the test moves it. */
+export class ManualClock implements Clock {
+  #nowMs = 0;
+  readonly #alarms = new Set<Alarm>();
+
+  /** How many callbacks are still to come. */
+  get pending(): number {
+    return this.#alarms.size;
+  }
+
+  now(): number {
+    return this.#nowMs;
+  }
+
+  after(timeMs: number, callback: () => void): () => void {
+    const alarm = { atMs: this.#nowMs + timeMs, callback };
+    this.#alarms.add(alarm);
+    return () => this.#alarms.delete(alarm);
+  }
+
+  /** Moves on, calling back what becomes due in its order, and lets promises settle in between. */
+  async advance(timeMs: number): Promise<void> {
+    const endMs = this.#nowMs + timeMs;
+    for (let due = this.#next(endMs); due !== undefined; due = this.#next(endMs)) {
+      this.#alarms.delete(due);
+      this.#nowMs = due.atMs;
+      due.callback();
+      await settle();
+    }
+    this.#nowMs = endMs;
+    await settle();
+  }
+
+  #next(endMs: number): Alarm | undefined {
+    const due = [...this.#alarms].filter(({ atMs }) => atMs <= endMs);
+    return due.sort((one, other) => one.atMs - other.atMs)[0];
+  }
+}
+
+/** Lets every promise that is due settle: macrotasks run only after all microtasks. */
+export function settle(): Promise<void> {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      port2.close();
+      resolve();
+    };
+    port2.postMessage(undefined);
+  });
+}

@@ -1,0 +1,177 @@
+/**
+ * A driver without a server, for what a real one cannot be made to do on demand. It follows BEGIN, COMMIT, ROLLBACK
+ * and errors as PostgreSQL does; what statements answer, and when, is the test's to say.
+ */
+import { ConnectError, ConnectionLostError, ServerError } from "../../src/db/errors.ts";
+import { encode } from "../../src/db/neon_wire.ts";
+import type {
+  Connection,
+  ConnectionState,
+  Driver,
+  FlightAnswer,
+  Result,
+  Statement,
+  TransactionStatus,
+} from "../../src/db/driver.ts";
+
+/** What a statement answers: rows, an error, or later one of both. */
+export type Reply = (
+  statement: Statement,
+  connection: ScriptedConnection,
+) => Answer | Promise<Answer>;
+
+export type Answer = Partial<Result> | Error | undefined;
+
+export interface ScriptedDriverOptions {
+  readonly reply?: Reply;
+  /** Called at each connect; what it throws is the refusal, what it waits for is the delay. */
+  readonly onConnect?: (connection: ScriptedConnection) => void | Promise<void>;
+  /** As with a pipelined login: connections are given out `opening`, and log in at their first flight. */
+  readonly pipelined?: boolean;
+}
+
+export class ScriptedDriver implements Driver {
+  /** All that were asked for, in order. */
+  readonly connections: ScriptedConnection[] = [];
+  readonly #options: ScriptedDriverOptions;
+
+  constructor(options: ScriptedDriverOptions = {}) {
+    this.#options = options;
+  }
+
+  get open(): ScriptedConnection[] {
+    return this.connections.filter(({ state }) => state !== "closed");
+  }
+
+  async connect(
+    { signal }: { timeoutMs: number; signal?: AbortSignal },
+  ): Promise<ScriptedConnection> {
+    const connection = new ScriptedConnection(this.#options.reply ?? (() => undefined));
+    this.connections.push(connection);
+    const gaveUp = Promise.withResolvers<never>();
+    gaveUp.promise.catch(() => {});
+    signal?.addEventListener("abort", () => gaveUp.reject(signal.reason), { once: true });
+    try {
+      await Promise.race([this.#options.onConnect?.(connection), gaveUp.promise]);
+    } catch (error) {
+      connection.cut();
+      throw new ConnectError("Cannot connect to PostgreSQL: scripted", { cause: error });
+    }
+    if (!this.#options.pipelined) connection.logIn();
+    return connection;
+  }
+}
+
+export class ScriptedConnection implements Connection {
+  /** What was sent, one list of texts for each flight. */
+  readonly flights: string[][] = [];
+  readonly ready: Promise<void>;
+  readonly closed: Promise<Error | undefined>;
+  readonly processId = 1;
+  state: ConnectionState = "opening";
+  status: TransactionStatus | undefined;
+  /** How often a cancel was asked for. */
+  cancels = 0;
+  /** How often it was closed from this side. */
+  closes = 0;
+  /** Told of a cancel request. */
+  onCancel: () => void = () => {};
+  /** Set to hold the peer's goodbye back. */
+  goodbye: Promise<void> = Promise.resolve();
+  readonly #reply: Reply;
+  readonly #ready = Promise.withResolvers<void>();
+  readonly #closed = Promise.withResolvers<Error | undefined>();
+  #rejectFlight: ((error: Error) => void) | undefined;
+
+  constructor(reply: Reply) {
+    this.#reply = reply;
+    this.ready = this.#ready.promise;
+    this.ready.catch(() => {});
+    this.closed = this.#closed.promise;
+  }
+
+  logIn(): void {
+    if (this.state !== "opening") return;
+    this.status = "I";
+    this.state = "idle";
+    this.#ready.resolve();
+  }
+
+  async flight(statements: readonly Statement[]): Promise<FlightAnswer> {
+    if (this.state === "closed") throw this.#lost(undefined, false);
+    if (this.state === "busy") {
+      throw new TypeError("Cannot send a flight as the connection is busy");
+    }
+    statements.forEach(encode);
+    this.logIn();
+    this.state = "busy";
+    this.flights.push(statements.map(({ text }) => text));
+    const cut = Promise.withResolvers<never>();
+    cut.promise.catch(() => {});
+    this.#rejectFlight = cut.reject;
+    const answer = await Promise.race([this.#run(statements), cut.promise]);
+    this.#rejectFlight = undefined;
+    this.state = "idle";
+    this.status = answer.status;
+    return answer;
+  }
+
+  cancel(_options: { timeoutMs: number }): Promise<void> {
+    this.cancels++;
+    this.onCancel();
+    return Promise.resolve();
+  }
+
+  async close(_options: { timeoutMs: number }): Promise<void> {
+    this.closes++;
+    this.#end(undefined);
+    await this.goodbye;
+    this.#closed.resolve(undefined);
+  }
+
+  /** The other side ends it; with `fatal`, after having said so. */
+  cut({ fatal, begun = false }: { fatal?: ServerError; begun?: boolean } = {}): void {
+    this.#end(fatal, begun);
+    this.#closed.resolve(fatal);
+  }
+
+  async #run(statements: readonly Statement[]): Promise<FlightAnswer> {
+    const results: Result[] = [];
+    let status = this.status ?? "I";
+    for (const statement of statements) {
+      const command = statement.text.trim().split(/[\s(]/)[0]!.toUpperCase();
+      if (status === "E" && command !== "ROLLBACK" && command !== "COMMIT") {
+        return { results, error: serverError("25P02", "the transaction is aborted"), status };
+      }
+      const answer = await this.#reply(statement, this);
+      if (answer instanceof Error) {
+        const ends = status === "I" || command === "COMMIT";
+        return { results, error: answer, status: ends ? "I" : "E" };
+      }
+      const tag = command === "COMMIT" && status === "E" ? "ROLLBACK" : command;
+      if (tag === "BEGIN") status = "T";
+      if (tag === "COMMIT" || tag === "ROLLBACK") status = "I";
+      results.push({ rows: [], rowCount: 0, command: tag, ...answer });
+    }
+    return { results, status };
+  }
+
+  #end(cause: Error | undefined, begun = false): void {
+    if (this.state === "closed") return;
+    const error = this.#lost(cause, begun);
+    this.state = "closed";
+    this.#ready.reject(error);
+    this.#rejectFlight?.(error);
+  }
+
+  #lost(cause: Error | undefined, begun: boolean): Error {
+    return this.status === undefined
+      ? new ConnectError("Cannot connect to PostgreSQL: scripted", { cause })
+      : new ConnectionLostError("Lost the connection to PostgreSQL: scripted", { cause, begun });
+  }
+}
+
+/** An ErrorResponse with this SQLSTATE. */
+export function serverError(sqlState: string, message: string, severity = "ERROR"): ServerError {
+  return new ServerError({ sqlState, message, severity });
+}
