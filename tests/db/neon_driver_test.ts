@@ -1,0 +1,204 @@
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
+import type { Connection } from "../../src/db/driver.ts";
+import { ConnectError, ServerError } from "../../src/db/errors.ts";
+import { NeonDriver } from "../../src/db/mod.ts";
+import { branchDatabase } from "../support/branch_database.ts";
+import { driverCases } from "./driver_cases.ts";
+
+const database = await branchDatabase();
+
+for (
+  const [name, role] of [
+    ["neon driver, pipelined password", "user_service"],
+    ["neon driver, SCRAM", "user_service_scram"],
+  ] as const
+) {
+  driverCases(name, async () => {
+    const branch = await database.connect();
+    const { DATABASE_URL: url, DATABASE_WS_PROXY: wsProxy } = branch.envOf(role);
+    return {
+      driver: new NeonDriver({
+        url: url!,
+        wsProxy,
+        pipelineConnect: role === "user_service",
+        applicationName: "driver test",
+      }),
+      async cut({ processId }: Connection) {
+        await branch.asSuperuser(`select pg_terminate_backend(${processId})`);
+      },
+      [Symbol.asyncDispose]: () => branch[Symbol.asyncDispose](),
+    };
+  });
+}
+
+Deno.test("startup, password and first flight leave in one message", async () => {
+  const sent: number[] = [];
+  await using branch = await database.connect({
+    observe: { message: (id, direction) => void (direction === "toServer" && sent.push(id)) },
+  });
+  const { DATABASE_URL: url, DATABASE_WS_PROXY: wsProxy } = branch.env;
+  const driver = new NeonDriver({ url: url!, wsProxy, pipelineConnect: true });
+  const connection = await driver.connect({ timeoutMs: 5_000 });
+  assertEquals(connection.state, "opening");
+  await connection.flight([{ text: "begin", values: [] }, { text: "select 1", values: [] }]);
+  assertEquals(sent.length, 1);
+  await connection.close({ timeoutMs: 5_000 });
+});
+
+Deno.test("a pipelined login that gets no flight logs in all the same", async () => {
+  await using branch = await database.connect();
+  const { DATABASE_URL: url, DATABASE_WS_PROXY: wsProxy } = branch.env;
+  const driver = new NeonDriver({ url: url!, wsProxy, pipelineConnect: true });
+  const connection = await driver.connect({ timeoutMs: 5_000 });
+  await connection.ready;
+  assertEquals(connection.status, "I");
+  await connection.close({ timeoutMs: 5_000 });
+});
+
+Deno.test("a wrong password is a ConnectError with the server's SQLSTATE, and without the password", async () => {
+  await using branch = await database.connect();
+  for (const role of ["user_service", "user_service_scram"] as const) {
+    const env = branch.envOf(role);
+    const url = new URL(env["DATABASE_URL"]!);
+    url.password = "not-the-password";
+    const driver = new NeonDriver({
+      url: url.href,
+      wsProxy: env["DATABASE_WS_PROXY"],
+      pipelineConnect: role === "user_service",
+    });
+    const error = await assertRejects(async () => {
+      const connection = await driver.connect({ timeoutMs: 5_000 });
+      await connection.flight([{ text: "select 1", values: [] }]);
+    }, ConnectError);
+    assertInstanceOf(error.cause, ServerError);
+    assertEquals(error.cause.sqlState, "28P01");
+    assert(!Deno.inspect(error).includes("not-the-password"));
+  }
+});
+
+Deno.test("a SCRAM server that is sent a pipelined password names the way out", async () => {
+  await using branch = await database.connect();
+  const { DATABASE_URL: url, DATABASE_WS_PROXY: wsProxy } = branch.envOf("user_service_scram");
+  const driver = new NeonDriver({ url: url!, wsProxy, pipelineConnect: true });
+  const connection = await driver.connect({ timeoutMs: 5_000 });
+  const error = await assertRejects(
+    () => connection.flight([{ text: "select 1", values: [] }]),
+    ConnectError,
+  );
+  assertStringIncludes(error.message, "DATABASE_PIPELINE_CONNECT=off");
+  await connection.closed;
+});
+
+Deno.test("a server that cannot be reached is a ConnectError", async () => {
+  await using branch = await database.connect();
+  const url = new URL(branch.env["DATABASE_URL"]!);
+  url.port = "1";
+  const driver = new NeonDriver({
+    url: url.href,
+    wsProxy: branch.env["DATABASE_WS_PROXY"],
+    pipelineConnect: true,
+  });
+  await assertRejects(() => driver.connect({ timeoutMs: 5_000 }), ConnectError, "Cannot connect");
+});
+
+Deno.test("a peer that accepts and stays silent fails the connect at its deadline", async () => {
+  await using silent = silentPeer();
+  for (const pipelineConnect of [true, false]) {
+    const driver = new NeonDriver({
+      url: "postgresql://user:password@127.0.0.1/database",
+      wsProxy: silent.url,
+      pipelineConnect,
+    });
+    const error = await assertRejects(async () => {
+      const connection = await driver.connect({ timeoutMs: 50 });
+      await connection.flight([{ text: "select 1", values: [] }]);
+    }, ConnectError);
+    assertStringIncludes(error.message, "no answer within 50 ms");
+  }
+});
+
+Deno.test("connect() ends at once when its signal aborts", async () => {
+  await using silent = silentPeer();
+  const driver = new NeonDriver({
+    url: "postgresql://user:password@127.0.0.1/database",
+    wsProxy: silent.url,
+    pipelineConnect: false,
+  });
+  const gaveUp = new AbortController();
+  const connecting = assertRejects(
+    () => driver.connect({ timeoutMs: 60_000, signal: gaveUp.signal }),
+    ConnectError,
+    "gave up",
+  );
+  gaveUp.abort();
+  await connecting;
+});
+
+Deno.test("values survive the way there and back", async () => {
+  await using branch = await database.connect();
+  const { DATABASE_URL: url, DATABASE_WS_PROXY: wsProxy } = branch.env;
+  const driver = new NeonDriver({ url: url!, wsProxy, pipelineConnect: true });
+  const connection = await driver.connect({ timeoutMs: 5_000 });
+  const cases: [type: string, value: unknown, expected?: unknown][] = [
+    ["text", 'it\'s "quoted" \\ \n 🐘'],
+    ["text", ""],
+    ["text", null],
+    ["int4", -2147483648],
+    ["int8", 9223372036854775807n],
+    ["numeric", "12345678901234567890.123456789"],
+    ["float8", 0.1],
+    ["float8", NaN],
+    ["bool", true],
+    ["json", { a: [1, null, "x"] }],
+    ["jsonb", { a: { b: "\\" } }],
+    ["timestamptz", new Date("2026-11-23T12:34:56.789Z")],
+    ["timestamptz", new Date("0099-01-02T03:04:05.678Z")],
+    ["date", "2026-11-23"],
+    ["timestamp", "2026-11-23 12:34:56.123456"],
+    ["text[]", ["a,b", 'c"d', "e\\f", "", "NULL", null]],
+    ["int4[]", [[1, 2], [3, 4]]],
+    ["uuid", "01a208ac-c1a6-7580-a159-5049cafda885"],
+  ];
+  for (const [type, value] of cases) {
+    const { results, error } = await connection.flight([
+      { text: `select $1::${type} as value`, values: [value] },
+    ]);
+    assertEquals(error, undefined);
+    assertEquals(results[0]?.rows, [{ value }], type);
+  }
+  const bytes = Uint8Array.from({ length: 256 }, (_, index) => index);
+  const { results } = await connection.flight([
+    { text: "select $1::bytea as value", values: [bytes] },
+  ]);
+  assertEquals(new Uint8Array(results[0]!.rows[0]!["value"] as Uint8Array), bytes);
+  await connection.close({ timeoutMs: 5_000 });
+});
+
+/** Upgrades, and then says nothing. */
+function silentPeer(): AsyncDisposable & { url: string } {
+  const sockets: WebSocket[] = [];
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, (request) => {
+    const { socket, response } = Deno.upgradeWebSocket(request);
+    sockets.push(socket);
+    return response;
+  });
+  return {
+    url: `ws://127.0.0.1:${server.addr.port}/v1`,
+    async [Symbol.asyncDispose]() {
+      await Promise.all(sockets.map((socket) =>
+        new Promise<void>((resolve) => {
+          if (socket.readyState === WebSocket.CLOSED) return resolve();
+          socket.addEventListener("close", () => resolve());
+          if (socket.readyState === WebSocket.OPEN) socket.close();
+        })
+      ));
+      await server.shutdown();
+    },
+  };
+}

@@ -1,0 +1,72 @@
+/**
+ * One PostgreSQL for the whole run of `deno test`, whichever test file asks first. Test files are threads of one
+ * process that share nothing but the disk, so they meet at a file; the server ends with the process.
+ */
+import { join } from "node:path";
+import { migrate } from "../../src/dev/migrate.ts";
+import { startPostgres } from "../../src/dev/postgres.ts";
+import { startRelay } from "../../src/dev/relay.ts";
+
+export const ROLES = [
+  "postgres",
+  "user_service_owner",
+  "user_service",
+  "user_service_scram",
+] as const;
+
+export type Role = typeof ROLES[number];
+
+/** How to reach the server: a URL for each role, of the migrated database that branches are copied from. */
+export interface TestServer {
+  readonly port: number;
+  readonly urls: Readonly<Record<Role, string>>;
+}
+
+const directory = join(import.meta.dirname!, "..", "..", ".local");
+
+/** Starts the server, or finds the one that another test file has started. */
+export async function testServer(): Promise<TestServer> {
+  await Deno.mkdir(directory, { recursive: true });
+  const meeting = join(directory, `test-server-${Deno.pid}.json`);
+  using lock = await Deno.open(`${meeting}.lock`, { create: true, write: true });
+  await lock.lock(true);
+  try {
+    return JSON.parse(await Deno.readTextFile(meeting));
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  await removeLeftovers();
+  const server = await startServer();
+  await Deno.writeTextFile(meeting, JSON.stringify(server), { mode: 0o600 });
+  return server;
+}
+
+async function startServer(): Promise<TestServer> {
+  const postgres = await startPostgres({ ephemeral: true });
+  const urls = Object.fromEntries(ROLES.map((role) => [role, postgres.url({ role })]));
+  const server = { port: postgres.port, urls: urls as Record<Role, string> };
+  await using relay = await relayTo(server);
+  await migrate({
+    DATABASE_URL: server.urls.user_service_owner,
+    DATABASE_WS_PROXY: relay.url,
+    DATABASE_PIPELINE_CONNECT: "on",
+  });
+  return server;
+}
+
+export function relayTo(
+  { port }: TestServer,
+  options: Pick<Parameters<typeof startRelay>[0], "observe"> = {},
+): ReturnType<typeof startRelay> {
+  return startRelay({ targets: [{ hostname: "127.0.0.1", port }], ...options });
+}
+
+/** Of runs that have ended. */
+async function removeLeftovers(): Promise<void> {
+  for await (const { name } of Deno.readDir(directory)) {
+    const pid = /^test-server-(\d+)\./.exec(name)?.[1];
+    if (pid !== undefined && Number(pid) !== Deno.pid) {
+      await Deno.remove(join(directory, name)).catch(() => {});
+    }
+  }
+}
