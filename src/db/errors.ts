@@ -208,6 +208,10 @@ export function judge(error: unknown, phase: Phase): Verdict {
       transient: TRANSIENT_STATES.has(error.sqlState),
     };
   }
+  // Whoever gave up while a COMMIT was on its way knows as little as if the connection had been lost.
+  if (error instanceof DeadlineError) {
+    return { applied: judge(error.cause, phase).applied, transient: false };
+  }
   return {
     applied: error instanceof CommitOutcomeUnknownError ? "unknown" : "no",
     transient: false,

@@ -1,0 +1,122 @@
+import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { fullJitterMs, retry, RetryBudget, type RetryOptions } from "../../src/db/retry.ts";
+import { ManualClock, settle } from "../support/manual_clock.ts";
+
+const ALWAYS: RetryOptions = { attempts: 3, isRetryable: () => true, random: () => 0 };
+
+Deno.test("retry() gives the first success", async () => {
+  const attempts: number[] = [];
+  const value = await retry((attempt) => {
+    attempts.push(attempt);
+    return attempt < 3 ? Promise.reject(new Error("not yet")) : Promise.resolve("done");
+  }, ALWAYS);
+  assertEquals(value, "done");
+  assertEquals(attempts, [1, 2, 3]);
+});
+
+Deno.test("retry() throws the last attempt's own error once its attempts are used up", async () => {
+  const errors = [new Error("1"), new Error("2"), new Error("3")];
+  const error = await assertRejects(() =>
+    retry((attempt) => Promise.reject(errors[attempt - 1]), ALWAYS)
+  );
+  assertStrictEquals(error, errors[2]);
+});
+
+Deno.test("retry() does not try again what is not retryable", async () => {
+  let runs = 0;
+  await assertRejects(() =>
+    retry(() => {
+      runs++;
+      return Promise.reject(new Error("for good"));
+    }, { ...ALWAYS, isRetryable: () => false })
+  );
+  assertEquals(runs, 1);
+});
+
+Deno.test("retry() waits between attempts as its jitter says", async () => {
+  const clock = new ManualClock();
+  let runs = 0;
+  const done = retry(() => {
+    runs++;
+    return runs < 3 ? Promise.reject(new Error("not yet")) : Promise.resolve();
+  }, { ...ALWAYS, clock, baseMs: 100, random: () => 0.5 });
+  await settle();
+  await clock.advance(49);
+  assertEquals(runs, 1);
+  await clock.advance(1);
+  assertEquals(runs, 2);
+  await clock.advance(100);
+  assertEquals(runs, 3);
+  await done;
+});
+
+Deno.test("retry() stops waiting when its signal aborts, and throws what had failed", async () => {
+  const clock = new ManualClock();
+  const gaveUp = new AbortController();
+  const failure = new Error("not yet");
+  const done = assertRejects(() =>
+    retry(() => Promise.reject(failure), {
+      ...ALWAYS,
+      clock,
+      signal: gaveUp.signal,
+      random: () => 0.9,
+    })
+  );
+  await settle();
+  gaveUp.abort();
+  assertStrictEquals(await done, failure);
+  assertEquals(clock.pending, 0);
+});
+
+Deno.test("retry() refuses fewer than one attempt", async () => {
+  for (const attempts of [0, -1, NaN]) {
+    await assertRejects(
+      () => retry(() => Promise.resolve(), { ...ALWAYS, attempts }),
+      RangeError,
+      `current value is ${attempts}`,
+    );
+  }
+});
+
+Deno.test("full jitter is anything below a bound that doubles up to its cap", () => {
+  const bounds = [1, 2, 3, 4, 5].map((attempt) =>
+    fullJitterMs({ attempt, baseMs: 50, capMs: 300, random: () => 1 })
+  );
+  assertEquals(bounds, [50, 100, 200, 300, 300]);
+  assertEquals(fullJitterMs({ attempt: 3, baseMs: 50, capMs: 300, random: () => 0 }), 0);
+});
+
+Deno.test("a budget affords a fifth of the units, and ten retries a second", () => {
+  const budget = new RetryBudget();
+  let nowMs = 0;
+  let afforded = 0;
+  // A minute of 100 units a second, each of which wants to be retried.
+  for (; nowMs < 60_000; nowMs += 10) {
+    budget.deposit(nowMs);
+    if (budget.withdraw(nowMs)) afforded++;
+  }
+  const expected = 60 * (0.2 * 100 + 10);
+  assert(Math.abs(afforded - expected) <= RetryBudget.perSecond, `afforded ${afforded}`);
+});
+
+Deno.test("a budget does not save up more than ten seconds' worth", () => {
+  const budget = new RetryBudget();
+  budget.deposit(0);
+  let afforded = 0;
+  while (budget.withdraw(3_600_000)) afforded++;
+  assertEquals(afforded, RetryBudget.most);
+});
+
+Deno.test("retry() throws the first failure when the budget is used up", async () => {
+  const clock = new ManualClock();
+  const budget = new RetryBudget();
+  while (budget.withdraw(clock.now()));
+  let runs = 0;
+  await assertRejects(() =>
+    retry(() => {
+      runs++;
+      return Promise.reject(new Error("not yet"));
+    }, { ...ALWAYS, clock, budget })
+  );
+  assertEquals(runs, 1);
+});
