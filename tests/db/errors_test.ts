@@ -70,14 +70,10 @@ const rows: [what: string, error: unknown, phase: Phase, verdict: Verdict][] = [
 ];
 
 for (const [what, error, phase, verdict] of rows) {
-  Deno.test(
-    `${what} is judged ${verdict.applied === "no" ? "" : "not "}known to have left nothing, and ${
-      verdict.transient ? "" : "not "
-    }to pass`,
-    () => {
-      assertEquals(judge(error, phase), verdict);
-    },
-  );
+  const { applied, transient } = verdict;
+  Deno.test(`judge() of ${what}: applied ${applied}, ${transient ? "transient" : "final"}`, () => {
+    assertEquals(judge(error, phase), verdict);
+  });
 }
 
 Deno.test("a first flight is sent again if it held no COMMIT, or if the server had ended before it", () => {

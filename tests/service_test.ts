@@ -1,0 +1,113 @@
+/** The service as a whole, in this process, on a real PostgreSQL. */
+import { assert, assertEquals } from "@std/assert";
+import type { RelayObserver } from "../src/dev/relay.ts";
+import { start } from "../src/main.ts";
+import { type Branch, branchDatabase, type Env } from "./support/branch_database.ts";
+
+const database = await branchDatabase();
+
+interface Running extends AsyncDisposable {
+  readonly branch: Branch;
+  request(path: string, init?: RequestInit): Promise<Response>;
+  createUser(email: string): Promise<{ id: string }>;
+}
+
+async function serving(
+  { env = {}, observe }: { env?: Env; observe?: RelayObserver } = {},
+): Promise<Running> {
+  const branch = await database.connect(observe === undefined ? {} : { observe });
+  const service = start({ ...branch.env, PORT: "0", LOG_LEVEL: "error", ...env }, {
+    hostname: "127.0.0.1",
+  });
+  const request = (path: string, init?: RequestInit) => fetch(`${service.url}${path}`, init);
+  return {
+    branch,
+    request,
+    async createUser(email) {
+      const response = await request("/users", newUser(email));
+      assertEquals(response.status, 201);
+      return await response.json();
+    },
+    async [Symbol.asyncDispose]() {
+      await service.shutdown();
+      await branch[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function newUser(email: string): RequestInit {
+  return {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ email, name: "Ann" }),
+  };
+}
+
+/** Counts the messages that leave for the server. */
+function messageCounter(): { observe: RelayObserver; take(): number } {
+  let count = 0;
+  return {
+    observe: {
+      message(_, direction) {
+        if (direction === "toServer") count++;
+      },
+    },
+    take() {
+      const taken = count;
+      count = 0;
+      return taken;
+    },
+  };
+}
+
+Deno.test("requests take as few round trips as their statements need", async () => {
+  const messages = messageCounter();
+  await using running = await serving({ observe: messages.observe });
+  const { id } = await running.createUser("first@example.org");
+  assertEquals(messages.take(), 1, "a cold write: login, BEGIN, INSERT and COMMIT at once");
+
+  await (await running.request(`/users/${id}`)).body?.cancel();
+  assertEquals(messages.take(), 1, "a read");
+
+  await running.createUser("second@example.org");
+  assertEquals(messages.take(), 1, "a write and its commit");
+
+  // Whatever a request leaves for later is sent before the service has shut down.
+  await running[Symbol.asyncDispose]();
+  assertEquals(messages.take(), 1, "the goodbye of the only connection");
+});
+
+Deno.test("200 requests at once share the pool's three connections", async () => {
+  await using running = await serving({
+    env: { DATABASE_POOL_SIZE: "2", DATABASE_MAX_OVERFLOW: "1" },
+  });
+  const most = { connections: 0 };
+  const requests = Array.from({ length: 200 }, async (_, index) => {
+    const response = await running.request("/users", newUser(`user${index}@example.org`));
+    await response.body?.cancel();
+    return response.status;
+  });
+  let isDone = false;
+  const done = Promise.all(requests).finally(() => isDone = true);
+  while (!isDone) {
+    const [row] = await running.branch.asSuperuser<{ count: bigint }>(SERVICE_CONNECTIONS);
+    most.connections = Math.max(most.connections, Number(row?.count));
+  }
+  assertEquals(new Set(await done), new Set([201]));
+  assert(most.connections > 0 && most.connections <= 3, `saw ${most.connections} connections`);
+});
+
+Deno.test("no connection is left when the service has shut down", async () => {
+  const running = await serving();
+  await running.createUser("ann@example.org");
+  const [before] = await running.branch.asSuperuser<{ count: bigint }>(SERVICE_CONNECTIONS);
+  assertEquals(before?.count, 1n);
+  await using branch = await database.connect();
+  await running[Symbol.asyncDispose]();
+  const [after] = await branch.asSuperuser<{ count: bigint }>(SERVICE_CONNECTIONS);
+  assertEquals(after?.count, 0n);
+});
+
+const SERVICE_CONNECTIONS = `
+  select count(*) from pg_stat_activity
+  where usename = 'user_service' and datname = current_database()`;
