@@ -5,7 +5,7 @@ import { type Branch, branchDatabase } from "../support/branch_database.ts";
 
 const database = await branchDatabase();
 
-async function ownerDatabase(branch: Branch) {
+function ownerDatabase(branch: Branch) {
   return branch.open(branch.envOf("user_service_owner"));
 }
 
@@ -21,7 +21,7 @@ Deno.test("a migrated database has nothing to do", async () => {
 
 Deno.test("migrations are applied in order, once, even by two at a time", async () => {
   await using branch = await database.connect();
-  const db = await ownerDatabase(branch);
+  const db = ownerDatabase(branch);
   const applied = await Promise.all([1, 2, 3].map(() => applyMigrations(db, two)));
   assertEquals(applied.flat(), ["9001_one", "9002_two"]);
   const rows = await db.transaction((session) => session.query(sql`select id from one`));
@@ -30,7 +30,7 @@ Deno.test("migrations are applied in order, once, even by two at a time", async 
 
 Deno.test("a migration that fails leaves nothing of itself or of those before it", async () => {
   await using branch = await database.connect();
-  const db = await ownerDatabase(branch);
+  const db = ownerDatabase(branch);
   const broken = [
     { name: "9003_good", statements: ["create table good (id int)"] },
     { name: "9004_bad", statements: ["create table bad (id int)", "create tabel bad"] },

@@ -1,0 +1,75 @@
+/** The service as a Hono app. Takes all it needs as arguments, so that it runs on every runtime and in tests. */
+
+import { type Context, Hono } from "hono";
+import { requestId, type RequestIdVariables } from "hono/request-id";
+import type { Database } from "../db/mod.ts";
+import { healthRoutes } from "./health_routes.ts";
+import { problem, respondWithProblem } from "./problem.ts";
+import { problemOf } from "./problem_of.ts";
+import { problemRoutes } from "./problem_routes.ts";
+import { usersRoutes } from "./users_routes.ts";
+import { asError, provideDatabase } from "./with_session.ts";
+
+/** Told of every answer with status 500 or above. */
+export interface FailedRequest {
+  readonly error: Error;
+  readonly status: number;
+  readonly method: string;
+  readonly path: string;
+  readonly requestId: string;
+}
+
+/** The part of `Database` that the service needs. */
+export type AppDatabase = Pick<Database, "session" | "transaction">;
+
+export interface AppOptions {
+  /** On Workers a function, which makes or finds the database of one request. */
+  readonly db: AppDatabase | ((c: Context) => AppDatabase);
+  /** For logs. Must not throw. */
+  readonly onFailure?: ((request: FailedRequest) => void) | undefined;
+  /** Whether the service is ending and wants no new requests. */
+  readonly isDraining?: (() => boolean) | undefined;
+  /** Longest wait of `/readyz` for the database. */
+  readonly readyTimeoutMs?: number | undefined;
+}
+
+export type AppEnv = { Variables: { db: AppDatabase } & RequestIdVariables };
+
+/** The whole service: users, health, and the descriptions of its problems. */
+export function createApp(options: AppOptions): Hono<AppEnv> {
+  const app = new Hono<AppEnv>();
+  app.use(requestId());
+  app.use(async function onlyErrors(_c, next) {
+    try {
+      await next();
+    } catch (thrown) {
+      throw asError(thrown);
+    }
+  });
+  app.use(provideDatabase(options.db));
+  app.route("/", usersRoutes);
+  app.route("/", healthRoutes(options));
+  app.route("/", problemRoutes);
+  app.notFound((c) =>
+    respondWithProblem(
+      c,
+      problem("not-found", {
+        detail: "Cannot find this address; the service knows /users, /healthz and /readyz",
+      }),
+    )
+  );
+  app.onError((error, c) => {
+    const answer = problemOf(error);
+    if (answer.status >= 500) {
+      options.onFailure?.({
+        error,
+        status: answer.status,
+        method: c.req.method,
+        path: c.req.path,
+        requestId: c.var.requestId,
+      });
+    }
+    return respondWithProblem(c, answer);
+  });
+  return app;
+}

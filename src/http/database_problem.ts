@@ -1,0 +1,95 @@
+/** What failures of the connection layer are to a client. */
+
+import {
+  AcquireTimeoutError,
+  CommitOutcomeUnknownError,
+  CommitRolledBackError,
+  ConnectError,
+  ConnectionLostError,
+  DeadlineError,
+  PoolClosedError,
+  PoolOverloadedError,
+  ServerError,
+  StatementSkippedError,
+} from "../db/mod.ts";
+import { type Problem, problem } from "./problem.ts";
+
+/** For failures that do not say themselves how long they last. */
+const DEFAULT_RETRY_AFTER_MS = 1_000;
+
+/** The answer to a failure that the connection layer knows how to explain; `undefined` for all others. */
+export function databaseProblem(error: unknown): Problem | undefined {
+  if (error instanceof AcquireTimeoutError || error instanceof PoolOverloadedError) {
+    return problem("overloaded", {
+      detail: "Cannot get a database connection in time; try again after Retry-After",
+      headers: retryAfter(error.retryAfterMs),
+    });
+  }
+  if (error instanceof ConnectError || error instanceof ConnectionLostError) return unreachable();
+  if (error instanceof PoolClosedError) {
+    return problem("shutting-down", {
+      detail: "Cannot take new work as this instance is ending; try again, another one will answer",
+      headers: retryAfter(),
+    });
+  }
+  if (error instanceof DeadlineError) return tooLong();
+  if (error instanceof CommitOutcomeUnknownError) {
+    return problem("outcome-unknown", {
+      detail:
+        "Cannot tell whether the change was made as the connection broke while it was being " +
+        "committed; read the resource to see, before you repeat the request",
+    });
+  }
+  // Both only say that an earlier statement failed; that failure tells what the matter is.
+  if (error instanceof CommitRolledBackError || error instanceof StatementSkippedError) {
+    return error.cause === undefined ? undefined : databaseProblem(error.cause);
+  }
+  return error instanceof ServerError ? serverProblem(error) : undefined;
+}
+
+/** https://www.postgresql.org/docs/current/errcodes-appendix.html */
+function serverProblem(error: ServerError): Problem | undefined {
+  switch (error.sqlState) {
+    case "57014": // query_canceled, by statement_timeout or by our own cancel request
+    case "25P03": // idle_in_transaction_session_timeout
+    case "25P04": // transaction_timeout
+      return tooLong();
+    case "40001": // serialization_failure
+    case "40P01": // deadlock_detected
+    case "55P03": // lock_not_available
+      // Not 409: the request contradicts nothing, and the same one may well succeed, which is what 503 says.
+      return problem("contention", {
+        detail:
+          "Cannot make the change as others kept colliding with it; try again after Retry-After",
+        headers: retryAfter(),
+      });
+    case "23503": // foreign_key_violation
+    case "23505": // unique_violation
+    case "23P01": // exclusion_violation
+      return problem("conflict", {
+        detail:
+          "Cannot make the change as it contradicts what is stored; read it, and change the request",
+      });
+    default:
+      // Connection exceptions, insufficient resources, operator intervention.
+      return /^(?:08|53|57)/.test(error.sqlState) ? unreachable() : undefined;
+  }
+}
+
+function unreachable(): Problem {
+  return problem("database-unreachable", {
+    detail: "Cannot reach the database; try again after Retry-After",
+    headers: retryAfter(),
+  });
+}
+
+function tooLong(): Problem {
+  return problem("deadline-exceeded", {
+    detail: "Cannot finish the work in its time; ask for less at once, or try again later",
+  });
+}
+
+/** Whole seconds, at least one. https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3 */
+function retryAfter(afterMs = DEFAULT_RETRY_AFTER_MS): Record<string, string> {
+  return { "Retry-After": String(Math.max(1, Math.ceil(afterMs / 1_000))) };
+}

@@ -1,0 +1,76 @@
+/** Reads a body as JSON, strictly: what two parsers could understand in two ways is refused. */
+
+import type { Context } from "hono";
+import type { GenericSchema, InferOutput } from "valibot";
+import { shown } from "../refused.ts";
+import { malformedBody, readBody } from "./body.ts";
+import { duplicateKey } from "./duplicate_key.ts";
+import { ProblemError } from "./problem.ts";
+import { validBody } from "./validation.ts";
+
+/** What a body may be declared as. */
+const JSON_TYPE = "application/json";
+
+/** The body, valid against `schema`. Throws `ProblemError`. */
+export async function readJsonBody<Schema extends GenericSchema>(
+  c: Context,
+  schema: Schema,
+  mediaTypes: readonly string[] = [JSON_TYPE],
+): Promise<InferOutput<Schema>> {
+  assertMediaType(c, mediaTypes);
+  return validBody(schema, parseJson(decodeUtf8(await readBody(c.req.raw))));
+}
+
+function assertMediaType(c: Context, accepted: readonly string[]): void {
+  const encoding = c.req.header("Content-Encoding");
+  if (encoding !== undefined && encoding.toLowerCase() !== "identity") {
+    throw new ProblemError("unsupported-media-type", {
+      detail:
+        `Cannot read the body as it is compressed: current Content-Encoding ${shown(encoding)}; ` +
+        "send it without",
+      headers: { "Accept-Encoding": "identity" },
+    });
+  }
+  const declared = c.req.header("Content-Type");
+  const [essence = "", ...parameters] = (declared ?? "").split(";").map((part) =>
+    part.trim().toLowerCase()
+  );
+  const isUtf8 = parameters.every((part) =>
+    !part.startsWith("charset=") || /^charset="?utf-8"?$/.test(part)
+  );
+  if (accepted.includes(essence) && isUtf8) return;
+  throw new ProblemError("unsupported-media-type", {
+    detail: `Cannot read the body as its type is not JSON in UTF-8: current Content-Type ` +
+      `${shown(declared)}; send ${accepted.join(" or ")}`,
+    headers: { Accept: accepted.join(", ") },
+  });
+}
+
+function decodeUtf8(bytes: Uint8Array): string {
+  if (bytes.byteLength === 0) throw malformedBody("it is empty", "send a JSON object");
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    throw malformedBody("its bytes are not UTF-8", "encode it as UTF-8", { cause });
+  }
+  // https://www.rfc-editor.org/rfc/rfc8259#section-8.1: a sender must not add one.
+  if (text.startsWith("\uFEFF")) {
+    throw malformedBody("it begins with a byte order mark", "remove the first three bytes");
+  }
+  return text;
+}
+
+function parseJson(text: string): unknown {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw malformedBody("it is not JSON", `correct it; it begins with ${shown(text)}`, { cause });
+  }
+  const key = duplicateKey(text);
+  if (key !== undefined) {
+    throw malformedBody(`an object in it has the key ${shown(key)} twice`, "keep one of them");
+  }
+  return value;
+}

@@ -1,0 +1,11 @@
+/** Sessions in the handlers of any Hono app, and answers to their failures. */
+
+export { databaseProblem } from "./database_problem.ts";
+export { type Problem, respondWithProblem } from "./problem.ts";
+export {
+  type DatabaseVariables,
+  provideDatabase,
+  type UnitsOfWork,
+  withSession,
+  type WithSessionOptions,
+} from "./with_session.ts";

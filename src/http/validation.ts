@@ -1,0 +1,82 @@
+/** From valibot's issues to problem documents. */
+
+import type { Context } from "hono";
+import * as v from "valibot";
+import { shown } from "../refused.ts";
+import { type Fault, ProblemError } from "./problem.ts";
+
+/** `value` as `schema` types it. Throws `ProblemError` (422) with a JSON Pointer for every fault. */
+export function validBody<Schema extends v.GenericSchema>(
+  schema: Schema,
+  value: unknown,
+): v.InferOutput<Schema> {
+  // To valibot, an array is an object without fields.
+  const input = Array.isArray(value) ? null : value;
+  const result = v.safeParse(schema, input, { abortPipeEarly: true });
+  if (result.success) return result.output;
+  throw new ProblemError("invalid-body", {
+    detail: "Cannot use the body as the fields in errors are not valid; correct them",
+    errors: result.issues.map((issue) => ({
+      pointer: pointerOf(issue),
+      detail: issue.message,
+    })),
+  });
+}
+
+/** https://www.rfc-editor.org/rfc/rfc6901#section-3 */
+function pointerOf(issue: v.BaseIssue<unknown>): string {
+  const keys = issue.path?.map(({ key }) => String(key)) ?? [];
+  return keys.map((key) => `/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
+}
+
+/** The query as `schema` types it. Every parameter may be given once. Throws `ProblemError` (400). */
+export function validQuery<Entries extends v.ObjectEntries>(
+  c: Context,
+  schema: v.ObjectSchema<Entries, undefined>,
+): v.InferOutput<v.ObjectSchema<Entries, undefined>> {
+  const given = new Map<string, string>();
+  for (const [name, value] of searchParamsOf(c.req.url)) {
+    const known = Object.keys(schema.entries);
+    const detail = !known.includes(name)
+      ? `it is unknown; use ${known.join(" or ")}`
+      : given.has(name)
+      ? "it is given twice; give it once"
+      : undefined;
+    if (detail !== undefined) throw badParameters([{ parameter: cut(name), detail }]);
+    given.set(name, value);
+  }
+  const result = v.safeParse(schema, Object.fromEntries(given), { abortPipeEarly: true });
+  if (result.success) return result.output;
+  throw badParameters(result.issues.map((issue) => ({
+    parameter: v.getDotPath(issue) ?? "",
+    detail: issue.message,
+  })));
+}
+
+/** Not by `new URL`: on Deno a client's Host header can make `url` one that it refuses. */
+function searchParamsOf(url: string): URLSearchParams {
+  const start = url.indexOf("?");
+  return new URLSearchParams(start === -1 ? "" : url.slice(start));
+}
+
+/** A parameter of the path as `schema` types it. Throws `ProblemError` (400). */
+export function validPathParameter<Schema extends v.GenericSchema>(
+  c: Context,
+  name: string,
+  schema: Schema,
+): v.InferOutput<Schema> {
+  const result = v.safeParse(schema, c.req.param(name), { abortPipeEarly: true });
+  if (result.success) return result.output;
+  throw badParameters([{ parameter: name, detail: result.issues[0].message }]);
+}
+
+function badParameters(errors: readonly Fault[]): ProblemError {
+  return new ProblemError("malformed-request", {
+    detail: "Cannot use the address as the parameters in errors are not valid; correct them",
+    errors,
+  });
+}
+
+function cut(name: string): string {
+  return shown(name).replace(/^"|"$/g, "");
+}

@@ -1,0 +1,190 @@
+/** From the environment to one frozen value, or to one error that lists every problem. Reads nothing by itself. */
+
+import * as v from "valibot";
+import { databaseUrl, isNeonHost } from "./settings/database_url.ts";
+import { relayUrl } from "./settings/relay_url.ts";
+import { count, oneOf, seconds, secondsOrNever } from "./settings/variable.ts";
+
+/** What the service runs with. Every duration is in milliseconds. */
+export interface Settings {
+  /** Port to listen on; 0 takes any free one. */
+  readonly port: number;
+  readonly logLevel: LogLevel;
+  readonly shutdownTimeoutMs: number;
+  readonly database: {
+    /** Holds the password: not for logs. */
+    readonly url: string;
+    /** WebSocket relay in front of a PostgreSQL that is not Neon. */
+    readonly wsProxy?: string;
+    readonly pipelineConnect: boolean;
+    readonly connectTimeoutMs: number;
+    readonly retryAttempts: number;
+    readonly pool: {
+      readonly size: number;
+      readonly maxOverflow: number;
+      readonly acquireTimeoutMs: number;
+      /** `Infinity` for never. */
+      readonly recycleMs: number;
+      readonly idleTimeoutMs: number;
+      readonly maxWaiters: number;
+      /** 0 sheds nothing. */
+      readonly shedTargetMs: number;
+    };
+    readonly session: {
+      readonly isolation: IsolationLevel;
+      readonly statementTimeoutMs: number;
+      readonly idleTransactionTimeoutMs: number;
+      readonly lockTimeoutMs: number;
+      readonly transactionTimeoutMs: number;
+    };
+  };
+}
+
+const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+const ISOLATION_LEVELS = ["read committed", "repeatable read", "serializable"] as const;
+export type IsolationLevel = (typeof ISOLATION_LEVELS)[number];
+
+const HOUR_S = 3_600;
+const WEEK_S = 7 * 24 * HOUR_S;
+
+/** To those who know 0 or -1 as "no limit" from SQLAlchemy. */
+const BOUNDED = "write digits only; no value stands for no limit, as everything here has a bound";
+
+/** Every variable that the service reads, with its default as it would be written in the environment. */
+export const variables = v.object({
+  DATABASE_URL: databaseUrl(),
+  DATABASE_POOL_SIZE: v.optional(count({ min: 1, max: 10_000, wayOut: BOUNDED }), "20"),
+  DATABASE_MAX_OVERFLOW: v.optional(count({ min: 0, max: 10_000, wayOut: BOUNDED }), "30"),
+  DATABASE_POOL_TIMEOUT: v.optional(seconds({ min: 0.001, max: HOUR_S }), "30"),
+  DATABASE_POOL_RECYCLE: v.optional(secondsOrNever({ min: 1, max: WEEK_S }), "3600"),
+  DATABASE_POOL_IDLE_TIMEOUT: v.optional(seconds({ min: 0.001, max: WEEK_S }), "60"),
+  DATABASE_POOL_MAX_WAITERS: v.optional(count({ min: 0, max: 1_000_000, wayOut: BOUNDED }), "1000"),
+  DATABASE_POOL_SHED_TARGET: v.optional(seconds({ min: 0, max: HOUR_S }), "0.5"),
+  DATABASE_CONNECT_TIMEOUT: v.optional(seconds({ min: 0.001, max: HOUR_S }), "15"),
+  DATABASE_PIPELINE_CONNECT: v.optional(oneOf(["auto", "on", "off"]), "auto"),
+  DATABASE_STATEMENT_TIMEOUT: v.optional(seconds({ min: 0.001, max: HOUR_S }), "15"),
+  DATABASE_IDLE_TRANSACTION_TIMEOUT: v.optional(seconds({ min: 0.001, max: HOUR_S }), "4"),
+  DATABASE_LOCK_TIMEOUT: v.optional(seconds({ min: 0.001, max: HOUR_S }), "5"),
+  DATABASE_TRANSACTION_TIMEOUT: v.optional(seconds({ min: 0.001, max: HOUR_S }), "30"),
+  DATABASE_ISOLATION_LEVEL: v.optional(oneOf(ISOLATION_LEVELS), "read committed"),
+  DATABASE_RETRY_ATTEMPTS: v.optional(count({ min: 1, max: 20 }), "4"),
+  DATABASE_WS_PROXY: v.optional(relayUrl()),
+  PORT: v.optional(count({ min: 0, max: 65_535 }), "8000"),
+  LOG_LEVEL: v.optional(oneOf(LOG_LEVELS), "info"),
+  SHUTDOWN_TIMEOUT: v.optional(seconds({ min: 0, max: HOUR_S }), "5"),
+}, "it is required: current value is none; set it, see .env.example");
+
+type Values = v.InferOutput<typeof variables>;
+
+/** The settings cannot be used. The message lists every problem, with the password left out. */
+export class SettingsError extends Error {
+  override readonly name = "SettingsError";
+  /** One sentence each. */
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(
+      `Cannot start with these settings as ${problems.length} of them cannot be used:\n` +
+        problems.map((problem) => `- ${problem}`).join("\n"),
+    );
+    this.problems = problems;
+  }
+}
+
+/**
+ * Reads the settings from `env`: `Deno.env.toObject()`, or a Worker's bindings. An empty string counts as unset;
+ * names that are not ours are not looked at. Throws `SettingsError`.
+ */
+export function parseSettings(env: Readonly<Record<string, unknown>>): Settings {
+  const given: Record<string, unknown> = {};
+  for (const name of Object.keys(variables.entries)) {
+    const value = env[name];
+    if (value !== undefined && value !== "") given[name] = value;
+  }
+  const result = v.safeParse(variables, given, { abortPipeEarly: true });
+  const refused = new Map(
+    (result.issues ?? []).map((issue) => [v.getDotPath(issue), issue.message]),
+  );
+  const problems = [...refused].map(([name, message]) => `Cannot use ${name} as ${message}`);
+  // Relations are looked at even when something else was refused, so that one run shows every problem.
+  const values = result.output as Values;
+  problems.push(...contradictions(values, given, (name) => refused.has(name)));
+  if (problems.length > 0) throw new SettingsError(problems);
+  return freeze(settingsOf(values));
+}
+
+/** Pairs of which the first can never take effect if it is longer than the second. */
+const SHORTER_FIRST = [
+  ["DATABASE_LOCK_TIMEOUT", "DATABASE_STATEMENT_TIMEOUT"],
+  ["DATABASE_STATEMENT_TIMEOUT", "DATABASE_TRANSACTION_TIMEOUT"],
+  ["DATABASE_POOL_SHED_TARGET", "DATABASE_POOL_TIMEOUT"],
+] as const;
+
+/** Contradictions between what was said. A default gives way in silence, as nobody asked for it. */
+function contradictions(
+  values: Values,
+  given: Readonly<Record<string, unknown>>,
+  isRefused: (name: string) => boolean,
+): string[] {
+  const found = SHORTER_FIRST
+    .filter((pair) => pair.every((name) => name in given && !isRefused(name)))
+    .filter(([short, long]) => values[short] > values[long])
+    .map(([short, long]) =>
+      `Cannot use ${short} as it is longer than ${long} and so would never end anything: ` +
+      `current values ${given[short]} and ${given[long]}; make it shorter, or leave it out`
+    );
+  const hasRelay = "DATABASE_WS_PROXY" in given;
+  if (!hasRelay && !isRefused("DATABASE_URL") && !isNeonHost(hostOf(values))) {
+    found.push(
+      `Cannot use DATABASE_URL as its host is not Neon's and speaks no WebSocket: current ` +
+        `DATABASE_WS_PROXY is none; name a relay there ("deno task relay" runs one, as does Neon's ` +
+        `wsproxy), or let "deno task dev" start everything`,
+    );
+  }
+  return found;
+}
+
+function hostOf(values: Values): string {
+  return new URL(values.DATABASE_URL).hostname;
+}
+
+function settingsOf(values: Values): Settings {
+  const { DATABASE_WS_PROXY: wsProxy, DATABASE_PIPELINE_CONNECT: pipeline } = values;
+  return {
+    port: values.PORT,
+    logLevel: values.LOG_LEVEL,
+    shutdownTimeoutMs: values.SHUTDOWN_TIMEOUT,
+    database: {
+      url: values.DATABASE_URL,
+      ...(wsProxy === undefined ? {} : { wsProxy }),
+      pipelineConnect: pipeline === "auto" ? isNeonHost(hostOf(values)) : pipeline === "on",
+      connectTimeoutMs: values.DATABASE_CONNECT_TIMEOUT,
+      retryAttempts: values.DATABASE_RETRY_ATTEMPTS,
+      pool: {
+        size: values.DATABASE_POOL_SIZE,
+        maxOverflow: values.DATABASE_MAX_OVERFLOW,
+        acquireTimeoutMs: values.DATABASE_POOL_TIMEOUT,
+        recycleMs: values.DATABASE_POOL_RECYCLE,
+        idleTimeoutMs: values.DATABASE_POOL_IDLE_TIMEOUT,
+        maxWaiters: values.DATABASE_POOL_MAX_WAITERS,
+        shedTargetMs: values.DATABASE_POOL_SHED_TARGET,
+      },
+      session: {
+        isolation: values.DATABASE_ISOLATION_LEVEL,
+        statementTimeoutMs: values.DATABASE_STATEMENT_TIMEOUT,
+        idleTransactionTimeoutMs: values.DATABASE_IDLE_TRANSACTION_TIMEOUT,
+        lockTimeoutMs: values.DATABASE_LOCK_TIMEOUT,
+        transactionTimeoutMs: values.DATABASE_TRANSACTION_TIMEOUT,
+      },
+    },
+  };
+}
+
+function freeze<T extends object>(value: T): T {
+  for (const part of Object.values(value)) {
+    if (typeof part === "object" && part !== null) freeze(part);
+  }
+  return Object.freeze(value);
+}

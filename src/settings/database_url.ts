@@ -1,0 +1,103 @@
+/**
+ * What is accepted as `DATABASE_URL`. Errors name the part that is wrong and never show the value: in a URL whose
+ * password was not percent-encoded, any part may be a piece of the password.
+ */
+
+import * as v from "valibot";
+import { text } from "./variable.ts";
+
+/** What libpq takes. Whether the socket is encrypted is decided by its WebSocket, so these change nothing. */
+const PARAMETERS: Readonly<Record<string, readonly string[]>> = {
+  sslmode: ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],
+  channel_binding: ["disable", "prefer", "require"],
+};
+
+/** A `postgresql://` URL with a host, a user and a database. */
+export function databaseUrl() {
+  return v.pipe(
+    text(),
+    v.rawCheck(({ dataset, addIssue }) => {
+      if (!dataset.typed) return;
+      const fault = faultOf(dataset.value);
+      if (fault !== undefined) {
+        addIssue({ message: `${fault.reason}: current value is hidden; ${fault.wayOut}` });
+      }
+    }),
+  );
+}
+
+/** Whether the URL's host is Neon's, which needs no relay and takes the password with the startup message. */
+export function isNeonHost(host: string): boolean {
+  return host.toLowerCase().endsWith(".neon.tech");
+}
+
+interface Fault {
+  readonly reason: string;
+  readonly wayOut: string;
+}
+
+const FORM = "write it as postgresql://user:password@host/database";
+const ENCODE =
+  "percent-encode the user, the password and the database: @ as %40, / as %2F, # as %23";
+
+function faultOf(value: string): Fault | undefined {
+  if (!/^postgres(?:ql)?:\/\//.test(value)) {
+    return { reason: "it does not begin with postgresql:// or postgres://", wayOut: FORM };
+  }
+  // URL's parser strips or encodes these in silence.
+  // deno-lint-ignore no-control-regex
+  if (/[\s\x00-\x1f\x7f]/.test(value)) {
+    return { reason: "it contains white space or control characters", wayOut: ENCODE };
+  }
+  if (value.split("@").length > 2) return { reason: "it contains more than one @", wayOut: ENCODE };
+  const url = URL.parse(value);
+  if (url === null) return { reason: "it is not a URL", wayOut: `${FORM}, and ${ENCODE}` };
+  return faultOfParts(url) ?? faultOfEncoding(url) ?? faultOfParameters(url);
+}
+
+function faultOfParts(url: URL): Fault | undefined {
+  if (url.username === "") return { reason: "it has no user", wayOut: FORM };
+  if (url.hostname === "") return { reason: "it has no host", wayOut: FORM };
+  if (url.port === "0") return { reason: "its port is 0", wayOut: "leave the port out for 5432" };
+  if (!/^\/[^/]+$/.test(url.pathname)) return { reason: "it has no single database", wayOut: FORM };
+  if (url.hash !== "") return { reason: "it contains a #", wayOut: ENCODE };
+  return undefined;
+}
+
+function faultOfEncoding(url: URL): Fault | undefined {
+  const parts = {
+    user: url.username,
+    password: url.password,
+    database: url.pathname.slice(1),
+  };
+  for (const [name, part] of Object.entries(parts)) {
+    try {
+      if (decodeURIComponent(part).includes("\0")) {
+        return { reason: `its ${name} contains a NUL character`, wayOut: "remove %00" };
+      }
+    } catch {
+      return {
+        reason: `its ${name} is not percent-encoded UTF-8`,
+        wayOut: "write % itself as %25",
+      };
+    }
+  }
+  return undefined;
+}
+
+function faultOfParameters(url: URL): Fault | undefined {
+  for (const [name, value] of url.searchParams) {
+    const known = Object.hasOwn(PARAMETERS, name) ? PARAMETERS[name] : undefined;
+    if (known === undefined) {
+      return {
+        reason: "it has a parameter after the ? that nothing here reads",
+        wayOut: `keep only ${Object.keys(PARAMETERS).join(" and ")}; ` +
+          "timeouts and isolation have variables of their own",
+      };
+    }
+    if (!known.includes(value)) {
+      return { reason: `its ${name} is unknown`, wayOut: `choose one of ${known.join(", ")}` };
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,24 @@
+/** What is accepted as `DATABASE_WS_PROXY`. */
+
+import * as v from "valibot";
+import { shown } from "../refused.ts";
+import { text } from "./variable.ts";
+
+/** A `ws://` or `wss://` URL with nothing after its path: the relay's target is appended as a query. */
+export function relayUrl() {
+  return v.pipe(
+    text(),
+    v.check(
+      (value) => {
+        const url = URL.parse(value);
+        return /^wss?:\/\/[^\s?#@]+$/.test(value) && url !== null && url.port !== "0";
+      },
+      ({ input }) => {
+        // Whatever comes before an @ may be a password.
+        const current = /[@?]/.test(input) ? "is hidden" : shown(input);
+        return "it must be a ws:// or wss:// URL without user, query and fragment: " +
+          `current value ${current}; write it as ws://host:port/path`;
+      },
+    ),
+  );
+}

@@ -1,0 +1,74 @@
+/** What a user is, and what is accepted from outside as one. Values are refused or kept as they are, never repaired. */
+
+import * as v from "valibot";
+import { refused } from "../refused.ts";
+import type { UserId } from "./user_id.ts";
+
+export interface User {
+  readonly id: UserId;
+  readonly email: string;
+  readonly name: string;
+  /** 1 at first, and one more with every change. */
+  readonly version: number;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+}
+
+/** https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.1.3: a path has 256 octets, two of them brackets. */
+const MAX_EMAIL_LENGTH = 254;
+const MAX_NAME_LENGTH = 200;
+
+/** ASCII only, by its pattern: so `lower(email)` is the same under every collation. */
+const Email = v.pipe(
+  v.string(refused("it must be a string", "write it as name@host")),
+  v.maxLength(
+    MAX_EMAIL_LENGTH,
+    refused("it is too long", `write at most ${MAX_EMAIL_LENGTH} characters`),
+  ),
+  v.rfcEmail(refused("it is not an e-mail address", "write it as name@host, without spaces")),
+);
+
+const Name = v.pipe(
+  v.string(refused("it must be a string", "write a name")),
+  v.nonEmpty(refused("it is empty", `write 1 to ${MAX_NAME_LENGTH} characters`)),
+  v.maxLength(
+    MAX_NAME_LENGTH,
+    refused("it is too long", `write at most ${MAX_NAME_LENGTH} characters`),
+  ),
+  v.check((name) => name.trim() === name, refused("it has white space at an end", "remove it")),
+  v.check(
+    isPlainText,
+    refused("it contains control characters or half of a surrogate pair", "remove them"),
+  ),
+);
+
+/** PostgreSQL's text takes neither NUL nor lone surrogates, and no name has use for the other controls. */
+function isPlainText(text: string): boolean {
+  return text.isWellFormed() && !/\p{Cc}/u.test(text);
+}
+
+/** What a valibot object says of a field that is missing, of one it does not know, and of what is no object. */
+function fieldMessage(issue: { input: unknown; expected: string | null }): string {
+  if (issue.expected === "never") return "it is not a field of a user; remove it";
+  if (issue.expected === "Object") {
+    return refused("it must be an object", "write a JSON object with the fields email and name")(
+      issue,
+    );
+  }
+  return "it is required: current value is none; add it";
+}
+
+export const NewUser = v.strictObject({ email: Email, name: Name }, fieldMessage);
+export type NewUser = v.InferOutput<typeof NewUser>;
+
+export const UserPatch = v.pipe(
+  v.strictObject({ email: v.exactOptional(Email), name: v.exactOptional(Name) }, fieldMessage),
+  v.check(
+    (patch) => patch.email !== undefined || patch.name !== undefined,
+    "it changes nothing: current value has no field; add email or name",
+  ),
+);
+export type UserPatch = v.InferOutput<typeof UserPatch>;
+
+/** Which versions of a user a change accepts; `"any"` lets the last write win. */
+export type ExpectedVersions = readonly number[] | "any";

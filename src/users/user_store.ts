@@ -1,0 +1,129 @@
+/**
+ * Users in PostgreSQL. Each function is a whole unit of work and ends the session it is given: its statements share
+ * one flight with COMMIT, so that it costs one round trip.
+ */
+
+import { ServerError, type Session, type Sql, sql } from "../db/mod.ts";
+import type { ExpectedVersions, NewUser, User, UserPatch } from "./user.ts";
+import { EmailTakenError, UserNotFoundError, VersionMismatchError } from "./user_errors.ts";
+import type { UserId } from "./user_id.ts";
+
+interface UserRow {
+  readonly id: string;
+  readonly email: string;
+  readonly name: string;
+  readonly version: number;
+  readonly created_at: Date;
+  readonly updated_at: Date;
+}
+
+const COLUMNS = sql`id, email, name, version, created_at, updated_at`;
+
+/** Stores a new user. Throws `EmailTakenError`. */
+export async function createUser(session: Session, id: UserId, user: NewUser): Promise<User> {
+  const insert = sql<UserRow>`
+    insert into users (id, email, name) values (${id}, ${user.email}, ${user.name})
+    returning ${COLUMNS}`;
+  const [[row]] = await orEmailTaken(session.commit([insert]));
+  if (row === undefined) throw new TypeError("Cannot create the user as INSERT returned no row");
+  return userOf(row);
+}
+
+/** Throws `UserNotFoundError`. */
+export async function readUser(session: Session, id: UserId): Promise<User> {
+  const [[row]] = await session.commit([
+    sql<UserRow>`select ${COLUMNS} from users where id = ${id}`,
+  ]);
+  if (row === undefined) throw new UserNotFoundError();
+  return userOf(row);
+}
+
+/** One page of users in the order of their ids, and the id after which the next one begins. */
+export interface UserPage {
+  readonly users: readonly User[];
+  readonly next: UserId | null;
+}
+
+/** At most `limit` users whose ids come after `after`. */
+export async function listUsers(
+  session: Session,
+  page: { limit: number; after?: UserId | undefined },
+): Promise<UserPage> {
+  const { limit, after } = page;
+  const start = after === undefined ? sql`` : sql`where id > ${after}`;
+  const [rows] = await session.commit([
+    // One more than asked for tells whether there is a next page.
+    sql<UserRow>`select ${COLUMNS} from users ${start} order by id limit ${limit + 1}`,
+  ]);
+  const users = rows.slice(0, limit).map(userOf);
+  return { users, next: rows.length > limit ? users.at(-1)?.id ?? null : null };
+}
+
+/** Throws `UserNotFoundError`, `VersionMismatchError` and `EmailTakenError`. */
+export async function changeUser(
+  session: Session,
+  id: UserId,
+  patch: UserPatch,
+  expected: ExpectedVersions,
+): Promise<User> {
+  const update = sql<UserRow>`
+    update users set
+      email = coalesce(${patch.email ?? null}, email),
+      name = coalesce(${patch.name ?? null}, name),
+      version = version + 1,
+      updated_at = now()
+    where id = ${id} ${andVersion(expected)}
+    returning ${COLUMNS}`;
+  const [[row], [current]] = await orEmailTaken(session.commit([update, selectVersion(id)]));
+  if (row === undefined) throw unchanged(current);
+  return userOf(row);
+}
+
+/** Throws `UserNotFoundError` and `VersionMismatchError`. */
+export async function deleteUser(
+  session: Session,
+  id: UserId,
+  expected: ExpectedVersions,
+): Promise<void> {
+  const remove = sql<{ id: string }>`
+    delete from users where id = ${id} ${andVersion(expected)} returning id`;
+  const [[row], [current]] = await session.commit([remove, selectVersion(id)]);
+  if (row === undefined) throw unchanged(current);
+}
+
+function andVersion(expected: ExpectedVersions): Sql<unknown> {
+  return expected === "any" ? sql`` : sql`and version = any(${expected}::integer[])`;
+}
+
+/** Rides in the same flight as a change, to tell why the change touched nothing. */
+function selectVersion(id: UserId): Sql<{ version: number }> {
+  return sql<{ version: number }>`select version from users where id = ${id}`;
+}
+
+function unchanged(current: { version: number } | undefined): Error {
+  return current === undefined
+    ? new UserNotFoundError()
+    : new VersionMismatchError(current.version);
+}
+
+async function orEmailTaken<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof ServerError && error.constraint === "users_email_key") {
+      throw new EmailTakenError({ cause: error });
+    }
+    throw error;
+  }
+}
+
+function userOf(row: UserRow): User {
+  return {
+    id: row.id as UserId,
+    email: row.email,
+    name: row.name,
+    version: row.version,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+  };
+}

@@ -1,0 +1,115 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { createApp, type FailedRequest } from "../../src/http/app.ts";
+import { problemKinds } from "../../src/http/problem.ts";
+import { bodyCases } from "./body_cases.ts";
+import { failingDatabase, stalledDatabase, untouchedDatabase } from "./fake_database.ts";
+import { assertProblem, jsonRequest } from "./requests.ts";
+
+const app = createApp({ db: untouchedDatabase });
+
+const REFUSING = bodyCases.filter(({ name }) => !name.includes(" takes "));
+for (const { name, run } of REFUSING) {
+  Deno.test(`${name}, without a database`, () =>
+    run(async (path, init) => await app.request(path, init)));
+}
+
+Deno.test("an address that is not known answers 404 with a problem document", async () => {
+  for (const path of ["/", "/user", "/users/", "/users/1/x", "//users", "/%00", "/%ff", "/*"]) {
+    await assertProblem(await app.request(path), 404, "not-found");
+  }
+});
+
+Deno.test("an address that is known under other methods answers 405 with them in Allow", async () => {
+  const allowed = {
+    "/users": "GET, HEAD, POST",
+    "/users/1": "GET, HEAD, PATCH, DELETE",
+    "/healthz": "GET, HEAD",
+    "/readyz": "GET, HEAD",
+    "/problems": "GET, HEAD",
+  };
+  for (const [path, allow] of Object.entries(allowed)) {
+    for (const method of ["PUT", "QUERY", "PURGE"]) {
+      const response = await app.request(path, { method });
+      assertEquals(response.headers.get("Allow"), allow);
+      await assertProblem(response, 405, "method-not-allowed");
+    }
+    const options = await app.request(path, { method: "OPTIONS" });
+    assertEquals([options.status, options.headers.get("Allow")], [204, allow]);
+  }
+});
+
+Deno.test("HEAD of a failure carries its headers and no body", async () => {
+  const response = await app.request("/users/1", { method: "HEAD" });
+  assertEquals(response.status, 400);
+  assertEquals(response.headers.get("Content-Type"), "application/problem+json");
+  assertEquals(await response.text(), "");
+});
+
+Deno.test("every type of problem has an address that describes it", async () => {
+  const { problems } = await (await app.request("/problems")).json();
+  assertEquals(problems.length, Object.keys(problemKinds).length);
+  for (const problem of problems) {
+    assertEquals(await (await app.request(problem.type)).json(), problem);
+  }
+  await assertProblem(await app.request("/problems/toString"), 404, "not-found");
+});
+
+Deno.test("a response carries the request's id, or one of its own", async () => {
+  const id = "abc-123";
+  const given = await app.request("/healthz", { headers: { "X-Request-Id": id } });
+  assertEquals(given.headers.get("X-Request-Id"), id);
+  const made = await app.request("/healthz", { headers: { "X-Request-Id": "no spaces" } });
+  assertMatch(made.headers.get("X-Request-Id") ?? "", /^[\da-f-]{36}$/);
+  await Promise.all([given.body?.cancel(), made.body?.cancel()]);
+});
+
+Deno.test("GET /healthz answers without the database", async () => {
+  const response = await app.request("/healthz");
+  assertEquals([response.status, await response.json()], [200, { status: "alive" }]);
+  assertEquals(response.headers.get("Cache-Control"), "no-store");
+});
+
+Deno.test("GET /readyz answers 503 while the service is draining, without the database", async () => {
+  const draining = createApp({ db: untouchedDatabase, isDraining: () => true });
+  const response = await draining.request("/readyz");
+  assertEquals(response.headers.get("Retry-After"), "1");
+  await assertProblem(response, 503, "shutting-down");
+});
+
+Deno.test("GET /readyz answers 504 when the database does not answer in time", async () => {
+  const { db, release } = stalledDatabase();
+  const stalled = createApp({ db, readyTimeoutMs: 1 });
+  await assertProblem(await stalled.request("/readyz"), 504, "deadline-exceeded");
+  release();
+});
+
+Deno.test("a failed request is reported with its error, its address and its id", async () => {
+  const error = new Error("inner");
+  const failures: FailedRequest[] = [];
+  const failing = createApp({ db: failingDatabase(error), onFailure: (it) => failures.push(it) });
+  const headers = { "X-Request-Id": "abc" };
+  const response = await failing.request("/users?limit=1", { headers });
+  assertEquals((await response.json()).requestId, "abc");
+  const expected = { error, status: 500, method: "GET", path: "/users", requestId: "abc" };
+  assertEquals(failures, [expected]);
+});
+
+Deno.test("a refused request is not reported", async () => {
+  const failures: FailedRequest[] = [];
+  const quiet = createApp({ db: untouchedDatabase, onFailure: (it) => failures.push(it) });
+  await assertProblem(await quiet.request("/users/1"), 400, "malformed-request");
+  assertEquals(failures, []);
+});
+
+Deno.test("a body that breaks off answers 400", async () => {
+  const body = new ReadableStream({
+    pull: (controller) => controller.error(new TypeError("broken off")),
+  });
+  const init = { ...jsonRequest("POST", {}), body, duplex: "half" } as RequestInit;
+  const { detail } = await assertProblem(
+    await app.request("/users", init),
+    400,
+    "malformed-request",
+  );
+  assert(detail.includes("too early"), detail);
+});

@@ -1,0 +1,51 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { readBody } from "../../src/http/body.ts";
+import { ProblemError } from "../../src/http/problem.ts";
+
+function requestWith(body: BodyInit | ReadableStream<Uint8Array>): Request {
+  const init = { method: "POST", body, duplex: "half" } as RequestInit;
+  return new Request("http://localhost/", init);
+}
+
+async function statusOf(reading: Promise<unknown>): Promise<number> {
+  return (await assertRejects(() => reading, ProblemError)).problem.status;
+}
+
+Deno.test("readBody() gives a body of exactly 64 KiB, and refuses one byte more", async () => {
+  assertEquals((await readBody(requestWith(new Uint8Array(65_536)))).length, 65_536);
+  assertEquals(await statusOf(readBody(requestWith(new Uint8Array(65_537)))), 413);
+});
+
+Deno.test("readBody() puts the chunks of a stream together", async () => {
+  const chunks = [[1, 2], [], [3]].map((bytes) => new Uint8Array(bytes));
+  const bytes = await readBody(requestWith(ReadableStream.from(chunks)));
+  assertEquals([...bytes], [1, 2, 3]);
+});
+
+Deno.test("readBody() stops reading a stream that has no end", async () => {
+  let cancelled = false;
+  const stream = new ReadableStream({
+    pull: (controller) => controller.enqueue(new Uint8Array(65_536)),
+    cancel: () => {
+      cancelled = true;
+    },
+  });
+  assertEquals(await statusOf(readBody(requestWith(stream))), 413);
+  assertEquals(cancelled, true);
+});
+
+Deno.test("readBody() refuses with 408 a stream that stops coming", async () => {
+  let cancelled = false;
+  const stream = new ReadableStream({
+    start: (controller) => controller.enqueue(new Uint8Array(1)),
+    cancel: () => {
+      cancelled = true;
+    },
+  });
+  assertEquals(await statusOf(readBody(requestWith(stream), { timeoutMs: 1 })), 408);
+  assertEquals(cancelled, true);
+});
+
+Deno.test("readBody() gives no bytes of a request without a body", async () => {
+  assertEquals((await readBody(new Request("http://localhost/"))).length, 0);
+});

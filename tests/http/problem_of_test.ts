@@ -1,0 +1,145 @@
+import { assert, assertEquals } from "@std/assert";
+import { HTTPException } from "hono/http-exception";
+import {
+  AcquireTimeoutError,
+  CommitOutcomeUnknownError,
+  CommitRolledBackError,
+  ConnectError,
+  ConnectionLostError,
+  DeadlineError,
+  PoolClosedError,
+  PoolOverloadedError,
+  ScopeError,
+  ServerError,
+  SessionEndedError,
+  SessionNotCommittedError,
+  StatementSkippedError,
+} from "../../src/db/mod.ts";
+import { createApp, type FailedRequest } from "../../src/http/app.ts";
+import { problemOf } from "../../src/http/problem_of.ts";
+import {
+  EmailTakenError,
+  UserNotFoundError,
+  VersionMismatchError,
+} from "../../src/users/user_errors.ts";
+import { failingDatabase } from "./fake_database.ts";
+import { assertProblem } from "./requests.ts";
+
+/** Stands for all that must stay inside. */
+const SECRET = "select hunter2 from users";
+
+function serverError(sqlState: string, severity = "ERROR"): ServerError {
+  return new ServerError({ message: SECRET, severity, sqlState, detail: SECRET });
+}
+
+const TABLE: readonly [
+  name: string,
+  error: unknown,
+  status: number,
+  kind: string,
+  retryAfter?: string,
+][] = [
+  [
+    "AcquireTimeoutError",
+    new AcquireTimeoutError(SECRET, { retryAfterMs: 1_200 }),
+    503,
+    "overloaded",
+    "2",
+  ],
+  [
+    "PoolOverloadedError",
+    new PoolOverloadedError(SECRET, { retryAfterMs: 3 }),
+    503,
+    "overloaded",
+    "1",
+  ],
+  [
+    "PoolOverloadedError without a wait",
+    new PoolOverloadedError(SECRET, { retryAfterMs: 0 }),
+    503,
+    "overloaded",
+    "1",
+  ],
+  ["PoolClosedError", new PoolClosedError(SECRET), 503, "shutting-down", "1"],
+  ["ConnectError", new ConnectError(SECRET), 503, "database-unreachable", "1"],
+  [
+    "ConnectError over a wrong password",
+    new ConnectError(SECRET, { cause: serverError("28P01") }),
+    503,
+    "database-unreachable",
+    "1",
+  ],
+  [
+    "ConnectionLostError",
+    new ConnectionLostError(SECRET, { begun: true }),
+    503,
+    "database-unreachable",
+    "1",
+  ],
+  ["too_many_connections", serverError("53300"), 503, "database-unreachable", "1"],
+  ["admin_shutdown", serverError("57P01", "FATAL"), 503, "database-unreachable", "1"],
+  ["serialization_failure", serverError("40001"), 503, "contention", "1"],
+  ["deadlock_detected", serverError("40P01"), 503, "contention", "1"],
+  ["lock_not_available", serverError("55P03"), 503, "contention", "1"],
+  ["DeadlineError", new DeadlineError(SECRET), 504, "deadline-exceeded"],
+  ["query_canceled", serverError("57014"), 504, "deadline-exceeded"],
+  ["transaction_timeout", serverError("25P04", "FATAL"), 504, "deadline-exceeded"],
+  ["idle_in_transaction_session_timeout", serverError("25P03", "FATAL"), 504, "deadline-exceeded"],
+  ["unique_violation", serverError("23505"), 409, "conflict"],
+  ["foreign_key_violation", serverError("23503"), 409, "conflict"],
+  ["exclusion_violation", serverError("23P01"), 409, "conflict"],
+  ["EmailTakenError", new EmailTakenError(), 409, "email-taken"],
+  ["UserNotFoundError", new UserNotFoundError(), 404, "user-not-found"],
+  ["VersionMismatchError", new VersionMismatchError(7), 412, "version-mismatch"],
+  ["CommitOutcomeUnknownError", new CommitOutcomeUnknownError(SECRET), 500, "outcome-unknown"],
+  [
+    "CommitRolledBackError over its cause",
+    new CommitRolledBackError(SECRET, { cause: serverError("23505") }),
+    409,
+    "conflict",
+  ],
+  [
+    "StatementSkippedError over its cause",
+    new StatementSkippedError(SECRET, { cause: serverError("57014") }),
+    504,
+    "deadline-exceeded",
+  ],
+  ["CommitRolledBackError without a cause", new CommitRolledBackError(SECRET), 500, "internal"],
+  ["SessionNotCommittedError", new SessionNotCommittedError(SECRET), 500, "internal"],
+  ["SessionEndedError", new SessionEndedError(SECRET), 500, "internal"],
+  ["ScopeError", new ScopeError(SECRET), 500, "internal"],
+  ["undefined_table", serverError("42P01"), 500, "internal"],
+  ["Error", new Error(SECRET), 500, "internal"],
+  ["TypeError", new TypeError(SECRET), 500, "internal"],
+  ["HTTPException with status 500", new HTTPException(500, { message: SECRET }), 500, "internal"],
+  ["a string", SECRET, 500, "internal"],
+  ["undefined", undefined, 500, "internal"],
+  ["null", null, 500, "internal"],
+  ["an event", new Event("error"), 500, "internal"],
+];
+
+for (const [name, error, status, kind, retryAfter] of TABLE) {
+  Deno.test(`problemOf() makes ${status} ${kind} of ${name}`, async () => {
+    const failures: FailedRequest[] = [];
+    const app = createApp({ db: failingDatabase(error), onFailure: (it) => failures.push(it) });
+    const response = await app.request("/users");
+    assertEquals(response.headers.get("Retry-After"), retryAfter ?? null);
+    const text = await response.clone().text();
+    assert(!text.includes("hunter2"), text);
+    await assertProblem(response, status, kind);
+    assertEquals(failures.length, status >= 500 ? 1 : 0);
+    assert(failures.every((failure) => failure.error instanceof Error));
+  });
+}
+
+Deno.test("problemOf() gives the current version with a mismatch", () => {
+  assertEquals(problemOf(new VersionMismatchError(7)).headers, { ETag: '"7"' });
+});
+
+Deno.test("problemOf() keeps the headers of a refusal by Hono's own middleware, and not its message", () => {
+  const res = new Response(SECRET, { status: 401, headers: { "WWW-Authenticate": "Bearer" } });
+  const { headers, status, ...rest } = problemOf(new HTTPException(401, { res, message: SECRET }));
+  assertEquals(status, 401);
+  assertEquals(headers, { "www-authenticate": "Bearer" });
+  assert(!JSON.stringify(rest).includes("hunter2"));
+});

@@ -1,0 +1,208 @@
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
+import { Hono } from "hono";
+import type { Session, TransactionOptions } from "../../src/db/mod.ts";
+import {
+  type DatabaseVariables,
+  provideDatabase,
+  type UnitsOfWork,
+  withSession,
+} from "../../src/http/with_session.ts";
+import { retryingDatabase, untouchedDatabase, unusedSession } from "./fake_database.ts";
+
+function appWith(db: UnitsOfWork): Hono<{ Variables: DatabaseVariables }> {
+  const app = new Hono<{ Variables: DatabaseVariables }>();
+  app.use(provideDatabase(db));
+  return app;
+}
+
+Deno.test("withSession() gives the handler a session of the provided database", async () => {
+  const app = appWith(retryingDatabase(1));
+  const given: Session[] = [];
+  app.get(
+    "/",
+    withSession({}, (c, session) => {
+      given.push(session);
+      return c.text("done");
+    }),
+  );
+  assertEquals(await (await app.request("/")).text(), "done");
+  assertStrictEquals(given[0], unusedSession);
+});
+
+Deno.test("withSession() hands the options of the transaction on, and not parse", async () => {
+  const seen: (TransactionOptions | undefined)[] = [];
+  const app = appWith({
+    transaction(work, options) {
+      seen.push(options);
+      return work(unusedSession);
+    },
+  });
+  const options = { isolation: "serializable", readOnly: true, attempts: 2 } as const;
+  app.get("/", withSession({ ...options, parse: () => 1 }, (c) => c.body(null)));
+  await app.request("/");
+  assertEquals(seen, [options]);
+});
+
+Deno.test("withSession() parses once, before the unit of work, and gives every run the result", async () => {
+  const events: string[] = [];
+  const db = retryingDatabase(3);
+  const app = appWith({
+    transaction(work, options) {
+      events.push("transaction");
+      return db.transaction(work, options);
+    },
+  });
+  app.post(
+    "/",
+    withSession({
+      parse: async (c) => {
+        events.push("parse");
+        return await c.req.text();
+      },
+    }, (c, _session, input) => {
+      events.push(`run with ${input}`);
+      if (events.length < 5) throw new Error("transient");
+      return c.text(input);
+    }),
+  );
+  const response = await app.request("/", { method: "POST", body: "input" });
+  assertEquals(await response.text(), "input");
+  assertEquals(events, [
+    "parse",
+    "transaction",
+    "run with input",
+    "run with input",
+    "run with input",
+  ]);
+});
+
+Deno.test("withSession() opens no unit of work when parse throws", async () => {
+  const app = appWith(untouchedDatabase);
+  const refusal = new Error("malformed");
+  app.get(
+    "/",
+    withSession({
+      parse: () => {
+        throw refusal;
+      },
+    }, (c) => c.body(null)),
+  );
+  app.onError((error, c) => c.text(String(error === refusal), 400));
+  assertEquals(await (await app.request("/")).text(), "true");
+});
+
+Deno.test("withSession() drops status, headers and variables that a failed run has set", async () => {
+  const app = appWith(retryingDatabase(2));
+  app.use(async (c, next) => {
+    c.header("X-Kept", "before");
+    c.header("Set-Cookie", "a=1", { append: true });
+    c.header("Set-Cookie", "b=2", { append: true });
+    await next();
+  });
+  let runs = 0;
+  const seen: unknown[] = [];
+  app.get(
+    "/",
+    withSession({}, (c) => {
+      seen.push((c.var as Record<string, unknown>)["mark"]);
+      if (++runs === 1) {
+        c.status(201);
+        c.header("X-Failed", "1");
+        c.header("X-Kept", "overwritten");
+        c.header("Set-Cookie", "c=3", { append: true });
+        (c as { set: (name: string, value: unknown) => void }).set("mark", 1);
+        throw new Error("transient");
+      }
+      return c.json({ runs });
+    }),
+  );
+  const response = await app.request("/");
+  assertEquals(response.status, 200);
+  assertEquals(await response.json(), { runs: 2 });
+  assertEquals(response.headers.get("X-Failed"), null);
+  assertEquals(response.headers.get("X-Kept"), "before");
+  assertEquals(response.headers.getSetCookie(), ["a=1", "b=2"]);
+  assertEquals(seen, [undefined, undefined]);
+});
+
+Deno.test("withSession() drops headers set through c.res by a failed run", async () => {
+  const app = appWith(retryingDatabase(2));
+  let runs = 0;
+  app.get(
+    "/",
+    withSession({}, (c) => {
+      if (++runs === 1) {
+        c.res.headers.set("X-Failed", "1");
+        throw new Error("transient");
+      }
+      return c.text("done");
+    }),
+  );
+  const response = await app.request("/");
+  assertEquals([response.headers.get("X-Failed"), await response.text()], [null, "done"]);
+});
+
+Deno.test("withSession() drops headers of the last failed run from the error's response", async () => {
+  const app = appWith(retryingDatabase(2));
+  app.onError((_error, c) => c.text("failed", 500));
+  app.get(
+    "/",
+    withSession({}, (c) => {
+      c.header("Location", "/somewhere");
+      throw new Error("permanent");
+    }),
+  );
+  const response = await app.request("/");
+  assertEquals([response.status, response.headers.get("Location")], [500, null]);
+  await response.body?.cancel();
+});
+
+Deno.test("withSession() lets a handler's own header win over a middleware's", async () => {
+  const app = appWith(retryingDatabase(1));
+  app.use(async (c, next) => {
+    c.header("Cache-Control", "no-store");
+    await next();
+  });
+  app.get("/", withSession({}, (c) => c.text("", 200, { "Cache-Control": "max-age=1" })));
+  assertEquals((await app.request("/")).headers.get("Cache-Control"), "max-age=1");
+});
+
+Deno.test("withSession() makes an Error of whatever was thrown, so that onError sees it", async () => {
+  for (const thrown of ["text", undefined, null, 7, new Event("error")]) {
+    const app = appWith(retryingDatabase(1));
+    const errors: Error[] = [];
+    app.onError((error, c) => {
+      errors.push(error);
+      return c.body(null, 500);
+    });
+    app.get(
+      "/",
+      withSession({}, () => {
+        throw thrown;
+      }),
+    );
+    assertEquals((await app.request("/")).status, 500);
+    assertStrictEquals(errors[0]?.cause, thrown);
+  }
+});
+
+Deno.test("withSession() says how to provide a database where there is none", async () => {
+  const app = new Hono<{ Variables: DatabaseVariables }>();
+  app.onError((error, c) => c.text(error.message, 500));
+  app.get("/", withSession({}, (c) => c.body(null)));
+  const text = await (await app.request("/")).text();
+  assert(text.includes("provideDatabase(db)"), text);
+});
+
+Deno.test("provideDatabase() takes a function, which is asked once for each request", async () => {
+  const app = new Hono<{ Variables: DatabaseVariables }>();
+  const paths: string[] = [];
+  app.use(provideDatabase((c) => {
+    paths.push(c.req.path);
+    return retryingDatabase(1);
+  }));
+  app.get("*", withSession({}, (c) => c.body(null)));
+  await app.request("/a");
+  await app.request("/b");
+  assertEquals(paths, ["/a", "/b"]);
+});

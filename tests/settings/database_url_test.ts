@@ -1,0 +1,70 @@
+import { assert, assertEquals, assertFalse, assertThrows } from "@std/assert";
+import { parseSettings, SettingsError } from "../../src/settings.ts";
+
+const RELAY = "ws://127.0.0.1:7000";
+
+function parse(url: string): string {
+  return parseSettings({ DATABASE_URL: url, DATABASE_WS_PROXY: RELAY }).database.url;
+}
+
+function problemOf(url: string): string {
+  const { message, problems } = assertThrows(() => parse(url), SettingsError);
+  assertEquals(problems.length, 1, message);
+  return message;
+}
+
+Deno.test("DATABASE_URL is taken as it is where it names a host, a user and a database", () => {
+  const urls = [
+    "postgresql://app:pw@db.internal/main",
+    "postgres://app@db.internal:6543/main",
+    "postgresql://app:@10.0.0.1/main",
+    "postgresql://app:pw@[::1]:5432/main",
+    "postgresql://a%40b:p%2Fw%23%3F@db.internal/m%20n",
+    "postgresql://app:pw@db.internal/main?sslmode=verify-full",
+    "postgresql://app:pw@db.internal/main?channel_binding=prefer&sslmode=disable",
+  ];
+  for (const url of urls) assertEquals(parse(url), url);
+});
+
+Deno.test("DATABASE_URL is refused with the part that is wrong", () => {
+  const urls: readonly [url: string, reason: string][] = [
+    ["mysql://app:s3cret@db/main", "does not begin with"],
+    ["app:s3cret@db/main", "does not begin with"],
+    ["POSTGRES://app:s3cret@db/main", "does not begin with"],
+    ["postgresql://", "not a URL|no user"],
+    ["postgresql://:s3cret@db/main", "no user"],
+    ["postgresql://db/main", "no user"],
+    ["postgresql://app:s3cret@/main", "not a URL|no host"],
+    ["postgresql:///main", "no user"],
+    ["postgresql://app:s3cret@db", "no single database"],
+    ["postgresql://app:s3cret@db/", "no single database"],
+    ["postgresql://app:s3cret@db/main/s3cret", "no single database"],
+    ["postgresql://app:s3cret@db:0/main", "port is 0"],
+    ["postgresql://app:s3cret@db:99999/main", "not a URL"],
+    ["postgresql://app:s3cret@db:port/main", "not a URL"],
+    ["postgresql://app:s3cret@db/main#s3cret", "contains a #"],
+    ["postgresql://app:%zzs3cret@db/main", "its password is not percent-encoded"],
+    ["postgresql://app:s3cret%ff@db/main", "its password is not percent-encoded"],
+    ["postgresql://%E0app:s3cret@db/main", "its user is not percent-encoded"],
+    ["postgresql://app:s3cret@db/%", "its database is not percent-encoded"],
+    ["postgresql://app:s3cret%00@db/main", "password contains a NUL"],
+    [" postgresql://app:s3cret@db/main", "does not begin with"],
+    ["postgresql://app:s3cret@db/main ", "white space"],
+    ["postgresql://app:s3 cret@db/main", "white space"],
+    ["postgresql://app:s3cret@db/main\n", "white space"],
+    ["postgresql://app:s3@s3cret@db/main", "more than one @"],
+    ["postgresql://app:s3cret/@db/main", "not a URL"],
+    ["postgresql://app:s3cret#x@db/main", "not a URL"],
+    ["postgresql://app:s3cret?x@db/main", "not a URL"],
+    ["postgresql://app:12/s3cret@db/main", "no user"],
+    ["postgresql://app:s3cret@db/main?sslmode=s3cret", "its sslmode is unknown"],
+    ["postgresql://app:s3cret@db/main?statement_timeout=s3cret", "a parameter after the ?"],
+    ["postgresql://app:s3cret@db/main?s3cret", "a parameter after the ?"],
+    ["postgresql://app:s3cret@db/main?toString=1", "a parameter after the ?"],
+  ];
+  for (const [url, reason] of urls) {
+    const message = problemOf(url);
+    assert(new RegExp(reason.replaceAll("?", "\\?")).test(message), `${url}: ${message}`);
+    assertFalse(message.includes("s3cret"), message);
+  }
+});

@@ -1,0 +1,267 @@
+import { assert, assertEquals, assertFalse, assertThrows } from "@std/assert";
+import { parseEnv } from "node:util";
+import { parseSettings, type Settings, SettingsError, variables } from "../src/settings.ts";
+
+const NEON_URL =
+  "postgresql://app:s3cret%21@ep-cool-1.eu-central-1.aws.neon.tech/main?sslmode=require&channel_binding=require";
+
+function parse(env: Record<string, unknown>): Settings {
+  return parseSettings({ DATABASE_URL: NEON_URL, ...env });
+}
+
+/** The problems of an environment that is refused. */
+function problemsOf(env: Record<string, unknown>): readonly string[] {
+  return assertThrows(() => parse(env), SettingsError).problems;
+}
+
+/** Asserts that the one problem is with `variable`, and gives its text. */
+function problemOf(variable: string, value: unknown): string {
+  const problems = problemsOf({ [variable]: value });
+  assertEquals(problems.length, 1, problems.join("\n"));
+  assert(problems[0]!.startsWith(`Cannot use ${variable} as `), problems[0]);
+  assert(/: current .+; ./.test(problems[0]!), problems[0]);
+  return problems[0]!;
+}
+
+Deno.test("parseSettings() gives the documented defaults, in milliseconds", () => {
+  assertEquals(parse({}), {
+    port: 8_000,
+    logLevel: "info",
+    shutdownTimeoutMs: 5_000,
+    database: {
+      url: NEON_URL,
+      pipelineConnect: true,
+      connectTimeoutMs: 15_000,
+      retryAttempts: 4,
+      pool: {
+        size: 20,
+        maxOverflow: 30,
+        acquireTimeoutMs: 30_000,
+        recycleMs: 3_600_000,
+        idleTimeoutMs: 60_000,
+        maxWaiters: 1_000,
+        shedTargetMs: 500,
+      },
+      session: {
+        isolation: "read committed",
+        statementTimeoutMs: 15_000,
+        idleTransactionTimeoutMs: 4_000,
+        lockTimeoutMs: 5_000,
+        transactionTimeoutMs: 30_000,
+      },
+    },
+  });
+});
+
+Deno.test("parseSettings() reads every variable", () => {
+  const settings = parseSettings({
+    DATABASE_URL: "postgres://app@db.internal:5433/main",
+    DATABASE_WS_PROXY: "ws://127.0.0.1:7000/v1",
+    DATABASE_POOL_SIZE: "1",
+    DATABASE_MAX_OVERFLOW: "0",
+    DATABASE_POOL_TIMEOUT: "0.25",
+    DATABASE_POOL_RECYCLE: "-1",
+    DATABASE_POOL_IDLE_TIMEOUT: "1.5",
+    DATABASE_POOL_MAX_WAITERS: "0",
+    DATABASE_POOL_SHED_TARGET: "0",
+    DATABASE_CONNECT_TIMEOUT: "2.001",
+    DATABASE_PIPELINE_CONNECT: "on",
+    DATABASE_STATEMENT_TIMEOUT: "1",
+    DATABASE_IDLE_TRANSACTION_TIMEOUT: "2",
+    DATABASE_LOCK_TIMEOUT: "0.5",
+    DATABASE_TRANSACTION_TIMEOUT: "3",
+    DATABASE_ISOLATION_LEVEL: "serializable",
+    DATABASE_RETRY_ATTEMPTS: "1",
+    PORT: "0",
+    LOG_LEVEL: "debug",
+    SHUTDOWN_TIMEOUT: "0",
+  });
+  assertEquals(settings, {
+    port: 0,
+    logLevel: "debug",
+    shutdownTimeoutMs: 0,
+    database: {
+      url: "postgres://app@db.internal:5433/main",
+      wsProxy: "ws://127.0.0.1:7000/v1",
+      pipelineConnect: true,
+      connectTimeoutMs: 2_001,
+      retryAttempts: 1,
+      pool: {
+        size: 1,
+        maxOverflow: 0,
+        acquireTimeoutMs: 250,
+        recycleMs: Infinity,
+        idleTimeoutMs: 1_500,
+        maxWaiters: 0,
+        shedTargetMs: 0,
+      },
+      session: {
+        isolation: "serializable",
+        statementTimeoutMs: 1_000,
+        idleTransactionTimeoutMs: 2_000,
+        lockTimeoutMs: 500,
+        transactionTimeoutMs: 3_000,
+      },
+    },
+  });
+});
+
+Deno.test("parseSettings() gives a value that is frozen throughout", () => {
+  const settings = parse({});
+  const { database } = settings;
+  for (const part of [settings, database, database.pool, database.session]) {
+    assert(Object.isFrozen(part));
+  }
+});
+
+Deno.test("parseSettings() takes an empty string for unset", () => {
+  const empty = Object.fromEntries(Object.keys(variables.entries).map((name) => [name, ""]));
+  assertEquals(parse({ ...empty, DATABASE_URL: NEON_URL }), parse({}));
+});
+
+Deno.test("parseSettings() does not look at bindings that are not ours", () => {
+  const bindings = { QUEUE: { send() {} }, DATABASE_URL_UNPOOLED: 1, POOL: null, toString: 1 };
+  assertEquals(parse(bindings), parse({}));
+});
+
+Deno.test("parseSettings() refuses bindings of ours that are no strings", () => {
+  for (const value of [8_000, true, null, {}, []]) problemOf("PORT", value);
+  assert(problemOf("PORT", 8_000).includes("must be a string"));
+});
+
+Deno.test("parseSettings() tells every problem at once", () => {
+  const problems = problemsOf({
+    DATABASE_URL: "postgresql://app:s3cret@db.internal/main",
+    PORT: "http",
+    LOG_LEVEL: "loud",
+    DATABASE_POOL_SIZE: "0",
+    DATABASE_LOCK_TIMEOUT: "9",
+    DATABASE_STATEMENT_TIMEOUT: "8",
+  });
+  const named = problems.map((problem) => /^Cannot use (\w+)/.exec(problem)?.[1]);
+  const expected = [
+    "DATABASE_LOCK_TIMEOUT",
+    "DATABASE_POOL_SIZE",
+    "DATABASE_URL",
+    "LOG_LEVEL",
+    "PORT",
+  ];
+  assertEquals(named.sort(), expected);
+});
+
+Deno.test("parseSettings() requires DATABASE_URL", () => {
+  const error = assertThrows(() => parseSettings({}), SettingsError);
+  assert(error.message.includes("Cannot use DATABASE_URL as it is required"), error.message);
+});
+
+Deno.test("parseSettings() refuses whole numbers that are written in another way, or out of range", () => {
+  const written = [
+    "1e3",
+    "0x10",
+    " 5",
+    "5 ",
+    "+5",
+    "5.0",
+    "05",
+    "5s",
+    "NaN",
+    "Infinity",
+    "five",
+    "-1",
+  ];
+  for (const value of [...written, "9".repeat(400), "٣"]) {
+    for (const name of ["DATABASE_POOL_SIZE", "DATABASE_MAX_OVERFLOW", "PORT"]) {
+      problemOf(name, value);
+    }
+  }
+  problemOf("DATABASE_POOL_SIZE", "0");
+  problemOf("DATABASE_POOL_SIZE", "10001");
+  problemOf("DATABASE_RETRY_ATTEMPTS", "0");
+  problemOf("PORT", "65536");
+});
+
+Deno.test("parseSettings() refuses seconds that are written in another way, or out of range", () => {
+  const written = [
+    "1e3",
+    "0x10",
+    " 5",
+    "+5",
+    "5.",
+    ".5",
+    "05",
+    "0.0001",
+    "5s",
+    "NaN",
+    "Infinity",
+    "-1",
+  ];
+  for (const value of [...written, "1,5", "1.5.1", "3601"]) {
+    problemOf("DATABASE_STATEMENT_TIMEOUT", value);
+  }
+  problemOf("DATABASE_STATEMENT_TIMEOUT", "0");
+  problemOf("DATABASE_POOL_RECYCLE", "0");
+  problemOf("DATABASE_POOL_RECYCLE", "-2");
+});
+
+Deno.test("parseSettings() cuts long values in its errors", () => {
+  assert(problemOf("PORT", "9".repeat(5_000)).length < 300);
+});
+
+Deno.test("parseSettings() refuses words that are none of a variable's, and lists them", () => {
+  assert(problemOf("LOG_LEVEL", "Info").includes('"debug", "info", "warn", "error"'));
+  problemOf("DATABASE_PIPELINE_CONNECT", "true");
+  problemOf("DATABASE_ISOLATION_LEVEL", "read uncommitted");
+});
+
+Deno.test("parseSettings() refuses an explicit timeout that a shorter one always beats", () => {
+  const pairs = [
+    ["DATABASE_LOCK_TIMEOUT", "DATABASE_STATEMENT_TIMEOUT"],
+    ["DATABASE_STATEMENT_TIMEOUT", "DATABASE_TRANSACTION_TIMEOUT"],
+    ["DATABASE_POOL_SHED_TARGET", "DATABASE_POOL_TIMEOUT"],
+  ] as const;
+  for (const [short, long] of pairs) {
+    const [problem] = problemsOf({ [short]: "3", [long]: "2" });
+    assert(problem?.startsWith(`Cannot use ${short} as it is longer than ${long}`), problem);
+    parse({ [short]: "2", [long]: "2" });
+  }
+});
+
+Deno.test("parseSettings() lets a default be longer than an explicit timeout", () => {
+  assertEquals(parse({ DATABASE_STATEMENT_TIMEOUT: "1" }).database.session.lockTimeoutMs, 5_000);
+});
+
+Deno.test("parseSettings() sends the password ahead to Neon's hosts only, unless told", () => {
+  const relay = { DATABASE_WS_PROXY: "ws://127.0.0.1:7000" };
+  const pipelines = (env: Record<string, string>) => parse(env).database.pipelineConnect;
+  assert(pipelines({}));
+  assert(pipelines({ DATABASE_URL: "postgresql://a@EP-X.NEON.TECH/b" }));
+  assertFalse(pipelines({ DATABASE_URL: "postgresql://a@localhost/b", ...relay }));
+  assertFalse(pipelines({ DATABASE_URL: "postgresql://a@evilneon.tech/b", ...relay }));
+  assertFalse(pipelines({ DATABASE_PIPELINE_CONNECT: "off" }));
+});
+
+Deno.test("parseSettings() requires a relay for hosts that are not Neon's, and says where to find one", () => {
+  const problem = problemOf("DATABASE_URL", "postgresql://app:s3cret@localhost/main");
+  for (const way of ["DATABASE_WS_PROXY", "deno task relay", "deno task dev"]) {
+    assert(problem.includes(way), problem);
+  }
+});
+
+Deno.test("parseSettings() refuses relays that are no plain ws:// or wss:// URLs", () => {
+  const values = ["http://x", "ws://", "wss://x?address=y", "ws://x/#a", "ws://u:s3cret@x", "x:80"];
+  for (const value of [...values, "ws://x y", "ws://x:0", "ws://x:99999", "wss:/x"]) {
+    assertFalse(problemOf("DATABASE_WS_PROXY", value).includes("s3cret"));
+  }
+});
+
+Deno.test("every default of the schema is the one in .env.example, in the same order", async () => {
+  const path = new URL("../.env.example", import.meta.url);
+  const text = await Deno.readTextFile(path);
+  const example = parseEnv(text);
+  const defaults = Object.entries(variables.entries).map(([name, schema]) =>
+    [name, ("default" in schema ? schema.default : undefined) ?? ""] as const
+  );
+  assertEquals(Object.entries(example), defaults);
+  const assignments = text.split("\n").filter((line) => /^\w+=/.test(line)).length;
+  assertEquals(assignments, defaults.length);
+});
