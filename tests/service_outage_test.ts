@@ -1,0 +1,97 @@
+/** The database goes away under load, and comes back. */
+import { assert, assertEquals } from "@std/assert";
+import { startPostgres } from "../src/dev/postgres.ts";
+import { startRelay } from "../src/dev/relay.ts";
+import { migrate } from "../src/dev/migrate.ts";
+import { start } from "../src/main.ts";
+import { makeScratch } from "./dev/scratch.ts";
+
+Deno.test("while PostgreSQL is stopped requests are refused with 503, and served within a second of its return", async () => {
+  await using scratch = await makeScratch();
+  let postgres = await startPostgres({ directory: scratch.path });
+  await using relay = await startRelay({
+    targets: [{ hostname: "127.0.0.1", port: postgres.port }],
+  });
+  const env = {
+    DATABASE_URL: postgres.url(),
+    DATABASE_WS_PROXY: relay.url,
+    DATABASE_PIPELINE_CONNECT: "on",
+    LOG_LEVEL: "error",
+    PORT: "0",
+  };
+  await migrate({ ...env, DATABASE_URL: postgres.url({ role: "user_service_owner" }) });
+  const logged = silenceConsole();
+  const service = start(env, { hostname: "127.0.0.1" });
+
+  const seen: { status: number; retryAfter: string | null; type: string | null }[] = [];
+  let firstServedAt: number | undefined;
+  const phase = { now: "before" as "before" | "down" | "back" };
+  const reached = {
+    warm: Promise.withResolvers<void>(),
+    refused: Promise.withResolvers<void>(),
+    served: Promise.withResolvers<void>(),
+  };
+  let isOver = false;
+  const client = async (index: number) => {
+    for (let turn = 0; !isOver; turn++) {
+      const isWrite = turn % 2 === 0;
+      const response = await fetch(`${service.url}/users${isWrite ? "" : "?limit=1"}`, {
+        method: isWrite ? "POST" : "GET",
+        ...(isWrite
+          ? {
+            headers: { "content-type": "application/json" },
+            body: JSON.stringify({ email: `load-${index}-${turn}@example.org`, name: "Load" }),
+          }
+          : {}),
+      });
+      const body = await response.json();
+      seen.push({
+        status: response.status,
+        retryAfter: response.headers.get("retry-after"),
+        type: body.type ?? null,
+      });
+      if (seen.length === 50) reached.warm.resolve();
+      if (phase.now === "down" && response.status === 503) reached.refused.resolve();
+      if (phase.now === "back" && response.ok) {
+        firstServedAt ??= performance.now();
+        reached.served.resolve();
+      }
+    }
+  };
+  const clients = Array.from({ length: 10 }, (_, index) => client(index));
+  try {
+    await reached.warm.promise;
+    phase.now = "down";
+    await postgres.stop();
+    await reached.refused.promise;
+    const { port } = postgres;
+    postgres = await startPostgres({ directory: scratch.path });
+    assertEquals(postgres.port, port, "the relay dials this port");
+    const returnedAt = performance.now();
+    phase.now = "back";
+    await reached.served.promise;
+    assert(firstServedAt! - returnedAt < 1_000, `took ${firstServedAt! - returnedAt} ms`);
+  } finally {
+    isOver = true;
+    await Promise.all(clients);
+    await service.shutdown();
+    await postgres.stop();
+    logged.restore();
+  }
+  for (const { status, retryAfter, type } of seen.filter(({ status }) => status >= 400)) {
+    // A COMMIT whose answer was lost is the one other thing that a client can be told.
+    if (status === 500) assertEquals(type, "/problems/outcome-unknown");
+    else assertEquals([status, Number(retryAfter) >= 1], [503, true]);
+  }
+});
+
+/** The service logs each refusal. */
+function silenceConsole(): { restore(): void } {
+  const { error } = console;
+  console.error = () => {};
+  return {
+    restore() {
+      console.error = error;
+    },
+  };
+}
