@@ -1,6 +1,7 @@
 import type { TransactionSettings } from "./begin.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import type { Pool, PoolStats } from "./pool.ts";
+import type { Pool } from "./pool.ts";
+import type { PoolStats } from "./pool_stats.ts";
 import { RetryBudget } from "./retry.ts";
 import type { OwnerScope } from "./scope.ts";
 import { Session, type SessionOptions } from "./session.ts";

@@ -31,7 +31,8 @@ export {
 } from "./errors.ts";
 export { Lease } from "./lease.ts";
 export { NeonDriver, type NeonDriverOptions } from "./neon_driver.ts";
-export { type AcquireOptions, Pool, type PoolOptions, type PoolStats } from "./pool.ts";
+export { type AcquireOptions, Pool, type PoolOptions } from "./pool.ts";
+export type { PoolCounters, PoolStats } from "./pool_stats.ts";
 export { OwnerScope } from "./scope.ts";
 export { type RowsOf, Session, type SessionOptions } from "./session.ts";
 export { identifier, Sql, sql, trustedSql } from "./sql.ts";

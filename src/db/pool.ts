@@ -11,14 +11,17 @@
 import { type Clock, systemClock } from "./clock.ts";
 import { QueueDelayControl } from "./codel.ts";
 import type { Connection } from "./driver.ts";
-import {
-  AcquireTimeoutError,
-  DeadlineError,
-  PoolClosedError,
-  PoolOverloadedError,
-} from "./errors.ts";
 import { Lease } from "./lease.ts";
 import { Outage } from "./outage.ts";
+import {
+  abortedError,
+  outageError,
+  poolClosedError,
+  queueFullError,
+  shedError,
+  timeoutError,
+} from "./pool_refusals.ts";
+import { newCounters, type PoolCounters, type PoolStats } from "./pool_stats.ts";
 import type { OwnerScope } from "./scope.ts";
 import { settledWithin } from "./timeout.ts";
 import { type Place, WaiterQueue } from "./waiter_queue.ts";
@@ -47,30 +50,6 @@ export interface AcquireOptions {
   readonly signal?: AbortSignal | undefined;
   /** Takes no connection that was used before. */
   readonly fresh?: boolean;
-}
-
-/** A snapshot. */
-export interface PoolStats {
-  readonly limit: number;
-  readonly opening: number;
-  readonly leased: number;
-  readonly idle: number;
-  readonly closing: number;
-  readonly waiting: number;
-  readonly counters: Readonly<Counters>;
-}
-
-interface Counters {
-  acquired: number;
-  timedOut: number;
-  aborted: number;
-  refused: number;
-  connected: number;
-  connectFailed: number;
-  recycled: number;
-  idleClosed: number;
-  overflowClosed: number;
-  broken: number;
 }
 
 /** How long a ROLLBACK on return, and then a goodbye, may take before the socket is cut. */
@@ -112,18 +91,7 @@ export class Pool {
   readonly #delayControl: QueueDelayControl;
   readonly #outage: Outage;
   readonly #empty = Promise.withResolvers<void>();
-  readonly #counters: Counters = {
-    acquired: 0,
-    timedOut: 0,
-    aborted: 0,
-    refused: 0,
-    connected: 0,
-    connectFailed: 0,
-    recycled: 0,
-    idleClosed: 0,
-    overflowClosed: 0,
-    broken: 0,
-  };
+  readonly #counters: PoolCounters = newCounters();
   #closing: Promise<void> | undefined;
   #cancelSweep: (() => void) | undefined;
 
@@ -148,8 +116,8 @@ export class Pool {
    * and the `ConnectError` of a connection that was opened for the queue and failed.
    */
   async acquire({ scope, signal, fresh = false }: AcquireOptions): Promise<Lease> {
-    if (this.#closing !== undefined) throw this.#closedError();
-    if (signal?.aborted) throw this.#abortedError(signal);
+    if (this.#closing !== undefined) throw poolClosedError();
+    if (signal?.aborted) throw abortedError(signal);
     const slot = fresh ? undefined : this.#takeIdle(scope);
     if (slot !== undefined) {
       this.#delayControl.refuses(0, this.#clock.now());
@@ -189,12 +157,12 @@ export class Pool {
     // The caller's assignment of the promise comes after the first await: nothing may be leased in between.
     await null;
     this.#cancelSweep?.();
-    for (const waiter of this.#queue) waiter.refuse(this.#closedError());
+    for (const waiter of this.#queue) waiter.refuse(poolClosedError());
     for (const { idle } of this.#scopes.values()) {
       for (const slot of idle.splice(0)) void this.#discard(slot);
     }
     for (const slot of this.#slots) {
-      if (slot.state === "opening") slot.abort.abort(this.#closedError());
+      if (slot.state === "opening") slot.abort.abort(poolClosedError());
     }
     if (this.#slots.size === 0) return;
     if (await settledWithin(this.#empty.promise, timeoutMs)) return;
@@ -225,7 +193,10 @@ export class Pool {
   #takeIdle(scope: OwnerScope): Slot | undefined {
     const idle = this.#scopes.get(scope)?.idle ?? [];
     for (let slot = idle.pop(); slot !== undefined; slot = idle.pop()) {
-      if (!this.#discardIfOld(slot)) return slot;
+      if (slot.connection?.state === "closed") {
+        this.#counters.broken++;
+        void this.#discard(slot);
+      } else if (!this.#discardIfOld(slot)) return slot;
     }
     return undefined;
   }
@@ -270,7 +241,7 @@ export class Pool {
     };
     const abort = () => {
       this.#counters.aborted++;
-      refuse(this.#abortedError(signal!));
+      refuse(abortedError(signal!));
     };
     const grant = (lease: Lease) => {
       leave();
@@ -278,9 +249,10 @@ export class Pool {
     };
     const place: Place<Waiter> = this.#queue.push({ scope, fresh, since, grant, refuse });
     state.waiting++;
-    const cancelTimeout = this.#clock.after(this.#options.acquireTimeoutMs, () => {
+    const { acquireTimeoutMs: timeoutMs } = this.#options;
+    const cancelTimeout = this.#clock.after(timeoutMs, () => {
       this.#counters.timedOut++;
-      refuse(this.#timeoutError());
+      refuse(timeoutError(this.stats(), { timeoutMs, cause: this.#outage.lastError }));
     });
     signal?.addEventListener("abort", abort, { once: true });
     this.#wake();
@@ -386,7 +358,7 @@ export class Pool {
         return waiter.grant(this.#lease(slot));
       }
       this.#counters.refused++;
-      waiter.refuse(this.#shedError(delayMs));
+      waiter.refuse(shedError(this.stats(), delayMs));
     }
     const { idle } = this.#scope(slot.scope);
     const neededElsewhere = this.#queue.size > 0;
@@ -464,52 +436,10 @@ export class Pool {
     }
     if (this.#queue.size < this.#options.maxWaiters) return undefined;
     this.#counters.refused++;
-    return new PoolOverloadedError(
-      `Cannot lease a connection as the queue is full: ${this.#counts()}; retry later, shorten transactions, or raise DATABASE_POOL_SIZE`,
-      { retryAfterMs: 1_000, cause: this.#outage.lastError },
-    );
+    return queueFullError(this.stats(), this.#outage.lastError);
   }
 
   #outageError(): Error {
-    const retryAfterMs = this.#outage.remainingMs(this.#clock.now());
-    const cause = this.#outage.lastError;
-    return new PoolOverloadedError(
-      `Cannot lease a connection as the database could not be reached: ${cause?.message}; the next attempt is due in ${
-        Math.ceil(retryAfterMs)
-      } ms`,
-      { retryAfterMs, cause },
-    );
-  }
-
-  #shedError(delayMs: number): Error {
-    return new PoolOverloadedError(
-      `Cannot lease a connection as the queue has been slow for too long: waited ${
-        Math.round(delayMs)
-      } ms, ${this.#counts()}; retry later, shorten transactions, or raise DATABASE_POOL_SIZE`,
-      { retryAfterMs: 1_000 },
-    );
-  }
-
-  #timeoutError(): Error {
-    return new AcquireTimeoutError(
-      `Cannot lease a connection as none came free within ${this.#options.acquireTimeoutMs} ms: ${this.#counts()}; ` +
-        "shorten transactions, or raise DATABASE_POOL_SIZE or DATABASE_POOL_TIMEOUT",
-      { retryAfterMs: 1_000, cause: this.#outage.lastError },
-    );
-  }
-
-  #abortedError(signal: AbortSignal): Error {
-    return new DeadlineError("Cannot lease a connection as the caller gave up", {
-      cause: signal.reason,
-    });
-  }
-
-  #closedError(): Error {
-    return new PoolClosedError("Cannot lease a connection as the pool is closed");
-  }
-
-  #counts(): string {
-    const { limit, opening, leased, idle, closing, waiting } = this.stats();
-    return `${leased} leased, ${idle} idle, ${opening} opening, ${closing} closing of ${limit}, ${waiting} waiting`;
+    return outageError(this.#outage.remainingMs(this.#clock.now()), this.#outage.lastError);
   }
 }

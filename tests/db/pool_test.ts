@@ -323,6 +323,17 @@ Deno.test("an idle connection that dies frees its permit", async () => {
   await pool.close({ timeoutMs: 0 });
 });
 
+Deno.test("acquire() passes over an idle connection that has died unnoticed", async () => {
+  const driver = new ScriptedDriver();
+  const pool = poolOf(driver);
+  await (await pool.acquire({ scope })).release();
+  driver.connections[0]!.state = "closed";
+  const lease = await pool.acquire({ scope });
+  assertEquals(lease.connection, driver.connections[1]);
+  await lease.release();
+  await pool.close({ timeoutMs: 0 });
+});
+
 Deno.test("a connection is replaced at its age, less up to a tenth", async () => {
   const clock = new ManualClock();
   const driver = new ScriptedDriver();
