@@ -2,9 +2,10 @@
 import { assert, assertEquals } from "@std/assert";
 import type { RelayObserver } from "../src/dev/relay.ts";
 import { start } from "../src/main.ts";
-import { type Branch, branchDatabase, type Env } from "./support/branch_database.ts";
+import type { Branch, Env } from "./support/branch.ts";
+import { localDatabase } from "./support/local_database.ts";
 
-const database = await branchDatabase();
+const database = await localDatabase();
 
 interface Running extends AsyncDisposable {
   readonly branch: Branch;
@@ -90,7 +91,7 @@ Deno.test("200 requests at once share the pool's three connections", async () =>
   let isDone = false;
   const done = Promise.all(requests).finally(() => isDone = true);
   while (!isDone) {
-    const [row] = await running.branch.asSuperuser<{ count: bigint }>(SERVICE_CONNECTIONS);
+    const [row] = await running.branch.asAdmin<{ count: bigint }>(SERVICE_CONNECTIONS);
     most.connections = Math.max(most.connections, Number(row?.count));
   }
   assertEquals(new Set(await done), new Set([201]));
@@ -100,11 +101,11 @@ Deno.test("200 requests at once share the pool's three connections", async () =>
 Deno.test("no connection is left when the service has shut down", async () => {
   const running = await serving();
   await running.createUser("ann@example.org");
-  const [before] = await running.branch.asSuperuser<{ count: bigint }>(SERVICE_CONNECTIONS);
+  const [before] = await running.branch.asAdmin<{ count: bigint }>(SERVICE_CONNECTIONS);
   assertEquals(before?.count, 1n);
   await using branch = await database.connect();
   await running[Symbol.asyncDispose]();
-  const [after] = await branch.asSuperuser<{ count: bigint }>(SERVICE_CONNECTIONS);
+  const [after] = await branch.asAdmin<{ count: bigint }>(SERVICE_CONNECTIONS);
   assertEquals(after?.count, 0n);
 });
 

@@ -258,9 +258,10 @@ Deno.test("every default of the schema is the one in .env.example, in the same o
   const path = new URL("../.env.example", import.meta.url);
   const text = await Deno.readTextFile(path);
   const example = parseEnv(text);
-  const defaults = Object.entries(variables.entries).map(([name, schema]) =>
-    [name, ("default" in schema ? schema.default : undefined) ?? ""] as const
-  );
+  const defaults = Object.entries(variables.entries).map(([name, schema]): [string, string] => [
+    name,
+    ("default" in schema ? schema.default : undefined) ?? "",
+  ]);
   assertEquals(Object.entries(example), defaults);
   const assignments = text.split("\n").filter((line) => /^\w+=/.test(line)).length;
   assertEquals(assignments, defaults.length);

@@ -1,9 +1,9 @@
 /** Round trips, counted where they cannot be denied: each message that the driver sends through the relay. */
 import { assertEquals } from "@std/assert";
 import { type Database, sql, trustedSql } from "../../src/db/mod.ts";
-import { branchDatabase } from "../support/branch_database.ts";
+import { localDatabase } from "../support/local_database.ts";
 
-const database = await branchDatabase();
+const database = await localDatabase();
 
 const insert = sql`insert into users (id, email, name)
   values (gen_random_uuid(), gen_random_uuid()::text, 'Ann')`;

@@ -8,10 +8,10 @@ import {
 import type { Connection } from "../../src/db/driver.ts";
 import { ConnectError, ServerError } from "../../src/db/errors.ts";
 import { NeonDriver } from "../../src/db/mod.ts";
-import { branchDatabase } from "../support/branch_database.ts";
+import { localDatabase } from "../support/local_database.ts";
 import { driverCases } from "./driver_cases.ts";
 
-const database = await branchDatabase();
+const database = await localDatabase();
 
 for (
   const [name, role] of [
@@ -30,7 +30,7 @@ for (
         applicationName: "driver test",
       }),
       async cut({ processId }: Connection) {
-        await branch.asSuperuser(`select pg_terminate_backend(${processId})`);
+        await branch.asAdmin(`select pg_terminate_backend(${processId})`);
       },
       [Symbol.asyncDispose]: () => branch[Symbol.asyncDispose](),
     };

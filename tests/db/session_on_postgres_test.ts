@@ -8,7 +8,8 @@ import {
   sql,
   trustedSql,
 } from "../../src/db/mod.ts";
-import { type Branch, branchDatabase } from "../support/branch_database.ts";
+import type { Branch } from "../support/branch.ts";
+import { branchDatabase } from "../support/branch_database.ts";
 
 const database = await branchDatabase();
 
@@ -119,7 +120,7 @@ Deno.test("closing the database stops what still runs, and says so to whoever wa
 
 async function untilActivity(branch: Branch, query: string, count: bigint): Promise<void> {
   for (let look = 0; look < 500; look++) {
-    const [row] = await branch.asSuperuser<{ count: bigint }>(
+    const [row] = await branch.asAdmin<{ count: bigint }>(
       `select count(*) from pg_stat_activity
        where state = 'active' and query = '${query}' and datname = current_database()`,
     );
@@ -178,9 +179,9 @@ Deno.test("a deadlock is resolved by running its victim again", async () => {
 Deno.test("a constraint that fails at COMMIT is a definite rollback", async () => {
   await using branch = await database.connect();
   const db = branch.open();
-  await branch.asSuperuser(`
+  await branch.asAdmin(`
     create table deferred (id int primary key deferrable initially deferred)`);
-  await branch.asSuperuser("grant all on deferred to user_service");
+  await branch.asAdmin("grant all on deferred to public");
   const twice = sql`insert into deferred values (1)`;
   const error = await assertRejects(
     () => db.transaction((session) => session.commit([twice, twice])),
@@ -199,9 +200,9 @@ Deno.test("backends that are killed while idle cost no caller anything", async (
         db.transaction((session) => session.commit([sql`select 1`]), { readOnly: true })),
     );
   await reads();
-  await branch.asSuperuser(`
+  await branch.asAdmin(`
     select pg_terminate_backend(pid) from pg_stat_activity
-    where usename = 'user_service' and datname = current_database()`);
+    where application_name = 'user-service' and datname = current_database()`);
   await reads();
   await Promise.all(
     Array.from(
@@ -222,7 +223,7 @@ Deno.test("a backend that is killed in mid-transaction has its unit run again", 
     runs++;
     const [row] = await session.query(sql<{ pid: number }>`select pg_backend_pid() as pid`);
     await session.query(insertUser("survivor@example.org"));
-    if (runs === 1) await branch.asSuperuser(`select pg_terminate_backend(${row!.pid})`);
+    if (runs === 1) await branch.asAdmin(`select pg_terminate_backend(${row!.pid})`);
     await session.query(sql`select 1`);
     await session.commit();
   });

@@ -1,11 +1,11 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { ServerError, sql } from "../../src/db/mod.ts";
 import { applyMigrations, migrate } from "../../src/dev/migrate.ts";
-import { type Branch, branchDatabase } from "../support/branch_database.ts";
+import { type LocalBranch, localDatabase } from "../support/local_database.ts";
 
-const database = await branchDatabase();
+const database = await localDatabase();
 
-function ownerDatabase(branch: Branch) {
+function ownerDatabase(branch: LocalBranch) {
   return branch.open(branch.envOf("user_service_owner"));
 }
 

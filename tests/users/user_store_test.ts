@@ -67,12 +67,12 @@ Deno.test("listUsers() gives a next id exactly where more users come after the p
   const page = async (limit: number) => {
     await using session = db.session({ readOnly: true });
     const { users, next } = await listUsers(session, { limit, after: before });
-    return [users.map(({ id }) => id), next];
+    return { ids: users.map(({ id }) => id), next };
   };
   const ids = made.map(({ id }) => id);
-  assertEquals(await page(2), [ids.slice(0, 2), ids[1]]);
-  assertEquals(await page(3), [ids, null]);
-  assertEquals(await page(4), [ids, null]);
+  assertEquals(await page(2), { ids: ids.slice(0, 2), next: ids[1]! });
+  assertEquals(await page(3), { ids, next: null });
+  assertEquals(await page(4), { ids, next: null });
 });
 
 /** The id just below a user's, so that a page begins with it. */

@@ -1,0 +1,52 @@
+/** A way to a test's database that lasts as long as one test. */
+import { type Database, NeonDriver, OwnerScope } from "../../src/db/mod.ts";
+import { Deferred } from "../../src/deferred.ts";
+import { openDatabase } from "../../src/open_database.ts";
+import { parseSettings } from "../../src/settings.ts";
+
+export type Env = Readonly<Record<string, string>>;
+
+export interface Branch extends AsyncDisposable {
+  /** What the service needs to use the database. */
+  readonly env: Env;
+  /** Opens it, until the branch is disposed of; `env` adds settings. */
+  open(env?: Env): Database;
+  /** Runs one statement as somebody who may do all, outside any transaction and any pool of the test. */
+  asAdmin<Row = Record<string, unknown>>(text: string): Promise<Row[]>;
+}
+
+/** A branch whose service and whose administrator are reached by these settings. */
+export function branchOf({ env, adminEnv }: { env: Env; adminEnv: Env }): Branch {
+  const opened: Database[] = [];
+  const deferred = new Deferred((error) => {
+    throw error;
+  });
+  return {
+    env,
+    open(more = {}) {
+      const settings = parseSettings({ ...env, ...more });
+      const db = openDatabase(settings, { scope: OwnerScope.lasting(), defer: deferred.add });
+      opened.push(db);
+      return db;
+    },
+    asAdmin: (text) => runAlone(adminEnv, text),
+    async [Symbol.asyncDispose]() {
+      await deferred.drain();
+      await Promise.all(opened.map((db) => db.close({ timeoutMs: 5_000 })));
+    },
+  };
+}
+
+/** Runs one statement on a connection of its own. */
+export async function runAlone<Row>(env: Env, text: string): Promise<Row[]> {
+  const { database } = parseSettings(env);
+  const driver = new NeonDriver({ ...database, applicationName: "test" });
+  const connection = await driver.connect({ timeoutMs: 10_000 });
+  try {
+    const { results, error } = await connection.flight([{ text, values: [] }]);
+    if (error !== undefined) throw error;
+    return (results[0]?.rows ?? []) as Row[];
+  } finally {
+    await connection.close({ timeoutMs: 10_000 });
+  }
+}

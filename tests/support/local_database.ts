@@ -1,0 +1,55 @@
+/**
+ * A database of its own for a test file, on the local server: a copy of the migrated one, made in some 30 ms. For
+ * tests that need what only this server has: other logins, and a relay that tells what passes.
+ */
+import type { RelayObserver } from "../../src/dev/relay.ts";
+import { type Branch, branchOf, type Env, runAlone } from "./branch.ts";
+import { relayTo, type Role, testServer } from "./test_server.ts";
+
+export interface LocalBranch extends Branch {
+  /** As `env`, for another login. */
+  envOf(role: Role): Env;
+}
+
+export interface LocalDatabase {
+  /** Opens a way to it, through a relay of its own. */
+  connect(options?: { observe?: RelayObserver }): Promise<LocalBranch>;
+}
+
+/** Makes a local database. To be called once for each test file. */
+export async function localDatabase(): Promise<LocalDatabase> {
+  const server = await testServer();
+  const name = `branch_${crypto.randomUUID().replaceAll("-", "")}`;
+  const envOf = (role: Role, { relay, database = name }: { relay: string; database?: string }) => {
+    const url = new URL(server.urls[role]);
+    url.pathname = `/${database}`;
+    return {
+      DATABASE_URL: url.href,
+      DATABASE_WS_PROXY: relay,
+      DATABASE_PIPELINE_CONNECT: role === "user_service_scram" ? "off" : "on",
+    };
+  };
+  {
+    await using relay = await relayTo(server);
+    const template = new URL(server.urls.postgres).pathname.slice(1);
+    await runAlone(
+      envOf("postgres", { relay: relay.url, database: "postgres" }),
+      `create database ${name} template ${template} owner user_service_owner`,
+    );
+  }
+  return {
+    async connect({ observe } = {}) {
+      const relay = await relayTo(server, observe === undefined ? {} : { observe });
+      const env = (role: Role) => envOf(role, { relay: relay.url });
+      const branch = branchOf({ env: env("user_service"), adminEnv: env("postgres") });
+      return {
+        ...branch,
+        envOf: env,
+        async [Symbol.asyncDispose]() {
+          await branch[Symbol.asyncDispose]();
+          await relay.close();
+        },
+      };
+    },
+  };
+}
