@@ -29,6 +29,7 @@ export {
   SessionNotCommittedError,
   StatementSkippedError,
 } from "./errors.ts";
+export { type Failure, judge, type Phase } from "./failures.ts";
 export { Lease } from "./lease.ts";
 export { NeonDriver, type NeonDriverOptions } from "./neon_driver.ts";
 export { type AcquireOptions, Pool, type PoolOptions } from "./pool.ts";

@@ -14,11 +14,10 @@ import {
   CommitOutcomeUnknownError,
   CommitRolledBackError,
   DeadlineError,
-  isReplayable,
-  judge,
   SessionEndedError,
   StatementSkippedError,
 } from "./errors.ts";
+import { isReplayable, judge } from "./failures.ts";
 import type { Lease } from "./lease.ts";
 import type { Sql } from "./sql.ts";
 import { settledWithin } from "./timeout.ts";

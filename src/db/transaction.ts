@@ -1,4 +1,5 @@
-import { judge, SessionNotCommittedError } from "./errors.ts";
+import { SessionNotCommittedError } from "./errors.ts";
+import { judge } from "./failures.ts";
 import { retry, type RetryOptions } from "./retry.ts";
 import type { Session } from "./session.ts";
 

@@ -1,0 +1,273 @@
+/**
+ * What a failure means, decided here alone: nobody else compares SQLSTATEs or matches texts.
+ *
+ * Safe to repeat and worth repeating are two questions. The first is one of phase: what was sent, and what was
+ * answered. The second is one of kind. The table is read from its top; its first row that fits decides. Rows of what
+ * a server said rest on the list of SQLSTATEs, https://www.postgresql.org/docs/current/errcodes-appendix.html.
+ */
+import {
+  CommitOutcomeUnknownError,
+  ConnectError,
+  ConnectionLostError,
+  DeadlineError,
+  ServerError,
+} from "./errors.ts";
+
+/** Where a unit of work was when it failed. In `commit`, a COMMIT was on its way; in `connect`, nothing was. */
+export type Phase = "connect" | "statement" | "commit";
+
+/** What a failure means for the unit of work that it ended, for its connection and for the pool. */
+export interface Failure {
+  /** A short name, for counters. */
+  readonly kind: string;
+  /** Whether the unit's effects are in the database. Only "no" is safe to repeat. */
+  readonly applied: "no" | "unknown";
+  /** Whether the same work may succeed if it is done again. */
+  readonly transient: boolean;
+  /** Whether the connection is gone. */
+  readonly connectionLost: boolean;
+  /** Whether all connections of this time are gone too: surely, if it happens twice within a second, or not. */
+  readonly generation: "ends" | "suspect" | "stays";
+}
+
+/** A row of the table. What it leaves out it does not ask for. */
+export interface FailureRow extends Omit<Failure, "connectionLost"> {
+  readonly source: string;
+  readonly phases?: readonly Phase[];
+  /** Whether the connection ended with it. */
+  readonly lost?: boolean;
+  readonly sqlStates?: readonly string[];
+  readonly text?: RegExp;
+}
+
+const PROTOCOL = "https://www.postgresql.org/docs/current/protocol-flow.html";
+const RETRY_DOCS =
+  "https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html";
+const ERRCODES = "https://www.postgresql.org/docs/current/errcodes-appendix.html";
+const NEON_PROXY = "github.com/neondatabase/neon, proxy/src: all its own errors are XX000";
+const PGBOUNCER = "https://www.pgbouncer.org/config.html";
+
+const FINAL = { applied: "no", transient: false, generation: "stays" } as const;
+const PASSING = { applied: "no", transient: true, generation: "stays" } as const;
+const UNKNOWN = { applied: "unknown", transient: false, generation: "stays" } as const;
+
+export const FAILURES: readonly FailureRow[] = [
+  // A server that says goodbye takes more than one connection with it.
+  {
+    kind: "crash_shutdown",
+    source: `${ERRCODES}: 57P02; every backend of the server ends`,
+    phases: ["connect", "statement"],
+    sqlStates: ["57P02"],
+    ...PASSING,
+    generation: "ends",
+  },
+  {
+    kind: "cannot_connect_now",
+    source: `${ERRCODES}: 57P03; the server starts up, shuts down or recovers`,
+    phases: ["connect", "statement"],
+    sqlStates: ["57P03"],
+    ...PASSING,
+    generation: "ends",
+  },
+  {
+    kind: "admin_shutdown",
+    source: `${ERRCODES}: 57P01; a single pg_terminate_backend, or the whole server`,
+    phases: ["connect", "statement"],
+    sqlStates: ["57P01"],
+    ...PASSING,
+    generation: "suspect",
+  },
+
+  // Once COMMIT was sent, only an ERROR in answer to it, with the connection alive, says that it was not done.
+  {
+    kind: "commit_lost_in_crash",
+    source: `${PROTOCOL}: FATAL in answer to COMMIT may come after it took effect`,
+    phases: ["commit"],
+    lost: true,
+    sqlStates: ["57P02", "57P03"],
+    ...UNKNOWN,
+    generation: "ends",
+  },
+  {
+    kind: "commit_lost_in_shutdown",
+    source: `${PROTOCOL}: FATAL in answer to COMMIT may come after it took effect`,
+    phases: ["commit"],
+    lost: true,
+    sqlStates: ["57P01"],
+    ...UNKNOWN,
+    generation: "suspect",
+  },
+  {
+    kind: "commit_lost",
+    source: `${PROTOCOL}: without an answer to COMMIT nothing is known`,
+    phases: ["commit"],
+    lost: true,
+    ...UNKNOWN,
+  },
+  {
+    kind: "completion_unknown",
+    source: `${ERRCODES}: 40003, statement_completion_unknown`,
+    phases: ["commit"],
+    sqlStates: ["40003"],
+    ...UNKNOWN,
+  },
+  {
+    kind: "resolution_unknown",
+    source: `${ERRCODES}: 08007, transaction_resolution_unknown`,
+    sqlStates: ["08007"],
+    ...UNKNOWN,
+  },
+
+  // Refusals of a login. Neon's proxy gives all of its own one SQLSTATE, so that their texts decide.
+  {
+    kind: "neon_transient",
+    source: NEON_PROXY,
+    phases: ["connect"],
+    text:
+      /^Control plane request failed|Couldn't connect to compute node|Failed to acquire permit to connect|Too many connections attempts|Too many connections to this endpoint|endpoint is temporarily unavailable/,
+    ...PASSING,
+  },
+  {
+    kind: "pooler_full",
+    source: `${PGBOUNCER}: max_client_conn, query_wait_timeout; both 08P01`,
+    phases: ["connect", "statement"],
+    text: /no more connections allowed|query_wait_timeout/,
+    ...PASSING,
+  },
+  {
+    kind: "pooler_server_lost",
+    source: `${PGBOUNCER}: its own connection to the server broke`,
+    phases: ["connect", "statement"],
+    text: /server conn crashed\?|server login has been failing|server_login_retry/,
+    ...PASSING,
+  },
+  {
+    kind: "too_many_connections",
+    source: `${ERRCODES}: 53300; a slot may come free`,
+    phases: ["connect", "statement"],
+    sqlStates: ["53300"],
+    ...PASSING,
+  },
+  {
+    kind: "out_of_resources",
+    source: `${ERRCODES}: 53000, 53200; memory may come free, a full disk (53100) will not`,
+    sqlStates: ["53000", "53200"],
+    ...PASSING,
+  },
+  {
+    kind: "login_refused",
+    source: `${ERRCODES}: class 28, 3D000, 08P01, and Neon's quotas and unknown endpoints`,
+    phases: ["connect"],
+    text: /./,
+    ...FINAL,
+  },
+  {
+    kind: "not_reached",
+    source: "no word from a server: a refused or broken socket, a deadline, an ErrorEvent",
+    phases: ["connect"],
+    ...PASSING,
+  },
+
+  // Answers to a statement or to COMMIT, the connection alive: the transaction is rolled back.
+  {
+    kind: "serialization_failure",
+    source: `${RETRY_DOCS}: 40001`,
+    sqlStates: ["40001"],
+    ...PASSING,
+  },
+  { kind: "deadlock_detected", source: `${RETRY_DOCS}: 40P01`, sqlStates: ["40P01"], ...PASSING },
+  {
+    kind: "lock_not_available",
+    source: `${ERRCODES}: 55P03; lock_timeout or NOWAIT, and locks are given back`,
+    sqlStates: ["55P03"],
+    ...PASSING,
+  },
+  {
+    kind: "query_canceled",
+    source: `${ERRCODES}: 57014; a timeout or somebody's wish, and the next run would be as long`,
+    sqlStates: ["57014"],
+    ...FINAL,
+  },
+  {
+    kind: "too_long_in_transaction",
+    source: `${ERRCODES}: 25P03, 25P04; the next run would be as long`,
+    sqlStates: ["25P03", "25P04"],
+    ...FINAL,
+  },
+  {
+    kind: "in_failed_transaction",
+    source: `${ERRCODES}: 25P02; the first error of the transaction is the one that matters`,
+    sqlStates: ["25P02"],
+    ...FINAL,
+  },
+  {
+    kind: "remote_connection",
+    source: `${ERRCODES}: class 08 as an ERROR; a foreign server's connection`,
+    lost: false,
+    sqlStates: ["08000", "08001", "08003", "08004", "08006"],
+    ...PASSING,
+  },
+  {
+    kind: "database_dropped",
+    source: `${ERRCODES}: 57P04`,
+    sqlStates: ["57P04"],
+    ...FINAL,
+  },
+
+  {
+    kind: "connection_lost",
+    source: `${PROTOCOL}: a session that ends before COMMIT is rolled back`,
+    lost: true,
+    ...PASSING,
+  },
+  {
+    kind: "statement_failed",
+    source: `${ERRCODES}: classes 22, 23, 42 and the rest, deferred constraints at COMMIT included`,
+    ...FINAL,
+  },
+];
+
+/** For what did not come from a connection: our own refusals, and the caller's own errors. */
+const NOT_OURS: Failure = { kind: "other", ...FINAL, connectionLost: false };
+
+/** What `error` means for a unit of work that was in `phase`. */
+export function judge(error: unknown, phase: Exclude<Phase, "connect">): Failure {
+  if (error instanceof CommitOutcomeUnknownError) {
+    return { kind: "outcome_unknown", ...UNKNOWN, connectionLost: true };
+  }
+  // Whoever gave up knows as little as if the answer had been lost; what was answered all the same is known.
+  if (error instanceof DeadlineError) {
+    return { ...judge(error.cause, phase), kind: "deadline", transient: false };
+  }
+  const isConnect = error instanceof ConnectError;
+  const lost = isConnect || error instanceof ConnectionLostError;
+  const said = lost ? error.cause : error;
+  if (!lost && !(said instanceof ServerError)) return NOT_OURS;
+  const facts = {
+    phase: isConnect ? "connect" : phase,
+    lost,
+    said: said instanceof ServerError ? said : undefined,
+  } as const;
+  const row = FAILURES.find((row) => fits(row, facts))!;
+  const { kind, applied, transient, generation } = row;
+  return { kind, applied, transient, connectionLost: lost, generation };
+}
+
+function fits(
+  { phases, lost, sqlStates, text }: FailureRow,
+  facts: { phase: Phase; lost: boolean; said: ServerError | undefined },
+): boolean {
+  return (phases === undefined || phases.includes(facts.phase)) &&
+    (lost === undefined || lost === facts.lost) &&
+    (sqlStates === undefined || sqlStates.includes(facts.said?.sqlState ?? "")) &&
+    (text === undefined || (facts.said !== undefined && text.test(facts.said.message)));
+}
+
+/**
+ * Whether the first flight on a connection that had been idle can be sent again as it is. A connection that died in
+ * the pool answers FATAL before any ParseComplete; anything else may have run, which matters once it held a COMMIT.
+ */
+export function isReplayable(error: unknown, { commits }: { commits: boolean }): boolean {
+  if (!(error instanceof ConnectionLostError)) return false;
+  return !commits || (!error.begun && error.cause instanceof ServerError);
+}

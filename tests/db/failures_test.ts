@@ -1,0 +1,182 @@
+import { assert, assertEquals } from "@std/assert";
+import {
+  AcquireTimeoutError,
+  CommitOutcomeUnknownError,
+  ConnectError,
+  ConnectionLostError,
+  DeadlineError,
+  PoolClosedError,
+  PoolOverloadedError,
+  SessionNotCommittedError,
+} from "../../src/db/errors.ts";
+import { type Failure, FAILURES, isReplayable, judge } from "../../src/db/failures.ts";
+import { serverError } from "../support/scripted_driver.ts";
+
+type Case = readonly [
+  kind: string,
+  what: string,
+  error: unknown,
+  phase: "statement" | "commit",
+  /** Applied, transient, connection lost, generation. */
+  verdict: readonly [Failure["applied"], boolean, boolean, Failure["generation"]],
+];
+
+/** An ERROR with the connection alive. */
+function said(sqlState: string, message = "scripted") {
+  return serverError(sqlState, message);
+}
+
+/** FATAL, and the end of a connection that had been ready. */
+function fatal(sqlState: string, message = "scripted") {
+  const cause = serverError(sqlState, message, "FATAL");
+  return new ConnectionLostError("lost", { cause, begun: true });
+}
+
+/** FATAL instead of a login. */
+function refused(sqlState: string, message = "scripted") {
+  return new ConnectError("refused", { cause: serverError(sqlState, message, "FATAL") });
+}
+
+const silent = new ConnectionLostError("lost", { begun: true });
+
+const FINAL = ["no", false, false, "stays"] as const;
+const AGAIN = ["no", true, false, "stays"] as const;
+const RECONNECT = ["no", true, true, "stays"] as const;
+const REFUSED = ["no", false, true, "stays"] as const;
+const UNKNOWN = ["unknown", false, true, "stays"] as const;
+
+const cases: readonly Case[] = [
+  ["crash_shutdown", "in mid-transaction", fatal("57P02"), "statement", ["no", true, true, "ends"]],
+  ["cannot_connect_now", "at login", refused("57P03"), "statement", ["no", true, true, "ends"]],
+  ["cannot_connect_now", "at login with COMMIT", refused("57P03"), "commit", [
+    "no",
+    true,
+    true,
+    "ends",
+  ]],
+  ["admin_shutdown", "in mid-transaction", fatal("57P01"), "statement", [
+    "no",
+    true,
+    true,
+    "suspect",
+  ]],
+  ["admin_shutdown", "at login", refused("57P01"), "statement", ["no", true, true, "suspect"]],
+  ["commit_lost_in_crash", "57P02", fatal("57P02"), "commit", ["unknown", false, true, "ends"]],
+  ["commit_lost_in_shutdown", "57P01", fatal("57P01"), "commit", [
+    "unknown",
+    false,
+    true,
+    "suspect",
+  ]],
+  ["commit_lost", "in silence", silent, "commit", UNKNOWN],
+  ["commit_lost", "to a transaction timeout", fatal("25P04"), "commit", UNKNOWN],
+  ["commit_lost", "in the pooler", fatal("08P01", "server conn crashed?"), "commit", UNKNOWN],
+  ["completion_unknown", "40003 to COMMIT", said("40003"), "commit", [
+    "unknown",
+    false,
+    false,
+    "stays",
+  ]],
+  ["statement_failed", "40003 to a statement", said("40003"), "statement", FINAL],
+  ["resolution_unknown", "08007", said("08007"), "statement", ["unknown", false, false, "stays"]],
+  ...[
+    "Control plane request failed",
+    "Couldn't connect to compute node",
+    "Failed to acquire permit to connect to the database. Too many database connection attempts are currently ongoing.",
+    "Too many connections attempts",
+    "Too many connections to this endpoint. Please try again later.",
+    "endpoint is temporarily unavailable. Check your quotas and/or contact our support",
+  ].map((text): Case => ["neon_transient", text, refused("XX000", text), "statement", RECONNECT]),
+  ...[
+    "password authentication failed for user 'ann'",
+    "The requested endpoint could not be found, or you don't have access to it. endpoint cannot be found",
+    "endpoint is disabled",
+    "Endpoint ID is not specified",
+    "This IP address 127.0.0.1 is not allowed to connect to this endpoint.",
+    "Your project has exceeded the data transfer quota.",
+    "unsupported startup parameter in options: statement_timeout",
+  ].map((text): Case => ["login_refused", text, refused("XX000", text), "statement", REFUSED]),
+  ["login_refused", "wrong password", refused("28P01"), "statement", REFUSED],
+  ["login_refused", "no such role", refused("28000"), "statement", REFUSED],
+  ["login_refused", "no such database", refused("3D000"), "statement", REFUSED],
+  ["login_refused", "SCRAM and a pipelined password", refused("08P01"), "statement", REFUSED],
+  [
+    "pooler_full",
+    "at login",
+    refused("08P01", "no more connections allowed (max_client_conn)"),
+    "statement",
+    RECONNECT,
+  ],
+  ["pooler_full", "in the queue", fatal("08P01", "query_wait_timeout"), "statement", RECONNECT],
+  [
+    "pooler_server_lost",
+    "in mid-transaction",
+    fatal("08P01", "server conn crashed?"),
+    "statement",
+    RECONNECT,
+  ],
+  ["too_many_connections", "at login", refused("53300"), "statement", RECONNECT],
+  ["out_of_resources", "memory", said("53200"), "statement", AGAIN],
+  ["statement_failed", "a full disk", said("53100"), "statement", FINAL],
+  ["not_reached", "a refused socket", new ConnectError("no route"), "statement", RECONNECT],
+  ["not_reached", "before a COMMIT was sent", new ConnectError("no route"), "commit", RECONNECT],
+  ["serialization_failure", "in a statement", said("40001"), "statement", AGAIN],
+  ["serialization_failure", "at COMMIT", said("40001"), "commit", AGAIN],
+  ["deadlock_detected", "in a statement", said("40P01"), "statement", AGAIN],
+  ["lock_not_available", "in a statement", said("55P03"), "statement", AGAIN],
+  ["query_canceled", "in a statement", said("57014"), "statement", FINAL],
+  ["query_canceled", "at COMMIT", said("57014"), "commit", FINAL],
+  ["too_long_in_transaction", "idle", fatal("25P03"), "statement", REFUSED],
+  ["too_long_in_transaction", "busy", fatal("25P04"), "statement", REFUSED],
+  ["in_failed_transaction", "25P02", said("25P02"), "statement", FINAL],
+  ["remote_connection", "a foreign server", said("08006"), "statement", AGAIN],
+  ["database_dropped", "57P04", fatal("57P04"), "statement", REFUSED],
+  ["connection_lost", "in silence", silent, "statement", RECONNECT],
+  ["connection_lost", "57P05, idle_session_timeout", fatal("57P05"), "statement", RECONNECT],
+  ["statement_failed", "a unique conflict", said("23505"), "statement", FINAL],
+  ["statement_failed", "a deferred constraint", said("23503"), "commit", FINAL],
+  ["statement_failed", "a syntax error", said("42601"), "statement", FINAL],
+  ["statement_failed", "an internal error", said("XX000"), "statement", FINAL],
+  ["deadline", "in a statement", new DeadlineError("x", { cause: silent }), "statement", REFUSED],
+  ["deadline", "during COMMIT", new DeadlineError("x", { cause: silent }), "commit", UNKNOWN],
+  ["deadline", "answered", new DeadlineError("x", { cause: said("57014") }), "commit", FINAL],
+  ["deadline", "before there was a connection", new DeadlineError("x"), "statement", FINAL],
+  ["outcome_unknown", "said before", new CommitOutcomeUnknownError("x"), "statement", UNKNOWN],
+  ["other", "a full queue", new PoolOverloadedError("x", { retryAfterMs: 1 }), "statement", FINAL],
+  [
+    "other",
+    "a wait too long",
+    new AcquireTimeoutError("x", { retryAfterMs: 1 }),
+    "statement",
+    FINAL,
+  ],
+  ["other", "a closed pool", new PoolClosedError("x"), "statement", FINAL],
+  ["other", "a forgotten commit", new SessionNotCommittedError("x"), "statement", FINAL],
+  ["other", "an error of the caller's own", new Error("x"), "statement", FINAL],
+  ["other", "something that is no error", "x", "statement", FINAL],
+];
+
+for (const [kind, what, error, phase, verdict] of cases) {
+  Deno.test(`judge() of ${kind} (${what}) in phase ${phase}: ${verdict.join(", ")}`, () => {
+    const [applied, transient, connectionLost, generation] = verdict;
+    assertEquals(judge(error, phase), { kind, applied, transient, connectionLost, generation });
+  });
+}
+
+Deno.test("each row of the table has its test and names its source", () => {
+  const tested = new Set(cases.map(([kind]) => kind));
+  assertEquals(FAILURES.filter(({ kind }) => !tested.has(kind)), []);
+  assertEquals(new Set(FAILURES.map(({ kind }) => kind)).size, FAILURES.length);
+  assert(FAILURES.every(({ source }) => source.length > 10));
+});
+
+Deno.test("a first flight is sent again if it held no COMMIT, or if the server had ended before it", () => {
+  const cause = serverError("57P01", "terminating", "FATAL");
+  const unsaid = new ConnectionLostError("x", { begun: false });
+  const dead = new ConnectionLostError("x", { begun: false, cause });
+  const killed = new ConnectionLostError("x", { begun: true, cause });
+  const answers = (commits: boolean) =>
+    [unsaid, dead, killed, new ConnectError("x")].map((error) => isReplayable(error, { commits }));
+  assertEquals(answers(false), [true, true, true, false]);
+  assertEquals(answers(true), [false, true, false, false]);
+});
