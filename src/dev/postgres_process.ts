@@ -1,0 +1,111 @@
+import { join } from "node:path";
+import process from "node:process";
+import { pollUntil } from "./poll.ts";
+
+/** Imported by the guardian, which runs without deno.json: no bare specifiers here. */
+
+/** The ways to end a postmaster, mildest first. */
+const endings = ["SIGINT", "SIGQUIT", "SIGKILL"] as const;
+
+/** What survives of a pid once the system has given it to another process. */
+export async function processIdentity(pid: number): Promise<string | undefined> {
+  if (!isPidInUse(pid)) return undefined;
+  if (Deno.build.os !== "linux") return `${pid}`;
+  try {
+    const stat = await Deno.readTextFile(`/proc/${pid}/stat`);
+    // The second field is the program's name, which may hold spaces and parentheses.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    const [state, startTicks] = [fields[0], fields[19]];
+    return state === "Z" || state === "X" ? undefined : `${pid}@${startTicks}`;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    return `${pid}`;
+  }
+}
+
+/** The pid of the live postmaster that serves `data`, or undefined. */
+export async function findPostmaster(data: string): Promise<number | undefined> {
+  let text: string;
+  try {
+    text = await Deno.readTextFile(join(data, "postmaster.pid"));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+  const pid = Number(text.split("\n", 1)[0]);
+  if (!Number.isInteger(pid) || pid <= 1) return undefined;
+  if (await processIdentity(pid) === undefined) return undefined;
+  return await isPostmasterOf(pid, data) ? pid : undefined;
+}
+
+/**
+ * Ends the postmaster: fast (open transactions are rolled back), then immediate, then by force,
+ * within `deadlineMs`.
+ *
+ * @throws {Error} when it is still there after that.
+ */
+export async function stopPostmaster(
+  pid: number,
+  { deadlineMs, pgCtl, immediately = false }: {
+    deadlineMs: number;
+    pgCtl: string;
+    immediately?: boolean;
+  },
+): Promise<void> {
+  const identity = await processIdentity(pid);
+  if (identity === undefined) return;
+  const shares = immediately ? [0, 0.7, 0.3] : [0.7, 0.2, 0.1];
+  for (const [index, ending] of endings.entries()) {
+    const share = shares[index]!;
+    if (share === 0) continue;
+    await signal(pid, ending, pgCtl);
+    const isGone = async () => await processIdentity(pid) !== identity;
+    if (await pollUntil(isGone, { deadlineMs: deadlineMs * share, intervalMs: 10 })) return;
+  }
+  throw new Error(
+    `Cannot stop PostgreSQL: process ${pid} is still alive after ${deadlineMs} ms; end it by hand`,
+  );
+}
+
+/** Stops a server whose owner and guardian were both killed: nobody else will. */
+export async function stopLeftover(data: string, pgCtl: string): Promise<void> {
+  const pid = await findPostmaster(data);
+  if (pid !== undefined) await stopPostmaster(pid, { deadlineMs: 5_000, pgCtl });
+}
+
+function isPidInUse(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    // EPERM: in use, by another user.
+    return (error as { code?: string }).code !== "ESRCH";
+  }
+}
+
+/** After a reboot the pid in postmaster.pid may be anybody's. */
+async function isPostmasterOf(pid: number, data: string): Promise<boolean> {
+  if (Deno.build.os === "windows") return true;
+  if (Deno.build.os === "linux") {
+    try {
+      const command = await Deno.readTextFile(`/proc/${pid}/cmdline`);
+      return command.split("\0").includes(data);
+    } catch {
+      return false;
+    }
+  }
+  const ps = new Deno.Command("ps", { args: ["-ww", "-o", "command=", "-p", `${pid}`] });
+  return new TextDecoder().decode((await ps.output()).stdout).includes(data);
+}
+
+async function signal(pid: number, name: typeof endings[number], pgCtl: string): Promise<void> {
+  if (Deno.build.os === "windows") {
+    const args = ["kill", name.slice("SIG".length), `${pid}`];
+    await new Deno.Command(pgCtl, { args, stdout: "null", stderr: "null" }).output();
+    return;
+  }
+  try {
+    process.kill(pid, name);
+  } catch (error) {
+    if ((error as { code?: string }).code !== "ESRCH") throw error;
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * One relayed connection: a WebSocket on one side, a TCP connection on the other, and two pumps between them.
+ * A pump takes the next bytes only when the last ones were taken by the other side, so a slow reader slows
+ * down its writer, and memory stays at one chunk a direction. Whoever wants to change what passes puts an
+ * async generator between a source and its sink.
+ */
+import type { Buffer } from "node:buffer";
+// @ts-types="npm:@types/ws@8.18.2"
+import { WebSocket } from "ws";
+
+/** How long a PostgreSQL whose client has gone may take to close, before it is cut. */
+const LINGER_MS = 1_000;
+
+/** How long a client may take to answer the close frame of a relay that ends. */
+const FAREWELL_MS = 250;
+
+const CHUNK_BYTES = 64 * 1024;
+
+/** Where bytes were going when they passed the relay. */
+export type Direction = "toServer" | "toClient";
+
+/** What a link tells about its traffic, and when it is told to end. */
+export interface LinkOptions {
+  /** Ends the link: the client gets close code 1001, the server is closed. */
+  readonly signal: AbortSignal;
+  /** Sees every message before it is passed on. Must not change it. */
+  readonly onMessage?: ((direction: Direction, bytes: Uint8Array) => void) | undefined;
+}
+
+/** Carries bytes both ways until one side ends. Resolves when both are shut; never rejects. */
+export async function link(
+  client: WebSocket,
+  server: Deno.TcpConn,
+  { signal, onMessage }: LinkOptions,
+): Promise<void> {
+  const clientClosed = new Promise<void>((resolve) => client.once("close", () => resolve()));
+  // `close` follows every `error`; without a listener the process would end.
+  client.on("error", () => {});
+
+  const toServer = pump(messagesOf(client), async (bytes) => {
+    onMessage?.("toServer", bytes);
+    await writeAll(server, bytes);
+  }).then(() => server.closeWrite()).catch(() => {});
+
+  const toClient = pump(chunksOf(server), async (bytes) => {
+    onMessage?.("toClient", bytes);
+    await send(client, bytes);
+  }).then(() => dismiss(client, 1000), () => dismiss(client, 1011, "Server connection lost"));
+
+  const pumps = Promise.all([toServer, toClient]);
+  const stop = () => end(client, server, clientClosed);
+  signal.addEventListener("abort", stop);
+  if (signal.aborted) stop();
+
+  await clientClosed;
+  // The last bytes to the server may still be on their way, and closing on unread answers would reset them.
+  await settledWithin(pumps, LINGER_MS);
+  close(server);
+  await pumps;
+  signal.removeEventListener("abort", stop);
+}
+
+async function pump(
+  source: AsyncIterable<Uint8Array>,
+  sink: (bytes: Uint8Array) => Promise<void>,
+): Promise<void> {
+  for await (const bytes of source) await sink(bytes);
+}
+
+function messagesOf(client: WebSocket): ReadableStream<Uint8Array> {
+  let cancelled = false;
+  return new ReadableStream({
+    start(controller) {
+      client.on("message", (data, isBinary) => {
+        if (cancelled || client.readyState !== WebSocket.OPEN) return;
+        if (!isBinary) return dismiss(client, 1003, "Text frames are not PostgreSQL");
+        controller.enqueue(data as Buffer);
+        if ((controller.desiredSize ?? 0) <= 0) client.pause();
+      });
+      client.once("close", () => cancelled || controller.close());
+    },
+    pull: () => client.resume(),
+    cancel() {
+      cancelled = true;
+      client.resume();
+    },
+  }, { highWaterMark: 1 });
+}
+
+async function* chunksOf(server: Deno.TcpConn): AsyncGenerator<Uint8Array> {
+  const buffer = new Uint8Array(CHUNK_BYTES);
+  for (let size; (size = await server.read(buffer)) !== null;) yield buffer.slice(0, size);
+}
+
+async function writeAll(server: Deno.TcpConn, bytes: Uint8Array): Promise<void> {
+  for (let sent = 0; sent < bytes.length;) sent += await server.write(bytes.subarray(sent));
+}
+
+/** Resolves when the socket has taken the bytes, or when there is no client to take them any more. */
+function send(client: WebSocket, bytes: Uint8Array): Promise<void> {
+  return new Promise((resolve) => client.send(bytes, () => resolve()));
+}
+
+/** Says goodbye to a client. It has the library's 30 s to take what is on its way and answer. */
+function dismiss(client: WebSocket, code: number, reason?: string): void {
+  client.close(code, reason);
+  // A paused socket would never show the answer.
+  client.resume();
+}
+
+function end(client: WebSocket, server: Deno.TcpConn, clientClosed: Promise<void>): void {
+  dismiss(client, 1001, "Relay is closing");
+  close(server);
+  const timer = setTimeout(() => client.terminate(), FAREWELL_MS);
+  clientClosed.then(() => clearTimeout(timer));
+}
+
+function close(server: Deno.TcpConn): void {
+  try {
+    server.close();
+  } catch (error) {
+    if (!(error instanceof Deno.errors.BadResource)) throw error;
+  }
+}
+
+async function settledWithin(work: Promise<unknown>, timeoutMs: number): Promise<void> {
+  let timer;
+  const timeout = new Promise((resolve) => timer = setTimeout(resolve, timeoutMs));
+  await Promise.race([work, timeout]);
+  clearTimeout(timer);
+}

@@ -1,0 +1,45 @@
+/** `deno task reset`: drops what `deno task dev` has stored in this checkout. */
+import { join } from "node:path";
+import { preparePostgresBinaries } from "./postgres_binaries.ts";
+import { postgresDirectory } from "./postgres_directory.ts";
+import { developmentData } from "./postgres.ts";
+import { processIdentity, stopLeftover } from "./postgres_process.ts";
+import { takeDevLock } from "./dev_lock.ts";
+
+/**
+ * Drops the development data of a checkout, and what killed test runs left behind. Returns the
+ * directories that are gone.
+ *
+ * @throws {Error} when the development stack runs.
+ */
+export async function reset(checkout?: string): Promise<string[]> {
+  using _lock = await takeDevLock("reset the data", checkout);
+  const home = await postgresDirectory(checkout);
+  const { pgCtl } = await preparePostgresBinaries(home);
+  const { directory, data } = developmentData(home);
+  await stopLeftover(data, pgCtl);
+  const dropped: string[] = [];
+  for await (const { name } of Deno.readDir(home)) {
+    const path = join(home, name);
+    const owner = /^ephemeral-(\d+)-/.exec(name)?.[1];
+    const isLeft = owner !== undefined && await processIdentity(Number(owner)) === undefined;
+    if (!isLeft && path !== directory) continue;
+    await Deno.remove(path, { recursive: true });
+    dropped.push(path);
+  }
+  return dropped;
+}
+
+if (import.meta.main) {
+  try {
+    const dropped = await reset();
+    console.log(dropped.length === 0 ? "There is no data to drop" : dropped.map(asLine).join("\n"));
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    Deno.exit(1);
+  }
+}
+
+function asLine(path: string): string {
+  return `Dropped ${path}`;
+}

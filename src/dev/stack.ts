@@ -1,0 +1,72 @@
+import { isNeonHost } from "../settings/database_url.ts";
+import {
+  type Postgres,
+  type PostgresOptions,
+  startPostgres,
+  type StopOptions,
+} from "./postgres.ts";
+import { startRelay } from "./relay.ts";
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+/** A database for the service, with the way to it. */
+export interface Stack extends AsyncDisposable {
+  /** For the service. */
+  readonly env: Env;
+  /** For migrations: the same, as the tables' owner where we know one. */
+  readonly ownerEnv: Env;
+  /** The server we started; undefined when DATABASE_URL names another. */
+  readonly postgres: Postgres | undefined;
+  /** Closes the relay, then stops our server within `deadlineMs`. Calling it twice is harmless. */
+  stop(options?: StopOptions): Promise<void>;
+}
+
+/**
+ * Starts what `env` lacks: a PostgreSQL if it names none, a relay if its PostgreSQL speaks no
+ * WebSocket.
+ *
+ * @throws {Error} when either can't be started; nothing is left running then.
+ */
+export async function startStack(env: Env, options: PostgresOptions = {}): Promise<Stack> {
+  return env["DATABASE_URL"] ? await useDatabase(env) : await startDatabase(env, options);
+}
+
+async function startDatabase(env: Env, options: PostgresOptions): Promise<Stack> {
+  await using starting = new AsyncDisposableStack();
+  const postgres = starting.use(await startPostgres(options));
+  const targets = [{ hostname: "127.0.0.1", port: postgres.port }];
+  const relay = starting.use(await startRelay({ targets }));
+  starting.move();
+  const shared = { ...env, DATABASE_WS_PROXY: relay.url, DATABASE_PIPELINE_CONNECT: "on" };
+  const stop: Stack["stop"] = async (options) => {
+    await relay.close();
+    await postgres.stop(options);
+  };
+  return {
+    env: { ...shared, DATABASE_URL: postgres.url() },
+    ownerEnv: { ...shared, DATABASE_URL: postgres.url({ role: "user_service_owner" }) },
+    postgres,
+    stop,
+    [Symbol.asyncDispose]: () => stop(),
+  };
+}
+
+async function useDatabase(env: Env): Promise<Stack> {
+  const url = URL.parse(env["DATABASE_URL"]!);
+  const { hostname = "", port = "" } = url ?? {};
+  // A URL that can't be read is the settings' to refuse, with all the other problems.
+  if (hostname === "" || env["DATABASE_WS_PROXY"] || isNeonHost(hostname)) {
+    const stop = () => Promise.resolve();
+    return { env, ownerEnv: env, postgres: undefined, stop, [Symbol.asyncDispose]: stop };
+  }
+  const relay = await startRelay({ targets: [{ hostname, port: Number(port || 5432) }] });
+  const relayed = { ...env, DATABASE_WS_PROXY: relay.url };
+  const stop = () => relay.close();
+  return {
+    env: relayed,
+    ownerEnv: relayed,
+    postgres: undefined,
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
+}

@@ -1,0 +1,100 @@
+import { join } from "node:path";
+import { checkoutDirectory } from "../../src/dev/postgres_directory.ts";
+import { LineReader } from "./line_reader.ts";
+import { makeScratch } from "./scratch.ts";
+
+/** A copy of this checkout, to run tasks in and to change. */
+export interface CheckoutCopy extends AsyncDisposable {
+  readonly path: string;
+  /** Starts `deno task dev`'s program; settings of the environment that runs the tests are hidden. */
+  dev(env?: Record<string, string>): DevRun;
+  /** Runs a program of `src/dev` to its end. */
+  run(program: string): Promise<{ code: number; text: string }>;
+}
+
+export interface DevRun extends AsyncDisposable {
+  readonly pid: number;
+  readonly output: LineReader;
+  readonly errors: LineReader;
+  /** Waits for the banner; returns where the service and the database are, and the curl line. */
+  ready(): Promise<{ url: string; adminUrl: string; curl: string }>;
+  signal(name: Deno.Signal): void;
+  /** Its exit code, or 128 plus the signal's number. */
+  readonly ended: Promise<number>;
+}
+
+export async function copyCheckout(): Promise<CheckoutCopy> {
+  const scratch = await makeScratch();
+  const path = join(scratch.path, "checkout");
+  await Deno.mkdir(path);
+  await copy(join(checkoutDirectory, "src"), join(path, "src"));
+  for (const name of ["deno.json", "deno.lock"]) {
+    await Deno.copyFile(join(checkoutDirectory, name), join(path, name)).catch(() => {});
+  }
+  // deno.json may name files there.
+  await copy(join(checkoutDirectory, "tests", "support"), join(path, "tests", "support"));
+  const command = (program: string, env: Record<string, string> = {}) =>
+    new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "--quiet", join("src", "dev", program)],
+      cwd: path,
+      clearEnv: true,
+      env: { ...environment(), PORT: "0", ...env },
+      stdout: "piped",
+      stderr: "piped",
+    });
+  return {
+    path,
+    dev: (env) => watchRun(command("main.ts", env).spawn()),
+    async run(program) {
+      const { code, stdout, stderr } = await command(program).output();
+      const decoder = new TextDecoder();
+      return { code, text: decoder.decode(stdout) + decoder.decode(stderr) };
+    },
+    [Symbol.asyncDispose]: () => scratch[Symbol.asyncDispose](),
+  };
+}
+
+function watchRun(child: Deno.ChildProcess): DevRun {
+  const output = new LineReader(child.stdout);
+  const errors = new LineReader(child.stderr);
+  let hasEnded = false;
+  const ended = child.status.then(({ code }) => {
+    hasEnded = true;
+    return code;
+  });
+  return {
+    pid: child.pid,
+    output,
+    errors,
+    ended,
+    async ready() {
+      const url = /http:\S+/.exec(await output.next(/^The service listens on/))![0];
+      const adminUrl = (await output.next(/^psql /)).slice("psql ".length);
+      const curl = await output.next(/^curl /);
+      return { url, adminUrl, curl };
+    },
+    signal: (name) => child.kill(name),
+    async [Symbol.asyncDispose]() {
+      if (!hasEnded) child.kill("SIGTERM");
+      const timer = setTimeout(() => hasEnded || child.kill("SIGKILL"), 10_000);
+      await ended;
+      clearTimeout(timer);
+      await Promise.all([output.rest(), errors.rest()]);
+    },
+  };
+}
+
+function environment(): Record<string, string> {
+  const isOurs = (name: string) => /^DATABASE_|^PORT$|^SHUTDOWN_TIMEOUT$|^LOG_LEVEL$/.test(name);
+  return Object.fromEntries(
+    Object.entries(Deno.env.toObject()).filter(([name]) => !isOurs(name)),
+  );
+}
+
+async function copy(from: string, to: string): Promise<void> {
+  await Deno.mkdir(to, { recursive: true });
+  for await (const { name, isDirectory } of Deno.readDir(from)) {
+    if (isDirectory) await copy(join(from, name), join(to, name));
+    else await Deno.copyFile(join(from, name), join(to, name));
+  }
+}

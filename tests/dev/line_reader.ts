@@ -1,0 +1,39 @@
+/** Reads a child's output line by line, each wait bounded. */
+export class LineReader {
+  readonly #reader: ReadableStreamDefaultReader<string>;
+  /** All that has come so far. */
+  text = "";
+  #read = 0;
+
+  constructor(stream: ReadableStream<Uint8Array<ArrayBuffer>>) {
+    this.#reader = stream.pipeThrough(new TextDecoderStream()).getReader();
+  }
+
+  /** The next line that matches. Rejects when the output ends before, or after 30 seconds. */
+  async next(pattern: RegExp): Promise<string> {
+    const timer = setTimeout(() => this.#reader.cancel(), 30_000);
+    try {
+      for (;;) {
+        for (let end; (end = this.text.indexOf("\n", this.#read)) !== -1;) {
+          const line = this.text.slice(this.#read, end);
+          this.#read = end + 1;
+          if (pattern.test(line)) return line;
+        }
+        const { done, value } = await this.#reader.read();
+        if (done) throw new Error(`no line matches ${pattern}; all that came:\n${this.text}`);
+        this.text += value;
+      }
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** All of the output, once it has ended. */
+  async rest(): Promise<string> {
+    for (;;) {
+      const { done, value } = await this.#reader.read();
+      if (done) return this.text;
+      this.text += value;
+    }
+  }
+}

@@ -1,0 +1,203 @@
+import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } from "@std/assert";
+import { join } from "node:path";
+import { trustedSql } from "../../src/db/mod.ts";
+import { pollUntil } from "../../src/dev/poll.ts";
+import { startPostgres } from "../../src/dev/postgres.ts";
+import { findPostmaster, processIdentity } from "../../src/dev/postgres_process.ts";
+import { type CheckoutCopy, copyCheckout } from "./checkout_copy.ts";
+import { openUrl } from "./open_url.ts";
+
+function devTest(name: string, fn: (checkout: CheckoutCopy) => Promise<void>): void {
+  const withCheckout = async () => {
+    await using checkout = await copyCheckout();
+    await fn(checkout);
+  };
+  Deno.test({ name, fn: withCheckout, timeout: 60_000 });
+}
+
+async function createUser(url: string, email = "grace@example.com"): Promise<number> {
+  const response = await fetch(`${url}/users`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ email, name: "Grace Hopper" }),
+  });
+  await response.body?.cancel();
+  return response.status;
+}
+
+function dataOf({ path }: CheckoutCopy): string {
+  return join(path, ".local", "postgres", "development", "cluster", "data");
+}
+
+async function assertNothingLeft(checkout: CheckoutCopy): Promise<void> {
+  assertEquals(await findPostmaster(dataOf(checkout)), undefined);
+}
+
+devTest("deno task dev prints a curl line that creates a user", async (checkout) => {
+  await using dev = checkout.dev();
+  const { curl } = await dev.ready();
+  const shell = new Deno.Command("sh", { args: ["-c", `${curl} --silent`] });
+  const { stdout } = await shell.output();
+  assertMatch(new TextDecoder().decode(stdout), /^HTTP\/1.1 201 /);
+});
+
+devTest("deno task dev keeps its users from one start to the next", async (checkout) => {
+  {
+    await using dev = checkout.dev();
+    assertEquals(await createUser((await dev.ready()).url), 201);
+    dev.signal("SIGTERM");
+    assertEquals(await dev.ended, 0);
+  }
+  await using dev = checkout.dev();
+  assertEquals(await createUser((await dev.ready()).url), 409);
+});
+
+devTest("deno task dev restarts the service when a source file changes", async (checkout) => {
+  await using dev = checkout.dev();
+  await dev.ready();
+  const file = join(checkout.path, "src", "ops", "log.ts");
+  const text = await Deno.readTextFile(file);
+  await Deno.writeTextFile(file, `const = 1;\n${text}`);
+  await dev.errors.next(/^The service ended with exit code 1; it starts again when/);
+  assertMatch(dev.errors.text, /log\.ts:1:7/);
+  await Deno.writeTextFile(file, text);
+  const url = /http:\S+/.exec(await dev.output.next(/^The service listens on/))![0];
+  assertEquals(await createUser(url), 201);
+});
+
+devTest("deno task dev stays up when the service refuses its settings", async (checkout) => {
+  await using dev = checkout.dev({ DATABASE_POOL_SIZE: "many" });
+  await dev.errors.next(/DATABASE_POOL_SIZE/);
+  await dev.errors.next(/^The service ended with exit code 1/);
+  dev.signal("SIGINT");
+  assertEquals(await dev.ended, 0);
+  await assertNothingLeft(checkout);
+});
+
+devTest("deno task dev and reset refuse to run beside another, and name it", async (checkout) => {
+  await using dev = checkout.dev();
+  const { url } = await dev.ready();
+  const who = `process ${dev.pid} runs this checkout's development stack and serves ${url}`;
+  for (const program of ["main.ts", "reset.ts"]) {
+    const { code, text } = await checkout.run(program);
+    assertEquals(code, 1);
+    assert(text.includes(who), text);
+  }
+  assertEquals(await createUser(url), 201);
+});
+
+devTest("deno task reset drops the users", async (checkout) => {
+  {
+    await using dev = checkout.dev();
+    assertEquals(await createUser((await dev.ready()).url), 201);
+  }
+  const { code, text } = await checkout.run("reset.ts");
+  assertEquals(code, 0);
+  assertMatch(text, /^Dropped .*development$/m);
+  await using dev = checkout.dev();
+  assertEquals(await createUser((await dev.ready()).url), 201);
+});
+
+devTest("a signal lets requests finish, then ends everything with 0", async (checkout) => {
+  await using dev = checkout.dev();
+  const { url, adminUrl } = await dev.ready();
+  await using admin = await openUrl(adminUrl);
+  await using session = admin.db.session();
+  await session.query(trustedSql("lock table users"));
+  const answer = createUser(url);
+  await waitForLock(admin.ask);
+  dev.signal("SIGINT");
+  await dev.output.next(/^Ending/);
+  await assertRefuses(url);
+  await session.rollback();
+  assertEquals(await answer, 201);
+  assertEquals(await dev.ended, 0);
+  await assertNothingLeft(checkout);
+});
+
+devTest("a signal ends everything within SHUTDOWN_TIMEOUT", async (checkout) => {
+  await using dev = checkout.dev({ SHUTDOWN_TIMEOUT: "3" });
+  const { url, adminUrl } = await dev.ready();
+  await using admin = await openUrl(adminUrl);
+  await using session = admin.db.session();
+  await session.query(trustedSql("lock table users"));
+  const answer = createUser(url).catch(() => 0);
+  await waitForLock(admin.ask);
+  const signalledAtMs = performance.now();
+  dev.signal("SIGTERM");
+  assertEquals(await dev.ended, 0);
+  const tookMs = performance.now() - signalledAtMs;
+  assert(tookMs < 3_000, `${tookMs} ms`);
+  assertNotEquals(await answer, 201);
+  await assertNothingLeft(checkout);
+});
+
+devTest("a second signal ends everything at once with 130", async (checkout) => {
+  await using dev = checkout.dev({ SHUTDOWN_TIMEOUT: "60" });
+  const { url, adminUrl } = await dev.ready();
+  await using admin = await openUrl(adminUrl);
+  await using session = admin.db.session();
+  await session.query(trustedSql("lock table users"));
+  const answer = createUser(url).catch(() => 0);
+  await waitForLock(admin.ask);
+  dev.signal("SIGINT");
+  await dev.output.next(/^Ending/);
+  // What follows within 300 ms is the same press, passed on by `deno task`.
+  let hasEnded = false;
+  dev.ended.then(() => hasEnded = true);
+  const isOver = () => {
+    if (!hasEnded) dev.signal("SIGINT");
+    return hasEnded;
+  };
+  assert(await pollUntil(isOver, { deadlineMs: 5_000, intervalMs: 50 }));
+  assertEquals(await dev.ended, 130);
+  assertNotEquals(await answer, 201);
+  await assertNothingLeft(checkout);
+});
+
+devTest("nothing is left after kill -9 of deno task dev", async (checkout) => {
+  await using dev = checkout.dev();
+  const { url } = await dev.ready();
+  const postmaster = (await findPostmaster(dataOf(checkout)))!;
+  dev.signal("SIGKILL");
+  await dev.ended;
+  const isGone = async () => await processIdentity(postmaster) === undefined;
+  assert(await pollUntil(isGone, { deadlineMs: 10_000, intervalMs: 20 }));
+  const isRefused = () => createUser(url).then(() => false, () => true);
+  assert(await pollUntil(isRefused, { deadlineMs: 10_000, intervalMs: 20 }));
+});
+
+devTest("deno task dev starts no server when .env names one", async (checkout) => {
+  await using postgres = await startPostgres({ ephemeral: true });
+  const url = postgres.url({ role: "user_service_owner" });
+  const settings = `DATABASE_URL=${url}\nDATABASE_PIPELINE_CONNECT=on\n`;
+  await Deno.writeTextFile(join(checkout.path, ".env"), settings);
+  await using dev = checkout.dev();
+  const serviceUrl = /http:\S+/.exec(await dev.output.next(/^The service listens on/))![0];
+  await dev.output.next(/^It uses DATABASE_URL's database; migrations ran there/);
+  assertEquals(await createUser(serviceUrl), 201);
+  await assertRejects(() => Deno.stat(dataOf(checkout)), Deno.errors.NotFound);
+});
+
+/** Until the request's INSERT waits for the table. */
+async function waitForLock(
+  ask: (statement: string) => Promise<readonly Record<string, unknown>[]>,
+): Promise<void> {
+  const isWaiting = async () =>
+    (await ask("select 1 from pg_locks where not granted and relation = 'users'::regclass"))
+      .length > 0;
+  assert(await pollUntil(isWaiting, { deadlineMs: 10_000, intervalMs: 20 }));
+}
+
+async function assertRefuses(url: string): Promise<void> {
+  const { hostname, port } = new URL(url);
+  const isRefused = async () => {
+    try {
+      using _connection = await Deno.connect({ hostname, port: Number(port) });
+      return false;
+    } catch (error) {
+      return error instanceof Deno.errors.ConnectionRefused;
+    }
+  };
+  assert(await pollUntil(isRefused, { deadlineMs: 5_000, intervalMs: 20 }));
+}

@@ -1,0 +1,54 @@
+import { type Database, OwnerScope, trustedSql } from "../../src/db/mod.ts";
+import { Deferred } from "../../src/deferred.ts";
+import { startRelay } from "../../src/dev/relay.ts";
+import { openDatabase } from "../../src/open_database.ts";
+import { parseSettings } from "../../src/settings.ts";
+
+/** A database behind a relay of its own. */
+export interface OpenedUrl extends AsyncDisposable {
+  readonly db: Database;
+  /** Runs one statement and commits. */
+  ask(statement: string): Promise<readonly Record<string, unknown>[]>;
+}
+
+/** Opens what a URL of `startPostgres` names, as the service would. */
+export async function openUrl(
+  url: string,
+  { pipelineConnect = "on" }: { pipelineConnect?: "on" | "off" } = {},
+): Promise<OpenedUrl> {
+  const { hostname, port } = new URL(url);
+  const relay = await startRelay({ targets: [{ hostname, port: Number(port) }] });
+  const deferred = new Deferred(() => {});
+  const settings = parseSettings({
+    DATABASE_URL: url,
+    DATABASE_WS_PROXY: relay.url,
+    DATABASE_PIPELINE_CONNECT: pipelineConnect,
+    DATABASE_IDLE_TRANSACTION_TIMEOUT: "15",
+    DATABASE_LOCK_TIMEOUT: "15",
+    DATABASE_RETRY_ATTEMPTS: "1",
+  });
+  const db = openDatabase(settings, { scope: OwnerScope.lasting(), defer: deferred.add });
+  return {
+    db,
+    async ask(statement) {
+      await using session = db.session();
+      const [rows] = await session.commit([trustedSql<Record<string, unknown>>(statement)]);
+      return rows!;
+    },
+    async [Symbol.asyncDispose]() {
+      await deferred.drain();
+      await db.close({ timeoutMs: 1_000 });
+      await relay.close();
+    },
+  };
+}
+
+/** Runs one statement on a connection of its own. */
+export async function askUrl(
+  url: string,
+  statement: string,
+  options?: { pipelineConnect?: "on" | "off" },
+): Promise<readonly Record<string, unknown>[]> {
+  await using opened = await openUrl(url, options);
+  return await opened.ask(statement);
+}

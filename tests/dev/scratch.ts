@@ -1,0 +1,23 @@
+import { join } from "node:path";
+import { preparePostgresBinaries } from "../../src/dev/postgres_binaries.ts";
+import { findPostmaster, stopLeftover } from "../../src/dev/postgres_process.ts";
+
+/** A directory for a test that the server's account can reach, gone with whatever serves it. */
+export interface Scratch extends AsyncDisposable {
+  readonly path: string;
+}
+
+export async function makeScratch(): Promise<Scratch> {
+  const path = await Deno.realPath(await Deno.makeTempDir({ prefix: "user-service-test-" }));
+  if (Deno.build.os !== "windows") await Deno.chmod(path, 0o755);
+  return {
+    path,
+    async [Symbol.asyncDispose]() {
+      const data = join(path, "development", "cluster", "data");
+      if (await findPostmaster(data) !== undefined) {
+        await stopLeftover(data, (await preparePostgresBinaries(path)).pgCtl);
+      }
+      await Deno.remove(path, { recursive: true });
+    },
+  };
+}

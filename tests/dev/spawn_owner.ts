@@ -1,0 +1,29 @@
+import { join } from "node:path";
+import { LineReader } from "./line_reader.ts";
+
+/** A process that owns a server, to be killed. */
+export interface SpawnedOwner {
+  readonly postgres: { pid: number; port: number; directory: string; url: string };
+  /** As kill -9. Resolves when it is gone. */
+  kill(): Promise<void>;
+}
+
+export async function spawnOwner(
+  directory: string,
+  kind: "ephemeral" | "lasting",
+): Promise<SpawnedOwner> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--quiet", join(import.meta.dirname!, "owner.ts"), directory, kind],
+    stdout: "piped",
+  }).spawn();
+  const reader = new LineReader(child.stdout);
+  const postgres = JSON.parse(await reader.next(/^\{/));
+  return {
+    postgres,
+    async kill() {
+      child.kill("SIGKILL");
+      await child.status;
+      await reader.rest();
+    },
+  };
+}
