@@ -19,6 +19,12 @@ async function develop(ending: Promise<void>): Promise<void> {
   readEnvFile(join(checkoutDirectory, ".env"));
   const env = Deno.env.toObject();
   const budget = shutdownBudget(env["SHUTDOWN_TIMEOUT"]);
+  let isEnding = false;
+  let endsAtMs = Infinity;
+  const end = ending.then(() => {
+    isEnding = true;
+    endsAtMs = performance.now() + budget.totalMs;
+  });
   const stack = running.stack = await startStack(env);
   const plan = {
     env: { ...stack.env, SHUTDOWN_TIMEOUT: String(budget.serviceMs / 1_000) },
@@ -26,12 +32,6 @@ async function develop(ending: Promise<void>): Promise<void> {
     readyFile: join(checkoutDirectory, ".local", "service-url"),
   };
   using changes = new SourceWatcher(join(checkoutDirectory, "src"));
-  let isEnding = false;
-  let endsAtMs = Infinity;
-  const end = ending.then(() => {
-    isEnding = true;
-    endsAtMs = performance.now() + budget.totalMs;
-  });
   let hasServed = false;
   const onServing = async (url: string) => {
     await lock.announce(url);

@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { PostgresBinaries } from "./postgres_binaries.ts";
 import { runPostgresCommand } from "./postgres_command.ts";
 import { makeDirectory, type ServerAccount } from "./postgres_directory.ts";
@@ -60,8 +60,9 @@ export async function configureCluster(
 
 /** Made beside its place and renamed: an interrupted initdb leaves nothing that looks whole. */
 async function makeCluster(directory: string, context: ClusterContext): Promise<void> {
-  const draft = `${directory}.new`;
-  await Deno.remove(draft, { recursive: true }).catch(ignoreNotFound);
+  await removeDrafts(directory);
+  // A name of its own: the initdb of a killed start may go on for a second.
+  const draft = `${directory}.new-${crypto.randomUUID().slice(0, 8)}`;
   await makeDirectory(draft);
   const data = join(draft, "data");
   for (const path of [data, join(draft, "log")]) {
@@ -74,6 +75,14 @@ async function makeCluster(directory: string, context: ClusterContext): Promise<
   await runSingleUser(data, databaseName, privilegesSql, context);
   await writePasswords(draft, passwords);
   await Deno.rename(draft, directory);
+}
+
+async function removeDrafts(directory: string): Promise<void> {
+  for await (const { name } of Deno.readDir(dirname(directory))) {
+    if (!name.startsWith(`${basename(directory)}.new-`)) continue;
+    // What a dying initdb adds meanwhile is for the next start, or for reset.
+    await Deno.remove(join(dirname(directory), name), { recursive: true }).catch(() => {});
+  }
 }
 
 async function initialize(data: string, context: ClusterContext): Promise<void> {

@@ -90,12 +90,13 @@ recoveryTest("startPostgres() replaces a damaged credentials file", async () => 
 
 recoveryTest("startPostgres() starts over when its first start was interrupted", async () => {
   await using scratch = await makeScratch();
-  const draft = join(scratch.path, "development", "cluster.new", "data");
+  const draft = join(scratch.path, "development", "cluster.new-0", "data");
   await Deno.mkdir(draft, { recursive: true });
   await Deno.chmod(dirname(dirname(draft)), 0o755);
   await Deno.writeTextFile(join(draft, "PG_VERSION"), "18\n");
   await using postgres = await startPostgres({ directory: scratch.path });
   await assertServes(postgres);
+  await assertRejects(() => Deno.stat(draft), Deno.errors.NotFound);
 });
 
 recoveryTest("startPostgres() refuses data of another version, and says the way out", async () => {
