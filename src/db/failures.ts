@@ -10,6 +10,7 @@ import {
   ConnectError,
   ConnectionLostError,
   DeadlineError,
+  PoolClosedError,
   ServerError,
 } from "./errors.ts";
 
@@ -236,8 +237,9 @@ export function judge(error: unknown, phase: Exclude<Phase, "connect">): Failure
     return { kind: "outcome_unknown", ...UNKNOWN, connectionLost: true };
   }
   // Whoever gave up knows as little as if the answer had been lost; what was answered all the same is known.
-  if (error instanceof DeadlineError) {
-    return { ...judge(error.cause, phase), kind: "deadline", transient: false };
+  if (error instanceof DeadlineError || error instanceof PoolClosedError) {
+    const kind = error instanceof DeadlineError ? "deadline" : "closed";
+    return { ...judge(error.cause, phase), kind, transient: false };
   }
   const isConnect = error instanceof ConnectError;
   const lost = isConnect || error instanceof ConnectionLostError;

@@ -13,6 +13,11 @@ export class Lease {
   readonly connection: Connection;
   /** How long the connection had been idle before; `undefined` if it is new. */
   readonly idleMs: number | undefined;
+  /**
+   * Set by the holder while a flight is under way: called when the pool wants the connection back for good. The holder
+   * then stops the flight and returns the lease; without it the pool closes the connection.
+   */
+  onRevoke: (() => void) | undefined;
   readonly #return: LeaseReturn;
   #returned: Promise<void> | undefined;
 

@@ -55,12 +55,15 @@ export interface AcquireOptions {
 /** How long a ROLLBACK on return, and then a goodbye, may take before the socket is cut. */
 const ROLLBACK_TIMEOUT_MS = 2_000;
 const GOODBYE_TIMEOUT_MS = 1_000;
+/** How long the holder of a revoked lease may take to stop its flight and return it. */
+const REVOKE_TIMEOUT_MS = 2_000;
 
 interface Slot {
   readonly scope: OwnerScope;
   readonly abort: AbortController;
   state: "opening" | "leased" | "idle" | "closing";
   connection: Connection | undefined;
+  lease: Lease | undefined;
   replaceAt: number;
   idleSince: number;
 }
@@ -146,8 +149,8 @@ export class Pool {
   }
 
   /**
-   * Refuses new work, fails the waiters, lets leases finish until `timeoutMs`, then cuts them and stops what they
-   * still run on the server. Resolves when all sockets are shut; never rejects.
+   * Refuses new work, fails the waiters, lets leases finish until `timeoutMs`, then revokes them, so that what they
+   * still run on the server is stopped. Resolves when all sockets are shut; never rejects.
    */
   close({ timeoutMs }: { timeoutMs: number }): Promise<void> {
     return this.#closing ??= this.#close(timeoutMs);
@@ -168,9 +171,11 @@ export class Pool {
     if (await settledWithin(this.#empty.promise, timeoutMs)) return;
     for (const slot of this.#slots) {
       if (slot.state !== "leased") continue;
-      void slot.connection?.cancel({ timeoutMs: GOODBYE_TIMEOUT_MS });
-      void this.#discard(slot);
+      if (slot.lease?.onRevoke === undefined) void this.#discard(slot);
+      else slot.lease.onRevoke();
     }
+    await settledWithin(this.#empty.promise, REVOKE_TIMEOUT_MS);
+    for (const slot of this.#slots) void this.#discard(slot);
     await this.#empty.promise;
   }
 
@@ -215,7 +220,7 @@ export class Pool {
     if (connection === undefined) throw new Error("bug: leased a slot that has no connection");
     slot.state = "leased";
     this.#counters.acquired++;
-    return new Lease(connection, {
+    return slot.lease = new Lease(connection, {
       idleMs: Number.isFinite(idleSince) ? this.#clock.now() - idleSince : undefined,
       onReturn: { release: () => this.#release(slot), destroy: () => this.#discard(slot) },
     });
@@ -295,6 +300,7 @@ export class Pool {
       abort: new AbortController(),
       state: "opening",
       connection: undefined,
+      lease: undefined,
       replaceAt: this.#clock.now() + this.#options.recycleMs * (1 - this.#random() / 10),
       idleSince: Infinity,
     };

@@ -14,6 +14,7 @@ import {
   CommitOutcomeUnknownError,
   CommitRolledBackError,
   DeadlineError,
+  PoolClosedError,
   SessionEndedError,
   StatementSkippedError,
 } from "./errors.ts";
@@ -241,45 +242,49 @@ export class Session implements AsyncDisposable {
 
   /** Sends a flight and watches over it: the server enforces the timeouts, and this side its silence. */
   async #send(statements: readonly Statement[]): Promise<FlightAnswer> {
-    const connection = this.#lease!.connection;
-    const { clock } = this.#source;
-    const { statementTimeoutMs, transactionTimeoutMs } = this.#settings;
-    let interruption: string | undefined;
-    const interrupt = (reason: string) => {
+    const lease = this.#lease!;
+    const { connection } = lease;
+    let interruption: ((cause: unknown) => Error) | undefined;
+    const interrupt = (toError: (cause: unknown) => Error) => {
       if (interruption === undefined) void stop(connection, answered);
-      interruption ??= reason;
+      interruption ??= toError;
     };
-    const abort = () => interrupt("the caller gave up");
-    const interrupted = (cause: unknown) =>
-      new DeadlineError(`Cannot finish the statement: ${interruption}`, { cause });
+    const abort = () => interrupt((cause) => deadlineError("the caller gave up", cause));
 
     const answered = connection.flight(statements);
     answered.catch(() => {});
     // A login has a deadline of its own.
     if (connection.state === "opening") await connection.ready.catch(() => {});
-    const nowMs = clock.now();
-    if (this.#transactionEndsAt === Infinity) {
-      this.#transactionEndsAt = nowMs + transactionTimeoutMs;
-    }
-    const timeoutMs = ANSWER_GRACE_MS +
-      Math.min(
-        statementTimeoutMs * statements.length,
-        Math.max(0, this.#transactionEndsAt - nowMs),
-      );
-    const disarm = clock.after(timeoutMs, () => interrupt(`no answer within ${timeoutMs} ms`));
+    const timeoutMs = this.#answerTimeoutMs(statements.length);
+    const disarm = this.#source.clock.after(timeoutMs, () => {
+      interrupt((cause) => deadlineError(`no answer within ${timeoutMs} ms`, cause));
+    });
     if (this.#signal?.aborted) abort();
     this.#signal?.addEventListener("abort", abort, { once: true });
+    lease.onRevoke = () => interrupt(revokedError);
     try {
       const answer = await answered;
       // What was done before the server heard of the interruption is done.
       if (interruption === undefined || answer.error === undefined) return answer;
-      return { ...answer, error: interrupted(answer.error) };
+      return { ...answer, error: interruption(answer.error) };
     } catch (error) {
-      throw interruption === undefined ? error : interrupted(error);
+      throw interruption?.(error) ?? error;
     } finally {
       disarm();
       this.#signal?.removeEventListener("abort", abort);
+      lease.onRevoke = undefined;
     }
+  }
+
+  /** How long to wait for a flight: the server's own timeouts, and a little for its answer. */
+  #answerTimeoutMs(statements: number): number {
+    const { statementTimeoutMs, transactionTimeoutMs } = this.#settings;
+    const nowMs = this.#source.clock.now();
+    if (this.#transactionEndsAt === Infinity) {
+      this.#transactionEndsAt = nowMs + transactionTimeoutMs;
+    }
+    const leftMs = Math.max(0, this.#transactionEndsAt - nowMs);
+    return ANSWER_GRACE_MS + Math.min(statementTimeoutMs * statements, leftMs);
   }
 
   #note({ results }: FlightAnswer): void {
@@ -345,6 +350,14 @@ const READING_COMMANDS: ReadonlySet<string> = new Set([
 
 function rowsOf(results: readonly Result[]): unknown[][] {
   return results.map(({ rows }) => rows);
+}
+
+function deadlineError(reason: string, cause: unknown): DeadlineError {
+  return new DeadlineError(`Cannot finish the statement: ${reason}`, { cause });
+}
+
+function revokedError(cause: unknown): PoolClosedError {
+  return new PoolClosedError("Cannot finish the statement as the pool is closing", { cause });
 }
 
 /** Asks the server to stop, waits a little for its answer, then cuts the connection. */

@@ -416,16 +416,27 @@ Deno.test("close() fails the waiters, lets leases finish, and resolves when all 
   assertEquals(driver.open.length, 0);
 });
 
-Deno.test("close() cuts what is still leased at its deadline, and stops its statement on the server", async () => {
+Deno.test("close() closes what is still leased at its deadline", async () => {
   const driver = new ScriptedDriver({ reply: () => new Promise(() => {}) });
   const pool = poolOf(driver);
   const lease = await pool.acquire({ scope });
-  const statement = assertRejects(() =>
-    lease.connection.flight([{ text: "select 1", values: [] }])
-  );
+  const flight = assertRejects(() => lease.connection.flight([{ text: "select 1", values: [] }]));
   await pool.close({ timeoutMs: 0 });
-  await statement;
-  assertEquals(driver.connections[0]!.cancels, 1);
+  await flight;
+  assertEquals(driver.open.length, 0);
+});
+
+Deno.test("close() revokes a lease from the holder that wants to be told", async () => {
+  const driver = new ScriptedDriver();
+  const pool = poolOf(driver);
+  const lease = await pool.acquire({ scope });
+  const revoked = Promise.withResolvers<void>();
+  lease.onRevoke = revoked.resolve;
+  const closed = pool.close({ timeoutMs: 0 });
+  await revoked.promise;
+  assertEquals(driver.open.length, 1);
+  await lease.destroy();
+  await closed;
   assertEquals(driver.open.length, 0);
 });
 

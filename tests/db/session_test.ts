@@ -11,6 +11,7 @@ import {
   CommitRolledBackError,
   ConnectionLostError,
   DeadlineError,
+  PoolClosedError,
   SessionEndedError,
   sql,
   StatementSkippedError,
@@ -300,6 +301,24 @@ Deno.test("a server that stays silent past the statement timeout is given up", a
   await clock.advance(1_300);
   const error = await statement;
   assertStringIncludes(error.message, "no answer within 1300 ms");
+  assertEquals(driver.connections[0]!.cancels, 1);
+});
+
+Deno.test("a closing pool cancels a statement, and the answer tells whether it was done", async () => {
+  const cancelled = Promise.withResolvers<Error>();
+  const { driver, pool, db } = scripted(({ text }, connection) => {
+    connection.onCancel = () => cancelled.resolve(serverError("57014", "canceling"));
+    return text.startsWith("insert") ? cancelled.promise : undefined;
+  });
+  await using session = db.session();
+  const write = assertRejects(
+    () => session.commit([sql`insert into t values (1)`]),
+    PoolClosedError,
+    "Cannot finish the statement",
+  );
+  await settle();
+  await pool.close({ timeoutMs: 0 });
+  await write;
   assertEquals(driver.connections[0]!.cancels, 1);
 });
 
