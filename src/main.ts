@@ -5,6 +5,7 @@ import { createApp } from "./http/app.ts";
 import { openDatabase } from "./open_database.ts";
 import { createLog } from "./ops/log.ts";
 import { parseSettings } from "./settings.ts";
+import { listenForSignals } from "./signals.ts";
 
 /** A running service. */
 export interface Service {
@@ -18,6 +19,12 @@ export interface Service {
    */
   shutdown(): Promise<void>;
 }
+
+/**
+ * For how long requests are still taken once the end has been asked for: a server that stops listening drops those
+ * that have reached it and that it has not read yet.
+ */
+const LAST_ARRIVALS_MS = 100;
 
 /** How much of `SHUTDOWN_TIMEOUT` is kept for cutting what did not finish, and for answering it. */
 const CUTTING_MS = 750;
@@ -44,6 +51,7 @@ export function start(
     const { shutdownTimeoutMs } = settings;
     const startedAt = performance.now();
     const leftMs = () => Math.max(0, shutdownTimeoutMs - (performance.now() - startedAt));
+    await within(Math.min(LAST_ARRIVALS_MS, shutdownTimeoutMs / 10), new Promise(() => {}));
     const served = server.shutdown();
     await within(leftMs() - Math.min(CUTTING_MS, shutdownTimeoutMs / 4), served);
     // No lease is left, unless a request is to be cut.
@@ -87,16 +95,10 @@ async function within(timeMs: number, promise: Promise<unknown>): Promise<void> 
 if (import.meta.main) {
   const service = startOrExit();
   console.log(`Listening on ${service.url}`);
-  let isEnding = false;
-  const end = () => {
-    // Whoever asks twice does not want to wait.
-    if (isEnding) Deno.exit(130);
-    isEnding = true;
-    service.shutdown().then(() => Deno.exit(0));
-  };
-  Deno.addSignalListener("SIGINT", end);
-  // Windows has no SIGTERM.
-  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", end);
+  listenForSignals({
+    onFirst: () => service.shutdown().then(() => Deno.exit(0)),
+    onSecond: () => Deno.exit(130),
+  });
 }
 
 function startOrExit(): Service {

@@ -98,6 +98,17 @@ Deno.test("200 requests at once share the pool's three connections", async () =>
   assert(most.connections > 0 && most.connections <= 3, `saw ${most.connections} connections`);
 });
 
+Deno.test("requests that reach the service as it ends are answered", async () => {
+  await using running = await serving();
+  const requests = Array.from({ length: 50 }, async (_, index) => {
+    const response = await running.request("/users", newUser(`late${index}@example.org`));
+    await response.body?.cancel();
+    return response.status;
+  });
+  await running[Symbol.asyncDispose]();
+  assertEquals(new Set(await Promise.all(requests)), new Set([201]));
+});
+
 Deno.test("no connection is left when the service has shut down", async () => {
   const running = await serving();
   await running.createUser("ann@example.org");

@@ -5,7 +5,7 @@ import { banner } from "./banner.ts";
 import { takeDevLock } from "./dev_lock.ts";
 import { checkoutDirectory } from "./postgres_directory.ts";
 import { type ServiceChild, startServiceChild } from "./service_child.ts";
-import { listenForSignals } from "./signals.ts";
+import { listenForSignals } from "../signals.ts";
 import { shutdownBudget } from "./shutdown_budget.ts";
 import { SourceWatcher } from "./source_watcher.ts";
 import { type Stack, startStack } from "./stack.ts";

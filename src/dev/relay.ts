@@ -8,7 +8,7 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 // @ts-types="npm:@types/ws@8.18.2"
 import { type WebSocket, WebSocketServer } from "ws";
-import { type Direction, link } from "./relay_link.ts";
+import { type Direction, type Link, link } from "./relay_link.ts";
 
 const PATH = "/v1";
 
@@ -38,6 +38,8 @@ export interface RelayOptions {
   readonly observe?: RelayObserver;
   /** Longest wait for a target to accept. */
   readonly dialTimeoutMs?: number;
+  /** Asked before a target is dialled: may wait, refuse, or bring its own way to carry the connection. */
+  readonly admit?: (socket: Duplex, signal: AbortSignal) => Promise<Link>;
 }
 
 export interface Relay extends AsyncDisposable {
@@ -55,7 +57,7 @@ export interface Relay extends AsyncDisposable {
  * @throws {Error} with `code` `EADDRINUSE`, if the port is taken.
  */
 export async function startRelay(options: RelayOptions): Promise<Relay> {
-  const { targets, port = 0, observe, dialTimeoutMs = DIAL_TIMEOUT_MS } = options;
+  const { targets, port = 0, observe, dialTimeoutMs = DIAL_TIMEOUT_MS, admit } = options;
   const upgrades = new WebSocketServer({
     noServer: true,
     perMessageDeflate: false,
@@ -95,6 +97,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     socket.on("error", leave);
     socket.on("close", leave);
     const target = targetOf(request, targets);
+    const carry = await admit?.(socket, controller.signal) ?? link;
     const connection = await dial(target, { timeoutMs: dialTimeoutMs, signal: controller.signal });
     socket.off("close", leave);
 
@@ -103,7 +106,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     const id = ++opened;
     observe?.open?.(id);
     const message = observe?.message?.bind(observe, id);
-    await link(client, connection, { signal: controller.signal, onMessage: message });
+    await carry(client, connection, { signal: controller.signal, onMessage: message });
     observe?.close?.(id);
   }
 
@@ -131,7 +134,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
 }
 
 /** An answer in place of a WebSocket. */
-class Refusal extends Error {
+export class Refusal extends Error {
   constructor(readonly status: number, readonly text: string) {
     super(text);
   }

@@ -27,6 +27,9 @@ export interface LinkOptions {
   readonly onMessage?: ((direction: Direction, bytes: Uint8Array) => void) | undefined;
 }
 
+/** A way to carry a connection. */
+export type Link = typeof link;
+
 /** Carries bytes both ways until one side ends. Resolves when both are shut; never rejects. */
 export async function link(
   client: WebSocket,
@@ -67,7 +70,7 @@ async function pump(
   for await (const bytes of source) await sink(bytes);
 }
 
-function messagesOf(client: WebSocket): ReadableStream<Uint8Array> {
+export function messagesOf(client: WebSocket): ReadableStream<Uint8Array> {
   let cancelled = false;
   return new ReadableStream({
     start(controller) {
@@ -87,22 +90,22 @@ function messagesOf(client: WebSocket): ReadableStream<Uint8Array> {
   }, { highWaterMark: 1 });
 }
 
-async function* chunksOf(server: Deno.TcpConn): AsyncGenerator<Uint8Array> {
+export async function* chunksOf(server: Deno.TcpConn): AsyncGenerator<Uint8Array> {
   const buffer = new Uint8Array(CHUNK_BYTES);
   for (let size; (size = await server.read(buffer)) !== null;) yield buffer.slice(0, size);
 }
 
-async function writeAll(server: Deno.TcpConn, bytes: Uint8Array): Promise<void> {
+export async function writeAll(server: Deno.TcpConn, bytes: Uint8Array): Promise<void> {
   for (let sent = 0; sent < bytes.length;) sent += await server.write(bytes.subarray(sent));
 }
 
 /** Resolves when the socket has taken the bytes, or when there is no client to take them any more. */
-function send(client: WebSocket, bytes: Uint8Array): Promise<void> {
+export function send(client: WebSocket, bytes: Uint8Array): Promise<void> {
   return new Promise((resolve) => client.send(bytes, () => resolve()));
 }
 
 /** Says goodbye to a client. It has the library's 30 s to take what is on its way and answer. */
-function dismiss(client: WebSocket, code: number, reason?: string): void {
+export function dismiss(client: WebSocket, code: number, reason?: string): void {
   client.close(code, reason);
   // A paused socket would never show the answer.
   client.resume();
@@ -115,7 +118,7 @@ function end(client: WebSocket, server: Deno.TcpConn, clientClosed: Promise<void
   clientClosed.then(() => clearTimeout(timer));
 }
 
-function close(server: Deno.TcpConn): void {
+export function close(server: Deno.TcpConn): void {
   try {
     server.close();
   } catch (error) {
@@ -123,7 +126,7 @@ function close(server: Deno.TcpConn): void {
   }
 }
 
-async function settledWithin(work: Promise<unknown>, timeoutMs: number): Promise<void> {
+export async function settledWithin(work: Promise<unknown>, timeoutMs: number): Promise<void> {
   let timer;
   const timeout = new Promise((resolve) => timer = setTimeout(resolve, timeoutMs));
   await Promise.race([work, timeout]);
