@@ -1,10 +1,10 @@
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
-import { Client } from "@neondatabase/serverless";
 import { join } from "node:path";
 import { startPostgres } from "../../src/dev/postgres.ts";
 import { processIdentity } from "../../src/dev/postgres_process.ts";
 import { roles } from "../../src/dev/postgres_passwords.ts";
 import { startRelay } from "../../src/dev/relay.ts";
+import { runAlone } from "../support/branch.ts";
 import { askUrl } from "./open_url.ts";
 import { makeScratch } from "./scratch.ts";
 
@@ -78,8 +78,15 @@ postgresTest("startPostgres() asks SCRAM of one role, a password of the others",
 postgresTest("startPostgres() copies privileges into databases made from its own", async () => {
   await using postgres = await startPostgres({ ephemeral: true });
   const role = "user_service_owner";
-  await using admin = await openAdmin(postgres.url({ role: "postgres", database: "postgres" }));
-  await admin("create database branch template user_service owner user_service_owner");
+  await using relay = await startRelay({
+    targets: [{ hostname: "127.0.0.1", port: postgres.port }],
+  });
+  // It refuses to run in a transaction, and so in a session.
+  await runAlone({
+    DATABASE_URL: postgres.url({ role: "postgres", database: "postgres" }),
+    DATABASE_WS_PROXY: relay.url,
+    DATABASE_PIPELINE_CONNECT: "on",
+  }, "create database branch template user_service owner user_service_owner");
   await askUrl(postgres.url({ role, database: "branch" }), "create table things (id int)");
   await askUrl(postgres.url({ database: "branch" }), "insert into things values (1)");
 });
@@ -134,24 +141,3 @@ postgresTest("startPostgres() starts several servers at once", async () => {
   await Promise.all(servers.map((server) => server.stop()));
   for (const { pid } of servers) assert(await processIdentity(pid) === undefined);
 });
-
-/** CREATE DATABASE refuses to run in a transaction, and so in a session. */
-async function openAdmin(url: string) {
-  const { hostname, port } = new URL(url);
-  const relay = await startRelay({ targets: [{ hostname, port: Number(port) }] });
-  const client = new Client(url);
-  const { host, pathname } = new URL(relay.url);
-  Object.assign(client.neonConfig, {
-    wsProxy: (name: string, port: number) => `${host}${pathname}?address=${name}:${port}`,
-    useSecureWebSocket: false,
-    forceDisablePgSSL: true,
-  });
-  await client.connect();
-  const ask = (statement: string) => client.query(statement);
-  return Object.assign(ask, {
-    async [Symbol.asyncDispose]() {
-      await client.end();
-      await relay.close();
-    },
-  });
-}
