@@ -25,6 +25,8 @@ export interface DatabaseOptions {
 export interface TransactionOptions extends SessionOptions {
   /** Attempts in all, the first included. */
   readonly attempts?: number;
+  /** After this long no further attempt begins. */
+  readonly timeoutMs?: number;
 }
 
 /** The session factory that requests, queue consumers and scripts share. */
@@ -55,13 +57,14 @@ export class Database {
    */
   async transaction<T>(
     work: (session: Session) => Promise<T>,
-    { attempts, ...options }: TransactionOptions = {},
+    { attempts, timeoutMs, ...options }: TransactionOptions = {},
   ): Promise<T> {
     const { defer, random } = this.#options;
     return await runUnit(work, {
       open: () => this.session(options),
       defer,
       attempts: attempts ?? this.#options.attempts,
+      timeoutMs,
       signal: options.signal,
       budget: this.#budget,
       clock: this.#clock,

@@ -9,6 +9,8 @@ export interface RetryOptions {
   /** Longest wait before the second attempt; doubled before each further one, up to `capMs`. */
   readonly baseMs?: number;
   readonly capMs?: number;
+  /** After this long no further attempt begins. */
+  readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly budget?: RetryBudget;
   readonly clock?: Clock;
@@ -27,6 +29,7 @@ export async function retry<T>(
     isRetryable,
     baseMs = 50,
     capMs = 1_000,
+    timeoutMs = Infinity,
     signal,
     budget,
     clock = systemClock,
@@ -38,14 +41,16 @@ export async function retry<T>(
       `Cannot retry as 'attempts' must be at least 1: current value is ${attempts}`,
     );
   }
+  const endsAt = clock.now() + timeoutMs;
   budget?.deposit(clock.now());
   for (let attempt = 1;; attempt++) {
     try {
       return await work(attempt);
     } catch (error) {
-      const isLast = attempt >= attempts || signal?.aborted || !isRetryable(error);
-      if (isLast || budget?.withdraw(clock.now()) === false) throw error;
       const waitMs = fullJitterMs({ attempt, baseMs, capMs, random });
+      const isLast = attempt >= attempts || signal?.aborted || clock.now() + waitMs >= endsAt;
+      if (isLast || !isRetryable(error)) throw error;
+      if (budget?.withdraw(clock.now()) === false) throw error;
       if (!await sleep(waitMs, { signal, clock })) throw error;
     }
   }

@@ -4,7 +4,7 @@ import { retry, type RetryOptions } from "./retry.ts";
 import type { Session } from "./session.ts";
 
 export interface UnitOptions
-  extends Pick<RetryOptions, "attempts" | "signal" | "budget" | "clock" | "random"> {
+  extends Pick<RetryOptions, "attempts" | "timeoutMs" | "signal" | "budget" | "clock" | "random"> {
   /** Opens the session of one attempt. */
   open(): Session;
   /** Takes over what need not be waited for. */

@@ -50,6 +50,29 @@ Deno.test("retry() waits between attempts as its jitter says", async () => {
   await done;
 });
 
+Deno.test("retry() begins no attempt after its time", async () => {
+  const clock = new ManualClock();
+  let runs = 0;
+  const done = assertRejects(() =>
+    retry(() => {
+      runs++;
+      return Promise.reject(new Error("not yet"));
+    }, {
+      ...ALWAYS,
+      attempts: 9,
+      clock,
+      baseMs: 100,
+      capMs: 100,
+      timeoutMs: 250,
+      random: () => 0.99,
+    })
+  );
+  await settle();
+  await clock.advance(1_000);
+  await done;
+  assertEquals(runs, 3);
+});
+
 Deno.test("retry() stops waiting when its signal aborts, and throws what had failed", async () => {
   const clock = new ManualClock();
   const gaveUp = new AbortController();
@@ -85,6 +108,31 @@ Deno.test("full jitter is anything below a bound that doubles up to its cap", ()
   assertEquals(bounds, [50, 100, 200, 300, 300]);
   assertEquals(fullJitterMs({ attempt: 3, baseMs: 50, capMs: 300, random: () => 0 }), 0);
 });
+
+Deno.test("full jitter is spread evenly over all of its range", () => {
+  const random = seeded(20261123);
+  const draws = 100_000;
+  const buckets = new Array<number>(20).fill(0);
+  for (let draw = 0; draw < draws; draw++) {
+    const waitMs = fullJitterMs({ attempt: 3, baseMs: 50, capMs: 1_000, random });
+    buckets[Math.floor(waitMs / 200 * buckets.length)]!++;
+  }
+  const expected = draws / buckets.length;
+  const chiSquare = buckets.reduce((sum, seen) => sum + (seen - expected) ** 2 / expected, 0);
+  // The 99.9th percentile of chi-square with 19 degrees of freedom.
+  assert(chiSquare < 43.82, `chi-square ${chiSquare}`);
+});
+
+/** A small generator with a fixed sequence: a Weyl sequence, mixed. */
+function seeded(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x9e3779b9) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 16), 0x85ebca6b);
+    mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
+    return ((mixed ^ (mixed >>> 16)) >>> 0) / 2 ** 32;
+  };
+}
 
 Deno.test("a budget affords a fifth of the units, and ten retries a second", () => {
   const budget = new RetryBudget();
