@@ -1,6 +1,7 @@
 /** The service on Deno: one pool for the process, and an orderly end. */
 import { OwnerScope } from "./db/mod.ts";
 import { Deferred } from "./deferred.ts";
+import { DatabaseWebSocket } from "./deno_websocket.ts";
 import { createApp } from "./http/app.ts";
 import { openDatabase } from "./open_database.ts";
 import { createLog } from "./ops/log.ts";
@@ -37,7 +38,11 @@ export function start(
   const settings = parseSettings(env);
   const log = createLog(settings.logLevel);
   const deferred = new Deferred((error) => log.error("deferred work failed", { error }));
-  const db = openDatabase(settings, { scope: OwnerScope.lasting(), defer: deferred.add });
+  const db = openDatabase(settings, {
+    scope: OwnerScope.lasting(),
+    defer: deferred.add,
+    webSocketConstructor: DatabaseWebSocket,
+  });
   let isDraining = false;
   const app = createApp({
     db,

@@ -1,12 +1,14 @@
-import { Database, NeonDriver, type OwnerScope, Pool } from "./db/mod.ts";
+import { Database, NeonDriver, type NeonDriverOptions, type OwnerScope, Pool } from "./db/mod.ts";
 import type { Settings } from "./settings.ts";
 
 /** Makes the database of the settings, for one owner of sockets. Connects to nothing yet. */
 export function openDatabase(
   { database }: Pick<Settings, "database">,
-  { scope, defer }: { scope: OwnerScope; defer: (rest: Promise<void>) => void },
+  { scope, defer, webSocketConstructor }:
+    & { scope: OwnerScope; defer: (rest: Promise<void>) => void }
+    & Pick<NeonDriverOptions, "webSocketConstructor">,
 ): Database {
-  const driver = new NeonDriver(database);
+  const driver = new NeonDriver({ ...database, webSocketConstructor });
   const pool = new Pool({
     ...database.pool,
     connectTimeoutMs: database.connectTimeoutMs,

@@ -33,6 +33,9 @@ interface NeonConnectionOptions extends ConnectOptions {
   readonly parserOf: (oid: number) => Parse;
 }
 
+/** How long a peer may take to answer the WebSocket's close. */
+const GOODBYE_TIMEOUT_MS = 1_000;
+
 interface Flight {
   readonly query: Submittable;
   error: ServerError | undefined;
@@ -62,6 +65,8 @@ export class NeonConnection implements Connection {
   #serverError: ServerError | undefined;
   #failure: Error | undefined;
   #endedByUs = false;
+  #socketEnded = false;
+  #terminateTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(newClient: () => NeonClient, options: NeonConnectionOptions) {
     this.opened = this.#opened.promise;
@@ -157,6 +162,7 @@ export class NeonConnection implements Connection {
     wire.connect(messenger.port, messenger.host);
     await settledWithin(promise, timeoutMs);
     wire.stream.destroy();
+    wire.stream.ws?.terminate?.();
   }
 
   async close({ timeoutMs }: { timeoutMs: number }): Promise<void> {
@@ -171,8 +177,7 @@ export class NeonConnection implements Connection {
     } else if (this.#state !== "closed") {
       this.#fail(new Error("the connection was closed on this side"));
     }
-    await settledWithin(this.closed, timeoutMs);
-    this.#shut();
+    if (!await settledWithin(this.closed, timeoutMs)) this.#terminate();
   }
 
   /** The package reports some failures only as exceptions or events that, unheard, end the process. */
@@ -242,6 +247,8 @@ export class NeonConnection implements Connection {
 
   #socketClosed(): void {
     this.#settle();
+    this.#socketEnded = true;
+    clearTimeout(this.#terminateTimer);
     this.#closed.resolve(this.#endedByUs ? undefined : this.#lost(false));
   }
 
@@ -272,11 +279,20 @@ export class NeonConnection implements Connection {
     return new ConnectError(`Cannot connect to PostgreSQL: ${reason}${hint}`, { cause });
   }
 
+  /** Says goodbye, and ends without an answer if none comes. */
   #shut(): void {
+    if (this.#socketEnded) return;
     try {
       this.#client.connection.stream.destroy();
     } catch {
       // workerd throws for a socket that is gone already.
     }
+    this.#terminateTimer ??= setTimeout(() => this.#terminate(), GOODBYE_TIMEOUT_MS);
+  }
+
+  #terminate(): void {
+    const { stream } = this.#client.connection;
+    if (stream.ws?.terminate !== undefined) stream.ws.terminate();
+    else this.#shut();
   }
 }

@@ -6,7 +6,7 @@ import { Client, types } from "@neondatabase/serverless";
 import { ConnectError } from "./errors.ts";
 import { type ConnectOptions, NeonConnection } from "./neon_connection.ts";
 import { createTypeParsers, type Parse } from "./result_types.ts";
-import type { NeonClient } from "./neon_wire.ts";
+import type { NeonClient, WebSocketConstructor } from "./neon_wire.ts";
 import type { Connection, Driver } from "./driver.ts";
 
 /** How to reach one database. */
@@ -20,6 +20,11 @@ export interface NeonDriverOptions {
    * only for servers that want the password in clear text, since any other has seen it by the time it refuses.
    */
   readonly pipelineConnect: boolean;
+  /**
+   * The runtime's own by default. One with `terminate()`, as npm's `ws` has, also ends a connection whose peer has
+   * frozen; the standard's waits for the peer for ever.
+   */
+  readonly webSocketConstructor?: WebSocketConstructor | undefined;
   /** Shown in `pg_stat_activity`. */
   readonly applicationName?: string;
 }
@@ -48,7 +53,8 @@ export class NeonDriver implements Driver {
   }
 
   #client(): NeonClient {
-    const { wsProxy, pipelineConnect, applicationName = "user-service" } = this.#options;
+    const { wsProxy, pipelineConnect, webSocketConstructor, applicationName = "user-service" } =
+      this.#options;
     const url = new URL(this.#options.url);
     const client = new Client({
       host: url.hostname,
@@ -62,6 +68,7 @@ export class NeonDriver implements Driver {
     // The package's own coalescing waits a timer turn for each message, and throws where nobody can catch.
     client.neonConfig.coalesceWrites = false;
     client.neonConfig.disableWarningInBrowsers = true;
+    client.neonConfig.webSocketConstructor = webSocketConstructor;
     if (wsProxy !== undefined) {
       const { protocol, host, pathname } = new URL(wsProxy);
       client.neonConfig.useSecureWebSocket = protocol === "wss:";

@@ -161,6 +161,9 @@ export function toError(reason: unknown): Error {
   return new Error(message, { cause: event?.error });
 }
 
+/** A WebSocket of the runtime's, or of a library's with the same face. */
+export type WebSocketConstructor = new (url: string) => unknown;
+
 interface RowField {
   readonly name: string;
   readonly dataTypeID: number;
@@ -179,6 +182,8 @@ export interface ErrorMessage {
 }
 
 export interface WireStream {
+  /** `terminate` is what the standard's WebSocket lacks: to end without the peer's consent. */
+  readonly ws?: { terminate?(): void } | null;
   emit(event: string, ...args: unknown[]): boolean;
   write(bytes: Uint8Array, ...callback: unknown[]): boolean;
   destroy(): void;
@@ -213,6 +218,7 @@ export interface NeonClient {
     coalesceWrites: boolean;
     disableWarningInBrowsers: boolean;
     useSecureWebSocket: boolean;
+    webSocketConstructor: WebSocketConstructor | undefined;
     wsProxy: (host: string, port: number) => string;
   };
   _handleAuthSASLContinue(message: unknown): Promise<void>;

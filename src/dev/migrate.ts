@@ -1,5 +1,6 @@
 /** `deno task migrate`: brings the tables of any `DATABASE_URL` up to date, as the role that owns them. */
 import { type Database, OwnerScope, sql, trustedSql } from "../db/mod.ts";
+import { DatabaseWebSocket } from "../deno_websocket.ts";
 import { openDatabase } from "../open_database.ts";
 import { parseSettings } from "../settings.ts";
 import { type Migration, migrations } from "../users/migrations.ts";
@@ -12,6 +13,7 @@ export async function migrate(
   const db = openDatabase(parseSettings(env), {
     scope: OwnerScope.lasting(),
     defer: (promise) => rest.push(promise),
+    webSocketConstructor: DatabaseWebSocket,
   });
   try {
     return await applyMigrations(db, migrations);

@@ -38,7 +38,8 @@ recoveryTest(
     await using scratch = await makeScratch();
     const { directory, port } = await makeCluster(scratch.path);
     // Of the server's own user: PostgreSQL itself ignores only those of others.
-    const bystander = new Deno.Command("sleep", { args: ["60"], ...serverAccount() }).spawn();
+    const bystander = new Deno.Command("sleep", { args: ["60"], cwd: "/", ...serverAccount() })
+      .spawn();
     const data = join(directory, "data");
     const lines = [bystander.pid, data, 1, port, "", "127.0.0.1", "  1  1", "ready   "];
     await Deno.writeTextFile(join(data, "postmaster.pid"), lines.join("\n") + "\n");

@@ -1,6 +1,7 @@
 /** A way to a test's database that lasts as long as one test. */
 import { type Database, NeonDriver, OwnerScope } from "../../src/db/mod.ts";
 import { Deferred } from "../../src/deferred.ts";
+import { DatabaseWebSocket } from "../../src/deno_websocket.ts";
 import { openDatabase } from "../../src/open_database.ts";
 import { parseSettings } from "../../src/settings.ts";
 
@@ -25,7 +26,11 @@ export function branchOf({ env, adminEnv }: { env: Env; adminEnv: Env }): Branch
     env,
     open(more = {}) {
       const settings = parseSettings({ ...env, ...more });
-      const db = openDatabase(settings, { scope: OwnerScope.lasting(), defer: deferred.add });
+      const db = openDatabase(settings, {
+        scope: OwnerScope.lasting(),
+        defer: deferred.add,
+        webSocketConstructor: DatabaseWebSocket,
+      });
       opened.push(db);
       return db;
     },
