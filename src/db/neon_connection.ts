@@ -4,6 +4,7 @@
  * open. So flights go through its hook for foreign queries, and states are read from the protocol events beneath it.
  */
 import { ConnectError, ConnectionLostError, type ServerError } from "./errors.ts";
+import { MessageFraming } from "./message_framing.ts";
 import {
   encode,
   type Encoded,
@@ -83,16 +84,17 @@ export class NeonConnection implements Connection {
     this.#writer = new MessageWriter(wire.stream);
     this.#catchStrayErrors();
 
+    // Before the client, which takes what is said outside a query for a failure of its own.
+    wire.on("errorMessage", (message) => this.#errorResponse(toServerError(message)));
     // Before the socket opens, so that startup and password wait for the first flight.
     if (options.pipeline) this.#writer.hold();
     client.connect().then(() => this.#socketOpen(), (error) => this.#fail(error));
 
     // After connect(), which drops the listeners of readyForQuery when it pipelines the login.
-    wire.on("readyForQuery", ({ status }) => this.#readyForQuery(status as TransactionStatus));
+    wire.on("readyForQuery", ({ status }) => this.#readyForQuery(status));
     wire.on("parseComplete", () => {
       if (this.#flight !== undefined) this.#flight.begun = true;
     });
-    wire.on("errorMessage", (message) => this.#errorResponse(toServerError(message)));
     wire.on("end", () => this.#socketClosed());
 
     this.#connectTimer = setTimeout(
@@ -185,8 +187,10 @@ export class NeonConnection implements Connection {
     const client = this.#client;
     const { stream } = client.connection;
     const emit = stream.emit.bind(stream);
+    const framing = new MessageFraming();
     stream.emit = (event, ...args) => {
       try {
+        if (event === "data") framing.check(args[0] as Uint8Array);
         return emit(event, ...args);
       } catch (error) {
         this.#fail(error);
@@ -212,9 +216,12 @@ export class NeonConnection implements Connection {
     }, 0);
   }
 
-  #readyForQuery(status: TransactionStatus): void {
-    this.#status = status;
+  #readyForQuery(status: string): void {
     if (this.#state === "closed") return;
+    if (status !== "I" && status !== "T" && status !== "E") {
+      return this.#fail(new Error(`the server sent an unknown status: ${JSON.stringify(status)}`));
+    }
+    this.#status = status;
     if (this.#state === "opening") {
       clearTimeout(this.#connectTimer);
       this.#opened.resolve();

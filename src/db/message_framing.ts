@@ -1,0 +1,73 @@
+/** What a server may send: https://www.postgresql.org/docs/current/protocol-message-formats.html */
+const MESSAGE_TYPES: ReadonlySet<number> = new Set(
+  [..."RKSAZT123CDEGHINVWcdnstv"].map((type) => type.charCodeAt(0)),
+);
+
+/** PostgreSQL's own limit for what it builds in memory. */
+const MESSAGE_BYTES_MAX = 2 ** 30;
+
+const HEADER_BYTES = 5;
+
+/** `E` and `N`, whose fields end at a zero byte that the package looks for even past the end of the message. */
+const FIELD_TYPES: ReadonlySet<number> = new Set(["E".charCodeAt(0), "N".charCodeAt(0)]);
+
+/**
+ * Looks over a server's stream before the package parses it, in whatever chunks it comes. Bytes that are not
+ * PostgreSQL's would otherwise be waited for without end, or keep the package's parser in a loop for ever.
+ */
+export class MessageFraming {
+  readonly #header = new Uint8Array(HEADER_BYTES);
+  #headerBytes = 0;
+  /** Of the message's body. */
+  #missing = 0;
+  #fields: number[] | undefined;
+
+  /** Throws an `Error` at the first byte that cannot be right. */
+  check(chunk: Uint8Array): void {
+    for (let at = 0; at < chunk.length;) {
+      at += this.#missing === 0 ? this.#readHeader(chunk[at]!) : this.#readBody(chunk, at);
+    }
+  }
+
+  #readHeader(byte: number): number {
+    this.#header[this.#headerBytes++] = byte;
+    if (this.#headerBytes === 1 && !MESSAGE_TYPES.has(byte)) {
+      throw new Error(`the server sent what is not PostgreSQL's: message type ${byte}`);
+    }
+    if (this.#headerBytes < HEADER_BYTES) return 1;
+    this.#headerBytes = 0;
+    const size = new DataView(this.#header.buffer).getUint32(1);
+    if (size < 4 || size > MESSAGE_BYTES_MAX) {
+      throw new Error(`the server sent what is not PostgreSQL's: a message of ${size} bytes`);
+    }
+    this.#missing = size - 4;
+    this.#fields = FIELD_TYPES.has(this.#header[0]!) ? [] : undefined;
+    if (this.#missing === 0) this.#endMessage();
+    return 1;
+  }
+
+  #readBody(chunk: Uint8Array, at: number): number {
+    const size = Math.min(this.#missing, chunk.length - at);
+    if (this.#fields !== undefined) {
+      for (const byte of chunk.subarray(at, at + size)) this.#fields.push(byte);
+    }
+    this.#missing -= size;
+    if (this.#missing === 0) this.#endMessage();
+    return size;
+  }
+
+  #endMessage(): void {
+    const fields = this.#fields;
+    this.#fields = undefined;
+    if (fields === undefined) return;
+    // Each field is its type and its text up to a zero byte; a zero byte in place of a type ends them.
+    let at = 0;
+    while (at < fields.length && fields[at] !== 0) {
+      const end = fields.indexOf(0, at + 1);
+      at = end === -1 ? fields.length : end + 1;
+    }
+    if (at !== fields.length - 1) {
+      throw new Error("the server sent what is not PostgreSQL's: an error without an end");
+    }
+  }
+}

@@ -1,0 +1,219 @@
+/**
+ * Every point at which a unit of work can be struck, by every kind of fault, on a real server: what the caller is
+ * told, what is in the database, and what becomes of the connection.
+ */
+import { assertEquals } from "@std/assert";
+import { type Database, sql } from "../../src/db/mod.ts";
+import { judge } from "../../src/db/failures.ts";
+import { type FaultBranch, faultBranch } from "../support/fault_branch.ts";
+import { rowsOf } from "../support/fault_fixture.ts";
+import {
+  answer,
+  BEGIN,
+  COMMIT,
+  COMMITTED,
+  delay,
+  dropAfter,
+  dropBefore,
+  type Fault,
+  freeze,
+  halfClose,
+  hold,
+  type Point as RelayPoint,
+  refuse,
+  trickle,
+} from "../support/fault_relay.ts";
+import { localDatabase } from "../support/local_database.ts";
+
+const POINTS = [
+  "dial",
+  "upgrade",
+  "startup",
+  "password",
+  "first flight sent",
+  "first answer",
+  "mid-statement",
+  "before COMMIT",
+  "COMMIT sent",
+  "COMMIT unanswered",
+  "idle",
+  "release",
+] as const;
+const KINDS = ["drop", "half-close", "freeze", "error", "trickle"] as const;
+type Point = typeof POINTS[number];
+type Kind = typeof KINDS[number];
+
+/**
+ * What the caller is told: "done", or the error's class, its kind, whether it was applied, and whether it may pass;
+ * then the unit's rows in the database, and the connections that the pool has kept.
+ */
+type Outcome = readonly [told: string, rows: number, idle: number];
+
+const DONE: Outcome = ["done", 1, 1];
+const UNDONE: Outcome = ["done", 0, 1];
+const UNDONE_AND_CUT: Outcome = ["done", 0, 0];
+const NOT_REACHED: Outcome = ["ConnectError: not_reached, no, again", 0, 0];
+const REFUSED: Outcome = ["ConnectError: admin_shutdown, no, again", 0, 0];
+const LOST: Outcome = ["ConnectionLostError: connection_lost, no, again", 0, 0];
+const KILLED: Outcome = ["ConnectionLostError: admin_shutdown, no, again", 0, 0];
+const TOO_LONG: Outcome = ["DeadlineError: deadline, no, final", 0, 0];
+/** The same to the caller, who cannot know which of the two it is. */
+const UNKNOWN = "CommitOutcomeUnknownError: outcome_unknown, unknown, final";
+const UNKNOWN_AND_NOT: Outcome = [UNKNOWN, 0, 0];
+const UNKNOWN_AND_DONE: Outcome = [UNKNOWN, 1, 0];
+
+/** In the order of `KINDS`. Until a connection is up there is no stream to close by half: that is a drop there. */
+const EXPECTED: Readonly<Record<Point, readonly [Outcome, Outcome, Outcome, Outcome, Outcome]>> = {
+  "dial": [NOT_REACHED, NOT_REACHED, NOT_REACHED, NOT_REACHED, DONE],
+  "upgrade": [NOT_REACHED, NOT_REACHED, NOT_REACHED, NOT_REACHED, DONE],
+  "startup": [NOT_REACHED, NOT_REACHED, NOT_REACHED, REFUSED, DONE],
+  "password": [NOT_REACHED, NOT_REACHED, NOT_REACHED, REFUSED, DONE],
+  // The server ends in order when its client's stream does, and so gets to say that it had been ready.
+  "first flight sent": [NOT_REACHED, LOST, NOT_REACHED, KILLED, DONE],
+  "first answer": [NOT_REACHED, NOT_REACHED, NOT_REACHED, REFUSED, DONE],
+  "mid-statement": [LOST, LOST, TOO_LONG, KILLED, DONE],
+  "before COMMIT": [UNKNOWN_AND_NOT, UNKNOWN_AND_NOT, UNKNOWN_AND_NOT, UNKNOWN_AND_NOT, DONE],
+  "COMMIT sent": [UNKNOWN_AND_DONE, UNKNOWN_AND_DONE, UNKNOWN_AND_DONE, UNKNOWN_AND_DONE, DONE],
+  "COMMIT unanswered": [
+    UNKNOWN_AND_DONE,
+    UNKNOWN_AND_DONE,
+    UNKNOWN_AND_DONE,
+    UNKNOWN_AND_DONE,
+    DONE,
+  ],
+  // A frozen peer says nothing that a replay could go by.
+  "idle": [DONE, DONE, TOO_LONG, DONE, DONE],
+  "release": [UNDONE_AND_CUT, UNDONE_AND_CUT, UNDONE_AND_CUT, UNDONE_AND_CUT, UNDONE],
+};
+
+/** Where the relay strikes. A client's messages leave as one, so each is struck on its way past the relay. */
+const STRIKES: Readonly<Record<Exclude<Point, "idle">, RelayPoint>> = {
+  "dial": { at: "dial" },
+  "upgrade": { at: "upgrade" },
+  "startup": { direction: "toServer", kind: "Startup" },
+  "password": { direction: "toServer", kind: "Password" },
+  "first flight sent": BEGIN,
+  "first answer": { direction: "toClient" },
+  "mid-statement": { direction: "toClient", kind: "DataRow", statement: /^insert/ },
+  "before COMMIT": COMMIT,
+  "COMMIT sent": { direction: "toServer", kind: "Sync", statement: /^commit/ },
+  "COMMIT unanswered": COMMITTED,
+  "release": { direction: "toServer", kind: "Parse", text: /^ROLLBACK$/ },
+};
+
+const GOODBYE = {
+  severity: "FATAL",
+  sqlState: "57P01",
+  message: "terminating connection due to administrator command",
+} as const;
+
+function faultOf(point: Exclude<Point, "idle">, kind: Kind): Fault {
+  const isMoment = point === "dial" || point === "upgrade";
+  switch (kind) {
+    case "drop":
+      if (point === "dial") return refuse("reset");
+      return point === "COMMIT sent" ? dropAfter() : dropBefore();
+    case "half-close":
+      return point === "dial" ? refuse("reset") : halfClose(directionOf(STRIKES[point]));
+    case "freeze":
+      return point === "dial" ? hold() : freeze();
+    case "error":
+      return isMoment ? refuse(503) : answer(GOODBYE);
+    case "trickle":
+      return isMoment ? delay(20) : trickle();
+  }
+}
+
+function directionOf(point: RelayPoint) {
+  return "direction" in point && point.direction === "toClient" ? "toClient" : "toServer";
+}
+
+const database = await localDatabase();
+
+async function strike(point: Point, kind: Kind): Promise<Outcome> {
+  await using branch = await faultBranch(database);
+  const db = branch.open({
+    DATABASE_CONNECT_TIMEOUT: "0.5",
+    DATABASE_STATEMENT_TIMEOUT: "0.1",
+    DATABASE_RETRY_ATTEMPTS: "1",
+    DATABASE_LOCK_TIMEOUT: "0.1",
+  });
+  const name = `${point} ${kind}`;
+  const told = point === "idle"
+    ? await strikeIdle(branch, db, { kind, name })
+    : await strikeUnit(branch, db, { point, kind, name });
+  const { idle, leased, opening, waiting } = db.stats();
+  assertEquals([leased, opening, waiting], [0, 0, 0], "nothing is held or awaited");
+  return [told, await rowsOf(branch, name), idle];
+}
+
+async function strikeUnit(
+  branch: FaultBranch,
+  db: Database,
+  { point, kind, name }: { point: Exclude<Point, "idle">; kind: Kind; name: string },
+): Promise<string> {
+  const times = kind === "trickle" ? Infinity : 1;
+  const armed = branch.relay.when({ ...STRIKES[point], times }, faultOf(point, kind));
+  const outcome = await outcomeOf(db, name, { commits: point !== "release" });
+  await armed.struck({ timeoutMs: 0 });
+  return outcome;
+}
+
+async function strikeIdle(
+  branch: FaultBranch,
+  db: Database,
+  { kind, name }: { kind: Kind; name: string },
+): Promise<string> {
+  await db.transaction((session) => session.commit([sql`select 1`]));
+  const [connection] = branch.relay.connections;
+  switch (kind) {
+    case "drop":
+      connection!.cut();
+      break;
+    case "half-close":
+      connection!.halfClose("toClient");
+      break;
+    case "freeze":
+      connection!.freeze();
+      break;
+    case "error":
+      await branch.asAdmin(
+        `select pg_terminate_backend(pid) from pg_stat_activity
+         where application_name = 'user-service' and datname = current_database()`,
+      );
+      break;
+    case "trickle":
+      branch.relay.when({ times: Infinity }, trickle());
+  }
+  return await outcomeOf(db, name, { commits: true });
+}
+
+async function outcomeOf(
+  db: Database,
+  name: string,
+  { commits }: { commits: boolean },
+): Promise<string> {
+  try {
+    await db.transaction(async (session) => {
+      await session.query(sql`insert into users (id, email, name)
+        values (gen_random_uuid(), gen_random_uuid()::text, ${name}) returning id`);
+      if (commits) await session.commit();
+      else await session.rollback();
+    });
+    return "done";
+  } catch (error) {
+    const { kind, applied, transient } = judge(error, "statement");
+    return `${(error as Error).name}: ${kind}, ${applied}, ${transient ? "again" : "final"}`;
+  }
+}
+
+for (const point of POINTS) {
+  for (const [index, kind] of KINDS.entries()) {
+    const expected = EXPECTED[point][index]!;
+    Deno.test({
+      name: `${kind} at ${point}: ${expected[0]}, rows ${expected[1]}, connections ${expected[2]}`,
+      timeout: 30_000,
+      fn: async () => assertEquals(await strike(point, kind), expected),
+    });
+  }
+}

@@ -1,0 +1,38 @@
+/** Logins that fail, seen from a connection that nobody has used yet. */
+import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import { ConnectError, ServerError } from "../../src/db/errors.ts";
+import { judge } from "../../src/db/failures.ts";
+import { faultBranch } from "../support/fault_branch.ts";
+import { driverOf } from "../support/fault_fixture.ts";
+import { answer } from "../support/fault_relay.ts";
+import { localDatabase } from "../support/local_database.ts";
+
+const database = await localDatabase();
+
+for (const role of ["user_service", "user_service_scram"] as const) {
+  for (
+    const [sqlState, message, transient] of [
+      ["28P01", "password authentication failed", false],
+      ["53300", "sorry, too many clients already", true],
+      ["57P03", "the database system is starting up", true],
+      ["XX000", "Control plane request failed", true],
+      ["XX000", "Your project has exceeded the data transfer quota", false],
+    ] as const
+  ) {
+    Deno.test(`a login of ${role} refused with "${message}" is known for what it is`, async () => {
+      await using branch = await faultBranch(database);
+      branch.relay.when({ kind: "Startup" }, answer({ severity: "FATAL", sqlState, message }));
+      const error = await assertRejects(
+        async () => {
+          const connection = await driverOf(branch, role).connect({ timeoutMs: 5_000 });
+          await connection.ready;
+        },
+        ConnectError,
+        message,
+      );
+      assertInstanceOf(error.cause, ServerError);
+      assertEquals(error.cause.sqlState, sqlState);
+      assertEquals(judge(error, "statement").transient, transient);
+    });
+  }
+}

@@ -1,0 +1,84 @@
+/** A fault that waits for its point. */
+import { Refusal } from "../../src/dev/relay.ts";
+import { settledWithin } from "../../src/dev/relay_link.ts";
+import type { Fault } from "./fault_actions.ts";
+import { Ended, type FaultConnection } from "./fault_connection.ts";
+import { isAt, type Point, type SeenMessage } from "./fault_points.ts";
+
+/** What a fault may strike: a message, or a moment without one. */
+export interface Moment {
+  readonly connection: FaultConnection;
+  readonly moment: NonNullable<Point["at"]>;
+  readonly message?: SeenMessage;
+}
+
+interface ArmedFaultOptions {
+  readonly onClear: () => void;
+  /** The fault itself is broken. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+export class ArmedFault {
+  /** How often it has struck. */
+  strikes = 0;
+  readonly #point: Point;
+  readonly #fault: Fault;
+  readonly #options: ArmedFaultOptions;
+  readonly #struck = Promise.withResolvers<FaultConnection>();
+  readonly #released = Promise.withResolvers<void>();
+  #seen = 0;
+
+  constructor(point: Point, fault: Fault, options: ArmedFaultOptions) {
+    this.#point = point;
+    this.#fault = fault;
+    this.#options = options;
+  }
+
+  /** Resolves with the connection once the fault has begun its first strike. Rejects if that takes too long. */
+  async struck({ timeoutMs = 10_000 } = {}): Promise<FaultConnection> {
+    await settledWithin(this.#struck.promise, timeoutMs);
+    if (this.strikes > 0) return await this.#struck.promise;
+    const { at = "message", ...rest } = this.#point;
+    throw new Error(
+      `Cannot wait for the fault as it has not struck within ${timeoutMs} ms: ${this.#seen} ` +
+        `were seen at its point, ${at} ${Deno.inspect(rest, { compact: true })}`,
+    );
+  }
+
+  /** Lets go what `hold` keeps, now and later. */
+  release(): void {
+    this.#released.resolve();
+  }
+
+  /** Disarms it. What it holds, it goes on holding. */
+  clear(): void {
+    this.#options.onClear();
+  }
+
+  /** To be asked of everything that passes: it counts. */
+  isDue(moment: Moment): boolean {
+    const { nth = 1, times = 1 } = this.#point;
+    if (!isAt(this.#point, moment)) return false;
+    this.#seen++;
+    return this.#seen >= nth && this.#seen < nth + times;
+  }
+
+  async *strike(connection: FaultConnection, message?: SeenMessage): AsyncIterable<Uint8Array> {
+    const bytes = message?.bytes ?? new Uint8Array(0);
+    const passing = this.#fault({ connection, message, bytes, released: this.#released.promise });
+    const iterator = passing[Symbol.asyncIterator]();
+    this.strikes++;
+    // The fault runs up to its first wait: whoever hears of the strike finds it in effect.
+    let step = iterator.next();
+    this.#struck.resolve(connection);
+    try {
+      for (let next; !(next = await step).done; step = iterator.next()) yield next.value;
+    } catch (error) {
+      if (!(error instanceof Ended || error instanceof Refusal)) {
+        this.#options.onFailure(error);
+        connection.cut();
+      }
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * The development relay, with faults: a test says at which point of which connection what goes wrong, and waits for
+ * it to happen. Whoever speaks to the relay needs its `url` and nothing else, so a Worker in workerd may.
+ */
+import type { Socket } from "node:net";
+import { type RelayTarget, startRelay } from "../../src/dev/relay.ts";
+import type { Direction, Link } from "../../src/dev/relay_link.ts";
+import { ArmedFault } from "./fault_armed.ts";
+import type { Fault } from "./fault_actions.ts";
+import { FaultConnection } from "./fault_connection.ts";
+import { passageOf } from "./fault_passage.ts";
+import type { Point } from "./fault_points.ts";
+
+export * from "./fault_actions.ts";
+export * from "./fault_points.ts";
+export type { ArmedFault } from "./fault_armed.ts";
+export type { FaultConnection } from "./fault_connection.ts";
+
+export interface FaultRelayOptions {
+  readonly targets: readonly RelayTarget[];
+  readonly faults?: readonly { readonly on: Point; readonly do: Fault }[];
+}
+
+export interface FaultRelay extends AsyncDisposable {
+  readonly port: number;
+  /** What `DATABASE_WS_PROXY` takes. */
+  readonly url: string;
+  /** All there ever were, oldest first. */
+  readonly connections: readonly FaultConnection[];
+  readonly openConnections: readonly FaultConnection[];
+  /** How long each chunk takes, each way. May be changed at any time. */
+  readonly latencyMs: Record<Direction, number>;
+  /** Arms a fault. Of several due at the same message, the one armed first strikes. */
+  when(point: Point, fault: Fault): ArmedFault;
+  /** Disarms all faults. What they hold, they go on holding. */
+  clear(): void;
+  /** Cuts every connection and frees the port. Safe to call twice. Rejects with what a fault has thrown. */
+  close(): Promise<void>;
+}
+
+/** Starts a relay that does to its connections what it is told. */
+export async function startFaultRelay(
+  { targets, faults = [] }: FaultRelayOptions,
+): Promise<FaultRelay> {
+  const connections: FaultConnection[] = [];
+  let armed: ArmedFault[] = [];
+  const failures: unknown[] = [];
+  const latencyMs = { toServer: 0, toClient: 0 };
+
+  function when(point: Point, fault: Fault): ArmedFault {
+    const added = new ArmedFault(point, fault, {
+      onClear: () => armed = armed.filter((each) => each !== added),
+      onFailure: (error) => failures.push(error),
+    });
+    armed = [...armed, added];
+    return added;
+  }
+  for (const { on, do: fault } of faults) when(on, fault);
+
+  const due: Parameters<typeof passageOf>[1]["due"] = (moment) => {
+    // Every one counts what it sees, also what another one strikes.
+    const ready = armed.filter((each) => each.isDue(moment));
+    return ready[0];
+  };
+
+  async function admit(socket: Socket, signal: AbortSignal): Promise<Link> {
+    const connection = new FaultConnection(connections.length + 1, socket);
+    connections.push(connection);
+    const leave = () => connection.state === "dialling" && connection.refused();
+    socket.once("close", leave);
+    signal.addEventListener("abort", leave);
+    for await (
+      const _ of due({ connection, moment: "dial" })?.strike(connection) ?? []
+    );
+    const through = passageOf(connection, { due, latencyMs });
+    return (client, server, { signal }) =>
+      connection.carry({ client, server }, { signal, through });
+  }
+
+  const relay = await startRelay({
+    targets,
+    admit: (socket, signal) => admit(socket as Socket, signal),
+  });
+  async function close(): Promise<void> {
+    await relay.close();
+    if (failures.length > 0) throw failures.shift();
+  }
+  return {
+    port: relay.port,
+    url: relay.url,
+    connections,
+    get openConnections() {
+      return connections.filter(({ state }) => state === "open");
+    },
+    latencyMs,
+    when,
+    clear: () => armed = [],
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
