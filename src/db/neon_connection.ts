@@ -233,10 +233,11 @@ export class NeonConnection implements Connection {
     const flight = this.#flight;
     this.#flight = undefined;
     this.#serverError = undefined;
+    const error = flight?.error ?? flight?.query.refusal;
     flight?.resolve({
       results: flight.query.results,
       status,
-      ...(flight.error === undefined ? {} : { error: flight.error }),
+      ...(error === undefined ? {} : { error }),
     });
   }
 

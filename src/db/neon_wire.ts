@@ -30,6 +30,8 @@ export function encode({ text, values }: Statement): Encoded {
  */
 export class Submittable {
   readonly results: Result[] = [];
+  /** Why the answer is of no use, though the server found no fault. */
+  refusal: Error | undefined;
   readonly #statements: readonly Encoded[];
   readonly #writer: MessageWriter;
   readonly #parserOf: (oid: number) => Parse;
@@ -86,12 +88,19 @@ export class Submittable {
   /** COPY needs a stream of its own kind; refused here, it ends with an ERROR from the server. */
   handleCopyInResponse(wire: Wire): void {
     wire.sendCopyFail("COPY FROM STDIN is not supported here");
+    // While it waits for data, a server passes over the Sync that it has been sent.
+    wire.sync();
+  }
+
+  handleCopyData(): void {
+    this.refusal ??= new TypeError(
+      "Cannot give the data of COPY TO STDOUT as only rows are read here; use SELECT",
+    );
   }
 
   handleError(): void {}
   handleReadyForQuery(): void {}
   handlePortalSuspended(): void {}
-  handleCopyData(): void {}
 
   #complete(command: string, rowCount: number): void {
     this.results.push({ rows: this.#rows, rowCount, command });
