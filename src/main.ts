@@ -1,5 +1,6 @@
 /** The service on Deno: one pool for the process, and an orderly end. */
 import { OwnerScope } from "./db/mod.ts";
+import { settledWithin } from "./db/timeout.ts";
 import { Deferred } from "./deferred.ts";
 import { DatabaseWebSocket } from "./deno_websocket.ts";
 import { createApp } from "./http/app.ts";
@@ -56,12 +57,12 @@ export function start(
     const { shutdownTimeoutMs } = settings;
     const startedAt = performance.now();
     const leftMs = () => Math.max(0, shutdownTimeoutMs - (performance.now() - startedAt));
-    await within(Math.min(LAST_ARRIVALS_MS, shutdownTimeoutMs / 10), new Promise(() => {}));
+    await settledWithin(new Promise(() => {}), Math.min(LAST_ARRIVALS_MS, shutdownTimeoutMs / 10));
     const served = server.shutdown();
-    await within(leftMs() - Math.min(CUTTING_MS, shutdownTimeoutMs / 4), served);
+    await settledWithin(served, leftMs() - Math.min(CUTTING_MS, shutdownTimeoutMs / 4));
     // No lease is left, unless a request is to be cut.
     const closed = db.close({ timeoutMs: 0 });
-    await within(leftMs(), Promise.all([served, closed, deferred.drain()]));
+    await settledWithin(Promise.all([served, closed, deferred.drain()]), leftMs());
   };
   const finished = Promise.withResolvers<void>();
   let ending: Promise<void> | undefined;
@@ -88,13 +89,6 @@ function listen(
       { cause: error },
     );
   }
-}
-
-/** Resolves with the promise or after the time, whichever is first. */
-async function within(timeMs: number, promise: Promise<unknown>): Promise<void> {
-  const late = Promise.withResolvers<void>();
-  const timer = setTimeout(late.resolve, Math.max(0, timeMs));
-  await Promise.race([promise, late.promise]).finally(() => clearTimeout(timer));
 }
 
 if (import.meta.main) {

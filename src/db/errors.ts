@@ -67,9 +67,8 @@ export class ConnectionLostError extends DatabaseLayerError {
   }
 }
 
-/** Nobody gave a connection back in time. */
-export class AcquireTimeoutError extends DatabaseLayerError {
-  override readonly name = "AcquireTimeoutError";
+/** The pool could not serve the caller now. */
+export abstract class PoolRefusal extends DatabaseLayerError {
   /** How long the caller should stay away. */
   readonly retryAfterMs: number;
 
@@ -79,16 +78,14 @@ export class AcquireTimeoutError extends DatabaseLayerError {
   }
 }
 
-/** The pool refused at once: its queue is full, or the database could not be reached a moment ago. */
-export class PoolOverloadedError extends DatabaseLayerError {
-  override readonly name = "PoolOverloadedError";
-  /** How long the caller should stay away. */
-  readonly retryAfterMs: number;
+/** Nobody gave a connection back in time. */
+export class AcquireTimeoutError extends PoolRefusal {
+  override readonly name = "AcquireTimeoutError";
+}
 
-  constructor(message: string, options: ErrorOptions & { retryAfterMs: number }) {
-    super(message, options);
-    this.retryAfterMs = options.retryAfterMs;
-  }
+/** The pool refused at once: its queue is full, or the database could not be reached a moment ago. */
+export class PoolOverloadedError extends PoolRefusal {
+  override readonly name = "PoolOverloadedError";
 }
 
 /** The pool is closing or closed. */

@@ -7,6 +7,7 @@
 import type { Buffer } from "node:buffer";
 // @ts-types="npm:@types/ws@8.18.2"
 import { WebSocket } from "ws";
+import { settledWithin } from "../db/timeout.ts";
 
 /** How long a PostgreSQL whose client has gone may take to close, before it is cut. */
 const LINGER_MS = 1_000;
@@ -124,11 +125,4 @@ export function close(server: Deno.TcpConn): void {
   } catch (error) {
     if (!(error instanceof Deno.errors.BadResource)) throw error;
   }
-}
-
-export async function settledWithin(work: Promise<unknown>, timeoutMs: number): Promise<void> {
-  let timer;
-  const timeout = new Promise((resolve) => timer = setTimeout(resolve, timeoutMs));
-  await Promise.race([work, timeout]);
-  clearTimeout(timer);
 }

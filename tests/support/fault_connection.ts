@@ -12,9 +12,9 @@ import {
   dismiss,
   messagesOf,
   send,
-  settledWithin,
   writeAll,
 } from "../../src/dev/relay_link.ts";
+import { settledWithin } from "../../src/db/timeout.ts";
 import { encodeMessage, type MessageKind, type WireMessage } from "./wire_messages.ts";
 
 /** How long a server may take to close after its client has gone, before it is cut. */
