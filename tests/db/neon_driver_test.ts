@@ -5,36 +5,63 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
-import type { Connection } from "../../src/db/driver.ts";
 import { ConnectError, ServerError } from "../../src/db/errors.ts";
 import { NeonDriver } from "../../src/db/mod.ts";
+import { DatabaseWebSocket } from "../../src/deno_websocket.ts";
+import { parseSettings } from "../../src/settings.ts";
+import { startFaultyRelay } from "../support/faulty_relay.ts";
 import { localDatabase } from "../support/local_database.ts";
+import { ownRelay } from "../support/own_relay.ts";
+import { SocketTap } from "../support/socket_tap.ts";
 import { driverCases } from "./driver_cases.ts";
+import { relayFaultCases } from "./relay_fault_cases.ts";
 
 const database = await localDatabase();
 
 for (
-  const [name, role] of [
-    ["neon driver, pipelined password", "user_service"],
-    ["neon driver, SCRAM", "user_service_scram"],
+  const [kind, role, webSocketConstructor] of [
+    ["neon driver, pipelined password", "user_service", undefined],
+    ["neon driver, SCRAM", "user_service_scram", undefined],
+    ["neon driver on ws, pipelined password", "user_service", DatabaseWebSocket],
+    ["neon driver on ws, SCRAM", "user_service_scram", DatabaseWebSocket],
   ] as const
 ) {
-  driverCases(name, async () => {
-    const branch = await database.connect();
-    const { DATABASE_URL: url, DATABASE_WS_PROXY: wsProxy } = branch.envOf(role);
-    return {
-      driver: new NeonDriver({
-        url: url!,
-        wsProxy,
-        pipelineConnect: role === "user_service",
-        applicationName: "driver test",
-      }),
-      async cut({ processId }: Connection) {
-        await branch.asAdmin(`select pg_terminate_backend(${processId})`);
-      },
-      [Symbol.asyncDispose]: () => branch[Symbol.asyncDispose](),
-    };
-  });
+  for (const { name, run } of driverCases) {
+    Deno.test(`${kind}: ${name}`, async () => {
+      await using branch = await database.connect();
+      const env = branch.envOf(role);
+      await using relay = await ownRelay(env);
+      const settings = parseSettings({ ...env, DATABASE_WS_PROXY: relay.url });
+      const tap = new SocketTap(webSocketConstructor);
+      await run({
+        driver: new NeonDriver({
+          ...settings.database,
+          applicationName: "driver test",
+          webSocketConstructor: tap.webSocketConstructor,
+        }),
+        closeSocket: () => tap.close(),
+        async cut({ processId }) {
+          await branch.asAdmin(`select pg_terminate_backend(${processId})`);
+        },
+        hangUp: () => relay.close(),
+      });
+    });
+  }
+
+  for (const { name, run } of relayFaultCases) {
+    Deno.test(`${kind}: ${name}`, async () => {
+      await using relay = await startFaultyRelay();
+      await run({
+        driverTo: (fault) =>
+          new NeonDriver({
+            url: "postgresql://user:password@127.0.0.1/database",
+            wsProxy: fault === "absent" ? "ws://127.0.0.1:1/v1" : `${relay.url}/${fault}`,
+            pipelineConnect: role === "user_service",
+            webSocketConstructor,
+          }),
+      });
+    });
+  }
 }
 
 Deno.test("startup, password and first flight leave in one message", async () => {

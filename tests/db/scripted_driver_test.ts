@@ -1,7 +1,13 @@
+import type { Connection } from "../../src/db/driver.ts";
 import { ScriptedDriver, serverError } from "../support/scripted_driver.ts";
+import type { DriverHost } from "./driver_case.ts";
 import { driverCases } from "./driver_cases.ts";
 
-driverCases("scripted driver", () => {
+for (const { name, run } of driverCases) {
+  Deno.test(`scripted driver: ${name}`, () => run(scriptedHost()));
+}
+
+function scriptedHost(): DriverHost {
   const driver = new ScriptedDriver({
     reply({ text, values }, connection) {
       if (text === "select 1 as one") return { rows: [{ one: 1 }] };
@@ -13,13 +19,21 @@ driverCases("scripted driver", () => {
       return promise;
     },
   });
-  return Promise.resolve({
+  const scripted = (connection: Connection) =>
+    driver.connections.find((each) => each === connection)!;
+  return {
     driver,
     cut(connection) {
-      driver.connections.find((each) => each === connection)!
-        .cut({ fatal: serverError("57P01", "terminating connection", "FATAL") });
+      scripted(connection).cut({ fatal: serverError("57P01", "terminating connection", "FATAL") });
       return Promise.resolve();
     },
-    [Symbol.asyncDispose]: () => Promise.resolve(),
-  });
-});
+    hangUp(connection) {
+      scripted(connection).cut({ fatal: gone });
+      return Promise.resolve();
+    },
+    closeSocket: () => driver.connections.at(-1)!.cut({ fatal: gone }),
+  };
+}
+
+// Without it, a scripted connection ends for no reason, which a real one does after our own close only.
+const gone = serverError("08006", "the socket is gone", "FATAL");

@@ -1,0 +1,148 @@
+/**
+ * Runs a module in workerd, the runtime of Cloudflare Workers, behind a port of its own: bundled as for a deployment,
+ * with the compatibility date of wrangler.toml.
+ */
+import { join } from "node:path";
+import { settledWithin } from "../../src/db/timeout.ts";
+import { TELL_REJECTIONS, WorkerdLog } from "./workerd_log.ts";
+
+const ROOT = join(import.meta.dirname!, "..", "..");
+
+const STOP_TIMEOUT_MS = 10_000;
+
+export interface WorkerdOptions {
+  /** From the repository's root. */
+  readonly entry: string;
+  /** What the Worker finds in its `env`. */
+  readonly bindings?: Readonly<Record<string, Json>>;
+  /** Binding to class, each exported by the entry. Their storage is in memory. */
+  readonly durableObjects?: Readonly<Record<string, string>>;
+  /** For the bundle and for the start, each. */
+  readonly timeoutMs?: number;
+}
+
+export type Json = string | number | boolean | null | Json[] | { [name: string]: Json };
+
+export interface Workerd extends AsyncDisposable {
+  /** Answers any number of requests at once. */
+  readonly url: URL;
+  /** What nobody caught in the isolate since the last call: exceptions and rejections. */
+  takeUncaught(): string[];
+  /** Resolves once the Worker has logged this text as an error; what it logged before has been read then. */
+  logged(text: string, options: { timeoutMs: number }): Promise<void>;
+  /** Ends the runtime, and waits until its process is gone. */
+  stop(): Promise<void>;
+}
+
+export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
+  const { entry, bindings = {}, durableObjects = {}, timeoutMs = 60_000 } = options;
+  const [contents, compatibilityDate] = await Promise.all([
+    bundle(entry, timeoutMs),
+    readCompatibilityDate(),
+  ]);
+  const directory = await Deno.makeTempDir({ prefix: "workerd-" });
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "--allow-all",
+      "--no-config",
+      "--frozen",
+      `--lock=${join(import.meta.dirname!, "workerd.lock")}`,
+      join(import.meta.dirname!, "workerd_process.ts"),
+    ],
+    // Miniflare does not wait until its own are removed.
+    env: { TMPDIR: directory, TEMP: directory },
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const log = new WorkerdLog();
+  const read = log.read(child.stderr);
+  const input = child.stdin.getWriter();
+  const output = firstLine(child.stdout);
+
+  let stopping: Promise<void> | undefined;
+  async function stop(): Promise<void> {
+    // It may have ended by itself.
+    await input.close().catch(() => {});
+    if (!await settledWithin(child.status, STOP_TIMEOUT_MS)) {
+      child.kill("SIGKILL");
+      throw new Error(`Cannot stop workerd within ${STOP_TIMEOUT_MS} ms`);
+    }
+    await Promise.all([output.end, read]);
+    await Deno.remove(directory, { recursive: true });
+  }
+
+  const run = {
+    compatibilityDate,
+    bindings,
+    durableObjects,
+    modules: [
+      { type: "ESModule", path: "main.js", contents: MAIN },
+      { type: "ESModule", path: "bundle.js", contents },
+    ],
+  };
+  await input.write(new TextEncoder().encode(`${JSON.stringify(run)}\n`)).catch(() => {});
+  const url = await settledWithin(output.line, timeoutMs) ? URL.parse(await output.line) : null;
+  if (url === null) {
+    await stop();
+    throw new Error(`Cannot start workerd within ${timeoutMs} ms:\n${log.text}`);
+  }
+  return {
+    url,
+    takeUncaught: () => log.takeUncaught(),
+    logged: (text, { timeoutMs }) => log.seen(text, timeoutMs),
+    stop: () => stopping ??= stop(),
+    [Symbol.asyncDispose]: () => stopping ??= stop(),
+  };
+}
+
+/** `line` is `""` if there is none. Reads on to the `end`, so that the writer never waits. */
+function firstLine(
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+): { line: Promise<string>; end: Promise<void> } {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const read = async () => {
+    let text = "";
+    for await (const chunk of stream.pipeThrough(new TextDecoderStream())) {
+      text += chunk;
+      const end = text.indexOf("\n");
+      if (end !== -1) resolve(text.slice(0, end));
+    }
+    resolve("");
+  };
+  return { line: promise, end: read() };
+}
+
+const MAIN = `${TELL_REJECTIONS}
+export * from "./bundle.js";
+export { default } from "./bundle.js";
+`;
+
+/** As a deployment does it. */
+async function bundle(entry: string, timeoutMs: number): Promise<string> {
+  const timeout = new AbortController();
+  const timer = setTimeout(() => timeout.abort(), timeoutMs);
+  try {
+    const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["bundle", "--quiet", "--platform=browser", "--external=cloudflare:workers", entry],
+      cwd: ROOT,
+      signal: timeout.signal,
+      stdin: "null",
+    }).output();
+    if (success) return new TextDecoder().decode(stdout);
+    const reason = timeout.signal.aborted
+      ? `it took more than ${timeoutMs} ms`
+      : new TextDecoder().decode(stderr);
+    throw new Error(`Cannot bundle ${entry}: ${reason}`);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function readCompatibilityDate(): Promise<string> {
+  const text = await Deno.readTextFile(join(ROOT, "wrangler.toml"));
+  const date = /^compatibility_date = "([\d-]+)"$/m.exec(text)?.[1];
+  if (date === undefined) throw new Error("Cannot find compatibility_date in wrangler.toml");
+  return date;
+}

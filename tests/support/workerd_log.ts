@@ -1,0 +1,61 @@
+import { settledWithin } from "../../src/db/timeout.ts";
+
+/** What a workerd writes to its standard error. */
+export class WorkerdLog {
+  readonly #lines: string[] = [];
+  readonly #listeners = new Set<(line: string) => void>();
+  readonly #uncaught: string[] = [];
+
+  get text(): string {
+    return this.#lines.join("\n");
+  }
+
+  /** Resolves at the end of the stream. */
+  async read(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<void> {
+    let rest = "";
+    for await (const chunk of stream.pipeThrough(new TextDecoderStream())) {
+      const lines = (rest + chunk).split("\n");
+      rest = lines.pop()!;
+      lines.forEach((line) => this.#add(line));
+    }
+    if (rest !== "") this.#add(rest);
+  }
+
+  takeUncaught(): string[] {
+    return this.#uncaught.splice(0);
+  }
+
+  /** Resolves once a line with this text has been read. */
+  async seen(text: string, timeoutMs: number): Promise<void> {
+    if (this.#lines.some((line) => line.includes(text))) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const listener = (line: string) => line.includes(text) && resolve();
+    this.#listeners.add(listener);
+    try {
+      if (await settledWithin(promise, timeoutMs)) return;
+      throw new Error(`Cannot find ${JSON.stringify(text)} in the log within ${timeoutMs} ms`);
+    } finally {
+      this.#listeners.delete(listener);
+    }
+  }
+
+  #add(line: string): void {
+    this.#lines.push(line);
+    if (isUncaught(line)) this.#uncaught.push(line);
+    for (const tell of this.#listeners) tell(line);
+  }
+}
+
+const UNHEARD = "unhandled rejection: ";
+
+/** To be run before the Worker's own module, since workerd logs no rejection by itself. */
+export const TELL_REJECTIONS = `addEventListener("unhandledrejection", ({ reason }) => {
+  console.error(${JSON.stringify(UNHEARD)} + String(reason?.stack ?? reason));
+});`;
+
+function isUncaught(line: string): boolean {
+  if (line.includes(UNHEARD)) return true;
+  // A WebSocket that cannot connect is logged in any case, listener or not; that entry has no stack.
+  return line.includes("uncaught exception; source = ") &&
+    !line.endsWith("stack = Error: Network connection lost.");
+}

@@ -1,0 +1,58 @@
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { startWorkerd } from "./workerd.ts";
+
+const workerd = await startWorkerd({
+  entry: "tests/workerd/probe_worker.ts",
+  bindings: { GREETING: "good morning" },
+  durableObjects: { COUNTER: "Counter" },
+});
+
+Deno.test.afterAll(() => workerd.stop());
+
+function ask(path: string): Promise<string> {
+  return fetch(new URL(path, workerd.url), { signal: AbortSignal.timeout(10_000) })
+    .then((response) => response.text());
+}
+
+Deno.test("a Worker has its bindings", async () => {
+  assertEquals(await ask("/binding"), "good morning");
+});
+
+Deno.test("a Durable Object lives from one request to the next", async () => {
+  assertEquals([await ask("/counter"), await ask("/counter")], ["1", "2"]);
+});
+
+Deno.test("requests run at the same time in one isolate", async () => {
+  const answers = await Promise.all([ask("/meet"), ask("/meet"), ask("/meet")]);
+  assertEquals(answers, ["met", "met", "met"]);
+});
+
+for (
+  const [path, text] of [
+    ["/throw-in-timer", "thrown where nobody listens"],
+    ["/reject", "rejected where nobody listens"],
+  ] as const
+) {
+  Deno.test(`what nobody caught is told: ${path}`, async () => {
+    await ask(path);
+    await workerd.logged(text, { timeoutMs: 10_000 });
+    const [line, ...others] = workerd.takeUncaught();
+    assertStringIncludes(line!, text);
+    assertEquals(others, []);
+  });
+}
+
+Deno.test("a Worker that cannot be bundled is told, with the reason", async () => {
+  await assertRejects(
+    () => startWorkerd({ entry: "tests/workerd/no_such_worker.ts" }),
+    Error,
+    "no_such_worker.ts",
+  );
+});
+
+Deno.test("stop() may be called twice, and leaves nothing behind", async () => {
+  const other = await startWorkerd({ entry: "tests/workerd/probe_worker.ts" });
+  await other.stop();
+  await other.stop();
+  await assertRejects(() => fetch(other.url), TypeError);
+});

@@ -1,0 +1,93 @@
+/**
+ * A Worker that runs one of the driver's cases in one request, since there a socket lives no longer than the request
+ * that opened it.
+ */
+import { NeonDriver } from "../../src/db/mod.ts";
+import { parseSettings } from "../../src/settings.ts";
+import { driverCases } from "../db/driver_cases.ts";
+import { relayFaultCases } from "../db/relay_fault_cases.ts";
+import type { Env } from "../support/branch.ts";
+import { SocketTap } from "../support/socket_tap.ts";
+
+/** A case by its list and its name, with what its host is made of. */
+export type DriverOrder =
+  | {
+    readonly kind: "driver";
+    readonly name: string;
+    readonly env: Env;
+    readonly adminEnv: Env;
+    /** Fetched to make the relay hang up. */
+    readonly hangUpUrl: string;
+  }
+  | {
+    readonly kind: "relay fault";
+    readonly name: string;
+    readonly url: string;
+    readonly relayUrl: string;
+    readonly pipelineConnect: boolean;
+  };
+
+export interface DriverReport {
+  readonly ok: boolean;
+  readonly error?: string;
+}
+
+function run(order: DriverOrder): Promise<void> {
+  if (order.kind === "driver") {
+    const { name, env, adminEnv, hangUpUrl } = order;
+    const tap = new SocketTap();
+    return named(name, driverCases).run({
+      driver: new NeonDriver({
+        ...parseSettings(env).database,
+        applicationName: "driver test",
+        webSocketConstructor: tap.webSocketConstructor,
+      }),
+      closeSocket: () => tap.close(),
+      async cut({ processId }) {
+        const driver = new NeonDriver(parseSettings(adminEnv).database);
+        const admin = await driver.connect({ timeoutMs: 5_000 });
+        const text = `select pg_terminate_backend(${processId})`;
+        const { error } = await admin.flight([{ text, values: [] }]);
+        await admin.close({ timeoutMs: 5_000 });
+        if (error !== undefined) throw error;
+      },
+      async hangUp() {
+        await (await fetch(hangUpUrl)).text();
+      },
+    });
+  }
+  const { name, url, relayUrl, pipelineConnect } = order;
+  return named(name, relayFaultCases).run({
+    driverTo: (fault) =>
+      new NeonDriver({
+        url,
+        wsProxy: fault === "absent" ? "ws://127.0.0.1:1/v1" : `${relayUrl}/${fault}`,
+        pipelineConnect,
+      }),
+  });
+}
+
+function named<Case extends { readonly name: string }>(
+  name: string,
+  cases: readonly Case[],
+): Case {
+  const found = cases.find((each) => each.name === name);
+  if (found === undefined) throw new Error(`There is no case named ${name}`);
+  return found;
+}
+
+export default {
+  async fetch(request: Request): Promise<Response> {
+    const order: DriverOrder = await request.json();
+    let report: DriverReport;
+    try {
+      await run(order);
+      report = { ok: true };
+    } catch (error) {
+      report = { ok: false, error: error instanceof Error ? error.stack! : String(error) };
+    }
+    // Whoever reads the log knows by it that this case's own lines are above.
+    console.error(`over: ${request.headers.get("x-request-id")}`);
+    return Response.json(report);
+  },
+};

@@ -1,0 +1,46 @@
+/** Shows what `startWorkerd` gives to a Worker, and what it hears of it. */
+interface ProbeEnv {
+  readonly GREETING: string;
+  readonly COUNTER: {
+    idFromName(name: string): unknown;
+    get(id: unknown): { fetch(request: Request): Promise<Response> };
+  };
+}
+
+export class Counter {
+  #count = 0;
+
+  fetch(): Response {
+    return new Response(String(++this.#count));
+  }
+}
+
+let arrived = 0;
+
+export default {
+  async fetch(request: Request, env: ProbeEnv): Promise<Response> {
+    switch (new URL(request.url).pathname) {
+      case "/binding":
+        return new Response(env.GREETING);
+      case "/counter":
+        return await env.COUNTER.get(env.COUNTER.idFromName("one")).fetch(request);
+      case "/meet":
+        // Answers once three requests are under way. Each by a timer of its own: workerd gives up on a request that
+        // waits for nothing but another one.
+        arrived++;
+        while (arrived < 3) await new Promise((resolve) => setTimeout(resolve, 1));
+        return new Response("met");
+      case "/throw-in-timer":
+        setTimeout(() => {
+          throw new Error("thrown where nobody listens");
+        }, 0);
+        break;
+      case "/reject":
+        Promise.reject(new Error("rejected where nobody listens"));
+        break;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    console.error("probe over");
+    return new Response();
+  },
+};
