@@ -67,6 +67,7 @@ export class NeonConnection implements Connection {
   #failure: Error | undefined;
   #endedByUs = false;
   #socketEnded = false;
+  #loginTimer: ReturnType<typeof setTimeout> | undefined;
   #terminateTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(newClient: () => NeonClient, options: NeonConnectionOptions) {
@@ -207,7 +208,7 @@ export class NeonConnection implements Connection {
     this.#opened.resolve();
     if (!this.#options.pipeline) return;
     // A connection that gets no flight at once must still log in.
-    setTimeout(() => {
+    this.#loginTimer = setTimeout(() => {
       try {
         this.#writer.release();
       } catch (error) {
@@ -264,6 +265,7 @@ export class NeonConnection implements Connection {
   #settle(): void {
     this.#state = "closed";
     clearTimeout(this.#connectTimer);
+    clearTimeout(this.#loginTimer);
     const error = this.#lost(this.#flight?.begun ?? false);
     this.#opened.reject(error);
     this.#ready.reject(error);

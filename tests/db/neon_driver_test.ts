@@ -122,51 +122,6 @@ Deno.test("a SCRAM server that is sent a pipelined password names the way out", 
   await connection.closed;
 });
 
-Deno.test("a server that cannot be reached is a ConnectError", async () => {
-  await using branch = await database.connect();
-  const url = new URL(branch.env["DATABASE_URL"]!);
-  url.port = "1";
-  const driver = new NeonDriver({
-    url: url.href,
-    wsProxy: branch.env["DATABASE_WS_PROXY"],
-    pipelineConnect: true,
-  });
-  await assertRejects(() => driver.connect({ timeoutMs: 5_000 }), ConnectError, "Cannot connect");
-});
-
-Deno.test("a peer that accepts and stays silent fails the connect at its deadline", async () => {
-  await using silent = silentPeer();
-  for (const pipelineConnect of [true, false]) {
-    const driver = new NeonDriver({
-      url: "postgresql://user:password@127.0.0.1/database",
-      wsProxy: silent.url,
-      pipelineConnect,
-    });
-    const error = await assertRejects(async () => {
-      const connection = await driver.connect({ timeoutMs: 50 });
-      await connection.flight([{ text: "select 1", values: [] }]);
-    }, ConnectError);
-    assertStringIncludes(error.message, "no answer within 50 ms");
-  }
-});
-
-Deno.test("connect() ends at once when its signal aborts", async () => {
-  await using silent = silentPeer();
-  const driver = new NeonDriver({
-    url: "postgresql://user:password@127.0.0.1/database",
-    wsProxy: silent.url,
-    pipelineConnect: false,
-  });
-  const gaveUp = new AbortController();
-  const connecting = assertRejects(
-    () => driver.connect({ timeoutMs: 60_000, signal: gaveUp.signal }),
-    ConnectError,
-    "gave up",
-  );
-  gaveUp.abort();
-  await connecting;
-});
-
 Deno.test("values survive the way there and back", async () => {
   await using branch = await database.connect();
   const { DATABASE_URL: url, DATABASE_WS_PROXY: wsProxy } = branch.env;
@@ -206,26 +161,3 @@ Deno.test("values survive the way there and back", async () => {
   assertEquals(new Uint8Array(results[0]!.rows[0]!["value"] as Uint8Array), bytes);
   await connection.close({ timeoutMs: 5_000 });
 });
-
-/** Upgrades, and then says nothing. */
-function silentPeer(): AsyncDisposable & { url: string } {
-  const sockets: WebSocket[] = [];
-  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, (request) => {
-    const { socket, response } = Deno.upgradeWebSocket(request);
-    sockets.push(socket);
-    return response;
-  });
-  return {
-    url: `ws://127.0.0.1:${server.addr.port}/v1`,
-    async [Symbol.asyncDispose]() {
-      await Promise.all(sockets.map((socket) =>
-        new Promise<void>((resolve) => {
-          if (socket.readyState === WebSocket.CLOSED) return resolve();
-          socket.addEventListener("close", () => resolve());
-          if (socket.readyState === WebSocket.OPEN) socket.close();
-        })
-      ));
-      await server.shutdown();
-    },
-  };
-}

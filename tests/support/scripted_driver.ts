@@ -132,7 +132,7 @@ export class ScriptedConnection implements Connection {
   /** The other side ends it; with `fatal`, after having said so. */
   cut({ fatal, begun = false }: { fatal?: ServerError; begun?: boolean } = {}): void {
     this.#end(fatal, begun);
-    this.#closed.resolve(fatal);
+    this.#closed.resolve(fatal ?? new Error("scripted: the other side closed"));
   }
 
   async #run(statements: readonly Statement[]): Promise<FlightAnswer> {
