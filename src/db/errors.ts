@@ -50,9 +50,16 @@ export class ServerError extends DatabaseLayerError {
   }
 }
 
-/** A connection could not be made, or failed before its first ReadyForQuery: nothing of the caller's ran. */
+/** A connection could not be made, or ended before its first ReadyForQuery. */
 export class ConnectError extends DatabaseLayerError {
   override readonly name = "ConnectError";
+  /** Whether a flight had left with the login: then it may have run all the same, its answers lost. */
+  readonly sent: boolean;
+
+  constructor(message: string, options: ErrorOptions & { sent?: boolean } = {}) {
+    super(message, options);
+    this.sent = options.sent ?? false;
+  }
 }
 
 /** A connection that had been ready ended without answering. */

@@ -241,9 +241,11 @@ export function judge(error: unknown, phase: Exclude<Phase, "connect">): Failure
     const kind = error instanceof DeadlineError ? "deadline" : "closed";
     return { ...judge(error.cause, phase), kind, transient: false };
   }
-  const isConnect = error instanceof ConnectError;
-  const lost = isConnect || error instanceof ConnectionLostError;
+  const lost = error instanceof ConnectError || error instanceof ConnectionLostError;
   const said = lost ? error.cause : error;
+  // A refused login ran nothing. One that broke off in silence may have been followed by all that left with it.
+  const isConnect = error instanceof ConnectError &&
+    (phase === "statement" || !error.sent || said instanceof ServerError);
   if (!lost && !(said instanceof ServerError)) return NOT_OURS;
   const facts = {
     phase: isConnect ? "connect" : phase,

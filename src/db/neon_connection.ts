@@ -86,6 +86,7 @@ export class NeonConnection implements Connection {
     this.#catchStrayErrors();
 
     // Before the client, which takes what is said outside a query for a failure of its own.
+    wire.on("error", (error) => this.#failure ??= toError(error));
     wire.on("errorMessage", (message) => this.#errorResponse(toServerError(message)));
     // Before the socket opens, so that startup and password wait for the first flight.
     if (options.pipeline) this.#writer.hold();
@@ -122,7 +123,7 @@ export class NeonConnection implements Connection {
   }
 
   flight(statements: readonly Statement[]): Promise<FlightAnswer> {
-    if (this.#state === "closed") return Promise.reject(this.#lost(false));
+    if (this.#state === "closed") return Promise.reject(this.#lost(undefined));
     if (this.#flight !== undefined) {
       return Promise.reject(
         new TypeError(
@@ -164,8 +165,12 @@ export class NeonConnection implements Connection {
     wire.on("connect", () => wire.cancel(processID, secretKey));
     wire.connect(messenger.port, messenger.host);
     await settledWithin(promise, timeoutMs);
-    wire.stream.destroy();
-    wire.stream.ws?.terminate?.();
+    try {
+      wire.stream.destroy();
+      wire.stream.ws?.terminate?.();
+    } catch {
+      // workerd throws for a socket that is gone already.
+    }
   }
 
   async close({ timeoutMs }: { timeoutMs: number }): Promise<void> {
@@ -258,7 +263,7 @@ export class NeonConnection implements Connection {
     this.#settle();
     this.#socketEnded = true;
     clearTimeout(this.#terminateTimer);
-    this.#closed.resolve(this.#endedByUs ? undefined : this.#lost(false));
+    this.#closed.resolve(this.#endedByUs ? undefined : this.#lost(undefined));
   }
 
   /** Tells whoever waits that no answer will come. */
@@ -266,27 +271,30 @@ export class NeonConnection implements Connection {
     this.#state = "closed";
     clearTimeout(this.#connectTimer);
     clearTimeout(this.#loginTimer);
-    const error = this.#lost(this.#flight?.begun ?? false);
+    const error = this.#lost(this.#flight);
     this.#opened.reject(error);
     this.#ready.reject(error);
     this.#flight?.reject(error);
     this.#flight = undefined;
   }
 
-  #lost(begun: boolean): ConnectError | ConnectionLostError {
+  #lost(flight: Flight | undefined): ConnectError | ConnectionLostError {
     const cause = this.#serverError ?? this.#failure;
     const reason = cause?.message ?? "the other side closed the socket";
     if (this.#status !== undefined) {
       return new ConnectionLostError(`Lost the connection to PostgreSQL: ${reason}`, {
         cause,
-        begun,
+        begun: flight?.begun ?? false,
       });
     }
     // 08P01, protocol_violation: the answer of a server that wanted SCRAM and got a password.
     const hint = this.#options.pipeline && this.#serverError?.sqlState === "08P01"
       ? "; this server may not take a pipelined password: set DATABASE_PIPELINE_CONNECT=off"
       : "";
-    return new ConnectError(`Cannot connect to PostgreSQL: ${reason}${hint}`, { cause });
+    return new ConnectError(`Cannot connect to PostgreSQL: ${reason}${hint}`, {
+      cause,
+      sent: flight !== undefined,
+    });
   }
 
   /** Says goodbye, and ends without an answer if none comes. */

@@ -97,6 +97,7 @@ export class Pool {
   readonly #counters: PoolCounters = newCounters();
   #closing: Promise<void> | undefined;
   #cancelSweep: (() => void) | undefined;
+  #cancelProbe: (() => void) | undefined;
 
   constructor(options: PoolOptions) {
     const { size, maxOverflow, clock = systemClock, random = Math.random } = options;
@@ -160,6 +161,7 @@ export class Pool {
     // The caller's assignment of the promise comes after the first await: nothing may be leased in between.
     await null;
     this.#cancelSweep?.();
+    this.#cancelPlannedProbe();
     for (const waiter of this.#queue) waiter.refuse(poolClosedError());
     for (const { idle } of this.#scopes.values()) {
       for (const slot of idle.splice(0)) void this.#discard(slot);
@@ -238,6 +240,7 @@ export class Pool {
       state.waiting--;
       cancelTimeout();
       signal?.removeEventListener("abort", abort);
+      if (this.#queue.size === 0) this.#cancelPlannedProbe();
       this.#forgetIfUnused(scope);
     };
     const refuse = (error: Error) => {
@@ -271,27 +274,43 @@ export class Pool {
       if (this.#slots.size >= this.#limit) return;
       const { opening, waiting } = this.#scope(scope);
       if (opening >= waiting) continue;
-      if (this.#outage.remainingMs(this.#clock.now()) > 0) return this.#refuseHopeless();
+      const outageMs = this.#outage.remainingMs(this.#clock.now());
+      if (outageMs > 0) return this.#waitForProbe(outageMs);
       void this.#open(scope);
     }
   }
 
-  /** In an outage, those who wait can hope for a living connection or a probe, else they are told at once. */
-  #refuseHopeless(): void {
-    if (this.#hasHope()) return;
+  /**
+   * In an outage, those who wait can hope for a living connection, for a probe under way, or for the next one, which
+   * must then be made: nobody else may come by to make it. Without hope they are told at once.
+   */
+  #waitForProbe(outageMs: number): void {
+    if (this.#hasLivingLease() || this.#isOpening()) {
+      this.#cancelProbe ??= this.#clock.after(outageMs, () => {
+        this.#cancelProbe = undefined;
+        this.#wake();
+      });
+      return;
+    }
     for (const waiter of this.#queue) {
       this.#counters.refused++;
       waiter.refuse(this.#outageError());
     }
   }
 
-  #hasHope(): boolean {
-    for (const { state, connection } of this.#slots) {
-      if (state === "opening" || (state === "leased" && connection?.status !== undefined)) {
-        return true;
-      }
-    }
-    return false;
+  #cancelPlannedProbe(): void {
+    this.#cancelProbe?.();
+    this.#cancelProbe = undefined;
+  }
+
+  #isOpening(): boolean {
+    return this.#slots.values().some(({ state }) => state === "opening");
+  }
+
+  #hasLivingLease(): boolean {
+    return this.#slots.values().some(({ state, connection }) =>
+      state === "leased" && connection?.status !== undefined
+    );
   }
 
   async #open(scope: OwnerScope): Promise<void> {
@@ -313,6 +332,7 @@ export class Pool {
         signal: slot.abort.signal,
       });
       this.#scope(scope).opening--;
+      if (slot.state !== "opening") return void connection.close({ timeoutMs: GOODBYE_TIMEOUT_MS });
       slot.connection = connection;
       this.#watch(slot, connection);
       this.#offer(slot);
@@ -436,7 +456,8 @@ export class Pool {
 
   #refusal(): Error | undefined {
     const isOut = this.#outage.remainingMs(this.#clock.now()) > 0;
-    if (isOut && !this.#hasHope()) {
+    // Another's probe is no hope: it may hang.
+    if (isOut && !this.#hasLivingLease()) {
       this.#counters.refused++;
       return this.#outageError();
     }

@@ -39,9 +39,13 @@ export function timeoutError(
   stats: PoolStats,
   { timeoutMs, cause }: { timeoutMs: number; cause: Error | undefined },
 ): AcquireTimeoutError {
+  const wayOut = stats.leased < stats.limit && stats.opening > 0
+    ? "the database is slow to accept connections: see whether it can be reached"
+    : "shorten transactions, or raise DATABASE_POOL_SIZE or DATABASE_POOL_TIMEOUT";
   return new AcquireTimeoutError(
-    `Cannot lease a connection as none came free within ${timeoutMs} ms: ${counts(stats)}; ` +
-      "shorten transactions, or raise DATABASE_POOL_SIZE or DATABASE_POOL_TIMEOUT",
+    `Cannot lease a connection as none came free within ${timeoutMs} ms: ${
+      counts(stats)
+    }; ${wayOut}`,
     { retryAfterMs: RETRY_AFTER_MS, cause },
   );
 }

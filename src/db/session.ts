@@ -41,7 +41,7 @@ export type RowsOf<Statements extends readonly Sql<unknown>[]> = {
 
 /** The server's own answer to its timeouts is waited for this long, before its silence counts as one. */
 const ANSWER_GRACE_MS = 1_000;
-/** How long a cancel request, and then the answer to it, may take before the connection is cut. */
+/** How long a cancel request and the answer to it may take before the connection is cut. */
 const CANCEL_TIMEOUT_MS = 500;
 /** After this long in the pool a socket may have been cut without a word, so that a write goes ahead of its COMMIT. */
 const TRUSTED_IDLE_MS = 1_000;
@@ -58,6 +58,8 @@ export class Session implements AsyncDisposable {
   #transactionEndsAt = Infinity;
   #firstError: Error | undefined;
   #wrote = false;
+  /** A cancel request is, or was, on its way to the connection: it must not reach the next one's statement. */
+  #mayBeCancelled = false;
 
   constructor(
     source: SessionSource,
@@ -86,6 +88,11 @@ export class Session implements AsyncDisposable {
   /** The failure that made the transaction what it is, if it has failed. */
   get firstError(): Error | undefined {
     return this.#firstError;
+  }
+
+  /** Resolves when nothing that was asked for is still under way. Never rejects. */
+  async settled(): Promise<void> {
+    for (let turn; turn !== this.#turn;) await (turn = this.#turn);
   }
 
   /** Runs one statement and gives its rows: one round trip. */
@@ -134,7 +141,19 @@ export class Session implements AsyncDisposable {
     this.#assertUsable();
     const answer = await this.#flight(statements, { commits: false });
     if (answer.error !== undefined) throw this.#failed(answer.error);
+    if (answer.status === "I") throw this.#endedByStatement();
     return rowsOf(answer.results);
+  }
+
+  /** A COMMIT or ROLLBACK in a statement's text: what follows would run without a transaction. */
+  #endedByStatement(): SessionEndedError {
+    this.#state = "rolled back";
+    this.#giveBack();
+    return this.#failed(
+      new SessionEndedError(
+        "Cannot go on as a statement has ended the transaction; end it with `commit()` or `rollback()` instead",
+      ),
+    );
   }
 
   async #commit(statements: readonly Statement[]): Promise<unknown[][] | void> {
@@ -186,7 +205,7 @@ export class Session implements AsyncDisposable {
   #giveBack(): Promise<void> | undefined {
     const lease = this.#lease;
     this.#lease = undefined;
-    return lease?.release();
+    return this.#mayBeCancelled ? lease?.destroy() : lease?.release();
   }
 
   /** Whether the first flight of a write must not hold its COMMIT: on a socket that was cut in silence it could not be replayed. */
@@ -246,6 +265,7 @@ export class Session implements AsyncDisposable {
     const { connection } = lease;
     let interruption: ((cause: unknown) => Error) | undefined;
     const interrupt = (toError: (cause: unknown) => Error) => {
+      this.#mayBeCancelled = true;
       if (interruption === undefined) void stop(connection, answered);
       interruption ??= toError;
     };
@@ -253,12 +273,16 @@ export class Session implements AsyncDisposable {
 
     const answered = connection.flight(statements);
     answered.catch(() => {});
+    let disarm = () => {};
+    const arm = () => {
+      const timeoutMs = this.#answerTimeoutMs(statements.length);
+      disarm = this.#source.clock.after(timeoutMs, () => {
+        interrupt((cause) => deadlineError(`no answer within ${timeoutMs} ms`, cause));
+      });
+    };
     // A login has a deadline of its own.
-    if (connection.state === "opening") await connection.ready.catch(() => {});
-    const timeoutMs = this.#answerTimeoutMs(statements.length);
-    const disarm = this.#source.clock.after(timeoutMs, () => {
-      interrupt((cause) => deadlineError(`no answer within ${timeoutMs} ms`, cause));
-    });
+    if (connection.state === "opening") connection.ready.then(arm, () => {});
+    else arm();
     if (this.#signal?.aborted) abort();
     this.#signal?.addEventListener("abort", abort, { once: true });
     lease.onRevoke = () => interrupt(revokedError);
@@ -291,8 +315,9 @@ export class Session implements AsyncDisposable {
     this.#wrote ||= results.some(({ command }) => !READING_COMMANDS.has(command));
   }
 
-  #failed(error: Error): Error {
-    return this.#firstError ??= error;
+  #failed<E extends Error>(error: E): E {
+    this.#firstError ??= error;
+    return error;
   }
 
   /** No answer came: the connection is of no more use. */
@@ -362,9 +387,9 @@ function revokedError(cause: unknown): PoolClosedError {
 
 /** Asks the server to stop, waits a little for its answer, then cuts the connection. */
 async function stop(connection: Connection, answered: Promise<unknown>): Promise<void> {
-  await connection.cancel({ timeoutMs: CANCEL_TIMEOUT_MS });
+  void connection.cancel({ timeoutMs: CANCEL_TIMEOUT_MS });
   const settled = answered.then(() => {}, () => {});
-  if (!await settledWithin(settled, CANCEL_TIMEOUT_MS)) {
-    await connection.close({ timeoutMs: 0 });
-  }
+  // A login cannot be cancelled, only left.
+  const waitMs = connection.state === "opening" ? 0 : CANCEL_TIMEOUT_MS;
+  if (!await settledWithin(settled, waitMs)) await connection.close({ timeoutMs: 0 });
 }

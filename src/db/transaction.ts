@@ -1,4 +1,9 @@
-import { SessionNotCommittedError } from "./errors.ts";
+import {
+  CommitRolledBackError,
+  DatabaseLayerError,
+  SessionNotCommittedError,
+  StatementSkippedError,
+} from "./errors.ts";
 import { judge } from "./failures.ts";
 import { retry, type RetryOptions } from "./retry.ts";
 import type { Session } from "./session.ts";
@@ -30,6 +35,8 @@ export async function runUnit<T>(
       const session = open();
       try {
         const value = await work(session);
+        // What the work has begun and not waited for is part of it.
+        await session.settled();
         assertEnded(session);
         // Reads that nobody committed: their rollback need not hold up the answer.
         if (!session.hasEnded) defer(session.rollback());
@@ -47,15 +54,21 @@ export async function runUnit<T>(
   }
 }
 
-/** The work may have wrapped the database's error in one of its own. */
+/** The work may have wrapped the database's error in one of its own; what that one means is ours alone to say. */
 function isTransient(error: unknown): boolean {
   for (let depth = 0; depth < 5 && error instanceof Error; depth++) {
-    const { applied, transient } = judge(error, "statement");
-    if (applied === "unknown") return false;
-    if (transient) return true;
+    if (error instanceof DatabaseLayerError && !isConsequence(error)) {
+      const { applied, transient } = judge(error, "statement");
+      return applied === "no" && transient;
+    }
     error = error.cause;
   }
   return false;
+}
+
+/** Of an earlier failure, which is the one that counts. */
+function isConsequence(error: Error): boolean {
+  return error instanceof CommitRolledBackError || error instanceof StatementSkippedError;
 }
 
 function assertEnded(session: Session): void {

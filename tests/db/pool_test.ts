@@ -15,7 +15,7 @@ import {
 } from "../../src/db/mod.ts";
 import { ManualClock, settle } from "../support/manual_clock.ts";
 import { poolOf } from "../support/database.ts";
-import { ScriptedDriver } from "../support/scripted_driver.ts";
+import { type ScriptedConnection, ScriptedDriver } from "../support/scripted_driver.ts";
 
 const scope = OwnerScope.lasting();
 
@@ -238,6 +238,29 @@ Deno.test("a hanging probe does not keep the next window's probe away", async ()
   await pool.close({ timeoutMs: 0 });
 });
 
+Deno.test("a waiter that hopes for another's lease gets the next window's probe all the same", async () => {
+  const clock = new ManualClock();
+  let isFull = false;
+  const driver = new ScriptedDriver({
+    onConnect() {
+      if (isFull) throw new Error("too many connections");
+    },
+  });
+  const pool = poolOf(driver, { clock });
+  const holder = await pool.acquire({ scope });
+  isFull = true;
+  await assertRejects(() => pool.acquire({ scope }), ConnectError);
+  await assertRejects(() => pool.acquire({ scope }), ConnectError);
+  const waiting = pool.acquire({ scope });
+  await settle();
+  assertEquals(pool.stats().waiting, 1);
+  isFull = false;
+  await clock.advance(500);
+  await (await waiting).release();
+  await holder.release();
+  await pool.close({ timeoutMs: 0 });
+});
+
 Deno.test("release() closes a connection when as many as the pool keeps are idle", async () => {
   const driver = new ScriptedDriver();
   const pool = poolOf(driver, { size: 1, maxOverflow: 2 });
@@ -448,6 +471,27 @@ Deno.test("close() does not wait for a connect that hangs", async () => {
   await pool.close({ timeoutMs: 10_000 });
   await waiting;
   assertEquals(driver.open.length, 0);
+});
+
+Deno.test("close() closes a connection that opens after it", async () => {
+  const slow = Promise.withResolvers<void>();
+  const opened: ScriptedConnection[] = [];
+  const driver = new ScriptedDriver();
+  const pool = poolOf(driver, {
+    connect: async (options) => {
+      await slow.promise;
+      const connection = await driver.connect({ timeoutMs: options.timeoutMs });
+      opened.push(connection);
+      return connection;
+    },
+  });
+  const waiting = assertRejects(() => pool.acquire({ scope }), PoolClosedError);
+  await settle();
+  await pool.close({ timeoutMs: 0 });
+  await waiting;
+  slow.resolve();
+  await settle();
+  assertEquals(opened.map(({ state }) => state), ["closed"]);
 });
 
 Deno.test("close() may be called twice", async () => {

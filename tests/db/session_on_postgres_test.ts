@@ -5,6 +5,7 @@ import {
   DeadlineError,
   PoolClosedError,
   ServerError,
+  SessionEndedError,
   sql,
   trustedSql,
 } from "../../src/db/mod.ts";
@@ -174,6 +175,17 @@ Deno.test("a deadlock is resolved by running its victim again", async () => {
     touch(["two@example.org", "one@example.org"]),
   ]);
   assertEquals(runs, 3);
+});
+
+Deno.test("a statement that ends the transaction itself is noticed", async () => {
+  await using branch = await database.connect();
+  await using session = branch.open().session();
+  await assertRejects(
+    () => session.query(trustedSql("commit")),
+    SessionEndedError,
+    "a statement has ended the transaction",
+  );
+  await assertRejects(() => session.query(insertUser("outside@example.org")), SessionEndedError);
 });
 
 Deno.test("a constraint that fails at COMMIT is a definite rollback", async () => {

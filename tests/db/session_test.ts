@@ -324,7 +324,7 @@ Deno.test("a closing pool cancels a statement, and the answer tells whether it w
 
 Deno.test("an answer that was on its way when the caller gave up still counts", async () => {
   const gaveUp = new AbortController();
-  const { db } = scripted(({ text }) => {
+  const { pool, db } = scripted(({ text }) => {
     if (text === "commit") gaveUp.abort();
     return undefined;
   });
@@ -332,6 +332,8 @@ Deno.test("an answer that was on its way when the caller gave up still counts", 
   await using session = db.session({ signal: gaveUp.signal });
   await session.commit([sql`insert into t values (1)`]);
   assert(session.isCommitted);
+  // The cancel request may still arrive, and must find nobody else's statement.
+  assertEquals(pool.stats().idle, 0);
 });
 
 Deno.test("a value that cannot be sent leaves the session as it was", async () => {

@@ -1,6 +1,10 @@
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import {
+  AcquireTimeoutError,
   CommitOutcomeUnknownError,
+  ConnectError,
+  ConnectionLostError,
+  DeadlineError,
   PoolClosedError,
   PoolOverloadedError,
   ServerError,
@@ -116,6 +120,48 @@ Deno.test("transaction() does not run a unit again that the pool refused", async
     PoolOverloadedError,
   );
   assertEquals(driver.connections.length, 2);
+});
+
+for (
+  const refusal of [
+    new AcquireTimeoutError("refused", { retryAfterMs: 1, cause: new ConnectError("no route") }),
+    new PoolOverloadedError("refused", { retryAfterMs: 1, cause: new ConnectError("no route") }),
+    new PoolClosedError("refused", { cause: new ConnectionLostError("lost", { begun: true }) }),
+    new DeadlineError("refused", { cause: new ConnectionLostError("lost", { begun: true }) }),
+  ]
+) {
+  Deno.test(`transaction() does not run a unit again after ${refusal.name}, whatever its cause`, async () => {
+    const { db } = scripted();
+    await using _ = db;
+    let runs = 0;
+    const error = await assertRejects(() =>
+      db.transaction(() => {
+        runs++;
+        return Promise.reject(refusal);
+      })
+    );
+    assertStrictEquals(error, refusal);
+    assertEquals(runs, 1);
+  });
+}
+
+Deno.test("transaction() counts work that was begun and not waited for", async () => {
+  const { driver, db } = scripted();
+  await using _ = db;
+  await assertRejects(
+    () =>
+      db.transaction((session) => {
+        session.query(sql`insert into t values (1)`);
+        return Promise.resolve();
+      }),
+    SessionNotCommittedError,
+  );
+  await db.transaction((session) => {
+    session.query(sql`insert into t values (1)`);
+    session.commit();
+    return Promise.resolve();
+  });
+  assertEquals(driver.connections[0]!.flights.at(-1), ["commit"]);
 });
 
 Deno.test("transaction() runs the unit again when the connection is lost before COMMIT", async () => {

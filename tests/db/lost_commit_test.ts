@@ -1,0 +1,69 @@
+/** A COMMIT whose answer never came: never a second run, never a false success or failure. */
+import { assertEquals, assertRejects } from "@std/assert";
+import { CommitOutcomeUnknownError, DeadlineError, sql } from "../../src/db/mod.ts";
+import { faultBranch } from "../support/fault_branch.ts";
+import { rowsOf } from "../support/fault_fixture.ts";
+import { COMMIT, COMMIT_EXECUTE, dropAfter, dropBefore, freeze } from "../support/fault_relay.ts";
+import { localDatabase } from "../support/local_database.ts";
+
+const database = await localDatabase();
+
+function insert(name: string) {
+  return sql`insert into users (id, email, name)
+    values (gen_random_uuid(), gen_random_uuid()::text, ${name})`;
+}
+
+for (
+  const [what, point, fault, rows] of [
+    ["taken by the server", COMMIT_EXECUTE, dropAfter, 1],
+    ["kept from the server", COMMIT, dropBefore, 0],
+  ] as const
+) {
+  for (const isCold of [true, false]) {
+    const name = `a one-flight write, its COMMIT ${what}, on a ${
+      isCold ? "cold" : "warm"
+    } connection`;
+    Deno.test(`${name} is of unknown outcome, and run once`, async () => {
+      await using branch = await faultBranch(database);
+      const db = branch.open();
+      if (!isCold) await db.transaction((session) => session.commit([sql`select 1`]));
+      const armed = branch.relay.when(point, fault());
+      let runs = 0;
+      await assertRejects(() =>
+        db.transaction(async (session) => {
+          runs++;
+          await session.commit([insert(name)]);
+        }), CommitOutcomeUnknownError);
+      assertEquals(armed.strikes, 1);
+      assertEquals(runs, 1);
+      assertEquals(await rowsOf(branch, name), rows);
+    });
+  }
+}
+
+Deno.test("a read whose COMMIT was lost with its cold connection is run again", async () => {
+  await using branch = await faultBranch(database);
+  const db = branch.open();
+  branch.relay.when(COMMIT_EXECUTE, dropAfter());
+  const [[row]] = await db.transaction(
+    (session) => session.commit([sql<{ one: number }>`select 1 as one`]),
+    { readOnly: true },
+  );
+  assertEquals(row?.one, 1);
+});
+
+Deno.test("whoever gives up during a pipelined login does not wait for it", async () => {
+  await using branch = await faultBranch(database);
+  const db = branch.open({ DATABASE_CONNECT_TIMEOUT: "60" });
+  const armed = branch.relay.when({ at: "upgrade" }, freeze());
+  const gaveUp = new AbortController();
+  const unit = assertRejects(
+    () => db.transaction((session) => session.query(sql`select 1`), { signal: gaveUp.signal }),
+    DeadlineError,
+    "gave up",
+  );
+  await armed.struck();
+  gaveUp.abort();
+  await unit;
+  assertEquals(db.stats().leased, 0);
+});
