@@ -4,6 +4,7 @@ import { settledWithin } from "./db/timeout.ts";
 import { Deferred } from "./deferred.ts";
 import { DatabaseWebSocket } from "./deno_websocket.ts";
 import { createApp } from "./http/app.ts";
+import { InFlight } from "./in_flight.ts";
 import { openDatabase } from "./open_database.ts";
 import { createLog } from "./ops/log.ts";
 import { parseSettings } from "./settings.ts";
@@ -16,8 +17,8 @@ export interface Service {
   /** Resolves after `shutdown`, once all is closed. */
   readonly finished: Promise<void>;
   /**
-   * Stops accepting, lets requests finish, runs what was deferred, and closes the pool, within `SHUTDOWN_TIMEOUT`.
-   * Requests that would take longer are cut shortly before its end, and answered so.
+   * Refuses new requests, lets those under way finish, runs what was deferred, and closes the pool, within
+   * `SHUTDOWN_TIMEOUT`. Requests that would take longer are cut shortly before its end, and answered so.
    */
   shutdown(): Promise<void>;
 }
@@ -30,6 +31,11 @@ const LAST_ARRIVALS_MS = 100;
 
 /** How much of `SHUTDOWN_TIMEOUT` is kept for cutting what did not finish, and for answering it. */
 const CUTTING_MS = 750;
+
+/** And of that, for closing the sockets. */
+const CLOSING_MS = 100;
+
+const NEVER = new Promise<never>(() => {});
 
 /** Starts the service. Throws `SettingsError`, and an `Error` if it cannot listen. */
 export function start(
@@ -44,24 +50,34 @@ export function start(
     defer: deferred.add,
     webSocketConstructor: DatabaseWebSocket,
   });
+  const requests = new InFlight();
   let isDraining = false;
   const app = createApp({
     db,
     isDraining: () => isDraining,
-    onFailure: (failure) => log.error("request failed", { ...failure }),
+    onFailure({ error, ...request }) {
+      // What passes by itself comes in floods, and its stack tells nothing.
+      if (request.status === 500) log.error("request failed", { ...request, error });
+      else log.warn("request refused", { ...request, reason: error.message });
+    },
   });
-  const server = listen(app.fetch, { hostname, port: settings.port });
+  const server = listen(
+    (request, info) => requests.track(app.fetch(request, info)),
+    { hostname, port: settings.port },
+  );
 
   const shutDown = async () => {
-    isDraining = true;
     const { shutdownTimeoutMs } = settings;
     const startedAt = performance.now();
     const leftMs = () => Math.max(0, shutdownTimeoutMs - (performance.now() - startedAt));
-    await settledWithin(new Promise(() => {}), Math.min(LAST_ARRIVALS_MS, shutdownTimeoutMs / 10));
-    const served = server.shutdown();
-    await settledWithin(served, leftMs() - Math.min(CUTTING_MS, shutdownTimeoutMs / 4));
+    await settledWithin(NEVER, Math.min(LAST_ARRIVALS_MS, shutdownTimeoutMs / 10));
+    isDraining = true;
+    // A server that is shut down breaks off the bodies that it is still receiving: not before the requests are over.
+    await settledWithin(requests.over(), leftMs() - Math.min(CUTTING_MS, shutdownTimeoutMs / 4));
     // No lease is left, unless a request is to be cut.
     const closed = db.close({ timeoutMs: 0 });
+    await settledWithin(requests.over(), leftMs() - Math.min(CLOSING_MS, shutdownTimeoutMs / 20));
+    const served = server.shutdown();
     await settledWithin(Promise.all([served, closed, deferred.drain()]), leftMs());
   };
   const finished = Promise.withResolvers<void>();

@@ -3,6 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { RelayObserver } from "../src/dev/relay.ts";
 import { start } from "../src/main.ts";
 import type { Branch, Env } from "./support/branch.ts";
+import { faultBranch } from "./support/fault_branch.ts";
 import { localDatabase } from "./support/local_database.ts";
 
 const database = await localDatabase();
@@ -107,6 +108,61 @@ Deno.test("requests that reach the service as it ends are answered", async () =>
   });
   await running[Symbol.asyncDispose]();
   assertEquals(new Set(await Promise.all(requests)), new Set([201]));
+});
+
+Deno.test("a body that is still arriving as the service ends is waited for", async () => {
+  const running = await serving();
+  const firstHalf = Promise.withResolvers<void>();
+  const secondHalf = Promise.withResolvers<void>();
+  const text = JSON.stringify({ email: "slow@example.org", name: "Ann" });
+  const encoder = new TextEncoder();
+  const request = running.request("/users", {
+    ...newUser("unused@example.org"),
+    body: new ReadableStream({
+      async start(controller) {
+        controller.enqueue(encoder.encode(text.slice(0, 10)));
+        firstHalf.resolve();
+        await secondHalf.promise;
+        controller.enqueue(encoder.encode(text.slice(10)));
+        controller.close();
+      },
+    }),
+  });
+  await firstHalf.promise;
+  // The request has arrived once another one, sent after it, has been answered.
+  await (await running.request("/healthz")).body?.cancel();
+  const ended = running[Symbol.asyncDispose]();
+  await refused(running);
+  secondHalf.resolve();
+  const response = await request;
+  await response.body?.cancel();
+  assertEquals(response.status, 201);
+  await ended;
+});
+
+/** Until the service says that it takes no new requests. */
+async function refused(running: Running): Promise<void> {
+  for (let look = 0; look < 1_000; look++) {
+    const response = await running.request("/readyz");
+    const { type } = await response.json();
+    if (type === "/problems/shutting-down") return;
+  }
+  throw new Error("Cannot go on as the service still takes requests");
+}
+
+Deno.test("requests to a frozen database are refused before the service ends", async () => {
+  await using branch = await faultBranch(database);
+  const service = start({ ...branch.env, PORT: "0", LOG_LEVEL: "error", SHUTDOWN_TIMEOUT: "2" }, {
+    hostname: "127.0.0.1",
+  });
+  const warm = await fetch(`${service.url}/users`);
+  await warm.body?.cancel();
+  for (const connection of branch.relay.openConnections) connection.freeze();
+  const request = fetch(`${service.url}/users`);
+  await service.shutdown();
+  const response = await request;
+  assertEquals([response.status, response.headers.get("retry-after")], [503, "1"]);
+  assertEquals((await response.json()).type, "/problems/shutting-down");
 });
 
 Deno.test("no connection is left when the service has shut down", async () => {

@@ -8,6 +8,7 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 // @ts-types="npm:@types/ws@8.18.2"
 import { type WebSocket, WebSocketServer } from "ws";
+import { listenForSignals } from "../signals.ts";
 import { type Direction, type Link, link } from "./relay_link.ts";
 
 const PATH = "/v1";
@@ -242,5 +243,8 @@ if (import.meta.main) {
   }
   const relay = await startRelay({ targets });
   console.log(`DATABASE_WS_PROXY=${relay.url}`);
-  Deno.addSignalListener("SIGINT", () => relay.close().then(() => Deno.exit(0)));
+  listenForSignals({
+    onFirst: () => relay.close().then(() => Deno.exit(0)),
+    onSecond: () => Deno.exit(130),
+  });
 }

@@ -2,7 +2,7 @@
 
 import { type Context, Hono } from "hono";
 import { requestId, type RequestIdVariables } from "hono/request-id";
-import type { Database } from "../db/mod.ts";
+import { type Database, PoolClosedError } from "../db/mod.ts";
 import { healthRoutes } from "./health_routes.ts";
 import { problem, respondWithProblem } from "./problem.ts";
 import { problemOf } from "./problem_of.ts";
@@ -45,6 +45,13 @@ export function createApp(options: AppOptions): Hono<AppEnv> {
     } catch (thrown) {
       throw asError(thrown);
     }
+  });
+  app.use(async function refuseWhileDraining(c, next) {
+    // Whoever watches the process may still see that it lives.
+    if (options.isDraining?.() && c.req.path !== "/healthz") {
+      throw new PoolClosedError("Cannot take requests as the service is draining");
+    }
+    await next();
   });
   app.use(provideDatabase(options.db));
   app.route("/", usersRoutes);

@@ -1,12 +1,10 @@
 /** For those who watch the process: whether it lives, and whether it can serve. */
 
 import { Hono } from "hono";
-import { type Database, DeadlineError, PoolClosedError, sql } from "../db/mod.ts";
+import { type Database, DeadlineError, sql } from "../db/mod.ts";
 import { onlyMethods } from "./only_methods.ts";
 
 export interface HealthOptions {
-  /** Whether the service is ending and wants no new requests. */
-  readonly isDraining?: (() => boolean) | undefined;
   /** Longest wait for the database. */
   readonly readyTimeoutMs?: number | undefined;
 }
@@ -15,15 +13,12 @@ type Sessions = Pick<Database, "session">;
 
 /** `/healthz` and `/readyz`. Needs `provideDatabase` before it. */
 export function healthRoutes(
-  { isDraining = () => false, readyTimeoutMs = 2_000 }: HealthOptions,
+  { readyTimeoutMs = 2_000 }: HealthOptions,
 ): Hono<{ Variables: { db: Sessions } }> {
   return new Hono<{ Variables: { db: Sessions } }>()
     .get("/healthz", (c) => c.json({ status: "alive" }, 200, NEVER_CACHED))
     .all("/healthz", onlyMethods("GET", "HEAD"))
     .get("/readyz", async (c) => {
-      if (isDraining()) {
-        throw new PoolClosedError("Cannot take requests as the service is draining");
-      }
       await within(
         readyTimeoutMs,
         (signal) => ping(c.var.db, { signal, timeoutMs: readyTimeoutMs }),
