@@ -11,7 +11,7 @@
 import { type Clock, systemClock } from "./clock.ts";
 import { QueueDelayControl } from "./codel.ts";
 import type { Connection } from "./driver.ts";
-import { Lease } from "./lease.ts";
+import { Lease, type LeaseReturn } from "./lease.ts";
 import { Outage } from "./outage.ts";
 import {
   abortedError,
@@ -22,6 +22,7 @@ import {
   timeoutError,
 } from "./pool_refusals.ts";
 import { newCounters, type PoolCounters, type PoolStats } from "./pool_stats.ts";
+import { QueueTimer } from "./queue_timer.ts";
 import type { OwnerScope } from "./scope.ts";
 import { settledWithin } from "./timeout.ts";
 import { type Place, WaiterQueue } from "./waiter_queue.ts";
@@ -61,6 +62,7 @@ const REVOKE_TIMEOUT_MS = 2_000;
 interface Slot {
   readonly scope: OwnerScope;
   readonly abort: AbortController;
+  readonly onReturn: LeaseReturn;
   state: "opening" | "leased" | "idle" | "closing";
   connection: Connection | undefined;
   lease: Lease | undefined;
@@ -70,17 +72,25 @@ interface Slot {
 
 interface Waiter {
   readonly scope: OwnerScope;
+  readonly state: ScopeState;
   readonly fresh: boolean;
   readonly since: number;
-  readonly grant: (lease: Lease) => void;
-  readonly refuse: (error: Error) => void;
+  readonly resolve: (lease: Lease) => void;
+  readonly reject: (error: Error) => void;
+  /** In the pool's queue and in its scope's. */
+  place: Place<Waiter> | undefined;
+  scopePlace: Place<Waiter> | undefined;
+  readonly signal: AbortSignal | undefined;
+  /** Listens to the signal. */
+  abort: (() => void) | undefined;
 }
 
 /** What the pool knows of one owner scope. */
 interface ScopeState {
   readonly idle: Slot[];
+  readonly waiters: WaiterQueue<Waiter>;
+  readonly timer: QueueTimer<Waiter>;
   opening: number;
-  waiting: number;
 }
 
 export class Pool {
@@ -119,17 +129,20 @@ export class Pool {
    * Throws `PoolClosedError`, `PoolOverloadedError`, `AcquireTimeoutError`, `DeadlineError` when the signal aborts,
    * and the `ConnectError` of a connection that was opened for the queue and failed.
    */
-  async acquire({ scope, signal, fresh = false }: AcquireOptions): Promise<Lease> {
-    if (this.#closing !== undefined) throw poolClosedError();
-    if (signal?.aborted) throw abortedError(signal);
-    const slot = fresh ? undefined : this.#takeIdle(scope);
+  acquire({ scope, signal, fresh = false }: AcquireOptions): Promise<Lease> {
+    // Not async, likewise `#release`: each async layer takes turns of the microtask queue before the asker goes on.
+    if (this.#closing !== undefined) return Promise.reject(poolClosedError());
+    if (signal?.aborted) return Promise.reject(abortedError(signal));
+    // Reading the clock is among the dearest things here, so that it is passed on.
+    const nowMs = this.#clock.now();
+    const slot = fresh ? undefined : this.#takeIdle(scope, nowMs);
     if (slot !== undefined) {
-      this.#delayControl.refuses(0, this.#clock.now());
-      return this.#lease(slot);
+      this.#delayControl.refuses(0, nowMs);
+      return Promise.resolve(this.#lease(slot, nowMs));
     }
-    const refusal = this.#refusal();
-    if (refusal !== undefined) throw refusal;
-    return await this.#wait(scope, { signal, fresh });
+    const refusal = this.#refusal(nowMs);
+    if (refusal !== undefined) return Promise.reject(refusal);
+    return this.#wait(scope, { signal, fresh, nowMs });
   }
 
   stats(): PoolStats {
@@ -162,7 +175,7 @@ export class Pool {
     await null;
     this.#cancelSweep?.();
     this.#cancelPlannedProbe();
-    for (const waiter of this.#queue) waiter.refuse(poolClosedError());
+    for (const waiter of this.#queue) this.#refuse(waiter, poolClosedError());
     for (const { idle } of this.#scopes.values()) {
       for (const slot of idle.splice(0)) void this.#discard(slot);
     }
@@ -184,32 +197,37 @@ export class Pool {
   #scope(scope: OwnerScope): ScopeState {
     let state = this.#scopes.get(scope);
     if (state === undefined) {
-      this.#scopes.set(scope, state = { idle: [], opening: 0, waiting: 0 });
+      const waiters = new WaiterQueue<Waiter>();
+      const timer = new QueueTimer(waiters, {
+        clock: this.#clock,
+        timeoutMs: this.#options.acquireTimeoutMs,
+        onTimeout: (waiter) => this.#timeOut(waiter),
+      });
+      this.#scopes.set(scope, state = { idle: [], waiters, timer, opening: 0 });
     }
     return state;
   }
 
   #forgetIfUnused(scope: OwnerScope): void {
     const state = this.#scopes.get(scope);
-    if (state?.idle.length === 0 && state.opening === 0 && state.waiting === 0) {
+    if (state?.idle.length === 0 && state.opening === 0 && state.waiters.size === 0) {
       this.#scopes.delete(scope);
     }
   }
 
   /** The most recently used idle connection that is neither too old nor idle for too long. */
-  #takeIdle(scope: OwnerScope): Slot | undefined {
+  #takeIdle(scope: OwnerScope, nowMs: number): Slot | undefined {
     const idle = this.#scopes.get(scope)?.idle ?? [];
     for (let slot = idle.pop(); slot !== undefined; slot = idle.pop()) {
       if (slot.connection?.state === "closed") {
         this.#counters.broken++;
         void this.#discard(slot);
-      } else if (!this.#discardIfOld(slot)) return slot;
+      } else if (!this.#discardIfOld(slot, nowMs)) return slot;
     }
     return undefined;
   }
 
-  #discardIfOld(slot: Slot): boolean {
-    const nowMs = this.#clock.now();
+  #discardIfOld(slot: Slot, nowMs: number): boolean {
     const isOld = nowMs >= slot.replaceAt;
     if (!isOld && nowMs - slot.idleSince < this.#options.idleTimeoutMs) return false;
     this.#counters[isOld ? "recycled" : "idleClosed"]++;
@@ -217,54 +235,72 @@ export class Pool {
     return true;
   }
 
-  #lease(slot: Slot): Lease {
-    const { connection, idleSince } = slot;
+  #lease(slot: Slot, nowMs: number): Lease {
+    const { connection, idleSince, onReturn } = slot;
     if (connection === undefined) throw new Error("bug: leased a slot that has no connection");
     slot.state = "leased";
     this.#counters.acquired++;
     return slot.lease = new Lease(connection, {
-      idleMs: Number.isFinite(idleSince) ? this.#clock.now() - idleSince : undefined,
-      onReturn: { release: () => this.#release(slot), destroy: () => this.#discard(slot) },
+      idleMs: Number.isFinite(idleSince) ? nowMs - idleSince : undefined,
+      onReturn,
     });
   }
 
   #wait(
     scope: OwnerScope,
-    { signal, fresh }: { signal: AbortSignal | undefined; fresh: boolean },
+    { signal, fresh, nowMs }: { signal: AbortSignal | undefined; fresh: boolean; nowMs: number },
   ): Promise<Lease> {
     const { promise, resolve, reject } = Promise.withResolvers<Lease>();
     const state = this.#scope(scope);
-    const since = this.#clock.now();
-    const leave = () => {
-      this.#queue.remove(place);
-      state.waiting--;
-      cancelTimeout();
-      signal?.removeEventListener("abort", abort);
-      if (this.#queue.size === 0) this.#cancelPlannedProbe();
-      this.#forgetIfUnused(scope);
+    const waiter: Waiter = {
+      scope,
+      state,
+      fresh,
+      since: nowMs,
+      resolve,
+      reject,
+      place: undefined,
+      scopePlace: undefined,
+      signal,
+      abort: undefined,
     };
-    const refuse = (error: Error) => {
-      leave();
-      reject(error);
-    };
-    const abort = () => {
-      this.#counters.aborted++;
-      refuse(abortedError(signal!));
-    };
-    const grant = (lease: Lease) => {
-      leave();
-      resolve(lease);
-    };
-    const place: Place<Waiter> = this.#queue.push({ scope, fresh, since, grant, refuse });
-    state.waiting++;
-    const { acquireTimeoutMs: timeoutMs } = this.#options;
-    const cancelTimeout = this.#clock.after(timeoutMs, () => {
-      this.#counters.timedOut++;
-      refuse(timeoutError(this.stats(), { timeoutMs, cause: this.#outage.lastError }));
-    });
-    signal?.addEventListener("abort", abort, { once: true });
+    waiter.place = this.#queue.push(waiter);
+    waiter.scopePlace = state.waiters.push(waiter);
+    state.timer.start();
+    if (signal !== undefined) this.#listen(waiter, signal);
     this.#wake();
     return promise;
+  }
+
+  #listen(waiter: Waiter, signal: AbortSignal): void {
+    const abort = () => {
+      this.#counters.aborted++;
+      this.#refuse(waiter, abortedError(signal));
+    };
+    signal.addEventListener("abort", abort);
+    waiter.abort = abort;
+  }
+
+  #timeOut(waiter: Waiter): void {
+    this.#counters.timedOut++;
+    const { acquireTimeoutMs: timeoutMs } = this.#options;
+    const cause = this.#outage.lastError;
+    this.#refuse(waiter, timeoutError(this.stats(), { timeoutMs, cause }));
+  }
+
+  #refuse(waiter: Waiter, error: Error): void {
+    this.#leave(waiter);
+    waiter.reject(error);
+  }
+
+  #leave({ scope, state, place, scopePlace, signal, abort }: Waiter): void {
+    this.#queue.remove(place!);
+    state.waiters.remove(scopePlace!);
+    if (abort !== undefined) signal?.removeEventListener("abort", abort);
+    if (this.#queue.size === 0) this.#cancelPlannedProbe();
+    if (state.waiters.size > 0) return;
+    state.timer.stop();
+    this.#forgetIfUnused(scope);
   }
 
   /** Opens connections for those who wait, while permits last. */
@@ -272,8 +308,8 @@ export class Pool {
     if (this.#closing !== undefined) return;
     for (const { scope } of this.#queue) {
       if (this.#slots.size >= this.#limit) return;
-      const { opening, waiting } = this.#scope(scope);
-      if (opening >= waiting) continue;
+      const { opening, waiters } = this.#scope(scope);
+      if (opening >= waiters.size) continue;
       const outageMs = this.#outage.remainingMs(this.#clock.now());
       if (outageMs > 0) return this.#waitForProbe(outageMs);
       void this.#open(scope);
@@ -294,7 +330,7 @@ export class Pool {
     }
     for (const waiter of this.#queue) {
       this.#counters.refused++;
-      waiter.refuse(this.#outageError());
+      this.#refuse(waiter, this.#outageError(this.#clock.now()));
     }
   }
 
@@ -317,6 +353,7 @@ export class Pool {
     const slot: Slot = {
       scope,
       abort: new AbortController(),
+      onReturn: { release: () => this.#release(slot), destroy: () => this.#discard(slot) },
       state: "opening",
       connection: undefined,
       lease: undefined,
@@ -335,11 +372,12 @@ export class Pool {
       if (slot.state !== "opening") return void connection.close({ timeoutMs: GOODBYE_TIMEOUT_MS });
       slot.connection = connection;
       this.#watch(slot, connection);
-      this.#offer(slot);
+      this.#offer(slot, this.#clock.now());
     } catch (error) {
       this.#scope(scope).opening--;
       this.#connectFailed(error as Error);
-      this.#waiterOf(scope)?.refuse(error as Error);
+      const waiter = this.#waiterOf(scope);
+      if (waiter !== undefined) this.#refuse(waiter, error as Error);
       this.#free(slot);
     }
   }
@@ -366,25 +404,23 @@ export class Pool {
   }
 
   #waiterOf(scope: OwnerScope): Waiter | undefined {
-    if (this.#scopes.get(scope)?.waiting === 0) return undefined;
-    for (const waiter of this.#queue) if (waiter.scope === scope) return waiter;
-    return undefined;
+    return this.#scopes.get(scope)?.waiters.head;
   }
 
   /** Gives a usable connection to the longest-waiting asker of its scope, or keeps it, or closes it. */
-  #offer(slot: Slot): void {
+  #offer(slot: Slot, nowMs: number): void {
     if (this.#closing !== undefined) return void this.#discard(slot);
-    const nowMs = this.#clock.now();
     for (let waiter = this.#waiterOf(slot.scope); waiter; waiter = this.#waiterOf(slot.scope)) {
       if (waiter.fresh && Number.isFinite(slot.idleSince)) return void this.#discard(slot);
       const delayMs = nowMs - waiter.since;
       // A wait for the first answer of a cold database is no sign of a queue that is too long.
       const isNew = !Number.isFinite(slot.idleSince);
       if (isNew || !this.#delayControl.refuses(delayMs, nowMs)) {
-        return waiter.grant(this.#lease(slot));
+        this.#leave(waiter);
+        return waiter.resolve(this.#lease(slot, nowMs));
       }
       this.#counters.refused++;
-      waiter.refuse(shedError(this.stats(), delayMs));
+      this.#refuse(waiter, shedError(this.stats(), delayMs));
     }
     const { idle } = this.#scope(slot.scope);
     const neededElsewhere = this.#queue.size > 0;
@@ -399,22 +435,33 @@ export class Pool {
   }
 
   /** Keeps the connection if its status byte says that it is clean, or can be made so. Never rejects. */
-  async #release(slot: Slot): Promise<void> {
-    const { connection } = slot;
-    if (connection === undefined || slot.state !== "leased") return;
+  #release(slot: Slot): Promise<void> {
+    const { connection, state } = slot;
+    if (connection === undefined || state !== "leased") return Promise.resolve();
+    if (connection.state !== "idle" || connection.status !== "I") {
+      return this.#mend(connection).then(() => this.#keep(slot, connection));
+    }
+    this.#keep(slot, connection);
+    return Promise.resolve();
+  }
+
+  async #mend(connection: Connection): Promise<void> {
     // Leased, then not used: it is as good as new once it is ready.
     if (connection.state === "opening") await connection.ready.catch(() => {});
     if (connection.state === "idle" && connection.status !== "I") {
       const rollback = connection.flight([{ text: "ROLLBACK", values: [] }]);
       await settledWithin(rollback, ROLLBACK_TIMEOUT_MS).catch(() => false);
     }
+  }
+
+  #keep(slot: Slot, connection: Connection): void {
     if (slot.state !== "leased") return;
     if (connection.state !== "idle" || connection.status !== "I") {
       this.#counters.broken++;
       return void this.#discard(slot);
     }
-    slot.idleSince = this.#clock.now();
-    if (!this.#discardIfOld(slot)) this.#offer(slot);
+    const nowMs = slot.idleSince = this.#clock.now();
+    if (!this.#discardIfOld(slot, nowMs)) this.#offer(slot, nowMs);
   }
 
   /** The permit returns when the socket is shut: until then the server still counts the connection. */
@@ -444,7 +491,7 @@ export class Pool {
       this.#cancelSweep = undefined;
       for (const slot of this.#lastingIdle()) {
         const { idle } = this.#scope(slot.scope);
-        if (this.#discardIfOld(slot)) idle.splice(idle.indexOf(slot), 1);
+        if (this.#discardIfOld(slot, this.#clock.now())) idle.splice(idle.indexOf(slot), 1);
       }
       this.#planSweep();
     });
@@ -454,19 +501,19 @@ export class Pool {
     return [...this.#slots].filter(({ state, scope }) => state === "idle" && scope.lasting);
   }
 
-  #refusal(): Error | undefined {
-    const isOut = this.#outage.remainingMs(this.#clock.now()) > 0;
+  #refusal(nowMs: number): Error | undefined {
+    const isOut = this.#outage.remainingMs(nowMs) > 0;
     // Another's probe is no hope: it may hang.
     if (isOut && !this.#hasLivingLease()) {
       this.#counters.refused++;
-      return this.#outageError();
+      return this.#outageError(nowMs);
     }
     if (this.#queue.size < this.#options.maxWaiters) return undefined;
     this.#counters.refused++;
     return queueFullError(this.stats(), this.#outage.lastError);
   }
 
-  #outageError(): Error {
-    return outageError(this.#outage.remainingMs(this.#clock.now()), this.#outage.lastError);
+  #outageError(nowMs: number): Error {
+    return outageError(this.#outage.remainingMs(nowMs), this.#outage.lastError);
   }
 }

@@ -1,0 +1,20 @@
+/** One pool under measurement. `Held` is what it lends, in its own form: wrapping it would cost time. */
+export interface Contender<Held = unknown> {
+  readonly name: string;
+  /** How a waiter of this pool gives up, for the reader of the table. */
+  readonly givesUpBy: string;
+  acquire(): Promise<Held>;
+  /** Rejects once the signal aborts. */
+  acquireUnless(signal: AbortSignal): Promise<Held>;
+  release(held: Held): void;
+  close(): Promise<unknown>;
+}
+
+/** The same bounds for all, as far as each knows them. */
+export const BOUNDS = {
+  connections: 8,
+  acquireTimeoutMs: 30_000,
+  idleTimeoutMs: 60_000,
+  recycleMs: 3_600_000,
+  maxWaiters: 1_000,
+} as const;
