@@ -10,7 +10,7 @@ import { makeDirectory, postgresDirectory, serverAccount } from "./postgres_dire
 import { guardPostgres } from "./postgres_guardian.ts";
 import { launchPostgres } from "./postgres_launch.ts";
 import type { PostgresRole } from "./postgres_passwords.ts";
-import { stopLeftover, stopPostmaster } from "./postgres_process.ts";
+import { processIdentity, stopLeftover, stopServer } from "./postgres_process.ts";
 
 export type { PostgresRole } from "./postgres_passwords.ts";
 
@@ -67,17 +67,22 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
     const cluster = await openCluster(place.cluster, context);
     await configureCluster(cluster, context);
     const [{ port, pid }] = await Promise.all([launchPostgres(cluster, context), guarded.ready()]);
+    const identity = await processIdentity(pid);
     let stopping: Promise<void> | undefined;
     const end = async (options: StopOptions) => {
-      await endPostmaster(options);
+      await endServer(options);
       await guarded.release();
       if (removes !== null) await Deno.remove(removes, { recursive: true });
     };
-    const endPostmaster = ({ deadlineMs = 10_000, immediately = false }: StopOptions) =>
-      stopPostmaster(pid, { deadlineMs, pgCtl, immediately });
+    const endServer = async ({ deadlineMs = 10_000, immediately = false }: StopOptions) => {
+      // If it was killed, the pid may be another program's by now.
+      const isThere = identity !== undefined && await processIdentity(pid) === identity;
+      const server = { data, pid: isThere ? pid : undefined };
+      await stopServer(server, { deadlineMs, pgCtl, immediately, isOurs: guarded.isOurs });
+    };
     const stop = async (options: StopOptions = {}) => {
       // Whoever waits for a gentler end is hurried too.
-      if (stopping !== undefined && options.immediately) await endPostmaster(options);
+      if (stopping !== undefined && options.immediately) await endServer(options);
       await (stopping ??= end(options));
     };
     return {

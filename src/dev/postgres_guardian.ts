@@ -6,6 +6,7 @@
 import { dirname, join } from "node:path";
 import { pollUntil } from "./poll.ts";
 import { findPostmaster, processIdentity, stopPostmaster } from "./postgres_process.ts";
+import { endRemains } from "./postgres_remains.ts";
 
 /** What the guardian is to do; a file, so that the owner can take it back or a newer one replace it. */
 export interface Guard {
@@ -21,6 +22,8 @@ export interface Guard {
 export interface Guarded {
   /** @throws {Error} when the guardian isn't there after five seconds. */
   ready(): Promise<void>;
+  /** False once the data has a new owner, whose server is not ours to stop. */
+  isOurs(): Promise<boolean>;
   release(): Promise<void>;
 }
 
@@ -37,7 +40,9 @@ export async function guardPostgres(
   await Deno.writeTextFile(guardFile, JSON.stringify(guard));
   await spawnApart([guardFile, token]);
   const sign = signOfLife(guardFile, token);
+  const isOurs = async () => await read(guardFile, token) !== undefined;
   return {
+    isOurs,
     async ready() {
       const isThere = () => Deno.stat(sign).then(() => true, () => false);
       if (await pollUntil(isThere, { deadlineMs: 5_000, intervalMs: 10 })) return;
@@ -47,7 +52,7 @@ export async function guardPostgres(
       );
     },
     async release() {
-      await Deno.remove(guardFile).catch(() => {});
+      if (await isOurs()) await Deno.remove(guardFile).catch(() => {});
       await Deno.remove(sign).catch(() => {});
     },
   };
@@ -88,15 +93,17 @@ async function watch(guardFile: string, token: string): Promise<void> {
 
 /** The owner may have died while the server was starting, so that it appears only now. */
 async function clear({ data, pgCtl, removes, token }: Guard, guardFile: string): Promise<void> {
+  const isOurs = async () => await read(guardFile, token) !== undefined;
   const stop = async () => {
     const pid = await findPostmaster(data);
     // Asked again here: a new owner may have come, and this may be its server.
-    if (pid === undefined || await read(guardFile, token) === undefined) return false;
+    if (pid === undefined || !await isOurs()) return false;
     await stopPostmaster(pid, { deadlineMs: 10_000, pgCtl });
     return true;
   };
   await pollUntil(stop, { deadlineMs: 1_500, intervalMs: 100 });
-  if (await read(guardFile, token) === undefined) return;
+  await endRemains(data, { deadlineMs: 5_000, pgCtl, isOurs });
+  if (!await isOurs()) return;
   if (removes === null) return await Deno.remove(guardFile);
   const isRemoved = () =>
     Deno.remove(removes, { recursive: true }).then(

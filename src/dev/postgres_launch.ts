@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { Cluster, ClusterContext } from "./postgres_cluster.ts";
 import { runPostgresCommand } from "./postgres_command.ts";
 import { findPostmaster } from "./postgres_process.ts";
+import { findProcesses } from "./postgres_processes.ts";
 
 const attemptsMax = 20;
 
@@ -29,7 +30,9 @@ export async function launchPostgres(
     }
     const log = (await Deno.readTextFile(cluster.log).catch(() => "")).trim();
     const reason = remedy(log);
-    if (reason === undefined || attempt === attemptsMax) throw cannotStart(cluster, text, log);
+    if (reason === undefined || attempt === attemptsMax) {
+      throw await cannotStart(cluster, text, log);
+    }
     if (reason === "another port") port = await chooseFreePort(undefined);
     if (reason === "stale pid file") await Deno.remove(join(cluster.data, "postmaster.pid"));
     if (reason === "a moment") await new Promise((resolve) => setTimeout(resolve, 100));
@@ -41,8 +44,8 @@ function remedy(log: string): "another port" | "stale pid file" | "a moment" | u
   if (/could not (bind|create any TCP)/.test(log)) return "another port";
   // Only reached when no postmaster of this data lives: the pid is another program's by now.
   if (/lock file "postmaster.pid" already exists/.test(log)) return "stale pid file";
-  // After a kill -9 of the postmaster its children take a moment to notice.
-  if (/pre-existing shared memory block/.test(log)) return "a moment";
+  // Windows, where nothing ends the children of a killed postmaster: they take a moment to notice.
+  if (isHeld(log)) return "a moment";
   return undefined;
 }
 
@@ -68,10 +71,28 @@ async function rotateLog(log: string): Promise<void> {
   await Deno.rename(log, `${log}.1`).catch(() => {});
 }
 
-function cannotStart({ data, log: path }: Cluster, output: string, log: string): Error {
+async function cannotStart(
+  { data, log: path }: Cluster,
+  output: string,
+  log: string,
+): Promise<Error> {
   const lines = (log === "" ? output.trim() : log).split("\n").slice(-20).join("\n");
-  return new Error(
-    `Cannot start PostgreSQL on ${data}: ${path} ends in\n${lines}\n` +
-      "`deno task reset` starts over with empty data",
-  );
+  const wayOut = isHeld(log)
+    ? `end ${await describeHolders(data)}, then start again: the data stays`
+    : "`deno task reset` starts over with empty data";
+  return new Error(`Cannot start PostgreSQL on ${data}: ${path} ends in\n${lines}\n${wayOut}`);
+}
+
+/** Whether processes of an earlier server keep the next one from starting. */
+function isHeld(log: string): boolean {
+  return /pre-existing shared memory block/.test(log);
+}
+
+async function describeHolders(data: string): Promise<string> {
+  const pids = (await findProcesses(data)).map(({ pid }) => pid);
+  if (pids.length > 0) {
+    return `what an earlier server left there with \`kill -9 ${pids.join(" ")}\``;
+  }
+  const name = Deno.build.os === "windows" ? "postgres.exe" : "postgres";
+  return `the ${name} processes that an earlier server left there (another user's or container's?)`;
 }

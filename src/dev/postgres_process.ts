@@ -1,27 +1,15 @@
 import { join } from "node:path";
 import process from "node:process";
 import { pollUntil } from "./poll.ts";
+import { processIdentity } from "./postgres_process_identity.ts";
+import { endRemains } from "./postgres_remains.ts";
+
+export { processIdentity } from "./postgres_process_identity.ts";
 
 /** Imported by the guardian, which runs without deno.json: no bare specifiers here. */
 
 /** The ways to end a postmaster, mildest first. */
 const endings = ["SIGINT", "SIGQUIT", "SIGKILL"] as const;
-
-/** What survives of a pid once the system has given it to another process. */
-export async function processIdentity(pid: number): Promise<string | undefined> {
-  if (!isPidInUse(pid)) return undefined;
-  if (Deno.build.os !== "linux") return `${pid}`;
-  try {
-    const stat = await Deno.readTextFile(`/proc/${pid}/stat`);
-    // The second field is the program's name, which may hold spaces and parentheses.
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    const [state, startTicks] = [fields[0], fields[19]];
-    return state === "Z" || state === "X" ? undefined : `${pid}@${startTicks}`;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    return `${pid}`;
-  }
-}
 
 /** The pid of the live postmaster that serves `data`, or undefined. */
 export async function findPostmaster(data: string): Promise<number | undefined> {
@@ -63,23 +51,29 @@ export async function stopPostmaster(
     if (await pollUntil(isGone, { deadlineMs: deadlineMs * share, intervalMs: 10 })) return;
   }
   throw new Error(
-    `Cannot stop PostgreSQL: process ${pid} is still alive after ${deadlineMs} ms; end it by hand`,
+    `Cannot stop PostgreSQL: process ${pid} is still alive after ${Math.round(deadlineMs)} ms; ` +
+      "end it by hand",
   );
+}
+
+/** Ends the postmaster `pid`, if there is one, then whatever else its server left on `data`. */
+export async function stopServer(
+  { data, pid }: { data: string; pid: number | undefined },
+  { deadlineMs, ...options }: {
+    deadlineMs: number;
+    pgCtl: string;
+    immediately?: boolean;
+    isOurs?: () => Promise<boolean>;
+  },
+): Promise<void> {
+  const endsAtMs = performance.now() + deadlineMs;
+  if (pid !== undefined) await stopPostmaster(pid, { ...options, deadlineMs: deadlineMs * 0.8 });
+  await endRemains(data, { ...options, deadlineMs: endsAtMs - performance.now() });
 }
 
 /** Stops a server whose owner and guardian were both killed: nobody else will. */
 export async function stopLeftover(data: string, pgCtl: string): Promise<void> {
-  const pid = await findPostmaster(data);
-  if (pid !== undefined) await stopPostmaster(pid, { deadlineMs: 5_000, pgCtl });
-}
-
-function isPidInUse(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    // EPERM: in use, by another user.
-    return (error as { code?: string }).code !== "ESRCH";
-  }
+  await stopServer({ data, pid: await findPostmaster(data) }, { deadlineMs: 5_000, pgCtl });
 }
 
 /** After a reboot the pid in postmaster.pid may be anybody's. */
