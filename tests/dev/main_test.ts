@@ -190,14 +190,9 @@ async function waitForLock(
 }
 
 async function assertRefuses(url: string): Promise<void> {
-  const { hostname, port } = new URL(url);
   const isRefused = async () => {
-    try {
-      using _connection = await Deno.connect({ hostname, port: Number(port) });
-      return false;
-    } catch (error) {
-      return error instanceof Deno.errors.ConnectionRefused;
-    }
+    const response = await fetch(`${url}/readyz`);
+    return (await response.json()).type === "/problems/shutting-down";
   };
   assert(await pollUntil(isRefused, { deadlineMs: 5_000, intervalMs: 20 }));
 }
