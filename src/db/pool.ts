@@ -11,6 +11,7 @@
 import { type Clock, systemClock } from "./clock.ts";
 import { QueueDelayControl } from "./codel.ts";
 import type { Connection } from "./driver.ts";
+import { Generation } from "./generation.ts";
 import { Lease, type LeaseReturn } from "./lease.ts";
 import { Outage } from "./outage.ts";
 import {
@@ -66,6 +67,8 @@ interface Slot {
   state: "opening" | "leased" | "idle" | "closing";
   connection: Connection | undefined;
   lease: Lease | undefined;
+  /** Of the server, when it began to open. */
+  readonly generation: number;
   replaceAt: number;
   idleSince: number;
 }
@@ -103,6 +106,7 @@ export class Pool {
   readonly #queue = new WaiterQueue<Waiter>();
   readonly #delayControl: QueueDelayControl;
   readonly #outage: Outage;
+  readonly #generation = new Generation();
   readonly #empty = Promise.withResolvers<void>();
   readonly #counters: PoolCounters = newCounters();
   #closing: Promise<void> | undefined;
@@ -229,8 +233,10 @@ export class Pool {
 
   #discardIfOld(slot: Slot, nowMs: number): boolean {
     const isOld = nowMs >= slot.replaceAt;
-    if (!isOld && nowMs - slot.idleSince < this.#options.idleTimeoutMs) return false;
-    this.#counters[isOld ? "recycled" : "idleClosed"]++;
+    const isOutlived = slot.generation !== this.#generation.current;
+    const isStale = nowMs - slot.idleSince >= this.#options.idleTimeoutMs;
+    if (!isOld && !isOutlived && !isStale) return false;
+    this.#counters[isOutlived ? "outlived" : isOld ? "recycled" : "idleClosed"]++;
     void this.#discard(slot);
     return true;
   }
@@ -357,6 +363,7 @@ export class Pool {
       state: "opening",
       connection: undefined,
       lease: undefined,
+      generation: this.#generation.current,
       replaceAt: this.#clock.now() + this.#options.recycleMs * (1 - this.#random() / 10),
       idleSince: Infinity,
     };
@@ -388,7 +395,11 @@ export class Pool {
       this.#outage.ended();
       this.#wake();
     }, (error) => this.#connectFailed(error));
-    connection.closed.then(() => {
+    connection.closed.then((reason) => {
+      // A refused login is told by `ready`.
+      if (reason !== undefined && connection.status !== undefined) {
+        this.#generation.observe(reason, this.#clock.now());
+      }
       if (slot.state !== "idle") return;
       this.#counters.broken++;
       const { idle } = this.#scope(slot.scope);
@@ -400,6 +411,7 @@ export class Pool {
   #connectFailed(error: Error): void {
     if (this.#closing !== undefined) return;
     this.#counters.connectFailed++;
+    this.#generation.observe(error, this.#clock.now());
     this.#outage.failed(error, this.#clock.now());
   }
 

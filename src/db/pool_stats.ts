@@ -25,6 +25,8 @@ export interface PoolCounters {
   connectFailed: number;
   /** Closed for their age. */
   recycled: number;
+  /** Closed as the server has ended since they were opened. */
+  outlived: number;
   /** Closed for having been idle too long. */
   idleClosed: number;
   /** Closed as enough others were idle, or as another scope waited. */
@@ -42,6 +44,7 @@ export function newCounters(): PoolCounters {
     connected: 0,
     connectFailed: 0,
     recycled: 0,
+    outlived: 0,
     idleClosed: 0,
     overflowClosed: 0,
     broken: 0,

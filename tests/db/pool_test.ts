@@ -15,7 +15,11 @@ import {
 } from "../../src/db/mod.ts";
 import { ManualClock, settle } from "../support/manual_clock.ts";
 import { poolOf } from "../support/database.ts";
-import { type ScriptedConnection, ScriptedDriver } from "../support/scripted_driver.ts";
+import {
+  type ScriptedConnection,
+  ScriptedDriver,
+  serverError,
+} from "../support/scripted_driver.ts";
 
 const scope = OwnerScope.lasting();
 
@@ -381,6 +385,27 @@ Deno.test("a connection that grew too old while leased is not kept", async () =>
   await lease.release();
   await settle();
   assertEquals(driver.open.length, 0);
+  await pool.close({ timeoutMs: 0 });
+});
+
+Deno.test("connections that the server has outlived are closed, a single kill costs but one", async () => {
+  const clock = new ManualClock();
+  const driver = new ScriptedDriver();
+  const pool = poolOf(driver, { size: 4, clock });
+  const leases = await Promise.all([1, 2, 3, 4].map(() => pool.acquire({ scope })));
+  await Promise.all(leases.map((lease) => lease.release()));
+  const kill = async (index: number) => {
+    driver.connections[index]!.cut({ fatal: serverError("57P01", "terminating", "FATAL") });
+    await settle();
+  };
+  await kill(0);
+  await (await pool.acquire({ scope })).release();
+  assertEquals(driver.connections.length, 4);
+  await kill(1);
+  const fresh = await pool.acquire({ scope });
+  assertEquals(driver.connections.length, 5);
+  assertEquals(pool.stats().counters.outlived, 2);
+  await fresh.release();
   await pool.close({ timeoutMs: 0 });
 });
 
