@@ -111,7 +111,9 @@ export class Pool {
   readonly #counters: PoolCounters = newCounters();
   #closing: Promise<void> | undefined;
   #cancelSweep: (() => void) | undefined;
+  #sweepAt = Infinity;
   #cancelProbe: (() => void) | undefined;
+  readonly #ended = new WeakSet<OwnerScope>();
 
   constructor(options: PoolOptions) {
     const { size, maxOverflow, clock = systemClock, random = Math.random } = options;
@@ -162,6 +164,8 @@ export class Pool {
 
   /** Closes what an ended request left idle. Resolves when those sockets are shut. */
   async endScope(scope: OwnerScope): Promise<void> {
+    // What comes back, or opens, after the end is not kept either.
+    this.#ended.add(scope);
     const idle = this.#scopes.get(scope)?.idle.splice(0) ?? [];
     await Promise.all(idle.map((slot) => this.#discard(slot)));
   }
@@ -313,13 +317,37 @@ export class Pool {
   #wake(): void {
     if (this.#closing !== undefined) return;
     for (const { scope } of this.#queue) {
-      if (this.#slots.size >= this.#limit) return;
+      if (this.#slots.size >= this.#limit) return this.#closeUselessIdle();
       const { opening, waiters } = this.#scope(scope);
       if (opening >= waiters.size) continue;
       const outageMs = this.#outage.remainingMs(this.#clock.now());
       if (outageMs > 0) return this.#waitForProbe(outageMs);
       void this.#open(scope);
     }
+  }
+
+  /** At the bound, idle connections that none of those who wait can use give their permits up. */
+  #closeUselessIdle(): void {
+    const outageMs = this.#outage.remainingMs(this.#clock.now());
+    if (outageMs > 0) return this.#waitForProbe(outageMs);
+    let missing = this.#queue.size;
+    for (const { state } of this.#slots) {
+      if (state === "opening" || state === "closing") missing--;
+    }
+    for (const slot of this.#slots) {
+      if (missing <= 0) return;
+      // A request's socket is its own to close: elsewhere that is I/O on behalf of another request.
+      if (slot.state !== "idle" || !slot.scope.lasting) continue;
+      missing--;
+      this.#removeIdle(slot);
+      this.#counters.overflowClosed++;
+      void this.#discard(slot);
+    }
+  }
+
+  #removeIdle(slot: Slot): void {
+    const { idle } = this.#scope(slot.scope);
+    idle.splice(idle.indexOf(slot), 1);
   }
 
   /**
@@ -394,7 +422,10 @@ export class Pool {
       this.#counters.connected++;
       this.#outage.ended();
       this.#wake();
-    }, (error) => this.#connectFailed(error));
+    }, (error) => {
+      // A login that the pool itself gave up says nothing of the database.
+      if (slot.state !== "closing") this.#connectFailed(error);
+    });
     connection.closed.then((reason) => {
       // A refused login is told by `ready`.
       if (reason !== undefined && connection.status !== undefined) {
@@ -402,8 +433,7 @@ export class Pool {
       }
       if (slot.state !== "idle") return;
       this.#counters.broken++;
-      const { idle } = this.#scope(slot.scope);
-      idle.splice(idle.indexOf(slot), 1);
+      this.#removeIdle(slot);
       this.#free(slot);
     });
   }
@@ -435,15 +465,15 @@ export class Pool {
       this.#refuse(waiter, shedError(this.stats(), delayMs));
     }
     const { idle } = this.#scope(slot.scope);
-    const neededElsewhere = this.#queue.size > 0;
-    if (idle.length >= this.#options.size || neededElsewhere) {
+    const isUseless = this.#queue.size > 0 || this.#ended.has(slot.scope);
+    if (idle.length >= this.#options.size || isUseless) {
       this.#counters.overflowClosed++;
       return void this.#discard(slot);
     }
     slot.state = "idle";
     slot.idleSince = nowMs;
     idle.push(slot);
-    this.#planSweep();
+    if (slot.scope.lasting) this.#planSweep(this.#dueAt(slot));
   }
 
   /** Keeps the connection if its status byte says that it is clean, or can be made so. Never rejects. */
@@ -491,22 +521,24 @@ export class Pool {
     this.#wake();
   }
 
-  /** Arms one timer for the oldest idle connection. Only where the owner outlives a request. */
-  #planSweep(): void {
-    if (this.#cancelSweep !== undefined) return;
-    let next = Infinity;
-    for (const slot of this.#lastingIdle()) {
-      next = Math.min(next, slot.idleSince + this.#options.idleTimeoutMs, slot.replaceAt);
-    }
-    if (next === Infinity) return;
-    this.#cancelSweep = this.#clock.after(Math.max(0, next - this.#clock.now()), () => {
+  /** Keeps one timer, for whichever idle connection is due first. Only where the owner outlives a request. */
+  #planSweep(dueAt: number): void {
+    if (dueAt >= this.#sweepAt) return;
+    this.#cancelSweep?.();
+    this.#sweepAt = dueAt;
+    this.#cancelSweep = this.#clock.after(Math.max(0, dueAt - this.#clock.now()), () => {
       this.#cancelSweep = undefined;
+      this.#sweepAt = Infinity;
+      const nowMs = this.#clock.now();
       for (const slot of this.#lastingIdle()) {
-        const { idle } = this.#scope(slot.scope);
-        if (this.#discardIfOld(slot, this.#clock.now())) idle.splice(idle.indexOf(slot), 1);
+        if (this.#discardIfOld(slot, nowMs)) this.#removeIdle(slot);
+        else this.#planSweep(this.#dueAt(slot));
       }
-      this.#planSweep();
     });
+  }
+
+  #dueAt({ idleSince, replaceAt }: Slot): number {
+    return Math.min(idleSince + this.#options.idleTimeoutMs, replaceAt);
   }
 
   #lastingIdle(): Slot[] {

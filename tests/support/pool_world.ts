@@ -1,0 +1,237 @@
+import { OwnerScope, Pool } from "../../src/db/mod.ts";
+import type { Clock } from "../../src/db/clock.ts";
+import type { Lease } from "../../src/db/lease.ts";
+import type { ManualClock } from "./manual_clock.ts";
+import { PoolDatabase } from "./pool_database.ts";
+import type { PoolPeer } from "./pool_peer.ts";
+
+export interface WorldOptions {
+  readonly size: number;
+  readonly maxOverflow: number;
+  readonly maxWaiters: number;
+  readonly shedTargetMs: number;
+  readonly recycleMs: number;
+  readonly pipelined: boolean;
+  /** Whether connects end when the pool gives them up. */
+  readonly heedsAbort: boolean;
+  /** One scope for all, else several of both kinds. */
+  readonly oneScope: boolean;
+  readonly random: number;
+}
+
+export const ACQUIRE_TIMEOUT_MS = 2_000;
+const CONNECT_TIMEOUT_MS = 5_000;
+export const IDLE_TIMEOUT_MS = 1_500;
+
+const OUTCOMES = {
+  AcquireTimeoutError: "timedOut",
+  DeadlineError: "aborted",
+  PoolOverloadedError: "refused",
+  PoolClosedError: "closed",
+  ConnectError: "connectFailed",
+} as const;
+type Outcome = typeof OUTCOMES[keyof typeof OUTCOMES];
+
+/** One call of `acquire`. */
+export interface Ask {
+  readonly scope: OwnerScope;
+  readonly fresh: boolean;
+  readonly sinceMs: number;
+  readonly caller: AbortController;
+  readonly abortedBefore: boolean;
+  /** Whether it was in the queue when promises had last settled. */
+  waited: boolean;
+  outcome: "waiting" | "granted" | Outcome | "unknown";
+  /** Its turn among all that were settled. */
+  turn: number;
+}
+
+/** One lease, from its grant on. */
+export interface Holding {
+  readonly ask: Ask;
+  readonly lease: Lease;
+  readonly peer: PoolPeer;
+  /** Whether nothing had been sent on the connection by an earlier lease. */
+  readonly isFirst: boolean;
+  /** Whether this side knew the connection to be dead before it was granted. */
+  readonly wasDead: boolean;
+  /** Whether it had been kept, and was older than a crash of the server that was known. */
+  readonly wasOutlived: boolean;
+  /** Whether it was granted outside any transaction and flight. */
+  readonly wasClean: boolean;
+  /** Whether its holder has given it back, and whether the pool has answered. */
+  returned: boolean;
+  back: boolean;
+  /** Whether it was released within a transaction that can still be ended. */
+  owesRollback: boolean;
+}
+
+/** A pool, all that is around it, and a book of what was done to it. */
+export class PoolWorld {
+  readonly options: WorldOptions;
+  readonly clock: ManualClock;
+  readonly database: PoolDatabase;
+  readonly pool: Pool;
+  readonly asks: Ask[] = [];
+  readonly holdings: Holding[] = [];
+  readonly scopes: OwnerScope[];
+  readonly ended = new Set<OwnerScope>();
+  /** Peers whose death, or their server's, was known when promises had last settled. */
+  readonly dead = new Set<PoolPeer>();
+  readonly outlived = new Set<PoolPeer>();
+  /** Connects that failed, and askers that were told of it, until promises had last settled. */
+  readonly failed = { connects: 0, told: 0 };
+  /** Timers that the pool has on its clock. */
+  timers = 0;
+  closing: Promise<void> | undefined;
+  closed = false;
+  /** Promises that must never reject, and did. */
+  readonly rejections: unknown[] = [];
+  #turns = 0;
+
+  constructor(clock: ManualClock, options: WorldOptions) {
+    this.options = options;
+    this.clock = clock;
+    this.database = new PoolDatabase(clock, options);
+    this.scopes = options.oneScope
+      ? [OwnerScope.lasting()]
+      : [OwnerScope.lasting(), OwnerScope.lasting(), OwnerScope.request(), OwnerScope.request()];
+    this.pool = new Pool({
+      connect: (connectOptions) => this.database.connect(connectOptions),
+      size: options.size,
+      maxOverflow: options.maxOverflow,
+      acquireTimeoutMs: ACQUIRE_TIMEOUT_MS,
+      connectTimeoutMs: CONNECT_TIMEOUT_MS,
+      recycleMs: options.recycleMs,
+      idleTimeoutMs: IDLE_TIMEOUT_MS,
+      maxWaiters: options.maxWaiters,
+      shedTargetMs: options.shedTargetMs,
+      clock: this.#counting(clock),
+      random: () => options.random,
+    });
+  }
+
+  get limit(): number {
+    return this.options.size + this.options.maxOverflow;
+  }
+
+  get waiting(): Ask[] {
+    return this.asks.filter(({ outcome }) => outcome === "waiting");
+  }
+
+  get out(): Holding[] {
+    return this.holdings.filter(({ returned }) => !returned);
+  }
+
+  acquire(scope: OwnerScope, { fresh, aborted }: { fresh: boolean; aborted: boolean }): void {
+    const caller = new AbortController();
+    if (aborted) caller.abort();
+    const ask: Ask = {
+      scope,
+      fresh,
+      sinceMs: this.clock.now(),
+      caller,
+      abortedBefore: aborted,
+      waited: false,
+      outcome: "waiting",
+      turn: Infinity,
+    };
+    this.asks.push(ask);
+    this.pool.acquire({ scope, signal: caller.signal, fresh }).then((lease) => {
+      ask.turn = ++this.#turns;
+      ask.outcome = "granted";
+      this.#hold(ask, lease);
+    }, (error: Error) => {
+      ask.turn = ++this.#turns;
+      ask.outcome = OUTCOMES[error.name as keyof typeof OUTCOMES] ?? "unknown";
+    });
+  }
+
+  giveBack(holding: Holding, how: "release" | "destroy"): void {
+    const { state, status } = holding.lease.connection;
+    holding.owesRollback ||= !holding.returned && how === "release" && state === "idle" &&
+      status !== "I";
+    holding.returned = true;
+    holding.lease[how]().then(() => {
+      if (!holding.back) holding.peer.idleSinceMs = this.clock.now();
+      holding.back = true;
+    }, (error) => this.rejections.push(error));
+  }
+
+  endScope(scope: OwnerScope): void {
+    const at = this.scopes.indexOf(scope);
+    if (!scope.lasting) {
+      this.ended.add(scope);
+      if (at >= 0) this.scopes[at] = OwnerScope.request();
+    }
+    this.pool.endScope(scope).catch((error) => this.rejections.push(error));
+  }
+
+  close(timeoutMs: number): void {
+    this.closing = this.pool.close({ timeoutMs });
+    this.closing.then(() => this.closed = true, (error) => this.rejections.push(error));
+  }
+
+  /** Connects that the database let fail. */
+  get failedConnects(): number {
+    return this.database.peers.filter(({ phase, refused }) => phase === "failed" && refused).length;
+  }
+
+  count(outcome: Ask["outcome"]): number {
+    return this.asks.filter((ask) => ask.outcome === outcome).length;
+  }
+
+  /** To be called when promises have settled and the checks were made: what was new is old now. */
+  turnThePage(): void {
+    this.database.turnThePage();
+    Object.assign(this.failed, {
+      connects: this.failedConnects,
+      told: this.count("connectFailed"),
+    });
+    for (const ask of this.waiting) ask.waited = true;
+    for (const peer of this.database.peers) {
+      if (peer.connection.state === "closed") this.dead.add(peer);
+      if (peer.outlived) this.outlived.add(peer);
+    }
+  }
+
+  #hold(ask: Ask, lease: Lease): void {
+    const peer = this.database.peers.find(({ connection }) => connection === lease.connection)!;
+    const isFirst = peer.leases++ === 0;
+    const { state, status } = lease.connection;
+    this.holdings.push({
+      ask,
+      lease,
+      peer,
+      isFirst,
+      wasDead: this.dead.has(peer),
+      wasOutlived: this.outlived.has(peer) && lease.idleMs !== undefined,
+      wasClean: state !== "busy" && (status === undefined || status === "I"),
+      returned: false,
+      back: false,
+      owesRollback: false,
+    });
+  }
+
+  #counting(clock: Clock): Clock {
+    return {
+      now: () => clock.now(),
+      after: (timeMs, callback) => {
+        let isPending = true;
+        this.timers++;
+        const done = () => {
+          if (isPending) this.timers--;
+          isPending = false;
+        };
+        const cancel = clock.after(timeMs, () => {
+          done();
+          callback();
+        });
+        return () => {
+          done();
+          cancel();
+        };
+      },
+    };
+  }
+}
