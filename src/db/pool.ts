@@ -8,6 +8,7 @@
  * death, is offered to the one that has waited longest in its owner scope. So an asker that leaves wastes nothing,
  * and every change of capacity passes through `#offer` or `#free`, which wake the queue.
  */
+import { AcquireQueue, type Waiter } from "./acquire_queue.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { QueueDelayControl } from "./codel.ts";
 import type { Connection } from "./driver.ts";
@@ -23,10 +24,8 @@ import {
   timeoutError,
 } from "./pool_refusals.ts";
 import { newCounters, type PoolCounters, type PoolStats } from "./pool_stats.ts";
-import { QueueTimer } from "./queue_timer.ts";
 import type { OwnerScope } from "./scope.ts";
 import { settledWithin } from "./timeout.ts";
-import { type Place, WaiterQueue } from "./waiter_queue.ts";
 
 export interface PoolOptions {
   connect(options: { timeoutMs: number; signal: AbortSignal }): Promise<Connection>;
@@ -73,26 +72,9 @@ interface Slot {
   idleSince: number;
 }
 
-interface Waiter {
-  readonly scope: OwnerScope;
-  readonly state: ScopeState;
-  readonly fresh: boolean;
-  readonly since: number;
-  readonly resolve: (lease: Lease) => void;
-  readonly reject: (error: Error) => void;
-  /** In the pool's queue and in its scope's. */
-  place: Place<Waiter> | undefined;
-  scopePlace: Place<Waiter> | undefined;
-  readonly signal: AbortSignal | undefined;
-  /** Listens to the signal. */
-  abort: (() => void) | undefined;
-}
-
 /** What the pool knows of one owner scope. */
 interface ScopeState {
   readonly idle: Slot[];
-  readonly waiters: WaiterQueue<Waiter>;
-  readonly timer: QueueTimer<Waiter>;
   opening: number;
 }
 
@@ -103,7 +85,7 @@ export class Pool {
   readonly #limit: number;
   readonly #slots = new Set<Slot>();
   readonly #scopes = new Map<OwnerScope, ScopeState>();
-  readonly #queue = new WaiterQueue<Waiter>();
+  readonly #queue: AcquireQueue;
   readonly #delayControl: QueueDelayControl;
   readonly #outage: Outage;
   readonly #generation = new Generation();
@@ -128,6 +110,21 @@ export class Pool {
     this.#limit = size + maxOverflow;
     this.#delayControl = new QueueDelayControl(options.shedTargetMs);
     this.#outage = new Outage(random);
+    const { acquireTimeoutMs: timeoutMs } = options;
+    this.#queue = new AcquireQueue({
+      clock,
+      timeoutMs,
+      onTimeout: (waiter) => {
+        this.#counters.timedOut++;
+        const cause = this.#outage.lastError;
+        this.#queue.refuse(waiter, timeoutError(this.stats(), { timeoutMs, cause }));
+      },
+      onAbort: (waiter, signal) => {
+        this.#counters.aborted++;
+        this.#queue.refuse(waiter, abortedError(signal));
+      },
+      onEmpty: () => this.#cancelPlannedProbe(),
+    });
   }
 
   /**
@@ -148,7 +145,7 @@ export class Pool {
     }
     const refusal = this.#refusal(nowMs);
     if (refusal !== undefined) return Promise.reject(refusal);
-    return this.#wait(scope, { signal, fresh, nowMs });
+    return this.#wait({ scope, fresh, since: nowMs }, signal);
   }
 
   stats(): PoolStats {
@@ -183,7 +180,7 @@ export class Pool {
     await null;
     this.#cancelSweep?.();
     this.#cancelPlannedProbe();
-    for (const waiter of this.#queue) this.#refuse(waiter, poolClosedError());
+    for (const waiter of this.#queue) this.#queue.refuse(waiter, poolClosedError());
     for (const { idle } of this.#scopes.values()) {
       for (const slot of idle.splice(0)) void this.#discard(slot);
     }
@@ -205,20 +202,14 @@ export class Pool {
   #scope(scope: OwnerScope): ScopeState {
     let state = this.#scopes.get(scope);
     if (state === undefined) {
-      const waiters = new WaiterQueue<Waiter>();
-      const timer = new QueueTimer(waiters, {
-        clock: this.#clock,
-        timeoutMs: this.#options.acquireTimeoutMs,
-        onTimeout: (waiter) => this.#timeOut(waiter),
-      });
-      this.#scopes.set(scope, state = { idle: [], waiters, timer, opening: 0 });
+      this.#scopes.set(scope, state = { idle: [], opening: 0 });
     }
     return state;
   }
 
   #forgetIfUnused(scope: OwnerScope): void {
     const state = this.#scopes.get(scope);
-    if (state?.idle.length === 0 && state.opening === 0 && state.waiters.size === 0) {
+    if (state?.idle.length === 0 && state.opening === 0) {
       this.#scopes.delete(scope);
     }
   }
@@ -256,61 +247,10 @@ export class Pool {
     });
   }
 
-  #wait(
-    scope: OwnerScope,
-    { signal, fresh, nowMs }: { signal: AbortSignal | undefined; fresh: boolean; nowMs: number },
-  ): Promise<Lease> {
-    const { promise, resolve, reject } = Promise.withResolvers<Lease>();
-    const state = this.#scope(scope);
-    const waiter: Waiter = {
-      scope,
-      state,
-      fresh,
-      since: nowMs,
-      resolve,
-      reject,
-      place: undefined,
-      scopePlace: undefined,
-      signal,
-      abort: undefined,
-    };
-    waiter.place = this.#queue.push(waiter);
-    waiter.scopePlace = state.waiters.push(waiter);
-    state.timer.start();
-    if (signal !== undefined) this.#listen(waiter, signal);
+  #wait(waiter: Waiter, signal: AbortSignal | undefined): Promise<Lease> {
+    const promise = this.#queue.push(waiter, signal);
     this.#wake();
     return promise;
-  }
-
-  #listen(waiter: Waiter, signal: AbortSignal): void {
-    const abort = () => {
-      this.#counters.aborted++;
-      this.#refuse(waiter, abortedError(signal));
-    };
-    signal.addEventListener("abort", abort);
-    waiter.abort = abort;
-  }
-
-  #timeOut(waiter: Waiter): void {
-    this.#counters.timedOut++;
-    const { acquireTimeoutMs: timeoutMs } = this.#options;
-    const cause = this.#outage.lastError;
-    this.#refuse(waiter, timeoutError(this.stats(), { timeoutMs, cause }));
-  }
-
-  #refuse(waiter: Waiter, error: Error): void {
-    this.#leave(waiter);
-    waiter.reject(error);
-  }
-
-  #leave({ scope, state, place, scopePlace, signal, abort }: Waiter): void {
-    this.#queue.remove(place!);
-    state.waiters.remove(scopePlace!);
-    if (abort !== undefined) signal?.removeEventListener("abort", abort);
-    if (this.#queue.size === 0) this.#cancelPlannedProbe();
-    if (state.waiters.size > 0) return;
-    state.timer.stop();
-    this.#forgetIfUnused(scope);
   }
 
   /** Opens connections for those who wait, while permits last. */
@@ -318,8 +258,8 @@ export class Pool {
     if (this.#closing !== undefined) return;
     for (const { scope } of this.#queue) {
       if (this.#slots.size >= this.#limit) return this.#closeUselessIdle();
-      const { opening, waiters } = this.#scope(scope);
-      if (opening >= waiters.size) continue;
+      const opening = this.#scopes.get(scope)?.opening ?? 0;
+      if (opening >= this.#queue.sizeOf(scope)) continue;
       const outageMs = this.#outage.remainingMs(this.#clock.now());
       if (outageMs > 0) return this.#waitForProbe(outageMs);
       void this.#open(scope);
@@ -364,7 +304,7 @@ export class Pool {
     }
     for (const waiter of this.#queue) {
       this.#counters.refused++;
-      this.#refuse(waiter, this.#outageError(this.#clock.now()));
+      this.#queue.refuse(waiter, this.#outageError(this.#clock.now()));
     }
   }
 
@@ -411,8 +351,8 @@ export class Pool {
     } catch (error) {
       this.#scope(scope).opening--;
       this.#connectFailed(error as Error);
-      const waiter = this.#waiterOf(scope);
-      if (waiter !== undefined) this.#refuse(waiter, error as Error);
+      const waiter = this.#queue.headOf(scope);
+      if (waiter !== undefined) this.#queue.refuse(waiter, error as Error);
       this.#free(slot);
     }
   }
@@ -445,24 +385,23 @@ export class Pool {
     this.#outage.failed(error, this.#clock.now());
   }
 
-  #waiterOf(scope: OwnerScope): Waiter | undefined {
-    return this.#scopes.get(scope)?.waiters.head;
-  }
-
   /** Gives a usable connection to the longest-waiting asker of its scope, or keeps it, or closes it. */
   #offer(slot: Slot, nowMs: number): void {
     if (this.#closing !== undefined) return void this.#discard(slot);
-    for (let waiter = this.#waiterOf(slot.scope); waiter; waiter = this.#waiterOf(slot.scope)) {
+    for (
+      let waiter = this.#queue.headOf(slot.scope);
+      waiter;
+      waiter = this.#queue.headOf(slot.scope)
+    ) {
       if (waiter.fresh && Number.isFinite(slot.idleSince)) return void this.#discard(slot);
       const delayMs = nowMs - waiter.since;
       // A wait for the first answer of a cold database is no sign of a queue that is too long.
       const isNew = !Number.isFinite(slot.idleSince);
       if (isNew || !this.#delayControl.refuses(delayMs, nowMs)) {
-        this.#leave(waiter);
-        return waiter.resolve(this.#lease(slot, nowMs));
+        return this.#queue.grant(waiter, this.#lease(slot, nowMs));
       }
       this.#counters.refused++;
-      this.#refuse(waiter, shedError(this.stats(), delayMs));
+      this.#queue.refuse(waiter, shedError(this.stats(), delayMs));
     }
     const { idle } = this.#scope(slot.scope);
     const isUseless = this.#queue.size > 0 || this.#ended.has(slot.scope);

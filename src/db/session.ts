@@ -9,19 +9,18 @@
  */
 import { beginStatements, type TransactionSettings } from "./begin.ts";
 import type { Clock } from "./clock.ts";
-import type { Connection, FlightAnswer, Result, Statement } from "./driver.ts";
+import { changesData } from "./command_tag.ts";
+import type { FlightAnswer, Result, Statement } from "./driver.ts";
 import {
   CommitOutcomeUnknownError,
   CommitRolledBackError,
-  DeadlineError,
-  PoolClosedError,
   SessionEndedError,
   StatementSkippedError,
 } from "./errors.ts";
 import { isReplayable, judge } from "./failures.ts";
 import type { Lease } from "./lease.ts";
 import type { Sql } from "./sql.ts";
-import { settledWithin } from "./timeout.ts";
+import { watchedFlight } from "./watched_flight.ts";
 
 export interface SessionOptions extends Partial<TransactionSettings> {
   /** Gives up waiting, stops what runs on the server, and rolls back. */
@@ -41,8 +40,6 @@ export type RowsOf<Statements extends readonly Sql<unknown>[]> = {
 
 /** The server's own answer to its timeouts is waited for this long, before its silence counts as one. */
 const ANSWER_GRACE_MS = 1_000;
-/** How long a cancel request and the answer to it may take before the connection is cut. */
-const CANCEL_TIMEOUT_MS = 500;
 /** After this long in the pool a socket may have been cut without a word, so that a write goes ahead of its COMMIT. */
 const TRUSTED_IDLE_MS = 1_000;
 
@@ -259,45 +256,13 @@ export class Session implements AsyncDisposable {
     return this.#source.acquire({ signal: this.#signal, fresh });
   }
 
-  /** Sends a flight and watches over it: the server enforces the timeouts, and this side its silence. */
-  async #send(statements: readonly Statement[]): Promise<FlightAnswer> {
-    const lease = this.#lease!;
-    const { connection } = lease;
-    let interruption: ((cause: unknown) => Error) | undefined;
-    const interrupt = (toError: (cause: unknown) => Error) => {
-      this.#mayBeCancelled = true;
-      if (interruption === undefined) void stop(connection, answered);
-      interruption ??= toError;
-    };
-    const abort = () => interrupt((cause) => deadlineError("the caller gave up", cause));
-
-    const answered = connection.flight(statements);
-    answered.catch(() => {});
-    let disarm = () => {};
-    const arm = () => {
-      const timeoutMs = this.#answerTimeoutMs(statements.length);
-      disarm = this.#source.clock.after(timeoutMs, () => {
-        interrupt((cause) => deadlineError(`no answer within ${timeoutMs} ms`, cause));
-      });
-    };
-    // A login has a deadline of its own.
-    if (connection.state === "opening") connection.ready.then(arm, () => {});
-    else arm();
-    if (this.#signal?.aborted) abort();
-    this.#signal?.addEventListener("abort", abort, { once: true });
-    lease.onRevoke = () => interrupt(revokedError);
-    try {
-      const answer = await answered;
-      // What was done before the server heard of the interruption is done.
-      if (interruption === undefined || answer.error === undefined) return answer;
-      return { ...answer, error: interruption(answer.error) };
-    } catch (error) {
-      throw interruption?.(error) ?? error;
-    } finally {
-      disarm();
-      this.#signal?.removeEventListener("abort", abort);
-      lease.onRevoke = undefined;
-    }
+  #send(statements: readonly Statement[]): Promise<FlightAnswer> {
+    return watchedFlight({ lease: this.#lease!, statements }, {
+      clock: this.#source.clock,
+      signal: this.#signal,
+      timeoutMs: () => this.#answerTimeoutMs(statements.length),
+      onCancel: () => this.#mayBeCancelled = true,
+    });
   }
 
   /** How long to wait for a flight: the server's own timeouts, and a little for its answer. */
@@ -312,7 +277,7 @@ export class Session implements AsyncDisposable {
   }
 
   #note({ results }: FlightAnswer): void {
-    this.#wrote ||= results.some(({ command }) => !READING_COMMANDS.has(command));
+    this.#wrote ||= results.some(({ command }) => changesData(command));
   }
 
   #failed<E extends Error>(error: E): E {
@@ -358,38 +323,6 @@ export class Session implements AsyncDisposable {
   }
 }
 
-/** https://www.postgresql.org/docs/current/protocol-message-formats.html, CommandComplete */
-const READING_COMMANDS: ReadonlySet<string> = new Set([
-  "",
-  "BEGIN",
-  "COMMIT",
-  "EXPLAIN",
-  "FETCH",
-  "RELEASE",
-  "ROLLBACK",
-  "SAVEPOINT",
-  "SELECT",
-  "SET",
-  "SHOW",
-]);
-
 function rowsOf(results: readonly Result[]): unknown[][] {
   return results.map(({ rows }) => rows);
-}
-
-function deadlineError(reason: string, cause: unknown): DeadlineError {
-  return new DeadlineError(`Cannot finish the statement: ${reason}`, { cause });
-}
-
-function revokedError(cause: unknown): PoolClosedError {
-  return new PoolClosedError("Cannot finish the statement as the pool is closing", { cause });
-}
-
-/** Asks the server to stop, waits a little for its answer, then cuts the connection. */
-async function stop(connection: Connection, answered: Promise<unknown>): Promise<void> {
-  void connection.cancel({ timeoutMs: CANCEL_TIMEOUT_MS });
-  const settled = answered.then(() => {}, () => {});
-  // A login cannot be cancelled, only left.
-  const waitMs = connection.state === "opening" ? 0 : CANCEL_TIMEOUT_MS;
-  if (!await settledWithin(settled, waitMs)) await connection.close({ timeoutMs: 0 });
 }

@@ -1,0 +1,19 @@
+/** https://www.postgresql.org/docs/current/protocol-message-formats.html, CommandComplete */
+const READING: ReadonlySet<string> = new Set([
+  "",
+  "BEGIN",
+  "COMMIT",
+  "EXPLAIN",
+  "FETCH",
+  "RELEASE",
+  "ROLLBACK",
+  "SAVEPOINT",
+  "SELECT",
+  "SET",
+  "SHOW",
+]);
+
+/** Whether a command of this tag changes data. A SELECT over a function or a writing WITH does so unseen. */
+export function changesData(command: string): boolean {
+  return !READING.has(command);
+}
