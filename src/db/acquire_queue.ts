@@ -71,11 +71,13 @@ export class AcquireQueue {
     return this.#all[Symbol.iterator]();
   }
 
-  push(waiter: Waiter, signal: AbortSignal | undefined): Promise<Lease> {
+  push({ scope, fresh, since }: Waiter, signal: AbortSignal | undefined): Promise<Lease> {
     const { promise, resolve, reject } = Promise.withResolvers<Lease>();
-    const line = this.#line(waiter.scope);
+    const line = this.#line(scope);
     const waiting: Waiting = {
-      ...waiter,
+      scope,
+      fresh,
+      since,
       line,
       resolve,
       reject,
