@@ -2,7 +2,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { CommitOutcomeUnknownError, DeadlineError, sql } from "../../src/db/mod.ts";
 import { faultBranch } from "../support/fault_branch.ts";
-import { rowsOf } from "../support/fault_fixture.ts";
+import { rowsInTheEnd } from "../support/fault_fixture.ts";
 import { COMMIT, COMMIT_EXECUTE, dropAfter, dropBefore, freeze } from "../support/fault_relay.ts";
 import { localDatabase } from "../support/local_database.ts";
 
@@ -36,7 +36,7 @@ for (
         }), CommitOutcomeUnknownError);
       assertEquals(armed.strikes, 1);
       assertEquals(runs, 1);
-      assertEquals(await rowsOf(branch, name), rows);
+      assertEquals(await rowsInTheEnd(branch, { name, expected: rows }), rows);
     });
   }
 }

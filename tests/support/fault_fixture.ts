@@ -60,6 +60,19 @@ export async function rowsOf({ asAdmin }: FaultBranch, name: string): Promise<nu
   return row!.count;
 }
 
+/**
+ * The rows once they are as many as expected, or what they are after many looks: a server may still be at work on what
+ * it has been passed when its client has been cut.
+ */
+export async function rowsInTheEnd(
+  branch: FaultBranch,
+  { name, expected }: { name: string; expected: number },
+): Promise<number> {
+  let rows = await rowsOf(branch, name);
+  for (let look = 0; look < 500 && rows !== expected; look++) rows = await rowsOf(branch, name);
+  return rows;
+}
+
 /** Connections through the fault relay that the server still has. */
 export async function backends({ asAdmin }: FaultBranch): Promise<number> {
   const [row] = await asAdmin<{ count: number }>(
