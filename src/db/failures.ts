@@ -125,13 +125,14 @@ export const FAILURES: readonly FailureRow[] = [
     source: NEON_PROXY,
     phases: ["connect"],
     text:
-      /^Control plane request failed|Couldn't connect to compute node|Failed to acquire permit to connect|Too many connections attempts|Too many connections to this endpoint|endpoint is temporarily unavailable/,
+      /^Control plane request failed|Couldn't connect to compute node|Failed to acquire permit to connect|Too many connections attempts|Too many connections to this endpoint|endpoint is temporarily unavailable|sorry, too many clients already|remaining connection slots are reserved|the database system is (?:starting up|shutting down|not yet accepting|in recovery)/,
     ...PASSING,
   },
   {
     kind: "pooler_full",
     source: `${PGBOUNCER}: max_client_conn, query_wait_timeout; both 08P01`,
     phases: ["connect", "statement"],
+    lost: true,
     text: /no more connections allowed|query_wait_timeout/,
     ...PASSING,
   },
@@ -139,6 +140,7 @@ export const FAILURES: readonly FailureRow[] = [
     kind: "pooler_server_lost",
     source: `${PGBOUNCER}: its own connection to the server broke`,
     phases: ["connect", "statement"],
+    lost: true,
     text: /server conn crashed\?|server login has been failing|server_login_retry/,
     ...PASSING,
   },
@@ -267,11 +269,17 @@ function fits(
     (text === undefined || (facts.said !== undefined && text.test(facts.said.message)));
 }
 
+/** A server's own goodbyes to a connection. A pooler that breaks says other things, and may hold answers back. */
+const GOODBYES: ReadonlySet<string> = new Set(["57P01", "57P05", "25P03"]);
+
 /**
  * Whether the first flight on a connection that had been idle can be sent again as it is. A connection that died in
- * the pool answers FATAL before any ParseComplete; anything else may have run, which matters once it held a COMMIT.
+ * the pool answers with its server's goodbye before any ParseComplete; anything else may have run, which matters once
+ * it held a COMMIT.
  */
 export function isReplayable(error: unknown, { commits }: { commits: boolean }): boolean {
   if (!(error instanceof ConnectionLostError)) return false;
-  return !commits || (!error.begun && error.cause instanceof ServerError);
+  if (!commits) return true;
+  const { begun, cause } = error;
+  return !begun && cause instanceof ServerError && GOODBYES.has(cause.sqlState);
 }

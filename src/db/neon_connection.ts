@@ -159,6 +159,9 @@ export class NeonConnection implements Connection {
     const messenger = this.#newClient();
     const { connection: wire } = messenger;
     const { promise, resolve } = Promise.withResolvers<void>();
+    // Nothing that comes back is of interest, and none of it is to be trusted.
+    const emit = wire.stream.emit.bind(wire.stream);
+    wire.stream.emit = (event, ...args) => event === "data" ? false : emit(event, ...args);
     wire.on("error", () => resolve());
     // The server answers by closing: https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS
     wire.on("end", resolve);

@@ -55,6 +55,7 @@ export class Session implements AsyncDisposable {
   #transactionEndsAt = Infinity;
   #firstError: Error | undefined;
   #wrote = false;
+  #isOutcomeUnknown = false;
   /** A cancel request is, or was, on its way to the connection: it must not reach the next one's statement. */
   #mayBeCancelled = false;
 
@@ -71,6 +72,11 @@ export class Session implements AsyncDisposable {
   /** Whether COMMIT was answered COMMIT. */
   get isCommitted(): boolean {
     return this.#state === "committed";
+  }
+
+  /** Whether running the work again could do it twice. */
+  get mayHaveCommitted(): boolean {
+    return this.isCommitted || this.#isOutcomeUnknown;
   }
 
   get hasEnded(): boolean {
@@ -171,10 +177,14 @@ export class Session implements AsyncDisposable {
 
   async #commitFlight(statements: readonly Statement[]): Promise<unknown[][]> {
     const answer = await this.#flight(statements, { commits: true });
+    const isDone = answer.results.length > statements.length &&
+      answer.results.at(-1)?.command === "COMMIT";
+    if (isDone) this.#state = "committed";
     if (answer.error !== undefined) {
       const error = this.#failed(answer.error);
+      if (isDone) void this.#giveBack();
       await this.#rollback();
-      throw this.#ifUnknown(error);
+      throw isDone ? error : this.#ifUnknown(error);
     }
     const [tag] = answer.results.slice(-1);
     if (tag?.command !== "COMMIT") await this.#refuseCommit();
@@ -208,8 +218,12 @@ export class Session implements AsyncDisposable {
   /** Whether the first flight of a write must not hold its COMMIT: on a socket that was cut in silence it could not be replayed. */
   async #mustSendAhead(statements: readonly Statement[]): Promise<boolean> {
     if (this.#state !== "new" || this.#settings.readOnly || statements.length === 0) return false;
-    const { idleMs = 0 } = this.#lease ??= await this.#acquire({ fresh: false });
-    return idleMs > TRUSTED_IDLE_MS;
+    try {
+      const { idleMs = 0 } = this.#lease ??= await this.#acquire({ fresh: false });
+      return idleMs > TRUSTED_IDLE_MS;
+    } catch (error) {
+      throw this.#lost(error as Error, { commits: false });
+    }
   }
 
   async #flight(
@@ -300,6 +314,7 @@ export class Session implements AsyncDisposable {
   /** After COMMIT was sent, some errors leave it open whether it took effect. */
   #ifUnknown(error: Error): Error {
     if (this.#settings.readOnly || judge(error, "commit").applied === "no") return error;
+    this.#isOutcomeUnknown = true;
     return new CommitOutcomeUnknownError(
       "Cannot tell whether the transaction was committed, as COMMIT was sent and its answer did not come; " +
         "look for its effects before doing it again",

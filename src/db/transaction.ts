@@ -28,7 +28,7 @@ export async function runUnit<T>(
   { open, defer, ...options }: UnitOptions,
 ): Promise<T> {
   let attempts = 0;
-  let committed = false;
+  let mayHaveCommitted = false;
   try {
     return await retry(async () => {
       attempts++;
@@ -42,12 +42,12 @@ export async function runUnit<T>(
         if (!session.hasEnded) defer(session.rollback());
         return value;
       } catch (error) {
-        committed = session.isCommitted;
-        // The connection goes back before the wait for the next attempt.
+        // The connection goes back before the wait for the next attempt, and after a COMMIT that is still under way.
         await session.rollback();
+        mayHaveCommitted = session.mayHaveCommitted;
         throw error;
       }
-    }, { ...options, isRetryable: (error) => !committed && isTransient(error) });
+    }, { ...options, isRetryable: (error) => !mayHaveCommitted && isTransient(error) });
   } catch (error) {
     if (attempts > 1 && error instanceof Error) Object.assign(error, { attempts });
     throw error;

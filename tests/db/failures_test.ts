@@ -85,6 +85,8 @@ const cases: readonly Case[] = [
     "Failed to acquire permit to connect to the database. Too many database connection attempts are currently ongoing.",
     "Too many connections attempts",
     "Too many connections to this endpoint. Please try again later.",
+    "sorry, too many clients already",
+    "the database system is starting up",
     "endpoint is temporarily unavailable. Check your quotas and/or contact our support",
   ].map((text): Case => ["neon_transient", text, refused("XX000", text), "statement", RECONNECT]),
   ...[
@@ -133,6 +135,13 @@ const cases: readonly Case[] = [
   ["database_dropped", "57P04", fatal("57P04"), "statement", REFUSED],
   ["connection_lost", "in silence", silent, "statement", RECONNECT],
   ["connection_lost", "57P05, idle_session_timeout", fatal("57P05"), "statement", RECONNECT],
+  [
+    "statement_failed",
+    "a pooler's words in data",
+    said("22P02", "query_wait_timeout"),
+    "statement",
+    FINAL,
+  ],
   ["statement_failed", "a unique conflict", said("23505"), "statement", FINAL],
   ["statement_failed", "a deferred constraint", said("23503"), "commit", FINAL],
   ["statement_failed", "a syntax error", said("42601"), "statement", FINAL],
@@ -176,8 +185,14 @@ Deno.test("a first flight is sent again if it held no COMMIT, or if the server h
   const unsaid = new ConnectionLostError("x", { begun: false });
   const dead = new ConnectionLostError("x", { begun: false, cause });
   const killed = new ConnectionLostError("x", { begun: true, cause });
+  const pooled = new ConnectionLostError("x", {
+    begun: false,
+    cause: serverError("08P01", "server conn crashed?", "FATAL"),
+  });
   const answers = (commits: boolean) =>
-    [unsaid, dead, killed, new ConnectError("x")].map((error) => isReplayable(error, { commits }));
-  assertEquals(answers(false), [true, true, true, false]);
-  assertEquals(answers(true), [false, true, false, false]);
+    [unsaid, dead, killed, pooled, new ConnectError("x")].map((error) =>
+      isReplayable(error, { commits })
+    );
+  assertEquals(answers(false), [true, true, true, true, false]);
+  assertEquals(answers(true), [false, true, false, false, false]);
 });

@@ -41,6 +41,25 @@ for (
   }
 }
 
+Deno.test("a server's goodbye in place of COMMIT's answer is no proof that nothing was done", async () => {
+  await using branch = await faultBranch(database);
+  const db = branch.open();
+  await db.transaction((session) => session.commit([sql`select 1`]));
+  const name = "killed after COMMIT";
+  branch.relay.when(
+    COMMITTED,
+    answer({ severity: "FATAL", sqlState: "57P01", message: "terminating connection" }),
+  );
+  let runs = 0;
+  await assertRejects(() =>
+    db.transaction(async (session) => {
+      runs++;
+      await session.commit([insert(name)]);
+    }), CommitOutcomeUnknownError);
+  assertEquals(runs, 1);
+  assertEquals(await rowsInTheEnd(branch, { name, expected: 1 }), 1);
+});
+
 Deno.test("a read whose COMMIT was lost with its cold connection is run again", async () => {
   await using branch = await faultBranch(database);
   const db = branch.open();

@@ -188,6 +188,20 @@ Deno.test("a statement that ends the transaction itself is noticed", async () =>
   await assertRejects(() => session.query(insertUser("outside@example.org")), SessionEndedError);
 });
 
+Deno.test("a refused answer beside a COMMIT that was done leaves it done", async () => {
+  await using branch = await database.connect();
+  const db = branch.open();
+  await using session = db.session();
+  await assertRejects(
+    () =>
+      session.commit([insertUser("copied@example.org"), trustedSql("copy (select 1) to stdout")]),
+    TypeError,
+    "COPY TO STDOUT",
+  );
+  assertEquals(session.isCommitted, true);
+  await assertUserCount(db, "copied@example.org", 1n);
+});
+
 Deno.test("a constraint that fails at COMMIT is a definite rollback", async () => {
   await using branch = await database.connect();
   const db = branch.open();

@@ -9,6 +9,7 @@ import {
 import {
   CommitOutcomeUnknownError,
   CommitRolledBackError,
+  ConnectError,
   ConnectionLostError,
   DeadlineError,
   PoolClosedError,
@@ -166,6 +167,20 @@ Deno.test("an ERROR in answer to COMMIT is a definite rollback", async () => {
   assertStrictEquals(error, failure);
   assertEquals(pool.stats().idle, 1);
 });
+
+for (const sqlState of ["40003", "08007"]) {
+  Deno.test(`${sqlState} in answer to COMMIT leaves the outcome unknown`, async () => {
+    const failure = serverError(sqlState, "unknown");
+    const { db } = scripted(({ text }) => (text === "commit" ? failure : undefined));
+    await using _ = db;
+    await using session = db.session();
+    const error = await assertRejects(
+      () => session.commit([sql`insert into t values (1)`]),
+      CommitOutcomeUnknownError,
+    );
+    assertStrictEquals(error.cause, failure);
+  });
+}
 
 Deno.test("a connection lost after COMMIT was sent leaves the outcome unknown", async () => {
   const { db } = scripted(({ text }, connection) => {
@@ -334,6 +349,19 @@ Deno.test("an answer that was on its way when the caller gave up still counts", 
   assert(session.isCommitted);
   // The cancel request may still arrive, and must find nobody else's statement.
   assertEquals(pool.stats().idle, 0);
+});
+
+Deno.test("a commit that found no connection ends its session", async () => {
+  const driver = new ScriptedDriver({
+    onConnect() {
+      throw new Error("refused");
+    },
+  });
+  await using db = databaseOf(poolOf(driver));
+  await using session = db.session();
+  await assertRejects(() => session.commit([sql`insert into t values (1)`]), ConnectError);
+  await assertRejects(() => session.commit([sql`select 1`]), SessionEndedError, "lost");
+  assert(!session.isCommitted);
 });
 
 Deno.test("a value that cannot be sent leaves the session as it was", async () => {

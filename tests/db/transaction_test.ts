@@ -145,6 +145,37 @@ for (
   });
 }
 
+Deno.test("transaction() runs nothing again while its COMMIT is under way", async () => {
+  const answered = Promise.withResolvers<undefined>();
+  const { db } = scripted(({ text }) => (text === "commit" ? answered.promise : undefined));
+  await using _ = db;
+  let runs = 0;
+  await assertRejects(() =>
+    db.transaction((session) => {
+      runs++;
+      session.commit([sql`insert into t values (1)`]).catch(() => {});
+      setTimeout(() => answered.resolve(undefined), 0);
+      return Promise.reject(serverError("40001", "from another unit"));
+    }), ServerError);
+  assertEquals(runs, 1);
+});
+
+Deno.test("transaction() runs nothing again after an unknown COMMIT that the work has caught", async () => {
+  const { db } = scripted(({ text }, connection) => {
+    if (text === "commit") connection.cut({ begun: true });
+    return undefined;
+  });
+  await using _ = db;
+  let runs = 0;
+  await assertRejects(() =>
+    db.transaction(async (session) => {
+      runs++;
+      await session.commit([sql`insert into t values (1)`]).catch(() => {});
+      throw serverError("40001", "from looking for its effects");
+    }), ServerError);
+  assertEquals(runs, 1);
+});
+
 Deno.test("transaction() counts work that was begun and not waited for", async () => {
   const { driver, db } = scripted();
   await using _ = db;
