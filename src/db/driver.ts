@@ -51,7 +51,7 @@ export interface Connection {
 
   /**
    * Sends the statements in one message, with one Sync, and resolves with the server's answer.
-   * Rejects with `ConnectError` if the connection fails before its first ReadyForQuery (nothing ran), with
+   * Rejects with `ConnectError` if the connection fails before its first ReadyForQuery, with
    * `ConnectionLostError` if it ends later without an answer, and with `TypeError` for values that cannot be
    * sent (nothing was).
    */

@@ -3,7 +3,15 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { CommitOutcomeUnknownError, DeadlineError, sql } from "../../src/db/mod.ts";
 import { faultBranch } from "../support/fault_branch.ts";
 import { rowsInTheEnd } from "../support/fault_fixture.ts";
-import { COMMIT, COMMIT_EXECUTE, dropAfter, dropBefore, freeze } from "../support/fault_relay.ts";
+import {
+  answer,
+  COMMIT,
+  COMMIT_EXECUTE,
+  COMMITTED,
+  dropAfter,
+  dropBefore,
+  freeze,
+} from "../support/fault_relay.ts";
 import { localDatabase } from "../support/local_database.ts";
 
 const database = await localDatabase();
