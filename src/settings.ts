@@ -1,6 +1,7 @@
 /** From the environment to one frozen value, or to one error that lists every problem. Reads nothing by itself. */
 
 import * as v from "valibot";
+import { ISOLATION_LEVELS, type IsolationLevel } from "./db/mod.ts";
 import { databaseUrl, isNeonHost } from "./settings/database_url.ts";
 import { relayUrl } from "./settings/relay_url.ts";
 import { count, oneOf, seconds, secondsOrNever } from "./settings/variable.ts";
@@ -42,9 +43,6 @@ export interface Settings {
 
 const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
-
-const ISOLATION_LEVELS = ["read committed", "repeatable read", "serializable"] as const;
-export type IsolationLevel = (typeof ISOLATION_LEVELS)[number];
 
 const HOUR_S = 3_600;
 const WEEK_S = 7 * 24 * HOUR_S;

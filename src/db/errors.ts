@@ -43,11 +43,6 @@ export class ServerError extends DatabaseLayerError {
     this.column = fields.column;
     this.constraint = fields.constraint;
   }
-
-  /** FATAL and PANIC end the connection; ERROR ends the statement. */
-  get isFatal(): boolean {
-    return this.severity === "FATAL" || this.severity === "PANIC";
-  }
 }
 
 /** A connection could not be made, or ended before its first ReadyForQuery. */

@@ -179,18 +179,17 @@ export class Session implements AsyncDisposable {
     const answer = await this.#flight(statements, { commits: true });
     const isDone = answer.results.length > statements.length &&
       answer.results.at(-1)?.command === "COMMIT";
-    if (isDone) this.#state = "committed";
-    if (answer.error !== undefined) {
-      const error = this.#failed(answer.error);
-      if (isDone) void this.#giveBack();
-      await this.#rollback();
-      throw isDone ? error : this.#ifUnknown(error);
+    if (isDone) {
+      this.#state = "committed";
+      void this.#giveBack();
+      // The answer may be of no use all the same.
+      if (answer.error !== undefined) throw this.#failed(answer.error);
+      return rowsOf(answer.results.slice(0, -1));
     }
-    const [tag] = answer.results.slice(-1);
-    if (tag?.command !== "COMMIT") await this.#refuseCommit();
-    this.#state = "committed";
-    this.#giveBack();
-    return rowsOf(answer.results.slice(0, -1));
+    if (answer.error === undefined) return await this.#refuseCommit();
+    const error = this.#failed(answer.error);
+    await this.#rollback();
+    throw this.#ifUnknown(error);
   }
 
   /** The server would answer this COMMIT with ROLLBACK. */
