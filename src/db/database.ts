@@ -42,10 +42,14 @@ export class Database {
   }
 
   /** Opens a session. Costs nothing until its first statement. */
-  session({ signal, ...settings }: SessionOptions = {}): Session {
+  session({ signal, label, ...settings }: SessionOptions = {}): Session {
     const { pool, scope, defaults } = this.#options;
     return new Session(
-      { clock: this.#clock, acquire: (options) => pool.acquire({ scope, ...options }) },
+      {
+        clock: this.#clock,
+        acquire: (options) => pool.acquire({ scope, label, ...options }),
+        assertCurrent: () => scope.assertCurrent(),
+      },
       { ...defaults, ...settings },
       { signal },
     );

@@ -13,10 +13,23 @@ export interface ServerErrorFields {
   readonly constraint?: string | undefined;
 }
 
+/** A pool's permits by the state of their connections, who waited for one, and how long the refused one had. */
+export interface PoolState {
+  readonly limit: number;
+  readonly opening: number;
+  readonly leased: number;
+  readonly idle: number;
+  readonly closing: number;
+  readonly waiting: number;
+  readonly waitedMs: number;
+}
+
 /** Base of every error that this layer makes. */
 export abstract class DatabaseLayerError extends Error {
   /** How many times the unit of work was tried, set by `transaction` on the error that comes out. */
   declare attempts?: number;
+  /** The pool as it was, on what comes out of `acquire`. */
+  declare pool?: PoolState;
 }
 
 /** The server's own answer to a statement: SQLSTATE, severity and the names it gave. */

@@ -23,6 +23,7 @@ export {
   DeadlineError,
   PoolClosedError,
   PoolOverloadedError,
+  type PoolState,
   ScopeError,
   ServerError,
   SessionEndedError,
@@ -32,8 +33,11 @@ export {
 export { type Failure, judge, type Phase } from "./failures.ts";
 export { Lease } from "./lease.ts";
 export { NeonDriver, type NeonDriverOptions } from "./neon_driver.ts";
-export { type AcquireOptions, Pool, type PoolOptions } from "./pool.ts";
-export type { PoolCounters, PoolStats } from "./pool_stats.ts";
+export type { HistogramStats } from "./histogram.ts";
+export type { Leak, LeakOptions } from "./leak_watch.ts";
+export { Pool } from "./pool.ts";
+export type { AcquireOptions, PoolOptions } from "./pool_options.ts";
+export type { PoolCounters, PoolCounts, PoolStats } from "./pool_stats.ts";
 export { OwnerScope } from "./scope.ts";
 export { type RowsOf, Session, type SessionOptions } from "./session.ts";
 export { identifier, Sql, sql, trustedSql } from "./sql.ts";

@@ -25,12 +25,18 @@ import { watchedFlight } from "./watched_flight.ts";
 export interface SessionOptions extends Partial<TransactionSettings> {
   /** Gives up waiting, stops what runs on the server, and rolls back. */
   readonly signal?: AbortSignal;
+  /** Who works here, for reports of leases that are held too long. */
+  readonly label?: string;
 }
 
 /** What a session needs of its surroundings. */
 export interface SessionSource {
   readonly clock: Clock;
-  acquire(options: { signal: AbortSignal | undefined; fresh: boolean }): Promise<Lease>;
+  acquire(
+    options: { signal: AbortSignal | undefined; fresh: boolean; holdMs: number },
+  ): Promise<Lease>;
+  /** Throws `ScopeError` for code that must not touch the session's connection. */
+  assertCurrent(): void;
 }
 
 /** The rows of each of several statements. */
@@ -131,10 +137,16 @@ export class Session implements AsyncDisposable {
 
   /** Rolls back what is not committed and gives the connection back. Never rejects. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.rollback();
+    await this.rollback().catch(() => {});
   }
 
   #inTurn<T>(step: () => Promise<T>): Promise<T> {
+    try {
+      // Another request's promises may never settle here, so that this comes first.
+      this.#source.assertCurrent();
+    } catch (error) {
+      return Promise.reject(error);
+    }
     const done = this.#turn.then(step);
     this.#turn = done.catch(() => {});
     return done;
@@ -266,7 +278,8 @@ export class Session implements AsyncDisposable {
   }
 
   #acquire({ fresh }: { fresh: boolean }): Promise<Lease> {
-    return this.#source.acquire({ signal: this.#signal, fresh });
+    const holdMs = this.#settings.transactionTimeoutMs + ANSWER_GRACE_MS;
+    return this.#source.acquire({ signal: this.#signal, fresh, holdMs });
   }
 
   #send(statements: readonly Statement[]): Promise<FlightAnswer> {

@@ -31,7 +31,7 @@ export async function watchedFlight(
     if (interruption !== undefined) return;
     interruption = toError;
     onCancel();
-    void stop(connection, answered);
+    void stop({ connection, answered }, clock);
   };
   const abort = () => interrupt((cause) => deadlineError("the caller gave up", cause));
 
@@ -63,12 +63,15 @@ export async function watchedFlight(
 }
 
 /** Asks the server to stop, waits a little for its answer, then cuts the connection. */
-async function stop(connection: Connection, answered: Promise<unknown>): Promise<void> {
+async function stop(
+  { connection, answered }: { connection: Connection; answered: Promise<unknown> },
+  clock: Clock,
+): Promise<void> {
   void connection.cancel({ timeoutMs: CANCEL_TIMEOUT_MS });
   const settled = answered.then(() => {}, () => {});
   // A login cannot be cancelled, only left.
   const waitMs = connection.state === "opening" ? 0 : CANCEL_TIMEOUT_MS;
-  if (!await settledWithin(settled, waitMs)) await connection.close({ timeoutMs: 0 });
+  if (!await settledWithin(settled, waitMs, clock)) await connection.close({ timeoutMs: 0 });
 }
 
 function deadlineError(reason: string, cause: unknown): DeadlineError {

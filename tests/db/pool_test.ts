@@ -107,7 +107,8 @@ Deno.test("a waiter that times out leaves the queue, and its error tells the poo
   const waiting = assertRejects(() => pool.acquire({ scope }), AcquireTimeoutError);
   await clock.advance(500);
   const error = await waiting;
-  assertStringIncludes(error.message, "within 500 ms");
+  assertStringIncludes(error.message, "waited 500 ms");
+  assertEquals(error.pool?.waitedMs, 500);
   assertStringIncludes(error.message, "1 leased, 0 idle, 0 opening, 0 closing of 1");
   assertEquals(pool.stats().waiting, 0);
   assertEquals(pool.stats().counters.timedOut, 1);
@@ -548,7 +549,7 @@ Deno.test("a standing queue sheds the oldest instead of serving them late", asyn
     lease = await waiting ?? await pool.acquire({ scope });
   }
   assertEquals(outcomes, ["served", "served", "PoolOverloadedError", "served"]);
-  assertEquals(pool.stats().counters.refused, 1);
+  assertEquals(pool.stats().counters.shed, 1);
   await lease.release();
   await pool.close({ timeoutMs: 0 });
 });

@@ -57,6 +57,7 @@ export class PoolDatabase {
       this.#heedsAbort ? { timeoutMs, signal } : { timeoutMs },
     );
     const peer = this.peers.at(-1)!;
+    signal.addEventListener("abort", () => peer.noteTouch());
     this.#bound(peer, timeoutMs);
     try {
       const connection = await connecting;
@@ -94,6 +95,7 @@ export class PoolDatabase {
   /** As the driver's contract has it: neither a connect nor a login outlasts its time. */
   #bound(peer: PoolPeer, timeoutMs: number): void {
     const giveUp = this.#clock.after(timeoutMs, () => {
+      if (peer.hasVanished) return;
       peer.gate.reject(new Error("timed out"));
       if (peer.connection.state === "opening") peer.connection.cut();
     });

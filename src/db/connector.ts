@@ -1,0 +1,93 @@
+import type { Clock } from "./clock.ts";
+import type { Connection } from "./driver.ts";
+import { Generation } from "./generation.ts";
+import { Outage } from "./outage.ts";
+import type { PoolOptions } from "./pool_options.ts";
+import type { PoolMetrics } from "./pool_stats.ts";
+
+export interface ConnectorOptions extends Pick<PoolOptions, "connect" | "connectTimeoutMs"> {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly metrics: PoolMetrics;
+  /** A server has let somebody in. */
+  readonly onReady: () => void;
+}
+
+/** One connect, as whoever asked for it sees it. */
+export interface Opening {
+  readonly signal: AbortSignal;
+  /** Whether it is not the pool itself that has given it up, which says nothing of the database. */
+  readonly isWanted: () => boolean;
+}
+
+/**
+ * Opens connections, and learns from how they begin and end whether the database can be reached, and whether it is
+ * still the same server.
+ */
+export class Connector {
+  readonly #options: ConnectorOptions;
+  readonly #outage: Outage;
+  readonly #generation = new Generation();
+
+  constructor(options: ConnectorOptions) {
+    this.#options = options;
+    this.#outage = new Outage(options.random);
+  }
+
+  /** Of the server, as far as is known. */
+  get generation(): number {
+    return this.#generation.current;
+  }
+
+  /** The newest connect failure; `undefined` when the newest connect succeeded. */
+  get lastError(): Error | undefined {
+    return this.#outage.lastError;
+  }
+
+  /** How long no connect may be tried; 0 if one may be now. */
+  outageMs(nowMs: number): number {
+    return this.#outage.remainingMs(nowMs);
+  }
+
+  /** Rejects with `ConnectError`. */
+  async open({ signal, isWanted }: Opening): Promise<Connection> {
+    const { connect, connectTimeoutMs: timeoutMs, clock } = this.#options;
+    const startedMs = clock.now();
+    this.#outage.probing(startedMs);
+    try {
+      const connection = await connect({ timeoutMs, signal });
+      this.#watch(connection, { startedMs, isWanted });
+      return connection;
+    } catch (error) {
+      if (isWanted()) this.#failed(error as Error);
+      throw error;
+    }
+  }
+
+  #watch(
+    connection: Connection,
+    { startedMs, isWanted }: { startedMs: number; isWanted: () => boolean },
+  ): void {
+    const { clock, metrics, onReady } = this.#options;
+    connection.ready.then(() => {
+      metrics.counters.connected++;
+      metrics.connectTimes.record(clock.now() - startedMs);
+      this.#outage.ended();
+      onReady();
+    }, (error) => {
+      if (isWanted()) this.#failed(error);
+    });
+    connection.closed.then((reason) => {
+      // A refused login is told by `ready`.
+      if (reason === undefined || connection.status === undefined) return;
+      this.#generation.observe(reason, clock.now());
+    });
+  }
+
+  #failed(error: Error): void {
+    const nowMs = this.#options.clock.now();
+    this.#options.metrics.counters.connectFailed++;
+    this.#generation.observe(error, nowMs);
+    this.#outage.failed(error, nowMs);
+  }
+}
