@@ -31,6 +31,8 @@ export interface SessionOptions extends Partial<TransactionSettings> {
 export interface SessionSource {
   readonly clock: Clock;
   acquire(options: { signal: AbortSignal | undefined; fresh: boolean }): Promise<Lease>;
+  /** Told of each first flight that is sent again, as its connection had died while it was idle. */
+  onReplay(): void;
 }
 
 /** The rows of each of several statements. */
@@ -257,6 +259,7 @@ export class Session implements AsyncDisposable {
         throw error;
       }
       void lease.destroy();
+      this.#source.onReplay();
       this.#lease = await this.#acquire({ fresh: true });
       answer = await this.#send(flight);
     }
