@@ -291,21 +291,23 @@ export class Pool {
   }
 
   /**
-   * In an outage, those who wait can hope for a living connection, for a probe under way, or for the next one, which
-   * must then be made: nobody else may come by to make it. Without hope they are told at once.
+   * In an outage, those who wait can hope for a connection in use, while the database is heard of; else each probe
+   * under way is the hope of one of them, and the others are told at once. For those who go on waiting the next probe
+   * must be made: nobody else may come by to make it.
    */
   #waitForProbe(outageMs: number): void {
-    if (this.#hasLivingLease() || this.#isOpening()) {
-      this.#cancelProbe ??= this.#clock.after(outageMs, () => {
-        this.#cancelProbe = undefined;
-        this.#wake();
-      });
-      return;
-    }
+    const nowMs = this.#clock.now();
+    let hopes = this.#hasLivingLease(nowMs) ? Infinity : this.#opening();
     for (const waiter of this.#queue) {
+      if (hopes-- > 0) continue;
       this.#counters.refused++;
-      this.#queue.refuse(waiter, this.#outageError(this.#clock.now()));
+      this.#queue.refuse(waiter, this.#outageError(nowMs));
     }
+    if (this.#queue.size === 0) return;
+    this.#cancelProbe ??= this.#clock.after(outageMs, () => {
+      this.#cancelProbe = undefined;
+      this.#wake();
+    });
   }
 
   #cancelPlannedProbe(): void {
@@ -313,14 +315,15 @@ export class Pool {
     this.#cancelProbe = undefined;
   }
 
-  #isOpening(): boolean {
-    return this.#slots.values().some(({ state }) => state === "opening");
+  #opening(): number {
+    return this.#slots.values().filter(({ state }) => state === "opening").toArray().length;
   }
 
-  #hasLivingLease(): boolean {
-    return this.#slots.values().some(({ state, connection }) =>
-      state === "leased" && connection?.status !== undefined
-    );
+  #hasLivingLease(nowMs: number): boolean {
+    return this.#outage.isAlive(nowMs) &&
+      this.#slots.values().some(({ state, connection }) =>
+        state === "leased" && connection?.status !== undefined
+      );
   }
 
   async #open(scope: OwnerScope): Promise<void> {
@@ -337,7 +340,8 @@ export class Pool {
     };
     this.#slots.add(slot);
     this.#scope(scope).opening++;
-    this.#outage.probing(this.#clock.now());
+    const sinceMs = this.#clock.now();
+    this.#outage.probing(sinceMs);
     try {
       const connection = await this.#options.connect({
         timeoutMs: this.#options.connectTimeoutMs,
@@ -346,25 +350,28 @@ export class Pool {
       this.#scope(scope).opening--;
       if (slot.state !== "opening") return void connection.close({ timeoutMs: GOODBYE_TIMEOUT_MS });
       slot.connection = connection;
-      this.#watch(slot, connection);
+      this.#watch(slot, { connection, sinceMs });
       this.#offer(slot, this.#clock.now());
     } catch (error) {
       this.#scope(scope).opening--;
-      this.#connectFailed(error as Error);
+      this.#connectFailed(error as Error, sinceMs);
       const waiter = this.#queue.headOf(scope);
       if (waiter !== undefined) this.#queue.refuse(waiter, error as Error);
       this.#free(slot);
     }
   }
 
-  #watch(slot: Slot, connection: Connection): void {
+  #watch(
+    slot: Slot,
+    { connection, sinceMs }: { connection: Connection; sinceMs: number },
+  ): void {
     connection.ready.then(() => {
       this.#counters.connected++;
-      this.#outage.ended();
+      this.#outage.ended(this.#clock.now());
       this.#wake();
     }, (error) => {
       // A login that the pool itself gave up says nothing of the database.
-      if (slot.state !== "closing") this.#connectFailed(error);
+      if (slot.state !== "closing") this.#connectFailed(error, sinceMs);
     });
     connection.closed.then((reason) => {
       // A refused login is told by `ready`.
@@ -378,11 +385,12 @@ export class Pool {
     });
   }
 
-  #connectFailed(error: Error): void {
+  #connectFailed(error: Error, sinceMs: number): void {
     if (this.#closing !== undefined) return;
     this.#counters.connectFailed++;
-    this.#generation.observe(error, this.#clock.now());
-    this.#outage.failed(error, this.#clock.now());
+    const nowMs = this.#clock.now();
+    this.#generation.observe(error, nowMs);
+    this.#outage.failed(error, { sinceMs, nowMs });
   }
 
   /** Gives a usable connection to the longest-waiting asker of its scope, or keeps it, or closes it. */
@@ -442,6 +450,7 @@ export class Pool {
       return void this.#discard(slot);
     }
     const nowMs = slot.idleSince = this.#clock.now();
+    this.#outage.heard(nowMs);
     if (!this.#discardIfOld(slot, nowMs)) this.#offer(slot, nowMs);
   }
 
@@ -485,9 +494,10 @@ export class Pool {
   }
 
   #refusal(nowMs: number): Error | undefined {
-    const isOut = this.#outage.remainingMs(nowMs) > 0;
+    const mayProbe = this.#outage.remainingMs(nowMs) === 0 && this.#slots.size < this.#limit;
+    const isOut = this.#outage.isOn && !mayProbe;
     // Another's probe is no hope: it may hang.
-    if (isOut && !this.#hasLivingLease()) {
+    if (isOut && !this.#hasLivingLease(nowMs)) {
       this.#counters.refused++;
       return this.#outageError(nowMs);
     }
