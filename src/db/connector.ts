@@ -44,38 +44,53 @@ export class Connector {
     return this.#outage.lastError;
   }
 
+  /** Whether the database lets nobody in, and that is no hiccup. */
+  get isOut(): boolean {
+    return this.#outage.isOn;
+  }
+
   /** How long no connect may be tried; 0 if one may be now. */
   outageMs(nowMs: number): number {
     return this.#outage.remainingMs(nowMs);
   }
 
+  /** A connection that was in use has come back alive. */
+  heard(nowMs: number): void {
+    this.#outage.heard(nowMs);
+  }
+
+  /** Whether a connection that is still in use may be waited for: not if the database may have frozen. */
+  isAlive(nowMs: number): boolean {
+    return this.#outage.isAlive(nowMs);
+  }
+
   /** Rejects with `ConnectError`. */
   async open({ signal, isWanted }: Opening): Promise<Connection> {
     const { connect, connectTimeoutMs: timeoutMs, clock } = this.#options;
-    const startedMs = clock.now();
-    this.#outage.probing(startedMs);
+    const sinceMs = clock.now();
+    this.#outage.probing(sinceMs);
     try {
       const connection = await connect({ timeoutMs, signal });
-      this.#watch(connection, { startedMs, isWanted });
+      this.#watch(connection, { sinceMs, isWanted });
       return connection;
     } catch (error) {
-      if (isWanted()) this.#failed(error as Error);
+      if (isWanted()) this.#failed(error as Error, sinceMs);
       throw error;
     }
   }
 
   #watch(
     connection: Connection,
-    { startedMs, isWanted }: { startedMs: number; isWanted: () => boolean },
+    { sinceMs, isWanted }: { sinceMs: number; isWanted: () => boolean },
   ): void {
     const { clock, metrics, onReady } = this.#options;
     connection.ready.then(() => {
       metrics.counters.connected++;
-      metrics.connectTimes.record(clock.now() - startedMs);
-      this.#outage.ended();
+      metrics.connectTimes.record(clock.now() - sinceMs);
+      this.#outage.ended(clock.now());
       onReady();
     }, (error) => {
-      if (isWanted()) this.#failed(error);
+      if (isWanted()) this.#failed(error, sinceMs);
     });
     connection.closed.then((reason) => {
       // A refused login is told by `ready`.
@@ -84,10 +99,10 @@ export class Connector {
     });
   }
 
-  #failed(error: Error): void {
+  #failed(error: Error, sinceMs: number): void {
     const nowMs = this.#options.clock.now();
     this.#options.metrics.counters.connectFailed++;
     this.#generation.observe(error, nowMs);
-    this.#outage.failed(error, nowMs);
+    this.#outage.failed(error, { sinceMs, nowMs });
   }
 }

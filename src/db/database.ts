@@ -29,11 +29,17 @@ export interface TransactionOptions extends SessionOptions {
   readonly timeoutMs?: number;
 }
 
+export interface DatabaseStats extends PoolStats {
+  /** First flights that were sent again, as their connections had died while they were idle. */
+  readonly replayed: number;
+}
+
 /** The session factory that requests, queue consumers and scripts share. */
 export class Database {
   readonly #options: DatabaseOptions;
   readonly #clock: Clock;
   readonly #budget: RetryBudget;
+  #replayed = 0;
 
   constructor(options: DatabaseOptions) {
     this.#options = options;
@@ -49,6 +55,7 @@ export class Database {
         clock: this.#clock,
         acquire: (options) => pool.acquire({ scope, label, ...options }),
         assertCurrent: () => scope.assertCurrent(),
+        onReplay: () => this.#replayed++,
       },
       { ...defaults, ...settings },
       { signal },
@@ -76,8 +83,8 @@ export class Database {
     });
   }
 
-  stats(): PoolStats {
-    return this.#options.pool.stats();
+  stats(): DatabaseStats {
+    return { ...this.#options.pool.stats(), replayed: this.#replayed };
   }
 
   /** Refuses new work, lets sessions finish until `timeoutMs`, then cuts them. Resolves when all sockets are shut. */

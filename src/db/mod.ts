@@ -4,7 +4,12 @@
  */
 export { ISOLATION_LEVELS, type IsolationLevel, type TransactionSettings } from "./begin.ts";
 export { type Clock } from "./clock.ts";
-export { Database, type DatabaseOptions, type TransactionOptions } from "./database.ts";
+export {
+  Database,
+  type DatabaseOptions,
+  type DatabaseStats,
+  type TransactionOptions,
+} from "./database.ts";
 export type {
   Connection,
   Driver,

@@ -280,16 +280,18 @@ export class Pool {
   }
 
   /**
-   * In an outage, those who wait can hope for a living connection, for a probe under way, or for the next one, which
-   * must then be made: nobody else may come by to make it. Without hope they are told at once.
+   * In an outage, those who wait can hope for a connection in use, while the database is heard of; else each probe
+   * under way is the hope of one of them, and the others are told at once. For those who go on waiting the next probe
+   * must be made: nobody else may come by to make it.
    */
   #waitForProbe(outageMs: number): void {
-    if (this.#hasLivingLease() || this.#isOpening()) {
-      return this.#queue.lookAt(this.#clock.now() + outageMs);
-    }
+    const nowMs = this.#clock.now();
+    let hopes = this.#hasLivingLease(nowMs) ? Infinity : this.#counts().opening;
     for (const waiter of this.#queue) {
+      if (hopes-- > 0) continue;
       this.#refuse(waiter, "unreachable", (facts) => outageError(outageMs, facts));
     }
+    this.#queue.lookAt(nowMs + outageMs);
   }
 
   /** Takes back what owners that have ended left behind, and opens what may be opened by now. */
@@ -317,14 +319,11 @@ export class Pool {
     }
   }
 
-  #isOpening(): boolean {
-    return this.#slots.values().some(({ state }) => state === "opening");
-  }
-
-  #hasLivingLease(): boolean {
-    return this.#slots.values().some(({ state, connection }) =>
-      state === "leased" && connection?.status !== undefined
-    );
+  #hasLivingLease(nowMs: number): boolean {
+    return this.#connector.isAlive(nowMs) &&
+      this.#slots.values().some(({ state, connection }) =>
+        state === "leased" && connection?.status !== undefined
+      );
   }
 
   #open(scope: OwnerScope): void {
@@ -433,6 +432,7 @@ export class Pool {
       return this.#discardFor(slot, "broken");
     }
     slot.idleSince = nowMs;
+    this.#connector.heard(nowMs);
     if (!this.#discardOld(slot, nowMs)) this.#offer(slot, nowMs);
   }
 
@@ -488,14 +488,15 @@ export class Pool {
     };
     if (this.#closing !== undefined) return told(poolClosedError);
     if (signal?.aborted) return told((facts) => abortedError(signal.reason, facts));
+    const { maxWaiters } = this.#options;
+    const isCrowded = this.#slots.size >= this.#limit || this.#queue.size >= maxWaiters;
+    if (this.#expiring > 0 && isCrowded) this.#look();
     const outageMs = this.#connector.outageMs(nowMs);
+    const mayProbe = outageMs === 0 && this.#slots.size < this.#limit;
     // Another's probe is no hope: it may hang.
-    if (outageMs > 0 && !this.#hasLivingLease()) {
+    if (this.#connector.isOut && !mayProbe && !this.#hasLivingLease(nowMs)) {
       return told((facts) => outageError(outageMs, facts), "unreachable");
     }
-    const { maxWaiters } = this.#options;
-    const isCrowded = () => this.#slots.size >= this.#limit || this.#queue.size >= maxWaiters;
-    if (this.#expiring > 0 && isCrowded()) this.#look();
     if (this.#queue.size >= maxWaiters) return told(queueFullError, "queueFull");
     if (this.#holdsAndWaits(ask.scope)) return told(heldAndWaitedError, "heldAndWaited");
     return undefined;

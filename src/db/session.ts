@@ -37,6 +37,8 @@ export interface SessionSource {
   ): Promise<Lease>;
   /** Throws `ScopeError` for code that must not touch the session's connection. */
   assertCurrent(): void;
+  /** Told of each first flight that is sent again, as its connection had died while it was idle. */
+  onReplay(): void;
 }
 
 /** The rows of each of several statements. */
@@ -269,6 +271,7 @@ export class Session implements AsyncDisposable {
         throw error;
       }
       void lease.destroy();
+      this.#source.onReplay();
       this.#lease = await this.#acquire({ fresh: true });
       answer = await this.#send(flight);
     }
