@@ -354,7 +354,7 @@ export class Pool {
       this.#offer(slot, this.#clock.now());
     } catch (error) {
       this.#scope(scope).opening--;
-      this.#connectFailed(error as Error, sinceMs);
+      this.#connectFailed(error as Error, { of: slot.generation, sinceMs });
       const waiter = this.#queue.headOf(scope);
       if (waiter !== undefined) this.#queue.refuse(waiter, error as Error);
       this.#free(slot);
@@ -371,12 +371,12 @@ export class Pool {
       this.#wake();
     }, (error) => {
       // A login that the pool itself gave up says nothing of the database.
-      if (slot.state !== "closing") this.#connectFailed(error, sinceMs);
+      if (slot.state !== "closing") this.#connectFailed(error, { of: slot.generation, sinceMs });
     });
     connection.closed.then((reason) => {
       // A refused login is told by `ready`.
       if (reason !== undefined && connection.status !== undefined) {
-        this.#generation.observe(reason, this.#clock.now());
+        this.#generation.observe(reason, { nowMs: this.#clock.now(), of: slot.generation });
       }
       if (slot.state !== "idle") return;
       this.#counters.broken++;
@@ -385,11 +385,11 @@ export class Pool {
     });
   }
 
-  #connectFailed(error: Error, sinceMs: number): void {
+  #connectFailed(error: Error, { of, sinceMs }: { of: number; sinceMs: number }): void {
     if (this.#closing !== undefined) return;
     this.#counters.connectFailed++;
     const nowMs = this.#clock.now();
-    this.#generation.observe(error, nowMs);
+    this.#generation.observe(error, { nowMs, of });
     this.#outage.failed(error, { sinceMs, nowMs });
   }
 
