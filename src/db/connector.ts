@@ -20,6 +20,12 @@ export interface Opening {
   readonly isWanted: () => boolean;
 }
 
+/** When a connect began, and of which generation the server was then. */
+interface Born {
+  readonly sinceMs: number;
+  readonly of: number;
+}
+
 /**
  * Opens connections, and learns from how they begin and end whether the database can be reached, and whether it is
  * still the same server.
@@ -67,42 +73,42 @@ export class Connector {
   /** Rejects with `ConnectError`. */
   async open({ signal, isWanted }: Opening): Promise<Connection> {
     const { connect, connectTimeoutMs: timeoutMs, clock } = this.#options;
-    const sinceMs = clock.now();
-    this.#outage.probing(sinceMs);
+    const born = { sinceMs: clock.now(), of: this.generation };
+    this.#outage.probing(born.sinceMs);
     try {
       const connection = await connect({ timeoutMs, signal });
-      this.#watch(connection, { sinceMs, isWanted });
+      this.#watch(connection, { born, isWanted });
       return connection;
     } catch (error) {
-      if (isWanted()) this.#failed(error as Error, sinceMs);
+      if (isWanted()) this.#failed(error as Error, born);
       throw error;
     }
   }
 
   #watch(
     connection: Connection,
-    { sinceMs, isWanted }: { sinceMs: number; isWanted: () => boolean },
+    { born, isWanted }: { born: Born; isWanted: () => boolean },
   ): void {
     const { clock, metrics, onReady } = this.#options;
     connection.ready.then(() => {
       metrics.counters.connected++;
-      metrics.connectTimes.record(clock.now() - sinceMs);
+      metrics.connectTimes.record(clock.now() - born.sinceMs);
       this.#outage.ended(clock.now());
       onReady();
     }, (error) => {
-      if (isWanted()) this.#failed(error, sinceMs);
+      if (isWanted()) this.#failed(error, born);
     });
     connection.closed.then((reason) => {
       // A refused login is told by `ready`.
       if (reason === undefined || connection.status === undefined) return;
-      this.#generation.observe(reason, clock.now());
+      this.#generation.observe(reason, { nowMs: clock.now(), of: born.of });
     });
   }
 
-  #failed(error: Error, sinceMs: number): void {
+  #failed(error: Error, { sinceMs, of }: Born): void {
     const nowMs = this.#options.clock.now();
     this.#options.metrics.counters.connectFailed++;
-    this.#generation.observe(error, nowMs);
+    this.#generation.observe(error, { nowMs, of });
     this.#outage.failed(error, { sinceMs, nowMs });
   }
 }

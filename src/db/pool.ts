@@ -350,6 +350,7 @@ export class Pool {
     if (slot.state !== "opening") return;
     if (this.#queue.sizeOf(scope) === 0) return this.#free(slot);
     slot.isCalledIn = false;
+    slot.generation = this.#connector.generation;
     const { signal } = slot.abort = new AbortController();
     this.#expireAt(slot, this.#clock.now() + this.#options.connectTimeoutMs + GOODBYE_TIMEOUT_MS);
     const isWanted = () => slot.state !== "closing" && this.#closing === undefined;

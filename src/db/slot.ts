@@ -41,7 +41,7 @@ export class ScopeShare {
 export class Slot {
   readonly share: ScopeShare;
   /** Of the server, when it began to open. */
-  readonly generation: number;
+  generation: number;
   readonly onReturn: LeaseReturn;
   readonly #gone = Promise.withResolvers<void>();
   /** Resolves when the permit is free. */

@@ -410,6 +410,26 @@ Deno.test("connections that the server has outlived are closed, a single kill co
   await pool.close({ timeoutMs: 0 });
 });
 
+Deno.test("goodbyes of connections that are outlived already cost no newer connection", async () => {
+  const driver = new ScriptedDriver();
+  const pool = poolOf(driver, { size: 8, clock: new ManualClock() });
+  const leases = await Promise.all([1, 2, 3, 4].map(() => pool.acquire({ scope })));
+  const kill = async (index: number) => {
+    driver.connections[index]!.cut({ fatal: serverError("57P01", "terminating", "FATAL") });
+    await settle();
+  };
+  await kill(0);
+  await kill(1);
+  await (await pool.acquire({ scope })).release();
+  await kill(2);
+  await kill(3);
+  await (await pool.acquire({ scope })).release();
+  assertEquals(driver.connections.length, 5);
+  assertEquals(pool.stats().counters.outlived, 0);
+  await Promise.all(leases.map((lease) => lease.release()));
+  await pool.close({ timeoutMs: 0 });
+});
+
 Deno.test("an idle connection is closed by itself after the idle timeout, and no timer stays behind", async () => {
   const clock = new ManualClock();
   const driver = new ScriptedDriver();

@@ -16,7 +16,12 @@ if (!(Number.isSafeInteger(seed) && Number.isSafeInteger(sessions) && sessions >
 }
 
 console.log(`${sessions} sessions, --seed ${seed}`);
-const report = await soak(await localDatabase(), { ...FULL, sessions, seed });
+const report = await soak(await localDatabase(), {
+  ...FULL,
+  sessions,
+  seed,
+  onTenth: (tenths) => console.log(`${tenths}0 %`),
+});
 console.log(soakTable(report));
 const faults = faultsOf(report);
 console.log(faults.length === 0 ? "as it must be" : faults.join("\n"));

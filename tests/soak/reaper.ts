@@ -36,6 +36,8 @@ export class Reaper implements AsyncDisposable {
     this.#connection = connection;
     this.#options = options;
     this.#done = this.#reap();
+    // Told by `stop`.
+    this.#done.catch(() => {});
   }
 
   /** Ends the killing. Rejects if it has failed. */

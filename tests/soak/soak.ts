@@ -31,6 +31,12 @@ export const FULL: Omit<SoakOptions, "seed"> = {
   killEveryMs: 50,
 };
 
+export interface FailureKind {
+  count: number;
+  /** Of the first. */
+  readonly message: string;
+}
+
 export interface SoakReport extends SoakOptions {
   readonly seconds: number;
   /** How often units were run, the first time included. */
@@ -39,8 +45,8 @@ export interface SoakReport extends SoakOptions {
   /** Without those whose outcome is unknown. */
   readonly failedWrites: number;
   readonly unknownWrites: number;
-  /** What failed, as `unit: error: message`, and how often. */
-  readonly failures: ReadonlyMap<string, number>;
+  /** By `unit: error`. */
+  readonly failures: ReadonlyMap<string, FailureKind>;
   readonly ledger: LedgerFaults;
   readonly kills: number;
   readonly looks: number;
@@ -55,10 +61,12 @@ export interface SoakReport extends SoakOptions {
 /** So many that no unit loses each of its connections, on the slowest machine either. */
 const ATTEMPTS = 12;
 const HEAP_SAMPLES = 80;
-/** Kinds of failure that are told apart; a run that fails in more ways than these has shown enough. */
-const FAILURES_KEPT = 20;
 
-export async function soak(database: LocalDatabase, options: SoakOptions): Promise<SoakReport> {
+/** `onTenth` is told each time that another tenth of the sessions has begun. */
+export async function soak(
+  database: LocalDatabase,
+  { onTenth = () => {}, ...options }: SoakOptions & { onTenth?: (tenths: number) => void },
+): Promise<SoakReport> {
   await using branch = await database.connect();
   await branch.asAdmin(TABLE);
   await branch.asAdmin("grant all on soak_writes to public");
@@ -72,10 +80,13 @@ export async function soak(database: LocalDatabase, options: SoakOptions): Promi
     DATABASE_POOL_SIZE: `${options.poolSize}`,
     DATABASE_MAX_OVERFLOW: `${options.maxOverflow}`,
     DATABASE_RETRY_ATTEMPTS: `${ATTEMPTS}`,
+    // So many callers at so few connections are a standing queue, on a slow machine a long one.
+    DATABASE_POOL_SHED_TARGET: "0",
     DATABASE_POOL_RECYCLE: `${options.recycleMs / 1_000}`,
   });
   const startedMs = performance.now();
-  const load = new Load(db, { options, pick: () => UNITS[Math.floor(random() * UNITS.length)]! });
+  const pick = () => UNITS[Math.floor(random() * UNITS.length)]!;
+  const load = new Load(db, { options, pick, onTenth });
   await load.run();
   const seconds = (performance.now() - startedMs) / 1_000;
   await reaper.stop();
@@ -107,18 +118,27 @@ export async function soak(database: LocalDatabase, options: SoakOptions): Promi
 class Load {
   readonly ledger: Ledger;
   readonly heap = new HeapSamples();
-  readonly failures = new Map<string, number>();
+  readonly failures = new Map<string, FailureKind>();
   failedReads = 0;
   runs = 0;
   readonly #db: Database;
   readonly #options: SoakOptions;
   readonly #pick: () => Unit;
+  readonly #onTenth: (tenths: number) => void;
   #begun = 0;
 
-  constructor(db: Database, { options, pick }: { options: SoakOptions; pick: () => Unit }) {
+  constructor(
+    db: Database,
+    { options, pick, onTenth }: {
+      options: SoakOptions;
+      pick: () => Unit;
+      onTenth: (tenths: number) => void;
+    },
+  ) {
     this.#db = db;
     this.#options = options;
     this.#pick = pick;
+    this.#onTenth = onTenth;
     this.ledger = new Ledger(options.sessions);
   }
 
@@ -129,6 +149,7 @@ class Load {
   async #call(): Promise<void> {
     const { sessions } = this.#options;
     const sampleEvery = Math.ceil(sessions / HEAP_SAMPLES);
+    const tenth = Math.ceil(sessions / 10);
     while (this.#begun < sessions) {
       const id = this.#begun++;
       const unit = this.#pick();
@@ -139,6 +160,7 @@ class Load {
         this.#failed(id, { unit, error: error as Error });
       }
       if (id % sampleEvery === 0) this.heap.take();
+      if (id > 0 && id % tenth === 0) this.#onTenth(id / tenth);
     }
   }
 
@@ -146,10 +168,9 @@ class Load {
     const isUnknown = unit.writes && error.name === "CommitOutcomeUnknownError";
     this.ledger.tell(id, isUnknown ? "unknown" : "failed");
     if (!unit.writes) this.failedReads++;
-    const kind = `${unit.name}: ${error.name}: ${error.message}`;
+    const kind = `${unit.name}: ${error.name}`;
     const known = this.failures.get(kind);
-    if (known !== undefined || this.failures.size < FAILURES_KEPT) {
-      this.failures.set(kind, (known ?? 0) + 1);
-    }
+    if (known !== undefined) known.count++;
+    else this.failures.set(kind, { count: 1, message: error.message });
   }
 }

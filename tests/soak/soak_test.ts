@@ -14,8 +14,8 @@ Deno.test({
   async fn() {
     const report = await soak(database, {
       ...FULL,
-      sessions: 3_000,
-      killEveryMs: 100,
+      sessions: 1_500,
+      killEveryMs: 200,
       seed: Math.floor(Math.random() * 2 ** 31),
     });
     assertEquals(faultsOf(report), [], soakTable(report));

@@ -47,6 +47,6 @@ export function soakTable(report: SoakReport): string {
   const width = Math.max(...rows.map(([name]) => name.length));
   return [
     ...rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`),
-    ...[...failures].map(([failure, count]) => `${count} × ${failure}`),
+    ...[...failures].map(([kind, { count, message }]) => `${count} × ${kind}: ${message}`),
   ].join("\n");
 }
