@@ -111,6 +111,14 @@ export class PoolClosedError extends DatabaseLayerError {
 /** A connection was used outside the owner scope that its socket belongs to, or a scope asked for a second one in vain. */
 export class ScopeError extends DatabaseLayerError {
   override readonly name = "ScopeError";
+
+  /** For code that runs on behalf of another owner, or after the owner's end. */
+  static foreign(): ScopeError {
+    return new ScopeError(
+      "Cannot use a connection outside the request that it belongs to, as the runtime ties sockets to requests; " +
+        "make a Database for each request, with a scope of its own",
+    );
+  }
 }
 
 /** The caller's deadline passed, or its signal aborted, before the work was done. */

@@ -43,6 +43,7 @@ export type { Leak, LeakOptions } from "./leak_watch.ts";
 export { Pool } from "./pool.ts";
 export type { AcquireOptions, PoolOptions } from "./pool_options.ts";
 export type { PoolCounters, PoolCounts, PoolStats } from "./pool_stats.ts";
+export { RetryBudget } from "./retry.ts";
 export { OwnerScope } from "./scope.ts";
 export { type RowsOf, Session, type SessionOptions } from "./session.ts";
 export { identifier, Sql, sql, trustedSql } from "./sql.ts";

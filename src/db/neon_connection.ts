@@ -3,7 +3,7 @@
  * its own, and hides the status byte; with a pipelined login it says that it is connected when only the socket is
  * open. So flights go through its hook for foreign queries, and states are read from the protocol events beneath it.
  */
-import { ConnectError, ConnectionLostError, type ServerError } from "./errors.ts";
+import { ConnectError, ConnectionLostError, ScopeError, type ServerError } from "./errors.ts";
 import { MessageFraming } from "./message_framing.ts";
 import {
   encode,
@@ -123,6 +123,7 @@ export class NeonConnection implements Connection {
   }
 
   flight(statements: readonly Statement[]): Promise<FlightAnswer> {
+    if (this.#isForeign()) return Promise.reject(ScopeError.foreign());
     if (this.#state === "closed") return Promise.reject(this.#lost(undefined));
     if (this.#flight !== undefined) {
       return Promise.reject(
@@ -189,6 +190,16 @@ export class NeonConnection implements Connection {
       this.#fail(new Error("the connection was closed on this side"));
     }
     if (!await settledWithin(this.closed, timeoutMs)) this.#terminate();
+  }
+
+  /** workerd lets nobody look at a socket of another request. */
+  #isForeign(): boolean {
+    try {
+      void this.#client.connection.stream.ws?.readyState;
+      return false;
+    } catch {
+      return true;
+    }
   }
 
   /** The package reports some failures only as exceptions or events that, unheard, end the process. */

@@ -192,7 +192,7 @@ export interface ErrorMessage {
 
 export interface WireStream {
   /** `terminate` is what the standard's WebSocket lacks: to end without the peer's consent. */
-  readonly ws?: { terminate?(): void } | null;
+  readonly ws?: { readonly readyState: number; terminate?(): void } | null;
   emit(event: string, ...args: unknown[]): boolean;
   write(bytes: Uint8Array, ...callback: unknown[]): boolean;
   destroy(): void;

@@ -42,11 +42,7 @@ export class OwnerScope {
 
   /** Throws `ScopeError` for code that runs on behalf of another owner, or after this one's end. */
   assertCurrent(): void {
-    if (this.isCurrent()) return;
-    throw new ScopeError(
-      "Cannot use a connection outside the request that it belongs to, as the runtime ties sockets to requests; " +
-        "make a Database for each request, with a scope of its own",
-    );
+    if (!this.isCurrent()) throw ScopeError.foreign();
   }
 
   /** Does the step on the owner's behalf: at once, or when the runtime turns to it; never if the owner has ended. */
