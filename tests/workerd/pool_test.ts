@@ -162,7 +162,7 @@ poolTest(
   patient,
   async (service) => {
     const holders = many(2, () => service.ask("keep"));
-    await until(async () => (await service.stats()).leased === 2);
+    await until(async () => (await service.ask("kept")).body === 2);
     for (let gone = 0; gone < 3; gone++) {
       assertEquals((await service.ask("leaveWaiting")).body, "left");
     }
@@ -179,7 +179,7 @@ poolTest(
   patient,
   async (service) => {
     const owner = service.ask("keep");
-    await until(async () => (await service.stats()).leased === 1);
+    await until(async () => (await service.ask("kept")).body === 1);
     const misuses = ["useKeptSession", "useKeptDatabase", "useKeptConnection"];
     for (const act of misuses) {
       const { status, body } = await service.ask<Refusal>(act);

@@ -115,6 +115,8 @@ const ACTS: Readonly<Record<string, Act>> = {
 
   useKeptConnection: () => kept!.lease.connection.flight([{ text: "select 1", values: [] }]),
 
+  kept: () => held.length,
+
   letGo: () => {
     for (const go of held.splice(0)) go();
     return "done";
