@@ -4,6 +4,7 @@ import type { Pool } from "./pool.ts";
 import type { PoolStats } from "./pool_stats.ts";
 import { RetryBudget } from "./retry.ts";
 import type { OwnerScope } from "./scope.ts";
+import { ServerTransaction } from "./server_transaction.ts";
 import { Session, type SessionOptions } from "./session.ts";
 import { runUnit } from "./transaction.ts";
 
@@ -48,18 +49,18 @@ export class Database {
   }
 
   /** Opens a session. Costs nothing until its first statement. */
-  session({ signal, label, ...settings }: SessionOptions = {}): Session {
-    const { pool, scope, defaults } = this.#options;
-    return new Session(
+  session({ signal, label, parsers, ...settings }: SessionOptions = {}): Session {
+    const { pool, scope, defaults, defer } = this.#options;
+    const transaction = new ServerTransaction(
       {
         clock: this.#clock,
         acquire: (options) => pool.acquire({ scope, label, ...options }),
         assertCurrent: () => scope.assertCurrent(),
         onReplay: () => this.#replayed++,
       },
-      { ...defaults, ...settings },
-      { signal },
+      { settings: { ...defaults, ...settings }, signal, parsers },
     );
+    return new Session(transaction, { defer });
   }
 
   /**

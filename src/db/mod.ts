@@ -3,6 +3,7 @@
  * about a lost COMMIT.
  */
 export { ISOLATION_LEVELS, type IsolationLevel, type TransactionSettings } from "./begin.ts";
+export { arrayOf } from "./array_text.ts";
 export { type Clock } from "./clock.ts";
 export {
   Database,
@@ -11,9 +12,14 @@ export {
   type TransactionOptions,
 } from "./database.ts";
 export type {
+  Close,
   Connection,
   Driver,
+  Fetch,
   FlightAnswer,
+  FlightOptions,
+  FlightPart,
+  Portal,
   Result,
   Statement,
   TransactionStatus,
@@ -44,6 +50,7 @@ export { Pool } from "./pool.ts";
 export type { AcquireOptions, PoolOptions } from "./pool_options.ts";
 export type { PoolCounters, PoolCounts, PoolStats } from "./pool_stats.ts";
 export { RetryBudget } from "./retry.ts";
+export type { Parse, TypeParsers } from "./result_types.ts";
 export { OwnerScope } from "./scope.ts";
-export { type RowsOf, Session, type SessionOptions } from "./session.ts";
+export { type RowsOf, type Session, type SessionOptions, type StreamOptions } from "./session.ts";
 export { identifier, Sql, sql, trustedSql } from "./sql.ts";

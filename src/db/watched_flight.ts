@@ -1,5 +1,5 @@
 import type { Clock } from "./clock.ts";
-import type { Connection, FlightAnswer, Statement } from "./driver.ts";
+import type { Connection, FlightAnswer, FlightOptions, FlightPart } from "./driver.ts";
 import { DeadlineError, PoolClosedError } from "./errors.ts";
 import type { Lease } from "./lease.ts";
 import { settledWithin } from "./timeout.ts";
@@ -22,7 +22,7 @@ const CANCEL_TIMEOUT_MS = 500;
  * cancelled on the server; what was done before the server heard of it is done, and answered so.
  */
 export async function watchedFlight(
-  { lease, statements }: { lease: Lease; statements: readonly Statement[] },
+  { lease, parts, parsers }: { lease: Lease; parts: readonly FlightPart[] } & FlightOptions,
   { clock, signal, timeoutMs, onCancel }: WatchOptions,
 ): Promise<FlightAnswer> {
   const { connection } = lease;
@@ -35,7 +35,7 @@ export async function watchedFlight(
   };
   const abort = () => interrupt((cause) => deadlineError("the caller gave up", cause));
 
-  const answered = connection.flight(statements);
+  const answered = connection.flight(parts, { parsers });
   answered.catch(() => {});
   let disarm = () => {};
   const arm = () => {
