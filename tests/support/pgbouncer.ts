@@ -1,0 +1,141 @@
+/**
+ * A PgBouncer in transaction mode: between two transactions it may lend a server connection to somebody else, so that
+ * whatever a client leaves on one shows up at another. Debian's package `pgbouncer` has the program.
+ */
+import { join } from "node:path";
+import { pollUntil } from "../../src/dev/poll.ts";
+import { postgresHba } from "../../src/dev/postgres_conf.ts";
+import { type ServerAccount, serverAccount } from "../../src/dev/postgres_directory.ts";
+import type { TestServer } from "./test_server.ts";
+
+export interface PgBouncer {
+  readonly port: number;
+  /** Drops every connection, ends the process and removes its files. */
+  stop(): Promise<void>;
+}
+
+/** Server connections for each user and database. */
+export const POOL_SIZE = 4;
+
+const START_ATTEMPTS = 5;
+const START_TIMEOUT_MS = 5_000;
+
+/** Where Debian puts it is on root's PATH alone. */
+const DIRECTORIES = [...(Deno.env.get("PATH") ?? "").split(":"), "/usr/sbin", "/usr/local/sbin"];
+
+/** The path of the program, or undefined where there is none. */
+export async function findPgBouncer(): Promise<string | undefined> {
+  if (Deno.build.os === "windows") return undefined;
+  for (const directory of DIRECTORIES) {
+    const path = join(directory, "pgbouncer");
+    if (directory !== "" && await isFile(path)) return path;
+  }
+  return undefined;
+}
+
+/** Starts it on loopback, before the server. Ends with this process if `stop` is never called. */
+export async function startPgBouncer(program: string, server: TestServer): Promise<PgBouncer> {
+  const account = serverAccount();
+  const directory = await Deno.realPath(await Deno.makeTempDir({ prefix: "user-service-test-" }));
+  for (let attempt = 1;; attempt++) {
+    const port = freePort();
+    await writeFiles(directory, { port, server, account });
+    const process = spawn([program, fileIn(directory, "ini")], account);
+    const stop = async () => {
+      await process.end();
+      await Deno.remove(directory, { recursive: true });
+    };
+    const log = () => Deno.readTextFile(fileIn(directory, "log")).catch(() => "");
+    const isUp = async () => /process up/.test(await log());
+    if (await pollUntil(isUp, { deadlineMs: START_TIMEOUT_MS, intervalMs: 10 })) {
+      return { port, stop };
+    }
+    const said = await log();
+    // Somebody else has taken the port meanwhile.
+    if (/in use/.test(said) && attempt < START_ATTEMPTS) {
+      await process.end();
+      continue;
+    }
+    await stop();
+    throw new Error(
+      `Cannot start PgBouncer within ${START_TIMEOUT_MS} ms; its log:\n${said.trim()}`,
+    );
+  }
+}
+
+interface Configuration {
+  readonly port: number;
+  readonly server: TestServer;
+  readonly account: ServerAccount;
+}
+
+async function writeFiles(
+  directory: string,
+  { port, server, account }: Configuration,
+): Promise<void> {
+  const users = Object.values(server.urls).map((url) => {
+    const { username, password } = new URL(url);
+    return `"${username}" "${password}"\n`;
+  });
+  const ini = `[databases]
+* = host=127.0.0.1 port=${server.port}
+[pgbouncer]
+pool_mode = transaction
+default_pool_size = ${POOL_SIZE}
+listen_addr = 127.0.0.1
+listen_port = ${port}
+unix_socket_dir =
+auth_type = hba
+auth_hba_file = ${fileIn(directory, "hba")}
+auth_file = ${fileIn(directory, "users")}
+logfile = ${fileIn(directory, "log")}
+`;
+  // The roles log in as they do to the server itself: some with a pipelined password, one by SCRAM.
+  const files = { ini, hba: postgresHba, users: users.join(""), log: "" };
+  for (const [name, text] of Object.entries(files)) {
+    const path = fileIn(directory, name);
+    await Deno.writeTextFile(path, text, { mode: 0o600 });
+    if (account !== undefined) await Deno.chown(path, account.uid, account.gid);
+  }
+  if (account !== undefined) await Deno.chown(directory, account.uid, account.gid);
+}
+
+function fileIn(directory: string, extension: string): string {
+  return join(directory, `pgbouncer.${extension}`);
+}
+
+/** The shell ends the program as soon as its own input does, which it does with this process however that ends. */
+const UNTIL_INPUT_ENDS = '"$@" & read -r _; kill -KILL $!; wait';
+
+/** PgBouncer refuses to run as root. */
+function spawn(command: string[], account: ServerAccount): { end(): Promise<void> } {
+  const child = new Deno.Command("sh", {
+    args: ["-c", UNTIL_INPUT_ENDS, "sh", ...command],
+    stdin: "piped",
+    stdout: "null",
+    stderr: "null",
+    // A terminal's Ctrl-C is not for it, and the caller's directory may be closed to `account`.
+    detached: true,
+    cwd: "/",
+    ...account,
+  }).spawn();
+  return {
+    async end() {
+      await child.stdin.close();
+      await child.status;
+    },
+  };
+}
+
+function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
+}
+
+async function isFile(path: string): Promise<boolean> {
+  try {
+    return (await Deno.stat(path)).isFile;
+  } catch {
+    return false;
+  }
+}
