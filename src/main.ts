@@ -48,6 +48,7 @@ export function start(
   const db = openDatabase(settings, {
     scope: OwnerScope.lasting(),
     defer: deferred.add,
+    onLeak: (leak) => log.warn("a connection has been in use for long", { ...leak }),
     webSocketConstructor: DatabaseWebSocket,
   });
   const requests = new InFlight();
