@@ -51,6 +51,7 @@ Deno.test("parseSettings() gives the documented defaults, in milliseconds", () =
         transactionTimeoutMs: 30_000,
       },
     },
+    objects: { shards: 0 },
   });
 });
 
@@ -74,6 +75,8 @@ Deno.test("parseSettings() reads every variable", () => {
     DATABASE_TRANSACTION_TIMEOUT: "3",
     DATABASE_ISOLATION_LEVEL: "serializable",
     DATABASE_RETRY_ATTEMPTS: "1",
+    DATABASE_OBJECT_SHARDS: "3",
+    DATABASE_OBJECT_LOCATION: "weur",
     PORT: "0",
     LOG_LEVEL: "debug",
     SHUTDOWN_TIMEOUT: "0",
@@ -106,13 +109,16 @@ Deno.test("parseSettings() reads every variable", () => {
         transactionTimeoutMs: 3_000,
       },
     },
+    objects: { shards: 3, location: "weur" },
   });
 });
 
 Deno.test("parseSettings() gives a value that is frozen throughout", () => {
   const settings = parse({});
   const { database } = settings;
-  for (const part of [settings, database, database.pool, database.session]) {
+  for (
+    const part of [settings, settings.objects, database, database.pool, database.session]
+  ) {
     assert(Object.isFrozen(part));
   }
 });
