@@ -92,6 +92,24 @@ Deno.test("a permit that its waiter does not take up goes to the next, and the w
   assertEquals(late.lease !== undefined, true);
 });
 
+Deno.test("a permit that was held out to one who gave up meanwhile is free, and no connection is opened for it", async () => {
+  const { driver, pool } = poolOfOne();
+  const holder = request();
+  const held = ask(pool, holder);
+  await settle();
+  const busy = request();
+  const caller = new AbortController();
+  busy.enter(() => pool.acquire({ scope: busy, signal: caller.signal })).catch(() => {});
+  busy.beBusy();
+  await holder.enter(() => held.lease!.destroy());
+  await settle();
+  assertEquals(pool.stats().opening, 1);
+  caller.abort();
+  busy.answer();
+  await settle();
+  assertEquals([pool.stats().opening, driver.connections.length], [0, 1]);
+});
+
 Deno.test("a permit that was held out to a request that has ended goes to the next", async () => {
   const { clock, pool } = poolOfOne();
   const holder = request();
