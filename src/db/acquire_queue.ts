@@ -1,14 +1,13 @@
+import { Alarm } from "./alarm.ts";
 import type { Clock } from "./clock.ts";
 import type { Lease } from "./lease.ts";
-import { QueueTimer } from "./queue_timer.ts";
+import type { Ask } from "./pool_options.ts";
 import type { OwnerScope } from "./scope.ts";
 import { type Place, WaiterQueue } from "./waiter_queue.ts";
 
 /** One that waits for a lease. */
 export interface Waiter {
-  readonly scope: OwnerScope;
-  /** Wants no connection that was used before. */
-  readonly fresh: boolean;
+  readonly ask: Ask;
   readonly since: number;
 }
 
@@ -20,8 +19,10 @@ export interface AcquireQueueOptions {
   readonly onTimeout: (waiter: Waiter) => void;
   /** To refuse the waiter. */
   readonly onAbort: (waiter: Waiter, signal: AbortSignal) => void;
-  /** The last waiter has left. */
-  readonly onEmpty: () => void;
+  /** Somebody who waits looks whether something has come free that nobody told of. */
+  readonly onLook: () => void;
+  /** When to look next; `Infinity` while everything that comes free is told. */
+  readonly nextLookAt: () => number;
 }
 
 interface Waiting extends Waiter {
@@ -35,10 +36,14 @@ interface Waiting extends Waiter {
   onAbort: (() => void) | undefined;
 }
 
+/** Those of one scope. All may wait equally long, so that one timer is enough for them. */
 interface Line {
   readonly waiters: WaiterQueue<Waiting>;
-  readonly timer: QueueTimer<Waiting>;
+  readonly alarm: Alarm;
 }
+
+/** After this much more than the longest wait, one who waits is dead: its own timer has not spoken. */
+const DEAD_AFTER_MS = 1_000;
 
 /**
  * Who waits, in the order in which they came: as a whole, and in one line for each owner scope. A waiter leaves at
@@ -61,22 +66,21 @@ export class AcquireQueue {
     return this.#lines.get(scope)?.waiters.size ?? 0;
   }
 
-  /** The one that has waited longest in the scope. */
+  /** The one of the scope whose turn is next. */
   headOf(scope: OwnerScope): Waiter | undefined {
     return this.#lines.get(scope)?.waiters.head;
   }
 
-  /** Oldest first. The current one may leave while iterating. */
+  /** In their turn. The current one may leave while iterating. */
   [Symbol.iterator](): Iterator<Waiter> {
     return this.#all[Symbol.iterator]();
   }
 
-  push({ scope, fresh, since }: Waiter, signal: AbortSignal | undefined): Promise<Lease> {
+  push({ ask, since }: Waiter, signal: AbortSignal | undefined): Promise<Lease> {
     const { promise, resolve, reject } = Promise.withResolvers<Lease>();
-    const line = this.#line(scope);
+    const line = this.#line(ask.scope);
     const waiting: Waiting = {
-      scope,
-      fresh,
+      ask,
       since,
       line,
       resolve,
@@ -86,9 +90,12 @@ export class AcquireQueue {
       linePlace: undefined,
       onAbort: undefined,
     };
-    waiting.place = this.#all.push(waiting);
-    waiting.linePlace = line.waiters.push(waiting);
-    line.timer.start();
+    // Whose connection has died under it has waited before.
+    const push = ask.fresh ? "pushAhead" : "push";
+    waiting.place = this.#all[push](waiting);
+    waiting.linePlace = line.waiters[push](waiting);
+    line.alarm.setBy(since + this.#options.timeoutMs);
+    line.alarm.setBy(this.#options.nextLookAt());
     if (signal !== undefined) this.#listen(waiting, signal);
     return promise;
   }
@@ -103,15 +110,50 @@ export class AcquireQueue {
     (waiter as Waiting).reject(error);
   }
 
+  /** Makes those who wait look at this time. */
+  lookAt(timeMs: number): void {
+    for (const [scope, { waiters, alarm }] of this.#lines) {
+      // A timer belongs to its owner as a socket does.
+      scope.run(() => waiters.size > 0 && alarm.setBy(timeMs));
+    }
+  }
+
+  /** Refuses those whose owner has ended without a word, once their time has run out. */
+  refuseDead(): void {
+    const latest = this.#options.clock.now() - this.#options.timeoutMs - DEAD_AFTER_MS;
+    for (const waiter of this.#all) {
+      if (waiter.since <= latest) this.#options.onTimeout(waiter);
+      else if (!waiter.ask.fresh) return;
+    }
+  }
+
   #line(scope: OwnerScope): Line {
     let line = this.#lines.get(scope);
     if (line === undefined) {
-      const { clock, timeoutMs, onTimeout } = this.#options;
-      const waiters = new WaiterQueue<Waiting>();
-      line = { waiters, timer: new QueueTimer(waiters, { clock, timeoutMs, onTimeout }) };
-      this.#lines.set(scope, line);
+      const made: Line = {
+        waiters: new WaiterQueue(),
+        alarm: new Alarm(this.#options.clock, () => this.#due(made)),
+      };
+      this.#lines.set(scope, line = made);
     }
     return line;
+  }
+
+  #due({ waiters, alarm }: Line): void {
+    const { clock, timeoutMs, onTimeout, onLook, nextLookAt } = this.#options;
+    const latest = clock.now() - timeoutMs;
+    for (const waiter of waiters) {
+      if (waiter.since <= latest) {
+        onTimeout(waiter);
+        continue;
+      }
+      alarm.setBy(waiter.since + timeoutMs);
+      // Behind it, all have come later.
+      if (!waiter.ask.fresh) break;
+    }
+    onLook();
+    if (waiters.size > 0) alarm.setBy(nextLookAt());
+    else alarm.clear();
   }
 
   #listen(waiting: Waiting, signal: AbortSignal): void {
@@ -119,13 +161,12 @@ export class AcquireQueue {
     signal.addEventListener("abort", waiting.onAbort);
   }
 
-  #leave({ scope, line, place, linePlace, signal, onAbort }: Waiting): void {
+  #leave({ ask: { scope }, line, place, linePlace, signal, onAbort }: Waiting): void {
     this.#all.remove(place!);
     line.waiters.remove(linePlace!);
     if (onAbort !== undefined) signal?.removeEventListener("abort", onAbort);
     if (line.waiters.size > 0) return;
-    line.timer.stop();
-    this.#lines.delete(scope);
-    if (this.#all.size === 0) this.#options.onEmpty();
+    line.alarm.clear();
+    if (this.#lines.get(scope) === line) this.#lines.delete(scope);
   }
 }

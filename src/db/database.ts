@@ -4,6 +4,7 @@ import type { Pool } from "./pool.ts";
 import type { PoolStats } from "./pool_stats.ts";
 import { RetryBudget } from "./retry.ts";
 import type { OwnerScope } from "./scope.ts";
+import { ServerTransaction } from "./server_transaction.ts";
 import { Session, type SessionOptions } from "./session.ts";
 import { runUnit } from "./transaction.ts";
 
@@ -29,11 +30,17 @@ export interface TransactionOptions extends SessionOptions {
   readonly timeoutMs?: number;
 }
 
+export interface DatabaseStats extends PoolStats {
+  /** First flights that were sent again, as their connections had died while they were idle. */
+  readonly replayed: number;
+}
+
 /** The session factory that requests, queue consumers and scripts share. */
 export class Database {
   readonly #options: DatabaseOptions;
   readonly #clock: Clock;
   readonly #budget: RetryBudget;
+  #replayed = 0;
 
   constructor(options: DatabaseOptions) {
     this.#options = options;
@@ -42,13 +49,18 @@ export class Database {
   }
 
   /** Opens a session. Costs nothing until its first statement. */
-  session({ signal, ...settings }: SessionOptions = {}): Session {
-    const { pool, scope, defaults } = this.#options;
-    return new Session(
-      { clock: this.#clock, acquire: (options) => pool.acquire({ scope, ...options }) },
-      { ...defaults, ...settings },
-      { signal },
+  session({ signal, label, parsers, ...settings }: SessionOptions = {}): Session {
+    const { pool, scope, defaults, defer } = this.#options;
+    const transaction = new ServerTransaction(
+      {
+        clock: this.#clock,
+        acquire: (options) => pool.acquire({ scope, label, ...options }),
+        assertCurrent: () => scope.assertCurrent(),
+        onReplay: () => this.#replayed++,
+      },
+      { settings: { ...defaults, ...settings }, signal, parsers },
     );
+    return new Session(transaction, { defer });
   }
 
   /**
@@ -72,8 +84,8 @@ export class Database {
     });
   }
 
-  stats(): PoolStats {
-    return this.#options.pool.stats();
+  stats(): DatabaseStats {
+    return { ...this.#options.pool.stats(), replayed: this.#replayed };
   }
 
   /** Refuses new work, lets sessions finish until `timeoutMs`, then cuts them. Resolves when all sockets are shut. */

@@ -2,11 +2,42 @@
  * What the connection layer needs of a PostgreSQL driver, and no more. The pool and the session know these
  * interfaces only; `neon_driver.ts` and the tests' scripted driver are their two implementations.
  */
+import type { TypeParsers } from "./result_types.ts";
 
 /** One parameterised statement. Values are always sent apart from the text. */
 export interface Statement {
   readonly text: string;
   readonly values: readonly unknown[];
+  /** Gives its rows in portions: the first now, the next by `Fetch`. Only inside a transaction. */
+  readonly portal?: Portal;
+}
+
+/**
+ * A statement in the middle of its rows. Lasts until `Close`, or the transaction's end.
+ * https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY
+ */
+export interface Portal {
+  /** Unlike that of any other of the transaction. */
+  readonly name: string;
+  readonly maxRows: number;
+}
+
+/** Asks for a portal's next rows. */
+export interface Fetch {
+  readonly fetch: Portal;
+}
+
+/** Ends a portal early. Never fails, also where the portal has ended by itself or the transaction has failed. */
+export interface Close {
+  readonly close: Portal;
+}
+
+/** What a flight is made of. Each part has a result. */
+export type FlightPart = Statement | Fetch | Close;
+
+export interface FlightOptions {
+  /** Instead of the driver's own, by type id. */
+  readonly parsers?: TypeParsers | undefined;
 }
 
 /** The rows of one statement, with the number of rows it touched and its command tag's first word. */
@@ -14,8 +45,10 @@ export interface Result<Row = Record<string, unknown>> {
   readonly rows: Row[];
   /** Rows returned or changed; 0 for commands that have no count. */
   readonly rowCount: number;
-  /** `INSERT`, `COMMIT`, …; `""` for an empty statement. */
+  /** `INSERT`, `COMMIT`, …; `""` for an empty statement, a `Close`, and a portal that has not come to its end. */
   readonly command: string;
+  /** Whether its portal has reached `maxRows`, so that there may be more. */
+  readonly isSuspended?: boolean;
 }
 
 /**
@@ -50,12 +83,12 @@ export interface Connection {
   readonly closed: Promise<Error | undefined>;
 
   /**
-   * Sends the statements in one message, with one Sync, and resolves with the server's answer.
+   * Sends the parts in one message, with one Sync, and resolves with the server's answer.
    * Rejects with `ConnectError` if the connection fails before its first ReadyForQuery, with
    * `ConnectionLostError` if it ends later without an answer, and with `TypeError` for values that cannot be
    * sent (nothing was).
    */
-  flight(statements: readonly Statement[]): Promise<FlightAnswer>;
+  flight(parts: readonly FlightPart[], options?: FlightOptions): Promise<FlightAnswer>;
 
   /** Asks the server, over a socket of its own, to stop the running statement. Resolves when the request was delivered or given up. */
   cancel(options: { timeoutMs: number }): Promise<void>;

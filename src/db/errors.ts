@@ -13,10 +13,23 @@ export interface ServerErrorFields {
   readonly constraint?: string | undefined;
 }
 
+/** A pool's permits by the state of their connections, who waited for one, and how long the refused one had. */
+export interface PoolState {
+  readonly limit: number;
+  readonly opening: number;
+  readonly leased: number;
+  readonly idle: number;
+  readonly closing: number;
+  readonly waiting: number;
+  readonly waitedMs: number;
+}
+
 /** Base of every error that this layer makes. */
 export abstract class DatabaseLayerError extends Error {
   /** How many times the unit of work was tried, set by `transaction` on the error that comes out. */
   declare attempts?: number;
+  /** The pool as it was, on what comes out of `acquire`. */
+  declare pool?: PoolState;
 }
 
 /** The server's own answer to a statement: SQLSTATE, severity and the names it gave. */
@@ -98,6 +111,14 @@ export class PoolClosedError extends DatabaseLayerError {
 /** A connection was used outside the owner scope that its socket belongs to, or a scope asked for a second one in vain. */
 export class ScopeError extends DatabaseLayerError {
   override readonly name = "ScopeError";
+
+  /** For code that runs on behalf of another owner, or after the owner's end. */
+  static foreign(): ScopeError {
+    return new ScopeError(
+      "Cannot use a connection outside the request that it belongs to, as the runtime ties sockets to requests; " +
+        "make a Database for each request, with a scope of its own",
+    );
+  }
 }
 
 /** The caller's deadline passed, or its signal aborted, before the work was done. */

@@ -15,10 +15,12 @@ export class Generation {
     return this.#current;
   }
 
-  /** To be told of each end of a connection that this side did not want. */
-  observe(reason: Error, nowMs: number): void {
+  /** To be told of each end of a connection that this side did not want, and of which generation the connection was. */
+  observe(reason: Error, { nowMs, of }: { nowMs: number; of: number }): void {
     const { generation } = judge(reason, "statement");
     if (generation === "stays") return;
+    // Many that are terminated together are heard of one by one: the later ones say nothing of their successors.
+    if (generation === "suspect" && of !== this.#current) return;
     const isSecond = nowMs - this.#suspectedAtMs <= SUSPICION_MS;
     if (generation === "ends" || isSecond) this.#current++;
     this.#suspectedAtMs = generation === "suspect" && !isSecond ? nowMs : -Infinity;

@@ -3,12 +3,23 @@
  * about a lost COMMIT.
  */
 export { ISOLATION_LEVELS, type IsolationLevel, type TransactionSettings } from "./begin.ts";
+export { arrayOf } from "./array_text.ts";
 export { type Clock } from "./clock.ts";
-export { Database, type DatabaseOptions, type TransactionOptions } from "./database.ts";
+export {
+  Database,
+  type DatabaseOptions,
+  type DatabaseStats,
+  type TransactionOptions,
+} from "./database.ts";
 export type {
+  Close,
   Connection,
   Driver,
+  Fetch,
   FlightAnswer,
+  FlightOptions,
+  FlightPart,
+  Portal,
   Result,
   Statement,
   TransactionStatus,
@@ -23,6 +34,7 @@ export {
   DeadlineError,
   PoolClosedError,
   PoolOverloadedError,
+  type PoolState,
   ScopeError,
   ServerError,
   SessionEndedError,
@@ -32,8 +44,13 @@ export {
 export { type Failure, judge, type Phase } from "./failures.ts";
 export { Lease } from "./lease.ts";
 export { NeonDriver, type NeonDriverOptions } from "./neon_driver.ts";
-export { type AcquireOptions, Pool, type PoolOptions } from "./pool.ts";
-export type { PoolCounters, PoolStats } from "./pool_stats.ts";
+export type { HistogramStats } from "./histogram.ts";
+export type { Leak, LeakOptions } from "./leak_watch.ts";
+export { Pool } from "./pool.ts";
+export type { AcquireOptions, PoolOptions } from "./pool_options.ts";
+export type { PoolCounters, PoolCounts, PoolStats } from "./pool_stats.ts";
+export { RetryBudget } from "./retry.ts";
+export type { Parse, TypeParsers } from "./result_types.ts";
 export { OwnerScope } from "./scope.ts";
-export { type RowsOf, Session, type SessionOptions } from "./session.ts";
+export { type RowsOf, type Session, type SessionOptions, type StreamOptions } from "./session.ts";
 export { identifier, Sql, sql, trustedSql } from "./sql.ts";

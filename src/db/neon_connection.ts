@@ -3,7 +3,7 @@
  * its own, and hides the status byte; with a pipelined login it says that it is connected when only the socket is
  * open. So flights go through its hook for foreign queries, and states are read from the protocol events beneath it.
  */
-import { ConnectError, ConnectionLostError, type ServerError } from "./errors.ts";
+import { ConnectError, ConnectionLostError, ScopeError, type ServerError } from "./errors.ts";
 import { MessageFraming } from "./message_framing.ts";
 import {
   encode,
@@ -14,13 +14,14 @@ import {
   toError,
   toServerError,
 } from "./neon_wire.ts";
-import type { Parse } from "./result_types.ts";
+import { parserOf } from "./result_types.ts";
 import { settledWithin } from "./timeout.ts";
 import type {
   Connection,
   ConnectionState,
   FlightAnswer,
-  Statement,
+  FlightOptions,
+  FlightPart,
   TransactionStatus,
 } from "./driver.ts";
 
@@ -31,7 +32,6 @@ export interface ConnectOptions {
 
 interface NeonConnectionOptions extends ConnectOptions {
   readonly pipeline: boolean;
-  readonly parserOf: (oid: number) => Parse;
 }
 
 /** How long a peer may take to answer the WebSocket's close. */
@@ -97,6 +97,7 @@ export class NeonConnection implements Connection {
     wire.on("parseComplete", () => {
       if (this.#flight !== undefined) this.#flight.begun = true;
     });
+    wire.on("closeComplete", () => this.#flight?.query.handleCloseComplete());
     wire.on("end", () => this.#socketClosed());
 
     this.#connectTimer = setTimeout(
@@ -122,7 +123,11 @@ export class NeonConnection implements Connection {
     return this.#client.processID ?? undefined;
   }
 
-  flight(statements: readonly Statement[]): Promise<FlightAnswer> {
+  flight(
+    parts: readonly FlightPart[],
+    { parsers = {} }: FlightOptions = {},
+  ): Promise<FlightAnswer> {
+    if (this.#isForeign()) return Promise.reject(ScopeError.foreign());
     if (this.#state === "closed") return Promise.reject(this.#lost(undefined));
     if (this.#flight !== undefined) {
       return Promise.reject(
@@ -133,13 +138,13 @@ export class NeonConnection implements Connection {
     }
     let encoded: Encoded[];
     try {
-      encoded = statements.map(encode);
+      encoded = parts.map(encode);
     } catch (error) {
       return Promise.reject(error);
     }
     const query = new Submittable(encoded, {
       writer: this.#writer,
-      parserOf: this.#options.parserOf,
+      parserOf: (oid) => parsers[oid] ?? parserOf(oid),
     });
     const { promise, resolve, reject } = Promise.withResolvers<FlightAnswer>();
     this.#flight = { query, error: undefined, begun: false, resolve, reject };
@@ -189,6 +194,16 @@ export class NeonConnection implements Connection {
       this.#fail(new Error("the connection was closed on this side"));
     }
     if (!await settledWithin(this.closed, timeoutMs)) this.#terminate();
+  }
+
+  /** workerd lets nobody look at a socket of another request. */
+  #isForeign(): boolean {
+    try {
+      void this.#client.connection.stream.ws?.readyState;
+      return false;
+    } catch {
+      return true;
+    }
   }
 
   /** The package reports some failures only as exceptions or events that, unheard, end the process. */

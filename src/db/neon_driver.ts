@@ -1,11 +1,10 @@
 /**
  * PostgreSQL over a WebSocket, by `@neondatabase/serverless`. The only importer of that package: it gives the
- * socket, the login, the wire format and the type parsers. Its quirks are kept in the three `neon_…` files.
+ * socket, the login and the wire format. Its quirks are kept in the three `neon_…` files.
  */
-import { Client, types } from "@neondatabase/serverless";
+import { Client } from "@neondatabase/serverless";
 import { ConnectError } from "./errors.ts";
 import { type ConnectOptions, NeonConnection } from "./neon_connection.ts";
-import { createTypeParsers, type Parse } from "./result_types.ts";
 import type { NeonClient, WebSocketConstructor } from "./neon_wire.ts";
 import type { Connection, Driver } from "./driver.ts";
 
@@ -46,7 +45,6 @@ export class NeonDriver implements Driver {
     const connection = new NeonConnection(() => this.#client(), {
       ...options,
       pipeline: this.#options.pipelineConnect,
-      parserOf,
     });
     await connection.opened;
     return connection;
@@ -77,5 +75,3 @@ export class NeonDriver implements Driver {
     return client;
   }
 }
-
-const parserOf = createTypeParsers((oid) => types.getTypeParser(oid, "text") as Parse);

@@ -4,23 +4,28 @@
  */
 import { ServerError } from "./errors.ts";
 import { encodeParameters } from "./parameters.ts";
-import type { Result, Statement } from "./driver.ts";
+import type { Close, Fetch, FlightPart, Portal, Result } from "./driver.ts";
 import type { Parse } from "./result_types.ts";
 
 /** A statement whose values have been checked and made text. */
-export interface Encoded {
+export interface EncodedStatement {
   readonly text: string;
   readonly values: (string | null)[];
+  readonly portal: Portal | undefined;
 }
 
+export type Encoded = EncodedStatement | Fetch | Close;
+
 /** Throws `TypeError` for what PostgreSQL could not take, so that nothing of the flight is sent. */
-export function encode({ text, values }: Statement): Encoded {
+export function encode(part: FlightPart): Encoded {
+  if (!("text" in part)) return part;
+  const { text, values, portal } = part;
   if (text.includes("\0") || !text.isWellFormed()) {
     throw new TypeError(
       "Cannot send the statement as its text contains a NUL character or a lone surrogate; pass such data as bytea",
     );
   }
-  return { text, values: encodeParameters(values) };
+  return { text, values: encodeParameters(values), portal };
 }
 
 /**
@@ -32,29 +37,24 @@ export class Submittable {
   readonly results: Result[] = [];
   /** Why the answer is of no use, though the server found no fault. */
   refusal: Error | undefined;
-  readonly #statements: readonly Encoded[];
+  readonly #parts: readonly Encoded[];
   readonly #writer: MessageWriter;
   readonly #parserOf: (oid: number) => Parse;
-  #columns: { name: string; parse: Parse }[] = [];
+  #columns: Column[] = [];
   #rows: Record<string, unknown>[] = [];
 
   constructor(
-    statements: readonly Encoded[],
+    parts: readonly Encoded[],
     { writer, parserOf }: { writer: MessageWriter; parserOf: (oid: number) => Parse },
   ) {
-    this.#statements = statements;
+    this.#parts = parts;
     this.#writer = writer;
     this.#parserOf = parserOf;
   }
 
   submit(wire: Wire): void {
     this.#writer.hold();
-    for (const { text, values } of this.#statements) {
-      wire.parse({ text });
-      wire.bind({ values });
-      wire.describe({ type: "P" });
-      wire.execute();
-    }
+    for (const part of this.#parts) write(wire, part);
     wire.sync();
     this.#writer.release();
   }
@@ -68,11 +68,24 @@ export class Submittable {
 
   handleDataRow({ fields }: { fields: readonly (string | null)[] }): void {
     const row: Record<string, unknown> = {};
-    this.#columns.forEach(({ name, parse }, index) => {
+    this.#columns.forEach((column, index) => {
       const text = fields[index] ?? null;
-      row[name] = text === null ? null : parse(text);
+      row[column.name] = text === null ? null : this.#read(column, text);
     });
     this.#rows.push(row);
+  }
+
+  #read({ name, parse }: Column, text: string): unknown {
+    try {
+      return parse(text);
+    } catch (cause) {
+      // Thrown from here, it would count as the connection's failure.
+      this.refusal ??= new TypeError(
+        `Cannot read the column ${JSON.stringify(name)} as its parser failed; see the cause`,
+        { cause },
+      );
+      return undefined;
+    }
   }
 
   handleCommandComplete({ text }: { text: string }): void {
@@ -98,15 +111,37 @@ export class Submittable {
     );
   }
 
+  handlePortalSuspended(): void {
+    this.#complete("", this.#rows.length, { isSuspended: true });
+  }
+
+  /** Not the client's: it does not pass this one on. */
+  handleCloseComplete(): void {
+    this.#complete("", 0);
+  }
+
   handleError(): void {}
   handleReadyForQuery(): void {}
-  handlePortalSuspended(): void {}
 
-  #complete(command: string, rowCount: number): void {
-    this.results.push({ rows: this.#rows, rowCount, command });
+  #complete(command: string, rowCount: number, more: { isSuspended?: true } = {}): void {
+    this.results.push({ rows: this.#rows, rowCount, command, ...more });
     this.#rows = [];
     this.#columns = [];
   }
+}
+
+function write(wire: Wire, part: Encoded): void {
+  if ("close" in part) return wire.close({ type: "P", name: part.close.name });
+  if ("fetch" in part) return run(wire, part.fetch);
+  const { text, values, portal } = part;
+  wire.parse({ text });
+  wire.bind({ values, portal: portal?.name ?? "" });
+  run(wire, portal);
+}
+
+function run(wire: Wire, { name, maxRows }: Portal = { name: "", maxRows: 0 }): void {
+  wire.describe({ type: "P", name });
+  wire.execute({ portal: name, rows: maxRows });
 }
 
 /**
@@ -173,6 +208,11 @@ export function toError(reason: unknown): Error {
 /** A WebSocket of the runtime's, or of a library's with the same face. */
 export type WebSocketConstructor = new (url: string) => unknown;
 
+interface Column {
+  readonly name: string;
+  readonly parse: Parse;
+}
+
 interface RowField {
   readonly name: string;
   readonly dataTypeID: number;
@@ -192,7 +232,7 @@ export interface ErrorMessage {
 
 export interface WireStream {
   /** `terminate` is what the standard's WebSocket lacks: to end without the peer's consent. */
-  readonly ws?: { terminate?(): void } | null;
+  readonly ws?: { readonly readyState: number; terminate?(): void } | null;
   emit(event: string, ...args: unknown[]): boolean;
   write(bytes: Uint8Array, ...callback: unknown[]): boolean;
   destroy(): void;
@@ -202,9 +242,10 @@ export interface Wire {
   readonly stream: WireStream;
   connect(port: number, host: string): void;
   parse(statement: { text: string }): void;
-  bind(portal: { values: (string | null)[] }): void;
-  describe(target: { type: "P" }): void;
-  execute(): void;
+  bind(portal: { values: (string | null)[]; portal: string }): void;
+  describe(target: { type: "P"; name: string }): void;
+  execute(portal: { portal: string; rows: number }): void;
+  close(target: { type: "P"; name: string }): void;
   sync(): void;
   sendCopyFail(reason: string): void;
   cancel(processId: number, secretKey: number): void;
@@ -212,7 +253,10 @@ export interface Wire {
   on(event: "readyForQuery", listener: (message: { status: string }) => void): void;
   on(event: "errorMessage", listener: (message: ErrorMessage) => void): void;
   on(event: "error", listener: (error: unknown) => void): void;
-  on(event: "parseComplete" | "connect" | "end", listener: () => void): void;
+  on(
+    event: "parseComplete" | "closeComplete" | "connect" | "end",
+    listener: () => void,
+  ): void;
 }
 
 /** The package's client, as far as it is used here. */

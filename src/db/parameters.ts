@@ -28,6 +28,7 @@ function encode(value: unknown, index: number): string | null {
     case "string":
       return value;
     case "number":
+      return Object.is(value, -0) ? "-0" : String(value);
     case "bigint":
     case "boolean":
       return String(value);
@@ -49,7 +50,8 @@ function encodeObject(value: object | null, index: number): string | null {
     }
     return timestamp(value);
   }
-  if (value instanceof Uint8Array) return `\\x${hex(value)}`;
+  const bytes = bytesOf(value);
+  if (bytes !== undefined) return `\\x${hex(bytes)}`;
   if (Array.isArray(value)) return encodeArray(value, index);
   return JSON.stringify(value) ?? null;
 }
@@ -70,6 +72,13 @@ function encodeArray(items: readonly unknown[], index: number): string {
     return text === null ? "NULL" : `"${text.replace(/["\\]/g, "\\$&")}"`;
   });
   return `{${parts.join(",")}}`;
+}
+
+function bytesOf(value: object): Uint8Array | undefined {
+  if (value instanceof Uint8Array) return value;
+  if (value instanceof ArrayBuffer) return new Uint8Array(value);
+  if (!ArrayBuffer.isView(value)) return undefined;
+  return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
 }
 
 function hex(bytes: Uint8Array): string {

@@ -7,76 +7,44 @@
  * Askers never wait for a particular connection. All wait in one queue; whatever becomes free, by opening, return or
  * death, is offered to the one that has waited longest in its owner scope. So an asker that leaves wastes nothing,
  * and every change of capacity passes through `#offer` or `#free`, which wake the queue.
+ *
+ * A socket is opened, used and closed on behalf of its scope alone (`OwnerScope.run`), whoever frees the permit for
+ * it. On Workers a scope may end without a word: its permits carry a time at which they are taken back.
  */
 import { AcquireQueue, type Waiter } from "./acquire_queue.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { QueueDelayControl } from "./codel.ts";
+import { Connector } from "./connector.ts";
 import type { Connection } from "./driver.ts";
-import { Generation } from "./generation.ts";
+import { IdleList } from "./idle_list.ts";
+import { LeakWatch } from "./leak_watch.ts";
 import { Lease, type LeaseReturn } from "./lease.ts";
-import { Outage } from "./outage.ts";
+import { type AcquireOptions, type Ask, askOf, type PoolOptions } from "./pool_options.ts";
 import {
   abortedError,
+  heldAndWaitedError,
   outageError,
   poolClosedError,
   queueFullError,
+  type RefusalFacts,
   shedError,
   timeoutError,
+  withPoolState,
 } from "./pool_refusals.ts";
-import { newCounters, type PoolCounters, type PoolStats } from "./pool_stats.ts";
+import { type PoolCounters, type PoolCounts, PoolMetrics, type PoolStats } from "./pool_stats.ts";
 import type { OwnerScope } from "./scope.ts";
+import { ScopeShare, Slot } from "./slot.ts";
 import { settledWithin } from "./timeout.ts";
-
-export interface PoolOptions {
-  connect(options: { timeoutMs: number; signal: AbortSignal }): Promise<Connection>;
-  /** Connections kept. */
-  readonly size: number;
-  /** Permits beyond `size`. */
-  readonly maxOverflow: number;
-  readonly acquireTimeoutMs: number;
-  readonly connectTimeoutMs: number;
-  /** Age at which a connection is replaced, less up to a tenth; `Infinity` for never. */
-  readonly recycleMs: number;
-  readonly idleTimeoutMs: number;
-  readonly maxWaiters: number;
-  /** CoDel's target for the wait in the queue; 0 for off. */
-  readonly shedTargetMs: number;
-  readonly clock?: Clock;
-  /** From 0 up to 1, as `Math.random`. */
-  readonly random?: () => number;
-}
-
-export interface AcquireOptions {
-  readonly scope: OwnerScope;
-  readonly signal?: AbortSignal | undefined;
-  /** Takes no connection that was used before. */
-  readonly fresh?: boolean;
-}
 
 /** How long a ROLLBACK on return, and then a goodbye, may take before the socket is cut. */
 const ROLLBACK_TIMEOUT_MS = 2_000;
 const GOODBYE_TIMEOUT_MS = 1_000;
 /** How long the holder of a revoked lease may take to stop its flight and return it. */
 const REVOKE_TIMEOUT_MS = 2_000;
-
-interface Slot {
-  readonly scope: OwnerScope;
-  readonly abort: AbortController;
-  readonly onReturn: LeaseReturn;
-  state: "opening" | "leased" | "idle" | "closing";
-  connection: Connection | undefined;
-  lease: Lease | undefined;
-  /** Of the server, when it began to open. */
-  readonly generation: number;
-  replaceAt: number;
-  idleSince: number;
-}
-
-/** What the pool knows of one owner scope. */
-interface ScopeState {
-  readonly idle: Slot[];
-  opening: number;
-}
+/** How long the owner of a permit may take to do what it was called for; a living one takes a turn of the event loop. */
+const ANSWER_TIMEOUT_MS = 1_000;
+/** How often those who wait look for permits of owners that have ended without a word. */
+const LOOK_EVERY_MS = 500;
 
 export class Pool {
   readonly #options: PoolOptions;
@@ -84,18 +52,19 @@ export class Pool {
   readonly #random: () => number;
   readonly #limit: number;
   readonly #slots = new Set<Slot>();
-  readonly #scopes = new Map<OwnerScope, ScopeState>();
+  readonly #shares = new Map<OwnerScope, ScopeShare>();
   readonly #queue: AcquireQueue;
   readonly #delayControl: QueueDelayControl;
-  readonly #outage: Outage;
-  readonly #generation = new Generation();
+  readonly #connector: Connector;
+  readonly #metrics = new PoolMetrics();
+  readonly #counters: PoolCounters = this.#metrics.counters;
   readonly #empty = Promise.withResolvers<void>();
-  readonly #counters: PoolCounters = newCounters();
-  #closing: Promise<void> | undefined;
-  #cancelSweep: (() => void) | undefined;
-  #sweepAt = Infinity;
-  #cancelProbe: (() => void) | undefined;
   readonly #ended = new WeakSet<OwnerScope>();
+  /** Scopes to which a permit was held out, and that did not take it: those of them who wait may be dead. */
+  readonly #silent = new WeakSet<OwnerScope>();
+  /** Permits of scopes that may end without a word. */
+  #expiring = 0;
+  #closing: Promise<void> | undefined;
 
   constructor(options: PoolOptions) {
     const { size, maxOverflow, clock = systemClock, random = Math.random } = options;
@@ -109,61 +78,59 @@ export class Pool {
     this.#random = random;
     this.#limit = size + maxOverflow;
     this.#delayControl = new QueueDelayControl(options.shedTargetMs);
-    this.#outage = new Outage(random);
-    const { acquireTimeoutMs: timeoutMs } = options;
+    this.#connector = new Connector({
+      ...options,
+      clock,
+      random,
+      metrics: this.#metrics,
+      onReady: () => this.#wake(),
+    });
     this.#queue = new AcquireQueue({
       clock,
-      timeoutMs,
-      onTimeout: (waiter) => {
-        this.#counters.timedOut++;
-        const cause = this.#outage.lastError;
-        this.#queue.refuse(waiter, timeoutError(this.stats(), { timeoutMs, cause }));
-      },
-      onAbort: (waiter, signal) => {
-        this.#counters.aborted++;
-        this.#queue.refuse(waiter, abortedError(signal));
-      },
-      onEmpty: () => this.#cancelPlannedProbe(),
+      timeoutMs: options.acquireTimeoutMs,
+      onTimeout: (waiter) => this.#refuse(waiter, "timedOut", timeoutError),
+      onAbort: (waiter, { reason }) =>
+        this.#refuse(waiter, "aborted", (facts) => abortedError(reason, facts)),
+      onLook: () => this.#look(),
+      nextLookAt: () => this.#expiring > 0 ? this.#clock.now() + LOOK_EVERY_MS : Infinity,
     });
   }
 
   /**
    * Leases a connection: an idle one of the scope, a new one while permits last, else the next that comes free.
    * Throws `PoolClosedError`, `PoolOverloadedError`, `AcquireTimeoutError`, `DeadlineError` when the signal aborts,
-   * and the `ConnectError` of a connection that was opened for the queue and failed.
+   * the `ConnectError` of a connection that was opened for the queue and failed, and `ScopeError` for code that runs
+   * on behalf of another scope, and for a request that would wait for a second connection while it holds one.
    */
-  acquire({ scope, signal, fresh = false }: AcquireOptions): Promise<Lease> {
+  acquire(options: AcquireOptions): Promise<Lease> {
     // Not async, likewise `#release`: each async layer takes turns of the microtask queue before the asker goes on.
-    if (this.#closing !== undefined) return Promise.reject(poolClosedError());
-    if (signal?.aborted) return Promise.reject(abortedError(signal));
+    const { signal } = options;
+    const ask = askOf(options);
     // Reading the clock is among the dearest things here, so that it is passed on.
     const nowMs = this.#clock.now();
-    const slot = fresh ? undefined : this.#takeIdle(scope, nowMs);
+    const slot = ask.fresh || this.#closing !== undefined || signal?.aborted
+      ? undefined
+      : this.#takeIdle(ask.scope, nowMs);
     if (slot !== undefined) {
       this.#delayControl.refuses(0, nowMs);
-      return Promise.resolve(this.#lease(slot, nowMs));
+      return Promise.resolve(this.#lease(slot, { ask, since: nowMs }, nowMs));
     }
-    const refusal = this.#refusal(nowMs);
+    const refusal = this.#refusal(ask, signal, nowMs);
     if (refusal !== undefined) return Promise.reject(refusal);
-    return this.#wait({ scope, fresh, since: nowMs }, signal);
+    const lease = this.#queue.push({ ask, since: nowMs }, signal);
+    this.#wake();
+    return lease;
   }
 
   stats(): PoolStats {
-    const counts = { opening: 0, leased: 0, idle: 0, closing: 0 };
-    for (const { state } of this.#slots) counts[state]++;
-    return {
-      limit: this.#limit,
-      ...counts,
-      waiting: this.#queue.size,
-      counters: { ...this.#counters },
-    };
+    return { ...this.#counts(), ...this.#metrics.snapshot() };
   }
 
   /** Closes what an ended request left idle. Resolves when those sockets are shut. */
   async endScope(scope: OwnerScope): Promise<void> {
     // What comes back, or opens, after the end is not kept either.
     this.#ended.add(scope);
-    const idle = this.#scopes.get(scope)?.idle.splice(0) ?? [];
+    const idle = this.#shares.get(scope)?.idle.takeAll() ?? [];
     await Promise.all(idle.map((slot) => this.#discard(slot)));
   }
 
@@ -178,252 +145,277 @@ export class Pool {
   async #close(timeoutMs: number): Promise<void> {
     // The caller's assignment of the promise comes after the first await: nothing may be leased in between.
     await null;
-    this.#cancelSweep?.();
-    this.#cancelPlannedProbe();
-    for (const waiter of this.#queue) this.#queue.refuse(waiter, poolClosedError());
-    for (const { idle } of this.#scopes.values()) {
-      for (const slot of idle.splice(0)) void this.#discard(slot);
+    for (const waiter of this.#queue) this.#refuse(waiter, undefined, poolClosedError);
+    for (const { idle } of this.#shares.values()) {
+      for (const slot of idle.takeAll()) void this.#discard(slot);
     }
     for (const slot of this.#slots) {
-      if (slot.state === "opening") slot.abort.abort(poolClosedError());
+      if (slot.state === "opening") this.#giveUpOpening(slot);
     }
     if (this.#slots.size === 0) return;
-    if (await settledWithin(this.#empty.promise, timeoutMs)) return;
+    if (await this.#emptyWithin(timeoutMs)) return;
     for (const slot of this.#slots) {
       if (slot.state !== "leased") continue;
       if (slot.lease?.onRevoke === undefined) void this.#discard(slot);
       else slot.lease.onRevoke();
     }
-    await settledWithin(this.#empty.promise, REVOKE_TIMEOUT_MS);
+    await this.#emptyWithin(REVOKE_TIMEOUT_MS);
     for (const slot of this.#slots) void this.#discard(slot);
-    await this.#empty.promise;
+    if (await this.#emptyWithin(GOODBYE_TIMEOUT_MS + ANSWER_TIMEOUT_MS)) return;
+    // Their owners have ended, and their sockets with them.
+    for (const slot of this.#slots) this.#free(slot);
   }
 
-  #scope(scope: OwnerScope): ScopeState {
-    let state = this.#scopes.get(scope);
-    if (state === undefined) {
-      this.#scopes.set(scope, state = { idle: [], opening: 0 });
-    }
-    return state;
+  #emptyWithin(timeoutMs: number): Promise<boolean> {
+    return settledWithin(this.#empty.promise, timeoutMs, this.#clock);
   }
 
-  #forgetIfUnused(scope: OwnerScope): void {
-    const state = this.#scopes.get(scope);
-    if (state?.idle.length === 0 && state.opening === 0) {
-      this.#scopes.delete(scope);
+  #giveUpOpening(slot: Slot): void {
+    // One that was held out to its owner, and that nothing came of yet.
+    if (slot.abort === undefined) return this.#free(slot);
+    slot.share.scope.run(() => slot.abort?.abort(poolClosedError(this.#facts(0))));
+  }
+
+  #share(scope: OwnerScope): ScopeShare {
+    let share = this.#shares.get(scope);
+    if (share === undefined) {
+      const { leaks } = this.#options;
+      share = new ScopeShare(scope, {
+        idle: new IdleList({
+          clock: this.#clock,
+          sweeps: scope.lasting,
+          onDue: (slot) => void this.#discardOld(slot, this.#clock.now()),
+        }),
+        leaks: leaks && new LeakWatch(leaks, this.#clock),
+      });
+      this.#shares.set(scope, share);
     }
+    return share;
   }
 
   /** The most recently used idle connection that is neither too old nor idle for too long. */
   #takeIdle(scope: OwnerScope, nowMs: number): Slot | undefined {
-    const idle = this.#scopes.get(scope)?.idle ?? [];
+    const idle = this.#shares.get(scope)?.idle;
+    if (idle === undefined) return undefined;
     for (let slot = idle.pop(); slot !== undefined; slot = idle.pop()) {
-      if (slot.connection?.state === "closed") {
-        this.#counters.broken++;
-        void this.#discard(slot);
-      } else if (!this.#discardIfOld(slot, nowMs)) return slot;
+      if (slot.connection?.state === "closed") this.#discardFor(slot, "broken");
+      else if (!this.#discardOld(slot, nowMs)) return slot;
     }
     return undefined;
   }
 
-  #discardIfOld(slot: Slot, nowMs: number): boolean {
-    const isOld = nowMs >= slot.replaceAt;
-    const isOutlived = slot.generation !== this.#generation.current;
-    const isStale = nowMs - slot.idleSince >= this.#options.idleTimeoutMs;
-    if (!isOld && !isOutlived && !isStale) return false;
-    this.#counters[isOutlived ? "outlived" : isOld ? "recycled" : "idleClosed"]++;
-    void this.#discard(slot);
+  #discardOld(slot: Slot, nowMs: number): boolean {
+    const cause = slot.generation !== this.#connector.generation
+      ? "outlived"
+      : nowMs >= slot.replaceAt
+      ? "recycled"
+      : nowMs - slot.idleSince >= this.#options.idleTimeoutMs
+      ? "idleClosed"
+      : undefined;
+    if (cause === undefined) return false;
+    this.#discardFor(slot, cause);
     return true;
   }
 
-  #lease(slot: Slot, nowMs: number): Lease {
-    const { connection, idleSince, onReturn } = slot;
+  #lease(slot: Slot, { ask, since }: Waiter, nowMs: number): Lease {
+    const { connection, share, isNew } = slot;
     if (connection === undefined) throw new Error("bug: leased a slot that has no connection");
-    slot.state = "leased";
+    slot.become("leased");
+    slot.isCalledIn = false;
+    slot.leasedSince = nowMs;
     this.#counters.acquired++;
+    this.#metrics.waitTimes.record(nowMs - since);
+    const loginMs = connection.status === undefined ? this.#options.connectTimeoutMs : 0;
+    this.#expireAt(slot, nowMs + loginMs + ask.holdMs);
+    if (share.leaks !== undefined) {
+      slot.held = share.leaks.add({ label: ask.label, since: nowMs, luck: this.#random() });
+    }
     return slot.lease = new Lease(connection, {
-      idleMs: Number.isFinite(idleSince) ? nowMs - idleSince : undefined,
-      onReturn,
+      idleMs: isNew ? undefined : nowMs - slot.idleSince,
+      onReturn: slot.onReturn,
     });
-  }
-
-  #wait(waiter: Waiter, signal: AbortSignal | undefined): Promise<Lease> {
-    const promise = this.#queue.push(waiter, signal);
-    this.#wake();
-    return promise;
   }
 
   /** Opens connections for those who wait, while permits last. */
   #wake(): void {
     if (this.#closing !== undefined) return;
-    for (const { scope } of this.#queue) {
-      if (this.#slots.size >= this.#limit) return this.#closeUselessIdle();
-      const opening = this.#scopes.get(scope)?.opening ?? 0;
-      if (opening >= this.#queue.sizeOf(scope)) continue;
-      const outageMs = this.#outage.remainingMs(this.#clock.now());
+    for (const { ask: { scope } } of this.#queue) {
+      if (this.#slots.size >= this.#limit) return this.#askForIdle();
+      const opening = this.#shares.get(scope)?.counts.opening ?? 0;
+      if (opening >= this.#queue.sizeOf(scope) || this.#silent.has(scope)) continue;
+      const outageMs = this.#connector.outageMs(this.#clock.now());
       if (outageMs > 0) return this.#waitForProbe(outageMs);
-      void this.#open(scope);
+      this.#open(scope);
     }
   }
 
   /** At the bound, idle connections that none of those who wait can use give their permits up. */
-  #closeUselessIdle(): void {
-    const outageMs = this.#outage.remainingMs(this.#clock.now());
+  #askForIdle(): void {
+    const nowMs = this.#clock.now();
+    const outageMs = this.#connector.outageMs(nowMs);
     if (outageMs > 0) return this.#waitForProbe(outageMs);
     let missing = this.#queue.size;
-    for (const { state } of this.#slots) {
-      if (state === "opening" || state === "closing") missing--;
+    for (const { state, isCalledIn } of this.#slots) {
+      if (state === "opening" || state === "closing" || isCalledIn) missing--;
     }
     for (const slot of this.#slots) {
       if (missing <= 0) return;
-      // A request's socket is its own to close: elsewhere that is I/O on behalf of another request.
-      if (slot.state !== "idle" || !slot.scope.lasting) continue;
+      if (slot.state !== "idle" || slot.isCalledIn) continue;
       missing--;
-      this.#removeIdle(slot);
-      this.#counters.overflowClosed++;
-      void this.#discard(slot);
+      this.#callIn(slot, "overflowClosed");
     }
   }
 
-  #removeIdle(slot: Slot): void {
-    const { idle } = this.#scope(slot.scope);
-    idle.splice(idle.indexOf(slot), 1);
+  /** Has the owner close the connection. One that does not answer has ended, and its socket with it. */
+  #callIn(slot: Slot, cause: keyof PoolCounters): void {
+    slot.isCalledIn = true;
+    this.#expireAt(slot, this.#clock.now() + ANSWER_TIMEOUT_MS);
+    slot.share.scope.run(() => {
+      // It may be in use again.
+      if (!slot.isCalledIn) return;
+      slot.abort?.abort();
+      if (slot.state === "idle") slot.share.idle.remove(slot);
+      if (slot.state !== "opening") this.#discardFor(slot, cause);
+    });
   }
 
   /**
-   * In an outage, those who wait can hope for a living connection, for a probe under way, or for the next one, which
-   * must then be made: nobody else may come by to make it. Without hope they are told at once.
+   * In an outage, those who wait can hope for a connection in use, while the database is heard of; else each probe
+   * under way is the hope of one of them, and the others are told at once. For those who go on waiting the next probe
+   * must be made: nobody else may come by to make it.
    */
   #waitForProbe(outageMs: number): void {
-    if (this.#hasLivingLease() || this.#isOpening()) {
-      this.#cancelProbe ??= this.#clock.after(outageMs, () => {
-        this.#cancelProbe = undefined;
-        this.#wake();
-      });
-      return;
-    }
+    const nowMs = this.#clock.now();
+    let hopes = this.#hasLivingLease(nowMs) ? Infinity : this.#counts().opening;
     for (const waiter of this.#queue) {
-      this.#counters.refused++;
-      this.#queue.refuse(waiter, this.#outageError(this.#clock.now()));
+      if (hopes-- > 0) continue;
+      this.#refuse(waiter, "unreachable", (facts) => outageError(outageMs, facts));
+    }
+    this.#queue.lookAt(nowMs + outageMs);
+  }
+
+  /** Takes back what owners that have ended left behind, and opens what may be opened by now. */
+  #look(): void {
+    if (this.#expiring > 0) {
+      this.#takeBackExpired(this.#clock.now());
+      this.#queue.refuseDead();
+    }
+    this.#wake();
+  }
+
+  #takeBackExpired(nowMs: number): void {
+    for (const slot of [...this.#slots].filter(({ expiresAt }) => expiresAt <= nowMs)) {
+      if (slot.isCalledIn) {
+        this.#counters.expired++;
+        if (slot.state === "opening" && slot.abort === undefined) {
+          this.#silent.add(slot.share.scope);
+        }
+        if (slot.state === "idle") slot.share.idle.remove(slot);
+        this.#free(slot);
+      } else {
+        if (slot.held !== undefined) slot.share.leaks?.report(slot.held);
+        this.#callIn(slot, slot.state === "idle" ? "idleClosed" : "destroyed");
+      }
     }
   }
 
-  #cancelPlannedProbe(): void {
-    this.#cancelProbe?.();
-    this.#cancelProbe = undefined;
+  #hasLivingLease(nowMs: number): boolean {
+    return this.#connector.isAlive(nowMs) &&
+      this.#slots.values().some(({ state, connection }) =>
+        state === "leased" && connection?.status !== undefined
+      );
   }
 
-  #isOpening(): boolean {
-    return this.#slots.values().some(({ state }) => state === "opening");
-  }
-
-  #hasLivingLease(): boolean {
-    return this.#slots.values().some(({ state, connection }) =>
-      state === "leased" && connection?.status !== undefined
-    );
-  }
-
-  async #open(scope: OwnerScope): Promise<void> {
-    const slot: Slot = {
-      scope,
-      abort: new AbortController(),
-      onReturn: { release: () => this.#release(slot), destroy: () => this.#discard(slot) },
-      state: "opening",
-      connection: undefined,
-      lease: undefined,
-      generation: this.#generation.current,
-      replaceAt: this.#clock.now() + this.#options.recycleMs * (1 - this.#random() / 10),
-      idleSince: Infinity,
-    };
+  #open(scope: OwnerScope): void {
+    const nowMs = this.#clock.now();
+    const slot = new Slot(this.#share(scope), {
+      generation: this.#connector.generation,
+      replaceAt: nowMs + this.#options.recycleMs * (1 - this.#random() / 10),
+      onReturn: (slot): LeaseReturn => ({
+        release: () => this.#release(slot),
+        destroy: () => this.#destroy(slot),
+      }),
+    });
     this.#slots.add(slot);
-    this.#scope(scope).opening++;
-    this.#outage.probing(this.#clock.now());
+    if (!scope.lasting && this.#expiring++ === 0) this.#queue.lookAt(nowMs + LOOK_EVERY_MS);
+    slot.isCalledIn = true;
+    this.#expireAt(slot, nowMs + ANSWER_TIMEOUT_MS);
+    scope.run(() => void this.#connect(slot));
+  }
+
+  async #connect(slot: Slot): Promise<void> {
+    const { share: { scope } } = slot;
+    if (this.#silent.delete(scope)) this.#wake();
+    // By the time that the owner came to it, the permit may have been taken back, or nobody may want it any more.
+    if (slot.state !== "opening") return;
+    if (this.#queue.sizeOf(scope) === 0) return this.#free(slot);
+    slot.isCalledIn = false;
+    slot.generation = this.#connector.generation;
+    const { signal } = slot.abort = new AbortController();
+    this.#expireAt(slot, this.#clock.now() + this.#options.connectTimeoutMs + GOODBYE_TIMEOUT_MS);
+    const isWanted = () => slot.state !== "closing" && this.#closing === undefined;
     try {
-      const connection = await this.#options.connect({
-        timeoutMs: this.#options.connectTimeoutMs,
-        signal: slot.abort.signal,
-      });
-      this.#scope(scope).opening--;
+      const connection = await this.#connector.open({ signal, isWanted });
       if (slot.state !== "opening") return void connection.close({ timeoutMs: GOODBYE_TIMEOUT_MS });
       slot.connection = connection;
-      this.#watch(slot, connection);
+      connection.closed.then(() => this.#closed(slot));
       this.#offer(slot, this.#clock.now());
     } catch (error) {
-      this.#scope(scope).opening--;
-      this.#connectFailed(error as Error);
+      if (slot.state !== "opening") return;
       const waiter = this.#queue.headOf(scope);
-      if (waiter !== undefined) this.#queue.refuse(waiter, error as Error);
+      if (waiter !== undefined) this.#refuse(waiter, undefined, () => error as Error);
       this.#free(slot);
     }
   }
 
-  #watch(slot: Slot, connection: Connection): void {
-    connection.ready.then(() => {
-      this.#counters.connected++;
-      this.#outage.ended();
-      this.#wake();
-    }, (error) => {
-      // A login that the pool itself gave up says nothing of the database.
-      if (slot.state !== "closing") this.#connectFailed(error);
-    });
-    connection.closed.then((reason) => {
-      // A refused login is told by `ready`.
-      if (reason !== undefined && connection.status !== undefined) {
-        this.#generation.observe(reason, this.#clock.now());
-      }
-      if (slot.state !== "idle") return;
-      this.#counters.broken++;
-      this.#removeIdle(slot);
-      this.#free(slot);
-    });
-  }
-
-  #connectFailed(error: Error): void {
-    if (this.#closing !== undefined) return;
-    this.#counters.connectFailed++;
-    this.#generation.observe(error, this.#clock.now());
-    this.#outage.failed(error, this.#clock.now());
+  /** A permit is for a connection: without one it is free, whether or not the lease has come back. */
+  #closed(slot: Slot): void {
+    if (slot.state === "idle") slot.share.idle.remove(slot);
+    if (slot.state === "idle" || slot.state === "leased") this.#counters.broken++;
+    this.#free(slot);
   }
 
   /** Gives a usable connection to the longest-waiting asker of its scope, or keeps it, or closes it. */
   #offer(slot: Slot, nowMs: number): void {
+    const { share } = slot;
     if (this.#closing !== undefined) return void this.#discard(slot);
-    for (
-      let waiter = this.#queue.headOf(slot.scope);
-      waiter;
-      waiter = this.#queue.headOf(slot.scope)
-    ) {
-      if (waiter.fresh && Number.isFinite(slot.idleSince)) return void this.#discard(slot);
-      const delayMs = nowMs - waiter.since;
+    for (let waiter; (waiter = this.#queue.headOf(share.scope)) !== undefined;) {
+      if (waiter.ask.fresh && !slot.isNew) return this.#discardFor(slot, "overflowClosed");
       // A wait for the first answer of a cold database is no sign of a queue that is too long.
-      const isNew = !Number.isFinite(slot.idleSince);
-      if (isNew || !this.#delayControl.refuses(delayMs, nowMs)) {
-        return this.#queue.grant(waiter, this.#lease(slot, nowMs));
+      if (slot.isNew || !this.#delayControl.refuses(nowMs - waiter.since, nowMs)) {
+        return this.#queue.grant(waiter, this.#lease(slot, waiter, nowMs));
       }
-      this.#counters.refused++;
-      this.#queue.refuse(waiter, shedError(this.stats(), delayMs));
+      this.#refuse(waiter, "shed", shedError);
     }
-    const { idle } = this.#scope(slot.scope);
-    const isUseless = this.#queue.size > 0 || this.#ended.has(slot.scope);
-    if (idle.length >= this.#options.size || isUseless) {
-      this.#counters.overflowClosed++;
-      return void this.#discard(slot);
+    const isUseless = this.#queue.size > 0 || this.#ended.has(share.scope);
+    if (share.idle.size >= this.#options.size || isUseless) {
+      return this.#discardFor(slot, "overflowClosed");
     }
-    slot.state = "idle";
+    slot.become("idle");
+    slot.isCalledIn = false;
     slot.idleSince = nowMs;
-    idle.push(slot);
-    if (slot.scope.lasting) this.#planSweep(this.#dueAt(slot));
+    slot.idleUntil = Math.min(nowMs + this.#options.idleTimeoutMs, slot.replaceAt);
+    this.#expireAt(slot, slot.idleUntil);
+    share.idle.push(slot);
   }
 
   /** Keeps the connection if its status byte says that it is clean, or can be made so. Never rejects. */
   #release(slot: Slot): Promise<void> {
     const { connection, state } = slot;
+    const nowMs = this.#clock.now();
+    this.#noteReturn(slot, nowMs);
     if (connection === undefined || state !== "leased") return Promise.resolve();
     if (connection.state !== "idle" || connection.status !== "I") {
-      return this.#mend(connection).then(() => this.#keep(slot, connection));
+      return this.#mend(connection).then(() => this.#keep(slot, connection, this.#clock.now()));
     }
-    this.#keep(slot, connection);
+    this.#keep(slot, connection, nowMs);
     return Promise.resolve();
+  }
+
+  #destroy(slot: Slot): Promise<void> {
+    this.#noteReturn(slot, this.#clock.now());
+    if (slot.state === "leased") this.#counters.destroyed++;
+    return this.#discard(slot);
   }
 
   async #mend(connection: Connection): Promise<void> {
@@ -431,72 +423,109 @@ export class Pool {
     if (connection.state === "opening") await connection.ready.catch(() => {});
     if (connection.state === "idle" && connection.status !== "I") {
       const rollback = connection.flight([{ text: "ROLLBACK", values: [] }]);
-      await settledWithin(rollback, ROLLBACK_TIMEOUT_MS).catch(() => false);
+      await settledWithin(rollback, ROLLBACK_TIMEOUT_MS, this.#clock).catch(() => false);
     }
   }
 
-  #keep(slot: Slot, connection: Connection): void {
+  #keep(slot: Slot, connection: Connection, nowMs: number): void {
     if (slot.state !== "leased") return;
     if (connection.state !== "idle" || connection.status !== "I") {
-      this.#counters.broken++;
-      return void this.#discard(slot);
+      return this.#discardFor(slot, "broken");
     }
-    const nowMs = slot.idleSince = this.#clock.now();
-    if (!this.#discardIfOld(slot, nowMs)) this.#offer(slot, nowMs);
+    slot.idleSince = nowMs;
+    this.#connector.heard(nowMs);
+    if (!this.#discardOld(slot, nowMs)) this.#offer(slot, nowMs);
+  }
+
+  #noteReturn({ leasedSince, share, held }: Slot, nowMs: number): void {
+    this.#metrics.useTimes.record(nowMs - leasedSince);
+    if (held !== undefined) share.leaks?.remove(held);
+  }
+
+  #discardFor(slot: Slot, cause: keyof PoolCounters): void {
+    this.#counters[cause]++;
+    void this.#discard(slot);
   }
 
   /** The permit returns when the socket is shut: until then the server still counts the connection. */
-  async #discard(slot: Slot): Promise<void> {
-    if (slot.state === "closing") return;
-    slot.state = "closing";
-    await slot.connection?.close({ timeoutMs: GOODBYE_TIMEOUT_MS });
-    this.#free(slot);
+  #discard(slot: Slot): Promise<void> {
+    const { state, share, connection } = slot;
+    if (state === "closing" || state === "gone") return slot.gone;
+    slot.become("closing");
+    if (connection === undefined) {
+      this.#free(slot);
+      return slot.gone;
+    }
+    slot.isCalledIn = true;
+    this.#expireAt(slot, this.#clock.now() + GOODBYE_TIMEOUT_MS + ANSWER_TIMEOUT_MS);
+    share.scope.run(() => {
+      connection.close({ timeoutMs: GOODBYE_TIMEOUT_MS }).then(() => this.#free(slot));
+    });
+    return slot.gone;
+  }
+
+  #expireAt(slot: Slot, timeMs: number): void {
+    if (!slot.share.scope.lasting) slot.expiresAt = timeMs;
   }
 
   #free(slot: Slot): void {
-    this.#slots.delete(slot);
-    this.#forgetIfUnused(slot.scope);
+    if (!this.#slots.delete(slot)) return;
+    const { share, share: { scope } } = slot;
+    slot.become("gone");
+    if (!scope.lasting) this.#expiring--;
+    if (share.isUnused) {
+      share.idle.takeAll();
+      this.#shares.delete(scope);
+    }
     if (this.#slots.size === 0 && this.#closing !== undefined) this.#empty.resolve();
     this.#wake();
   }
 
-  /** Keeps one timer, for whichever idle connection is due first. Only where the owner outlives a request. */
-  #planSweep(dueAt: number): void {
-    if (dueAt >= this.#sweepAt) return;
-    this.#cancelSweep?.();
-    this.#sweepAt = dueAt;
-    this.#cancelSweep = this.#clock.after(Math.max(0, dueAt - this.#clock.now()), () => {
-      this.#cancelSweep = undefined;
-      this.#sweepAt = Infinity;
-      const nowMs = this.#clock.now();
-      for (const slot of this.#lastingIdle()) {
-        if (this.#discardIfOld(slot, nowMs)) this.#removeIdle(slot);
-        else this.#planSweep(this.#dueAt(slot));
-      }
-    });
-  }
-
-  #dueAt({ idleSince, replaceAt }: Slot): number {
-    return Math.min(idleSince + this.#options.idleTimeoutMs, replaceAt);
-  }
-
-  #lastingIdle(): Slot[] {
-    return [...this.#slots].filter(({ state, scope }) => state === "idle" && scope.lasting);
-  }
-
-  #refusal(nowMs: number): Error | undefined {
-    const isOut = this.#outage.remainingMs(nowMs) > 0;
+  #refusal(ask: Ask, signal: AbortSignal | undefined, nowMs: number): Error | undefined {
+    const told = (error: (facts: RefusalFacts) => Error, count?: keyof PoolCounters) => {
+      if (count !== undefined) this.#counters[count]++;
+      const facts = this.#facts(0);
+      return withPoolState(error(facts), facts);
+    };
+    if (this.#closing !== undefined) return told(poolClosedError);
+    if (signal?.aborted) return told((facts) => abortedError(signal.reason, facts));
+    const { maxWaiters } = this.#options;
+    const isCrowded = this.#slots.size >= this.#limit || this.#queue.size >= maxWaiters;
+    if (this.#expiring > 0 && isCrowded) this.#look();
+    const outageMs = this.#connector.outageMs(nowMs);
+    const mayProbe = outageMs === 0 && this.#slots.size < this.#limit;
     // Another's probe is no hope: it may hang.
-    if (isOut && !this.#hasLivingLease()) {
-      this.#counters.refused++;
-      return this.#outageError(nowMs);
+    if (this.#connector.isOut && !mayProbe && !this.#hasLivingLease(nowMs)) {
+      return told((facts) => outageError(outageMs, facts), "unreachable");
     }
-    if (this.#queue.size < this.#options.maxWaiters) return undefined;
-    this.#counters.refused++;
-    return queueFullError(this.stats(), this.#outage.lastError);
+    if (this.#queue.size >= maxWaiters) return told(queueFullError, "queueFull");
+    if (this.#holdsAndWaits(ask.scope)) return told(heldAndWaitedError, "heldAndWaited");
+    return undefined;
   }
 
-  #outageError(nowMs: number): Error {
-    return outageError(this.#outage.remainingMs(nowMs), this.#outage.lastError);
+  #holdsAndWaits(scope: OwnerScope): boolean {
+    const isFull = this.#slots.size >= this.#limit || this.#queue.size > 0;
+    return isFull && !scope.lasting && (this.#shares.get(scope)?.counts.leased ?? 0) > 0;
+  }
+
+  #refuse(
+    waiter: Waiter,
+    count: keyof PoolCounters | undefined,
+    error: (facts: RefusalFacts) => Error,
+  ): void {
+    if (count !== undefined) this.#counters[count]++;
+    const facts = this.#facts(this.#clock.now() - waiter.since);
+    this.#queue.refuse(waiter, withPoolState(error(facts), facts));
+  }
+
+  #facts(waitedMs: number): RefusalFacts {
+    return { counts: this.#counts(), waitedMs, cause: this.#connector.lastError };
+  }
+
+  #counts(): PoolCounts {
+    const counts = { opening: 0, leased: 0, idle: 0, closing: 0, gone: 0 };
+    for (const { state } of this.#slots) counts[state]++;
+    const { opening, leased, idle, closing } = counts;
+    return { limit: this.#limit, opening, leased, idle, closing, waiting: this.#queue.size };
   }
 }

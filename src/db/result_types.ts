@@ -1,24 +1,96 @@
-/** From PostgreSQL's text format to JavaScript values. */
+/**
+ * From PostgreSQL's text format to JavaScript values that lose nothing of it. Where JavaScript has no such value, the
+ * text itself is the value: numeric, date, time, timestamp, interval, and whatever is not listed here.
+ */
+import { arrayOf } from "./array_text.ts";
 
-/** Reads one column's text. */
+/** Reads one value's text. */
 export type Parse = (text: string) => unknown;
 
-/**
- * Where the driver package's parsers would lose something: int8 does not fit a number, and a date or a timestamp
- * without time zone is no instant. Type ids: https://www.postgresql.org/docs/current/catalog-pg-type.html
- */
-const EXACT: ReadonlyMap<number, Parse> = new Map<number, Parse>([
-  [20, BigInt],
-  [1082, String],
-  [1114, String],
-]);
+/** Parsers by type id, as in `select 'numeric'::regtype::oid`. */
+export type TypeParsers = Readonly<Record<number, Parse>>;
 
-/** Gives the parser of a type id: ours where exactness needs it, else the package's. */
-export function createTypeParsers(packageParser: (oid: number) => Parse): (oid: number) => Parse {
-  const known = new Map<number, Parse>(EXACT);
-  return (oid) => {
-    let parse = known.get(oid);
-    if (parse === undefined) known.set(oid, parse = packageParser(oid));
-    return parse;
-  };
+/** By the ids of the type and of its arrays. https://www.postgresql.org/docs/current/catalog-pg-type.html */
+const TYPES: readonly (readonly [oid: number, arrayOid: number, parse: Parse])[] = [
+  [16, 1000, (text) => text === "t"], // bool
+  [17, 1001, parseBytea],
+  [20, 1016, BigInt], // int8
+  [21, 1005, Number], // int2
+  [23, 1007, Number], // int4
+  [26, 1028, Number], // oid
+  [114, 199, JSON.parse], // json
+  [700, 1021, Number], // float4
+  [701, 1022, Number], // float8
+  [1184, 1185, parseTimestamptz],
+  [3802, 3807, JSON.parse], // jsonb
+
+  [18, 1002, String], // "char"
+  [19, 1003, String], // name
+  [25, 1009, String], // text
+  [650, 651, String], // cidr
+  [869, 1041, String], // inet
+  [1042, 1014, String], // bpchar
+  [1043, 1015, String], // varchar
+  [1082, 1182, String], // date
+  [1083, 1183, String], // time
+  [1114, 1115, String], // timestamp
+  [1186, 1187, String], // interval
+  [1266, 1270, String], // timetz
+  [1700, 1231, String], // numeric
+  [2950, 2951, String], // uuid
+];
+
+const PARSERS: ReadonlyMap<number, Parse> = new Map(
+  TYPES.flatMap(([oid, arrayOid, parse]) => {
+    return [[oid, parse], [arrayOid, arrayOf(parse)]] as const;
+  }),
+);
+
+/** The parser of a type id: text for a type that is not known here. */
+export function parserOf(oid: number): Parse {
+  return PARSERS.get(oid) ?? String;
+}
+
+/** https://www.postgresql.org/docs/current/datatype-binary.html, both formats of `bytea_output`. */
+function parseBytea(text: string): Uint8Array {
+  if (!text.startsWith("\\x")) return parseEscapedBytea(text);
+  const bytes = new Uint8Array(text.length / 2 - 1);
+  for (let index = 0; index < bytes.length; index++) {
+    bytes[index] = Number.parseInt(text.slice(2 * index + 2, 2 * index + 4), 16);
+  }
+  return bytes;
+}
+
+function parseEscapedBytea(text: string): Uint8Array {
+  const octets = text.matchAll(/\\(\d{3})|\\(\\)|([^\\])/g);
+  return Uint8Array.from(
+    octets,
+    ([, octal, backslash, plain]) =>
+      octal === undefined ? (backslash ?? plain!).charCodeAt(0) : Number.parseInt(octal, 8),
+  );
+}
+
+const TIMESTAMPTZ =
+  /^(\d{4,})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?([+-])(\d\d)(?::(\d\d))?(?::(\d\d))?( BC)?$/;
+
+/**
+ * A `Date`, to the millisecond; `Infinity` and `-Infinity`; the text itself where a `Date` cannot reach, after the
+ * year 275760, and for a `DateStyle` that is not ISO.
+ */
+function parseTimestamptz(text: string): Date | number | string {
+  if (text === "infinity") return Infinity;
+  if (text === "-infinity") return -Infinity;
+  const match = TIMESTAMPTZ.exec(text);
+  if (match === null) return text;
+  const [, year, month, day, hour, minute, second, fraction = "", sign, ...offset] = match;
+  const isBc = offset.pop() !== undefined;
+  const [offsetHours, offsetMinutes = "0", offsetSeconds = "0"] = offset;
+  const offsetMs = (Number(offsetHours) * 3600 + Number(offsetMinutes) * 60 +
+    Number(offsetSeconds)) * 1_000;
+  const date = new Date(0);
+  date.setUTCFullYear(isBc ? 1 - Number(year) : Number(year), Number(month) - 1, Number(day));
+  const milliseconds = Number(fraction.padEnd(3, "0").slice(0, 3));
+  date.setUTCHours(Number(hour), Number(minute), Number(second), milliseconds);
+  date.setTime(date.getTime() - (sign === "-" ? -offsetMs : offsetMs));
+  return Number.isNaN(date.getTime()) ? text : date;
 }

@@ -1,36 +1,29 @@
 /**
- * The unit of work: one transaction on one leased connection.
+ * The unit of work: one transaction, as its author says it.
  *
- *     new -> open -> committed | rolled back | lost
- *
- * Opening a session costs nothing. Its first statement leases a connection and takes BEGIN and the timeouts with it
- * in the same flight. `commit()` is said; everything else ends in a rollback, which the pool does as it takes the
- * connection back. Statements of one session run one after the other, in the order in which they were asked for.
+ * Opening a session costs nothing. `commit()` is said; everything else ends in a rollback. What is asked of a session
+ * is done one after the other, in the order in which it was asked for. How that becomes flights is
+ * `server_transaction.ts`.
  */
-import { beginStatements, type TransactionSettings } from "./begin.ts";
-import type { Clock } from "./clock.ts";
-import { changesData } from "./command_tag.ts";
-import type { FlightAnswer, Result, Statement } from "./driver.ts";
-import {
-  CommitOutcomeUnknownError,
-  CommitRolledBackError,
-  SessionEndedError,
-  StatementSkippedError,
-} from "./errors.ts";
-import { isReplayable, judge } from "./failures.ts";
-import type { Lease } from "./lease.ts";
+import { AfterCommit } from "./after_commit.ts";
+import type { TransactionSettings } from "./begin.ts";
+import type { Result } from "./driver.ts";
+import { SessionEndedError } from "./errors.ts";
+import type { TypeParsers } from "./result_types.ts";
+import { Rider } from "./rider.ts";
+import { Savepoint } from "./savepoint.ts";
+import type { ServerTransaction } from "./server_transaction.ts";
 import type { Sql } from "./sql.ts";
-import { watchedFlight } from "./watched_flight.ts";
+import { streamRows } from "./stream_rows.ts";
+import { Turns } from "./turns.ts";
 
 export interface SessionOptions extends Partial<TransactionSettings> {
   /** Gives up waiting, stops what runs on the server, and rolls back. */
   readonly signal?: AbortSignal;
-}
-
-/** What a session needs of its surroundings. */
-export interface SessionSource {
-  readonly clock: Clock;
-  acquire(options: { signal: AbortSignal | undefined; fresh: boolean }): Promise<Lease>;
+  /** Who works here, for reports of leases that are held too long. */
+  readonly label?: string;
+  /** How to read columns, by type id, where it is not to be as usual: `{ 1700: Number }` for numeric. */
+  readonly parsers?: TypeParsers;
 }
 
 /** The rows of each of several statements. */
@@ -38,64 +31,84 @@ export type RowsOf<Statements extends readonly Sql<unknown>[]> = {
   -readonly [Index in keyof Statements]: Statements[Index] extends Sql<infer Row> ? Row[] : never;
 };
 
-/** The server's own answer to its timeouts is waited for this long, before its silence counts as one. */
-const ANSWER_GRACE_MS = 1_000;
-/** After this long in the pool a socket may have been cut without a word, so that a write goes ahead of its COMMIT. */
-const TRUSTED_IDLE_MS = 1_000;
+export interface StreamOptions {
+  /** Rows fetched in one round trip, and held in memory; 1,000 unless said otherwise. */
+  readonly batchSize?: number;
+}
 
-const COMMIT: Statement = { text: "commit", values: [] };
+interface Surroundings {
+  /** Takes over a promise that need not be waited for, its failure included. */
+  readonly defer: (rest: Promise<void>) => void;
+}
+
+/** What a savepoint's session shares with the one around it. */
+interface Nesting {
+  readonly savepoint: Savepoint;
+  readonly turns: Turns;
+  readonly depth: number;
+}
 
 export class Session implements AsyncDisposable {
-  readonly #source: SessionSource;
-  readonly #settings: TransactionSettings;
-  readonly #signal: AbortSignal | undefined;
-  #state: "new" | "open" | "committed" | "rolled back" | "lost" = "new";
-  #lease: Lease | undefined;
-  #turn: Promise<unknown> = Promise.resolve();
-  #transactionEndsAt = Infinity;
-  #firstError: Error | undefined;
-  #wrote = false;
-  #isOutcomeUnknown = false;
-  /** A cancel request is, or was, on its way to the connection: it must not reach the next one's statement. */
-  #mayBeCancelled = false;
+  readonly #transaction: ServerTransaction;
+  readonly #surroundings: Surroundings;
+  readonly #turns: Turns;
+  readonly #depth: number;
+  readonly #afterCommit = new AfterCommit();
+  /** Of this session; the whole transaction's has none. */
+  readonly #savepoint: Savepoint | undefined;
+  readonly #over = Promise.withResolvers<void>();
+  /** The session of the savepoint that is open in this one. */
+  #inner: Session | undefined;
 
-  constructor(
-    source: SessionSource,
-    settings: TransactionSettings,
-    { signal }: { signal?: AbortSignal | undefined } = {},
-  ) {
-    this.#source = source;
-    this.#settings = settings;
-    this.#signal = signal;
+  constructor(transaction: ServerTransaction, surroundings: Surroundings, nesting?: Nesting) {
+    this.#transaction = transaction;
+    this.#surroundings = surroundings;
+    this.#turns = nesting?.turns ?? new Turns(() => transaction.assertCurrent());
+    this.#depth = nesting?.depth ?? 0;
+    this.#savepoint = nesting?.savepoint;
   }
 
   /** Whether COMMIT was answered COMMIT. */
   get isCommitted(): boolean {
-    return this.#state === "committed";
+    return this.#transaction.state === "committed";
   }
 
   /** Whether running the work again could do it twice. */
   get mayHaveCommitted(): boolean {
-    return this.isCommitted || this.#isOutcomeUnknown;
+    return this.#transaction.mayHaveCommitted;
   }
 
   get hasEnded(): boolean {
-    return this.#state !== "new" && this.#state !== "open";
+    return this.#transaction.hasEnded || (this.#savepoint?.hasEnded ?? false);
   }
 
-  /** Whether a statement changed something, by its command tag. */
+  /** Whether a statement changed something that is not rolled back, by its command tag. */
   get hasWritten(): boolean {
-    return this.#wrote;
+    return this.#transaction.hasWritten;
   }
 
   /** The failure that made the transaction what it is, if it has failed. */
   get firstError(): Error | undefined {
-    return this.#firstError;
+    return this.#transaction.firstError;
+  }
+
+  /** How the transaction begins. */
+  get settings(): TransactionSettings {
+    return this.#transaction.settings;
+  }
+
+  /** Whether it has begun on the server and not ended. */
+  get isOpen(): boolean {
+    return this.#transaction.state === "open" && !this.hasEnded;
   }
 
   /** Resolves when nothing that was asked for is still under way. Never rejects. */
   async settled(): Promise<void> {
-    for (let turn; turn !== this.#turn;) await (turn = this.#turn);
+    await this.#turns.over();
+    while (this.#inner !== undefined) {
+      await this.#inner.#over.promise;
+      await this.#turns.over();
+    }
   }
 
   /** Runs one statement and gives its rows: one round trip. */
@@ -104,11 +117,66 @@ export class Session implements AsyncDisposable {
     return rows as Row[];
   }
 
-  /** Runs several statements in one round trip. Rejects with the first error; those after it are not run. */
+  /**
+   * Runs several statements in one round trip, and gives the rows of each. As with `Promise.all`, the first error is
+   * the batch's. The statements after it are not run; what else was asked for meanwhile rejects with
+   * `StatementSkippedError`, that error its cause.
+   */
   batch<const Statements extends readonly Sql<unknown>[]>(
     statements: Statements,
   ): Promise<RowsOf<Statements>> {
-    return this.#inTurn(() => this.#run(statements)) as Promise<RowsOf<Statements>>;
+    return this.#inTurn(async () =>
+      rowsOf(await this.#transaction.run(statements)) as RowsOf<Statements>
+    );
+  }
+
+  /**
+   * Gives the rows of a statement one by one, a round trip for every `batchSize`, so that any number of them fits into
+   * memory. Other statements of the session may run in between. Whoever stops early (`break`) is done with it;
+   * whoever is slower than `idleTransactionTimeoutMs` between two round trips loses the transaction.
+   */
+  stream<Row>(
+    statement: Sql<Row>,
+    { batchSize = 1_000 }: StreamOptions = {},
+  ): AsyncGenerator<Row, void, void> {
+    return streamRows<Row>(statement, {
+      portal: this.#transaction.newPortal({ maxRows: batchSize }),
+      run: (part) => this.#inTurn(async () => (await this.#transaction.run([part]))[0]!),
+      close: (part) => this.#transaction.ride(new Rider(part)),
+    });
+  }
+
+  /**
+   * Runs `work` in a session of its own, whose statements are undone if it fails, and only they: what `work` throws is
+   * thrown on, and this session can go on. Adds no round trips. While it lasts, this session itself must not be used;
+   * savepoints nest, and are never open side by side.
+   */
+  async savepoint<T>(work: (inner: Session) => T | Promise<T>): Promise<T> {
+    const inner = await this.#inTurn(() => this.#enter());
+    try {
+      const value = await work(inner);
+      await inner.settled();
+      await this.#turns.take(() => this.#release(inner));
+      return value;
+    } catch (error) {
+      await inner.settled();
+      await this.#turns.take(() => inner.#savepoint!.rollback());
+      throw error;
+    } finally {
+      this.#inner = undefined;
+      inner.#over.resolve();
+    }
+  }
+
+  /**
+   * Has `hook` called once the transaction is known to be committed, and in no other case: not after a rollback, also
+   * not to the savepoint it belongs to, and not where COMMIT's answer was lost. Hooks are called one after the other,
+   * in the order in which they were given, and nobody waits for them: their promise, and their failure, go to the
+   * database's `defer`.
+   */
+  afterCommit(hook: () => void | Promise<void>): void {
+    this.#assertUsable();
+    this.#afterCommit.add(hook);
   }
 
   /**
@@ -121,219 +189,75 @@ export class Session implements AsyncDisposable {
     statements: Statements,
   ): Promise<RowsOf<Statements>>;
   commit(statements: readonly Sql<unknown>[] = []): Promise<unknown[][] | void> {
-    return this.#inTurn(() => this.#commit(statements));
+    return this.#turns.take(() => this.#commit(statements));
   }
 
-  /** Undoes the work. Harmless after the end. */
+  /** Undoes the work: of a savepoint's session, that of the savepoint. Harmless after the end. */
   rollback(): Promise<void> {
-    return this.#inTurn(() => this.#rollback());
+    return this.#turns.take(() =>
+      this.#savepoint === undefined ? this.#transaction.rollback() : this.#savepoint.rollback()
+    );
   }
 
-  /** Rolls back what is not committed and gives the connection back. Never rejects. */
+  /**
+   * Rolls back what is not committed and gives the connection back; where the session is read only, off the caller's
+   * path. Never rejects.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.rollback();
+    const end = this.rollback().catch(() => {});
+    if (this.settings.readOnly) this.#surroundings.defer(end);
+    else await end;
   }
 
-  #inTurn<T>(step: () => Promise<T>): Promise<T> {
-    const done = this.#turn.then(step);
-    this.#turn = done.catch(() => {});
-    return done;
-  }
-
-  async #run(statements: readonly Statement[]): Promise<unknown[][]> {
-    this.#assertUsable();
-    const answer = await this.#flight(statements, { commits: false });
-    if (answer.error !== undefined) throw this.#failed(answer.error);
-    if (answer.status === "I") throw this.#endedByStatement();
-    return rowsOf(answer.results);
-  }
-
-  /** A COMMIT or ROLLBACK in a statement's text: what follows would run without a transaction. */
-  #endedByStatement(): SessionEndedError {
-    this.#state = "rolled back";
-    this.#giveBack();
-    return this.#failed(
-      new SessionEndedError(
-        "Cannot go on as a statement has ended the transaction; end it with `commit()` or `rollback()` instead",
-      ),
-    );
-  }
-
-  async #commit(statements: readonly Statement[]): Promise<unknown[][] | void> {
-    if (this.#state === "committed" && statements.length === 0) return;
-    if (this.#state === "new" && statements.length === 0) {
-      this.#state = "committed";
-      return;
-    }
-    if (this.#lease?.connection.status === "E") await this.#refuseCommit();
-    this.#assertUsable();
-    if (await this.#mustSendAhead(statements)) {
-      const rows = await this.#run(statements);
-      await this.#commit([]);
-      return rows;
-    }
-    return await this.#commitFlight(statements);
-  }
-
-  async #commitFlight(statements: readonly Statement[]): Promise<unknown[][]> {
-    const answer = await this.#flight(statements, { commits: true });
-    const isDone = answer.results.length > statements.length &&
-      answer.results.at(-1)?.command === "COMMIT";
-    if (isDone) {
-      this.#state = "committed";
-      void this.#giveBack();
-      // The answer may be of no use all the same.
-      if (answer.error !== undefined) throw this.#failed(answer.error);
-      return rowsOf(answer.results.slice(0, -1));
-    }
-    if (answer.error === undefined) return await this.#refuseCommit();
-    const error = this.#failed(answer.error);
-    await this.#rollback();
-    throw this.#ifUnknown(error);
-  }
-
-  /** The server would answer this COMMIT with ROLLBACK. */
-  async #refuseCommit(): Promise<never> {
-    await this.#rollback();
-    throw new CommitRolledBackError(
-      "Cannot commit as a statement of the transaction failed, so that all of it was rolled back; see the cause",
-      { cause: this.#firstError },
-    );
-  }
-
-  async #rollback(): Promise<void> {
-    if (this.hasEnded) return;
-    this.#state = "rolled back";
-    // The pool sends ROLLBACK where the connection's status byte asks for one.
-    await this.#giveBack();
-  }
-
-  #giveBack(): Promise<void> | undefined {
-    const lease = this.#lease;
-    this.#lease = undefined;
-    return this.#mayBeCancelled ? lease?.destroy() : lease?.release();
-  }
-
-  /** Whether the first flight of a write must not hold its COMMIT: on a socket that was cut in silence it could not be replayed. */
-  async #mustSendAhead(statements: readonly Statement[]): Promise<boolean> {
-    if (this.#state !== "new" || this.#settings.readOnly || statements.length === 0) return false;
-    try {
-      const { idleMs = 0 } = this.#lease ??= await this.#acquire({ fresh: false });
-      return idleMs > TRUSTED_IDLE_MS;
-    } catch (error) {
-      throw this.#lost(error as Error, { commits: false });
-    }
-  }
-
-  async #flight(
-    statements: readonly Statement[],
-    { commits }: { commits: boolean },
-  ): Promise<FlightAnswer> {
-    const flight = commits ? [...statements, COMMIT] : statements;
-    try {
-      const answer = this.#state === "new"
-        ? await this.#firstFlight(flight, { commits })
-        : await this.#send(flight);
-      this.#note(answer);
-      return answer;
-    } catch (error) {
-      throw this.#lost(error as Error, { commits });
-    }
-  }
-
-  /** A connection that died while it was idle costs the caller nothing, where nothing can have happened twice. */
-  async #firstFlight(
-    statements: readonly Statement[],
-    { commits }: { commits: boolean },
-  ): Promise<FlightAnswer> {
-    const flight = [...beginStatements(this.#settings), ...statements];
-    const lease = this.#lease ??= await this.#acquire({ fresh: false });
-    let answer: FlightAnswer;
-    try {
-      answer = await this.#send(flight);
-    } catch (error) {
-      const commitsWrites = commits && !this.#settings.readOnly;
-      if (lease.idleMs === undefined || !isReplayable(error, { commits: commitsWrites })) {
-        throw error;
-      }
-      void lease.destroy();
-      this.#lease = await this.#acquire({ fresh: true });
-      answer = await this.#send(flight);
-    }
-    this.#state = "open";
-    const own = answer.results.slice(flight.length - statements.length);
-    return { ...answer, results: own };
-  }
-
-  #acquire({ fresh }: { fresh: boolean }): Promise<Lease> {
-    return this.#source.acquire({ signal: this.#signal, fresh });
-  }
-
-  #send(statements: readonly Statement[]): Promise<FlightAnswer> {
-    return watchedFlight({ lease: this.#lease!, statements }, {
-      clock: this.#source.clock,
-      signal: this.#signal,
-      timeoutMs: () => this.#answerTimeoutMs(statements.length),
-      onCancel: () => this.#mayBeCancelled = true,
+  #inTurn<T>(step: () => T | Promise<T>): Promise<T> {
+    return this.#turns.take(() => {
+      this.#assertUsable();
+      return step();
     });
   }
 
-  /** How long to wait for a flight: the server's own timeouts, and a little for its answer. */
-  #answerTimeoutMs(statements: number): number {
-    const { statementTimeoutMs, transactionTimeoutMs } = this.#settings;
-    const nowMs = this.#source.clock.now();
-    if (this.#transactionEndsAt === Infinity) {
-      this.#transactionEndsAt = nowMs + transactionTimeoutMs;
+  async #commit(statements: readonly Sql<unknown>[]): Promise<unknown[][]> {
+    if (this.#savepoint !== undefined) {
+      throw new SessionEndedError(
+        "Cannot commit in a savepoint, as its work lasts only if that around it does; " +
+          "return from it, then commit the session that it was opened in",
+      );
     }
-    const leftMs = Math.max(0, this.#transactionEndsAt - nowMs);
-    return ANSWER_GRACE_MS + Math.min(statementTimeoutMs * statements, leftMs);
+    this.#assertOutermost();
+    try {
+      return rowsOf(await this.#transaction.commit(statements));
+    } finally {
+      if (this.isCommitted) this.#afterCommit.run(this.#surroundings);
+    }
   }
 
-  #note({ results }: FlightAnswer): void {
-    this.#wrote ||= results.some(({ command }) => changesData(command));
+  #enter(): Session {
+    const depth = this.#depth + 1;
+    const savepoint = new Savepoint(this.#transaction, `savepoint_${depth}`);
+    const nesting = { savepoint, turns: this.#turns, depth };
+    return this.#inner = new Session(this.#transaction, this.#surroundings, nesting);
   }
 
-  #failed<E extends Error>(error: E): E {
-    this.#firstError ??= error;
-    return error;
-  }
-
-  /** No answer came: the connection is of no more use. */
-  #lost(error: Error, { commits }: { commits: boolean }): Error {
-    // Values that could not be sent have harmed nothing.
-    if (error instanceof TypeError) return error;
-    const lease = this.#lease;
-    this.#lease = undefined;
-    this.#state = "lost";
-    this.#failed(error);
-    void lease?.destroy();
-    return lease !== undefined && commits ? this.#ifUnknown(error) : error;
-  }
-
-  /** After COMMIT was sent, some errors leave it open whether it took effect. */
-  #ifUnknown(error: Error): Error {
-    if (this.#settings.readOnly || judge(error, "commit").applied === "no") return error;
-    this.#isOutcomeUnknown = true;
-    return new CommitOutcomeUnknownError(
-      "Cannot tell whether the transaction was committed, as COMMIT was sent and its answer did not come; " +
-        "look for its effects before doing it again",
-      { cause: error },
-    );
+  #release(inner: Session): void {
+    if (inner.#savepoint!.release()) this.#afterCommit.addAll(inner.#afterCommit);
   }
 
   #assertUsable(): void {
-    if (this.hasEnded) {
+    this.#assertOutermost();
+    if (this.#savepoint?.hasEnded) {
       throw new SessionEndedError(
-        `Cannot use the session as it has ended: it was ${this.#state}; open another one`,
-        { cause: this.#firstError },
+        "Cannot use the session of a savepoint as that has ended; use the session that it was opened in",
       );
     }
-    if (this.#lease?.connection.status === "E" && this.#state === "open") {
-      throw new StatementSkippedError(
-        "Cannot run the statement as an earlier one of the transaction failed; roll back, see the cause",
-        { cause: this.#firstError },
-      );
-    }
+    this.#transaction.assertUsable();
+  }
+
+  #assertOutermost(): void {
+    if (this.#inner === undefined) return;
+    throw new SessionEndedError(
+      "Cannot use the session while a savepoint is open in it; " +
+        "use the session that the savepoint's function is given, or await the savepoint first",
+    );
   }
 }
 

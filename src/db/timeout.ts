@@ -1,13 +1,16 @@
+import { type Clock, systemClock } from "./clock.ts";
+
 /** Resolves with the promise or after the time, whichever is first; says which. A rejection passes through. */
 export async function settledWithin(
   promise: Promise<unknown>,
   timeoutMs: number,
+  clock: Clock = systemClock,
 ): Promise<boolean> {
   const late = Promise.withResolvers<boolean>();
-  const timer = setTimeout(() => late.resolve(false), timeoutMs);
+  const cancel = clock.after(timeoutMs, () => late.resolve(false));
   try {
     return await Promise.race([promise.then(() => true), late.promise]);
   } finally {
-    clearTimeout(timer);
+    cancel();
   }
 }

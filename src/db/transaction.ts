@@ -37,9 +37,7 @@ export async function runUnit<T>(
         const value = await work(session);
         // What the work has begun and not waited for is part of it.
         await session.settled();
-        assertEnded(session);
-        // Reads that nobody committed: their rollback need not hold up the answer.
-        if (!session.hasEnded) defer(session.rollback());
+        await endUnsaid(session, defer);
         return value;
       } catch (error) {
         // The connection goes back before the wait for the next attempt, and after a COMMIT that is still under way.
@@ -71,11 +69,23 @@ function isConsequence(error: Error): boolean {
   return error instanceof CommitRolledBackError || error instanceof StatementSkippedError;
 }
 
-function assertEnded(session: Session): void {
-  if (session.hasEnded || !session.hasWritten) return;
-  throw new SessionNotCommittedError(
-    "Cannot keep the work of the session as it was neither committed nor rolled back: " +
-      "end it with `await session.commit()`",
-    { cause: session.firstError },
-  );
+/** Ends a unit that succeeded and did not say how. */
+async function endUnsaid(session: Session, defer: UnitOptions["defer"]): Promise<void> {
+  if (session.hasEnded) return;
+  const { isolation, readOnly, deferrable } = session.settings;
+  // https://www.postgresql.org/docs/current/transaction-iso.html#XACT-SERIALIZABLE: until then they may not be consistent.
+  const readsAwaitCommit = session.isOpen && isolation === "serializable" &&
+    !(readOnly && deferrable);
+  if (session.hasWritten || (readsAwaitCommit && !readOnly)) {
+    throw new SessionNotCommittedError(
+      `Cannot ${
+        session.hasWritten ? "keep the work" : "trust the serializable reads"
+      } of the session ` +
+        "as it was neither committed nor rolled back: end it with `await session.commit()`",
+      { cause: session.firstError },
+    );
+  }
+  if (readsAwaitCommit) await session.commit();
+  // Reads that nobody committed: their rollback need not hold up the answer.
+  else defer(session.rollback());
 }

@@ -6,43 +6,65 @@ export interface Place<T> {
   waiting: boolean;
 }
 
-/** First in, first out, and O(1) removal from anywhere, so that a waiter that gives up leaves at once. */
+/** First in, first out, in two lanes of which the first goes ahead of the second; and O(1) removal from anywhere, so that a waiter that gives up leaves at once. */
 export class WaiterQueue<T> {
   #head: Place<T> | undefined;
   #tail: Place<T> | undefined;
+  /** The last one of the lane that goes ahead. */
+  #lastAhead: Place<T> | undefined;
   #size = 0;
 
   get size(): number {
     return this.#size;
   }
 
-  /** The one that has waited longest. */
+  /** The one whose turn is next. */
   get head(): T | undefined {
     return this.#head?.waiter;
   }
 
   push(waiter: T): Place<T> {
-    const place: Place<T> = { waiter, ahead: this.#tail, behind: undefined, waiting: true };
-    if (this.#tail === undefined) this.#head = place;
-    else this.#tail.behind = place;
-    this.#tail = place;
-    this.#size++;
-    return place;
+    return this.#put(waiter, { ahead: this.#tail, behind: undefined });
+  }
+
+  /** For one that has had its turn already, in vain: behind others like it, ahead of all the rest. */
+  pushAhead(waiter: T): Place<T> {
+    const ahead = this.#lastAhead;
+    const behind = ahead === undefined ? this.#head : ahead.behind;
+    return this.#lastAhead = this.#put(waiter, { ahead, behind });
   }
 
   /** Harmless for a place that was left before. */
   remove(place: Place<T>): void {
     if (!place.waiting) return;
     place.waiting = false;
-    if (place.ahead === undefined) this.#head = place.behind;
-    else place.ahead.behind = place.behind;
-    if (place.behind === undefined) this.#tail = place.ahead;
-    else place.behind.ahead = place.ahead;
+    if (place === this.#lastAhead) this.#lastAhead = place.ahead;
+    this.#join(place.ahead, place.behind);
     this.#size--;
   }
 
-  /** Oldest first. The current one may be removed while iterating. */
+  /** Harmless if there is none. */
+  removeHead(): void {
+    if (this.#head !== undefined) this.remove(this.#head);
+  }
+
+  /** In their turn. The current one may be removed while iterating. */
   *[Symbol.iterator](): Iterator<T> {
     for (let place = this.#head; place !== undefined; place = place.behind) yield place.waiter;
+  }
+
+  #put(waiter: T, { ahead, behind }: Pick<Place<T>, "ahead" | "behind">): Place<T> {
+    const place: Place<T> = { waiter, ahead, behind, waiting: true };
+    this.#join(ahead, place);
+    this.#join(place, behind);
+    this.#size++;
+    return place;
+  }
+
+  #join(ahead: Place<T> | undefined, behind: Place<T> | undefined): void {
+    if (ahead === undefined) this.#head = behind;
+    else ahead.behind = behind;
+    if (behind === undefined) this.#tail = ahead;
+    else behind.ahead = ahead;
   }
 }

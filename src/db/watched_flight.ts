@@ -1,5 +1,5 @@
 import type { Clock } from "./clock.ts";
-import type { Connection, FlightAnswer, Statement } from "./driver.ts";
+import type { Connection, FlightAnswer, FlightOptions, FlightPart } from "./driver.ts";
 import { DeadlineError, PoolClosedError } from "./errors.ts";
 import type { Lease } from "./lease.ts";
 import { settledWithin } from "./timeout.ts";
@@ -22,7 +22,7 @@ const CANCEL_TIMEOUT_MS = 500;
  * cancelled on the server; what was done before the server heard of it is done, and answered so.
  */
 export async function watchedFlight(
-  { lease, statements }: { lease: Lease; statements: readonly Statement[] },
+  { lease, parts, parsers }: { lease: Lease; parts: readonly FlightPart[] } & FlightOptions,
   { clock, signal, timeoutMs, onCancel }: WatchOptions,
 ): Promise<FlightAnswer> {
   const { connection } = lease;
@@ -31,11 +31,11 @@ export async function watchedFlight(
     if (interruption !== undefined) return;
     interruption = toError;
     onCancel();
-    void stop(connection, answered);
+    void stop({ connection, answered }, clock);
   };
   const abort = () => interrupt((cause) => deadlineError("the caller gave up", cause));
 
-  const answered = connection.flight(statements);
+  const answered = connection.flight(parts, { parsers });
   answered.catch(() => {});
   let disarm = () => {};
   const arm = () => {
@@ -63,12 +63,15 @@ export async function watchedFlight(
 }
 
 /** Asks the server to stop, waits a little for its answer, then cuts the connection. */
-async function stop(connection: Connection, answered: Promise<unknown>): Promise<void> {
+async function stop(
+  { connection, answered }: { connection: Connection; answered: Promise<unknown> },
+  clock: Clock,
+): Promise<void> {
   void connection.cancel({ timeoutMs: CANCEL_TIMEOUT_MS });
   const settled = answered.then(() => {}, () => {});
   // A login cannot be cancelled, only left.
   const waitMs = connection.state === "opening" ? 0 : CANCEL_TIMEOUT_MS;
-  if (!await settledWithin(settled, waitMs)) await connection.close({ timeoutMs: 0 });
+  if (!await settledWithin(settled, waitMs, clock)) await connection.close({ timeoutMs: 0 });
 }
 
 function deadlineError(reason: string, cause: unknown): DeadlineError {

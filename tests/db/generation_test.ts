@@ -17,6 +17,7 @@ const cases: [what: string, ends: [reason: Error, atMs: number][], generation: n
   ["two within a second", [[lost("57P01"), 0], [lost("57P01"), 1_000]], 1],
   ["two with more time between them", [[lost("57P01"), 0], [lost("57P01"), 1_001]], 0],
   ["three within a second", [[lost("57P01"), 0], [lost("57P01"), 10], [lost("57P01"), 20]], 1],
+  ["a whole server's goodbyes, one by one", Array(20).fill([lost("57P01"), 0]), 1],
   ["a crash", [[lost("57P02"), 0]], 1],
   ["a server that starts up", [[refused("57P03"), 0]], 1],
   ["sockets that are cut", [[lost(), 0], [lost(), 1]], 0],
@@ -26,7 +27,7 @@ const cases: [what: string, ends: [reason: Error, atMs: number][], generation: n
 for (const [what, ends, expected] of cases) {
   Deno.test(`${what} ${expected === 0 ? "leaves the generation" : "ends the generation"}`, () => {
     const generation = new Generation();
-    for (const [reason, atMs] of ends) generation.observe(reason, atMs);
+    for (const [reason, atMs] of ends) generation.observe(reason, { nowMs: atMs, of: 0 });
     assertEquals(generation.current, expected);
   });
 }

@@ -4,7 +4,7 @@ import { settle } from "../support/manual_clock.ts";
 import type { Mood } from "../support/pool_database.ts";
 import type { PoolPeer } from "../support/pool_peer.ts";
 import type { Holding, PoolWorld } from "../support/pool_world.ts";
-import { check } from "./pool_model.ts";
+import { checkAll } from "./pool_model.ts";
 
 /** The world keeps its own book: what is expected of the pool is read from there. */
 interface Model {
@@ -45,7 +45,7 @@ class Happening<T> implements Command {
   async run(_: Model, world: PoolWorld): Promise<void> {
     if (!this.#isSudden) {
       await settle();
-      check(world);
+      checkAll(world);
     }
     const those = this.#among(world);
     const one = those[this.#which % those.length];
@@ -73,14 +73,14 @@ function peers(is: (peer: PoolPeer) => boolean): (world: PoolWorld) => PoolPeer[
   return ({ database }) => database.peers.filter(is);
 }
 
-const isConnecting = ({ phase }: PoolPeer) => phase === "connecting";
+const isConnecting = ({ phase, shut }: PoolPeer) => phase === "connecting" && !shut;
 const isOpen = ({ phase, shut }: PoolPeer) => phase === "given" && !shut;
 
 function flight(text: string): fc.Arbitrary<Command> {
   const isReady = ({ lease: { connection: { state } } }: Holding) =>
     state === "idle" || state === "opening";
-  return happening(`send "${text}"`, ({ out }) => out.filter(isReady), ({ lease }) => {
-    lease.connection.flight([{ text, values: [] }]).catch(() => {});
+  return happening(`send "${text}"`, ({ out }) => out.filter(isReady), ({ ask, lease }) => {
+    ask.scope.enter(() => lease.connection.flight([{ text, values: [] }])).catch(() => {});
   });
 }
 
@@ -199,7 +199,30 @@ const happenings: readonly [weight: number, arbitrary: fc.Arbitrary<Command>][] 
   ],
 ];
 
-export const commands = fc.commands<Model, PoolWorld, false>(
-  [fc.oneof(...happenings.map(([weight, arbitrary]) => ({ weight, arbitrary })))],
-  { maxCommands: 60, size: "max" },
-);
+const ends: typeof happenings = [
+  [
+    8,
+    happening(
+      "request ends without a word",
+      ({ scopes }) => scopes.filter(({ lasting }) => !lasting),
+      async (scope, world) => {
+        // What is in mid-air would still arrive here; workerd drops it.
+        await settle();
+        world.kill(scope);
+      },
+    ),
+  ],
+];
+
+function commandsOf(kinds: typeof happenings) {
+  return fc.commands<Model, PoolWorld, false>(
+    [fc.oneof(...kinds.map(([weight, arbitrary]) => ({ weight, arbitrary })))],
+    { maxCommands: 60, size: "max" },
+  );
+}
+
+/** Where every owner lives as long as the pool, or says its end. */
+export const commands = commandsOf(happenings);
+
+/** Where requests may end without a word. */
+export const commandsWithEnds = commandsOf([...happenings, ...ends]);

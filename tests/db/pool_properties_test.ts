@@ -5,10 +5,15 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { PoolTimers } from "../support/pool_timers.ts";
-import { IDLE_TIMEOUT_MS, PoolWorld, type WorldOptions } from "../support/pool_world.ts";
+import {
+  IDLE_TIMEOUT_MS,
+  LOST_PERMIT_MS,
+  PoolWorld,
+  type WorldOptions,
+} from "../support/pool_world.ts";
 import { ManualClock, settle } from "../support/manual_clock.ts";
-import { check } from "./pool_model.ts";
-import { commands } from "./pool_model_commands.ts";
+import { checkAll } from "./pool_model.ts";
+import { commands, commandsWithEnds } from "./pool_model_commands.ts";
 
 const RUNS = Number(Deno.env.get("POOL_PROPERTY_RUNS") ?? 10_000);
 const SEED = Number(Deno.env.get("POOL_PROPERTY_SEED") ?? Date.now() & 0x7fffffff);
@@ -22,6 +27,7 @@ const options: fc.Arbitrary<WorldOptions> = fc.record({
   pipelined: fc.boolean(),
   heedsAbort: fc.constantFrom(true, true, false),
   oneScope: fc.boolean(),
+  bound: fc.constant(false),
   random: fc.constantFrom(0, 0.5, 0.999),
 });
 
@@ -29,17 +35,12 @@ const options: fc.Arbitrary<WorldOptions> = fc.record({
 async function serveAll(world: PoolWorld): Promise<void> {
   world.database.mood = "up";
   for (let rounds = 0; rounds < 200; rounds++) {
-    for (const peer of world.database.peers) {
-      peer.gate.resolve();
-      peer.connection.logIn();
-      peer.mute = false;
-      peer.answerAll();
-    }
+    for (const peer of world.database.peers) peer.behave();
     for (const holding of world.out) world.giveBack(holding, "release");
     // What a request has left idle is closed at its end, by nobody else.
     for (const scope of world.scopes) if (!scope.lasting) world.endScope(scope);
     await settle();
-    check(world);
+    checkAll(world);
     if (world.waiting.length + world.out.length === 0) return;
   }
   assert(false, "Not so: those who wait are served when all leases come back");
@@ -49,7 +50,7 @@ async function serveAll(world: PoolWorld): Promise<void> {
 async function endAll(world: PoolWorld): Promise<void> {
   for (const scope of [...world.scopes]) world.endScope(scope);
   await world.clock.advance(IDLE_TIMEOUT_MS);
-  check(world);
+  checkAll(world);
   assertEquals(world.database.open, 0, "Not so: nothing is open when all have ended");
   assertEquals(world.timers, 0, "Not so: no timer is left when nothing is idle or waits");
 }
@@ -58,15 +59,15 @@ async function endAll(world: PoolWorld): Promise<void> {
 async function closeAll(world: PoolWorld): Promise<void> {
   if (world.closing === undefined) world.close(1_000);
   await settle();
-  check(world);
+  checkAll(world);
   // The deadline, the time to hear of it, and a goodbye.
   await world.clock.advance(1_000 + 2_000 + 1_000);
-  check(world);
+  checkAll(world);
   assert(world.closed, "Not so: close() resolves");
   // Connects that did not heed the end, and come too late.
   for (const peer of world.database.peers) peer.gate.resolve();
   await world.clock.advance(1_000);
-  check(world);
+  checkAll(world);
   assertEquals(world.database.open, 0, "Not so: nothing is open after close()");
   assertEquals(world.timers, 0, "Not so: no timer is left after close()");
   const { opening, leased, idle, closing, waiting } = world.pool.stats();
@@ -84,11 +85,59 @@ Deno.test(`a pool keeps its rules through ${RUNS} histories (seed ${SEED})`, asy
       const world = new PoolWorld(timers.clock, options);
       await fc.asyncModelRun(() => ({ model: { world }, real: world }), commands);
       await settle();
-      check(world);
+      checkAll(world);
       if (endsCalmly) await serveAll(world);
       if (endsCalmly && world.closing === undefined) await endAll(world);
       await closeAll(world);
     },
   );
   await fc.assert(property, { numRuns: RUNS, seed: SEED });
+});
+
+/** Whatever has become of those who had them, all permits can be had again. */
+async function leaseAll(world: PoolWorld): Promise<void> {
+  world.database.mood = "up";
+  for (let passed = 0; passed < LOST_PERMIT_MS; passed += 500) {
+    for (const holding of world.out) world.giveBack(holding, "release");
+    for (const scope of world.scopes) world.endScope(scope);
+    for (const peer of world.database.peers) if (!peer.hasVanished) peer.behave();
+    await world.clock.advance(500);
+  }
+  checkAll(world);
+  const held = () =>
+    world.asks.filter(({ keeps, outcome }) => keeps && outcome === "granted").length;
+  // An outage ends with its first probe, and an owner whose time is over is given a second to answer.
+  for (let rounds = 0; rounds < 10 && held() < world.limit; rounds++) {
+    for (let missing = world.limit - held() - world.waiting.length; missing > 0; missing--) {
+      world.acquire(world.newRequest(), { fresh: false, aborted: false, keeps: true });
+    }
+    await settle();
+    for (const peer of world.database.peers) if (!peer.hasVanished) peer.behave();
+    await world.clock.advance(500);
+  }
+  checkAll(world);
+  assertEquals(held(), world.limit, "Not so: all permits can be had when all owners have ended");
+}
+
+Deno.test(`a pool keeps its rules though requests end without a word, through ${RUNS / 4} histories (seed ${SEED})`, async () => {
+  using timers = new PoolTimers();
+  const property = fc.asyncProperty(
+    options.map((options) => ({ ...options, bound: true, oneScope: false })),
+    commandsWithEnds,
+    async (options, commands) => {
+      timers.clock = new ManualClock();
+      const world = new PoolWorld(timers.clock, options);
+      await fc.asyncModelRun(() => ({ model: { world }, real: world }), commands);
+      await settle();
+      checkAll(world);
+      if (world.closing === undefined) await leaseAll(world);
+      if (world.closing === undefined) world.close(1_000);
+      await settle();
+      // The deadline, the time to hear of it, a goodbye, and what is left to owners that do not answer.
+      await world.clock.advance(1_000 + 2_000 + 1_000 + 3_000);
+      checkAll(world);
+      assert(world.closed, "Not so: close() resolves");
+    },
+  );
+  await fc.assert(property, { numRuns: RUNS / 4, seed: SEED });
 });

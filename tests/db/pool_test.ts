@@ -107,7 +107,8 @@ Deno.test("a waiter that times out leaves the queue, and its error tells the poo
   const waiting = assertRejects(() => pool.acquire({ scope }), AcquireTimeoutError);
   await clock.advance(500);
   const error = await waiting;
-  assertStringIncludes(error.message, "within 500 ms");
+  assertStringIncludes(error.message, "waited 500 ms");
+  assertEquals(error.pool?.waitedMs, 500);
   assertStringIncludes(error.message, "1 leased, 0 idle, 0 opening, 0 closing of 1");
   assertEquals(pool.stats().waiting, 0);
   assertEquals(pool.stats().counters.timedOut, 1);
@@ -409,6 +410,26 @@ Deno.test("connections that the server has outlived are closed, a single kill co
   await pool.close({ timeoutMs: 0 });
 });
 
+Deno.test("goodbyes of connections that are outlived already cost no newer connection", async () => {
+  const driver = new ScriptedDriver();
+  const pool = poolOf(driver, { size: 8, clock: new ManualClock() });
+  const leases = await Promise.all([1, 2, 3, 4].map(() => pool.acquire({ scope })));
+  const kill = async (index: number) => {
+    driver.connections[index]!.cut({ fatal: serverError("57P01", "terminating", "FATAL") });
+    await settle();
+  };
+  await kill(0);
+  await kill(1);
+  await (await pool.acquire({ scope })).release();
+  await kill(2);
+  await kill(3);
+  await (await pool.acquire({ scope })).release();
+  assertEquals(driver.connections.length, 5);
+  assertEquals(pool.stats().counters.outlived, 0);
+  await Promise.all(leases.map((lease) => lease.release()));
+  await pool.close({ timeoutMs: 0 });
+});
+
 Deno.test("an idle connection is closed by itself after the idle timeout, and no timer stays behind", async () => {
   const clock = new ManualClock();
   const driver = new ScriptedDriver();
@@ -548,7 +569,7 @@ Deno.test("a standing queue sheds the oldest instead of serving them late", asyn
     lease = await waiting ?? await pool.acquire({ scope });
   }
   assertEquals(outcomes, ["served", "served", "PoolOverloadedError", "served"]);
-  assertEquals(pool.stats().counters.refused, 1);
+  assertEquals(pool.stats().counters.shed, 1);
   await lease.release();
   await pool.close({ timeoutMs: 0 });
 });

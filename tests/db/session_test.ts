@@ -288,7 +288,7 @@ Deno.test("a write goes ahead of its COMMIT on a connection that was idle for ov
 });
 
 Deno.test("an aborted signal cancels the statement on the server, and then cuts the connection", async () => {
-  const { pool, driver, db } = scripted(({ text }) => (
+  const { clock, pool, driver, db } = scripted(({ text }) => (
     text === "select 1" ? new Promise(() => {}) : undefined
   ));
   await using _ = db;
@@ -297,8 +297,9 @@ Deno.test("an aborted signal cancels the statement on the server, and then cuts 
   const statement = assertRejects(() => session.query(sql`select 1`), DeadlineError, "gave up");
   await settle();
   gaveUp.abort();
-  await statement;
   assertEquals(driver.connections[0]!.cancels, 1);
+  await clock.advance(500);
+  await statement;
   assertEquals(pool.stats().leased, 0);
 });
 
@@ -321,7 +322,7 @@ Deno.test("a server that stays silent past the statement timeout is given up", a
 
 Deno.test("a closing pool cancels a statement, and the answer tells whether it was done", async () => {
   const cancelled = Promise.withResolvers<Error>();
-  const { driver, pool, db } = scripted(({ text }, connection) => {
+  const { clock, driver, pool, db } = scripted(({ text }, connection) => {
     connection.onCancel = () => cancelled.resolve(serverError("57014", "canceling"));
     return text.startsWith("insert") ? cancelled.promise : undefined;
   });
@@ -332,8 +333,11 @@ Deno.test("a closing pool cancels a statement, and the answer tells whether it w
     "Cannot finish the statement",
   );
   await settle();
-  await pool.close({ timeoutMs: 0 });
+  const closed = pool.close({ timeoutMs: 0 });
+  await settle();
+  await clock.advance(0);
   await write;
+  await closed;
   assertEquals(driver.connections[0]!.cancels, 1);
 });
 

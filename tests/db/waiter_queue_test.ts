@@ -43,3 +43,19 @@ Deno.test("waiters may be removed while the queue is gone through", () => {
   assertEquals(seen, [0, 1, 2]);
   assertEquals(queue.size, 0);
 });
+
+Deno.test("who goes ahead is before all who do not, and behind those who did before", () => {
+  const queue = new WaiterQueue<string>();
+  queue.push("a");
+  queue.pushAhead("first");
+  const second = queue.pushAhead("second");
+  queue.push("b");
+  assertEquals([...queue], ["first", "second", "a", "b"]);
+  queue.remove(second);
+  queue.pushAhead("third");
+  assertEquals([...queue], ["first", "third", "a", "b"]);
+  queue.removeHead();
+  queue.removeHead();
+  queue.pushAhead("fourth");
+  assertEquals([...queue], ["fourth", "a", "b"]);
+});

@@ -1,4 +1,5 @@
 import type { Connection } from "../../src/db/driver.ts";
+import { Outage } from "../../src/db/outage.ts";
 import type { ManualClock } from "./manual_clock.ts";
 import { PoolPeer } from "./pool_peer.ts";
 import { ScriptedDriver, serverError } from "./scripted_driver.ts";
@@ -15,7 +16,7 @@ interface ConnectOptions {
 export class PoolDatabase {
   mood: Mood = "up";
   readonly peers: PoolPeer[] = [];
-  /** Connects that the database let fail since it last let one succeed, at most. */
+  /** Connects that the database let fail since it last let one succeed, at most; one that took long counts twice. */
   failuresInRow = 0;
   /** When a connect last began or failed. */
   lastTriedMs = -Infinity;
@@ -57,6 +58,7 @@ export class PoolDatabase {
       this.#heedsAbort ? { timeoutMs, signal } : { timeoutMs },
     );
     const peer = this.peers.at(-1)!;
+    signal.addEventListener("abort", () => peer.noteTouch());
     this.#bound(peer, timeoutMs);
     try {
       const connection = await connecting;
@@ -65,7 +67,7 @@ export class PoolDatabase {
       return connection;
     } catch (error) {
       peer.phase = "failed";
-      if (!signal.aborted) this.#failed();
+      if (!signal.aborted) this.#failed(peer);
       throw error;
     }
   }
@@ -78,22 +80,24 @@ export class PoolDatabase {
       // Of two things in mid-air the pool may learn in another order.
       this.failuresInRow = this.#failuresInAir;
     }, () => {
-      if (peer.phase === "given" && peer.refused) this.#failed();
+      if (peer.phase === "given" && peer.refused) this.#failed(peer);
     });
     if (this.mood === "up") peer.gate.resolve();
     if (this.mood === "down") peer.gate.reject(new Error("refused"));
     return peer.gate.promise;
   }
 
-  #failed(): void {
-    this.failuresInRow++;
-    this.#failuresInAir++;
+  #failed({ bornMs }: PoolPeer): void {
+    const failures = this.#clock.now() - bornMs > Outage.longestWindowMs ? 2 : 1;
+    this.failuresInRow += failures;
+    this.#failuresInAir += failures;
     this.lastTriedMs = this.#clock.now();
   }
 
   /** As the driver's contract has it: neither a connect nor a login outlasts its time. */
   #bound(peer: PoolPeer, timeoutMs: number): void {
     const giveUp = this.#clock.after(timeoutMs, () => {
+      if (peer.hasVanished) return;
       peer.gate.reject(new Error("timed out"));
       if (peer.connection.state === "opening") peer.connection.cut();
     });

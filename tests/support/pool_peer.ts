@@ -1,5 +1,6 @@
 import { type ScriptedConnection, serverError } from "./scripted_driver.ts";
 import type { ManualClock } from "./manual_clock.ts";
+import { currentScope, type SimulatedScope } from "./simulated_scope.ts";
 
 /** The far end of one connection, as the database knows it. It does what the test says, within the driver's bounds. */
 export class PoolPeer {
@@ -9,6 +10,7 @@ export class PoolPeer {
   phase: "connecting" | "given" | "failed" = "connecting";
   /** Whether no socket is left. */
   shut = false;
+  hasVanished = false;
   loggedIn = false;
   /** Whether it answers ROLLBACK with an error. */
   cannotRollBack = false;
@@ -21,6 +23,10 @@ export class PoolPeer {
   outlived = false;
   /** How many leases have had it. */
   leases = 0;
+  /** On whose behalf it was opened. */
+  readonly owner: SimulatedScope | undefined = currentScope();
+  /** How often it was touched on somebody else's behalf. */
+  foreignTouches = 0;
   #mute = false;
   readonly #held = new Set<() => void>();
   readonly #clock: ManualClock;
@@ -39,8 +45,14 @@ export class PoolPeer {
     }, () => {
       this.refused = connection.closes === 0;
     });
+    const flight = connection.flight.bind(connection);
+    connection.flight = (statements) => {
+      this.noteTouch();
+      return flight(statements);
+    };
     const close = connection.close.bind(connection);
     connection.close = (options) => {
+      this.noteTouch();
       if (this.#mute && !this.shut) {
         connection.goodbye = this.#hold();
         const giveUp = this.#clock.after(options.timeoutMs, () => this.answerAll());
@@ -63,6 +75,25 @@ export class PoolPeer {
   /** What the answer to a statement waits for. */
   answer(text: string): Promise<void> | undefined {
     return text === "hang" || (this.#mute && text === "ROLLBACK") ? this.#hold() : undefined;
+  }
+
+  /** To be called by whoever does I/O on it. */
+  noteTouch(): void {
+    if (currentScope() !== this.owner) this.foreignTouches++;
+  }
+
+  /** Does what it is asked, from now on and of what it has left undone. */
+  behave(): void {
+    this.gate.resolve();
+    this.connection.logIn();
+    this.mute = false;
+    this.answerAll();
+  }
+
+  /** Its owner has ended: the far end is gone, and this side hears of nothing. */
+  vanish(): void {
+    this.shut = true;
+    this.hasVanished = true;
   }
 
   /** Answers what hangs. */

@@ -1,9 +1,10 @@
-import { OwnerScope, Pool } from "../../src/db/mod.ts";
+import { Pool } from "../../src/db/mod.ts";
 import type { Clock } from "../../src/db/clock.ts";
 import type { Lease } from "../../src/db/lease.ts";
 import type { ManualClock } from "./manual_clock.ts";
 import { PoolDatabase } from "./pool_database.ts";
 import type { PoolPeer } from "./pool_peer.ts";
+import { ownedTimers, SimulatedScope } from "./simulated_scope.ts";
 
 export interface WorldOptions {
   readonly size: number;
@@ -16,12 +17,17 @@ export interface WorldOptions {
   readonly heedsAbort: boolean;
   /** One scope for all, else several of both kinds. */
   readonly oneScope: boolean;
+  /** Whether the runtime ties I/O to scopes, which may then end without a word. */
+  readonly bound: boolean;
   readonly random: number;
 }
 
 export const ACQUIRE_TIMEOUT_MS = 2_000;
 const CONNECT_TIMEOUT_MS = 5_000;
 export const IDLE_TIMEOUT_MS = 1_500;
+const HOLD_MS = 1_000;
+/** By then every permit of a scope that has ended without a word is back, whatever it was used for. */
+export const LOST_PERMIT_MS = CONNECT_TIMEOUT_MS + IDLE_TIMEOUT_MS + HOLD_MS + 2_000;
 
 const OUTCOMES = {
   AcquireTimeoutError: "timedOut",
@@ -29,19 +35,22 @@ const OUTCOMES = {
   PoolOverloadedError: "refused",
   PoolClosedError: "closed",
   ConnectError: "connectFailed",
+  ScopeError: "heldAndWaited",
 } as const;
 type Outcome = typeof OUTCOMES[keyof typeof OUTCOMES];
 
 /** One call of `acquire`. */
 export interface Ask {
-  readonly scope: OwnerScope;
+  readonly scope: SimulatedScope;
   readonly fresh: boolean;
   readonly sinceMs: number;
   readonly caller: AbortController;
   readonly abortedBefore: boolean;
+  /** Whether the lease is for as long as the scope lives. */
+  readonly keeps: boolean;
   /** Whether it was in the queue when promises had last settled. */
   waited: boolean;
-  outcome: "waiting" | "granted" | Outcome | "unknown";
+  outcome: "waiting" | "granted" | Outcome | "unknown" | "dead";
   /** Its turn among all that were settled. */
   turn: number;
 }
@@ -74,8 +83,8 @@ export class PoolWorld {
   readonly pool: Pool;
   readonly asks: Ask[] = [];
   readonly holdings: Holding[] = [];
-  readonly scopes: OwnerScope[];
-  readonly ended = new Set<OwnerScope>();
+  readonly scopes: SimulatedScope[];
+  readonly ended = new Set<SimulatedScope>();
   /** Peers whose death, or their server's, was known when promises had last settled. */
   readonly dead = new Set<PoolPeer>();
   readonly outlived = new Set<PoolPeer>();
@@ -93,9 +102,8 @@ export class PoolWorld {
     this.options = options;
     this.clock = clock;
     this.database = new PoolDatabase(clock, options);
-    this.scopes = options.oneScope
-      ? [OwnerScope.lasting()]
-      : [OwnerScope.lasting(), OwnerScope.lasting(), OwnerScope.request(), OwnerScope.request()];
+    const kinds = options.oneScope ? [true] : [true, true, false, false];
+    this.scopes = kinds.map((lasting) => this.#newScope(lasting));
     this.pool = new Pool({
       connect: (connectOptions) => this.database.connect(connectOptions),
       size: options.size,
@@ -106,7 +114,7 @@ export class PoolWorld {
       idleTimeoutMs: IDLE_TIMEOUT_MS,
       maxWaiters: options.maxWaiters,
       shedTargetMs: options.shedTargetMs,
-      clock: this.#counting(clock),
+      clock: this.#counting(options.bound ? ownedTimers(clock) : clock),
       random: () => options.random,
     });
   }
@@ -123,7 +131,10 @@ export class PoolWorld {
     return this.holdings.filter(({ returned }) => !returned);
   }
 
-  acquire(scope: OwnerScope, { fresh, aborted }: { fresh: boolean; aborted: boolean }): void {
+  acquire(
+    scope: SimulatedScope,
+    { fresh, aborted, keeps = false }: { fresh: boolean; aborted: boolean; keeps?: boolean },
+  ): void {
     const caller = new AbortController();
     if (aborted) caller.abort();
     const ask: Ask = {
@@ -132,19 +143,30 @@ export class PoolWorld {
       sinceMs: this.clock.now(),
       caller,
       abortedBefore: aborted,
+      keeps,
       waited: false,
       outcome: "waiting",
       turn: Infinity,
     };
     this.asks.push(ask);
-    this.pool.acquire({ scope, signal: caller.signal, fresh }).then((lease) => {
-      ask.turn = ++this.#turns;
-      ask.outcome = "granted";
-      this.#hold(ask, lease);
-    }, (error: Error) => {
-      ask.turn = ++this.#turns;
-      ask.outcome = OUTCOMES[error.name as keyof typeof OUTCOMES] ?? "unknown";
-    });
+    scope.enter(() =>
+      this.pool.acquire({
+        scope,
+        signal: caller.signal,
+        fresh,
+        holdMs: this.options.bound ? HOLD_MS : Infinity,
+      })
+    )
+      .then((lease) => {
+        if (scope.isDead) return;
+        ask.turn = ++this.#turns;
+        ask.outcome = "granted";
+        this.#hold(ask, lease);
+      }, (error: Error) => {
+        if (scope.isDead) return;
+        ask.turn = ++this.#turns;
+        ask.outcome = OUTCOMES[error.name as keyof typeof OUTCOMES] ?? "unknown";
+      });
   }
 
   giveBack(holding: Holding, how: "release" | "destroy"): void {
@@ -152,19 +174,30 @@ export class PoolWorld {
     holding.owesRollback ||= !holding.returned && how === "release" && state === "idle" &&
       status !== "I";
     holding.returned = true;
-    holding.lease[how]().then(() => {
+    holding.ask.scope.enter(() => holding.lease[how]()).then(() => {
       if (!holding.back) holding.peer.idleSinceMs = this.clock.now();
       holding.back = true;
     }, (error) => this.rejections.push(error));
   }
 
-  endScope(scope: OwnerScope): void {
-    const at = this.scopes.indexOf(scope);
-    if (!scope.lasting) {
-      this.ended.add(scope);
-      if (at >= 0) this.scopes[at] = OwnerScope.request();
+  endScope(scope: SimulatedScope): void {
+    if (!scope.lasting) this.#replace(scope);
+    scope.enter(() => this.pool.endScope(scope)).catch((error) => this.rejections.push(error));
+  }
+
+  /** The runtime ends a request, and its sockets with it. Nobody is told. */
+  kill(scope: SimulatedScope): void {
+    this.#replace(scope);
+    scope.isDead = true;
+    for (const peer of this.database.peers) if (peer.owner === scope) peer.vanish();
+    for (const ask of this.asks) {
+      if (ask.scope === scope && ask.outcome === "waiting") ask.outcome = "dead";
     }
-    this.pool.endScope(scope).catch((error) => this.rejections.push(error));
+    for (const holding of this.out) if (holding.ask.scope === scope) holding.returned = true;
+  }
+
+  newRequest(): SimulatedScope {
+    return this.#newScope(false);
   }
 
   close(timeoutMs: number): void {
@@ -211,6 +244,16 @@ export class PoolWorld {
       back: false,
       owesRollback: false,
     });
+  }
+
+  #newScope(lasting: boolean): SimulatedScope {
+    return SimulatedScope.open({ lasting, isBound: this.options.bound });
+  }
+
+  #replace(scope: SimulatedScope): void {
+    this.ended.add(scope);
+    const at = this.scopes.indexOf(scope);
+    if (at >= 0) this.scopes[at] = this.#newScope(false);
   }
 
   #counting(clock: Clock): Clock {

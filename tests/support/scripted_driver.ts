@@ -9,6 +9,7 @@ import type {
   ConnectionState,
   Driver,
   FlightAnswer,
+  FlightPart,
   Result,
   Statement,
   TransactionStatus,
@@ -97,12 +98,13 @@ export class ScriptedConnection implements Connection {
     this.#ready.resolve();
   }
 
-  async flight(statements: readonly Statement[]): Promise<FlightAnswer> {
+  async flight(parts: readonly FlightPart[]): Promise<FlightAnswer> {
     if (this.state === "closed") throw this.#lost(undefined, false);
     if (this.state === "busy") {
       throw new TypeError("Cannot send a flight as the connection is busy");
     }
-    statements.forEach(encode);
+    parts.forEach(encode);
+    const statements = parts.map(statementOf);
     this.logIn();
     this.state = "busy";
     this.flights.push(statements.map(({ text }) => text));
@@ -140,7 +142,7 @@ export class ScriptedConnection implements Connection {
     let status = this.status ?? "I";
     for (const statement of statements) {
       const command = statement.text.trim().split(/[\s(]/)[0]!.toUpperCase();
-      if (status === "E" && command !== "ROLLBACK" && command !== "COMMIT") {
+      if (status === "E" && !["ROLLBACK", "COMMIT", "CLOSE"].includes(command)) {
         return { results, error: serverError("25P02", "the transaction is aborted"), status };
       }
       const answer = await this.#reply(statement, this);
@@ -150,7 +152,9 @@ export class ScriptedConnection implements Connection {
       }
       const tag = command === "COMMIT" && status === "E" ? "ROLLBACK" : command;
       if (tag === "BEGIN") status = "T";
-      if (tag === "COMMIT" || tag === "ROLLBACK") status = "I";
+      if (tag === "COMMIT" || tag === "ROLLBACK") {
+        status = statement.text.startsWith("rollback to") ? "T" : "I";
+      }
       results.push({ rows: [], rowCount: 0, command: tag, ...answer });
     }
     return { results, status };
@@ -169,6 +173,13 @@ export class ScriptedConnection implements Connection {
       ? new ConnectError("Cannot connect to PostgreSQL: scripted", { cause })
       : new ConnectionLostError("Lost the connection to PostgreSQL: scripted", { cause, begun });
   }
+}
+
+/** A portal's messages as if they were statements. */
+function statementOf(part: FlightPart): Statement {
+  if ("fetch" in part) return { text: `fetch ${part.fetch.name}`, values: [] };
+  if ("close" in part) return { text: `close ${part.close.name}`, values: [] };
+  return part;
 }
 
 /** An ErrorResponse with this SQLSTATE. */

@@ -1,0 +1,350 @@
+/**
+ * A transaction as the server goes through it, flight by flight, on one leased connection:
+ *
+ *     new -> open -> committed | rolled back | lost
+ *
+ * Its first flight leases the connection and takes BEGIN and the timeouts with it. What can wait for company, such
+ * as a SAVEPOINT, rides in front of the next flight. Callers take turns: one flight at a time.
+ */
+import { beginStatements, type TransactionSettings } from "./begin.ts";
+import type { Clock } from "./clock.ts";
+import { changesData } from "./command_tag.ts";
+import type { FlightAnswer, FlightPart, Portal, Result, Statement } from "./driver.ts";
+import {
+  CommitOutcomeUnknownError,
+  CommitRolledBackError,
+  DeadlineError,
+  SessionEndedError,
+  StatementSkippedError,
+} from "./errors.ts";
+import { isReplayable, judge } from "./failures.ts";
+import type { Lease } from "./lease.ts";
+import type { Rider } from "./rider.ts";
+import type { TypeParsers } from "./result_types.ts";
+import { watchedFlight } from "./watched_flight.ts";
+
+export type TransactionState = "new" | "open" | "committed" | "rolled back" | "lost";
+
+/** What a transaction needs of its surroundings. */
+export interface TransactionSource {
+  readonly clock: Clock;
+  acquire(
+    options: { signal: AbortSignal | undefined; fresh: boolean; holdMs: number },
+  ): Promise<Lease>;
+  /** Throws `ScopeError` for code that must not touch the transaction's connection. */
+  assertCurrent(): void;
+  /** Told of each first flight that is sent again, as its connection had died while it was idle. */
+  onReplay(): void;
+}
+
+export interface ServerTransactionOptions {
+  readonly settings: TransactionSettings;
+  readonly signal: AbortSignal | undefined;
+  readonly parsers: TypeParsers | undefined;
+}
+
+/** The server's own answer to its timeouts is waited for this long, before its silence counts as one. */
+const ANSWER_GRACE_MS = 1_000;
+/** After this long in the pool a socket may have been cut without a word, so that a write goes ahead of its COMMIT. */
+const TRUSTED_IDLE_MS = 1_000;
+
+const COMMIT: Statement = { text: "commit", values: [] };
+
+export class ServerTransaction {
+  readonly settings: TransactionSettings;
+  /** Whether a statement changed something that is not rolled back, by its command tag. */
+  hasWritten = false;
+  readonly #source: TransactionSource;
+  readonly #signal: AbortSignal | undefined;
+  readonly #parsers: TypeParsers | undefined;
+  #state: TransactionState = "new";
+  #lease: Lease | undefined;
+  #riders: readonly Rider[] = [];
+  #portals = 0;
+  #endsAt = Infinity;
+  #firstError: Error | undefined;
+  #isOutcomeUnknown = false;
+  /** A cancel request is, or was, on its way to the connection: it must not reach the next one's statement. */
+  #mayBeCancelled = false;
+
+  constructor(
+    source: TransactionSource,
+    { settings, signal, parsers }: ServerTransactionOptions,
+  ) {
+    this.settings = settings;
+    this.#source = source;
+    this.#signal = signal;
+    this.#parsers = parsers;
+  }
+
+  get state(): TransactionState {
+    return this.#state;
+  }
+
+  get hasEnded(): boolean {
+    return this.#state !== "new" && this.#state !== "open";
+  }
+
+  /** Whether running the work again could do it twice. */
+  get mayHaveCommitted(): boolean {
+    return this.#state === "committed" || this.#isOutcomeUnknown;
+  }
+
+  /** The failure that made the transaction what it is, if it has failed. */
+  get firstError(): Error | undefined {
+    return this.#firstError;
+  }
+
+  /** Whether nothing can run any more, unless it is rolled back, or up to a savepoint. */
+  get hasFailed(): boolean {
+    return this.#state === "open" && this.#lease?.connection.status === "E" &&
+      !this.#riders.some(({ mends }) => mends);
+  }
+
+  /** Throws `ScopeError` for code that must not touch the transaction's connection. */
+  assertCurrent(): void {
+    this.#source.assertCurrent();
+  }
+
+  /** A way to fetch a statement's rows in portions. */
+  newPortal({ maxRows }: { maxRows: number }): Portal {
+    if (!(Number.isInteger(maxRows) && maxRows >= 1 && maxRows < 2 ** 31)) {
+      throw new RangeError(
+        `Cannot fetch rows in portions as their size must be a whole number from 1 to 2147483647: current value is ${maxRows}`,
+      );
+    }
+    return { name: `stream_${++this.#portals}`, maxRows };
+  }
+
+  /** Sends the part in front of the next flight, without a round trip of its own. */
+  ride(rider: Rider): void {
+    this.#riders = [...this.#riders, rider];
+  }
+
+  /** Takes back a rider that is still waiting, and all that came after it; says whether it was. */
+  withdraw(rider: Rider): boolean {
+    const index = this.#riders.indexOf(rider);
+    if (index !== -1) this.#riders = this.#riders.slice(0, index);
+    return index !== -1;
+  }
+
+  /** Undoes what came after a savepoint, by riders that do so, in place of those that wait. */
+  undo(riders: readonly Rider[], { hadWritten }: { hadWritten: boolean }): void {
+    this.#riders = riders;
+    this.#firstError = undefined;
+    this.hasWritten = hadWritten;
+  }
+
+  /** Runs the parts in one flight. Rejects with the first error; those after it are not run. */
+  async run(parts: readonly FlightPart[]): Promise<readonly Result[]> {
+    this.assertUsable();
+    const { results, error, status } = await this.#flight(parts, { commits: false });
+    if (status === "I") throw this.#endedByStatement(error);
+    if (error !== undefined) throw error;
+    return results;
+  }
+
+  /**
+   * Runs the parts and COMMIT in one flight. Throws `CommitRolledBackError` if the server rolled back instead, and
+   * `CommitOutcomeUnknownError` if its answer was lost. Harmless if said twice.
+   */
+  async commit(parts: readonly FlightPart[]): Promise<readonly Result[]> {
+    if (this.#state === "committed" && parts.length === 0) return [];
+    if (this.#state === "new" && parts.length === 0) {
+      this.#state = "committed";
+      return [];
+    }
+    if (this.hasFailed) await this.#refuseCommit();
+    this.assertUsable();
+    if (await this.#mustSendAhead(parts)) {
+      const results = await this.run(parts);
+      await this.commit([]);
+      return results;
+    }
+    return await this.#commitFlight(parts);
+  }
+
+  /** Undoes the work and gives the connection back. Harmless after the end; never rejects. */
+  async rollback(): Promise<void> {
+    if (this.hasEnded) return;
+    this.#state = "rolled back";
+    // The pool sends ROLLBACK where the connection's status byte asks for one.
+    await this.#giveBack();
+  }
+
+  /** Throws `SessionEndedError` after the end, and `StatementSkippedError` after a failed statement. */
+  assertUsable(): void {
+    if (this.hasEnded) {
+      throw new SessionEndedError(
+        `Cannot use the session as it has ended: it was ${this.#state}; open another one`,
+        { cause: this.#firstError },
+      );
+    }
+    if (this.hasFailed) {
+      throw new StatementSkippedError(
+        "Cannot run the statement as an earlier one of the transaction failed; roll back, see the cause",
+        { cause: this.#firstError },
+      );
+    }
+  }
+
+  async #commitFlight(parts: readonly FlightPart[]): Promise<readonly Result[]> {
+    const { results, error } = await this.#flight(parts, { commits: true });
+    if (results.length > parts.length && results.at(-1)?.command === "COMMIT") {
+      this.#state = "committed";
+      void this.#giveBack();
+      // The answer may be of no use all the same.
+      if (error !== undefined) throw error;
+      return results.slice(0, -1);
+    }
+    if (error === undefined) return await this.#refuseCommit();
+    await this.rollback();
+    throw this.#ifUnknown(error);
+  }
+
+  /** The server would answer this COMMIT with ROLLBACK, or has. */
+  async #refuseCommit(): Promise<never> {
+    await this.rollback();
+    throw new CommitRolledBackError(
+      "Cannot commit as a statement of the transaction failed, so that all of it was rolled back; see the cause",
+      { cause: this.#firstError },
+    );
+  }
+
+  /** A COMMIT or ROLLBACK in a statement's text, or a BEGIN that failed: what follows would run without a transaction. */
+  #endedByStatement(error: Error | undefined): Error {
+    this.#state = "rolled back";
+    void this.#giveBack();
+    if (error !== undefined) return error;
+    return this.#firstError ??= new SessionEndedError(
+      "Cannot go on as a statement has ended the transaction; end it with `commit()` or `rollback()` instead",
+    );
+  }
+
+  #giveBack(): Promise<void> | undefined {
+    const lease = this.#lease;
+    this.#lease = undefined;
+    return this.#mayBeCancelled ? lease?.destroy() : lease?.release();
+  }
+
+  /** Whether the first flight of a write must not hold its COMMIT: on a socket that was cut in silence it could not be replayed. */
+  async #mustSendAhead(parts: readonly FlightPart[]): Promise<boolean> {
+    if (this.#state !== "new" || this.settings.readOnly || parts.length === 0) return false;
+    try {
+      const { idleMs = 0 } = this.#lease ??= await this.#acquire({ fresh: false });
+      return idleMs > TRUSTED_IDLE_MS;
+    } catch (error) {
+      throw this.#lost(error as Error, { commits: false });
+    }
+  }
+
+  /** The answer holds the results of the parts, and of COMMIT; what rides in front of them is left out. */
+  async #flight(
+    parts: readonly FlightPart[],
+    { commits }: { commits: boolean },
+  ): Promise<FlightAnswer> {
+    await this.#assertWanted();
+    const riders = this.#riders;
+    const flight = [...riders.map(({ part }) => part), ...parts, ...(commits ? [COMMIT] : [])];
+    let answer: FlightAnswer;
+    try {
+      answer = this.#state === "new"
+        ? await this.#firstFlight(flight, { commits })
+        : await this.#send(flight);
+    } catch (error) {
+      throw this.#lost(error as Error, { commits });
+    }
+    this.#riders = this.#riders.slice(riders.length);
+    riders.slice(0, answer.results.length).forEach((rider) => rider.hasRun = true);
+    this.#note(answer);
+    return { ...answer, results: answer.results.slice(riders.length) };
+  }
+
+  /** Whoever has given up wants nothing sent any more, a COMMIT least of all. */
+  async #assertWanted(): Promise<void> {
+    if (!this.#signal?.aborted) return;
+    const error = this.#firstError = new DeadlineError(
+      "Cannot run the statement: the caller gave up",
+      { cause: this.#signal.reason },
+    );
+    await this.rollback();
+    throw error;
+  }
+
+  /** A connection that died while it was idle costs the caller nothing, where nothing can have happened twice. */
+  async #firstFlight(
+    parts: readonly FlightPart[],
+    { commits }: { commits: boolean },
+  ): Promise<FlightAnswer> {
+    const flight = [...beginStatements(this.settings), ...parts];
+    const lease = this.#lease ??= await this.#acquire({ fresh: false });
+    let answer: FlightAnswer;
+    try {
+      answer = await this.#send(flight);
+    } catch (error) {
+      const commitsWrites = commits && !this.settings.readOnly;
+      if (lease.idleMs === undefined || !isReplayable(error, { commits: commitsWrites })) {
+        throw error;
+      }
+      void lease.destroy();
+      this.#source.onReplay();
+      this.#lease = await this.#acquire({ fresh: true });
+      answer = await this.#send(flight);
+    }
+    this.#state = "open";
+    const own = answer.results.slice(flight.length - parts.length);
+    return { ...answer, results: own };
+  }
+
+  #acquire({ fresh }: { fresh: boolean }): Promise<Lease> {
+    const holdMs = this.settings.transactionTimeoutMs + ANSWER_GRACE_MS;
+    return this.#source.acquire({ signal: this.#signal, fresh, holdMs });
+  }
+
+  #send(parts: readonly FlightPart[]): Promise<FlightAnswer> {
+    return watchedFlight({ lease: this.#lease!, parts, parsers: this.#parsers }, {
+      clock: this.#source.clock,
+      signal: this.#signal,
+      timeoutMs: () => this.#answerTimeoutMs(parts.length),
+      onCancel: () => this.#mayBeCancelled = true,
+    });
+  }
+
+  /** How long to wait for a flight: the server's own timeouts, and a little for its answer. */
+  #answerTimeoutMs(parts: number): number {
+    const { statementTimeoutMs, transactionTimeoutMs } = this.settings;
+    const nowMs = this.#source.clock.now();
+    if (this.#endsAt === Infinity) this.#endsAt = nowMs + transactionTimeoutMs;
+    const leftMs = Math.max(0, this.#endsAt - nowMs);
+    return ANSWER_GRACE_MS + Math.min(statementTimeoutMs * parts, leftMs);
+  }
+
+  #note({ results, error, status }: FlightAnswer): void {
+    this.hasWritten ||= results.some(({ command }) => changesData(command));
+    // An answer that cannot be read is no failure of the transaction's.
+    if (status !== "T") this.#firstError ??= error;
+  }
+
+  /** No answer came: the connection is of no more use. */
+  #lost(error: Error, { commits }: { commits: boolean }): Error {
+    // Values that could not be sent have harmed nothing.
+    if (error instanceof TypeError) return error;
+    const lease = this.#lease;
+    this.#lease = undefined;
+    this.#state = "lost";
+    this.#firstError ??= error;
+    void lease?.destroy();
+    return lease !== undefined && commits ? this.#ifUnknown(error) : error;
+  }
+
+  /** After COMMIT was sent, some errors leave it open whether it took effect. */
+  #ifUnknown(error: Error): Error {
+    if (this.settings.readOnly || judge(error, "commit").applied === "no") return error;
+    this.#isOutcomeUnknown = true;
+    return new CommitOutcomeUnknownError(
+      "Cannot tell whether the transaction was committed, as COMMIT was sent and its answer did not come; " +
+        "look for its effects before doing it again",
+      { cause: error },
+    );
+  }
+}

@@ -1,0 +1,71 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import type { Clock } from "../../src/db/clock.ts";
+import { OwnerScope } from "../../src/db/mod.ts";
+
+interface Token {
+  scope: SimulatedScope | undefined;
+}
+
+const tokens = new AsyncLocalStorage<Token>();
+
+/**
+ * A scope as workerd has them, anywhere: what runs on its behalf is told by the asynchronous context, in which the
+ * continuation of a promise runs where it was written down; and it may end at any moment, without a word.
+ */
+export class SimulatedScope extends OwnerScope {
+  /** Whether the runtime ties I/O to it. */
+  readonly isBound: boolean;
+  isDead = false;
+  readonly #token: Token;
+
+  private constructor(
+    { lasting, isBound, token }: { lasting: boolean; isBound: boolean; token: Token },
+  ) {
+    super(lasting);
+    this.isBound = isBound;
+    this.#token = token;
+    token.scope = this;
+  }
+
+  static open({ lasting, isBound }: { lasting: boolean; isBound: boolean }): SimulatedScope {
+    const token: Token = { scope: undefined };
+    return tokens.run(token, () => new SimulatedScope({ lasting, isBound, token }));
+  }
+
+  /** Runs on the scope's behalf. */
+  enter<T>(act: () => T): T {
+    return tokens.run(this.#token, act);
+  }
+
+  override isCurrent(): boolean {
+    return !this.isBound || tokens.getStore() === this.#token;
+  }
+
+  override run(step: () => void): void {
+    super.run(() => {
+      if (!this.isDead) step();
+    });
+  }
+}
+
+/** On whose behalf the code runs that asks. */
+export function currentScope(): SimulatedScope | undefined {
+  return tokens.getStore()?.scope;
+}
+
+/** A clock whose timers belong to whoever sets them: they end with their owner, and nobody else can clear them. */
+export function ownedTimers(clock: Clock): Clock {
+  return {
+    now: () => clock.now(),
+    after(timeMs, callback) {
+      const owner = currentScope();
+      const inContext = AsyncLocalStorage.bind(callback);
+      const cancel = clock.after(timeMs, () => {
+        if (!owner?.isDead) inContext();
+      });
+      return () => {
+        if (owner?.isCurrent() ?? true) cancel();
+      };
+    },
+  };
+}

@@ -1,0 +1,135 @@
+/** A Worker whose requests share one pool, and may do to it what requests do. */
+import {
+  Database,
+  type Lease,
+  NeonDriver,
+  OwnerScope,
+  Pool,
+  RetryBudget,
+  type Session,
+  sql,
+} from "../../src/db/mod.ts";
+import { parseSettings } from "../../src/settings.ts";
+
+interface Context {
+  waitUntil(rest: Promise<unknown>): void;
+}
+
+let pool: Pool | undefined;
+const budget = new RetryBudget();
+/** What a careless program keeps between requests. */
+let kept: { session: Session; db: Database; lease: Lease } | undefined;
+const held: (() => void)[] = [];
+
+export default {
+  async fetch(request: Request, env: Record<string, unknown>, ctx: Context): Promise<Response> {
+    const settings = parseSettings(env);
+    const { database } = settings;
+    const driver = new NeonDriver({ ...database, applicationName: "pool in workerd" });
+    pool ??= new Pool({
+      ...database.pool,
+      connectTimeoutMs: database.connectTimeoutMs,
+      connect: (options) => driver.connect(options),
+    });
+    const scope = OwnerScope.request();
+    const db = new Database({
+      pool,
+      scope,
+      budget,
+      defaults: { ...database.session, readOnly: false, deferrable: false, locals: {} },
+      attempts: database.retryAttempts,
+      defer: (rest) => ctx.waitUntil(rest),
+    });
+    const act = ACTS[new URL(request.url).pathname.slice(1)];
+    if (act === undefined) return new Response("no such act", { status: 404 });
+    try {
+      const answer = await act(db, { pool, scope });
+      if (answer !== LEFT) ctx.waitUntil(pool.endScope(scope));
+      return Response.json(answer);
+    } catch (error) {
+      ctx.waitUntil(pool.endScope(scope));
+      const { name, message } = error as Error;
+      return Response.json({ name, message }, { status: 500 });
+    }
+  },
+};
+
+/** The answer of one that ends without a word to the pool. */
+const LEFT = "left";
+
+type Act = (db: Database, of: { pool: Pool; scope: OwnerScope }) => unknown;
+
+function backend(db: Database): Promise<number> {
+  return db.transaction(async (session) => {
+    const [row] = await session.query(sql<{ pid: number }>`select pg_backend_pid() as pid`);
+    await session.commit();
+    return row!.pid;
+  });
+}
+
+const ACTS: Readonly<Record<string, Act>> = {
+  work: (db) => backend(db),
+
+  workTwice: async (db) => [await backend(db), await backend(db)],
+
+  /** Waits for what never comes, in the middle of a transaction. */
+  hang: async (db) => {
+    await db.session().query(sql`select 1`);
+    return await new Promise(() => {});
+  },
+
+  /** Answers with its transaction still open. */
+  leave: async (db) => {
+    await db.session().query(sql`select 1`);
+    return LEFT;
+  },
+
+  /** Answers while it still waits for a connection. */
+  leaveWaiting: (_, { pool, scope }) => {
+    pool.acquire({ scope }).catch(() => {});
+    return pool.stats().waiting > 0 ? LEFT : "did not wait";
+  },
+
+  /** Keeps its session where other requests can reach it. */
+  keep: async (db, { pool, scope }) => {
+    // Taken and given back before, so that the session has this connection.
+    const lease = await pool.acquire({ scope });
+    await lease.release();
+    await using session = db.session();
+    await session.query(sql`select 1`);
+    kept = { session, db, lease };
+    const { promise, resolve } = Promise.withResolvers<void>();
+    held.push(resolve);
+    // The runtime takes a request for hung that has nothing of its own to wait for.
+    const timer = setTimeout(resolve, 10_000);
+    await promise;
+    clearTimeout(timer);
+    const [row] = await session.query(sql<{ two: number }>`select 2 as two`);
+    await session.commit();
+    return row!.two;
+  },
+
+  useKeptSession: () => kept!.session.query(sql`select 1`),
+
+  useKeptDatabase: () => kept!.db.transaction((session) => session.query(sql`select 1`)),
+
+  useKeptConnection: () => kept!.lease.connection.flight([{ text: "select 1", values: [] }]),
+
+  kept: () => held.length,
+
+  letGo: () => {
+    for (const go of held.splice(0)) go();
+    return "done";
+  },
+
+  /** Asks for a second connection while it has one, and others have the rest. */
+  holdAndWait: async (db) => {
+    await using first = db.session();
+    await first.query(sql`select 1`);
+    await using second = db.session();
+    await second.query(sql`select 1`);
+    return "had both";
+  },
+
+  stats: (_, { pool }) => pool.stats(),
+};
