@@ -1,23 +1,38 @@
 /**
- * `deno task bench pool [--json FILE]`. The packages compared with are in no import that Deno can see before it runs,
- * and in a lock of their own, `contenders.lock`: what the project's lock lists is downloaded by every first
+ * `deno task bench pool|session [--json FILE]`. The packages compared with are in no import that Deno can see before it
+ * runs, and in a lock of their own, `contenders.lock`: what the project's lock lists is downloaded by every first
  * `deno task dev`.
  */
 import { parseArgs } from "node:util";
-import { benchPool } from "./pool.ts";
-import { poolTable } from "./pool_table.ts";
 
 const { positionals, values: { json } } = parseArgs({
   allowPositionals: true,
   options: { json: { type: "string" } },
 });
-if (positionals.join() !== "pool") {
-  console.error("Usage: deno task bench pool [--json FILE]");
-  Deno.exit(2);
+
+async function bench(which: string | undefined): Promise<unknown> {
+  switch (which) {
+    case "pool": {
+      const { benchPool } = await import("./pool.ts");
+      const { poolTable } = await import("./pool_table.ts");
+      const figures = await benchPool();
+      console.log(poolTable(figures));
+      return figures;
+    }
+    case "session": {
+      const { benchSession } = await import("./session.ts");
+      const { sessionTable } = await import("./session_table.ts");
+      const figures = await benchSession();
+      console.log(sessionTable(figures));
+      return figures;
+    }
+    default:
+      console.error("Usage: deno task bench pool|session [--json FILE]");
+      Deno.exit(2);
+  }
 }
 
-const figures = await benchPool();
-console.log(poolTable(figures));
+const figures = await bench(positionals.join());
 if (json !== undefined) {
   const machine = {
     ...Deno.version,

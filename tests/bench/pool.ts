@@ -31,16 +31,22 @@ export async function benchPool(): Promise<RowFigures[]> {
   const figures: RowFigures[] = [];
   for (const row of POOL_ROWS) {
     const contenders = CONTENDERS.map((make) => make());
-    figures.push(figuresOf(row, contenders, await runPaired(row, contenders)));
+    const turns = contenders.map((contender) => () => row.run(contender, row.operations));
+    const rounds = await runPaired(turns, { warmUpRounds: 10, rounds: 40 });
+    figures.push(figuresOf(row, contenders, rounds.map((round) => nsPerOperation(round, row))));
     await Promise.all(contenders.map((contender) => contender.close()));
   }
   return figures;
 }
 
+function nsPerOperation(round: Round, { operations }: Row): number[] {
+  return round.map((ms) => ms * 1e6 / operations);
+}
+
 function figuresOf(
   { name, operations }: Row,
   contenders: readonly Contender[],
-  rounds: readonly Round[],
+  rounds: readonly (readonly number[])[],
 ): RowFigures {
   return {
     row: name,
