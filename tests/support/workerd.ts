@@ -19,6 +19,8 @@ export interface WorkerdOptions {
   readonly bindings?: Readonly<Record<string, Json>>;
   /** Binding to class, each exported by the entry. Their storage is in memory. */
   readonly durableObjects?: Readonly<Record<string, string>>;
+  /** Source of a Worker that stands before it, and reaches it as `env.SERVICE`. */
+  readonly front?: string;
   /** For the bundle and for the start, each. */
   readonly timeoutMs?: number;
 }
@@ -37,7 +39,8 @@ export interface Workerd extends AsyncDisposable {
 }
 
 export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
-  const { entry, minify = false, bindings = {}, durableObjects = {}, timeoutMs = 60_000 } = options;
+  const { entry, minify = false, bindings = {}, durableObjects = {}, front } = options;
+  const { timeoutMs = 60_000 } = options;
   const [contents, compatibility] = await Promise.all([
     bundle({ entry, minify, timeoutMs }),
     readCompatibility(),
@@ -75,13 +78,24 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
     await Deno.remove(directory, { recursive: true });
   }
 
-  const run = {
+  const service = {
     ...compatibility,
     bindings,
     durableObjects,
     modules: [
       { type: "ESModule", path: "main.js", contents: MAIN },
       { type: "ESModule", path: "bundle.js", contents: new TextDecoder().decode(contents) },
+    ],
+  };
+  const run = front === undefined ? service : {
+    workers: [
+      {
+        ...compatibility,
+        name: "front",
+        serviceBindings: { SERVICE: "service" },
+        modules: [{ type: "ESModule", path: "front.js", contents: front }],
+      },
+      { ...service, name: "service" },
     ],
   };
   await input.write(new TextEncoder().encode(`${JSON.stringify(run)}\n`)).catch(() => {});
