@@ -485,3 +485,13 @@ Deno.test("a failed rollback throws nothing, and its connection is not kept", as
   await session.rollback();
   assertEquals([pool.stats().leased, pool.stats().idle], [0, 0]);
 });
+
+Deno.test("a value that could not be sent during the login leaves no deadline behind", async () => {
+  const clock = new ManualClock();
+  const driver = new ScriptedDriver({ pipelined: true });
+  await using db = databaseOf(poolOf(driver, { clock }), { clock });
+  await using session = db.session();
+  await assertRejects(() => session.query(sql`select ${"\0"}`), TypeError);
+  await session.query(sql`select 1`);
+  assertEquals(clock.pending, 0);
+});
