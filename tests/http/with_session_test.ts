@@ -32,6 +32,7 @@ Deno.test("withSession() gives the handler a session of the provided database", 
 Deno.test("withSession() hands the options of the transaction on, and not parse", async () => {
   const seen: (TransactionOptions | undefined)[] = [];
   const app = appWith({
+    ...untouchedDatabase,
     transaction(work, options) {
       seen.push(options);
       return work(unusedSession);
@@ -62,6 +63,7 @@ Deno.test("withSession() parses once, before the unit of work, and gives every r
   const events: string[] = [];
   const db = retryingDatabase(3);
   const app = appWith({
+    ...untouchedDatabase,
     transaction(work, options) {
       events.push("transaction");
       return db.transaction(work, options);
