@@ -3,6 +3,7 @@ import { OwnerScope } from "./db/mod.ts";
 import { settledWithin } from "./db/timeout.ts";
 import { Deferred } from "./deferred.ts";
 import { DatabaseWebSocket } from "./deno_websocket.ts";
+import { logFailures, logLeaks } from "./failure_log.ts";
 import { createApp } from "./http/app.ts";
 import { InFlight } from "./in_flight.ts";
 import { openDatabase } from "./open_database.ts";
@@ -48,6 +49,7 @@ export function start(
   const db = openDatabase(settings, {
     scope: OwnerScope.lasting(),
     defer: deferred.add,
+    onLeak: logLeaks(log),
     webSocketConstructor: DatabaseWebSocket,
   });
   const requests = new InFlight();
@@ -55,11 +57,7 @@ export function start(
   const app = createApp({
     db,
     isDraining: () => isDraining,
-    onFailure({ error, ...request }) {
-      // What passes by itself comes in floods, and its stack tells nothing.
-      if (request.status === 500) log.error("request failed", { ...request, error });
-      else log.warn("request refused", { ...request, reason: error.message });
-    },
+    onFailure: logFailures(log),
   });
   const server = listen(
     (request, info) => requests.track(app.fetch(request, info)),

@@ -1,24 +1,67 @@
-import { Database, NeonDriver, type NeonDriverOptions, type OwnerScope, Pool } from "./db/mod.ts";
+import {
+  Database,
+  type DatabaseOptions,
+  type LeakOptions,
+  NeonDriver,
+  type NeonDriverOptions,
+  type OwnerScope,
+  Pool,
+  RetryBudget,
+} from "./db/mod.ts";
 import type { Settings } from "./settings.ts";
 
-/** Makes the database of the settings, for one owner of sockets. Connects to nothing yet. */
+type DatabaseSettings = Pick<Settings, "database">;
+
+/** Whose sockets a database opens, and what becomes of its work. */
+export type DatabaseOwner = Pick<DatabaseOptions, "scope" | "defer" | "signal">;
+
+export interface DatabasesOptions extends Pick<NeonDriverOptions, "webSocketConstructor"> {
+  /** Told of connections that are in use for longer than `DATABASE_LEAK_THRESHOLD`. */
+  readonly onLeak?: LeakOptions["onLeak"];
+}
+
+/** What the databases of all owners share: one pool, one retry budget. Connects to nothing yet. */
+export class Databases {
+  readonly #settings: Settings["database"];
+  readonly #pool: Pool;
+  readonly #budget = new RetryBudget();
+
+  constructor(
+    { database }: DatabaseSettings,
+    { onLeak, ...options }: DatabasesOptions = {},
+  ) {
+    const driver = new NeonDriver({ ...database, ...options });
+    const { leakThresholdMs: thresholdMs } = database.pool;
+    this.#settings = database;
+    this.#pool = new Pool({
+      ...database.pool,
+      connectTimeoutMs: database.connectTimeoutMs,
+      connect: (options) => driver.connect(options),
+      leaks: thresholdMs > 0 && onLeak !== undefined ? { thresholdMs, onLeak } : undefined,
+    });
+  }
+
+  of(owner: DatabaseOwner): Database {
+    const { session, retryAttempts } = this.#settings;
+    return new Database({
+      ...owner,
+      pool: this.#pool,
+      budget: this.#budget,
+      defaults: { ...session, readOnly: false, deferrable: false, locals: {} },
+      attempts: retryAttempts,
+    });
+  }
+
+  /** Closes the connections of an owner that has ended. Resolves when their sockets are shut. */
+  endScope(scope: OwnerScope): Promise<void> {
+    return this.#pool.endScope(scope);
+  }
+}
+
+/** Makes the database of the settings where there is one owner of sockets only. Connects to nothing yet. */
 export function openDatabase(
-  { database }: Pick<Settings, "database">,
-  { scope, defer, webSocketConstructor }:
-    & { scope: OwnerScope; defer: (rest: Promise<void>) => void }
-    & Pick<NeonDriverOptions, "webSocketConstructor">,
+  settings: DatabaseSettings,
+  { scope, defer, signal, ...options }: DatabaseOwner & DatabasesOptions,
 ): Database {
-  const driver = new NeonDriver({ ...database, webSocketConstructor });
-  const pool = new Pool({
-    ...database.pool,
-    connectTimeoutMs: database.connectTimeoutMs,
-    connect: (options) => driver.connect(options),
-  });
-  return new Database({
-    pool,
-    scope,
-    defer,
-    defaults: { ...database.session, readOnly: false, deferrable: false, locals: {} },
-    attempts: database.retryAttempts,
-  });
+  return new Databases(settings, options).of({ scope, defer, signal });
 }

@@ -6,6 +6,20 @@ import { databaseUrl, isNeonHost } from "./settings/database_url.ts";
 import { relayUrl } from "./settings/relay_url.ts";
 import { count, oneOf, seconds, secondsOrNever } from "./settings/variable.ts";
 
+/** https://developers.cloudflare.com/durable-objects/reference/data-location/#provide-a-location-hint */
+const OBJECT_LOCATIONS = [
+  "wnam",
+  "enam",
+  "sam",
+  "weur",
+  "eeur",
+  "apac",
+  "oc",
+  "afr",
+  "me",
+] as const;
+export type ObjectLocation = (typeof OBJECT_LOCATIONS)[number];
+
 /** What the service runs with. Every duration is in milliseconds. */
 export interface Settings {
   /** Port to listen on; 0 takes any free one. */
@@ -30,6 +44,8 @@ export interface Settings {
       readonly maxWaiters: number;
       /** 0 sheds nothing. */
       readonly shedTargetMs: number;
+      /** 0 reports nothing. */
+      readonly leakThresholdMs: number;
     };
     readonly session: {
       readonly isolation: IsolationLevel;
@@ -38,6 +54,13 @@ export interface Settings {
       readonly lockTimeoutMs: number;
       readonly transactionTimeoutMs: number;
     };
+  };
+  /** Durable Objects that keep pools between requests, for Workers. */
+  readonly objects: {
+    /** 0: each request has connections of its own. */
+    readonly shards: number;
+    /** Where they are made; without it near whoever asks first. */
+    readonly location?: ObjectLocation;
   };
 }
 
@@ -60,6 +83,7 @@ export const variables = v.object({
   DATABASE_POOL_IDLE_TIMEOUT: v.optional(seconds({ min: 0.001, max: WEEK_S }), "60"),
   DATABASE_POOL_MAX_WAITERS: v.optional(count({ min: 0, max: 1_000_000, wayOut: BOUNDED }), "1000"),
   DATABASE_POOL_SHED_TARGET: v.optional(seconds({ min: 0, max: HOUR_S }), "0.5"),
+  DATABASE_LEAK_THRESHOLD: v.optional(seconds({ min: 0, max: HOUR_S }), "60"),
   DATABASE_CONNECT_TIMEOUT: v.optional(seconds({ min: 0.001, max: HOUR_S }), "15"),
   DATABASE_PIPELINE_CONNECT: v.optional(oneOf(["auto", "on", "off"]), "auto"),
   DATABASE_STATEMENT_TIMEOUT: v.optional(seconds({ min: 0.001, max: HOUR_S }), "15"),
@@ -69,6 +93,8 @@ export const variables = v.object({
   DATABASE_ISOLATION_LEVEL: v.optional(oneOf(ISOLATION_LEVELS), "read committed"),
   DATABASE_RETRY_ATTEMPTS: v.optional(count({ min: 1, max: 20 }), "4"),
   DATABASE_WS_PROXY: v.optional(relayUrl()),
+  DATABASE_OBJECT_SHARDS: v.optional(count({ min: 0, max: 1_000 }), "0"),
+  DATABASE_OBJECT_LOCATION: v.optional(oneOf(OBJECT_LOCATIONS)),
   PORT: v.optional(count({ min: 0, max: 65_535 }), "8000"),
   LOG_LEVEL: v.optional(oneOf(LOG_LEVELS), "info"),
   SHUTDOWN_TIMEOUT: v.optional(seconds({ min: 0, max: HOUR_S }), "5"),
@@ -150,6 +176,7 @@ function hostOf(values: Values): string {
 
 function settingsOf(values: Values): Settings {
   const { DATABASE_WS_PROXY: wsProxy, DATABASE_PIPELINE_CONNECT: pipeline } = values;
+  const { DATABASE_OBJECT_LOCATION: location } = values;
   return {
     port: values.PORT,
     logLevel: values.LOG_LEVEL,
@@ -168,6 +195,7 @@ function settingsOf(values: Values): Settings {
         idleTimeoutMs: values.DATABASE_POOL_IDLE_TIMEOUT,
         maxWaiters: values.DATABASE_POOL_MAX_WAITERS,
         shedTargetMs: values.DATABASE_POOL_SHED_TARGET,
+        leakThresholdMs: values.DATABASE_LEAK_THRESHOLD,
       },
       session: {
         isolation: values.DATABASE_ISOLATION_LEVEL,
@@ -176,6 +204,10 @@ function settingsOf(values: Values): Settings {
         lockTimeoutMs: values.DATABASE_LOCK_TIMEOUT,
         transactionTimeoutMs: values.DATABASE_TRANSACTION_TIMEOUT,
       },
+    },
+    objects: {
+      shards: values.DATABASE_OBJECT_SHARDS,
+      ...(location === undefined ? {} : { location }),
     },
   };
 }

@@ -8,6 +8,16 @@ const BELOW: Readonly<Record<string, readonly string[]>> = {
   http: ["db/mod.ts", "users", "refused.ts", "valibot", "hono"],
   ops: [],
   settings: ["refused.ts", "valibot"],
+  workers: [
+    "db/mod.ts",
+    "http",
+    "ops",
+    "settings.ts",
+    "open_database.ts",
+    "failure_log.ts",
+    "hono",
+    "cloudflare:workers",
+  ],
 };
 
 /** One importer for each of these. */
@@ -16,7 +26,7 @@ const SOLE_IMPORTERS: Readonly<Record<string, string>> = {
 };
 
 /** What a developer's machine needs, and a deployed service does not. */
-const ENTRIES = ["main.ts"];
+const ENTRIES = ["main.ts", "worker.ts"];
 
 interface Module {
   readonly specifier: string;
@@ -87,4 +97,16 @@ Deno.test("a deployed entry reaches nothing of the development stack", async () 
     assert(imports.some(([, to]) => to === "db/mod.ts"), `${entry} was looked at`);
     assertEquals(imports.filter(([, to]) => folderOf(to) === "dev"), []);
   }
+});
+
+Deno.test("what runs on Workers reaches nothing that only Deno or Node has", async () => {
+  const imports = await importsOf("worker.ts");
+  const packages = new Set(imports.map(([, to]) => to).filter((to) => !to.endsWith(".ts")));
+  assertEquals([...packages].sort(), [
+    "@neondatabase/serverless",
+    "cloudflare:workers",
+    "hono",
+    "uuid",
+    "valibot",
+  ]);
 });

@@ -41,6 +41,7 @@ Deno.test("parseSettings() gives the documented defaults, in milliseconds", () =
         idleTimeoutMs: 60_000,
         maxWaiters: 1_000,
         shedTargetMs: 500,
+        leakThresholdMs: 60_000,
       },
       session: {
         isolation: "read committed",
@@ -50,6 +51,7 @@ Deno.test("parseSettings() gives the documented defaults, in milliseconds", () =
         transactionTimeoutMs: 30_000,
       },
     },
+    objects: { shards: 0 },
   });
 });
 
@@ -64,6 +66,7 @@ Deno.test("parseSettings() reads every variable", () => {
     DATABASE_POOL_IDLE_TIMEOUT: "1.5",
     DATABASE_POOL_MAX_WAITERS: "0",
     DATABASE_POOL_SHED_TARGET: "0",
+    DATABASE_LEAK_THRESHOLD: "0",
     DATABASE_CONNECT_TIMEOUT: "2.001",
     DATABASE_PIPELINE_CONNECT: "on",
     DATABASE_STATEMENT_TIMEOUT: "1",
@@ -72,6 +75,8 @@ Deno.test("parseSettings() reads every variable", () => {
     DATABASE_TRANSACTION_TIMEOUT: "3",
     DATABASE_ISOLATION_LEVEL: "serializable",
     DATABASE_RETRY_ATTEMPTS: "1",
+    DATABASE_OBJECT_SHARDS: "3",
+    DATABASE_OBJECT_LOCATION: "weur",
     PORT: "0",
     LOG_LEVEL: "debug",
     SHUTDOWN_TIMEOUT: "0",
@@ -94,6 +99,7 @@ Deno.test("parseSettings() reads every variable", () => {
         idleTimeoutMs: 1_500,
         maxWaiters: 0,
         shedTargetMs: 0,
+        leakThresholdMs: 0,
       },
       session: {
         isolation: "serializable",
@@ -103,13 +109,16 @@ Deno.test("parseSettings() reads every variable", () => {
         transactionTimeoutMs: 3_000,
       },
     },
+    objects: { shards: 3, location: "weur" },
   });
 });
 
 Deno.test("parseSettings() gives a value that is frozen throughout", () => {
   const settings = parse({});
   const { database } = settings;
-  for (const part of [settings, database, database.pool, database.session]) {
+  for (
+    const part of [settings, settings.objects, database, database.pool, database.session]
+  ) {
     assert(Object.isFrozen(part));
   }
 });

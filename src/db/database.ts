@@ -17,6 +17,8 @@ export interface DatabaseOptions {
   readonly attempts: number;
   /** Takes over a promise that need not be waited for: `waitUntil` on Workers, the process's own list on Deno. */
   readonly defer: (rest: Promise<void>) => void;
+  /** Ends every session, beside the session's own: of the request that all of them are for. */
+  readonly signal?: AbortSignal | undefined;
   /** Shared by all that run in one isolate. */
   readonly budget?: RetryBudget;
   readonly clock?: Clock;
@@ -58,7 +60,7 @@ export class Database {
         assertCurrent: () => scope.assertCurrent(),
         onReplay: () => this.#replayed++,
       },
-      { settings: { ...defaults, ...settings }, signal, parsers },
+      { settings: { ...defaults, ...settings }, signal: this.#either(signal), parsers },
     );
     return new Session(transaction, { defer });
   }
@@ -77,11 +79,18 @@ export class Database {
       defer,
       attempts: attempts ?? this.#options.attempts,
       timeoutMs,
-      signal: options.signal,
+      signal: this.#either(options.signal),
       budget: this.#budget,
       clock: this.#clock,
       ...(random === undefined ? {} : { random }),
     });
+  }
+
+  #either(own: AbortSignal | undefined): AbortSignal | undefined {
+    const { signal } = this.#options;
+    return own === undefined || signal === undefined
+      ? own ?? signal
+      : AbortSignal.any([own, signal]);
   }
 
   stats(): DatabaseStats {

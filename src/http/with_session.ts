@@ -1,6 +1,7 @@
 /** Sessions in the handlers of any Hono app. */
 
 import type { Context, Env, MiddlewareHandler } from "hono";
+import { routePath } from "hono/route";
 import type { Database, Session, TransactionOptions } from "../db/mod.ts";
 import { captureResponseState } from "./response_state.ts";
 
@@ -59,7 +60,7 @@ export function withSession<
         dropFailedRun();
         dropFailedRun = restore;
         return await handler(c, session, input);
-      }, transactionOptions);
+      }, { label: `${c.req.method} ${routePath(c)}`, ...transactionOptions });
     } catch (thrown) {
       dropFailedRun();
       throw asError(thrown);

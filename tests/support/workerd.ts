@@ -1,9 +1,10 @@
 /**
  * Runs a module in workerd, the runtime of Cloudflare Workers, behind a port of its own: bundled as for a deployment,
- * with the compatibility date of wrangler.toml.
+ * with the compatibility date and flags of wrangler.toml.
  */
 import { join } from "node:path";
 import { settledWithin } from "../../src/db/timeout.ts";
+import { bundle } from "../../src/dev/bundle.ts";
 import { TELL_REJECTIONS, WorkerdLog } from "./workerd_log.ts";
 
 const ROOT = join(import.meta.dirname!, "..", "..");
@@ -13,10 +14,13 @@ const STOP_TIMEOUT_MS = 10_000;
 export interface WorkerdOptions {
   /** From the repository's root. */
   readonly entry: string;
+  readonly minify?: boolean;
   /** What the Worker finds in its `env`. */
   readonly bindings?: Readonly<Record<string, Json>>;
   /** Binding to class, each exported by the entry. Their storage is in memory. */
   readonly durableObjects?: Readonly<Record<string, string>>;
+  /** Source of a Worker that stands before it, and reaches it as `env.SERVICE`. */
+  readonly front?: string;
   /** For the bundle and for the start, each. */
   readonly timeoutMs?: number;
 }
@@ -35,10 +39,11 @@ export interface Workerd extends AsyncDisposable {
 }
 
 export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
-  const { entry, bindings = {}, durableObjects = {}, timeoutMs = 60_000 } = options;
-  const [contents, compatibilityDate] = await Promise.all([
-    bundle(entry, timeoutMs),
-    readCompatibilityDate(),
+  const { entry, minify = false, bindings = {}, durableObjects = {}, front } = options;
+  const { timeoutMs = 60_000 } = options;
+  const [contents, compatibility] = await Promise.all([
+    bundle({ entry, minify, timeoutMs }),
+    readCompatibility(),
   ]);
   const directory = await Deno.makeTempDir({ prefix: "workerd-" });
   const child = new Deno.Command(Deno.execPath(), {
@@ -73,13 +78,24 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
     await Deno.remove(directory, { recursive: true });
   }
 
-  const run = {
-    compatibilityDate,
+  const service = {
+    ...compatibility,
     bindings,
     durableObjects,
     modules: [
       { type: "ESModule", path: "main.js", contents: MAIN },
-      { type: "ESModule", path: "bundle.js", contents },
+      { type: "ESModule", path: "bundle.js", contents: new TextDecoder().decode(contents) },
+    ],
+  };
+  const run = front === undefined ? service : {
+    workers: [
+      {
+        ...compatibility,
+        name: "front",
+        serviceBindings: { SERVICE: "service" },
+        modules: [{ type: "ESModule", path: "front.js", contents: front }],
+      },
+      { ...service, name: "service" },
     ],
   };
   await input.write(new TextEncoder().encode(`${JSON.stringify(run)}\n`)).catch(() => {});
@@ -119,30 +135,19 @@ export * from "./bundle.js";
 export { default } from "./bundle.js";
 `;
 
-/** As a deployment does it. */
-async function bundle(entry: string, timeoutMs: number): Promise<string> {
-  const timeout = new AbortController();
-  const timer = setTimeout(() => timeout.abort(), timeoutMs);
-  try {
-    const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["bundle", "--quiet", "--platform=browser", "--external=cloudflare:workers", entry],
-      cwd: ROOT,
-      signal: timeout.signal,
-      stdin: "null",
-    }).output();
-    if (success) return new TextDecoder().decode(stdout);
-    const reason = timeout.signal.aborted
-      ? `it took more than ${timeoutMs} ms`
-      : new TextDecoder().decode(stderr);
-    throw new Error(`Cannot bundle ${entry}: ${reason}`);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-async function readCompatibilityDate(): Promise<string> {
+/** The runtime's version and switches, as a deployment has them. */
+async function readCompatibility(): Promise<{
+  compatibilityDate: string;
+  compatibilityFlags: string[];
+}> {
   const text = await Deno.readTextFile(join(ROOT, "wrangler.toml"));
   const date = /^compatibility_date = "([\d-]+)"$/m.exec(text)?.[1];
-  if (date === undefined) throw new Error("Cannot find compatibility_date in wrangler.toml");
-  return date;
+  const flags = /^compatibility_flags = \[([^\]]*)\]/m.exec(text)?.[1];
+  if (date === undefined || flags === undefined) {
+    throw new Error("Cannot find compatibility_date and compatibility_flags in wrangler.toml");
+  }
+  return {
+    compatibilityDate: date,
+    compatibilityFlags: [...flags.matchAll(/^ *"(\w+)"/gm)].map(([, flag]) => flag!),
+  };
 }

@@ -27,6 +27,11 @@ Deno.test("requests run at the same time in one isolate", async () => {
   assertEquals(answers, ["met", "met", "met"]);
 });
 
+Deno.test("a request's signal does not abort after its answer, as Deno's does", async () => {
+  for (let count = 0; count < 3; count++) assertEquals(await ask("/watch"), "watched");
+  assertEquals(await ask("/aborted"), "0");
+});
+
 for (
   const [path, text] of [
     ["/throw-in-timer", "thrown where nobody listens"],

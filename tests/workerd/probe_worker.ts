@@ -16,6 +16,7 @@ export class Counter {
 }
 
 let arrived = 0;
+let aborted = 0;
 
 export default {
   async fetch(request: Request, env: ProbeEnv): Promise<Response> {
@@ -30,6 +31,11 @@ export default {
         arrived++;
         while (arrived < 3) await new Promise((resolve) => setTimeout(resolve, 1));
         return new Response("met");
+      case "/watch":
+        request.signal.addEventListener("abort", () => aborted++);
+        return new Response("watched");
+      case "/aborted":
+        return new Response(String(aborted));
       case "/throw-in-timer":
         setTimeout(() => {
           throw new Error("thrown where nobody listens");

@@ -1,0 +1,82 @@
+/** `deno task bundle`: `src/worker.ts` as one module, for `wrangler deploy` and `wrangler dev`. */
+import { dirname, join } from "node:path";
+import { checkoutDirectory } from "./postgres_directory.ts";
+
+export interface BundleOptions {
+  /** From the repository's root. */
+  readonly entry: string;
+  readonly minify?: boolean;
+  /** For all of it. */
+  readonly timeoutMs?: number;
+}
+
+/** The module at `entry` with all that it imports but the runtime's own. Throws an `Error` with the reason. */
+export async function bundle(
+  { entry, minify = false, timeoutMs = 60_000 }: BundleOptions,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const signal = AbortSignal.timeout(timeoutMs);
+  try {
+    const bundled = await run([
+      "bundle",
+      "--quiet",
+      "--platform=browser",
+      "--external=cloudflare:workers",
+      entry,
+    ], { signal });
+    return minify ? await run(MINIFY, { signal, input: bundled }) : bundled;
+  } catch (error) {
+    const reason = signal.aborted ? `it took more than ${timeoutMs} ms` : (error as Error).message;
+    throw new Error(`Cannot bundle ${entry}: ${reason}`, { cause: error });
+  }
+}
+
+const MINIFY = [
+  "run",
+  "--allow-all",
+  "--no-config",
+  "--frozen",
+  `--lock=${join(import.meta.dirname!, "minify.lock")}`,
+  join(import.meta.dirname!, "minify.ts"),
+];
+
+async function run(
+  args: string[],
+  { signal, input }: { signal: AbortSignal; input?: Uint8Array<ArrayBuffer> },
+): Promise<Uint8Array<ArrayBuffer>> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args,
+    cwd: checkoutDirectory,
+    signal,
+    stdin: input === undefined ? "null" : "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  // Why it could not be written is told by the child's own end.
+  const written = input && new Blob([input]).stream().pipeTo(child.stdin).catch(() => {});
+  const [{ success, stdout, stderr }] = await Promise.all([child.output(), written]);
+  if (!success) throw new Error(new TextDecoder().decode(stderr));
+  return stdout;
+}
+
+/** What a deployment uploads. */
+export function bundleWorker(): Promise<Uint8Array<ArrayBuffer>> {
+  return bundle({ entry: "src/worker.ts", minify: true });
+}
+
+/** Size in bytes once compressed, by which Cloudflare counts. */
+export async function gzippedSize(bytes: Uint8Array<ArrayBuffer>): Promise<number> {
+  const compressed = new Blob([bytes]).stream().pipeThrough(new CompressionStream("gzip"));
+  return (await new Response(compressed).bytes()).length;
+}
+
+if (import.meta.main) {
+  const bytes = await bundleWorker();
+  const file = join(checkoutDirectory, "dist", "worker.js");
+  await Deno.mkdir(dirname(file), { recursive: true });
+  // Renamed into place, so that nobody who watches it reads half of it.
+  await Deno.writeFile(`${file}.new`, bytes);
+  await Deno.rename(`${file}.new`, file);
+  const kilobytes = (size: number) => `${(size / 1_000).toFixed(1)} kB`;
+  const gzipped = await gzippedSize(bytes);
+  console.log(`dist/worker.js: ${kilobytes(bytes.length)}, gzipped ${kilobytes(gzipped)}`);
+}

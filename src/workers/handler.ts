@@ -1,0 +1,67 @@
+/** How requests are answered in one isolate, by its settings. */
+import type { DurableObjectNamespace, ExecutionContext } from "cloudflare:workers";
+import { OwnerScope } from "../db/mod.ts";
+import { ProblemError } from "../http/problem.ts";
+import { parseSettings, type Settings } from "../settings.ts";
+import { refuse, Service } from "./service.ts";
+import { Shards } from "./shards.ts";
+
+export type Bindings = Readonly<Record<string, unknown>>;
+
+export type Handler = (request: Request, ctx: ExecutionContext) => Promise<Response>;
+
+/** Never throws: with bindings that cannot be used, every request is answered so, and the log says why. */
+export function handlerOf(bindings: Bindings): Handler {
+  try {
+    const settings = parseSettings(bindings);
+    return settings.objects.shards > 0
+      ? throughObjects(settings, bindings["DATABASE_OBJECT"])
+      : byRequests(settings);
+  } catch (error) {
+    return (request) => refuse(request, { error });
+  }
+}
+
+/** Each request has a scope, and so sockets, of its own; the bound on them all is the isolate's. */
+function byRequests(settings: Settings): Handler {
+  const service = new Service(settings);
+  return (request, ctx) => {
+    const scope = OwnerScope.request();
+    const answer = service.fetch(request, { scope, waitUntil: (rest) => ctx.waitUntil(rest) });
+    // From the beginning: what a client begins and does not wait for is brought to an end all the same.
+    ctx.waitUntil(answer.finally(() => service.endScope(scope)));
+    return answer;
+  };
+}
+
+function throughObjects({ objects, logLevel }: Settings, namespace: unknown): Handler {
+  if (!isNamespace(namespace)) {
+    throw new TypeError(
+      `Cannot forward requests to objects as there is no binding DATABASE_OBJECT: current ` +
+        `DATABASE_OBJECT_SHARDS is ${objects.shards}; bind the class DatabaseObject, see wrangler.toml, or set it to 0`,
+    );
+  }
+  const shards = new Shards(namespace, objects);
+  return (request) =>
+    shards.fetch(request).catch((cause) =>
+      refuse(request, { error: objectFailed(request, cause), logLevel })
+    );
+}
+
+function isNamespace(binding: unknown): binding is DurableObjectNamespace {
+  return typeof binding === "object" && binding !== null && "idFromName" in binding;
+}
+
+/** https://developers.cloudflare.com/durable-objects/best-practices/error-handling/ */
+function objectFailed({ method }: Request, cause: unknown): ProblemError {
+  const isOverloaded = (cause as { overloaded?: unknown } | null)?.overloaded === true;
+  if (isOverloaded || method === "GET" || method === "HEAD") {
+    const detail = "Cannot reach a database connection; try again after Retry-After";
+    return new ProblemError("overloaded", { detail, headers: { "Retry-After": "1" } }, { cause });
+  }
+  return new ProblemError("outcome-unknown", {
+    detail:
+      "Cannot tell whether the change was made as what was making it has failed; read the resource to see, " +
+      "before you repeat the request",
+  }, { cause });
+}

@@ -1,0 +1,88 @@
+/** The service in real workerd, on a database and behind a fault relay of its own. */
+import { assertEquals } from "@std/assert";
+import type { SendRequest } from "../http/requests.ts";
+import type { Env } from "./branch.ts";
+import { type FaultBranch, faultBranch } from "./fault_branch.ts";
+import { LEAVING_CLIENT } from "./leaving_client.ts";
+import type { LocalDatabase } from "./local_database.ts";
+import { startWorkerd, type Workerd } from "./workerd.ts";
+
+export interface WorkerHost {
+  readonly workerd: Workerd;
+  readonly branch: FaultBranch;
+  readonly request: SendRequest;
+  /** How many messages the Worker has sent to the server since the last call. */
+  takeMessages(): number;
+  /** The server's processes for the service. */
+  backends(): Promise<number[]>;
+  /** Resolves when no connection is open. */
+  quiet(): Promise<void>;
+  stop(): Promise<void>;
+  /** Adds a test, after which nothing may be left: no connection, and no error that nobody caught. */
+  test(name: string, fn: () => Promise<void>): void;
+}
+
+export interface WorkerHostOptions {
+  /** Of the file's tests, in their names. */
+  readonly name: string;
+  readonly entry?: string;
+  /** Added to what the Worker needs to reach its database. */
+  readonly env?: Env;
+  /** Whether a client stands before it that leaves when told: see `leaveWhenTold`. */
+  readonly hasLeavingClient?: boolean;
+}
+
+/** Longest time of one test. */
+const TIMEOUT_MS = 60_000;
+
+export async function startWorkerHost(
+  database: LocalDatabase,
+  { name: host, entry = "src/worker.ts", env = {}, hasLeavingClient = false }: WorkerHostOptions,
+): Promise<WorkerHost> {
+  const branch = await faultBranch(database);
+  const { relay } = branch;
+  const workerd = await startWorkerd({
+    entry,
+    minify: true,
+    bindings: { ...branch.env, LOG_LEVEL: "error", ...env },
+    durableObjects: { DATABASE_OBJECT: "DatabaseObject" },
+    ...(hasLeavingClient ? { front: LEAVING_CLIENT } : {}),
+  });
+  const quiet = async () => {
+    await Promise.all(relay.openConnections.map(({ closed }) => closed));
+  };
+  let taken = 0;
+  return {
+    workerd,
+    branch,
+    request: (path, init) => fetch(new URL(path, workerd.url), init),
+    takeMessages() {
+      const before = taken;
+      taken = relay.connections.reduce((sum, { traffic }) => sum + traffic.toServer.chunks, 0);
+      return taken - before;
+    },
+    async backends() {
+      const rows = await branch.asAdmin<{ pid: number }>(
+        `select pid from pg_stat_activity
+         where usename = 'user_service' and datname = current_database() order by pid`,
+      );
+      return rows.map(({ pid }) => pid);
+    },
+    quiet,
+    async stop() {
+      await workerd.stop();
+      await branch[Symbol.asyncDispose]();
+    },
+    test(name, fn) {
+      Deno.test({
+        name: `${host}: ${name}`,
+        timeout: TIMEOUT_MS,
+        async fn() {
+          await fn();
+          await quiet();
+          assertEquals(workerd.takeUncaught(), []);
+        },
+      });
+    },
+  };
+}

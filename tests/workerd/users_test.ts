@@ -1,0 +1,25 @@
+/** The users API in real workerd, by requests' own sockets and by an object's: the cases that run on Deno, too. */
+import { bodyCases } from "../http/body_cases.ts";
+import { usersCases } from "../http/users_cases.ts";
+import { localDatabase } from "../support/local_database.ts";
+import { startWorkerHost } from "../support/worker_host.ts";
+
+const database = await localDatabase();
+
+const hosts = await Promise.all([
+  startWorkerHost(database, { name: "Worker" }),
+  startWorkerHost(database, {
+    name: "Durable Object",
+    env: { DATABASE_OBJECT_SHARDS: "2", DATABASE_POOL_IDLE_TIMEOUT: "0.05" },
+  }),
+]);
+
+Deno.test.afterAll(async () => {
+  await Promise.all(hosts.map((host) => host.stop()));
+});
+
+for (const host of hosts) {
+  for (const { name, run } of [...usersCases, ...bodyCases]) {
+    host.test(name, () => run(host.request));
+  }
+}

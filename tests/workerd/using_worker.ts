@@ -1,0 +1,46 @@
+/** Sessions that only `await using` ends: what becomes of them shows whether a bundler has kept it. */
+import { type Database, OwnerScope, sql } from "../../src/db/mod.ts";
+import { Databases } from "../../src/open_database.ts";
+import { parseSettings } from "../../src/settings.ts";
+
+async function insertAndForget(db: Database): Promise<void> {
+  await using session = db.session();
+  await session.query(
+    sql`insert into users (id, email, name) values (gen_random_uuid(), 'a', 'A')`,
+  );
+}
+
+/** Its value is used nowhere else: what a minifier may take for superfluous. */
+async function count(disposed: string[]): Promise<void> {
+  await using _first = noted("first", disposed);
+  await using _second = noted("second", disposed);
+  using _third = { [Symbol.dispose]: () => void disposed.push("third") };
+  await Promise.resolve();
+}
+
+function noted(name: string, disposed: string[]): AsyncDisposable {
+  return {
+    [Symbol.asyncDispose]: () => {
+      disposed.push(name);
+      return Promise.resolve();
+    },
+  };
+}
+
+export default {
+  async fetch(
+    _request: Request,
+    env: Readonly<Record<string, unknown>>,
+    ctx: { waitUntil(rest: Promise<unknown>): void },
+  ): Promise<Response> {
+    const databases = new Databases(parseSettings(env));
+    const scope = OwnerScope.request();
+    const db = databases.of({ scope, defer: (rest) => ctx.waitUntil(rest) });
+    await insertAndForget(db);
+    const { leased, idle } = db.stats();
+    const disposed: string[] = [];
+    await count(disposed);
+    ctx.waitUntil(databases.endScope(scope));
+    return Response.json({ leased, idle, disposed });
+  },
+};
