@@ -47,6 +47,7 @@ Deno.test("withSession() hands the options of the transaction on, and not parse"
 Deno.test("withSession() names its unit of work by method and route, unless told another name", async () => {
   const labels: (string | undefined)[] = [];
   const app = appWith({
+    ...untouchedDatabase,
     transaction(work, options) {
       labels.push(options?.label);
       return work(unusedSession);
