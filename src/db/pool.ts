@@ -297,8 +297,9 @@ export class Pool {
   /** Takes back what owners that have ended left behind, and opens what may be opened by now. */
   #look(): void {
     if (this.#expiring > 0) {
-      this.#takeBackExpired(this.#clock.now());
-      this.#queue.refuseDead();
+      const nowMs = this.#clock.now();
+      this.#takeBackExpired(nowMs);
+      this.#queue.refuseDead(nowMs);
     }
     this.#wake();
   }
@@ -492,6 +493,8 @@ export class Pool {
     const { maxWaiters } = this.#options;
     const isCrowded = this.#slots.size >= this.#limit || this.#queue.size >= maxWaiters;
     if (this.#expiring > 0 && isCrowded) this.#look();
+    // Those who wait may be dead, and in everybody's way, where nobody has a reason to look.
+    else if (this.#queue.size > 0) this.#queue.refuseDead(nowMs);
     const outageMs = this.#connector.outageMs(nowMs);
     const mayProbe = outageMs === 0 && this.#slots.size < this.#limit;
     // Another's probe is no hope: it may hang.
