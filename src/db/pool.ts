@@ -16,6 +16,7 @@ import { type Clock, systemClock } from "./clock.ts";
 import { QueueDelayControl } from "./codel.ts";
 import { Connector } from "./connector.ts";
 import type { Connection } from "./driver.ts";
+import { ScopeError } from "./errors.ts";
 import { IdleList } from "./idle_list.ts";
 import { LeakWatch } from "./leak_watch.ts";
 import { Lease, type LeaseReturn } from "./lease.ts";
@@ -104,7 +105,9 @@ export class Pool {
    */
   acquire(options: AcquireOptions): Promise<Lease> {
     // Not async, likewise `#release`: each async layer takes turns of the microtask queue before the asker goes on.
-    const { signal } = options;
+    const { scope, signal } = options;
+    // A timer set here would end with the wrong owner.
+    if (!scope.isCurrent()) return Promise.reject(ScopeError.foreign());
     const ask = askOf(options);
     // Reading the clock is among the dearest things here, so that it is passed on.
     const nowMs = this.#clock.now();

@@ -1,8 +1,8 @@
-/** What requests that end without a word leave behind. */
-import { assertEquals } from "@std/assert";
-import type { Pool } from "../../src/db/mod.ts";
+/** What requests that end without a word leave behind, and what no other request may do in their name. */
+import { assertEquals, assertRejects } from "@std/assert";
+import { type Pool, ScopeError } from "../../src/db/mod.ts";
 import { poolOf } from "../support/database.ts";
-import { ManualClock } from "../support/manual_clock.ts";
+import { ManualClock, settle } from "../support/manual_clock.ts";
 import { ScriptedDriver } from "../support/scripted_driver.ts";
 import { ownedTimers, SimulatedScope } from "../support/simulated_scope.ts";
 
@@ -45,4 +45,15 @@ Deno.test("one that died while it waited is in nobody's way once its time has ru
   const { idle, waiting } = pool.stats();
   assertEquals({ idle, waiting }, { idle: 2, waiting: 0 });
   await scope.enter(() => pool.endScope(scope));
+});
+
+Deno.test("acquire() throws ScopeError for code that runs on behalf of another scope", async () => {
+  const { pool } = openWorld();
+  const [one, other] = [request(), request()];
+  const lease = await one.enter(() => pool.acquire({ scope: one }));
+  await one.enter(() => lease.release());
+  await assertRejects(() => other.enter(() => pool.acquire({ scope: one })), ScopeError);
+  await settle();
+  assertEquals(pool.stats().idle, 1);
+  await one.enter(() => pool.endScope(one));
 });
