@@ -504,7 +504,9 @@ export class Pool {
     if (this.#connector.isOut && !mayProbe && !this.#hasLivingLease(nowMs)) {
       return told((facts) => outageError(outageMs, facts), "unreachable");
     }
-    if (this.#queue.size >= maxWaiters) return told(queueFullError, "queueFull");
+    // Whose connection has died had one: of those there are no more than permits.
+    const mostWaiters = maxWaiters + (ask.fresh ? this.#limit : 0);
+    if (this.#queue.size >= mostWaiters) return told(queueFullError, "queueFull");
     if (this.#holdsAndWaits(ask.scope)) return told(heldAndWaitedError, "heldAndWaited");
     return undefined;
   }

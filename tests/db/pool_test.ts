@@ -573,3 +573,14 @@ Deno.test("a standing queue sheds the oldest instead of serving them late", asyn
   await lease.release();
   await pool.close({ timeoutMs: 0 });
 });
+
+Deno.test("one whose connection has died is not refused for a full queue", async () => {
+  const pool = poolOf(new ScriptedDriver(), { size: 1, maxOverflow: 0, maxWaiters: 1 });
+  const first = await pool.acquire({ scope });
+  const behind = pool.acquire({ scope });
+  void first.destroy();
+  const again = await pool.acquire({ scope, fresh: true });
+  await again.release();
+  await (await behind).release();
+  await pool.close({ timeoutMs: 0 });
+});
