@@ -69,9 +69,10 @@ export class Pool {
 
   constructor(options: PoolOptions) {
     const { size, maxOverflow, clock = systemClock, random = Math.random } = options;
-    if (!(size >= 1 && maxOverflow >= 0)) {
+    const isCounted = Number.isSafeInteger(size) && Number.isSafeInteger(maxOverflow);
+    if (!(isCounted && size >= 1 && maxOverflow >= 0)) {
       throw new RangeError(
-        `Cannot make a pool as its size must be at least 1 and its overflow at least 0: current values are ${size} and ${maxOverflow}`,
+        `Cannot make a pool as its size must be a whole number from 1 on and its overflow one from 0 on: current values are ${size} and ${maxOverflow}`,
       );
     }
     this.#options = options;

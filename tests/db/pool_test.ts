@@ -4,6 +4,7 @@ import {
   assertInstanceOf,
   assertRejects,
   assertStringIncludes,
+  assertThrows,
 } from "@std/assert";
 import {
   AcquireTimeoutError,
@@ -583,4 +584,10 @@ Deno.test("one whose connection has died is not refused for a full queue", async
   await again.release();
   await (await behind).release();
   await pool.close({ timeoutMs: 0 });
+});
+
+Deno.test("a pool's bound is a whole number", () => {
+  for (const bound of [{ size: Infinity }, { size: 1.5 }, { maxOverflow: Infinity }]) {
+    assertThrows(() => poolOf(new ScriptedDriver(), bound), RangeError);
+  }
 });
