@@ -1,3 +1,4 @@
+import type { Leak } from "./db/mod.ts";
 import type { FailedRequest } from "./http/app.ts";
 import type { Log } from "./ops/log.ts";
 
@@ -8,4 +9,9 @@ export function logFailures(log: Log): (request: FailedRequest) => void {
     if (request.status === 500) log.error("request failed", { ...request, error });
     else log.warn("request refused", { ...request, reason: error.message });
   };
+}
+
+/** What every entry logs of connections that are in use for too long. */
+export function logLeaks(log: Log): (leak: Leak) => void {
+  return (leak) => log.warn("a connection has been in use for long", { ...leak });
 }

@@ -3,7 +3,7 @@ import { OwnerScope } from "./db/mod.ts";
 import { settledWithin } from "./db/timeout.ts";
 import { Deferred } from "./deferred.ts";
 import { DatabaseWebSocket } from "./deno_websocket.ts";
-import { logFailures } from "./failure_log.ts";
+import { logFailures, logLeaks } from "./failure_log.ts";
 import { createApp } from "./http/app.ts";
 import { InFlight } from "./in_flight.ts";
 import { openDatabase } from "./open_database.ts";
@@ -49,6 +49,7 @@ export function start(
   const db = openDatabase(settings, {
     scope: OwnerScope.lasting(),
     defer: deferred.add,
+    onLeak: logLeaks(log),
     webSocketConstructor: DatabaseWebSocket,
   });
   const requests = new InFlight();

@@ -1,6 +1,7 @@
 import {
   Database,
   type DatabaseOptions,
+  type LeakOptions,
   NeonDriver,
   type NeonDriverOptions,
   type OwnerScope,
@@ -14,6 +15,11 @@ type DatabaseSettings = Pick<Settings, "database">;
 /** Whose sockets a database opens, and what becomes of its work. */
 export type DatabaseOwner = Pick<DatabaseOptions, "scope" | "defer" | "signal">;
 
+export interface DatabasesOptions extends Pick<NeonDriverOptions, "webSocketConstructor"> {
+  /** Told of connections that are in use for longer than `DATABASE_LEAK_THRESHOLD`. */
+  readonly onLeak?: LeakOptions["onLeak"];
+}
+
 /** What the databases of all owners share: one pool, one retry budget. Connects to nothing yet. */
 export class Databases {
   readonly #settings: Settings["database"];
@@ -22,14 +28,16 @@ export class Databases {
 
   constructor(
     { database }: DatabaseSettings,
-    options: Pick<NeonDriverOptions, "webSocketConstructor"> = {},
+    { onLeak, ...options }: DatabasesOptions = {},
   ) {
     const driver = new NeonDriver({ ...database, ...options });
+    const { leakThresholdMs: thresholdMs } = database.pool;
     this.#settings = database;
     this.#pool = new Pool({
       ...database.pool,
       connectTimeoutMs: database.connectTimeoutMs,
       connect: (options) => driver.connect(options),
+      leaks: thresholdMs > 0 && onLeak !== undefined ? { thresholdMs, onLeak } : undefined,
     });
   }
 
@@ -53,9 +61,7 @@ export class Databases {
 /** Makes the database of the settings where there is one owner of sockets only. Connects to nothing yet. */
 export function openDatabase(
   settings: DatabaseSettings,
-  { webSocketConstructor, ...owner }:
-    & DatabaseOwner
-    & Pick<NeonDriverOptions, "webSocketConstructor">,
+  { scope, defer, signal, ...options }: DatabaseOwner & DatabasesOptions,
 ): Database {
-  return new Databases(settings, { webSocketConstructor }).of(owner);
+  return new Databases(settings, options).of({ scope, defer, signal });
 }

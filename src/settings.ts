@@ -44,6 +44,8 @@ export interface Settings {
       readonly maxWaiters: number;
       /** 0 sheds nothing. */
       readonly shedTargetMs: number;
+      /** 0 reports nothing. */
+      readonly leakThresholdMs: number;
     };
     readonly session: {
       readonly isolation: IsolationLevel;
@@ -81,6 +83,7 @@ export const variables = v.object({
   DATABASE_POOL_IDLE_TIMEOUT: v.optional(seconds({ min: 0.001, max: WEEK_S }), "60"),
   DATABASE_POOL_MAX_WAITERS: v.optional(count({ min: 0, max: 1_000_000, wayOut: BOUNDED }), "1000"),
   DATABASE_POOL_SHED_TARGET: v.optional(seconds({ min: 0, max: HOUR_S }), "0.5"),
+  DATABASE_LEAK_THRESHOLD: v.optional(seconds({ min: 0, max: HOUR_S }), "60"),
   DATABASE_CONNECT_TIMEOUT: v.optional(seconds({ min: 0.001, max: HOUR_S }), "15"),
   DATABASE_PIPELINE_CONNECT: v.optional(oneOf(["auto", "on", "off"]), "auto"),
   DATABASE_STATEMENT_TIMEOUT: v.optional(seconds({ min: 0.001, max: HOUR_S }), "15"),
@@ -192,6 +195,7 @@ function settingsOf(values: Values): Settings {
         idleTimeoutMs: values.DATABASE_POOL_IDLE_TIMEOUT,
         maxWaiters: values.DATABASE_POOL_MAX_WAITERS,
         shedTargetMs: values.DATABASE_POOL_SHED_TARGET,
+        leakThresholdMs: values.DATABASE_LEAK_THRESHOLD,
       },
       session: {
         isolation: values.DATABASE_ISOLATION_LEVEL,

@@ -41,6 +41,7 @@ Deno.test("parseSettings() gives the documented defaults, in milliseconds", () =
         idleTimeoutMs: 60_000,
         maxWaiters: 1_000,
         shedTargetMs: 500,
+        leakThresholdMs: 60_000,
       },
       session: {
         isolation: "read committed",
@@ -65,6 +66,7 @@ Deno.test("parseSettings() reads every variable", () => {
     DATABASE_POOL_IDLE_TIMEOUT: "1.5",
     DATABASE_POOL_MAX_WAITERS: "0",
     DATABASE_POOL_SHED_TARGET: "0",
+    DATABASE_LEAK_THRESHOLD: "0",
     DATABASE_CONNECT_TIMEOUT: "2.001",
     DATABASE_PIPELINE_CONNECT: "on",
     DATABASE_STATEMENT_TIMEOUT: "1",
@@ -97,6 +99,7 @@ Deno.test("parseSettings() reads every variable", () => {
         idleTimeoutMs: 1_500,
         maxWaiters: 0,
         shedTargetMs: 0,
+        leakThresholdMs: 0,
       },
       session: {
         isolation: "serializable",

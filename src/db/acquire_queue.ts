@@ -119,8 +119,8 @@ export class AcquireQueue {
   }
 
   /** Refuses those whose owner has ended without a word, once their time has run out. */
-  refuseDead(): void {
-    const latest = this.#options.clock.now() - this.#options.timeoutMs - DEAD_AFTER_MS;
+  refuseDead(nowMs: number): void {
+    const latest = nowMs - this.#options.timeoutMs - DEAD_AFTER_MS;
     for (const waiter of this.#all) {
       if (waiter.since <= latest) this.#options.onTimeout(waiter);
       else if (!waiter.ask.fresh) return;

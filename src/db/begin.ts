@@ -20,12 +20,34 @@ export interface TransactionSettings {
   readonly locals: Readonly<Record<string, string>>;
 }
 
+/** Nearly every transaction begins in one of a few ways. Bounded, as a timeout may be anything. */
+const ROUTINES_MAX = 64;
+const routines = new Map<string, readonly Statement[]>();
+
 /**
  * The statements that open a transaction, to be sent ahead of its first. Everything is local to the transaction,
  * since a connection may come from a pooler that lends it to somebody else next.
  */
-export function beginStatements(settings: TransactionSettings): Statement[] {
-  return [begin(settings), setLocals(settings)];
+export function beginStatements(settings: TransactionSettings): readonly Statement[] {
+  if (Object.keys(settings.locals).length > 0) return [begin(settings), setLocals(settings)];
+  const key = keyOf(settings);
+  let statements = routines.get(key);
+  if (statements === undefined) {
+    statements = [begin(settings), setLocals(settings)].map((each) => ({
+      ...each,
+      isRoutine: true,
+    }));
+    if (routines.size < ROUTINES_MAX) routines.set(key, statements);
+  }
+  return statements;
+}
+
+function keyOf(settings: TransactionSettings): string {
+  const { isolation, readOnly, deferrable } = settings;
+  const { statementTimeoutMs, lockTimeoutMs, idleTransactionTimeoutMs, transactionTimeoutMs } =
+    settings;
+  return `${isolation} ${readOnly} ${deferrable} ${statementTimeoutMs} ${lockTimeoutMs} ` +
+    `${idleTransactionTimeoutMs} ${transactionTimeoutMs}`;
 }
 
 function begin({ isolation, readOnly, deferrable }: TransactionSettings): Statement {

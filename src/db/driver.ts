@@ -10,6 +10,11 @@ export interface Statement {
   readonly values: readonly unknown[];
   /** Gives its rows in portions: the first now, the next by `Fetch`. Only inside a transaction. */
   readonly portal?: Portal;
+  /**
+   * For one that is sent again and again as this very object, and whose rows nobody reads: they come without their
+   * columns, and a driver may keep the messages that it has made of it.
+   */
+  readonly isRoutine?: true;
 }
 
 /**

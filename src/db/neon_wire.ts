@@ -4,7 +4,7 @@
  */
 import { ServerError } from "./errors.ts";
 import { encodeParameters } from "./parameters.ts";
-import type { Close, Fetch, FlightPart, Portal, Result } from "./driver.ts";
+import type { Close, Fetch, FlightPart, Portal, Result, Statement } from "./driver.ts";
 import type { Parse } from "./result_types.ts";
 
 /** A statement whose values have been checked and made text. */
@@ -12,20 +12,36 @@ export interface EncodedStatement {
   readonly text: string;
   readonly values: (string | null)[];
   readonly portal: Portal | undefined;
+  /** The statement itself, if its messages are to be kept. */
+  readonly routine: Statement | undefined;
 }
 
-export type Encoded = EncodedStatement | Fetch | Close;
+/** What was written for a routine statement before. */
+interface Kept {
+  readonly messages: Uint8Array;
+}
+
+export type Encoded = EncodedStatement | Kept | Fetch | Close;
+
+const routines = new WeakMap<Statement, Kept>();
 
 /** Throws `TypeError` for what PostgreSQL could not take, so that nothing of the flight is sent. */
 export function encode(part: FlightPart): Encoded {
   if (!("text" in part)) return part;
-  const { text, values, portal } = part;
+  const kept = routines.get(part);
+  if (kept !== undefined) return kept;
+  const { text, values, portal, isRoutine } = part;
   if (text.includes("\0") || !text.isWellFormed()) {
     throw new TypeError(
       "Cannot send the statement as its text contains a NUL character or a lone surrogate; pass such data as bytea",
     );
   }
-  return { text, values: encodeParameters(values), portal };
+  return {
+    text,
+    values: encodeParameters(values),
+    portal,
+    routine: isRoutine ? part : undefined,
+  };
 }
 
 /**
@@ -54,9 +70,21 @@ export class Submittable {
 
   submit(wire: Wire): void {
     this.#writer.hold();
-    for (const part of this.#parts) write(wire, part);
+    for (const part of this.#parts) {
+      if ("routine" in part && part.routine !== undefined) this.#keep(wire, part, part.routine);
+      else write(wire, part);
+    }
     wire.sync();
     this.#writer.release();
+  }
+
+  #keep(wire: Wire, { text, values }: EncodedStatement, routine: Statement): void {
+    const messages = this.#writer.copyOf(() => {
+      wire.parse({ text });
+      wire.bind({ values, portal: "" });
+      wire.execute({ portal: "", rows: 0 });
+    });
+    routines.set(routine, { messages });
   }
 
   handleRowDescription({ fields }: { fields: readonly RowField[] }): void {
@@ -131,6 +159,7 @@ export class Submittable {
 }
 
 function write(wire: Wire, part: Encoded): void {
+  if ("messages" in part) return void wire.stream.write(part.messages);
   if ("close" in part) return wire.close({ type: "P", name: part.close.name });
   if ("fetch" in part) return run(wire, part.fetch);
   const { text, values, portal } = part;
@@ -169,15 +198,26 @@ export class MessageWriter {
   release(): void {
     const held = this.#held ?? [];
     this.#held = undefined;
-    if (held.length === 0) return;
-    const message = new Uint8Array(held.reduce((length, bytes) => length + bytes.length, 0));
-    let offset = 0;
-    for (const bytes of held) {
-      message.set(bytes, offset);
-      offset += bytes.length;
-    }
-    this.#send(message);
+    if (held.length > 0) this.#send(concat(held));
   }
+
+  /** What `write` adds to the message that is held. */
+  copyOf(write: () => void): Uint8Array {
+    const held = this.#held!;
+    const start = held.length;
+    write();
+    return concat(held.slice(start));
+  }
+}
+
+function concat(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    whole.set(part, offset);
+    offset += part.length;
+  }
+  return whole;
 }
 
 /** The package's error message as ours. */

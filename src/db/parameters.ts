@@ -60,7 +60,8 @@ function encodeObject(value: object | null, index: number): string | null {
 function timestamp(date: Date): string {
   const year = date.getUTCFullYear();
   if (year > 0) return date.toISOString().replace(/^\+0*/, "");
-  const rest = date.toISOString().slice("-000001".length);
+  const text = date.toISOString();
+  const rest = text.slice(text.indexOf("-", 1));
   return `${String(1 - year).padStart(4, "0")}${rest} BC`;
 }
 

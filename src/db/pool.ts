@@ -16,6 +16,7 @@ import { type Clock, systemClock } from "./clock.ts";
 import { QueueDelayControl } from "./codel.ts";
 import { Connector } from "./connector.ts";
 import type { Connection } from "./driver.ts";
+import { ScopeError } from "./errors.ts";
 import { IdleList } from "./idle_list.ts";
 import { LeakWatch } from "./leak_watch.ts";
 import { Lease, type LeaseReturn } from "./lease.ts";
@@ -68,9 +69,10 @@ export class Pool {
 
   constructor(options: PoolOptions) {
     const { size, maxOverflow, clock = systemClock, random = Math.random } = options;
-    if (!(size >= 1 && maxOverflow >= 0)) {
+    const isCounted = Number.isSafeInteger(size) && Number.isSafeInteger(maxOverflow);
+    if (!(isCounted && size >= 1 && maxOverflow >= 0)) {
       throw new RangeError(
-        `Cannot make a pool as its size must be at least 1 and its overflow at least 0: current values are ${size} and ${maxOverflow}`,
+        `Cannot make a pool as its size must be a whole number from 1 on and its overflow one from 0 on: current values are ${size} and ${maxOverflow}`,
       );
     }
     this.#options = options;
@@ -104,7 +106,9 @@ export class Pool {
    */
   acquire(options: AcquireOptions): Promise<Lease> {
     // Not async, likewise `#release`: each async layer takes turns of the microtask queue before the asker goes on.
-    const { signal } = options;
+    const { scope, signal } = options;
+    // A timer set here would end with the wrong owner.
+    if (!scope.isCurrent()) return Promise.reject(ScopeError.foreign());
     const ask = askOf(options);
     // Reading the clock is among the dearest things here, so that it is passed on.
     const nowMs = this.#clock.now();
@@ -297,8 +301,9 @@ export class Pool {
   /** Takes back what owners that have ended left behind, and opens what may be opened by now. */
   #look(): void {
     if (this.#expiring > 0) {
-      this.#takeBackExpired(this.#clock.now());
-      this.#queue.refuseDead();
+      const nowMs = this.#clock.now();
+      this.#takeBackExpired(nowMs);
+      this.#queue.refuseDead(nowMs);
     }
     this.#wake();
   }
@@ -492,13 +497,17 @@ export class Pool {
     const { maxWaiters } = this.#options;
     const isCrowded = this.#slots.size >= this.#limit || this.#queue.size >= maxWaiters;
     if (this.#expiring > 0 && isCrowded) this.#look();
+    // Those who wait may be dead, and in everybody's way, where nobody has a reason to look.
+    else if (this.#queue.size > 0) this.#queue.refuseDead(nowMs);
     const outageMs = this.#connector.outageMs(nowMs);
     const mayProbe = outageMs === 0 && this.#slots.size < this.#limit;
     // Another's probe is no hope: it may hang.
     if (this.#connector.isOut && !mayProbe && !this.#hasLivingLease(nowMs)) {
       return told((facts) => outageError(outageMs, facts), "unreachable");
     }
-    if (this.#queue.size >= maxWaiters) return told(queueFullError, "queueFull");
+    // Whose connection has died had one: of those there are no more than permits.
+    const mostWaiters = maxWaiters + (ask.fresh ? this.#limit : 0);
+    if (this.#queue.size >= mostWaiters) return told(queueFullError, "queueFull");
     if (this.#holdsAndWaits(ask.scope)) return told(heldAndWaitedError, "heldAndWaited");
     return undefined;
   }

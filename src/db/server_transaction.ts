@@ -48,7 +48,7 @@ const ANSWER_GRACE_MS = 1_000;
 /** After this long in the pool a socket may have been cut without a word, so that a write goes ahead of its COMMIT. */
 const TRUSTED_IDLE_MS = 1_000;
 
-const COMMIT: Statement = { text: "commit", values: [] };
+const COMMIT: Statement = { text: "commit", values: [], isRoutine: true };
 
 export class ServerTransaction {
   readonly settings: TransactionSettings;

@@ -14,10 +14,11 @@ export async function* streamRows<Row>(
 ): AsyncGenerator<Row, void, void> {
   let result = await run({ text, values, portal });
   try {
-    yield* result.rows as Row[];
+    // `yield*` would take twice the turns of the microtask queue for each row.
+    for (const row of result.rows) yield row as Row;
     while (result.isSuspended) {
       result = await run({ fetch: portal });
-      yield* result.rows as Row[];
+      for (const row of result.rows) yield row as Row;
     }
   } finally {
     // One that has come to its end still holds what it was run with.

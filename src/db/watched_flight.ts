@@ -38,7 +38,10 @@ export async function watchedFlight(
   const answered = connection.flight(parts, { parsers });
   answered.catch(() => {});
   let disarm = () => {};
+  let isOver = false;
   const arm = () => {
+    // What could not be sent is over before the login is.
+    if (isOver) return;
     const limitMs = timeoutMs();
     disarm = clock.after(limitMs, () => {
       interrupt((cause) => deadlineError(`no answer within ${limitMs} ms`, cause));
@@ -56,6 +59,7 @@ export async function watchedFlight(
   } catch (error) {
     throw interruption?.(error) ?? error;
   } finally {
+    isOver = true;
     disarm();
     signal?.removeEventListener("abort", abort);
     lease.onRevoke = undefined;

@@ -2,13 +2,13 @@
 
 import { type Context, Hono } from "hono";
 import { requestId, type RequestIdVariables } from "hono/request-id";
-import { type Database, PoolClosedError } from "../db/mod.ts";
+import { PoolClosedError } from "../db/mod.ts";
 import { healthRoutes } from "./health_routes.ts";
 import { problem, respondWithProblem } from "./problem.ts";
 import { problemOf } from "./problem_of.ts";
 import { problemRoutes } from "./problem_routes.ts";
 import { usersRoutes } from "./users_routes.ts";
-import { asError, provideDatabase } from "./with_session.ts";
+import { asError, provideDatabase, type UnitsOfWork } from "./with_session.ts";
 
 /** Told of every answer with status 500 or above. */
 export interface FailedRequest {
@@ -20,7 +20,7 @@ export interface FailedRequest {
 }
 
 /** The part of `Database` that the service needs. */
-export type AppDatabase = Pick<Database, "session" | "transaction">;
+export type AppDatabase = UnitsOfWork;
 
 export interface AppOptions {
   /** On Workers a function, which makes or finds the database of one request. */

@@ -9,3 +9,7 @@ export {
   withSession,
   type WithSessionOptions,
 } from "./with_session.ts";
+export {
+  withStreamingSession,
+  type WithStreamingSessionOptions,
+} from "./with_streaming_session.ts";

@@ -1,11 +1,12 @@
 /** Sessions in the handlers of any Hono app. */
 
 import type { Context, Env, MiddlewareHandler } from "hono";
+import { routePath } from "hono/route";
 import type { Database, Session, TransactionOptions } from "../db/mod.ts";
 import { captureResponseState } from "./response_state.ts";
 
 /** The part of `Database` that handlers need. */
-export type UnitsOfWork = Pick<Database, "transaction">;
+export type UnitsOfWork = Pick<Database, "session" | "transaction">;
 
 /** What `provideDatabase` sets, for the `Env` of an app. */
 export interface DatabaseVariables {
@@ -34,7 +35,8 @@ export interface WithSessionOptions<E extends Env, Input> extends TransactionOpt
 /**
  * A handler that is one unit of work: `handler` runs with a session, says `commit()` or `rollback()`, and may run
  * again after a transient failure; what a failed run has set on `c` is dropped. The request's body can be read once
- * only: read it in `parse`. A streamed body is written after the session's end and must not use it.
+ * only: read it in `parse`. A streamed body is written after the session's end and must not use it: for that there is
+ * `withStreamingSession`.
  *
  * Wraps the handler, since Hono's `await next()` never rejects: a middleware would commit failed requests.
  * Errors travel on to `app.onError`, as `Error` objects whatever was thrown.
@@ -59,7 +61,7 @@ export function withSession<
         dropFailedRun();
         dropFailedRun = restore;
         return await handler(c, session, input);
-      }, transactionOptions);
+      }, { label: `${c.req.method} ${routePath(c)}`, ...transactionOptions });
     } catch (thrown) {
       dropFailedRun();
       throw asError(thrown);
@@ -67,7 +69,8 @@ export function withSession<
   };
 }
 
-function databaseOf(c: Context): UnitsOfWork {
+/** The request's database. Throws `TypeError` where none was provided. */
+export function databaseOf(c: Context): UnitsOfWork {
   const db: UnitsOfWork | undefined = c.get("db");
   if (db !== undefined) return db;
   throw new TypeError(

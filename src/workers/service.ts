@@ -1,9 +1,9 @@
 import type { Context } from "hono";
 import type { Database, OwnerScope } from "../db/mod.ts";
-import { logFailures } from "../failure_log.ts";
+import { logFailures, logLeaks } from "../failure_log.ts";
 import { type AppDatabase, createApp } from "../http/app.ts";
 import { Databases } from "../open_database.ts";
-import { createLog, type LogLevel } from "../ops/log.ts";
+import { createLog, type Log, type LogLevel } from "../ops/log.ts";
 import type { Settings } from "../settings.ts";
 
 /** Whom a request's sockets belong to, and who finishes what its answer need not wait for. */
@@ -15,12 +15,12 @@ export interface RequestOwner {
 /** The app over one pool, for any number of owners of sockets: of a whole isolate, or of one object. */
 export class Service {
   readonly #databases: Databases;
-  readonly #log;
+  readonly #log: Log;
   readonly #app;
 
   constructor(settings: Settings) {
-    this.#databases = new Databases(settings);
     this.#log = createLog(settings.logLevel);
+    this.#databases = new Databases(settings, { onLeak: logLeaks(this.#log) });
     this.#app = appOf(settings.logLevel);
   }
 

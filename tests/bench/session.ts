@@ -43,8 +43,8 @@ export const CONNECTIONS = 16;
 /** Far away, one unit shows how long somebody waits; next door, as many as there are connections show the work in it. */
 const DISTANCES: readonly Distance[] = [
   { latencyMs: 0, atOnce: CONNECTIONS, units: 160, warmUpRounds: 3, rounds: 20 },
-  { latencyMs: 5, atOnce: 1, units: 4, warmUpRounds: 2, rounds: 16 },
-  { latencyMs: 20, atOnce: 1, units: 3, warmUpRounds: 2, rounds: 12 },
+  { latencyMs: 5, atOnce: 1, units: 2, warmUpRounds: 1, rounds: 20 },
+  { latencyMs: 20, atOnce: 1, units: 2, warmUpRounds: 1, rounds: 20 },
 ];
 
 export async function benchSession(): Promise<UnitFigures[]> {

@@ -19,6 +19,24 @@ export const driverCases: readonly DriverCase[] = [
     assertEquals(answer.status, "I");
   }),
 
+  withConnection(
+    "a routine statement runs each time it is sent, and its rows come without columns",
+    async (connection) => {
+      const routine = {
+        text: "select set_config('app.user', $1, false)",
+        values: ["Ann"],
+        isRoutine: true,
+      } as const;
+      const forget = statement("select set_config('app.user', '', false)");
+      const look = statement("select current_setting('app.user') as user");
+      for (let turn = 0; turn < 2; turn++) {
+        const { results } = await connection.flight([routine, look, forget]);
+        assertEquals(results.slice(0, 2).map(({ rows }) => rows), [[{}], [{ user: "Ann" }]]);
+        assertEquals(results[0]!.command, "SELECT");
+      }
+    },
+  ),
+
   withConnection("the status byte follows the transaction", async (connection) => {
     const seen = [];
     for (const text of ["begin", "select 1/0", "rollback"]) {

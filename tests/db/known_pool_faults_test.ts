@@ -459,7 +459,7 @@ Deno.test("close() does not resolve before its last socket is shut", async () =>
 Deno.test("every known fault has guards, and each guard is a test", async () => {
   const source = await allTestSources(join(import.meta.dirname!, ".."));
   const names = new Set(
-    [...source.matchAll(/(?:Deno\.test\(|\bname:|withConnection\()\s*(["`])(.*?)\1/g)]
+    [...source.matchAll(/(?:Deno\.test\(|\bname:|withConnection\(|sessionCase\()\s*(["`])(.*?)\1/g)]
       .map(([, , name]) => name),
   );
   const missing = KNOWN_FAULTS.flatMap(({ guards }) => guards.filter((name) => !names.has(name)));

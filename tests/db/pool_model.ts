@@ -102,8 +102,10 @@ export const RULES: Readonly<Record<string, Rule>> = {
     assert(told >= world.failedConnects - world.failed.connects);
   },
 
-  "no more wait than may"({ pool, options }) {
-    assert(pool.stats().waiting <= options.maxWaiters);
+  "no more wait than may"({ pool, options: { maxWaiters }, limit, waiting }) {
+    assert(waiting.filter(({ fresh }) => !fresh).length <= maxWaiters);
+    // Whose connection has died may wait beyond that.
+    assert(pool.stats().waiting <= maxWaiters + limit);
   },
 
   "nobody waits past the time"(world) {

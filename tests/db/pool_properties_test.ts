@@ -137,6 +137,8 @@ Deno.test(`a pool keeps its rules though requests end without a word, through ${
       await world.clock.advance(1_000 + 2_000 + 1_000 + 3_000);
       checkAll(world);
       assert(world.closed, "Not so: close() resolves");
+      const { opening, leased, idle, closing } = world.pool.stats();
+      assertEquals([opening, leased, idle, closing], [0, 0, 0, 0], "Not so: nothing is left");
     },
   );
   await fc.assert(property, { numRuns: RUNS / 4, seed: SEED });

@@ -4,6 +4,7 @@ import {
   assertInstanceOf,
   assertRejects,
   assertStringIncludes,
+  assertThrows,
 } from "@std/assert";
 import {
   AcquireTimeoutError,
@@ -572,4 +573,21 @@ Deno.test("a standing queue sheds the oldest instead of serving them late", asyn
   assertEquals(pool.stats().counters.shed, 1);
   await lease.release();
   await pool.close({ timeoutMs: 0 });
+});
+
+Deno.test("one whose connection has died is not refused for a full queue", async () => {
+  const pool = poolOf(new ScriptedDriver(), { size: 1, maxOverflow: 0, maxWaiters: 1 });
+  const first = await pool.acquire({ scope });
+  const behind = pool.acquire({ scope });
+  void first.destroy();
+  const again = await pool.acquire({ scope, fresh: true });
+  await again.release();
+  await (await behind).release();
+  await pool.close({ timeoutMs: 0 });
+});
+
+Deno.test("a pool's bound is a whole number", () => {
+  for (const bound of [{ size: Infinity }, { size: 1.5 }, { maxOverflow: Infinity }]) {
+    assertThrows(() => poolOf(new ScriptedDriver(), bound), RangeError);
+  }
 });

@@ -378,3 +378,124 @@ Deno.test("a value that cannot be sent leaves the session as it was", async () =
   await session.commit();
   assert(session.isCommitted);
 });
+
+Deno.test("what is asked for behind a failed statement is skipped, with its error as the cause", async () => {
+  const failure = serverError("23505", "duplicate key");
+  const { driver, db } = scripted(({ text }) => (text === "insert 2" ? failure : undefined));
+  await using _ = db;
+  await using session = db.session();
+  const [batch, query, commit] = await Promise.allSettled([
+    session.batch([sql`insert 1`, sql`insert 2`, sql`insert 3`]),
+    session.query(sql`insert 4`),
+    session.commit(),
+  ]) as PromiseRejectedResult[];
+  assertStrictEquals(batch!.reason, failure);
+  assertInstanceOf(query!.reason, StatementSkippedError);
+  assertStrictEquals(query!.reason.cause, failure);
+  assertInstanceOf(commit!.reason, CommitRolledBackError);
+  assertStrictEquals(commit!.reason.cause, failure);
+  assertEquals(flightsOf(driver), [[BEGIN, "insert 1", "insert 2", "insert 3"], ["ROLLBACK"]]);
+});
+
+Deno.test("a BEGIN that failed ends the session, so that nothing runs without a transaction", async () => {
+  const failure = serverError("25006", "cannot set read-write mode during recovery");
+  const { pool, driver, db } = scripted(({ text }) => (text === BEGIN ? failure : undefined));
+  await using _ = db;
+  await using session = db.session();
+  assertStrictEquals(await assertRejects(() => session.query(sql`insert 1`)), failure);
+  const ended = await assertRejects(() => session.query(sql`insert 2`), SessionEndedError);
+  assertStrictEquals(ended.cause, failure);
+  await assertRejects(() => session.commit([sql`insert 3`]), SessionEndedError);
+  assertEquals(flightsOf(driver), [[BEGIN, "insert 1"]]);
+  assertEquals(pool.stats().idle, 1);
+});
+
+Deno.test("a statement that ended the transaction and one that failed behind it end the session", async () => {
+  const failure = serverError("22012", "division by zero");
+  const { db } = scripted(({ text }) => (text === "select 1/0" ? failure : undefined));
+  await using _ = db;
+  await using session = db.session();
+  const both = session.batch([sql`rollback`, sql`select 1/0`]);
+  assertStrictEquals(await assertRejects(() => both), failure);
+  await assertRejects(() => session.query(sql`insert 1`), SessionEndedError);
+});
+
+Deno.test("after its signal has aborted, a session sends nothing, a COMMIT least of all", async () => {
+  const { pool, driver, db } = scripted();
+  await using _ = db;
+  const gaveUp = new AbortController();
+  await using session = db.session({ signal: gaveUp.signal });
+  await session.query(sql`insert 1`);
+  gaveUp.abort(new Error("the client has left"));
+  const error = await assertRejects(() => session.commit(), DeadlineError, "gave up");
+  assertStrictEquals(error.cause, gaveUp.signal.reason);
+  assertEquals(flightsOf(driver), [[BEGIN, "insert 1"], ["ROLLBACK"]]);
+  assertEquals([pool.stats().idle, driver.connections[0]!.cancels], [1, 0]);
+});
+
+Deno.test("disposing of a read-only session does not wait for its rollback", async () => {
+  const rolledBack = Promise.withResolvers<undefined>();
+  const { pool, db } = scripted(({ text }) => (
+    text === "ROLLBACK" ? rolledBack.promise : undefined
+  ));
+  await using _ = db;
+  {
+    await using session = db.session({ readOnly: true });
+    await session.query(sql`select 1`);
+    await session.query(sql`select 2`);
+  }
+  assertEquals(pool.stats().leased, 1);
+  rolledBack.resolve(undefined);
+});
+
+Deno.test("disposing of a session twice, or while a statement runs, gives its lease back once", async () => {
+  const answered = Promise.withResolvers<undefined>();
+  const { pool, driver, db } = scripted(({ text }) => (
+    text === "insert 1" ? answered.promise : undefined
+  ));
+  await using _ = db;
+  const session = db.session();
+  const statement = session.query(sql`insert 1`);
+  const ends = [session[Symbol.asyncDispose](), session[Symbol.asyncDispose]()];
+  await settle();
+  assertEquals(pool.stats().leased, 1);
+  answered.resolve(undefined);
+  await Promise.all([statement, ...ends]);
+  assertEquals(flightsOf(driver), [[BEGIN, "insert 1"], ["ROLLBACK"]]);
+  assertEquals([pool.stats().leased, pool.stats().idle], [0, 1]);
+});
+
+Deno.test("what a handler throws survives a connection that is dead by then", async () => {
+  const { pool, driver, db } = scripted();
+  await using _ = db;
+  const failure = new Error("from the handler");
+  const error = await assertRejects(async () => {
+    await using session = db.session();
+    await session.query(sql`insert 1`);
+    driver.connections[0]!.cut();
+    throw failure;
+  });
+  assertStrictEquals(error, failure);
+  assertEquals([pool.stats().leased, pool.stats().idle], [0, 0]);
+});
+
+Deno.test("a failed rollback throws nothing, and its connection is not kept", async () => {
+  const { pool, db } = scripted(({ text }) => (
+    text === "ROLLBACK" ? serverError("XX000", "cannot roll back") : undefined
+  ));
+  await using _ = db;
+  const session = db.session();
+  await session.query(sql`insert 1`);
+  await session.rollback();
+  assertEquals([pool.stats().leased, pool.stats().idle], [0, 0]);
+});
+
+Deno.test("a value that could not be sent during the login leaves no deadline behind", async () => {
+  const clock = new ManualClock();
+  const driver = new ScriptedDriver({ pipelined: true });
+  await using db = databaseOf(poolOf(driver, { clock }), { clock });
+  await using session = db.session();
+  await assertRejects(() => session.query(sql`select ${"\0"}`), TypeError);
+  await session.query(sql`select 1`);
+  assertEquals(clock.pending, 0);
+});

@@ -1,4 +1,4 @@
-import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { assertEquals, assertInstanceOf, assertRejects, assertStrictEquals } from "@std/assert";
 import {
   AcquireTimeoutError,
   CommitOutcomeUnknownError,
@@ -311,4 +311,78 @@ Deno.test("transaction() on a closed pool is refused at once", async () => {
     () => db.transaction((session) => session.query(sql`select 1`)),
     PoolClosedError,
   );
+});
+
+Deno.test("transaction() answers before the rollback of reads that nobody committed", async () => {
+  const rolledBack = Promise.withResolvers<undefined>();
+  const { pool, db } = scripted(({ text }) => (
+    text === "ROLLBACK" ? rolledBack.promise : undefined
+  ));
+  await using _ = db;
+  await db.transaction(async (session) => {
+    await session.query(sql`select 1`);
+    await session.query(sql`select 2`);
+  }, { readOnly: true });
+  assertEquals(pool.stats().leased, 1);
+  rolledBack.resolve(undefined);
+});
+
+for (
+  const [options, ending] of [
+    [{ isolation: "serializable", readOnly: true }, "commit"],
+    [{ isolation: "serializable", readOnly: true, deferrable: true }, "ROLLBACK"],
+    [{ isolation: "repeatable read", readOnly: true }, "ROLLBACK"],
+    [{ isolation: "repeatable read" }, "ROLLBACK"],
+  ] as const
+) {
+  Deno.test(`transaction() ends reads with ${ending} at ${JSON.stringify(options)}`, async () => {
+    const { driver, db } = scripted();
+    {
+      await using _ = db;
+      await db.transaction((session) => session.query(sql`select 1`), options);
+    }
+    assertEquals(driver.connections[0]!.flights.at(-1), [ending]);
+  });
+}
+
+Deno.test("transaction() runs serializable reads again that do not stand at COMMIT", async () => {
+  const { db } = scripted(failing("commit", { count: 1, sqlState: "40001" }));
+  await using _ = db;
+  let runs = 0;
+  await db.transaction((session) => {
+    runs++;
+    return session.query(sql`select 1`);
+  }, { isolation: "serializable", readOnly: true });
+  assertEquals(runs, 2);
+});
+
+Deno.test("transaction() refuses serializable reads that nobody committed, where a write may hide in them", async () => {
+  const { driver, db } = scripted();
+  await using _ = db;
+  await assertRejects(
+    () =>
+      db.transaction((session) => session.query(sql`select f()`), { isolation: "serializable" }),
+    SessionNotCommittedError,
+    "trust the serializable reads",
+  );
+  assertEquals(driver.connections[0]!.flights.at(-1), ["ROLLBACK"]);
+});
+
+Deno.test("transaction() asks no end of serializable work that ran nothing", async () => {
+  const { driver, db } = scripted();
+  await using _ = db;
+  await db.transaction(() => Promise.resolve(), { isolation: "serializable" });
+  assertEquals(driver.connections.length, 0);
+});
+
+Deno.test("the first error of work that swallowed it and did not commit is told beside", async () => {
+  const { db } = scripted(failing("update t", { count: 1, sqlState: "23505" }));
+  await using _ = db;
+  const error = await assertRejects(() =>
+    db.transaction(async (session) => {
+      await session.query(sql`insert into t values (1)`);
+      await session.query(sql`update t`).catch(() => {});
+    }), SessionNotCommittedError);
+  assertInstanceOf(error.cause, ServerError);
+  assertEquals(error.cause.sqlState, "23505");
 });

@@ -32,6 +32,7 @@ Deno.test("withSession() gives the handler a session of the provided database", 
 Deno.test("withSession() hands the options of the transaction on, and not parse", async () => {
   const seen: (TransactionOptions | undefined)[] = [];
   const app = appWith({
+    ...untouchedDatabase,
     transaction(work, options) {
       seen.push(options);
       return work(unusedSession);
@@ -40,13 +41,30 @@ Deno.test("withSession() hands the options of the transaction on, and not parse"
   const options = { isolation: "serializable", readOnly: true, attempts: 2 } as const;
   app.get("/", withSession({ ...options, parse: () => 1 }, (c) => c.body(null)));
   await app.request("/");
-  assertEquals(seen, [options]);
+  assertEquals(seen, [{ label: "GET /", ...options }]);
+});
+
+Deno.test("withSession() names its unit of work by method and route, unless told another name", async () => {
+  const labels: (string | undefined)[] = [];
+  const app = appWith({
+    ...untouchedDatabase,
+    transaction(work, options) {
+      labels.push(options?.label);
+      return work(unusedSession);
+    },
+  });
+  app.get("/users/:id", withSession({}, (c) => c.body(null)));
+  app.get("/named", withSession({ label: "report" }, (c) => c.body(null)));
+  await app.request("/users/42");
+  await app.request("/named");
+  assertEquals(labels, ["GET /users/:id", "report"]);
 });
 
 Deno.test("withSession() parses once, before the unit of work, and gives every run the result", async () => {
   const events: string[] = [];
   const db = retryingDatabase(3);
   const app = appWith({
+    ...untouchedDatabase,
     transaction(work, options) {
       events.push("transaction");
       return db.transaction(work, options);

@@ -16,6 +16,8 @@ export class SimulatedScope extends OwnerScope {
   /** Whether the runtime ties I/O to it. */
   readonly isBound: boolean;
   isDead = false;
+  /** What it has been called in for while it was busy; `undefined` while it answers at once. */
+  #missed: (() => void)[] | undefined;
   readonly #token: Token;
 
   private constructor(
@@ -43,8 +45,20 @@ export class SimulatedScope extends OwnerScope {
 
   override run(step: () => void): void {
     super.run(() => {
-      if (!this.isDead) step();
+      if (this.#missed !== undefined) this.#missed.push(step);
+      else if (!this.isDead) step();
     });
+  }
+
+  /** From now on it does not come to what it is called in for. */
+  beBusy(): void {
+    this.#missed = [];
+  }
+
+  answer(): void {
+    const missed = this.#missed ?? [];
+    this.#missed = undefined;
+    this.enter(() => missed.forEach((step) => step()));
   }
 }
 

@@ -33,7 +33,7 @@ export interface WorkerHostOptions {
 }
 
 /** Longest time of one test. */
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 180_000;
 
 export async function startWorkerHost(
   database: LocalDatabase,

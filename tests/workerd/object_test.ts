@@ -10,7 +10,7 @@ const POOL = {
   DATABASE_POOL_SIZE: "2",
   DATABASE_MAX_OVERFLOW: "1",
   DATABASE_POOL_SHED_TARGET: "0",
-  DATABASE_POOL_IDLE_TIMEOUT: "1",
+  DATABASE_POOL_IDLE_TIMEOUT: "3",
 };
 
 const hosts = await Promise.all([

@@ -7,7 +7,8 @@ import { startWorkerHost } from "../support/worker_host.ts";
 
 const host = await startWorkerHost(await localDatabase(), {
   name: "Worker",
-  env: { DATABASE_POOL_SIZE: "2", DATABASE_MAX_OVERFLOW: "0" },
+  // Nobody is shed for the machine's being slow.
+  env: { DATABASE_POOL_SIZE: "2", DATABASE_MAX_OVERFLOW: "0", DATABASE_POOL_SHED_TARGET: "0" },
 });
 const { branch: { relay }, request } = host;
 
@@ -16,7 +17,7 @@ Deno.test.afterAll(() => host.stop());
 host.test("500 requests one after the other are answered, and none hangs", async () => {
   const { id } = await createUser(request);
   for (let count = 0; count < 500; count++) {
-    const response = await request(`/users/${id}`, { signal: AbortSignal.timeout(5_000) });
+    const response = await request(`/users/${id}`, { signal: AbortSignal.timeout(20_000) });
     assertEquals([response.status, (await response.json()).id], [200, id]);
   }
 });
