@@ -2,7 +2,6 @@ import { join } from "node:path";
 import { settledWithin } from "../db/timeout.ts";
 import { variables } from "../settings.ts";
 import { localDirectory } from "./postgres_directory.ts";
-import { wrangler } from "./wrangler.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -12,7 +11,7 @@ export interface WorkerChild {
   readonly serving: Promise<string | undefined>;
   /** Its exit code. */
   readonly ended: Promise<number>;
-  /** Ends it, by force after `deadlineMs`. */
+  /** Lets it end, and forces it to after `deadlineMs`. */
   stop(options: { deadlineMs: number }): Promise<void>;
   /** Ends it and all that it started, at once. */
   kill(): void;
@@ -23,19 +22,24 @@ export async function startWorkerChild(
   env: Env,
   { port }: { port: string },
 ): Promise<WorkerChild> {
-  const child = wrangler([
-    "dev",
-    "--local",
-    "--ip=127.0.0.1",
-    `--port=${port}`,
-    "--inspector-port=0",
-    "--show-interactive-dev-session=false",
-    "--env=",
-    `--env-file=${await writeBindings(env)}`,
-  ], {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "--allow-all",
+      "--quiet",
+      join(import.meta.dirname!, "worker_process.ts"),
+      "dev",
+      "--local",
+      "--ip=127.0.0.1",
+      `--port=${port}`,
+      "--inspector-port=0",
+      "--show-interactive-dev-session=false",
+      "--env=",
+      `--env-file=${await writeBindings(env)}`,
+    ],
     // Or it asks for facts about this machine's place in the world.
     env: { CLOUDFLARE_CF_FETCH_ENABLED: "false" },
-    stdin: "null",
+    stdin: "piped",
     stdout: "piped",
     stderr: "inherit",
     detached: true,
@@ -52,7 +56,7 @@ export async function startWorkerChild(
     return code;
   });
   const kill = () => {
-    // The group: wrangler is a process that starts others.
+    // The group: wrangler starts others.
     if (!hasEnded) Deno.kill(Deno.build.os === "windows" ? child.pid : -child.pid, "SIGKILL");
   };
   return {
@@ -60,7 +64,8 @@ export async function startWorkerChild(
     ended,
     kill,
     async stop({ deadlineMs }) {
-      if (!hasEnded) child.kill("SIGINT");
+      // It may have ended by itself.
+      await child.stdin.close().catch(() => {});
       if (!await settledWithin(ended, deadlineMs)) kill();
       await ended;
     },
