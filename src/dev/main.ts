@@ -1,8 +1,8 @@
 /** `deno task dev`: PostgreSQL, relay, migrations, and the service, anew after every change. */
 import { join } from "node:path";
-import process from "node:process";
 import { banner } from "./banner.ts";
 import { takeDevLock } from "./dev_lock.ts";
+import { readEnvFile } from "./env_file.ts";
 import { checkoutDirectory } from "./postgres_directory.ts";
 import { type ServiceChild, startServiceChild } from "./service_child.ts";
 import { listenForSignals } from "../signals.ts";
@@ -62,15 +62,6 @@ async function report(
   console.error(
     `The service ended with exit code ${code}; it starts again when a file under src changes`,
   );
-}
-
-/** What the environment has said already stays. */
-function readEnvFile(path: string): void {
-  try {
-    process.loadEnvFile(path);
-  } catch (error) {
-    if ((error as { code?: string }).code !== "ENOENT") throw error;
-  }
 }
 
 function exitAtOnce(): void {

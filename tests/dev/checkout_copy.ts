@@ -8,8 +8,10 @@ export interface CheckoutCopy extends AsyncDisposable {
   readonly path: string;
   /** Starts `deno task dev`'s program; settings of the environment that runs the tests are hidden. */
   dev(env?: Record<string, string>): DevRun;
+  /** As `dev`, of `deno task worker`, which takes its time. */
+  worker(env?: Record<string, string>): DevRun;
   /** Runs a program of `src/dev` to its end. */
-  run(program: string): Promise<{ code: number; text: string }>;
+  run(program: string, args?: readonly string[]): Promise<{ code: number; text: string }>;
 }
 
 export interface DevRun extends AsyncDisposable {
@@ -28,14 +30,17 @@ export async function copyCheckout(): Promise<CheckoutCopy> {
   const path = join(scratch.path, "checkout");
   await Deno.mkdir(path);
   await copy(join(checkoutDirectory, "src"), join(path, "src"));
-  for (const name of ["deno.json", "deno.lock"]) {
+  for (const name of ["deno.json", "deno.lock", "wrangler.toml"]) {
     await Deno.copyFile(join(checkoutDirectory, name), join(path, name)).catch(() => {});
   }
   // deno.json may name files there.
   await copy(join(checkoutDirectory, "tests", "support"), join(path, "tests", "support"));
-  const command = (program: string, env: Record<string, string> = {}) =>
+  const command = (
+    program: string,
+    { env = {}, args = [] }: { env?: Record<string, string>; args?: readonly string[] } = {},
+  ) =>
     new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--quiet", join("src", "dev", program)],
+      args: ["run", "-A", "--quiet", join("src", "dev", program), ...args],
       cwd: path,
       clearEnv: true,
       env: { ...environment(), PORT: "0", ...env },
@@ -44,9 +49,10 @@ export async function copyCheckout(): Promise<CheckoutCopy> {
     });
   return {
     path,
-    dev: (env) => watchRun(command("main.ts", env).spawn()),
-    async run(program) {
-      const { code, stdout, stderr } = await command(program).output();
+    dev: (env = {}) => watchRun(command("main.ts", { env }).spawn()),
+    worker: (env = {}) => watchRun(command("worker.ts", { env }).spawn(), { timeoutMs: 120_000 }),
+    async run(program, args = []) {
+      const { code, stdout, stderr } = await command(program, { args }).output();
       const decoder = new TextDecoder();
       return { code, text: decoder.decode(stdout) + decoder.decode(stderr) };
     },
@@ -54,9 +60,9 @@ export async function copyCheckout(): Promise<CheckoutCopy> {
   };
 }
 
-function watchRun(child: Deno.ChildProcess): DevRun {
-  const output = new LineReader(child.stdout);
-  const errors = new LineReader(child.stderr);
+function watchRun(child: Deno.ChildProcess, options?: { timeoutMs: number }): DevRun {
+  const output = new LineReader(child.stdout, options);
+  const errors = new LineReader(child.stderr, options);
   let hasEnded = false;
   const ended = child.status.then(({ code }) => {
     hasEnded = true;

@@ -3,15 +3,20 @@ export class LineReader {
   readonly #reader: ReadableStreamDefaultReader<string>;
   /** All that has come so far. */
   text = "";
+  readonly #timeoutMs: number;
   #read = 0;
 
-  constructor(stream: ReadableStream<Uint8Array<ArrayBuffer>>) {
+  constructor(
+    stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+    { timeoutMs = 30_000 }: { timeoutMs?: number } = {},
+  ) {
+    this.#timeoutMs = timeoutMs;
     this.#reader = stream.pipeThrough(new TextDecoderStream()).getReader();
   }
 
-  /** The next line that matches. Rejects when the output ends before, or after 30 seconds. */
+  /** The next line that matches. Rejects when the output ends before, or comes too late. */
   async next(pattern: RegExp): Promise<string> {
-    const timer = setTimeout(() => this.#reader.cancel(), 30_000);
+    const timer = setTimeout(() => this.#reader.cancel(), this.#timeoutMs);
     try {
       for (;;) {
         for (let end; (end = this.text.indexOf("\n", this.#read)) !== -1;) {

@@ -32,6 +32,8 @@ export interface Workerd extends AsyncDisposable {
   readonly url: URL;
   /** What nobody caught in the isolate since the last call: exceptions and rejections. */
   takeUncaught(): string[];
+  /** All that it has logged as errors so far. */
+  readonly log: string;
   /** Resolves once the Worker has logged this text as an error; what it logged before has been read then. */
   logged(text: string, options: { timeoutMs: number }): Promise<void>;
   /** Ends the runtime, and waits until its process is gone. */
@@ -106,6 +108,9 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
   }
   return {
     url,
+    get log() {
+      return log.text;
+    },
     takeUncaught: () => log.takeUncaught(),
     logged: (text, { timeoutMs }) => log.seen(text, timeoutMs),
     stop: () => stopping ??= stop(),

@@ -1,0 +1,51 @@
+/** What needs wrangler, some 200 MB, which is downloaded by the first of these tests alone. */
+import { assertEquals, assertMatch } from "@std/assert";
+import { join } from "node:path";
+import { findPostmaster } from "../../src/dev/postgres_process.ts";
+import { type CheckoutCopy, copyCheckout } from "./checkout_copy.ts";
+
+function workerTest(name: string, fn: (checkout: CheckoutCopy) => Promise<void>): void {
+  const withCheckout = async () => {
+    await using checkout = await copyCheckout();
+    await fn(checkout);
+  };
+  Deno.test({ name, fn: withCheckout, timeout: 300_000 });
+}
+
+workerTest("wrangler deploy --dry-run takes wrangler.toml as it is", async (checkout) => {
+  for (const environment of ["", "staging"]) {
+    const outdir = join(checkout.path, `out${environment}`);
+    const { code, text } = await checkout.run("wrangler.ts", [
+      "deploy",
+      "--dry-run",
+      `--env=${environment}`,
+      `--outdir=${outdir}`,
+    ]);
+    assertEquals(code, 0, text);
+    assertEquals(/WARNING|ERROR/.exec(text), null, text);
+    assertMatch(text, /env\.DATABASE_OBJECT \(DatabaseObject\) +Durable Object/);
+    assertMatch(await Deno.readTextFile(join(outdir, "worker.js")), /DatabaseObject/);
+  }
+});
+
+workerTest(
+  "deno task worker answers the curl line that it prints, by an object if told, and ends with all it began",
+  async (checkout) => {
+    await Deno.writeTextFile(join(checkout.path, ".dev.vars"), "DATABASE_OBJECT_SHARDS=1\n");
+    await using worker = checkout.worker();
+    const { url, curl } = await worker.ready();
+    const { stdout } = await new Deno.Command("sh", { args: ["-c", `${curl} --silent`] }).output();
+    const answer = new TextDecoder().decode(stdout);
+    assertMatch(answer, /^HTTP\/1.1 201 /);
+    const [path] = /\/users\/[-\w]+/.exec(answer)!;
+    const response = await fetch(`${url}${path}`);
+    assertEquals([response.status, (await response.json()).name], [200, "Ada Lovelace"]);
+
+    worker.signal("SIGINT");
+    assertEquals(await worker.ended, 0, worker.errors.text);
+    const data = join(checkout.path, ".local", "postgres", "development", "cluster", "data");
+    assertEquals(await findPostmaster(data), undefined);
+    const left = new Deno.Command("pgrep", { args: ["-f", checkout.path] });
+    assertEquals(new TextDecoder().decode((await left.output()).stdout), "");
+  },
+);

@@ -1,0 +1,15 @@
+/** The service's Worker, whose objects break under every request. */
+export { default } from "../../src/worker.ts";
+
+export class DatabaseObject {
+  readonly #ctx: { abort(reason: string): void };
+
+  constructor(ctx: { abort(reason: string): void }) {
+    this.#ctx = ctx;
+  }
+
+  fetch(): Promise<Response> {
+    this.#ctx.abort("broken on purpose");
+    return new Promise(() => {});
+  }
+}

@@ -1,0 +1,65 @@
+/** What the Worker says when it cannot serve, in real workerd. */
+import { assertEquals, assertFalse, assertStringIncludes } from "@std/assert";
+import { assertProblem, jsonRequest } from "../http/requests.ts";
+import { startWorkerd } from "../support/workerd.ts";
+
+const TIMEOUT_MS = 10_000;
+
+const ENV = {
+  DATABASE_URL: "postgresql://user:s3cret@127.0.0.1/main",
+  DATABASE_WS_PROXY: "ws://127.0.0.1:1/v1",
+};
+
+Deno.test("settings that cannot be used are a 500 that says nothing of them, and a log line that says all", async () => {
+  await using workerd = await startWorkerd({
+    entry: "src/worker.ts",
+    bindings: { ...ENV, DATABASE_POOL_SIZE: "many", DATABASE_OBJECT_SHARDS: 1, OTHER: { a: [1] } },
+  });
+  for (const path of ["/users", "/healthz", "/nowhere"]) {
+    const document = await assertProblem(await fetch(new URL(path, workerd.url)), 500, "internal");
+    assertFalse(JSON.stringify(document).includes("DATABASE"));
+  }
+  await workerd.logged("Cannot use DATABASE_POOL_SIZE as", { timeoutMs: TIMEOUT_MS });
+  await workerd.logged("Cannot use DATABASE_OBJECT_SHARDS as", { timeoutMs: TIMEOUT_MS });
+  assertFalse(workerd.log.includes("s3cret"));
+});
+
+Deno.test("objects without a binding are a 500, and a log line that says what is missing", async () => {
+  await using workerd = await startWorkerd({
+    entry: "src/worker.ts",
+    bindings: { ...ENV, DATABASE_OBJECT_SHARDS: "2" },
+  });
+  await assertProblem(await fetch(new URL("/users", workerd.url)), 500, "internal");
+  await workerd.logged("there is no binding DATABASE_OBJECT", { timeoutMs: TIMEOUT_MS });
+});
+
+Deno.test("an object that fails is 503 to a read, and an unknown outcome to a write", async () => {
+  await using workerd = await startWorkerd({
+    entry: "tests/workerd/broken_object_worker.ts",
+    bindings: { ...ENV, DATABASE_OBJECT_SHARDS: "1" },
+    durableObjects: { DATABASE_OBJECT: "DatabaseObject" },
+  });
+  const read = await fetch(new URL("/users", workerd.url));
+  assertEquals(read.headers.get("Retry-After"), "1");
+  await assertProblem(read, 503, "overloaded");
+  const write = await fetch(
+    new URL("/users", workerd.url),
+    jsonRequest("POST", { email: "ada@example.com", name: "Ada" }),
+  );
+  const { detail } = await assertProblem(write, 500, "outcome-unknown");
+  assertStringIncludes(detail, "read the resource");
+});
+
+Deno.test("a database that cannot be reached is 503 to each of many requests at once", async () => {
+  await using workerd = await startWorkerd({
+    entry: "src/worker.ts",
+    bindings: { ...ENV, DATABASE_POOL_SIZE: "1", DATABASE_MAX_OVERFLOW: "0", LOG_LEVEL: "error" },
+  });
+  const answers = await Promise.all(
+    Array.from({ length: 30 }, () => fetch(new URL("/users", workerd.url))),
+  );
+  await Promise.all(answers.map((response) => response.body?.cancel()));
+  const told = answers.map(({ status, headers }) => `${status} ${headers.get("Retry-After")}`);
+  assertEquals(new Set(told), new Set(["503 1"]));
+  assertEquals(workerd.takeUncaught(), []);
+});

@@ -1,0 +1,38 @@
+/** A Worker whose answers are written while their rows are read, by requests with sockets of their own. */
+import { Hono } from "hono";
+import { type Database, OwnerScope, type Session, sql } from "../../src/db/mod.ts";
+import { provideDatabase, withStreamingSession } from "../../src/http/mod.ts";
+import { Databases } from "../../src/open_database.ts";
+import { parseSettings } from "../../src/settings.ts";
+
+const app = new Hono<{ Bindings: { db: Database } }>()
+  .use(provideDatabase((c) => c.env.db))
+  .get(
+    "/rows",
+    withStreamingSession({}, (c, session) => c.body(ReadableStream.from(linesOf(session)))),
+  );
+
+async function* linesOf(session: Session): AsyncIterable<Uint8Array> {
+  const encoder = new TextEncoder();
+  const rows = session.stream(sql<{ n: number }>`
+    select n, repeat('x', 1000) as filling from generate_series(1, 8000) as n`);
+  for await (const row of rows) yield encoder.encode(`${JSON.stringify(row)}\n`);
+}
+
+let databases: Databases | undefined;
+
+export default {
+  fetch(
+    request: Request,
+    env: Readonly<Record<string, unknown>>,
+    ctx: { waitUntil(rest: Promise<unknown>): void },
+  ): Promise<Response> {
+    databases ??= new Databases(parseSettings(env));
+    const scope = OwnerScope.request();
+    const { signal } = request;
+    const db = databases.of({ scope, signal, defer: (rest) => ctx.waitUntil(rest) });
+    const answer = Promise.resolve(app.fetch(request, { db }));
+    ctx.waitUntil(answer.finally(() => databases?.endScope(scope)));
+    return answer;
+  },
+};

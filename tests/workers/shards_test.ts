@@ -1,0 +1,86 @@
+/// <reference path="../../src/workers/cloudflare_workers.d.ts" />
+import { assertEquals, assertRejects } from "@std/assert";
+import type { DurableObjectNamespace } from "cloudflare:workers";
+import type { Settings } from "../../src/settings.ts";
+import { Shards } from "../../src/workers/shards.ts";
+
+/** Objects that answer with their names, unless they are broken. */
+class FakeNamespace implements DurableObjectNamespace {
+  readonly asked: string[] = [];
+  readonly hints: unknown[] = [];
+  readonly broken = new Set<string>();
+
+  idFromName(name: string) {
+    return name;
+  }
+
+  get(id: { toString(): string }, options?: { locationHint?: string }) {
+    const name = id.toString();
+    this.hints.push(options?.locationHint);
+    return {
+      fetch: () => {
+        this.asked.push(name);
+        return this.broken.has(name)
+          ? Promise.reject(new Error("Network connection lost."))
+          : Promise.resolve(new Response(name));
+      },
+    };
+  }
+}
+
+function shardsOf(namespace: FakeNamespace, objects: Settings["objects"]) {
+  const clock = { nowMs: 0 };
+  const shards = new Shards(namespace, objects, { now: () => clock.nowMs, random: () => 0 });
+  const request = (signal?: AbortSignal) =>
+    new Request("http://service/users", signal === undefined ? {} : { signal });
+  return {
+    clock,
+    ask: async (signal?: AbortSignal) => await (await shards.fetch(request(signal))).text(),
+  };
+}
+
+Deno.test("requests are spread evenly over the objects", async () => {
+  const namespace = new FakeNamespace();
+  const { ask } = shardsOf(namespace, { shards: 3 });
+  for (let count = 0; count < 7; count++) await ask();
+  assertEquals(namespace.asked.map((name) => name.at(-1)).join(""), "0120120");
+});
+
+Deno.test("an object that has failed is passed over for a second, and a request is sent once", async () => {
+  const namespace = new FakeNamespace();
+  const { ask, clock } = shardsOf(namespace, { shards: 3 });
+  namespace.broken.add("pool-0");
+  await assertRejects(() => ask(), Error, "Network connection lost.");
+  assertEquals(namespace.asked, ["pool-0"]);
+  const answers: string[] = [];
+  for (let count = 0; count < 4; count++) answers.push(await ask());
+  assertEquals(answers, ["pool-1", "pool-2", "pool-1", "pool-2"]);
+  namespace.broken.clear();
+  clock.nowMs = 1_000;
+  assertEquals(await ask(), "pool-0");
+});
+
+Deno.test("when all objects have failed, they are asked all the same", async () => {
+  const namespace = new FakeNamespace();
+  const { ask } = shardsOf(namespace, { shards: 2 });
+  for (const name of ["pool-0", "pool-1"]) namespace.broken.add(name);
+  for (let count = 0; count < 4; count++) await assertRejects(() => ask());
+  assertEquals(namespace.asked, ["pool-0", "pool-1", "pool-0", "pool-1"]);
+});
+
+Deno.test("a client that has left says nothing of the object", async () => {
+  const namespace = new FakeNamespace();
+  const { ask } = shardsOf(namespace, { shards: 2 });
+  namespace.broken.add("pool-0");
+  await assertRejects(() => ask(AbortSignal.abort()));
+  await ask();
+  await assertRejects(() => ask());
+  assertEquals(namespace.asked, ["pool-0", "pool-1", "pool-0"]);
+});
+
+Deno.test("objects are made where the settings say", async () => {
+  const namespace = new FakeNamespace();
+  await shardsOf(namespace, { shards: 1, location: "weur" }).ask();
+  await shardsOf(namespace, { shards: 1 }).ask();
+  assertEquals(namespace.hints, ["weur", undefined]);
+});
