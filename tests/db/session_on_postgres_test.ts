@@ -1,6 +1,7 @@
 /** What only a real server can show of sessions. */
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertInstanceOf, assertNotEquals, assertRejects } from "@std/assert";
 import {
+  CommitRolledBackError,
   type Database,
   DeadlineError,
   PoolClosedError,
@@ -104,6 +105,39 @@ Deno.test("what an aborted session runs on the server stops there", async () => 
   gaveUp.abort();
   await running;
   await untilActivity(branch, "select pg_sleep(60)", 0n);
+});
+
+Deno.test("a cancel request needs no permit, and its connection is nobody's next", async () => {
+  await using branch = await database.connect();
+  const db = branch.open({ DATABASE_POOL_SIZE: "1", DATABASE_MAX_OVERFLOW: "0" });
+  const gaveUp = new AbortController();
+  const session = db.session({ signal: gaveUp.signal });
+  const [row] = await session.query(sql<{ pid: number }>`select pg_backend_pid() as pid`);
+  const waiting = db.session().commit([sql<{ pid: number }>`select pg_backend_pid() as pid`]);
+  const running = assertRejects(() => session.query(sql`select pg_sleep(58)`), DeadlineError);
+  await untilActivity(branch, "select pg_sleep(58)", 1n);
+  gaveUp.abort();
+  const error = await running;
+  await untilActivity(branch, "select pg_sleep(58)", 0n);
+  assertInstanceOf(error.cause, ServerError);
+  assertEquals(error.cause.sqlState, "57014");
+  await assertRejects(() => session.commit(), CommitRolledBackError);
+  const [[next]] = await waiting;
+  assertNotEquals(next?.pid, row?.pid);
+});
+
+Deno.test("a statement that has rid itself of the server's timeout is cancelled by this side's", async () => {
+  await using branch = await database.connect();
+  const db = branch.open();
+  await using session = db.session({ statementTimeoutMs: 100 });
+  await session.query(sql`set local statement_timeout = 0`);
+  // 100 ms, and a second of grace for the answer.
+  await assertRejects(
+    () => session.query(sql`select pg_sleep(57)`),
+    DeadlineError,
+    "no answer within 1100 ms",
+  );
+  await untilActivity(branch, "select pg_sleep(57)", 0n);
 });
 
 Deno.test("closing the database stops what still runs, and says so to whoever waits for it", async () => {
