@@ -29,6 +29,8 @@ export interface TransactionSource {
   acquire(options: { signal: AbortSignal | undefined; fresh: boolean }): Promise<Lease>;
 }
 
+export type TransactionState = "new" | "open" | "committed" | "rolled back" | "lost";
+
 export interface ServerTransactionOptions {
   readonly settings: TransactionSettings;
   readonly signal: AbortSignal | undefined;
@@ -49,7 +51,7 @@ export class ServerTransaction {
   readonly #source: TransactionSource;
   readonly #signal: AbortSignal | undefined;
   readonly #parsers: TypeParsers | undefined;
-  #state: "new" | "open" | "committed" | "rolled back" | "lost" = "new";
+  #state: TransactionState = "new";
   #lease: Lease | undefined;
   #riders: readonly Rider[] = [];
   #portals = 0;
@@ -69,7 +71,7 @@ export class ServerTransaction {
     this.#parsers = parsers;
   }
 
-  get state() {
+  get state(): TransactionState {
     return this.#state;
   }
 
