@@ -37,6 +37,8 @@ export interface TransactionSource {
   onReplay(): void;
 }
 
+export type TransactionState = "new" | "open" | "committed" | "rolled back" | "lost";
+
 export interface ServerTransactionOptions {
   readonly settings: TransactionSettings;
   readonly signal: AbortSignal | undefined;
