@@ -37,8 +37,6 @@ export interface TransactionSource {
   onReplay(): void;
 }
 
-export type TransactionState = "new" | "open" | "committed" | "rolled back" | "lost";
-
 export interface ServerTransactionOptions {
   readonly settings: TransactionSettings;
   readonly signal: AbortSignal | undefined;
