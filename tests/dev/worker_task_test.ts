@@ -1,5 +1,5 @@
 /** What needs wrangler, some 200 MB, which is downloaded by the first of these tests alone. */
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { join } from "node:path";
 import { findPostmaster } from "../../src/dev/postgres_process.ts";
 import { type CheckoutCopy, copyCheckout } from "./checkout_copy.ts";
@@ -45,7 +45,6 @@ workerTest(
     assertEquals(await worker.ended, 0, worker.errors.text);
     const data = join(checkout.path, ".local", "postgres", "development", "cluster", "data");
     assertEquals(await findPostmaster(data), undefined);
-    const left = new Deno.Command("pgrep", { args: ["-f", checkout.path] });
-    assertEquals(new TextDecoder().decode((await left.output()).stdout), "");
+    await assertRejects(() => fetch(url), TypeError);
   },
 );
