@@ -14,6 +14,7 @@ import { localDatabase } from "../support/local_database.ts";
 import { ownRelay } from "../support/own_relay.ts";
 import { SocketTap } from "../support/socket_tap.ts";
 import { driverCases } from "./driver_cases.ts";
+import { driverPortalCases } from "./driver_portal_cases.ts";
 import { relayFaultCases } from "./relay_fault_cases.ts";
 
 const database = await localDatabase();
@@ -26,7 +27,7 @@ for (
     ["neon driver on ws, SCRAM", "user_service_scram", DatabaseWebSocket],
   ] as const
 ) {
-  for (const { name, run } of driverCases) {
+  for (const { name, run } of [...driverCases, ...driverPortalCases]) {
     Deno.test(`${kind}: ${name}`, async () => {
       await using branch = await database.connect();
       const env = branch.envOf(role);
