@@ -66,9 +66,15 @@ export class AcquireQueue {
     return this.#lines.get(scope)?.waiters.size ?? 0;
   }
 
-  /** The one of the scope whose turn is next. */
-  headOf(scope: OwnerScope): Waiter | undefined {
-    return this.#lines.get(scope)?.waiters.head;
+  /** Those of the scope that take no connection that was used before. */
+  freshOf(scope: OwnerScope): number {
+    return this.#lines.get(scope)?.waiters.aheadSize ?? 0;
+  }
+
+  /** The one of the scope whose turn is next, among those who take a connection that was used before, or among all. */
+  headOf(scope: OwnerScope, { isNew }: { isNew: boolean }): Waiter | undefined {
+    const waiters = this.#lines.get(scope)?.waiters;
+    return isNew ? waiters?.head : waiters?.headBehind;
   }
 
   /** In their turn. The current one may leave while iterating. */

@@ -2,9 +2,13 @@
 const READING: ReadonlySet<string> = new Set([
   "",
   "BEGIN",
+  "CLOSE",
   "COMMIT",
+  "DECLARE",
   "EXPLAIN",
   "FETCH",
+  "LOCK",
+  "MOVE",
   "RELEASE",
   "ROLLBACK",
   "SAVEPOINT",

@@ -15,7 +15,10 @@ export interface DatabaseOptions {
   readonly defaults: TransactionSettings;
   /** Attempts in all for a unit of work. */
   readonly attempts: number;
-  /** Takes over a promise that need not be waited for: `waitUntil` on Workers, the process's own list on Deno. */
+  /**
+   * Takes over a promise that need not be waited for, its failure included, such as that of an `afterCommit` hook:
+   * `waitUntil` on Workers, the process's own list on Deno.
+   */
   readonly defer: (rest: Promise<void>) => void;
   /** Ends every session, beside the session's own: of the request that all of them are for. */
   readonly signal?: AbortSignal | undefined;

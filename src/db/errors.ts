@@ -126,22 +126,22 @@ export class DeadlineError extends DatabaseLayerError {
   override readonly name = "DeadlineError";
 }
 
-/** The session was used after its end, or twice at once. */
+/** The session was used after its end, or while a savepoint was open in it. */
 export class SessionEndedError extends DatabaseLayerError {
   override readonly name = "SessionEndedError";
 }
 
-/** A unit of work wrote, succeeded, and never said `commit()` or `rollback()`. */
+/** A unit of work wrote, or read at `serializable`, succeeded, and never said `commit()` or `rollback()`. */
 export class SessionNotCommittedError extends DatabaseLayerError {
   override readonly name = "SessionNotCommittedError";
 }
 
-/** COMMIT was answered ROLLBACK: an earlier statement had failed. That failure is the `cause`. */
+/** COMMIT was, or would have been, answered ROLLBACK: an earlier statement had failed. The first failure is the `cause`. */
 export class CommitRolledBackError extends DatabaseLayerError {
   override readonly name = "CommitRolledBackError";
 }
 
-/** A statement of a flight was not run, since one before it failed. That failure is the `cause`. */
+/** A statement, or a savepoint's release, was not run, since a statement before it failed. That failure is the `cause`. */
 export class StatementSkippedError extends DatabaseLayerError {
   override readonly name = "StatementSkippedError";
 }

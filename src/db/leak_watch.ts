@@ -7,7 +7,7 @@ export interface LeakOptions {
   readonly thresholdMs: number;
   /** Share of the leases, from 0 to 1, whose stack is kept for the report; 0 by default, as one costs microseconds. */
   readonly stackShare?: number;
-  /** Told once of each lease. */
+  /** Told once of each lease, in a turn of its own: what it throws is nobody's who uses the pool. */
   readonly onLeak: (leak: Leak) => void;
 }
 
@@ -74,6 +74,7 @@ export class LeakWatch {
   }
 
   #tell({ label, since, stack }: Held): void {
-    this.#options.onLeak({ label, heldMs: this.#clock.now() - since, stack });
+    const leak = { label, heldMs: this.#clock.now() - since, stack };
+    queueMicrotask(() => this.#options.onLeak(leak));
   }
 }

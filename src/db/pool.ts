@@ -160,8 +160,9 @@ export class Pool {
     if (await this.#emptyWithin(timeoutMs)) return;
     for (const slot of this.#slots) {
       if (slot.state !== "leased") continue;
-      if (slot.lease?.onRevoke === undefined) void this.#discard(slot);
-      else slot.lease.onRevoke();
+      const { lease } = slot;
+      if (lease?.onRevoke === undefined) void this.#discard(slot);
+      else slot.share.scope.run(() => lease.onRevoke?.());
     }
     await this.#emptyWithin(REVOKE_TIMEOUT_MS);
     for (const slot of this.#slots) void this.#discard(slot);
@@ -319,7 +320,7 @@ export class Pool {
         this.#free(slot);
       } else {
         if (slot.held !== undefined) slot.share.leaks?.report(slot.held);
-        this.#callIn(slot, slot.state === "idle" ? "idleClosed" : "destroyed");
+        this.#callIn(slot, slot.state === "idle" ? "idleClosed" : "expired");
       }
     }
   }
@@ -367,7 +368,7 @@ export class Pool {
       this.#offer(slot, this.#clock.now());
     } catch (error) {
       if (slot.state !== "opening") return;
-      const waiter = this.#queue.headOf(scope);
+      const waiter = this.#queue.headOf(scope, { isNew: true });
       if (waiter !== undefined) this.#refuse(waiter, undefined, () => error as Error);
       this.#free(slot);
     }
@@ -384,15 +385,18 @@ export class Pool {
   #offer(slot: Slot, nowMs: number): void {
     const { share } = slot;
     if (this.#closing !== undefined) return void this.#discard(slot);
-    for (let waiter; (waiter = this.#queue.headOf(share.scope)) !== undefined;) {
-      if (waiter.ask.fresh && !slot.isNew) return this.#discardFor(slot, "overflowClosed");
+    const { isNew } = slot;
+    if (!isNew && this.#lacksPermitsForFresh(share)) {
+      return this.#discardFor(slot, "overflowClosed");
+    }
+    for (let waiter; (waiter = this.#queue.headOf(share.scope, { isNew })) !== undefined;) {
       // A wait for the first answer of a cold database is no sign of a queue that is too long.
-      if (slot.isNew || !this.#delayControl.refuses(nowMs - waiter.since, nowMs)) {
+      if (isNew || !this.#delayControl.refuses(nowMs - waiter.since, nowMs)) {
         return this.#queue.grant(waiter, this.#lease(slot, waiter, nowMs));
       }
       this.#refuse(waiter, "shed", shedError);
     }
-    const isUseless = this.#queue.size > 0 || this.#ended.has(share.scope);
+    const isUseless = this.#lacksPermits() || this.#ended.has(share.scope);
     if (share.idle.size >= this.#options.size || isUseless) {
       return this.#discardFor(slot, "overflowClosed");
     }
@@ -402,6 +406,8 @@ export class Pool {
     slot.idleUntil = Math.min(nowMs + this.#options.idleTimeoutMs, slot.replaceAt);
     this.#expireAt(slot, slot.idleUntil);
     share.idle.push(slot);
+    // Those who hoped for it in vain hear so, if there is an outage.
+    if (this.#queue.size > 0) this.#wake();
   }
 
   /** Keeps the connection if its status byte says that it is clean, or can be made so. Never rejects. */
@@ -503,7 +509,8 @@ export class Pool {
     const mayProbe = outageMs === 0 && this.#slots.size < this.#limit;
     // Another's probe is no hope: it may hang.
     if (this.#connector.isOut && !mayProbe && !this.#hasLivingLease(nowMs)) {
-      return told((facts) => outageError(outageMs, facts), "unreachable");
+      // With no permit left, a probe can be made when one of those under way has ended.
+      return told((facts) => outageError(outageMs || LOOK_EVERY_MS, facts), "unreachable");
     }
     // Whose connection has died had one: of those there are no more than permits.
     const mostWaiters = maxWaiters + (ask.fresh ? this.#limit : 0);
@@ -513,8 +520,21 @@ export class Pool {
   }
 
   #holdsAndWaits(scope: OwnerScope): boolean {
-    const isFull = this.#slots.size >= this.#limit || this.#queue.size > 0;
-    return isFull && !scope.lasting && (this.#shares.get(scope)?.counts.leased ?? 0) > 0;
+    if (scope.lasting || (this.#shares.get(scope)?.counts.leased ?? 0) === 0) return false;
+    // What is idle can be had, and what is opening is for those who wait.
+    return this.#queue.size > 0 || this.#counts().leased >= this.#limit;
+  }
+
+  /** Whether more wait than permits are on their way to, and all permits are taken. */
+  #lacksPermits(): boolean {
+    if (this.#queue.size === 0 || this.#slots.size < this.#limit) return false;
+    const { opening, closing } = this.#counts();
+    return this.#queue.size > opening + closing;
+  }
+
+  /** Whether one who goes ahead needs a permit for a connection of its own, and all are taken. */
+  #lacksPermitsForFresh({ scope, counts: { opening, closing } }: ScopeShare): boolean {
+    return this.#slots.size >= this.#limit && this.#queue.freshOf(scope) > opening + closing;
   }
 
   #refuse(

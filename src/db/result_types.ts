@@ -56,9 +56,15 @@ function parseBytea(text: string): Uint8Array {
   if (!text.startsWith("\\x")) return parseEscapedBytea(text);
   const bytes = new Uint8Array(text.length / 2 - 1);
   for (let index = 0; index < bytes.length; index++) {
-    bytes[index] = Number.parseInt(text.slice(2 * index + 2, 2 * index + 4), 16);
+    const at = 2 * index + 2;
+    bytes[index] = hexDigit(text.charCodeAt(at)) * 16 + hexDigit(text.charCodeAt(at + 1));
   }
   return bytes;
+}
+
+/** Of `0` to `9` and `a` to `f`, which is all that PostgreSQL writes. */
+function hexDigit(code: number): number {
+  return code <= 57 ? code - 48 : code - 87;
 }
 
 function parseEscapedBytea(text: string): Uint8Array {

@@ -20,7 +20,7 @@ export class OwnerScope {
     this.#listen();
   }
 
-  /** For a Deno process or a Durable Object. */
+  /** For a Deno process or a Durable Object, and a pool of its own: whoever lasts is never taken for ended. */
   static lasting(): OwnerScope {
     return new OwnerScope(true);
   }

@@ -4,6 +4,7 @@ export interface Place<T> {
   ahead: Place<T> | undefined;
   behind: Place<T> | undefined;
   waiting: boolean;
+  readonly isAhead: boolean;
 }
 
 /** First in, first out, in two lanes of which the first goes ahead of the second; and O(1) removal from anywhere, so that a waiter that gives up leaves at once. */
@@ -13,9 +14,15 @@ export class WaiterQueue<T> {
   /** The last one of the lane that goes ahead. */
   #lastAhead: Place<T> | undefined;
   #size = 0;
+  #aheadSize = 0;
 
   get size(): number {
     return this.#size;
+  }
+
+  /** Of the lane that goes ahead. */
+  get aheadSize(): number {
+    return this.#aheadSize;
   }
 
   /** The one whose turn is next. */
@@ -23,15 +30,21 @@ export class WaiterQueue<T> {
     return this.#head?.waiter;
   }
 
+  /** The first one of those who do not go ahead. */
+  get headBehind(): T | undefined {
+    return (this.#lastAhead === undefined ? this.#head : this.#lastAhead.behind)?.waiter;
+  }
+
   push(waiter: T): Place<T> {
-    return this.#put(waiter, { ahead: this.#tail, behind: undefined });
+    return this.#put(waiter, { ahead: this.#tail, behind: undefined, isAhead: false });
   }
 
   /** For one that has had its turn already, in vain: behind others like it, ahead of all the rest. */
   pushAhead(waiter: T): Place<T> {
     const ahead = this.#lastAhead;
     const behind = ahead === undefined ? this.#head : ahead.behind;
-    return this.#lastAhead = this.#put(waiter, { ahead, behind });
+    this.#aheadSize++;
+    return this.#lastAhead = this.#put(waiter, { ahead, behind, isAhead: true });
   }
 
   /** Harmless for a place that was left before. */
@@ -39,6 +52,7 @@ export class WaiterQueue<T> {
     if (!place.waiting) return;
     place.waiting = false;
     if (place === this.#lastAhead) this.#lastAhead = place.ahead;
+    if (place.isAhead) this.#aheadSize--;
     this.#join(place.ahead, place.behind);
     this.#size--;
   }
@@ -53,8 +67,11 @@ export class WaiterQueue<T> {
     for (let place = this.#head; place !== undefined; place = place.behind) yield place.waiter;
   }
 
-  #put(waiter: T, { ahead, behind }: Pick<Place<T>, "ahead" | "behind">): Place<T> {
-    const place: Place<T> = { waiter, ahead, behind, waiting: true };
+  #put(
+    waiter: T,
+    { ahead, behind, isAhead }: Pick<Place<T>, "ahead" | "behind" | "isAhead">,
+  ): Place<T> {
+    const place: Place<T> = { waiter, ahead, behind, waiting: true, isAhead };
     this.#join(ahead, place);
     this.#join(place, behind);
     this.#size++;

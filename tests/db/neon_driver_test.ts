@@ -14,6 +14,7 @@ import { localDatabase } from "../support/local_database.ts";
 import { ownRelay } from "../support/own_relay.ts";
 import { SocketTap } from "../support/socket_tap.ts";
 import { driverCases } from "./driver_cases.ts";
+import { driverPortalCases } from "./driver_portal_cases.ts";
 import { relayFaultCases } from "./relay_fault_cases.ts";
 
 const database = await localDatabase();
@@ -26,7 +27,7 @@ for (
     ["neon driver on ws, SCRAM", "user_service_scram", DatabaseWebSocket],
   ] as const
 ) {
-  for (const { name, run } of driverCases) {
+  for (const { name, run } of [...driverCases, ...driverPortalCases]) {
     Deno.test(`${kind}: ${name}`, async () => {
       await using branch = await database.connect();
       const env = branch.envOf(role);
@@ -120,6 +121,25 @@ Deno.test("a SCRAM server that is sent a pipelined password names the way out", 
   );
   assertStringIncludes(error.message, "DATABASE_PIPELINE_CONNECT=off");
   await connection.closed;
+});
+
+Deno.test("a routine statement has its effect each time, and its rows come without columns", async () => {
+  await using branch = await database.connect();
+  const { DATABASE_URL: url, DATABASE_WS_PROXY: wsProxy } = branch.env;
+  const driver = new NeonDriver({ url: url!, wsProxy, pipelineConnect: true });
+  const connection = await driver.connect({ timeoutMs: 5_000 });
+  const routine = {
+    text: "select set_config('app.user', $1, false)",
+    values: ["Ann"],
+    isRoutine: true,
+  } as const;
+  const look = { text: "select current_setting('app.user') as user", values: [] };
+  const forget = { text: "select set_config('app.user', '', false)", values: [] };
+  for (let turn = 0; turn < 2; turn++) {
+    const { results } = await connection.flight([routine, look, forget]);
+    assertEquals(results.slice(0, 2).map(({ rows }) => rows), [[{}], [{ user: "Ann" }]]);
+  }
+  await connection.close({ timeoutMs: 5_000 });
 });
 
 Deno.test("values survive the way there and back", async () => {

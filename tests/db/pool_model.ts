@@ -121,13 +121,13 @@ export const RULES: Readonly<Record<string, Rule>> = {
     assert(world.closing === undefined || world.waiting.length === 0);
   },
 
-  "within a scope, nobody but one for a fresh connection is served before one that came earlier and waits"(
+  "within a scope, nobody is served before one of its kind that came earlier and waits"(
     { asks },
   ) {
     for (const [at, ask] of asks.entries()) {
       if (ask.outcome !== "granted") continue;
       const earlier = asks.slice(0, at).filter(({ scope, fresh }) =>
-        scope === ask.scope && (fresh || !ask.fresh)
+        scope === ask.scope && fresh === ask.fresh
       );
       assert(!earlier.some((other) => isPassedOver(other, ask)), `ask ${at}`);
     }

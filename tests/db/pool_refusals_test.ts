@@ -151,6 +151,47 @@ Deno.test("one who asks for a fresh connection goes ahead of those who wait", as
   await pool.close({ timeoutMs: 0 });
 });
 
+Deno.test("connections that come back while one waits for a fresh one stay, as its own is on its way", async () => {
+  const gate = Promise.withResolvers<void>();
+  let connects = 0;
+  const driver = new ScriptedDriver({ onConnect: () => ++connects > 4 ? gate.promise : undefined });
+  const pool = poolOf(driver, { size: 5, maxOverflow: 5 });
+  const leases = await Promise.all([1, 2, 3, 4].map(() => pool.acquire({ scope })));
+  const fresh = pool.acquire({ scope, fresh: true });
+  await Promise.all(leases.map((lease) => lease.release()));
+  assertEquals([pool.stats().idle, pool.stats().counters.overflowClosed], [4, 0]);
+  gate.resolve();
+  await (await fresh).release();
+  await pool.close({ timeoutMs: 0 });
+});
+
+Deno.test("a connection that comes back is for the next one who takes a used one, though another waits for a fresh one", async () => {
+  const gate = Promise.withResolvers<void>();
+  let connects = 0;
+  const driver = new ScriptedDriver({ onConnect: () => ++connects > 1 ? gate.promise : undefined });
+  const pool = poolOf(driver, { size: 1, maxOverflow: 1 });
+  const lease = await pool.acquire({ scope });
+  const fresh = pool.acquire({ scope, fresh: true });
+  const waiting = pool.acquire({ scope });
+  await lease.release();
+  const next = await waiting;
+  assertEquals(next.connection, lease.connection);
+  gate.resolve();
+  await Promise.all([next.release(), (await fresh).release()]);
+  await pool.close({ timeoutMs: 0 });
+});
+
+Deno.test("a request may wait for a second connection where an idle one of another can be had", async () => {
+  const pool = poolOf(new ScriptedDriver(), { size: 2, maxOverflow: 0 });
+  const [one, other] = [OwnerScope.request(), OwnerScope.request()];
+  const lease = await pool.acquire({ scope: one });
+  await (await pool.acquire({ scope: other })).release();
+  assertEquals(pool.stats().idle, 1);
+  const second = await pool.acquire({ scope: one });
+  await Promise.all([lease.release(), second.release()]);
+  await pool.close({ timeoutMs: 0 });
+});
+
 Deno.test("a permit is free as soon as its connection is dead, though the lease is still held", async () => {
   const driver = new ScriptedDriver();
   const pool = poolOf(driver, SMALL);

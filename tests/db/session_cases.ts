@@ -149,6 +149,22 @@ sessionCase("what an aborted session runs on the server stops there", async (bra
 });
 
 sessionCase(
+  "a statement that has rid itself of the server's timeout is cancelled by this side's",
+  async (branch) => {
+    const db = branch.open();
+    await using session = db.session({ statementTimeoutMs: 100 });
+    await session.query(sql`set local statement_timeout = 0`);
+    // 100 ms, and a second of grace for the answer.
+    await assertRejects(
+      () => session.query(sql`select pg_sleep(57)`),
+      DeadlineError,
+      "no answer within 1100 ms",
+    );
+    await untilActivity(branch, "select pg_sleep(57)", 0n);
+  },
+);
+
+sessionCase(
   "closing the database stops what still runs, and says so to whoever waits for it",
   async (branch) => {
     const db = branch.open();
@@ -163,7 +179,7 @@ sessionCase(
   },
 );
 
-async function untilActivity(branch: Branch, query: string, count: bigint): Promise<void> {
+export async function untilActivity(branch: Branch, query: string, count: bigint): Promise<void> {
   for (let look = 0; look < 500; look++) {
     const [row] = await branch.asAdmin<{ count: bigint }>(
       `select count(*) from pg_stat_activity

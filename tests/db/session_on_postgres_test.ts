@@ -1,6 +1,8 @@
-/** The session's cases on a server reached directly. */
+/** The session's cases on a server reached directly, and what only that can show. */
+import { assertEquals, assertInstanceOf, assertNotEquals, assertRejects } from "@std/assert";
+import { CommitRolledBackError, DeadlineError, ServerError, sql } from "../../src/db/mod.ts";
 import { branchDatabase } from "../support/branch_database.ts";
-import { sessionCases } from "./session_cases.ts";
+import { sessionCases, untilActivity } from "./session_cases.ts";
 
 const database = await branchDatabase();
 
@@ -10,3 +12,22 @@ for (const { name, run } of sessionCases) {
     await run(branch);
   });
 }
+
+Deno.test("a cancel request needs no permit, and its connection is nobody's next", async () => {
+  await using branch = await database.connect();
+  const db = branch.open({ DATABASE_POOL_SIZE: "1", DATABASE_MAX_OVERFLOW: "0" });
+  const gaveUp = new AbortController();
+  const session = db.session({ signal: gaveUp.signal });
+  const [row] = await session.query(sql<{ pid: number }>`select pg_backend_pid() as pid`);
+  const waiting = db.session().commit([sql<{ pid: number }>`select pg_backend_pid() as pid`]);
+  const running = assertRejects(() => session.query(sql`select pg_sleep(58)`), DeadlineError);
+  await untilActivity(branch, "select pg_sleep(58)", 1n);
+  gaveUp.abort();
+  const error = await running;
+  await untilActivity(branch, "select pg_sleep(58)", 0n);
+  assertInstanceOf(error.cause, ServerError);
+  assertEquals(error.cause.sqlState, "57014");
+  await assertRejects(() => session.commit(), CommitRolledBackError);
+  const [[next]] = await waiting;
+  assertNotEquals(next?.pid, row?.pid);
+});

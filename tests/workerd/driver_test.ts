@@ -1,6 +1,7 @@
 /** The driver's cases in workerd, where sockets fail and close otherwise than in Deno. */
 import { assertEquals } from "@std/assert";
 import { driverCases } from "../db/driver_cases.ts";
+import { driverPortalCases } from "../db/driver_portal_cases.ts";
 import { relayFaultCases } from "../db/relay_fault_cases.ts";
 import { startFaultyRelay } from "../support/faulty_relay.ts";
 import { localDatabase } from "../support/local_database.ts";
@@ -23,7 +24,7 @@ for (
     ["SCRAM", "user_service_scram"],
   ] as const
 ) {
-  for (const { name } of driverCases) {
+  for (const { name } of [...driverCases, ...driverPortalCases]) {
     Deno.test(`neon driver in workerd, ${login}: ${name}`, async () => {
       await using branch = await database.connect();
       const env = branch.envOf(role);

@@ -5,6 +5,7 @@
 import { NeonDriver } from "../../src/db/mod.ts";
 import { parseSettings } from "../../src/settings.ts";
 import { driverCases } from "../db/driver_cases.ts";
+import { driverPortalCases } from "../db/driver_portal_cases.ts";
 import { relayFaultCases } from "../db/relay_fault_cases.ts";
 import type { Env } from "../support/branch.ts";
 import { SocketTap } from "../support/socket_tap.ts";
@@ -36,7 +37,7 @@ function run(order: DriverOrder): Promise<void> {
   if (order.kind === "driver") {
     const { name, env, adminEnv, hangUpUrl } = order;
     const tap = new SocketTap();
-    return named(name, driverCases).run({
+    return named(name, [...driverCases, ...driverPortalCases]).run({
       driver: new NeonDriver({
         ...parseSettings(env).database,
         applicationName: "driver test",

@@ -1,0 +1,72 @@
+/** The README's life of a request: as it is written there, type-checked and run against a real server. */
+import { assert, assertEquals } from "@std/assert";
+import type { Hono } from "hono";
+import type { Database } from "../src/db/mod.ts";
+import { newUserId } from "../src/users/user_id.ts";
+import { branchDatabase } from "./support/branch_database.ts";
+
+const root = new URL("..", import.meta.url);
+const database = await branchDatabase();
+
+interface Example {
+  readonly makeApp: (
+    surroundings: { db: Database; welcome: (email: string) => void },
+  ) => Hono;
+}
+
+/** The code of the first block under a heading, its imports apart. */
+async function codeUnder(heading: string): Promise<{ imports: string[]; code: string[] }> {
+  const readme = await Deno.readTextFile(new URL("README.md", root));
+  const section = readme.slice(readme.indexOf(`\n## ${heading}\n`));
+  const block = /```ts\n(.*?)```/s.exec(section)?.[1] ?? "";
+  const lines = block.split("\n").filter((line) => line !== "");
+  const isImport = (line: string) => line.startsWith("import ");
+  return { imports: lines.filter(isImport), code: lines.filter((line) => !isImport(line)) };
+}
+
+/** Checks the types of a module, and loads it. */
+async function load(source: string): Promise<Example> {
+  const file = await Deno.makeTempFile({ suffix: ".ts" });
+  try {
+    await Deno.writeTextFile(file, source);
+    const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["check", "--config", new URL("deno.json", root).pathname, file],
+      cwd: root,
+      env: { NO_COLOR: "1" },
+    }).output();
+    assert(success, new TextDecoder().decode(stderr));
+    return await import(new URL(`file://${file}`).href);
+  } finally {
+    await Deno.remove(file);
+  }
+}
+
+Deno.test("the life of a request takes twelve lines, which do what the README says", async () => {
+  const { imports, code } = await codeUnder("The life of a request");
+  assertEquals(code.length, 12);
+  const { makeApp } = await load(`
+    ${imports.join("\n").replaceAll('"./', `"${root.href}`)}
+    import type { Database } from "${root.href}src/db/mod.ts";
+    export function makeApp({ db, welcome }: { db: Database; welcome: (email: string) => void }) {
+      ${code.join("\n")}
+      return app;
+    }`);
+
+  await using branch = await database.connect();
+  const db = branch.open();
+  const welcomed: string[] = [];
+  const app = makeApp({ db, welcome: (email) => void welcomed.push(email) });
+  const user = { id: newUserId(), email: "ann@example.org", name: "Ann" };
+  const post = () => app.request("/users", { method: "POST", body: JSON.stringify(user) });
+
+  const response = await post();
+  assertEquals([response.status, await response.json()], [201, { id: user.id, version: 1 }]);
+  assertEquals(await branch.asAdmin("select email, name from users"), [
+    { email: user.email, name: user.name },
+  ]);
+  assertEquals([welcomed, db.stats().leased], [[user.email], 0]);
+
+  app.onError((_error, c) => c.text("taken", 409));
+  assertEquals((await post()).status, 409);
+  assertEquals([welcomed.length, db.stats().leased], [1, 0]);
+});
