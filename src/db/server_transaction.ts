@@ -157,7 +157,7 @@ export class ServerTransaction {
     if (this.hasFailed) await this.#refuseCommit();
     this.assertUsable();
     if (await this.#mustSendAhead(parts)) {
-      const results = await this.run(parts);
+      const results = await this.#runAhead(parts);
       await this.commit([]);
       return results;
     }
@@ -188,6 +188,16 @@ export class ServerTransaction {
     }
   }
 
+  /** Ends as a flight that held the COMMIT would, whose caller need not end a session that has said it. */
+  async #runAhead(parts: readonly FlightPart[]): Promise<readonly Result[]> {
+    try {
+      return await this.run(parts);
+    } catch (error) {
+      if (this.#state === "open") await this.rollback();
+      throw error;
+    }
+  }
+
   async #commitFlight(parts: readonly FlightPart[]): Promise<readonly Result[]> {
     const { results, error } = await this.#flight(parts, { commits: true });
     if (results.length > parts.length && results.at(-1)?.command === "COMMIT") {
@@ -199,7 +209,8 @@ export class ServerTransaction {
     }
     if (error === undefined) return await this.#refuseCommit();
     await this.rollback();
-    throw this.#ifUnknown(error);
+    // Behind a statement that failed, COMMIT was not run.
+    throw results.length < parts.length ? error : this.#ifUnknown(error);
   }
 
   /** The server would answer this COMMIT with ROLLBACK, or has. */
