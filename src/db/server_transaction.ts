@@ -121,16 +121,20 @@ export class ServerTransaction {
     this.#riders = [...this.#riders, rider];
   }
 
-  /** Takes back a rider that is still waiting, and all that came after it; says whether it was. */
+  /** Takes back a rider that is still waiting, and all that came after it but the ends of portals; says whether it was. */
   withdraw(rider: Rider): boolean {
     const index = this.#riders.indexOf(rider);
-    if (index !== -1) this.#riders = this.#riders.slice(0, index);
-    return index !== -1;
+    if (index === -1) return false;
+    this.#riders = [
+      ...this.#riders.slice(0, index),
+      ...this.#riders.slice(index).filter(endsPortal),
+    ];
+    return true;
   }
 
   /** Undoes what came after a savepoint, by riders that do so, in place of those that wait. */
   undo(riders: readonly Rider[], { hadWritten }: { hadWritten: boolean }): void {
-    this.#riders = riders;
+    this.#riders = [...riders, ...this.#riders.filter(endsPortal)];
     this.#firstError = undefined;
     this.hasWritten = hadWritten;
   }
@@ -358,4 +362,9 @@ export class ServerTransaction {
       { cause: error },
     );
   }
+}
+
+/** Its portal may be older than the savepoint that is undone, and would keep its table in use. */
+function endsPortal({ part }: Rider): boolean {
+  return "close" in part;
 }
