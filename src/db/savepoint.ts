@@ -15,11 +15,16 @@ export class Savepoint {
   readonly #name: string;
   readonly #begin: Rider;
   readonly #hadWritten: boolean;
+  readonly #outer: Savepoint | undefined;
   #hasEnded = false;
 
   /** Throws where no statement could run. */
-  constructor(transaction: ServerTransaction, name: string) {
+  constructor(
+    transaction: ServerTransaction,
+    { name, outer }: { name: string; outer: Savepoint | undefined },
+  ) {
     transaction.assertUsable();
+    this.#outer = outer;
     this.#transaction = transaction;
     this.#name = name;
     this.#begin = this.#rider("savepoint");
@@ -27,8 +32,9 @@ export class Savepoint {
     transaction.ride(this.#begin);
   }
 
+  /** The end of the one around it is its own. */
   get hasEnded(): boolean {
-    return this.#hasEnded;
+    return this.#hasEnded || (this.#outer?.hasEnded ?? false);
   }
 
   /**
@@ -36,7 +42,7 @@ export class Savepoint {
    * back, if a statement of it failed, and `SessionEndedError` if the transaction has ended.
    */
   release(): boolean {
-    if (this.#hasEnded) return false;
+    if (this.hasEnded) return false;
     this.#hasEnded = true;
     if (this.#transaction.withdraw(this.#begin)) return true;
     if (this.#transaction.hasFailed) {
@@ -54,7 +60,7 @@ export class Savepoint {
 
   /** Undoes its work, and nothing else. Harmless after its end, and the transaction's. */
   rollback(): void {
-    if (this.#hasEnded) return;
+    if (this.hasEnded) return;
     this.#hasEnded = true;
     if (!this.#transaction.withdraw(this.#begin)) this.#undo();
   }

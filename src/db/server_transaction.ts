@@ -121,16 +121,20 @@ export class ServerTransaction {
     this.#riders = [...this.#riders, rider];
   }
 
-  /** Takes back a rider that is still waiting, and all that came after it; says whether it was. */
+  /** Takes back a rider that is still waiting, and all that came after it but the ends of portals; says whether it was. */
   withdraw(rider: Rider): boolean {
     const index = this.#riders.indexOf(rider);
-    if (index !== -1) this.#riders = this.#riders.slice(0, index);
-    return index !== -1;
+    if (index === -1) return false;
+    this.#riders = [
+      ...this.#riders.slice(0, index),
+      ...this.#riders.slice(index).filter(endsPortal),
+    ];
+    return true;
   }
 
   /** Undoes what came after a savepoint, by riders that do so, in place of those that wait. */
   undo(riders: readonly Rider[], { hadWritten }: { hadWritten: boolean }): void {
-    this.#riders = riders;
+    this.#riders = [...riders, ...this.#riders.filter(endsPortal)];
     this.#firstError = undefined;
     this.hasWritten = hadWritten;
   }
@@ -157,7 +161,7 @@ export class ServerTransaction {
     if (this.hasFailed) await this.#refuseCommit();
     this.assertUsable();
     if (await this.#mustSendAhead(parts)) {
-      const results = await this.run(parts);
+      const results = await this.#runAhead(parts);
       await this.commit([]);
       return results;
     }
@@ -188,6 +192,16 @@ export class ServerTransaction {
     }
   }
 
+  /** Ends as a flight that held the COMMIT would, whose caller need not end a session that has said it. */
+  async #runAhead(parts: readonly FlightPart[]): Promise<readonly Result[]> {
+    try {
+      return await this.run(parts);
+    } catch (error) {
+      if (this.#state === "open") await this.rollback();
+      throw error;
+    }
+  }
+
   async #commitFlight(parts: readonly FlightPart[]): Promise<readonly Result[]> {
     const { results, error } = await this.#flight(parts, { commits: true });
     if (results.length > parts.length && results.at(-1)?.command === "COMMIT") {
@@ -199,7 +213,8 @@ export class ServerTransaction {
     }
     if (error === undefined) return await this.#refuseCommit();
     await this.rollback();
-    throw this.#ifUnknown(error);
+    // Behind a statement that failed, COMMIT was not run.
+    throw results.length < parts.length ? error : this.#ifUnknown(error);
   }
 
   /** The server would answer this COMMIT with ROLLBACK, or has. */
@@ -347,4 +362,9 @@ export class ServerTransaction {
       { cause: error },
     );
   }
+}
+
+/** Its portal may be older than the savepoint that is undone, and would keep its table in use. */
+function endsPortal({ part }: Rider): boolean {
+  return "close" in part;
 }

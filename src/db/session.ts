@@ -233,7 +233,10 @@ export class Session implements AsyncDisposable {
 
   #enter(): Session {
     const depth = this.#depth + 1;
-    const savepoint = new Savepoint(this.#transaction, `savepoint_${depth}`);
+    const savepoint = new Savepoint(this.#transaction, {
+      name: `savepoint_${depth}`,
+      outer: this.#savepoint,
+    });
     const nesting = { savepoint, turns: this.#turns, depth };
     return this.#inner = new Session(this.#transaction, this.#surroundings, nesting);
   }

@@ -1,7 +1,14 @@
 /** That savepoints whose statements wait for company mean the same to a server as those that do not. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import fc from "fast-check";
-import { type Database, ServerError, type Session, sql, trustedSql } from "../../src/db/mod.ts";
+import {
+  type Database,
+  ServerError,
+  type Session,
+  SessionEndedError,
+  sql,
+  trustedSql,
+} from "../../src/db/mod.ts";
 import { localDatabase } from "../support/local_database.ts";
 
 const database = await localDatabase();
@@ -119,6 +126,42 @@ Deno.test("a serialization failure in a savepoint has the whole unit run again",
     }, { isolation: "repeatable read" });
     assertEquals([runs, ...await numbers()], [2, 12]);
   }));
+
+Deno.test("rolling back a savepoint ends the one that is open in it", () =>
+  withNumbers(async (db, numbers) => {
+    await using session = db.session();
+    await session.query(insert(1));
+    await session.savepoint((outer) =>
+      outer.savepoint(async (inner) => {
+        await inner.query(insert(2));
+        await outer.rollback();
+        await assertRejects(() => inner.query(insert(3)), SessionEndedError);
+      })
+    );
+    await session.commit();
+    assertEquals(await numbers(), [1]);
+  }));
+
+for (const isUsed of [false, true]) {
+  const title = `a stream is closed though ${
+    isUsed ? "a used" : "an unused"
+  } savepoint was undone meanwhile`;
+  Deno.test(title, () =>
+    withNumbers(async (db, numbers) => {
+      await db.session().commit([insert(1), insert(2)]);
+      await using session = db.session();
+      const rows = session.stream(sql`select * from numbers`, { batchSize: 1 });
+      await rows.next();
+      await session.savepoint(async (inner) => {
+        if (isUsed) await inner.query(insert(3));
+        await rows.return();
+        await inner.rollback();
+      });
+      // The server refuses it for as long as a portal reads the table.
+      await session.commit([sql`truncate numbers`]);
+      assertEquals(await numbers(), []);
+    }));
+}
 
 type Step =
   | "insert"

@@ -31,3 +31,18 @@ Deno.test("a cancel request needs no permit, and its connection is nobody's next
   const [[next]] = await waiting;
   assertNotEquals(next?.pid, row?.pid);
 });
+
+Deno.test("a commit([...]) that fails gives its lease back, also after a long idleness", async () => {
+  await using branch = await database.connect();
+  const db = branch.open();
+  await db.session().commit([sql`select 1`]);
+  await new Promise((resolve) => setTimeout(resolve, 1_100));
+  await assertRejects(() => db.session().commit([sql`select 1 / 0`]), ServerError);
+  assertEquals(db.stats().leased, 0);
+});
+
+Deno.test("a statement's own error leaves no doubt about the COMMIT behind it", async () => {
+  await using branch = await database.connect();
+  const failing = sql`do $$ begin raise sqlstate '08007'; end $$`;
+  await assertRejects(() => branch.open().session().commit([failing]), ServerError);
+});
