@@ -7,8 +7,13 @@ export function logFailures(log: Log): (request: FailedRequest) => void {
   return ({ error, ...request }) => {
     // What passes by itself comes in floods, and its stack tells nothing.
     if (request.status === 500) log.error("request failed", { ...request, error });
-    else log.warn("request refused", { ...request, reason: error.message });
+    else log.warn("request refused", { ...request, reason: error.message, ...causeOf(error) });
   };
+}
+
+/** The reason may be only what a client is told, as where an object has failed. */
+function causeOf({ cause }: Error): { cause?: string } {
+  return cause instanceof Error ? { cause: cause.message } : {};
 }
 
 /** What every entry logs of connections that are in use for too long. */

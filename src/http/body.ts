@@ -31,6 +31,9 @@ export async function readBody(
     const bytes = await readAll(reader);
     if (isLate) throw tooSlow(timeoutMs);
     return bytes;
+  } catch (error) {
+    // In workerd a read that is cancelled rejects; elsewhere it is the body's end.
+    throw isLate ? tooSlow(timeoutMs) : error;
   } finally {
     clearTimeout(timer);
   }

@@ -1,0 +1,31 @@
+/** Clients that never finish their body, in real workerd: there, a read that is cancelled fails instead of ending. */
+import { assertEquals } from "@std/assert";
+import { localDatabase } from "../support/local_database.ts";
+import { startWorkerHost } from "../support/worker_host.ts";
+
+const database = await localDatabase();
+
+const hosts = await Promise.all([
+  startWorkerHost(database, { name: "Worker" }),
+  startWorkerHost(database, { name: "Durable Object", env: { DATABASE_OBJECT_SHARDS: "1" } }),
+]);
+
+Deno.test.afterAll(async () => {
+  await Promise.all(hosts.map((host) => host.stop()));
+});
+
+for (const { workerd, test } of hosts) {
+  test("a body that never ends is answered 408", async () => {
+    using client = await Deno.connect({
+      hostname: workerd.url.hostname,
+      port: Number(workerd.url.port),
+    });
+    const head = "POST /users HTTP/1.1\r\nHost: service\r\n" +
+      "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
+    await client.write(new TextEncoder().encode(head));
+    const buffer = new Uint8Array(1_024);
+    const length = await client.read(buffer) ?? 0;
+    const [statusLine] = new TextDecoder().decode(buffer.subarray(0, length)).split("\r\n");
+    assertEquals(statusLine, "HTTP/1.1 408 Request Timeout");
+  });
+}
