@@ -17,10 +17,22 @@ export function encodeParameters(values: readonly unknown[]): (string | null)[] 
     );
   }
   return values.map((value, index) => {
-    const encoded = encode(value, index);
+    const encoded = encodeOrRefuse(value, index);
     if (encoded !== null) assertText(encoded, index);
     return encoded;
   });
+}
+
+/** A `toJSON` may throw anything, and a cycle overflows the stack: nothing has been sent by then. */
+function encodeOrRefuse(value: unknown, index: number): string | null {
+  try {
+    return encode(value, index);
+  } catch (cause) {
+    if (cause instanceof TypeError) throw cause;
+    throw new TypeError(`Cannot send parameter $${index + 1} as it cannot be written as text`, {
+      cause,
+    });
+  }
 }
 
 function encode(value: unknown, index: number): string | null {

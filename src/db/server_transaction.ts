@@ -312,7 +312,7 @@ export class ServerTransaction {
   }
 
   #acquire({ fresh }: { fresh: boolean }): Promise<Lease> {
-    const holdMs = this.settings.transactionTimeoutMs + ANSWER_GRACE_MS;
+    const holdMs = (this.settings.transactionTimeoutMs || Infinity) + ANSWER_GRACE_MS;
     return this.#source.acquire({ signal: this.#signal, fresh, holdMs });
   }
 
@@ -327,7 +327,9 @@ export class ServerTransaction {
 
   /** How long to wait for a flight: the server's own timeouts, and a little for its answer. */
   #answerTimeoutMs(parts: number): number {
-    const { statementTimeoutMs, transactionTimeoutMs } = this.settings;
+    // To PostgreSQL, 0 is no timeout.
+    const statementTimeoutMs = this.settings.statementTimeoutMs || Infinity;
+    const transactionTimeoutMs = this.settings.transactionTimeoutMs || Infinity;
     const nowMs = this.#source.clock.now();
     if (this.#endsAt === Infinity) this.#endsAt = nowMs + transactionTimeoutMs;
     const leftMs = Math.max(0, this.#endsAt - nowMs);

@@ -499,3 +499,35 @@ Deno.test("a value that could not be sent during the login leaves no deadline be
   await session.query(sql`select 1`);
   assertEquals(clock.pending, 0);
 });
+
+Deno.test("a timeout of 0, to PostgreSQL none, ends nothing on this side either", async () => {
+  const answer = Promise.withResolvers<undefined>();
+  const { clock, db } = scripted(({ text }) => text === "select 1" ? answer.promise : undefined);
+  await using _ = db;
+  await using session = db.session({ statementTimeoutMs: 0, transactionTimeoutMs: 0 });
+  const statement = session.query(sql`select 1`);
+  await settle();
+  await clock.advance(3_600_000);
+  answer.resolve(undefined);
+  assertEquals(await statement, []);
+});
+
+Deno.test("a value that throws as it is encoded leaves the transaction as it was", async () => {
+  const { db } = scripted(() => undefined);
+  await using _ = db;
+  await using session = db.session();
+  await session.query(sql`select 1`);
+  const cyclic: unknown[] = [];
+  cyclic.push(cyclic);
+  const throwing = {
+    toJSON() {
+      throw new Error("no");
+    },
+  };
+  for (const value of [cyclic, throwing]) {
+    await assertRejects(() => session.query(sql`select ${value}`), TypeError, "parameter $1");
+  }
+  await session.query(sql`select 2`);
+  await session.commit();
+  assert(session.isCommitted);
+});
