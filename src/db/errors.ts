@@ -1,5 +1,7 @@
 /** The closed set of errors of the connection layer, for callers to catch. What each means is in `failures.ts`. */
 
+import type { PoolCounts } from "./pool_stats.ts";
+
 /** What the server said in an ErrorResponse. https://www.postgresql.org/docs/current/protocol-error-fields.html */
 export interface ServerErrorFields {
   readonly message: string;
@@ -13,14 +15,8 @@ export interface ServerErrorFields {
   readonly constraint?: string | undefined;
 }
 
-/** A pool's permits by the state of their connections, who waited for one, and how long the refused one had. */
-export interface PoolState {
-  readonly limit: number;
-  readonly opening: number;
-  readonly leased: number;
-  readonly idle: number;
-  readonly closing: number;
-  readonly waiting: number;
+/** The pool at a refusal, and how long the refused one had waited. */
+export interface PoolState extends PoolCounts {
   readonly waitedMs: number;
 }
 
