@@ -1,12 +1,16 @@
 import type { TransactionSettings } from "./begin.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { Pool } from "./pool.ts";
+import type { AcquireOptions } from "./pool_options.ts";
 import type { PoolStats } from "./pool_stats.ts";
+import { CommitRowsLostError } from "./errors.ts";
 import { RetryBudget } from "./retry.ts";
 import type { OwnerScope } from "./scope.ts";
 import { ServerTransaction } from "./server_transaction.ts";
 import { Session, type SessionOptions } from "./session.ts";
+import { type Settle, settle } from "./settlement.ts";
 import { runUnit } from "./transaction.ts";
+import { claim, isClaimed } from "./transaction_key.ts";
 
 export interface DatabaseOptions {
   readonly pool: Pool;
@@ -26,6 +30,8 @@ export interface DatabaseOptions {
   readonly budget?: RetryBudget;
   readonly clock?: Clock;
   readonly random?: () => number;
+  /** Finds out what became of a lost COMMIT: by asking the server, unless a test has another way. */
+  readonly settle?: Settle;
 }
 
 export interface TransactionOptions extends SessionOptions {
@@ -33,6 +39,16 @@ export interface TransactionOptions extends SessionOptions {
   readonly attempts?: number;
   /** After this long no further attempt begins. */
   readonly timeoutMs?: number;
+}
+
+export interface KeyedTransactionOptions<T> extends TransactionOptions {
+  /**
+   * From 1 to 255 characters. A unit of work of this key is done once, whoever asks for it and however often, for as
+   * long as the key is kept. Wants the table of `TRANSACTION_KEYS_TABLE`.
+   */
+  readonly key: string;
+  /** Reads what `work` would have given, once it is known to be done already. */
+  readonly recall: (session: Session) => Promise<T>;
 }
 
 export interface DatabaseStats extends PoolStats {
@@ -54,32 +70,47 @@ export class Database {
   }
 
   /** Opens a session. Costs nothing until its first statement. */
-  session({ signal, label, parsers, ...settings }: SessionOptions = {}): Session {
-    const { pool, scope, defaults, defer } = this.#options;
-    const transaction = new ServerTransaction(
-      {
-        clock: this.#clock,
-        acquire: (options) => pool.acquire({ scope, label, ...options }),
-        assertCurrent: () => scope.assertCurrent(),
-        onReplay: () => this.#replayed++,
-      },
-      { settings: { ...defaults, ...settings }, signal: this.#either(signal), parsers },
-    );
-    return new Session(transaction, { defer });
+  session(options: SessionOptions = {}): Session {
+    const { defer } = this.#options;
+    return new Session(this.#begin(options), { defer });
   }
 
   /**
    * Runs a unit of work in a session, again and whole where a failure left nothing behind and may pass. The work must
-   * commit what it wrote, and should have no effects but those of its session.
+   * commit what it wrote, and should have no effects but those of its session. A transaction that is begun in the work
+   * of another one is a unit of its own; what it has retried in vain, the outer one does not retry.
+   *
+   * With a key the work is also run again after a COMMIT of unknown outcome, as the key makes sure that one of the
+   * runs counts.
    */
   async transaction<T>(
     work: (session: Session) => Promise<T>,
-    { attempts, timeoutMs, ...options }: TransactionOptions = {},
+    options: TransactionOptions | KeyedTransactionOptions<T> = {},
+  ): Promise<T> {
+    if (!("key" in options)) return await this.#unit(work, options);
+    const { key, recall, ...rest } = options;
+    try {
+      return await this.#unit(work, rest, key);
+    } catch (error) {
+      if (!isDone(error)) throw error;
+      return await this.#unit(recall, { ...rest, readOnly: true });
+    }
+  }
+
+  async #unit<T>(
+    work: (session: Session) => Promise<T>,
+    { attempts, timeoutMs, ...options }: TransactionOptions,
+    key?: string,
   ): Promise<T> {
     const { defer, random } = this.#options;
     return await runUnit(work, {
-      open: () => this.session(options),
+      open: () => {
+        const transaction = this.#begin(options);
+        if (key !== undefined) transaction.ride(claim(key));
+        return new Session(transaction, { defer });
+      },
       defer,
+      isKeyed: key !== undefined,
       attempts: attempts ?? this.#options.attempts,
       timeoutMs,
       signal: this.#either(options.signal),
@@ -87,6 +118,30 @@ export class Database {
       clock: this.#clock,
       ...(random === undefined ? {} : { random }),
     });
+  }
+
+  #begin({ signal, label, parsers, ...own }: SessionOptions): ServerTransaction {
+    const { pool, scope, defaults, settle: find = settle, random = Math.random } = this.#options;
+    const clock = this.#clock;
+    const acquire = (options: Omit<AcquireOptions, "scope" | "label">) =>
+      pool.acquire({ scope, label, ...options });
+    return new ServerTransaction(
+      {
+        clock,
+        acquire,
+        assertCurrent: () => scope.assertCurrent(),
+        settle: (identity, { signal }) =>
+          find(identity, {
+            // The lost connection was given back before, and whoever settles waits behind nobody.
+            acquire: ({ signal }) => acquire({ signal, fresh: true }),
+            signal,
+            clock,
+            random,
+          }),
+        onReplay: () => this.#replayed++,
+      },
+      { settings: { ...defaults, ...own }, signal: this.#either(signal), parsers },
+    );
   }
 
   #either(own: AbortSignal | undefined): AbortSignal | undefined {
@@ -104,4 +159,9 @@ export class Database {
   async close(options: { timeoutMs: number }): Promise<void> {
     await this.#options.pool.close(options);
   }
+}
+
+/** Whether the work of a key is done: by this unit, or by another one. */
+function isDone(error: unknown): boolean {
+  return error instanceof CommitRowsLostError || isClaimed(error);
 }

@@ -1,4 +1,5 @@
 import {
+  CommitOutcomeUnknownError,
   CommitRolledBackError,
   DatabaseLayerError,
   SessionNotCommittedError,
@@ -12,6 +13,8 @@ export interface UnitOptions
   extends Pick<RetryOptions, "attempts" | "timeoutMs" | "signal" | "budget" | "clock" | "random"> {
   /** Opens the session of one attempt. */
   open(): Session;
+  /** Whether a second run fails once the first is committed, and cannot overtake it. */
+  readonly isKeyed: boolean;
   /** Takes over what need not be waited for. */
   defer(rest: Promise<void>): void;
 }
@@ -25,10 +28,10 @@ export interface UnitOptions
  */
 export async function runUnit<T>(
   work: (session: Session) => Promise<T>,
-  { open, defer, ...options }: UnitOptions,
+  { open, defer, isKeyed, ...options }: UnitOptions,
 ): Promise<T> {
   let attempts = 0;
-  let mayHaveCommitted = false;
+  let isRepeatable = false;
   try {
     return await retry(async () => {
       attempts++;
@@ -42,26 +45,36 @@ export async function runUnit<T>(
       } catch (error) {
         // The connection goes back before the wait for the next attempt, and after a COMMIT that is still under way.
         await session.rollback();
-        mayHaveCommitted = session.mayHaveCommitted;
+        isRepeatable = isTransient(error) && !session.mayHaveCommitted ||
+          isKeyed && isUnknown(error) && !session.isCommitted;
         throw error;
       }
-    }, { ...options, isRetryable: (error) => !mayHaveCommitted && isTransient(error) });
+    }, { ...options, isRetryable: () => isRepeatable });
   } catch (error) {
     if (attempts > 1 && error instanceof Error) Object.assign(error, { attempts });
     throw error;
   }
 }
 
-/** The work may have wrapped the database's error in one of its own; what that one means is ours alone to say. */
 function isTransient(error: unknown): boolean {
+  const own = decisiveIn(error);
+  // What a unit within the work has retried in vain is not worth as many attempts again.
+  if (own === undefined || (own.attempts ?? 1) > 1) return false;
+  const { applied, transient } = judge(own, "statement");
+  return applied === "no" && transient;
+}
+
+function isUnknown(error: unknown): boolean {
+  return decisiveIn(error) instanceof CommitOutcomeUnknownError;
+}
+
+/** The work may have wrapped the database's error in one of its own; what that one means is ours alone to say. */
+function decisiveIn(error: unknown): DatabaseLayerError | undefined {
   for (let depth = 0; depth < 5 && error instanceof Error; depth++) {
-    if (error instanceof DatabaseLayerError && !isConsequence(error)) {
-      const { applied, transient } = judge(error, "statement");
-      return applied === "no" && transient;
-    }
+    if (error instanceof DatabaseLayerError && !isConsequence(error)) return error;
     error = error.cause;
   }
-  return false;
+  return undefined;
 }
 
 /** Of an earlier failure, which is the one that counts. */

@@ -1,5 +1,7 @@
 /** The tables of this domain. Statements go one by one, by the extended protocol, which takes no more at once. */
 
+import { TRANSACTION_KEYS_TABLE } from "../db/mod.ts";
+
 /** One step of the schema, applied once and as a whole. */
 export interface Migration {
   /** Sorts by its number. */
@@ -22,4 +24,5 @@ export const migrations: readonly Migration[] = [
       `create unique index users_email_key on users (lower(email))`,
     ],
   },
+  { name: "0002_transaction_keys", statements: [TRANSACTION_KEYS_TABLE] },
 ];
