@@ -31,7 +31,7 @@ export interface DatabaseOptions {
   readonly clock?: Clock;
   readonly random?: () => number;
   /** Finds out what became of a lost COMMIT: by asking the server, unless a test has another way. */
-  readonly settle?: Settle;
+  readonly settle?: Settle | undefined;
 }
 
 export interface TransactionOptions extends SessionOptions {

@@ -76,8 +76,8 @@ export class ServerTransaction {
   #endsAt = Infinity;
   #firstError: Error | undefined;
   #isOutcomeUnknown = false;
-  /** Without the witness. */
-  #lastFlight: { readonly sent: number; readonly answered: readonly Result[] } = {
+  /** The newest one whose answer broke off, without the witness. */
+  #brokenFlight: { readonly sent: number; readonly answered: readonly Result[] } = {
     sent: 0,
     answered: [],
   };
@@ -249,7 +249,7 @@ export class ServerTransaction {
   /** What a lost COMMIT comes to: a success, the failure that lost it, or an error that says that nobody can tell. */
   async #settle(error: Error, parts: readonly FlightPart[]): Promise<readonly Result[]> {
     this.#isOutcomeUnknown = true;
-    const { sent, answered } = this.#lastFlight;
+    const { sent, answered } = this.#brokenFlight;
     const identity = this.#witness?.identity;
     const verdict: Verdict = answered.length === sent && answered.at(-1)?.command === "COMMIT"
       ? { outcome: "committed" }
@@ -325,7 +325,7 @@ export class ServerTransaction {
     } catch (error) {
       throw this.#lost(error as Error, { commits });
     }
-    const results = this.#witness?.without(flight, answer.results) ?? answer.results;
+    const results = this.#asked(flight, answer.results);
     this.#riders = this.#riders.slice(riders.length);
     riders.slice(0, results.length).forEach((rider) => rider.hasRun = true);
     this.#note(answer);
@@ -378,7 +378,7 @@ export class ServerTransaction {
       const answer = await watchedFlight({ lease: this.#lease!, parts, parsers: this.#parsers }, {
         clock: this.#source.clock,
         signal: this.#signal,
-        timeoutMs: () => this.#answerTimeoutMs(parts.length),
+        timeoutMs: () => this.#answerTimeoutMs(this.#asked(parts).length),
         onCancel: () => this.#mayBeCancelled = true,
       });
       this.#witness?.hear(parts, answer.results);
@@ -391,13 +391,18 @@ export class ServerTransaction {
 
   /** What of an answer came before it broke off counts. */
   #hearOut(parts: readonly FlightPart[], answered: readonly Result[]): void {
-    const witness = this.#witness;
-    if (witness === undefined) return;
-    witness.hear(parts, answered);
-    this.#lastFlight = {
-      sent: witness.without(parts, parts).length,
-      answered: witness.without(parts, answered),
+    this.#witness?.hear(parts, answered);
+    this.#brokenFlight = {
+      sent: this.#asked(parts).length,
+      answered: this.#asked(parts, answered),
     };
+  }
+
+  /** What there is one of for each part of the flight, for those alone that were asked for. */
+  #asked<T>(parts: readonly FlightPart[], each: readonly T[]): readonly T[];
+  #asked(parts: readonly FlightPart[]): readonly FlightPart[];
+  #asked(parts: readonly FlightPart[], each: readonly unknown[] = parts): readonly unknown[] {
+    return this.#witness?.without(parts, each) ?? each;
   }
 
   /** How long to wait for a flight: the server's own timeouts, and a little for its answer. */
