@@ -29,21 +29,33 @@ export interface ChaosOptions {
   readonly cheat?: Cheat | undefined;
 }
 
-export const FULL: Omit<ChaosOptions, "host" | "seed"> = {
+const FULL: Omit<ChaosOptions, "host" | "seed"> = {
   forMs: 300_000,
   concurrency: 24,
   faultEveryMs: 150,
-  stopEveryMs: 20_000,
+  stopEveryMs: 15_000,
   leastUnits: 20_000,
   leastFaults: 1_000,
 };
+
+/** The full run, for another time, and with as much to be tried in it. */
+export function scaled(forMs: number): Omit<ChaosOptions, "host" | "seed"> {
+  const share = forMs / FULL.forMs;
+  return {
+    ...FULL,
+    forMs,
+    leastUnits: FULL.leastUnits * share,
+    leastFaults: FULL.leastFaults * share,
+  };
+}
 
 export interface ChaosReport extends ChaosOptions {
   readonly told: Readonly<Record<Told, number>>;
   readonly unknown: { readonly calm: number; readonly inStops: number };
   readonly lostCommits: number;
   readonly askedAgain: number;
-  readonly errors: ReadonlyMap<string, number>;
+  /** Answers that were not `done`, with the message of the first. */
+  readonly errors: Clients["errors"];
   readonly runs: ReadonlyMap<number, number>;
   readonly faults: ReadonlyMap<string, number>;
   readonly counters: Counters;

@@ -22,8 +22,8 @@ export class Clients {
   readonly entries: Entry[] = [];
   /** How many units were run so many times; 0 for those that never began. */
   readonly runs = new Map<number, number>();
-  /** By error, those that failed or whose outcome is unknown. */
-  readonly errors = new Map<string, number>();
+  /** Answers that were not `done`, by unit, outcome and error. */
+  readonly errors = new Map<string, { count: number; readonly message: string }>();
   /** Effects that were asked for again as their outcome was unknown. */
   askedAgain = 0;
   readonly #options: ClientsOptions;
@@ -68,13 +68,19 @@ export class Clients {
       });
       const { outcome, runs, error, message }: Answer = JSON.parse(await response.text());
       count(this.runs, runs);
-      if (outcome !== "done") count(this.errors, `${unit.kind} ${outcome}: ${error}: ${message}`);
+      if (outcome !== "done") this.#failed(`${unit.kind} ${outcome}: ${error}`, message ?? "");
       return outcome;
     } catch (error) {
       const told = signal.aborted ? "hung" : "silence";
-      count(this.errors, `${unit.kind} ${told}: ${(error as Error).message}`);
+      this.#failed(`${unit.kind} ${told}: ${(error as Error).name}`, (error as Error).message);
       return told;
     }
+  }
+
+  #failed(what: string, message: string): void {
+    const known = this.errors.get(what);
+    if (known !== undefined) known.count++;
+    else this.errors.set(what, { count: 1, message });
   }
 }
 

@@ -9,6 +9,8 @@ export interface CrashingServer extends AsyncDisposable {
   readonly port: number;
   /** The service's settings, by way of this relay. */
   envBy(relay: string): Env;
+  /** The service's settings, by a way that has no faults. */
+  readonly plainEnv: Env;
   /** Runs one statement as a superuser, on a connection of its own. */
   ask<Row = Record<string, unknown>>(text: string): Promise<Row[]>;
   /** `fast` rolls back what is open and says goodbye; `immediate` is a crash. Resolves when it has ended. */
@@ -31,6 +33,7 @@ export async function startCrashingServer(): Promise<CrashingServer> {
   const server: CrashingServer = {
     port,
     envBy,
+    plainEnv: envBy(relay.url),
     ask: (text) => runAlone(envBy(relay.url, "postgres"), text),
     stop: (how) => postgres.stop({ immediately: how === "immediate" }),
     async start() {

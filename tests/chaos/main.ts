@@ -1,47 +1,65 @@
 /**
  * `deno task chaos [--minutes N] [--seed N] [--host deno|worker|object] [--cheat blind|none|incarnation]`: the whole
- * run on a PostgreSQL of its own. Exits with 1 if anything was lost, done twice, told falsely, or left behind.
+ * run on a PostgreSQL of its own. `deno task chaos contention` and `deno task chaos storm` are the two beside it. Each
+ * exits with 1 if anything is not as it must be.
  */
 import { parseArgs } from "node:util";
-import { chaos, FULL } from "./chaos.ts";
+import { localDatabase } from "../support/local_database.ts";
+import { chaos, scaled } from "./chaos.ts";
 import { CHEATS } from "./cheats.ts";
+import { contention, contentionFaults, contentionRows, FULL_CONTENTION } from "./contention.ts";
 import { HOSTS } from "./hosts.ts";
-import { chaosTable } from "./table.ts";
+import { FULL_STORM, storm, stormFaults, stormRows } from "./storm.ts";
+import { aligned, chaosTable } from "./table.ts";
 import { faultsOf } from "./verdict.ts";
 
-const { values } = parseArgs({
+const { values, positionals: [what = "chaos"] } = parseArgs({
+  allowPositionals: true,
   options: {
-    minutes: { type: "string" },
-    seed: { type: "string" },
-    host: { type: "string" },
+    minutes: { type: "string", default: "5" },
+    seed: { type: "string", default: `${Math.floor(Math.random() * 2 ** 31)}` },
+    host: { type: "string", default: "deno" },
     cheat: { type: "string" },
   },
 });
-const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31));
-const minutes = Number(values.minutes ?? 5);
-const host = HOSTS.find((each) => each === (values.host ?? "deno"));
-const cheat = CHEATS.find((each) => each === values.cheat);
-const isCheatKnown = values.cheat === undefined || cheat !== undefined;
-if (!(Number.isSafeInteger(seed) && minutes > 0 && minutes <= 600 && host && isCheatKnown)) {
+
+/** Prints the table, and gives what is wrong. */
+const RUNS: Readonly<Record<string, () => Promise<string[]>>> = {
+  async chaos() {
+    const [seed, minutes] = [Number(values.seed), Number(values.minutes)];
+    const host = HOSTS.find((each) => each === values.host);
+    const cheat = CHEATS.find((each) => each === values.cheat);
+    const isCheatKnown = values.cheat === undefined || cheat !== undefined;
+    if (!(Number.isSafeInteger(seed) && minutes > 0 && minutes <= 600 && host && isCheatKnown)) {
+      return usage();
+    }
+    console.log(`${minutes} minutes on ${host}, --seed ${seed}`);
+    const report = await chaos({ ...scaled(minutes * 60_000), host, seed, cheat });
+    console.log(chaosTable(report));
+    return faultsOf(report);
+  },
+
+  async contention() {
+    const report = await contention(await localDatabase(), FULL_CONTENTION);
+    console.log(aligned(contentionRows(report)));
+    return contentionFaults(report);
+  },
+
+  async storm() {
+    const report = await storm(FULL_STORM);
+    console.log(aligned(stormRows(report)));
+    return stormFaults(report);
+  },
+};
+
+function usage(): never {
   console.error(
     `Usage: deno task chaos [--minutes N] [--seed N] [--host ${HOSTS.join("|")}] ` +
-      `[--cheat ${CHEATS.join("|")}]`,
+      `[--cheat ${CHEATS.join("|")}]\n       deno task chaos contention|storm`,
   );
   Deno.exit(2);
 }
 
-console.log(`${minutes} minutes on ${host}, --seed ${seed}`);
-const share = minutes * 60_000 / FULL.forMs;
-const report = await chaos({
-  ...FULL,
-  host,
-  seed,
-  cheat,
-  forMs: FULL.forMs * share,
-  leastUnits: FULL.leastUnits * share,
-  leastFaults: FULL.leastFaults * share,
-});
-console.log(chaosTable(report));
-const faults = faultsOf(report);
+const faults = await (RUNS[what] ?? usage)();
 console.log(faults.length === 0 ? "as it must be" : faults.join("\n"));
 Deno.exit(faults.length === 0 ? 0 : 1);

@@ -3,8 +3,6 @@ import type { ChaosReport } from "./chaos.ts";
 export function chaosTable(report: ChaosReport): string {
   const { told, unknown, counters, book, ledger } = report;
   const total = (counts: Iterable<number>) => [...counts].reduce((all, count) => all + count, 0);
-  const byCount = <Key>(counts: ReadonlyMap<Key, number>) =>
-    [...counts].toSorted(([, one], [, other]) => other - one);
   const units = total(Object.values(told));
   const runs = [...report.runs].toSorted(([one], [other]) => one - other);
   const again = runs.filter(([count]) => count > 1);
@@ -29,10 +27,10 @@ export function chaosTable(report: ChaosReport): string {
     ],
     ["connections left", report.leftBackends],
     ["faults", total(report.faults.values())],
-    ...byCount(report.faults).map(([name, count]) => [`  ${name}`, count] as const),
-    ["errors", total(report.errors.values())],
-    ...byCount(report.errors).slice(0, 30)
-      .map(([name, count]) => [`  ${count} ×`, name] as const),
+    ...[...report.faults].toSorted(([, one], [, other]) => other - one)
+      .map(([name, count]) => [`  ${name}`, count] as const),
+    ...[...report.errors].toSorted(([, one], [, other]) => other.count - one.count)
+      .map(([what, { count, message }]) => [`${count} × ${what}`, message] as const),
   ]);
 }
 
