@@ -1,7 +1,6 @@
 /** What only a real server can show of sessions, whether it is reached directly or through a pooler. */
 import { assertEquals, assertRejects } from "@std/assert";
 import {
-  CommitOutcomeUnknownError,
   ConnectionLostError,
   type Database,
   DeadlineError,
