@@ -7,6 +7,7 @@ import {
   type OwnerScope,
   Pool,
   RetryBudget,
+  UnitMetrics,
 } from "./db/mod.ts";
 import type { Settings } from "./settings.ts";
 
@@ -18,21 +19,25 @@ export type DatabaseOwner = Pick<DatabaseOptions, "scope" | "defer" | "signal">;
 export interface DatabasesOptions extends Pick<NeonDriverOptions, "webSocketConstructor"> {
   /** Told of connections that are in use for longer than `DATABASE_LEAK_THRESHOLD`. */
   readonly onLeak?: LeakOptions["onLeak"];
+  readonly observer?: DatabaseOptions["observer"];
 }
 
-/** What the databases of all owners share: one pool, one retry budget. Connects to nothing yet. */
+/** What the databases of all owners share: one pool, one retry budget, one set of counters. Connects to nothing yet. */
 export class Databases {
   readonly #settings: Settings["database"];
   readonly #pool: Pool;
   readonly #budget = new RetryBudget();
+  readonly #metrics = new UnitMetrics();
+  readonly #observer: DatabaseOptions["observer"];
 
   constructor(
     { database }: DatabaseSettings,
-    { onLeak, ...options }: DatabasesOptions = {},
+    { onLeak, observer, ...options }: DatabasesOptions = {},
   ) {
     const driver = new NeonDriver({ ...database, ...options });
     const { leakThresholdMs: thresholdMs } = database.pool;
     this.#settings = database;
+    this.#observer = observer;
     this.#pool = new Pool({
       ...database.pool,
       connectTimeoutMs: database.connectTimeoutMs,
@@ -47,6 +52,8 @@ export class Databases {
       ...owner,
       pool: this.#pool,
       budget: this.#budget,
+      metrics: this.#metrics,
+      observer: this.#observer,
       defaults: { ...session, readOnly: false, deferrable: false, locals: {} },
       attempts: retryAttempts,
     });

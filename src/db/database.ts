@@ -1,5 +1,6 @@
 import type { TransactionSettings } from "./begin.ts";
 import { type Clock, systemClock } from "./clock.ts";
+import type { Observer } from "./observer.ts";
 import type { Pool } from "./pool.ts";
 import type { PoolStats } from "./pool_stats.ts";
 import { RetryBudget } from "./retry.ts";
@@ -7,6 +8,7 @@ import type { OwnerScope } from "./scope.ts";
 import { ServerTransaction } from "./server_transaction.ts";
 import { Session, type SessionOptions } from "./session.ts";
 import { runUnit } from "./transaction.ts";
+import { TransactionRecord, UnitMetrics, type UnitStats } from "./unit_stats.ts";
 
 export interface DatabaseOptions {
   readonly pool: Pool;
@@ -24,6 +26,9 @@ export interface DatabaseOptions {
   readonly signal?: AbortSignal | undefined;
   /** Shared by all that run in one isolate. */
   readonly budget?: RetryBudget;
+  /** Shared likewise. */
+  readonly metrics?: UnitMetrics;
+  readonly observer?: Observer | undefined;
   readonly clock?: Clock;
   readonly random?: () => number;
 }
@@ -35,35 +40,42 @@ export interface TransactionOptions extends SessionOptions {
   readonly timeoutMs?: number;
 }
 
-export interface DatabaseStats extends PoolStats {
-  /** First flights that were sent again, as their connections had died while they were idle. */
-  readonly replayed: number;
-}
+/** What the pool tells, and what all that share `metrics` have done with it. */
+export interface DatabaseStats extends PoolStats, UnitStats {}
 
 /** The session factory that requests, queue consumers and scripts share. */
 export class Database {
   readonly #options: DatabaseOptions;
   readonly #clock: Clock;
   readonly #budget: RetryBudget;
-  #replayed = 0;
+  readonly #metrics: UnitMetrics;
 
   constructor(options: DatabaseOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#budget = options.budget ?? new RetryBudget();
+    this.#metrics = options.metrics ?? new UnitMetrics();
   }
 
   /** Opens a session. Costs nothing until its first statement. */
-  session({ signal, label, parsers, ...settings }: SessionOptions = {}): Session {
-    const { pool, scope, defaults, defer } = this.#options;
+  session(options: SessionOptions = {}): Session {
+    return this.#open(options, 1);
+  }
+
+  #open({ signal, label, parsers, ...own }: SessionOptions, attempt: number): Session {
+    const { pool, scope, defaults, defer, observer } = this.#options;
+    const settings = { ...defaults, ...own };
+    const begun = { label, attempt, settings };
     const transaction = new ServerTransaction(
       {
         clock: this.#clock,
         acquire: (options) => pool.acquire({ scope, label, ...options }),
         assertCurrent: () => scope.assertCurrent(),
-        onReplay: () => this.#replayed++,
+        counters: this.#metrics.counters,
+        record: () =>
+          new TransactionRecord(this.#metrics, this.#clock, observer?.transaction(begun)),
       },
-      { settings: { ...defaults, ...settings }, signal: this.#either(signal), parsers },
+      { settings, signal: this.#either(signal), parsers },
     );
     return new Session(transaction, { defer });
   }
@@ -78,12 +90,13 @@ export class Database {
   ): Promise<T> {
     const { defer, random } = this.#options;
     return await runUnit(work, {
-      open: () => this.session(options),
+      open: (attempt) => this.#open(options, attempt),
       defer,
       attempts: attempts ?? this.#options.attempts,
       timeoutMs,
       signal: this.#either(options.signal),
       budget: this.#budget,
+      metrics: this.#metrics,
       clock: this.#clock,
       ...(random === undefined ? {} : { random }),
     });
@@ -97,7 +110,7 @@ export class Database {
   }
 
   stats(): DatabaseStats {
-    return { ...this.#options.pool.stats(), replayed: this.#replayed };
+    return { ...this.#options.pool.stats(), ...this.#metrics.snapshot() };
   }
 
   /** Refuses new work, lets sessions finish until `timeoutMs`, then cuts them. Resolves when all sockets are shut. */

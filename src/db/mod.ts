@@ -46,6 +46,12 @@ export { Lease } from "./lease.ts";
 export { NeonDriver, type NeonDriverOptions } from "./neon_driver.ts";
 export type { HistogramStats } from "./histogram.ts";
 export type { Leak, LeakOptions } from "./leak_watch.ts";
+export type {
+  Observer,
+  TransactionBegun,
+  TransactionObserver,
+  TransactionOutcome,
+} from "./observer.ts";
 export { Pool } from "./pool.ts";
 export type { AcquireOptions, PoolOptions } from "./pool_options.ts";
 export type { PoolCounters, PoolCounts, PoolStats } from "./pool_stats.ts";
@@ -53,4 +59,5 @@ export { RetryBudget } from "./retry.ts";
 export type { Parse, TypeParsers } from "./result_types.ts";
 export { OwnerScope } from "./scope.ts";
 export { type RowsOf, type Session, type SessionOptions, type StreamOptions } from "./session.ts";
+export { type UnitCounters, UnitMetrics, type UnitStats } from "./unit_stats.ts";
 export { identifier, Sql, sql, trustedSql } from "./sql.ts";

@@ -21,6 +21,7 @@ import { isReplayable, judge } from "./failures.ts";
 import type { Lease } from "./lease.ts";
 import type { Rider } from "./rider.ts";
 import type { TypeParsers } from "./result_types.ts";
+import type { TransactionRecord, UnitCounters } from "./unit_stats.ts";
 import { watchedFlight } from "./watched_flight.ts";
 
 export type TransactionState = "new" | "open" | "committed" | "rolled back" | "lost";
@@ -33,8 +34,9 @@ export interface TransactionSource {
   ): Promise<Lease>;
   /** Throws `ScopeError` for code that must not touch the transaction's connection. */
   assertCurrent(): void;
-  /** Told of each first flight that is sent again, as its connection had died while it was idle. */
-  onReplay(): void;
+  readonly counters: UnitCounters;
+  /** Begins to time the transaction. */
+  record(): TransactionRecord;
 }
 
 export interface ServerTransactionOptions {
@@ -59,6 +61,7 @@ export class ServerTransaction {
   readonly #parsers: TypeParsers | undefined;
   #state: TransactionState = "new";
   #lease: Lease | undefined;
+  #record: TransactionRecord | undefined;
   #riders: readonly Rider[] = [];
   #portals = 0;
   #endsAt = Infinity;
@@ -239,6 +242,7 @@ export class ServerTransaction {
   #giveBack(): Promise<void> | undefined {
     const lease = this.#lease;
     this.#lease = undefined;
+    this.#endRecord();
     return this.#mayBeCancelled ? lease?.destroy() : lease?.release();
   }
 
@@ -302,7 +306,7 @@ export class ServerTransaction {
         throw error;
       }
       void lease.destroy();
-      this.#source.onReplay();
+      this.#source.counters.replayed++;
       this.#lease = await this.#acquire({ fresh: true });
       answer = await this.#send(flight);
     }
@@ -311,18 +315,26 @@ export class ServerTransaction {
     return { ...answer, results: own };
   }
 
+  #endRecord(): void {
+    const state = this.#state;
+    if (state !== "new" && state !== "open") this.#record?.end(state, this.#firstError);
+  }
+
   #acquire({ fresh }: { fresh: boolean }): Promise<Lease> {
+    this.#record ??= this.#source.record();
     const holdMs = (this.settings.transactionTimeoutMs || Infinity) + ANSWER_GRACE_MS;
     return this.#source.acquire({ signal: this.#signal, fresh, holdMs });
   }
 
   #send(parts: readonly FlightPart[]): Promise<FlightAnswer> {
-    return watchedFlight({ lease: this.#lease!, parts, parsers: this.#parsers }, {
-      clock: this.#source.clock,
-      signal: this.#signal,
-      timeoutMs: () => this.#answerTimeoutMs(parts.length),
-      onCancel: () => this.#mayBeCancelled = true,
-    });
+    const flight = { lease: this.#lease!, parts, parsers: this.#parsers };
+    return this.#record!.flight(parts, () =>
+      watchedFlight(flight, {
+        clock: this.#source.clock,
+        signal: this.#signal,
+        timeoutMs: () => this.#answerTimeoutMs(parts.length),
+        onCancel: () => this.#mayBeCancelled = true,
+      }));
   }
 
   /** How long to wait for a flight: the server's own timeouts, and a little for its answer. */
@@ -350,6 +362,7 @@ export class ServerTransaction {
     this.#lease = undefined;
     this.#state = "lost";
     this.#firstError ??= error;
+    this.#endRecord();
     void lease?.destroy();
     return lease !== undefined && commits ? this.#ifUnknown(error) : error;
   }
@@ -358,6 +371,7 @@ export class ServerTransaction {
   #ifUnknown(error: Error): Error {
     if (this.settings.readOnly || judge(error, "commit").applied === "no") return error;
     this.#isOutcomeUnknown = true;
+    this.#source.counters.unknown++;
     return new CommitOutcomeUnknownError(
       "Cannot tell whether the transaction was committed, as COMMIT was sent and its answer did not come; " +
         "look for its effects before doing it again",

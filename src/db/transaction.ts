@@ -4,14 +4,16 @@ import {
   SessionNotCommittedError,
   StatementSkippedError,
 } from "./errors.ts";
-import { judge } from "./failures.ts";
+import { type Failure, judge } from "./failures.ts";
 import { retry, type RetryOptions } from "./retry.ts";
 import type { Session } from "./session.ts";
+import type { UnitMetrics } from "./unit_stats.ts";
 
 export interface UnitOptions
   extends Pick<RetryOptions, "attempts" | "timeoutMs" | "signal" | "budget" | "clock" | "random"> {
-  /** Opens the session of one attempt. */
-  open(): Session;
+  /** Opens the session of one attempt; 1 is the first. */
+  open(attempt: number): Session;
+  readonly metrics: UnitMetrics;
   /** Takes over what need not be waited for. */
   defer(rest: Promise<void>): void;
 }
@@ -25,14 +27,14 @@ export interface UnitOptions
  */
 export async function runUnit<T>(
   work: (session: Session) => Promise<T>,
-  { open, defer, ...options }: UnitOptions,
+  { open, defer, metrics, ...options }: UnitOptions,
 ): Promise<T> {
   let attempts = 0;
   let mayHaveCommitted = false;
   try {
     return await retry(async () => {
       attempts++;
-      const session = open();
+      const session = open(attempts);
       try {
         const value = await work(session);
         // What the work has begun and not waited for is part of it.
@@ -45,23 +47,32 @@ export async function runUnit<T>(
         mayHaveCommitted = session.mayHaveCommitted;
         throw error;
       }
-    }, { ...options, isRetryable: (error) => !mayHaveCommitted && isTransient(error) });
+    }, {
+      ...options,
+      isRetryable: (error) => !mayHaveCommitted && isTransient(error),
+      onRetry: (error) => metrics.retried(failureOf(error)?.kind ?? "other"),
+      onBudgetDenied: () => metrics.counters.budgetDenied++,
+    });
   } catch (error) {
     if (attempts > 1 && error instanceof Error) Object.assign(error, { attempts });
     throw error;
   }
 }
 
-/** The work may have wrapped the database's error in one of its own; what that one means is ours alone to say. */
 function isTransient(error: unknown): boolean {
+  const failure = failureOf(error);
+  return failure !== undefined && failure.applied === "no" && failure.transient;
+}
+
+/** The work may have wrapped the database's error in one of its own; what that one means is ours alone to say. */
+function failureOf(error: unknown): Failure | undefined {
   for (let depth = 0; depth < 5 && error instanceof Error; depth++) {
     if (error instanceof DatabaseLayerError && !isConsequence(error)) {
-      const { applied, transient } = judge(error, "statement");
-      return applied === "no" && transient;
+      return judge(error, "statement");
     }
     error = error.cause;
   }
-  return false;
+  return undefined;
 }
 
 /** Of an earlier failure, which is the one that counts. */
