@@ -1,11 +1,13 @@
 import {
   Database,
   type DatabaseOptions,
+  type DatabaseStats,
   type LeakOptions,
   NeonDriver,
   type NeonDriverOptions,
   type OwnerScope,
   Pool,
+  type PoolView,
   RetryBudget,
   UnitMetrics,
 } from "./db/mod.ts";
@@ -57,6 +59,16 @@ export class Databases {
       defaults: { ...session, readOnly: false, deferrable: false, locals: {} },
       attempts: retryAttempts,
     });
+  }
+
+  /** What the pool tells, and what its databases have done. */
+  stats(): DatabaseStats {
+    return { ...this.#pool.stats(), ...this.#metrics.snapshot() };
+  }
+
+  /** What each connection of the pool is doing, for people to read. */
+  inspect(): PoolView {
+    return this.#pool.inspect();
   }
 
   /** Closes the connections of an owner that has ended. Resolves when their sockets are shut. */

@@ -3,6 +3,7 @@ import { type Clock, systemClock } from "./clock.ts";
 import type { Observer } from "./observer.ts";
 import type { Pool } from "./pool.ts";
 import type { PoolStats } from "./pool_stats.ts";
+import type { PoolView } from "./pool_view.ts";
 import { RetryBudget } from "./retry.ts";
 import type { OwnerScope } from "./scope.ts";
 import { ServerTransaction } from "./server_transaction.ts";
@@ -107,6 +108,11 @@ export class Database {
     return own === undefined || signal === undefined
       ? own ?? signal
       : AbortSignal.any([own, signal]);
+  }
+
+  /** What each connection of the pool is doing, for people to read. */
+  inspect(): PoolView {
+    return this.#options.pool.inspect();
   }
 
   stats(): DatabaseStats {
