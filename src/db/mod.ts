@@ -44,7 +44,7 @@ export {
 export { type Failure, judge, type Phase } from "./failures.ts";
 export { Lease } from "./lease.ts";
 export { NeonDriver, type NeonDriverOptions } from "./neon_driver.ts";
-export type { HistogramStats } from "./histogram.ts";
+export { Histogram, type HistogramStats } from "./histogram.ts";
 export type { Leak, LeakOptions } from "./leak_watch.ts";
 export type {
   Observer,

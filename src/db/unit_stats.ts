@@ -47,8 +47,8 @@ export class UnitMetrics {
     settled: 0,
     unknown: 0,
   };
-  readonly transactionTimes = new Histogram();
-  readonly statementTimes = new Histogram();
+  readonly transactionTimes: Histogram = new Histogram();
+  readonly statementTimes: Histogram = new Histogram();
   readonly #retried = new Map<string, number>();
 
   retried(kind: string): void {
