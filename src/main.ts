@@ -7,7 +7,10 @@ import { logFailures, logLeaks } from "./failure_log.ts";
 import { createApp } from "./http/app.ts";
 import { InFlight } from "./in_flight.ts";
 import { openDatabase } from "./open_database.ts";
+import { guard, isLoopback } from "./ops/guard.ts";
 import { createLog } from "./ops/log.ts";
+import { Ops } from "./ops/ops.ts";
+import { watchRequests } from "./ops/watch_requests.ts";
 import { parseSettings } from "./settings.ts";
 import { listenForSignals } from "./signals.ts";
 
@@ -38,10 +41,16 @@ const CLOSING_MS = 100;
 
 const NEVER = new Promise<never>(() => {});
 
+export interface StartOptions {
+  readonly hostname?: string;
+  /** Lets this machine see `/metrics` and `/ops` without a token. */
+  readonly opensOpsToLoopback?: boolean;
+}
+
 /** Starts the service. Throws `SettingsError`, and an `Error` if it cannot listen. */
 export function start(
   env: Readonly<Record<string, string | undefined>>,
-  { hostname = "0.0.0.0" }: { hostname?: string } = {},
+  { hostname = "0.0.0.0", opensOpsToLoopback = false }: StartOptions = {},
 ): Service {
   const settings = parseSettings(env);
   const log = createLog(settings.logLevel);
@@ -52,12 +61,26 @@ export function start(
     onLeak: logLeaks(log),
     webSocketConstructor: DatabaseWebSocket,
   });
+  const ops = new Ops({ database: db });
+  const history = ops.keepHistory();
+  const draining = new AbortController();
   const requests = new InFlight();
-  let isDraining = false;
+  const logFailure = logFailures(log);
   const app = createApp({
     db,
-    isDraining: () => isDraining,
-    onFailure: logFailures(log),
+    around: [watchRequests((answered) => ops.http.record(answered))],
+    opsRoutes: ops.routes({
+      guard: guard({
+        token: settings.opsToken,
+        isTrusted: (c) => opensOpsToLoopback && isLoopback(c),
+      }),
+      ending: draining.signal,
+    }),
+    isDraining: () => draining.signal.aborted,
+    onFailure: (failure) => {
+      logFailure(failure);
+      ops.failures.add({ ...failure, request: `${failure.method} ${failure.route}` });
+    },
   });
   const server = listen(
     (request, info) => requests.track(app.fetch(request, info)),
@@ -69,7 +92,8 @@ export function start(
     const startedAt = performance.now();
     const leftMs = () => Math.max(0, shutdownTimeoutMs - (performance.now() - startedAt));
     await settledWithin(NEVER, Math.min(LAST_ARRIVALS_MS, shutdownTimeoutMs / 10));
-    isDraining = true;
+    draining.abort();
+    history[Symbol.dispose]();
     // A server that is shut down breaks off the bodies that it is still receiving: not before the requests are over.
     await settledWithin(requests.over(), leftMs() - Math.min(CUTTING_MS, shutdownTimeoutMs / 4));
     // No lease is left, unless a request is to be cut.

@@ -1,12 +1,15 @@
 import {
   Database,
   type DatabaseOptions,
+  type DatabaseStats,
   type LeakOptions,
   NeonDriver,
   type NeonDriverOptions,
   type OwnerScope,
   Pool,
+  type PoolView,
   RetryBudget,
+  UnitMetrics,
 } from "./db/mod.ts";
 import type { Settings } from "./settings.ts";
 
@@ -18,21 +21,25 @@ export type DatabaseOwner = Pick<DatabaseOptions, "scope" | "defer" | "signal" |
 export interface DatabasesOptions extends Pick<NeonDriverOptions, "webSocketConstructor"> {
   /** Told of connections that are in use for longer than `DATABASE_LEAK_THRESHOLD`. */
   readonly onLeak?: LeakOptions["onLeak"];
+  readonly observer?: DatabaseOptions["observer"];
 }
 
-/** What the databases of all owners share: one pool, one retry budget. Connects to nothing yet. */
+/** What the databases of all owners share: one pool, one retry budget, one set of counters. Connects to nothing yet. */
 export class Databases {
   readonly #settings: Settings["database"];
   readonly #pool: Pool;
   readonly #budget = new RetryBudget();
+  readonly #metrics = new UnitMetrics();
+  readonly #observer: DatabaseOptions["observer"];
 
   constructor(
     { database }: DatabaseSettings,
-    { onLeak, ...options }: DatabasesOptions = {},
+    { onLeak, observer, ...options }: DatabasesOptions = {},
   ) {
     const driver = new NeonDriver({ ...database, ...options });
     const { leakThresholdMs: thresholdMs } = database.pool;
     this.#settings = database;
+    this.#observer = observer;
     this.#pool = new Pool({
       ...database.pool,
       connectTimeoutMs: database.connectTimeoutMs,
@@ -47,9 +54,21 @@ export class Databases {
       ...owner,
       pool: this.#pool,
       budget: this.#budget,
+      metrics: this.#metrics,
+      observer: this.#observer,
       defaults: { ...session, readOnly: false, deferrable: false, locals: {} },
       attempts: retryAttempts,
     });
+  }
+
+  /** What the pool tells, and what its databases have done. */
+  stats(): DatabaseStats {
+    return { ...this.#pool.stats(), ...this.#metrics.snapshot() };
+  }
+
+  /** What each connection of the pool is doing, for people to read. */
+  inspect(): PoolView {
+    return this.#pool.inspect();
   }
 
   /** Closes the connections of an owner that has ended. Resolves when their sockets are shut. */

@@ -4,7 +4,7 @@ import * as v from "valibot";
 import { ISOLATION_LEVELS, type IsolationLevel } from "./db/mod.ts";
 import { databaseUrl, isNeonHost } from "./settings/database_url.ts";
 import { relayUrl } from "./settings/relay_url.ts";
-import { count, oneOf, seconds, secondsOrNever } from "./settings/variable.ts";
+import { count, oneOf, seconds, secondsOrNever, secretToken } from "./settings/variable.ts";
 
 /** https://developers.cloudflare.com/durable-objects/reference/data-location/#provide-a-location-hint */
 const OBJECT_LOCATIONS = [
@@ -26,6 +26,8 @@ export interface Settings {
   readonly port: number;
   readonly logLevel: LogLevel;
   readonly shutdownTimeoutMs: number;
+  /** Lets operators see `/metrics` and `/ops`: not for logs. */
+  readonly opsToken?: string;
   readonly database: {
     /** Holds the password: not for logs. */
     readonly url: string;
@@ -97,6 +99,7 @@ export const variables = v.object({
   DATABASE_OBJECT_LOCATION: v.optional(oneOf(OBJECT_LOCATIONS)),
   PORT: v.optional(count({ min: 0, max: 65_535 }), "8000"),
   LOG_LEVEL: v.optional(oneOf(LOG_LEVELS), "info"),
+  OPS_TOKEN: v.optional(secretToken({ minLength: 16 })),
   SHUTDOWN_TIMEOUT: v.optional(seconds({ min: 0, max: HOUR_S }), "5"),
 }, "it is required: current value is none; set it, see .env.example");
 
@@ -176,11 +179,12 @@ function hostOf(values: Values): string {
 
 function settingsOf(values: Values): Settings {
   const { DATABASE_WS_PROXY: wsProxy, DATABASE_PIPELINE_CONNECT: pipeline } = values;
-  const { DATABASE_OBJECT_LOCATION: location } = values;
+  const { DATABASE_OBJECT_LOCATION: location, OPS_TOKEN: opsToken } = values;
   return {
     port: values.PORT,
     logLevel: values.LOG_LEVEL,
     shutdownTimeoutMs: values.SHUTDOWN_TIMEOUT,
+    ...(opsToken === undefined ? {} : { opsToken }),
     database: {
       url: values.DATABASE_URL,
       ...(wsProxy === undefined ? {} : { wsProxy }),

@@ -6,12 +6,13 @@ Deno.test("a refused request is logged with what caused the refusal, without sta
   const lines: string[] = [];
   const tell = logFailures(createLog("warn", (line) => lines.push(line)));
   const error = new Error("Cannot reach it", { cause: new TypeError("it was reset") });
-  tell({ error, status: 503, method: "GET", path: "/users", requestId: "1" });
+  tell({ error, status: 503, method: "GET", path: "/users", route: "/users", requestId: "1" });
   tell({
     error: new Error("Too many"),
     status: 503,
     method: "GET",
     path: "/users",
+    route: "/users",
     requestId: "2",
   });
   const told = lines.map((line) => JSON.parse(line)).map(({ reason, cause }) => [reason, cause]);

@@ -6,7 +6,7 @@ const BELOW: Readonly<Record<string, readonly string[]>> = {
   db: [],
   users: ["db/mod.ts", "refused.ts", "valibot", "uuid"],
   http: ["db/mod.ts", "users", "refused.ts", "valibot", "hono"],
-  ops: [],
+  ops: ["db/mod.ts", "hono"],
   settings: ["refused.ts", "valibot"],
   workers: [
     "db/mod.ts",

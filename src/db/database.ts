@@ -1,8 +1,10 @@
 import type { TransactionSettings } from "./begin.ts";
 import { type Clock, systemClock } from "./clock.ts";
+import type { Observer } from "./observer.ts";
 import type { Pool } from "./pool.ts";
 import type { AcquireOptions } from "./pool_options.ts";
 import type { PoolStats } from "./pool_stats.ts";
+import type { PoolView } from "./pool_view.ts";
 import { CommitRowsLostError } from "./errors.ts";
 import { RetryBudget } from "./retry.ts";
 import type { OwnerScope } from "./scope.ts";
@@ -11,6 +13,7 @@ import { Session, type SessionOptions } from "./session.ts";
 import { type Settle, settle } from "./settlement.ts";
 import { runUnit } from "./transaction.ts";
 import { claim, isClaimed } from "./transaction_key.ts";
+import { TransactionRecord, UnitMetrics, type UnitStats } from "./unit_stats.ts";
 
 export interface DatabaseOptions {
   readonly pool: Pool;
@@ -28,6 +31,9 @@ export interface DatabaseOptions {
   readonly signal?: AbortSignal | undefined;
   /** Shared by all that run in one isolate. */
   readonly budget?: RetryBudget;
+  /** Shared likewise. */
+  readonly metrics?: UnitMetrics;
+  readonly observer?: Observer | undefined;
   readonly clock?: Clock;
   readonly random?: () => number;
   /** Finds out what became of a lost COMMIT: by asking the server, unless a test has another way. */
@@ -51,28 +57,27 @@ export interface KeyedTransactionOptions<T> extends TransactionOptions {
   readonly recall: (session: Session) => Promise<T>;
 }
 
-export interface DatabaseStats extends PoolStats {
-  /** First flights that were sent again, as their connections had died while they were idle. */
-  readonly replayed: number;
-}
+/** What the pool tells, and what all that share `metrics` have done with it. */
+export interface DatabaseStats extends PoolStats, UnitStats {}
 
 /** The session factory that requests, queue consumers and scripts share. */
 export class Database {
   readonly #options: DatabaseOptions;
   readonly #clock: Clock;
   readonly #budget: RetryBudget;
-  #replayed = 0;
+  readonly #metrics: UnitMetrics;
 
   constructor(options: DatabaseOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#budget = options.budget ?? new RetryBudget();
+    this.#metrics = options.metrics ?? new UnitMetrics();
   }
 
   /** Opens a session. Costs nothing until its first statement. */
   session(options: SessionOptions = {}): Session {
     const { defer } = this.#options;
-    return new Session(this.#begin(options), { defer });
+    return new Session(this.#begin(options, 1), { defer });
   }
 
   /**
@@ -104,8 +109,8 @@ export class Database {
   ): Promise<T> {
     const { defer, random } = this.#options;
     return await runUnit(work, {
-      open: () => {
-        const transaction = this.#begin(options);
+      open: (attempt) => {
+        const transaction = this.#begin(options, attempt);
         if (key !== undefined) transaction.ride(claim(key));
         return new Session(transaction, { defer });
       },
@@ -115,14 +120,17 @@ export class Database {
       timeoutMs,
       signal: this.#either(options.signal),
       budget: this.#budget,
+      metrics: this.#metrics,
       clock: this.#clock,
       ...(random === undefined ? {} : { random }),
     });
   }
 
-  #begin({ signal, label, parsers, ...own }: SessionOptions): ServerTransaction {
-    const { pool, scope, defaults, settle: find = settle, random = Math.random } = this.#options;
+  #begin({ signal, label, parsers, ...own }: SessionOptions, attempt: number): ServerTransaction {
+    const { pool, scope, defaults, observer } = this.#options;
+    const { settle: find = settle, random = Math.random } = this.#options;
     const clock = this.#clock;
+    const settings = { ...defaults, ...own };
     const acquire = (options: Omit<AcquireOptions, "scope" | "label">) =>
       pool.acquire({ scope, label, ...options });
     return new ServerTransaction(
@@ -138,9 +146,15 @@ export class Database {
             clock,
             random,
           }),
-        onReplay: () => this.#replayed++,
+        counters: this.#metrics.counters,
+        record: () =>
+          new TransactionRecord(
+            this.#metrics,
+            clock,
+            observer?.transaction({ label, attempt, settings }),
+          ),
       },
-      { settings: { ...defaults, ...own }, signal: this.#either(signal), parsers },
+      { settings, signal: this.#either(signal), parsers },
     );
   }
 
@@ -151,8 +165,13 @@ export class Database {
       : AbortSignal.any([own, signal]);
   }
 
+  /** What each connection of the pool is doing, for people to read. */
+  inspect(): PoolView {
+    return this.#options.pool.inspect();
+  }
+
   stats(): DatabaseStats {
-    return { ...this.#options.pool.stats(), replayed: this.#replayed };
+    return { ...this.#options.pool.stats(), ...this.#metrics.snapshot() };
   }
 
   /** Refuses new work, lets sessions finish until `timeoutMs`, then cuts them. Resolves when all sockets are shut. */

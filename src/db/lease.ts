@@ -1,4 +1,4 @@
-import type { Connection } from "./driver.ts";
+import type { Connection, FlightPart } from "./driver.ts";
 
 /** What the pool does when a lease comes back. */
 export interface LeaseReturn {
@@ -18,6 +18,8 @@ export class Lease {
    * then stops the flight and returns the lease; without it the pool closes the connection.
    */
   onRevoke: (() => void) | undefined;
+  /** Set by the holder likewise, for those who look at the pool. */
+  flight: { readonly parts: readonly FlightPart[]; readonly sinceMs: number } | undefined;
   readonly #return: LeaseReturn;
   #returned: Promise<void> | undefined;
 

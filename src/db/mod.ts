@@ -47,16 +47,24 @@ export {
 export { type Failure, judge, type Phase } from "./failures.ts";
 export { Lease } from "./lease.ts";
 export { NeonDriver, type NeonDriverOptions } from "./neon_driver.ts";
-export type { HistogramStats } from "./histogram.ts";
+export { Histogram, type HistogramStats } from "./histogram.ts";
 export type { Leak, LeakOptions } from "./leak_watch.ts";
+export type {
+  Observer,
+  TransactionBegun,
+  TransactionObserver,
+  TransactionOutcome,
+} from "./observer.ts";
 export { Pool } from "./pool.ts";
 export type { AcquireOptions, PoolOptions } from "./pool_options.ts";
 export type { PoolCounters, PoolCounts, PoolStats } from "./pool_stats.ts";
+export type { ConnectionView, PoolView, WaiterView } from "./pool_view.ts";
 export { RetryBudget } from "./retry.ts";
 export type { Parse, TypeParsers } from "./result_types.ts";
 export { OwnerScope } from "./scope.ts";
 export { type RowsOf, type Session, type SessionOptions, type StreamOptions } from "./session.ts";
 export { type Settle, settle, type SettlementSurroundings, type Verdict } from "./settlement.ts";
+export { type UnitCounters, UnitMetrics, type UnitStats } from "./unit_stats.ts";
 export { identifier, Sql, sql, trustedSql } from "./sql.ts";
 export { forgetKeys, TRANSACTION_KEYS_TABLE } from "./transaction_key.ts";
 export { INCARNATION, type TransactionIdentity } from "./witness.ts";

@@ -18,7 +18,7 @@ import { Connector } from "./connector.ts";
 import type { Connection } from "./driver.ts";
 import { ScopeError } from "./errors.ts";
 import { IdleList } from "./idle_list.ts";
-import { LeakWatch } from "./leak_watch.ts";
+import { type Leak, LeakWatch } from "./leak_watch.ts";
 import { Lease, type LeaseReturn } from "./lease.ts";
 import { type AcquireOptions, type Ask, askOf, type PoolOptions } from "./pool_options.ts";
 import {
@@ -33,6 +33,7 @@ import {
   withPoolState,
 } from "./pool_refusals.ts";
 import { type PoolCounters, type PoolCounts, PoolMetrics, type PoolStats } from "./pool_stats.ts";
+import { type PoolView, viewOf } from "./pool_view.ts";
 import type { OwnerScope } from "./scope.ts";
 import { ScopeShare, Slot } from "./slot.ts";
 import { settledWithin } from "./timeout.ts";
@@ -66,6 +67,7 @@ export class Pool {
   /** Permits of scopes that may end without a word. */
   #expiring = 0;
   #closing: Promise<void> | undefined;
+  #opened = 0;
 
   constructor(options: PoolOptions) {
     const { size, maxOverflow, clock = systemClock, random = Math.random } = options;
@@ -130,6 +132,15 @@ export class Pool {
     return { ...this.#counts(), ...this.#metrics.snapshot() };
   }
 
+  /** What each connection and each of those who wait is doing, for people to read. */
+  inspect(): PoolView {
+    const nowMs = this.#clock.now();
+    return viewOf(
+      { slots: this.#slots, queue: this.#queue, lastError: this.#connector.lastError },
+      nowMs,
+    );
+  }
+
   /** Closes what an ended request left idle. Resolves when those sockets are shut. */
   async endScope(scope: OwnerScope): Promise<void> {
     // What comes back, or opens, after the end is not kept either.
@@ -191,12 +202,17 @@ export class Pool {
           sweeps: scope.lasting,
           onDue: (slot) => void this.#discardOld(slot, this.#clock.now()),
         }),
-        leaks: leaks && new LeakWatch(leaks, this.#clock),
+        leaks: leaks && new LeakWatch({ ...leaks, onLeak: this.#onLeak }, this.#clock),
       });
       this.#shares.set(scope, share);
     }
     return share;
   }
+
+  readonly #onLeak = (leak: Leak): void => {
+    this.#counters.leaked++;
+    this.#options.leaks?.onLeak(leak);
+  };
 
   /** The most recently used idle connection that is neither too old nor idle for too long. */
   #takeIdle(scope: OwnerScope, nowMs: number): Slot | undefined {
@@ -228,6 +244,7 @@ export class Pool {
     slot.become("leased");
     slot.isCalledIn = false;
     slot.leasedSince = nowMs;
+    slot.label = ask.label;
     this.#counters.acquired++;
     this.#metrics.waitTimes.record(nowMs - since);
     const loginMs = connection.status === undefined ? this.#options.connectTimeoutMs : 0;
@@ -335,6 +352,8 @@ export class Pool {
   #open(scope: OwnerScope): void {
     const nowMs = this.#clock.now();
     const slot = new Slot(this.#share(scope), {
+      id: ++this.#opened,
+      bornAt: nowMs,
       generation: this.#connector.generation,
       replaceAt: nowMs + this.#options.recycleMs * (1 - this.#random() / 10),
       onReturn: (slot): LeaseReturn => ({

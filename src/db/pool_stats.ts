@@ -54,6 +54,8 @@ export interface PoolCounters {
   destroyed: number;
   /** Permits taken back from requests that ended without giving them back. */
   expired: number;
+  /** Leases that were held for longer than the threshold. */
+  leaked: number;
 }
 
 /** Counts as things happen. */
@@ -75,6 +77,7 @@ export class PoolMetrics {
     broken: 0,
     destroyed: 0,
     expired: 0,
+    leaked: 0,
   };
   readonly waitTimes = new Histogram();
   readonly useTimes = new Histogram();

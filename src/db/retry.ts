@@ -13,6 +13,10 @@ export interface RetryOptions {
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly budget?: RetryBudget;
+  /** Told of each attempt after the first one, as it begins, with the failure that it follows. */
+  readonly onRetry?: (error: unknown) => void;
+  /** Told of each attempt that there would be if the budget allowed it. */
+  readonly onBudgetDenied?: () => void;
   readonly clock?: Clock;
   /** From 0 up to 1, as `Math.random`. */
   readonly random?: () => number;
@@ -32,6 +36,8 @@ export async function retry<T>(
     timeoutMs = Infinity,
     signal,
     budget,
+    onRetry,
+    onBudgetDenied,
     clock = systemClock,
     random = Math.random,
   }: RetryOptions,
@@ -50,8 +56,12 @@ export async function retry<T>(
       const waitMs = fullJitterMs({ attempt, baseMs, capMs, random });
       const isLast = attempt >= attempts || signal?.aborted || clock.now() + waitMs >= endsAt;
       if (isLast || !isRetryable(error)) throw error;
-      if (budget?.withdraw(clock.now()) === false) throw error;
+      if (budget?.withdraw(clock.now()) === false) {
+        onBudgetDenied?.();
+        throw error;
+      }
       if (!await sleep(waitMs, { signal, clock })) throw error;
+      onRetry?.(error);
     }
   }
 }

@@ -25,6 +25,7 @@ import type { Lease } from "./lease.ts";
 import type { Rider } from "./rider.ts";
 import type { TypeParsers } from "./result_types.ts";
 import type { Verdict } from "./settlement.ts";
+import type { TransactionRecord, UnitCounters } from "./unit_stats.ts";
 import { watchedFlight } from "./watched_flight.ts";
 import { type TransactionIdentity, Witness } from "./witness.ts";
 
@@ -43,8 +44,9 @@ export interface TransactionSource {
     identity: TransactionIdentity | undefined,
     options: { signal: AbortSignal | undefined },
   ): Promise<Verdict>;
-  /** Told of each first flight that is sent again, as its connection had died while it was idle. */
-  onReplay(): void;
+  readonly counters: UnitCounters;
+  /** Begins to time the transaction. */
+  record(): TransactionRecord;
 }
 
 export interface ServerTransactionOptions {
@@ -71,6 +73,7 @@ export class ServerTransaction {
   readonly #parsers: TypeParsers | undefined;
   #state: TransactionState = "new";
   #lease: Lease | undefined;
+  #record: TransactionRecord | undefined;
   #riders: readonly Rider[] = [];
   #portals = 0;
   #endsAt = Infinity;
@@ -256,11 +259,15 @@ export class ServerTransaction {
       : await this.#source.settle(identity, { signal: this.#signal });
     if (verdict.outcome === "unknown") {
       const { reason } = verdict;
+      this.#source.counters.unknown++;
+      this.#endRecord();
       throw new CommitOutcomeUnknownError({ xid: identity?.xid, reason }, { cause: error });
     }
     this.#isOutcomeUnknown = false;
+    this.#source.counters.settled++;
+    this.#state = verdict.outcome;
+    this.#endRecord();
     if (verdict.outcome === "rolled back") throw error;
-    this.#state = "committed";
     const results = answered.slice(sent - 1 - parts.length, sent - 1);
     if (results.length === parts.length) return results;
     throw new CommitRowsLostError(
@@ -292,6 +299,7 @@ export class ServerTransaction {
   #giveBack(): Promise<void> | undefined {
     const lease = this.#lease;
     this.#lease = undefined;
+    this.#endRecord();
     return this.#mayBeCancelled ? lease?.destroy() : lease?.release();
   }
 
@@ -359,7 +367,7 @@ export class ServerTransaction {
         throw error;
       }
       void lease.destroy();
-      this.#source.onReplay();
+      this.#source.counters.replayed++;
       this.#lease = await this.#acquire({ fresh: true });
       answer = await this.#send(flight);
     }
@@ -368,19 +376,28 @@ export class ServerTransaction {
     return { ...answer, results: own };
   }
 
+  #endRecord(): void {
+    const state = this.#state;
+    if (state !== "new" && state !== "open") this.#record?.end(state, this.#firstError);
+  }
+
   #acquire({ fresh }: { fresh: boolean }): Promise<Lease> {
+    this.#record ??= this.#source.record();
     const holdMs = (this.settings.transactionTimeoutMs || Infinity) + ANSWER_GRACE_MS;
     return this.#source.acquire({ signal: this.#signal, fresh, holdMs });
   }
 
   async #send(parts: readonly FlightPart[]): Promise<FlightAnswer> {
+    const flight = { lease: this.#lease!, parts, parsers: this.#parsers };
+    const asked = this.#asked(parts);
     try {
-      const answer = await watchedFlight({ lease: this.#lease!, parts, parsers: this.#parsers }, {
-        clock: this.#source.clock,
-        signal: this.#signal,
-        timeoutMs: () => this.#answerTimeoutMs(this.#asked(parts).length),
-        onCancel: () => this.#mayBeCancelled = true,
-      });
+      const answer = await this.#record!.flight(asked, () =>
+        watchedFlight(flight, {
+          clock: this.#source.clock,
+          signal: this.#signal,
+          timeoutMs: () => this.#answerTimeoutMs(asked.length),
+          onCancel: () => this.#mayBeCancelled = true,
+        }));
       this.#witness?.hear(parts, answer.results);
       return answer;
     } catch (error) {
@@ -431,6 +448,7 @@ export class ServerTransaction {
     this.#state = "lost";
     this.#firstError ??= error;
     this.#isOutcomeUnknown = lease !== undefined && commits && this.#isUnknownAfter(error);
+    if (!this.#isOutcomeUnknown) this.#endRecord();
     void lease?.destroy();
     return error;
   }

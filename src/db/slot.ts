@@ -37,9 +37,20 @@ export class ScopeShare {
   }
 }
 
+export interface SlotOptions {
+  /** Unlike that of any other of the pool. */
+  readonly id: number;
+  readonly bornAt: number;
+  readonly generation: number;
+  readonly replaceAt: number;
+  readonly onReturn: (slot: Slot) => LeaseReturn;
+}
+
 /** A permit, and the connection that it is for. */
 export class Slot {
   readonly share: ScopeShare;
+  readonly id: number;
+  readonly bornAt: number;
   /** Of the server, when it began to open. */
   generation: number;
   readonly onReturn: LeaseReturn;
@@ -52,6 +63,8 @@ export class Slot {
   connection: Connection | undefined;
   lease: Lease | undefined;
   leasedSince = 0;
+  /** Of whoever has, or had, the lease. */
+  label: string | undefined;
   held: Place<Held> | undefined;
   replaceAt: number;
   /** `Infinity` if it never was. */
@@ -64,9 +77,11 @@ export class Slot {
 
   constructor(
     share: ScopeShare,
-    options: { generation: number; replaceAt: number; onReturn: (slot: Slot) => LeaseReturn },
+    options: SlotOptions,
   ) {
     this.share = share;
+    this.id = options.id;
+    this.bornAt = options.bornAt;
     this.generation = options.generation;
     this.replaceAt = options.replaceAt;
     this.onReturn = options.onReturn(this);

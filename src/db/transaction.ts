@@ -8,13 +8,15 @@ import {
 import { judge } from "./failures.ts";
 import { retry, type RetryOptions } from "./retry.ts";
 import type { Session } from "./session.ts";
+import type { UnitMetrics } from "./unit_stats.ts";
 
 export interface UnitOptions
   extends Pick<RetryOptions, "attempts" | "timeoutMs" | "signal" | "budget" | "clock" | "random"> {
-  /** Opens the session of one attempt. */
-  open(): Session;
+  /** Opens the session of one attempt; 1 is the first. */
+  open(attempt: number): Session;
   /** Whether a second run fails once the first is committed, and cannot overtake it. */
   readonly isKeyed: boolean;
+  readonly metrics: UnitMetrics;
   /** Takes over what need not be waited for. */
   defer(rest: Promise<void>): void;
 }
@@ -28,14 +30,14 @@ export interface UnitOptions
  */
 export async function runUnit<T>(
   work: (session: Session) => Promise<T>,
-  { open, defer, isKeyed, ...options }: UnitOptions,
+  { open, defer, isKeyed, metrics, ...options }: UnitOptions,
 ): Promise<T> {
   let attempts = 0;
   let isRepeatable = false;
   try {
     return await retry(async () => {
       attempts++;
-      const session = open();
+      const session = open(attempts);
       try {
         const value = await work(session);
         // What the work has begun and not waited for is part of it.
@@ -49,7 +51,12 @@ export async function runUnit<T>(
           isKeyed && isUnknown(error) && !session.isCommitted;
         throw error;
       }
-    }, { ...options, isRetryable: () => isRepeatable });
+    }, {
+      ...options,
+      isRetryable: () => isRepeatable,
+      onRetry: (error) => metrics.retried(kindOf(error)),
+      onBudgetDenied: () => metrics.counters.budgetDenied++,
+    });
   } catch (error) {
     if (attempts > 1 && error instanceof Error) Object.assign(error, { attempts });
     throw error;
@@ -66,6 +73,10 @@ function isTransient(error: unknown): boolean {
 
 function isUnknown(error: unknown): boolean {
   return decisiveIn(error) instanceof CommitOutcomeUnknownError;
+}
+
+function kindOf(error: unknown): string {
+  return judge(decisiveIn(error), "statement").kind;
 }
 
 /** The work may have wrapped the database's error in one of its own; what that one means is ours alone to say. */

@@ -35,6 +35,7 @@ export async function watchedFlight(
   };
   const abort = () => interrupt((cause) => deadlineError("the caller gave up", cause));
 
+  lease.flight = { parts, sinceMs: clock.now() };
   const answered = connection.flight(parts, { parsers });
   answered.catch(() => {});
   let disarm = () => {};
@@ -63,6 +64,7 @@ export async function watchedFlight(
     disarm();
     signal?.removeEventListener("abort", abort);
     lease.onRevoke = undefined;
+    lease.flight = undefined;
   }
 }
 

@@ -17,7 +17,10 @@ async function serve(): Promise<void> {
   }
   const plan: ServicePlan = JSON.parse(text);
   for (const name of await migrate(plan.ownerEnv)) console.log(`Applied migration ${name}`);
-  const service = await start(plan.env, { hostname: "127.0.0.1" });
+  const service = await start(plan.env, {
+    hostname: "127.0.0.1",
+    opensOpsToLoopback: true,
+  });
   // Renamed into place, so that the parent never reads half of it.
   await Deno.writeTextFile(`${plan.readyFile}.new`, service.url);
   await Deno.rename(`${plan.readyFile}.new`, plan.readyFile);

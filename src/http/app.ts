@@ -1,6 +1,7 @@
 /** The service as a Hono app. Takes all it needs as arguments, so that it runs on every runtime and in tests. */
 
-import { type Context, Hono } from "hono";
+import { type Context, Hono, type MiddlewareHandler } from "hono";
+import { routePath } from "hono/route";
 import { requestId, type RequestIdVariables } from "hono/request-id";
 import { PoolClosedError } from "../db/mod.ts";
 import { healthRoutes } from "./health_routes.ts";
@@ -16,6 +17,8 @@ export interface FailedRequest {
   readonly status: number;
   readonly method: string;
   readonly path: string;
+  /** The pattern that the path matched. */
+  readonly route: string;
   readonly requestId: string;
 }
 
@@ -27,6 +30,10 @@ export interface AppOptions {
   readonly db: AppDatabase | ((c: Context) => AppDatabase);
   /** For logs. Must not throw. */
   readonly onFailure?: ((request: FailedRequest) => void) | undefined;
+  /** Runs around each request, however that is answered. */
+  readonly around?: readonly MiddlewareHandler[] | undefined;
+  /** Routes for operators, who may still look while the service ends. */
+  readonly opsRoutes?: Hono | undefined;
   /** Whether the service is ending and wants no new requests. */
   readonly isDraining?: (() => boolean) | undefined;
   /** Longest wait of `/readyz` for the database. */
@@ -39,6 +46,7 @@ export type AppEnv = { Variables: { db: AppDatabase } & RequestIdVariables };
 export function createApp(options: AppOptions): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
   app.use(requestId());
+  for (const middleware of options.around ?? []) app.use(middleware);
   app.use(async function onlyErrors(_c, next) {
     try {
       await next();
@@ -46,6 +54,7 @@ export function createApp(options: AppOptions): Hono<AppEnv> {
       throw asError(thrown);
     }
   });
+  if (options.opsRoutes !== undefined) app.route("/", options.opsRoutes);
   app.use(async function refuseWhileDraining(c, next) {
     // Whoever watches the process may still see that it lives.
     if (options.isDraining?.() && c.req.path !== "/healthz") {
@@ -73,6 +82,7 @@ export function createApp(options: AppOptions): Hono<AppEnv> {
         status: answer.status,
         method: c.req.method,
         path: c.req.path,
+        route: routePath(c, -1),
         requestId: c.var.requestId,
       });
     }

@@ -74,3 +74,16 @@ export function oneOf<const Words extends readonly string[]>(words: Words) {
     v.picklist(words, refused("it is not one of its words", `choose one of ${list}`)),
   );
 }
+
+/** What a client sends as `Authorization: Bearer`. https://www.rfc-editor.org/rfc/rfc6750#section-2.1 */
+export function secretToken({ minLength }: { minLength: number }) {
+  return v.pipe(
+    text(),
+    v.check(
+      (value) => value.length >= minLength && /^[\w.~+/-]+=*$/.test(value),
+      // Its value stays a secret.
+      `it must be of at least ${minLength} characters, of A-Z a-z 0-9 - . _ ~ + / and = at its end only: ` +
+        "current value is not shown; `openssl rand -hex 24` makes one",
+    ),
+  );
+}

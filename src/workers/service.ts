@@ -1,9 +1,12 @@
 import type { Context } from "hono";
 import type { Database, OwnerScope } from "../db/mod.ts";
 import { logFailures, logLeaks } from "../failure_log.ts";
-import { type AppDatabase, createApp } from "../http/app.ts";
+import { type AppDatabase, type AppOptions, createApp } from "../http/app.ts";
 import { Databases } from "../open_database.ts";
+import { guard } from "../ops/guard.ts";
 import { createLog, type Log, type LogLevel } from "../ops/log.ts";
+import { Ops } from "../ops/ops.ts";
+import { watchRequests } from "../ops/watch_requests.ts";
 import type { Settings } from "../settings.ts";
 
 /** Whom a request's sockets belong to, and who finishes what its answer need not wait for. */
@@ -21,7 +24,7 @@ export class Service {
   constructor(settings: Settings) {
     this.#log = createLog(settings.logLevel);
     this.#databases = new Databases(settings, { onLeak: logLeaks(this.#log) });
-    this.#app = appOf(settings.logLevel);
+    this.#app = appOf(settings.logLevel, this.#opsOptions(settings));
   }
 
   /** Answers one request; a client that leaves ends its sessions. */
@@ -33,6 +36,15 @@ export class Service {
   /** Closes the connections of a scope that has ended. Resolves when their sockets are shut. */
   endScope(scope: OwnerScope): Promise<void> {
     return this.#databases.endScope(scope);
+  }
+
+  /** Of this isolate, or this object. The page is not here: it needs files that a bundle does not have. */
+  #opsOptions({ opsToken: token }: Settings): Pick<AppOptions, "around" | "opsRoutes"> {
+    const ops = new Ops({ database: this.#databases });
+    return {
+      around: [watchRequests((answered) => ops.http.record(answered))],
+      opsRoutes: ops.routes({ guard: guard({ token }) }),
+    };
   }
 
   #databaseOf({ signal }: Request, { scope, waitUntil }: RequestOwner): Database {
@@ -58,8 +70,9 @@ export async function refuse(
 }
 
 /** The app, which finds the database of each request in what it is given as Hono's `env`. */
-function appOf(logLevel: LogLevel) {
+function appOf(logLevel: LogLevel, options: Partial<AppOptions> = {}) {
   return createApp({
+    ...options,
     db: (c: Context<{ Bindings: { db: () => AppDatabase } }>) => c.env.db(),
     onFailure: logFailures(createLog(logLevel)),
   });

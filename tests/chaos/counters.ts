@@ -1,5 +1,5 @@
 /** What a host's databases have counted. */
-import type { DatabaseStats } from "../../src/db/mod.ts";
+import type { UnitStats } from "../../src/db/mod.ts";
 
 export interface Counters {
   /** First flights that were sent again, as their connections had died while they were idle. */
@@ -14,17 +14,7 @@ export interface Counters {
 
 export const NO_COUNTERS: Counters = { replayed: 0, retried: 0, settled: 0, unknown: 0 };
 
-/** What is not counted yet is 0. */
-export function countersOf(stats: DatabaseStats & Partial<Counters>): Counters {
-  const { replayed = 0, retried = 0, settled = 0, unknown = 0 } = stats;
-  return { replayed, retried, settled, unknown };
-}
-
-export function sum(one: Counters, other: Counters): Counters {
-  return {
-    replayed: one.replayed + other.replayed,
-    retried: one.retried + other.retried,
-    settled: one.settled + other.settled,
-    unknown: one.unknown + other.unknown,
-  };
+export function countersOf({ replayed, retried, settled, unknown }: UnitStats): Counters {
+  const again = Object.values(retried).reduce((all, times) => all + times, 0);
+  return { replayed, retried: again, settled, unknown };
 }

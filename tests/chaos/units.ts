@@ -1,5 +1,11 @@
 /** What the clients of a chaos run ask for, each a unit of work that leaves a row in the ledger: the oracle. */
-import { type Database, type IsolationLevel, type Session, sql } from "../../src/db/mod.ts";
+import {
+  type Database,
+  type IsolationLevel,
+  type Session,
+  sql,
+  TRANSACTION_KEYS_TABLE,
+} from "../../src/db/mod.ts";
 import { seededRandom } from "../soak/random.ts";
 
 export const ACCOUNTS = 200;
@@ -15,8 +21,8 @@ export const SCHEMA = [
   `create table ledger (unit int not null, kind text not null,
     debtor int, creditor int, amount bigint)`,
   "create table inserted (unit int primary key)",
-  "create table effects (key text primary key)",
-  "grant all on accounts, ledger, inserted, effects to user_service",
+  TRANSACTION_KEYS_TABLE,
+  "grant all on accounts, ledger, inserted, transaction_keys to user_service",
 ];
 
 interface Transfer {
@@ -72,11 +78,16 @@ export interface RunOptions {
 /** Resolves once the unit is known to be committed. */
 export async function runUnit(db: Database, unit: Unit, { timeoutMs, onRun }: RunOptions) {
   const isolation = unit.kind === "transfer" ? unit.isolation : "read committed";
-  await db.transaction((session) => {
+  const options = { isolation, timeoutMs } as const;
+  const work = (session: Session) => {
     onRun();
     if (unit.kind === "transfer") return transfer(session, unit);
     return unit.kind === "insert" ? insert(session, unit) : effect(session, unit);
-  }, { isolation, timeoutMs });
+  };
+  if (unit.kind !== "effect") return await db.transaction(work, options);
+  // None of what it gives is of interest once it is done.
+  const recall = () => Promise.resolve();
+  await db.transaction(work, { ...options, key: `effect ${unit.id}`, recall });
 }
 
 /** Reads, then writes what follows from it: a lost update or a second run would make or destroy money. */
@@ -111,12 +122,9 @@ async function insert(session: Session, { id }: Insert): Promise<void> {
   await session.commit();
 }
 
-/** Waits for whoever is at the same key, and does nothing once it is taken. */
+/** Whoever is at the same key is waited for, and nothing is done once it is taken: that is what a key is. */
 async function effect(session: Session, { id, inOneFlight }: Effect): Promise<void> {
-  const once = sql`with taken as (
-      insert into effects (key) values (${`effect ${id}`}) on conflict do nothing returning key
-    )
-    insert into ledger (unit, kind) select ${id}::int, 'effect' from taken`;
+  const once = sql`insert into ledger (unit, kind) values (${id}, 'effect')`;
   if (inOneFlight) return void await session.commit([once]);
   await session.query(once);
   await session.commit();

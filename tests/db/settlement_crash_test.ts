@@ -9,9 +9,9 @@ import {
   sql,
   TRANSACTION_KEYS_TABLE,
 } from "../../src/db/mod.ts";
-import { INCARNATION } from "../../src/db/witness.ts";
 import { startPostgres } from "../../src/dev/postgres.ts";
 import { startRelay } from "../../src/dev/relay.ts";
+import { settleById } from "../chaos/cheats.ts";
 import { makeScratch } from "../dev/scratch.ts";
 import { branchOf, runAlone } from "../support/branch.ts";
 import {
@@ -89,17 +89,6 @@ const inTwoFlights = async (session: Session) => {
   return "done";
 };
 
-/** Believes the id alone. */
-const withoutIncarnation: Settle = async (identity, surroundings) => {
-  const lease = await surroundings.acquire({ signal: AbortSignal.timeout(10_000) });
-  const { results } = await lease.connection.flight([
-    { text: `select ${INCARNATION} as incarnation`, values: [] },
-  ]);
-  await lease.release();
-  const incarnation = String(results[0]!.rows[0]!["incarnation"]);
-  return await settle({ xid: identity!.xid, incarnation }, surroundings);
-};
-
 /** Commits something else, under the id that the lost transaction had if the log has lost that one. */
 async function commitAnother(run: Run): Promise<string> {
   const [row] = await run(
@@ -162,7 +151,7 @@ const CASES: readonly Case[] = [
 
   [
     "it would be, if the server's life were not looked at",
-    (directory) => reuseId(directory, { find: withoutIncarnation, expected: "done" }),
+    (directory) => reuseId(directory, { find: settleById, expected: "done" }),
   ],
 ];
 

@@ -90,7 +90,14 @@ Deno.test("a failed request is reported with its error, its address and its id",
   const headers = { "X-Request-Id": "abc" };
   const response = await failing.request("/users?limit=1", { headers });
   assertEquals((await response.json()).requestId, "abc");
-  const expected = { error, status: 500, method: "GET", path: "/users", requestId: "abc" };
+  const expected = {
+    error,
+    status: 500,
+    method: "GET",
+    path: "/users",
+    route: "/users",
+    requestId: "abc",
+  };
   assertEquals(failures, [expected]);
 });
 

@@ -1,0 +1,51 @@
+/** What a reader of Prometheus' text format that is not ours makes of ours. */
+import { assert } from "@std/assert";
+import { join } from "node:path";
+
+interface Metric {
+  readonly name: string;
+  readonly type: string;
+  readonly metrics: readonly {
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly value?: string;
+    readonly count?: string;
+    readonly sum?: string;
+  }[];
+}
+
+/**
+ * Values by `name{label="value"}`; of a histogram its count, and its sum under the name with `_sum` behind. The parser
+ * leaves the values of histograms with labels out.
+ */
+export async function parsePrometheus(text: string): Promise<Map<string, number>> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "--allow-all",
+      "--quiet",
+      "--no-config",
+      "--frozen",
+      `--lock=${join(import.meta.dirname!, "prometheus.lock")}`,
+      join(import.meta.dirname!, "prometheus_process.ts"),
+    ],
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  const output = child.output();
+  await new Blob([text]).stream().pipeTo(child.stdin);
+  const { success, stdout } = await output;
+  assert(success);
+  const families: Metric[] = JSON.parse(new TextDecoder().decode(stdout));
+  return new Map(families.flatMap(valuesOf));
+}
+
+function valuesOf({ name, metrics }: Metric): [string, number][] {
+  return metrics.flatMap(({ labels = {}, value, count, sum }): [string, number][] => {
+    const pairs = Object.entries(labels).map(([key, text]) => `${key}="${text}"`);
+    const full = `${name}${pairs.length === 0 ? "" : `{${pairs.join()}}`}`;
+    return value === undefined
+      ? [[full, Number(count)], [`${full}_sum`, Number(sum)]]
+      : [[full, Number(value)]];
+  });
+}

@@ -1,0 +1,6 @@
+/** Reads Prometheus' text from its input with an npm package that others have written, and tells it as JSON. For `prometheus.ts`. */
+// Not in deno.json, nor in an import that Deno can see before it runs: only tests use it.
+const PARSER = "npm:parse-prometheus-text-format@1.1.1";
+
+const { default: parse }: { default: (text: string) => unknown } = await import(PARSER);
+console.log(JSON.stringify(parse(await new Response(Deno.stdin.readable).text())));
