@@ -8,6 +8,7 @@ import { createApp } from "./http/app.ts";
 import { InFlight } from "./in_flight.ts";
 import { openDatabase } from "./open_database.ts";
 import { createLog } from "./ops/log.ts";
+import { startConsumer } from "./start_consumer.ts";
 import { parseSettings } from "./settings.ts";
 import { listenForSignals } from "./signals.ts";
 
@@ -18,7 +19,7 @@ export interface Service {
   /** Resolves after `shutdown`, once all is closed. */
   readonly finished: Promise<void>;
   /**
-   * Refuses new requests, lets those under way finish, runs what was deferred, and closes the pool, within
+   * Refuses new requests, lets those and the messages under way finish, runs what was deferred, and closes the pool, within
    * `SHUTDOWN_TIMEOUT`. Requests that would take longer are cut shortly before its end, and answered so.
    */
   shutdown(): Promise<void>;
@@ -52,12 +53,14 @@ export function start(
     onLeak: logLeaks(log),
     webSocketConstructor: DatabaseWebSocket,
   });
+  const queue = startConsumer(db, { ...settings.queue, log });
   const requests = new InFlight();
   let isDraining = false;
   const app = createApp({
     db,
     isDraining: () => isDraining,
     onFailure: logFailures(log),
+    onUserChange: () => queue.wake(),
   });
   const server = listen(
     (request, info) => requests.track(app.fetch(request, info)),
@@ -70,11 +73,12 @@ export function start(
     const leftMs = () => Math.max(0, shutdownTimeoutMs - (performance.now() - startedAt));
     await settledWithin(NEVER, Math.min(LAST_ARRIVALS_MS, shutdownTimeoutMs / 10));
     isDraining = true;
+    const idle = Promise.all([requests.over(), queue.stop()]);
     // A server that is shut down breaks off the bodies that it is still receiving: not before the requests are over.
-    await settledWithin(requests.over(), leftMs() - Math.min(CUTTING_MS, shutdownTimeoutMs / 4));
+    await settledWithin(idle, leftMs() - Math.min(CUTTING_MS, shutdownTimeoutMs / 4));
     // No lease is left, unless a request is to be cut.
     const closed = db.close({ timeoutMs: 0 });
-    await settledWithin(requests.over(), leftMs() - Math.min(CLOSING_MS, shutdownTimeoutMs / 20));
+    await settledWithin(idle, leftMs() - Math.min(CLOSING_MS, shutdownTimeoutMs / 20));
     const served = server.shutdown();
     await settledWithin(Promise.all([served, closed, deferred.drain()]), leftMs());
   };

@@ -5,6 +5,7 @@ import { assert, assertEquals } from "@std/assert";
 const BELOW: Readonly<Record<string, readonly string[]>> = {
   db: [],
   users: ["db/mod.ts", "refused.ts", "valibot", "uuid"],
+  queue: ["db/mod.ts", "users", "valibot"],
   http: ["db/mod.ts", "users", "refused.ts", "valibot", "hono"],
   ops: [],
   settings: ["refused.ts", "valibot"],
@@ -12,6 +13,7 @@ const BELOW: Readonly<Record<string, readonly string[]>> = {
     "db/mod.ts",
     "http",
     "ops",
+    "queue",
     "settings.ts",
     "open_database.ts",
     "failure_log.ts",

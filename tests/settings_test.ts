@@ -51,6 +51,7 @@ Deno.test("parseSettings() gives the documented defaults, in milliseconds", () =
         transactionTimeoutMs: 30_000,
       },
     },
+    queue: { concurrency: 4, pollMs: 5_000 },
     objects: { shards: 0 },
   });
 });
