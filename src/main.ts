@@ -1,4 +1,5 @@
 /** The service on Deno: one pool for the process, and an orderly end. */
+import { activityConsumer } from "./activity_consumer.ts";
 import { OwnerScope } from "./db/mod.ts";
 import { settledWithin } from "./db/timeout.ts";
 import { Deferred } from "./deferred.ts";
@@ -8,7 +9,7 @@ import { createApp } from "./http/app.ts";
 import { InFlight } from "./in_flight.ts";
 import { openDatabase } from "./open_database.ts";
 import { createLog } from "./ops/log.ts";
-import { startConsumer } from "./start_consumer.ts";
+import { PostgresQueue } from "./queue/postgres_queue.ts";
 import { parseSettings } from "./settings.ts";
 import { listenForSignals } from "./signals.ts";
 
@@ -53,7 +54,12 @@ export function start(
     onLeak: logLeaks(log),
     webSocketConstructor: DatabaseWebSocket,
   });
-  const queue = startConsumer(db, { ...settings.queue, log });
+  const queue = new PostgresQueue({
+    ...settings.queue,
+    db,
+    consume: activityConsumer(db, log).consume,
+    onFailure: (error) => log.warn("events could not be taken", { error }),
+  });
   const requests = new InFlight();
   let isDraining = false;
   const app = createApp({

@@ -17,6 +17,7 @@ const BELOW: Readonly<Record<string, readonly string[]>> = {
     "settings.ts",
     "open_database.ts",
     "failure_log.ts",
+    "activity_consumer.ts",
     "hono",
     "cloudflare:workers",
   ],

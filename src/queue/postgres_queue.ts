@@ -46,7 +46,10 @@ export class PostgresQueue {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#pruneAtMs = this.#clock.now();
-    this.#lanes = Array.from({ length: options.concurrency }, () => this.#lane());
+    this.#lanes = Array.from(
+      { length: options.concurrency },
+      (_, index) => this.#lane(index === 0),
+    );
   }
 
   /** To be called when there may be a new event. */
@@ -64,8 +67,10 @@ export class PostgresQueue {
   }
 
   /** One message after the other, so that it uses one connection at most. */
-  async #lane(): Promise<void> {
+  async #lane(isFirst: boolean): Promise<void> {
     let hand = new Hand([]);
+    // The others begin when there is more than one of them can do.
+    if (!isFirst) await this.#bell.heard();
     while (!this.#isStopping) {
       try {
         hand = await this.#exchange(hand);
