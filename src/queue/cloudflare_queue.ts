@@ -46,7 +46,7 @@ export async function dispatchEvents(
   db: Pick<Database, "transaction">,
   queue: QueueProducer,
 ): Promise<number> {
-  const take = takeEvents({ limit: BATCH_SIZE, leaseMs: LEASE_MS, headsOnly: false });
+  const take = takeEvents({ limit: BATCH_SIZE, leaseMs: LEASE_MS });
   const [rows] = await db.transaction((session) => session.commit([take]), { label: "dispatch" });
   if (rows.length === 0) return 0;
   await queue.sendBatch(rows.map((row) => ({ body: messageOf(row), contentType: "json" })));

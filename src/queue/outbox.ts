@@ -21,22 +21,56 @@ export interface TakeOptions {
   readonly limit: number;
   /** For how long nobody else is given them. */
   readonly leaseMs: number;
-  /** Only the first that is left of each user: the others come once it is gone. */
-  readonly headsOnly: boolean;
 }
 
 /** Takes those that are due, the longest due first. Whoever takes at the same time gets others. */
-export function takeEvents({ limit, leaseMs, headsOnly }: TakeOptions): Sql<OutboxRow> {
-  const isHead = headsOnly
-    ? sql`and version = (select min(version) from user_events where user_id = event.user_id)`
-    : sql``;
+export function takeEvents({ limit, leaseMs }: TakeOptions): Sql<OutboxRow> {
+  return lease(
+    sql`
+      select id from user_events where due_at <= now()
+      order by due_at, id limit ${limit} for update skip locked`,
+    leaseMs,
+  );
+}
+
+/** Before the ids of all users. */
+export const FIRST_USER = "00000000-0000-0000-0000-000000000000";
+
+/**
+ * Takes the first event of each user, where it is due, from the users after `after` on in the order of their ids.
+ * Goes from user to user by the index of their versions: however many events wait behind the first, nobody looks at
+ * them.
+ */
+export function takeFirstEvents(
+  { limit, leaseMs, after }: TakeOptions & { readonly after: string },
+): Sql<OutboxRow> {
+  const firstAfter = (user: Sql) =>
+    sql`
+      select user_id, id, due_at from user_events
+      where user_id > ${user} order by user_id, version limit 1`;
+  return lease(
+    sql`
+      with recursive heads as (
+        (${firstAfter(sql`${after}::uuid`)})
+        union all
+        select next.* from heads, lateral (${firstAfter(sql`heads.user_id`)}) as next
+      ), due as materialized (
+        select id from heads where due_at <= now() limit ${SPARE * limit}
+      )
+      select id from user_events where id = any(array(select id from due)) and due_at <= now()
+      order by user_id limit ${limit} for update skip locked`,
+    leaseMs,
+  );
+}
+
+/** Looked at for each that is wanted: others may take some of them at the same time. */
+const SPARE = 3;
+
+function lease(ids: Sql, leaseMs: number): Sql<OutboxRow> {
   return sql<OutboxRow>`
-    with due as materialized (
-      select id from user_events as event where due_at <= now() ${isHead}
-      order by due_at, id limit ${limit} for update skip locked
-    )
+    with due as materialized (${ids})
     update user_events as event
-    set attempts = attempts + 1, due_at = now() + ${interval(leaseMs)}
+    set attempts = attempts + 1, due_at = now() + ${leaseMs}::double precision * interval '1 millisecond'
     from due where event.id = due.id
     returning event.id::text, user_id as "userId", version, type, data,
       occurred_at as "occurredAt", attempts`;
@@ -68,8 +102,4 @@ export function giveEventsBack(ids: readonly string[]): Sql {
 /** The event as it travels. */
 export function messageOf({ attempts: _, occurredAt, ...event }: OutboxRow): unknown {
   return { ...event, occurredAt: occurredAt.toISOString() };
-}
-
-function interval(timeMs: number): Sql {
-  return sql`${timeMs}::double precision * interval '1 millisecond'`;
 }

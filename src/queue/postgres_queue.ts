@@ -7,7 +7,7 @@ import { type Clock, type Database, type Sql, systemClock } from "../db/mod.ts";
 import { Bell } from "./bell.ts";
 import { Hand } from "./hand.ts";
 import { pruneInbox } from "./inbox.ts";
-import { type OutboxRow, takeEvents } from "./outbox.ts";
+import { FIRST_USER, type OutboxRow, takeFirstEvents } from "./outbox.ts";
 import type { Consume } from "./transport.ts";
 
 export interface PostgresQueueOptions {
@@ -36,6 +36,8 @@ export class PostgresQueue {
   readonly #clock: Clock;
   readonly #bell = new Bell();
   readonly #lanes: readonly Promise<void>[];
+  /** The last user who has had a turn. */
+  #after = FIRST_USER;
   #pauseMs = FIRST_PAUSE_MS;
   #cancelPoll: (() => void) | undefined;
   #pruneAtMs: number;
@@ -80,8 +82,9 @@ export class PostgresQueue {
         await this.#pause();
         continue;
       }
-      if (hand.deliveries.length === 0) await this.#pause();
-      else await this.#work(hand);
+      if (hand.deliveries.length > 0) await this.#work(hand);
+      else if (this.#after === FIRST_USER) await this.#pause();
+      else this.#after = FIRST_USER;
     }
     await this.#settle(hand.settlement()).catch(this.#options.onFailure);
   }
@@ -99,14 +102,18 @@ export class PostgresQueue {
   /** Tells how it went with what was in hand, and takes more, in one round trip. */
   async #exchange(hand: Hand): Promise<Hand> {
     const { db, leaseMs = 60_000 } = this.#options;
-    const take = takeEvents({ limit: this.#batchSize, leaseMs, headsOnly: true });
+    const take = takeFirstEvents({ limit: this.#batchSize, leaseMs, after: this.#after });
     // What is told first may let a user's next event be taken.
     const statements = [...hand.settlement(), ...this.#pruning(), take];
     const answers = await db.transaction(
       (session) => session.commit(statements),
       { label: "queue" },
     );
-    return new Hand(answers.at(-1) as OutboxRow[]);
+    const rows = answers.at(-1) as OutboxRow[];
+    // All users in turn, so that none waits for those before it forever.
+    const users = rows.map(({ userId }) => userId).sort();
+    if (rows.length > 0) this.#after = rows.length < this.#batchSize ? FIRST_USER : users.at(-1)!;
+    return new Hand(rows);
   }
 
   async #settle(statements: readonly Sql[]): Promise<void> {

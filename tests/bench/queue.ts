@@ -6,6 +6,7 @@ import { queueOurs } from "./contenders/queue_ours.ts";
 import { queuePgBoss } from "./contenders/queue_pg_boss.ts";
 import { runPaired } from "./paired.ts";
 import { CONCURRENCY, type QueueContender } from "./queue_contender.ts";
+import { benchFlood, type FloodFigures } from "./queue_flood.ts";
 import { relayThread } from "./relay_thread.ts";
 import { type Spread, spreadOf } from "./spread.ts";
 
@@ -19,7 +20,9 @@ export interface QueueFigures {
   readonly rounds: readonly number[];
 }
 
-export async function benchQueue(): Promise<QueueFigures[]> {
+export async function benchQueue(): Promise<
+  { readonly contenders: readonly QueueFigures[]; readonly flood: FloodFigures }
+> {
   const { port } = await testServer();
   const database = await localDatabase();
   await using branch = await database.connect();
@@ -40,11 +43,14 @@ export async function benchQueue(): Promise<QueueFigures[]> {
     rounds: 10,
     prepare: (k) => contenders[k]!.fill(EVENTS),
   });
+  const requests = branch.open({ DATABASE_WS_PROXY: relay.url });
+  const flood = await benchFlood(requests, branch, { events: EVENTS });
   await Promise.all(contenders.map((contender) => contender.close()));
-  return contenders.map(({ name }, k) => ({
+  const figures = contenders.map(({ name }, k) => ({
     name,
     eventsPerSecond: EVENTS * 1_000 / spreadOf(rounds.map((round) => round[k]!)).median,
     ratio: spreadOf(rounds.map((round) => round[k]! / round[0]!)),
     rounds: rounds.map((round) => round[k]!),
   }));
+  return { contenders: figures, flood };
 }

@@ -1,9 +1,12 @@
 import { EVENTS, type QueueFigures } from "./queue.ts";
+import type { FloodFigures } from "./queue_flood.ts";
 import { BATCH_SIZE, CONCURRENCY } from "./queue_contender.ts";
 
 const CELL = 10;
 
-export function queueTable(figures: readonly QueueFigures[]): string {
+export function queueTable(
+  { contenders: figures, flood }: { contenders: readonly QueueFigures[]; flood: FloodFigures },
+): string {
   const width = Math.max(...figures.map(({ name }) => name.length));
   const head = ["events/s", "ratio", "min", "max"];
   return [
@@ -15,5 +18,8 @@ export function queueTable(figures: readonly QueueFigures[]): string {
       return [name.padEnd(width), eventsPerSecond.toFixed(0).padStart(CELL)]
         .concat(ratios.map((value) => value.padStart(CELL))).join("");
     }),
+    "",
+    `a read's 99th percentile: alone ${flood.aloneMs.toFixed(1)} ms, in a flood of messages ` +
+    `${flood.floodedMs.toFixed(1)} ms; goal: at most twice`,
   ].join("\n");
 }
