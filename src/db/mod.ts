@@ -4,7 +4,7 @@
  */
 export { ISOLATION_LEVELS, type IsolationLevel, type TransactionSettings } from "./begin.ts";
 export { arrayOf } from "./array_text.ts";
-export { type Clock } from "./clock.ts";
+export { type Clock, systemClock } from "./clock.ts";
 export {
   Database,
   type DatabaseOptions,

@@ -162,7 +162,7 @@ async function ledgerFaults(server: CrashingServer): Promise<LedgerFaults> {
       (select count(*) from (select unit from inserted) as one
         full join (select unit from ledger where kind = 'insert') as other using (unit)
         where one is null or other is null)::int
-      + (select count(*) from (select key from effects) as one
+      + (select count(*) from (select key from transaction_keys) as one
         full join (select 'effect ' || unit as key from ledger where kind = 'effect') as other
         using (key) where one is null or other is null)::int as rows`);
   return row!;

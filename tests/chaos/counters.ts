@@ -12,8 +12,6 @@ export interface Counters {
   readonly unknown: number;
 }
 
-export const NO_COUNTERS: Counters = { replayed: 0, retried: 0, settled: 0, unknown: 0 };
-
 export function countersOf({ replayed, retried, settled, unknown }: UnitStats): Counters {
   const again = Object.values(retried).reduce((all, times) => all + times, 0);
   return { replayed, retried: again, settled, unknown };
