@@ -49,5 +49,5 @@ export const migrations: readonly Migration[] = [
       )`,
     ],
   },
-  { name: "0003_transaction_keys", statements: [TRANSACTION_KEYS_TABLE] },
+  { name: "0004_transaction_keys", statements: [TRANSACTION_KEYS_TABLE] },
 ];
