@@ -20,6 +20,8 @@ export interface ChaosOptions {
   /** Of the units and of the faults; when they meet is the machine's own affair. */
   readonly seed: number;
   readonly forMs: number;
+  /** On a slow machine it may take so long until enough has been tried. */
+  readonly atMostMs: number;
   readonly concurrency: number;
   readonly faultEveryMs: number;
   readonly stopEveryMs: number;
@@ -31,6 +33,7 @@ export interface ChaosOptions {
 
 const FULL: Omit<ChaosOptions, "host" | "seed"> = {
   forMs: 300_000,
+  atMostMs: 300_000,
   concurrency: 24,
   faultEveryMs: 150,
   stopEveryMs: 15_000,
@@ -44,12 +47,14 @@ export function scaled(forMs: number): Omit<ChaosOptions, "host" | "seed"> {
   return {
     ...FULL,
     forMs,
+    atMostMs: forMs,
     leastUnits: FULL.leastUnits * share,
     leastFaults: FULL.leastFaults * share,
   };
 }
 
 export interface ChaosReport extends ChaosOptions {
+  readonly seconds: number;
   readonly told: Readonly<Record<Told, number>>;
   readonly unknown: { readonly calm: number; readonly inStops: number };
   readonly lostCommits: number;
@@ -102,14 +107,16 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
   });
   const env = { ...server.envBy(relay.url), ...SETTINGS, [CHEAT]: cheat ?? "" };
   await using host = await startHost(name, env);
-  const clients = new Clients({ ...options, url: host.url });
-  const mischief = new Mischief({
-    ...options,
-    relay,
-    server,
-    random: seededRandom(seed),
-  });
+  const mischief = new Mischief({ ...options, relay, server, random: seededRandom(seed) });
+  const startedMs = performance.now();
+  const isOver = () => {
+    const passedMs = performance.now() - startedMs;
+    const isEnough = clients.done >= options.leastUnits && mischief.struck >= options.leastFaults;
+    return passedMs >= options.forMs && (isEnough || passedMs >= options.atMostMs);
+  };
+  const clients = new Clients({ ...options, url: host.url, isOver });
   await clients.run();
+  const seconds = (performance.now() - startedMs) / 1_000;
   await mischief.stop();
   const counters = await host.counters();
   await host.rest();
@@ -120,6 +127,7 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
   const toldAs = (told: Told) => entries.filter((entry) => entry.told === told).length;
   return {
     ...options,
+    seconds,
     told: {
       done: toldAs("done"),
       failed: toldAs("failed"),

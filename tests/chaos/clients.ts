@@ -7,8 +7,8 @@ export interface ClientsOptions {
   readonly url: URL;
   readonly seed: number;
   readonly concurrency: number;
-  /** No unit begins after this long. */
-  readonly forMs: number;
+  /** Asked before each unit: whether there is to be none any more. */
+  readonly isOver: () => boolean;
 }
 
 /** Far above what any unit may take: one that is not over by then hangs. */
@@ -16,10 +16,12 @@ const HUNG_MS = 30_000;
 /** How often an effect of unknown outcome is asked for again. */
 const AGAIN = 4;
 /** How long a client stays away after a failure. */
-const PAUSE_MS = 50;
+const PAUSE_MS = 200;
 
 export class Clients {
   readonly entries: Entry[] = [];
+  /** How many units were done. */
+  done = 0;
   /** How many units were run so many times; 0 for those that never began. */
   readonly runs = new Map<number, number>();
   /** Answers that were not `done`, by unit, outcome and error. */
@@ -35,10 +37,9 @@ export class Clients {
 
   /** Resolves when every client has been told of its last unit. */
   async run(): Promise<void> {
-    const { concurrency, forMs } = this.#options;
-    const endsAtMs = performance.now() + forMs;
+    const { concurrency, isOver } = this.#options;
     await Promise.all(Array.from({ length: concurrency }, async () => {
-      while (performance.now() < endsAtMs) {
+      while (!isOver()) {
         const told = await this.#unit(unitOf(this.#options.seed, this.#begun++));
         if (told !== "done") await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
       }
@@ -55,11 +56,14 @@ export class Clients {
       if (next !== "failed") told = next;
     }
     this.entries.push({ id: unit.id, told, fromMs, toMs: performance.now() });
+    if (told === "done") this.done++;
     return told;
   }
 
   async #ask(unit: Unit): Promise<Told> {
-    const signal = AbortSignal.timeout(HUNG_MS);
+    const controller = new AbortController();
+    const { signal } = controller;
+    const timer = setTimeout(() => controller.abort(), HUNG_MS);
     try {
       const response = await fetch(new URL(unit.kind, this.#options.url), {
         method: "POST",
@@ -74,6 +78,8 @@ export class Clients {
       const told = signal.aborted ? "hung" : "silence";
       this.#failed(`${unit.kind} ${told}: ${(error as Error).name}`, (error as Error).message);
       return told;
+    } finally {
+      clearTimeout(timer);
     }
   }
 

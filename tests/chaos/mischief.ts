@@ -30,6 +30,8 @@ const STOPS = ["fast", "immediate", "immediate, as a COMMIT was done"] as const;
 export class Mischief {
   /** By kind, those that struck. */
   readonly faults = new Map<string, number>();
+  /** How many that is. */
+  struck = 0;
   /** When the server was stopped, until it was back. */
   readonly stops: Window[] = [];
   /** COMMITs whose answer was surely lost while the server was there. */
@@ -136,6 +138,7 @@ export class Mischief {
   }
 
   #count(name: string): void {
+    this.struck++;
     this.faults.set(name, (this.faults.get(name) ?? 0) + 1);
   }
 

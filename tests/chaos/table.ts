@@ -9,7 +9,7 @@ export function chaosTable(report: ChaosReport): string {
   return aligned([
     ["host, seed", `${report.host}, --seed ${report.seed}`],
     ["cheat", report.cheat ?? "none"],
-    ["units", `${units}, ${(1_000 * units / report.forMs).toFixed(0)}/s`],
+    ["units", `${units}, ${(units / report.seconds).toFixed(0)}/s`],
     ["  done", told.done],
     ["  failed for certain", told.failed],
     ["  of unknown outcome", `${unknown.calm}, and ${unknown.inStops} as the server was stopped`],
