@@ -5,14 +5,13 @@ import type { Pool } from "./pool.ts";
 import type { AcquireOptions } from "./pool_options.ts";
 import type { PoolStats } from "./pool_stats.ts";
 import type { PoolView } from "./pool_view.ts";
-import { CommitRowsLostError } from "./errors.ts";
 import { RetryBudget } from "./retry.ts";
 import type { OwnerScope } from "./scope.ts";
 import { ServerTransaction } from "./server_transaction.ts";
 import { Session, type SessionOptions } from "./session.ts";
 import { type Settle, settle } from "./settlement.ts";
-import { runUnit } from "./transaction.ts";
-import { claim, isClaimed } from "./transaction_key.ts";
+import { isDone, runUnit } from "./transaction.ts";
+import { claim } from "./transaction_key.ts";
 import { TransactionRecord, UnitMetrics, type UnitStats } from "./unit_stats.ts";
 
 export interface DatabaseOptions {
@@ -178,9 +177,4 @@ export class Database {
   async close(options: { timeoutMs: number }): Promise<void> {
     await this.#options.pool.close(options);
   }
-}
-
-/** Whether the work of a key is done: by this unit, or by another one. */
-function isDone(error: unknown): boolean {
-  return error instanceof CommitRowsLostError || isClaimed(error);
 }

@@ -5,7 +5,7 @@
 import type { Clock } from "./clock.ts";
 import type { FlightAnswer, Statement } from "./driver.ts";
 import { PoolClosedError, ScopeError, type UnknownReason } from "./errors.ts";
-import { isXidInFuture } from "./failures.ts";
+import { isXidInFuture, judge } from "./failures.ts";
 import type { Lease } from "./lease.ts";
 import { retry } from "./retry.ts";
 import { watchedFlight } from "./watched_flight.ts";
@@ -104,15 +104,16 @@ function questions({ xid, incarnation }: TransactionIdentity): readonly Statemen
 }
 
 function verdictOf({ results, error }: FlightAnswer, identity: TransactionIdentity): Verdict {
+  const isAhead = error !== undefined && isXidInFuture(error);
+  if (error !== undefined && !isAhead) {
+    if (judge(error, "statement").transient) throw error;
+    return unknown("not told");
+  }
   const [server, , outcome] = results.map(({ rows }) => rows[0]);
   // A standby has not heard of everything.
-  if (server?.["isRecovering"] !== false) {
-    return unknown(server === undefined ? "not told" : "in recovery");
-  }
+  if (server?.["isRecovering"] !== false) return unknown("in recovery");
   // The server has not come to that id (yet, again): nothing of the transaction reached its log.
-  if (error !== undefined) {
-    return isXidInFuture(error) ? { outcome: "rolled back" } : unknown("not told");
-  }
+  if (isAhead) return { outcome: "rolled back" };
   switch (outcome?.["status"]) {
     case "aborted":
       return { outcome: "rolled back" };

@@ -1,6 +1,7 @@
 import {
   CommitOutcomeUnknownError,
   CommitRolledBackError,
+  CommitRowsLostError,
   DatabaseLayerError,
   SessionNotCommittedError,
   StatementSkippedError,
@@ -8,6 +9,7 @@ import {
 import { judge } from "./failures.ts";
 import { retry, type RetryOptions } from "./retry.ts";
 import type { Session } from "./session.ts";
+import { isClaimed } from "./transaction_key.ts";
 import type { UnitMetrics } from "./unit_stats.ts";
 
 export interface UnitOptions
@@ -25,8 +27,8 @@ export interface UnitOptions
  * Runs a unit of work, and runs it again, whole, when its failure left nothing behind and may pass: so the work must
  * have no effects but those of its session. Once a COMMIT has been answered, nothing is run again.
  *
- * Throws the last attempt's own error, with `attempts` on it, and `SessionNotCommittedError` for work that wrote,
- * returned, and neither committed nor rolled back.
+ * Throws the last attempt's own error, with `attempts` on it, unless an earlier one may have been committed: then that
+ * one's. Throws `SessionNotCommittedError` for work that wrote, returned, and neither committed nor rolled back.
  */
 export async function runUnit<T>(
   work: (session: Session) => Promise<T>,
@@ -34,6 +36,8 @@ export async function runUnit<T>(
 ): Promise<T> {
   let attempts = 0;
   let isRepeatable = false;
+  /** An attempt that may have been committed, as long as those after it have not found out. */
+  let inDoubt: unknown;
   try {
     return await retry(async () => {
       attempts++;
@@ -49,6 +53,7 @@ export async function runUnit<T>(
         await session.rollback();
         isRepeatable = isTransient(error) && !session.mayHaveCommitted ||
           isKeyed && isUnknown(error) && !session.isCommitted;
+        if (isUnknown(error)) inDoubt = error;
         throw error;
       }
     }, {
@@ -57,7 +62,8 @@ export async function runUnit<T>(
       onRetry: (error) => metrics.retried(kindOf(error)),
       onBudgetDenied: () => metrics.counters.budgetDenied++,
     });
-  } catch (error) {
+  } catch (last) {
+    const error = isDone(last) ? last : inDoubt ?? last;
     if (attempts > 1 && error instanceof Error) Object.assign(error, { attempts });
     throw error;
   }
@@ -69,6 +75,12 @@ function isTransient(error: unknown): boolean {
   if (own === undefined || (own.attempts ?? 1) > 1) return false;
   const { applied, transient } = judge(own, "statement");
   return applied === "no" && transient;
+}
+
+/** Whether the work is known to be committed, though what it gives is not known: by this unit, or by another of its key. */
+export function isDone(error: unknown): boolean {
+  const own = decisiveIn(error);
+  return own instanceof CommitRowsLostError || isClaimed(own);
 }
 
 function isUnknown(error: unknown): boolean {

@@ -104,6 +104,17 @@ Deno.test("a transaction that stays in progress is given up after ten seconds", 
   assertEquals(clock.pending, 0);
 });
 
+Deno.test("a question that fails for the moment is asked again", async () => {
+  const { clock, acquire, asked } = serverOf(
+    { status: serverError("40P01", "deadlock detected") },
+    { status: "committed" },
+  );
+  const told = tellOf(LOST, { acquire, clock, signal: undefined, random: () => 0.5 });
+  await letSettle();
+  await clock.advance(1_000);
+  assertEquals([await told, asked()], ["committed", 2]);
+});
+
 Deno.test("a server that is back within ten seconds is asked", async () => {
   const { clock, acquire } = serverOf({ status: "aborted" });
   const refusal = new PoolOverloadedError("scripted", { retryAfterMs: 100 });

@@ -1,6 +1,7 @@
 /** Units of work with a key: done once, whoever asks and however often, whatever is lost. */
 import { assertEquals, assertRejects } from "@std/assert";
 import {
+  CommitOutcomeUnknownError,
   type Database,
   forgetKeys,
   type KeyedTransactionOptions,
@@ -83,6 +84,20 @@ Deno.test("a keyed unit that is still on its way when another of its key commits
   held.release();
   assertEquals(await first, "recalled");
   assertEquals(await rowsOf(branch, name), 1);
+});
+
+Deno.test("a keyed unit that may be done is not told as failed when its second run is", async () => {
+  await using branch = await faultBranch(database);
+  const db = await opened(branch);
+  const name = "in doubt";
+  branch.relay.when(COMMIT_EXECUTE, dropAfter());
+  branch.relay.when({ at: "dial", times: Infinity }, refuse(503));
+  const { attempts } = await assertRejects(
+    () => unitOf(db, name).do(),
+    CommitOutcomeUnknownError,
+  );
+  assertEquals((attempts ?? 1) > 1, true);
+  assertEquals(await rowsInTheEnd(branch, { name, expected: 1 }), 1);
 });
 
 Deno.test("a unit of a key that is done is recalled, and not run to its end", async () => {
