@@ -3,7 +3,6 @@ import { assertEquals } from "@std/assert";
 import { audit, type Entry, unknowns } from "./book.ts";
 import { type ChaosReport, scaled } from "./chaos.ts";
 import { contentionFaults, type ContentionReport, FULL_CONTENTION } from "./contention.ts";
-import { NO_COUNTERS } from "./counters.ts";
 import { stormFaults, type StormReport } from "./storm.ts";
 import { unitOf } from "./units.ts";
 import { faultsOf } from "./verdict.ts";
@@ -20,7 +19,7 @@ const GOOD: ChaosReport = {
   errors: new Map(),
   runs: new Map([[1, 20_000]]),
   faults: new Map([["connection cut", 600], ["backend terminated", 400]]),
-  counters: NO_COUNTERS,
+  counters: { replayed: 0, retried: 0, settled: 0, unknown: 0 },
   book: { lost: 0, twice: 0, falseFailures: 0 },
   ledger: { money: 0, accounts: 0, rows: 0 },
   leftBackends: 0,

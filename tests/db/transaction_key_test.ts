@@ -18,6 +18,7 @@ import {
   dropAfter,
   dropBefore,
   hold,
+  refuse,
 } from "../support/fault_relay.ts";
 import { localDatabase } from "../support/local_database.ts";
 
