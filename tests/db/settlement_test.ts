@@ -133,6 +133,27 @@ Deno.test("whoever gives up while COMMIT is on its way is told that nobody can t
   assertEquals(await rowsOf(branch, "gave up"), 1);
 });
 
+Deno.test("the id of a first flight that was lost and sent again is not the one that is asked about", async () => {
+  await using branch = await faultBranch(database);
+  const db = await opened(branch);
+  const name = "sent again";
+  // All of the first answer but its end, so that the lost transaction's id is heard.
+  const first = branch.relay.when(
+    { direction: "toClient", kind: "ReadyForQuery", statement: /^insert into users/m },
+    dropBefore(),
+  );
+  const last = branch.relay.when(COMMITTED, dropBefore());
+  let runs = 0;
+  await db.transaction(async (session) => {
+    runs++;
+    await session.query(insert(name));
+    await session.commit();
+  });
+  assertEquals([first.strikes, last.strikes, runs], [1, 1, 1]);
+  assertEquals(db.stats().replayed, 1);
+  assertEquals(await rowsOf(branch, name), 1);
+});
+
 Deno.test("the id is learned of a write that is rolled back to a savepoint, too", async () => {
   await using branch = await faultBranch(database);
   const db = await opened(branch);
