@@ -8,35 +8,27 @@
  * is lost is settled (`settlement.ts`), so that "lost" with an unknown outcome is the rare end.
  */
 import { beginStatements, type TransactionSettings } from "./begin.ts";
-import type { Clock } from "./clock.ts";
 import { changesData } from "./command_tag.ts";
-import type { FlightAnswer, FlightPart, Portal, Result, Statement } from "./driver.ts";
+import type { FlightAnswer, FlightPart, Portal, Result } from "./driver.ts";
 import {
   CommitOutcomeUnknownError,
   CommitRolledBackError,
   CommitRowsLostError,
-  ConnectionLostError,
   DeadlineError,
   SessionEndedError,
   StatementSkippedError,
 } from "./errors.ts";
 import { isReplayable, judge } from "./failures.ts";
-import type { Lease } from "./lease.ts";
+import { Line, type LineOptions, type LineSource } from "./line.ts";
 import type { Rider } from "./rider.ts";
-import type { TypeParsers } from "./result_types.ts";
 import type { Verdict } from "./settlement.ts";
-import type { TransactionRecord, UnitCounters } from "./unit_stats.ts";
-import { watchedFlight } from "./watched_flight.ts";
-import { type TransactionIdentity, Witness } from "./witness.ts";
+import type { UnitCounters } from "./unit_stats.ts";
+import type { TransactionIdentity } from "./witness.ts";
 
 export type TransactionState = "new" | "open" | "committed" | "rolled back" | "lost";
 
 /** What a transaction needs of its surroundings. */
-export interface TransactionSource {
-  readonly clock: Clock;
-  acquire(
-    options: { signal: AbortSignal | undefined; fresh: boolean; holdMs: number },
-  ): Promise<Lease>;
+export interface TransactionSource extends LineSource {
   /** Throws `ScopeError` for code that must not touch the transaction's connection. */
   assertCurrent(): void;
   /** Finds out what became of a COMMIT that was not answered. Never rejects. */
@@ -45,24 +37,10 @@ export interface TransactionSource {
     options: { signal: AbortSignal | undefined },
   ): Promise<Verdict>;
   readonly counters: UnitCounters;
-  /** Begins to time the transaction. */
-  record(): TransactionRecord;
 }
 
-export interface ServerTransactionOptions {
-  readonly settings: TransactionSettings;
-  readonly signal: AbortSignal | undefined;
-  readonly parsers: TypeParsers | undefined;
-}
-
-/** The server's own answer to its timeouts is waited for this long, before its silence counts as one. */
-const ANSWER_GRACE_MS = 1_000;
 /** After this long in the pool a socket may have been cut without a word, so that a write goes ahead of its COMMIT. */
 const TRUSTED_IDLE_MS = 1_000;
-
-const COMMIT: Statement = { text: "commit", values: [], isRoutine: true };
-/** What its answer is lost with is not lost with it: neither the rows nor the transaction's id. */
-const COMMIT_BEHIND: Statement = { ...COMMIT, flushesBefore: true };
 
 export class ServerTransaction {
   readonly settings: TransactionSettings;
@@ -70,34 +48,21 @@ export class ServerTransaction {
   hasWritten = false;
   readonly #source: TransactionSource;
   readonly #signal: AbortSignal | undefined;
-  readonly #parsers: TypeParsers | undefined;
+  readonly #line: Line;
   #state: TransactionState = "new";
-  #lease: Lease | undefined;
-  #record: TransactionRecord | undefined;
   #riders: readonly Rider[] = [];
   #portals = 0;
-  #endsAt = Infinity;
   #firstError: Error | undefined;
   #isOutcomeUnknown = false;
-  /** The newest one whose answer broke off, without the witness. */
-  #brokenFlight: { readonly sent: number; readonly answered: readonly Result[] } = {
-    sent: 0,
-    answered: [],
-  };
-  /** Of a transaction that may write. */
-  readonly #witness: Witness | undefined;
-  /** A cancel request is, or was, on its way to the connection: it must not reach the next one's statement. */
-  #mayBeCancelled = false;
 
   constructor(
     source: TransactionSource,
-    { settings, signal, parsers }: ServerTransactionOptions,
+    options: LineOptions,
   ) {
-    this.settings = settings;
+    this.settings = options.settings;
     this.#source = source;
-    this.#signal = signal;
-    this.#parsers = parsers;
-    this.#witness = settings.readOnly ? undefined : new Witness();
+    this.#signal = options.signal;
+    this.#line = new Line(source, options);
   }
 
   get state(): TransactionState {
@@ -120,7 +85,7 @@ export class ServerTransaction {
 
   /** Whether nothing can run any more, unless it is rolled back, or up to a savepoint. */
   get hasFailed(): boolean {
-    return this.#state === "open" && this.#lease?.connection.status === "E" &&
+    return this.#state === "open" && this.#line.status === "E" &&
       !this.#riders.some(({ mends }) => mends);
   }
 
@@ -252,8 +217,7 @@ export class ServerTransaction {
   /** What a lost COMMIT comes to: a success, the failure that lost it, or an error that says that nobody can tell. */
   async #settle(error: Error, parts: readonly FlightPart[]): Promise<readonly Result[]> {
     this.#isOutcomeUnknown = true;
-    const { sent, answered } = this.#brokenFlight;
-    const identity = this.#witness?.identity;
+    const { broken: { sent, answered }, identity } = this.#line;
     const verdict: Verdict = answered.length === sent && answered.at(-1)?.command === "COMMIT"
       ? { outcome: "committed" }
       : await this.#source.settle(identity, { signal: this.#signal });
@@ -297,17 +261,20 @@ export class ServerTransaction {
   }
 
   #giveBack(): Promise<void> | undefined {
-    const lease = this.#lease;
-    this.#lease = undefined;
     this.#endRecord();
-    return this.#mayBeCancelled ? lease?.destroy() : lease?.release();
+    return this.#line.release();
+  }
+
+  #endRecord(): void {
+    const state = this.#state;
+    if (state !== "new" && state !== "open") this.#line.end(state, this.#firstError);
   }
 
   /** Whether the first flight of a write must not hold its COMMIT: on a socket that was cut in silence it could not be replayed. */
   async #mustSendAhead(parts: readonly FlightPart[]): Promise<boolean> {
     if (this.#state !== "new" || this.settings.readOnly || parts.length === 0) return false;
     try {
-      const { idleMs = 0 } = this.#lease ??= await this.#acquire({ fresh: false });
+      const { idleMs = 0 } = await this.#line.open();
       return idleMs > TRUSTED_IDLE_MS;
     } catch (error) {
       throw this.#lost(error as Error, { commits: false });
@@ -322,18 +289,16 @@ export class ServerTransaction {
     await this.#assertWanted();
     const riders = this.#riders;
     const own = [...riders.map(({ part }) => part), ...parts];
-    const witnessed = this.#witness?.behind(own) ?? own;
-    const commit = own.length > 0 && this.#witness !== undefined ? COMMIT_BEHIND : COMMIT;
-    const flight = commits ? [...witnessed, commit] : witnessed;
+    const flight = this.#line.compose(own, { commits });
     let answer: FlightAnswer;
     try {
       answer = this.#state === "new"
         ? await this.#firstFlight(flight, { commits })
-        : await this.#send(flight);
+        : await this.#line.send(flight);
     } catch (error) {
       throw this.#lost(error as Error, { commits });
     }
-    const results = this.#asked(flight, answer.results);
+    const results = this.#line.asked(flight, answer.results);
     this.#riders = this.#riders.slice(riders.length);
     riders.slice(0, results.length).forEach((rider) => rider.hasRun = true);
     this.#note(answer);
@@ -357,80 +322,23 @@ export class ServerTransaction {
     { commits }: { commits: boolean },
   ): Promise<FlightAnswer> {
     const flight = [...beginStatements(this.settings), ...parts];
-    const lease = this.#lease ??= await this.#acquire({ fresh: false });
+    const { idleMs } = await this.#line.open();
     let answer: FlightAnswer;
     try {
-      answer = await this.#send(flight);
+      answer = await this.#line.send(flight);
     } catch (error) {
       const commitsWrites = commits && !this.settings.readOnly;
-      if (lease.idleMs === undefined || !isReplayable(error, { commits: commitsWrites })) {
+      if (idleMs === undefined || !isReplayable(error, { commits: commitsWrites })) {
         throw error;
       }
-      void lease.destroy();
+      this.#line.cut();
       this.#source.counters.replayed++;
-      this.#lease = await this.#acquire({ fresh: true });
-      answer = await this.#send(flight);
+      await this.#line.open({ fresh: true });
+      answer = await this.#line.send(flight);
     }
     this.#state = "open";
     const own = answer.results.slice(flight.length - parts.length);
     return { ...answer, results: own };
-  }
-
-  #endRecord(): void {
-    const state = this.#state;
-    if (state !== "new" && state !== "open") this.#record?.end(state, this.#firstError);
-  }
-
-  #acquire({ fresh }: { fresh: boolean }): Promise<Lease> {
-    this.#record ??= this.#source.record();
-    const holdMs = (this.settings.transactionTimeoutMs || Infinity) + ANSWER_GRACE_MS;
-    return this.#source.acquire({ signal: this.#signal, fresh, holdMs });
-  }
-
-  async #send(parts: readonly FlightPart[]): Promise<FlightAnswer> {
-    const flight = { lease: this.#lease!, parts, parsers: this.#parsers };
-    const asked = this.#asked(parts);
-    try {
-      const answer = await this.#record!.flight(asked, () =>
-        watchedFlight(flight, {
-          clock: this.#source.clock,
-          signal: this.#signal,
-          timeoutMs: () => this.#answerTimeoutMs(asked.length),
-          onCancel: () => this.#mayBeCancelled = true,
-        }));
-      this.#witness?.hear(parts, answer.results);
-      return answer;
-    } catch (error) {
-      this.#hearOut(parts, answeredBefore(error));
-      throw error;
-    }
-  }
-
-  /** What of an answer came before it broke off counts. */
-  #hearOut(parts: readonly FlightPart[], answered: readonly Result[]): void {
-    this.#witness?.hear(parts, answered);
-    this.#brokenFlight = {
-      sent: this.#asked(parts).length,
-      answered: this.#asked(parts, answered),
-    };
-  }
-
-  /** What there is one of for each part of the flight, for those alone that were asked for. */
-  #asked<T>(parts: readonly FlightPart[], each: readonly T[]): readonly T[];
-  #asked(parts: readonly FlightPart[]): readonly FlightPart[];
-  #asked(parts: readonly FlightPart[], each: readonly unknown[] = parts): readonly unknown[] {
-    return this.#witness?.without(parts, each) ?? each;
-  }
-
-  /** How long to wait for a flight: the server's own timeouts, and a little for its answer. */
-  #answerTimeoutMs(parts: number): number {
-    // To PostgreSQL, 0 is no timeout.
-    const statementTimeoutMs = this.settings.statementTimeoutMs || Infinity;
-    const transactionTimeoutMs = this.settings.transactionTimeoutMs || Infinity;
-    const nowMs = this.#source.clock.now();
-    if (this.#endsAt === Infinity) this.#endsAt = nowMs + transactionTimeoutMs;
-    const leftMs = Math.max(0, this.#endsAt - nowMs);
-    return ANSWER_GRACE_MS + Math.min(statementTimeoutMs * parts, leftMs);
   }
 
   #note({ results, error, status }: FlightAnswer): void {
@@ -443,13 +351,11 @@ export class ServerTransaction {
   #lost(error: Error, { commits }: { commits: boolean }): Error {
     // Values that could not be sent have harmed nothing.
     if (error instanceof TypeError) return error;
-    const lease = this.#lease;
-    this.#lease = undefined;
+    const wasSent = this.#line.cut();
     this.#state = "lost";
     this.#firstError ??= error;
-    this.#isOutcomeUnknown = lease !== undefined && commits && this.#isUnknownAfter(error);
+    this.#isOutcomeUnknown = wasSent && commits && this.#isUnknownAfter(error);
     if (!this.#isOutcomeUnknown) this.#endRecord();
-    void lease?.destroy();
     return error;
   }
 
@@ -457,14 +363,6 @@ export class ServerTransaction {
   #isUnknownAfter(error: Error): boolean {
     return !this.settings.readOnly && judge(error, "commit").applied !== "no";
   }
-}
-
-/** The results that had come when the answer broke off. */
-function answeredBefore(error: unknown): readonly Result[] {
-  for (let depth = 0; depth < 3 && error instanceof Error; depth++, error = error.cause) {
-    if (error instanceof ConnectionLostError) return error.answered;
-  }
-  return [];
 }
 
 /** Its portal may be older than the savepoint that is undone, and would keep its table in use. */
