@@ -33,10 +33,10 @@ export const FULL: Omit<QueueSoakOptions, "seed"> = {
   poisonEvery: 500,
   processes: 4,
   concurrency: 4,
-  leaseMs: 2_000,
-  killEveryMs: 1_000,
-  terminateEveryMs: 100,
-  deadlineMs: 900_000,
+  leaseMs: 5_000,
+  killEveryMs: 3_000,
+  terminateEveryMs: 200,
+  deadlineMs: 1_800_000,
 };
 
 export interface QueueSoakReport extends QueueSoakOptions {

@@ -16,7 +16,8 @@ Deno.test({
       ...FULL,
       users: 200,
       versions: 8,
-      killEveryMs: 800,
+      leaseMs: 2_000,
+      killEveryMs: 1_000,
       deadlineMs: 120_000,
       seed: Math.floor(Math.random() * 2 ** 31),
     });
