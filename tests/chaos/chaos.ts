@@ -89,7 +89,7 @@ const SETTINGS = {
   DATABASE_POOL_IDLE_TIMEOUT: "3",
   DATABASE_POOL_SHED_TARGET: "0",
   DATABASE_CONNECT_TIMEOUT: "2",
-  DATABASE_LOCK_TIMEOUT: "1.5",
+  DATABASE_LOCK_TIMEOUT: "1",
   DATABASE_STATEMENT_TIMEOUT: "1.5",
   // Above the time for which a COMMIT is held: only so can it be done behind its client's back.
   DATABASE_IDLE_TRANSACTION_TIMEOUT: "5",
