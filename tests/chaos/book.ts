@@ -4,7 +4,7 @@ import type { Window } from "./mischief.ts";
 /** `silence` is a request that ended without the app's answer; `hung` is one that was not over in time. */
 export type Told = "done" | "failed" | "unknown" | "silence" | "hung";
 
-export interface Entry extends Window {
+export interface Entry {
   readonly id: number;
   readonly told: Told;
 }
@@ -31,15 +31,14 @@ export function audit(entries: readonly Entry[], rows: Iterable<number>): BookFa
   };
 }
 
-/** Those of unknown outcome, by whether the server was stopped while they were asked for. */
-export function unknowns(
-  entries: readonly Entry[],
+/** How many of them overlap a stop of the server, and how many do not. */
+export function split(
+  windows: readonly Window[],
   stops: readonly Window[],
 ): { readonly calm: number; readonly inStops: number } {
-  const unknown = entries.filter(({ told }) => told === "unknown");
   const inStops =
-    unknown.filter(({ fromMs, toMs }) =>
+    windows.filter(({ fromMs, toMs }) =>
       stops.some((stop) => stop.fromMs <= toMs && fromMs <= stop.toMs)
     ).length;
-  return { calm: unknown.length - inStops, inStops };
+  return { calm: windows.length - inStops, inStops };
 }

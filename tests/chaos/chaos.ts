@@ -6,7 +6,7 @@ import { pollUntil } from "../../src/dev/poll.ts";
 import { seededRandom } from "../soak/random.ts";
 import { startFaultRelay } from "../support/fault_relay.ts";
 import { CHEAT } from "./app.ts";
-import { audit, type BookFaults, type Told, unknowns } from "./book.ts";
+import { audit, type BookFaults, split, type Told } from "./book.ts";
 import type { Cheat } from "./cheats.ts";
 import { Clients } from "./clients.ts";
 import type { Counters } from "./counters.ts";
@@ -56,6 +56,7 @@ export function scaled(forMs: number): Omit<ChaosOptions, "host" | "seed"> {
 export interface ChaosReport extends ChaosOptions {
   readonly seconds: number;
   readonly told: Readonly<Record<Told, number>>;
+  /** Answers, of which effects may have more than one. */
   readonly unknown: { readonly calm: number; readonly inStops: number };
   readonly lostCommits: number;
   readonly askedAgain: number;
@@ -88,7 +89,7 @@ const SETTINGS = {
   DATABASE_POOL_IDLE_TIMEOUT: "3",
   DATABASE_POOL_SHED_TARGET: "0",
   DATABASE_CONNECT_TIMEOUT: "2",
-  DATABASE_LOCK_TIMEOUT: "1.5",
+  DATABASE_LOCK_TIMEOUT: "1",
   DATABASE_STATEMENT_TIMEOUT: "1.5",
   // Above the time for which a COMMIT is held: only so can it be done behind its client's back.
   DATABASE_IDLE_TRANSACTION_TIMEOUT: "5",
@@ -135,7 +136,7 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
       silence: toldAs("silence"),
       hung: toldAs("hung"),
     },
-    unknown: unknowns(entries, stops),
+    unknown: split(clients.unknown, stops),
     lostCommits,
     askedAgain,
     errors,

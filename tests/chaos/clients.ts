@@ -1,6 +1,7 @@
 /** Clients of the chaos app, each with one unit after the other, and each told something in the end. */
 import type { Answer } from "./app.ts";
 import type { Entry, Told } from "./book.ts";
+import type { Window } from "./mischief.ts";
 import { type Unit, unitOf } from "./units.ts";
 
 export interface ClientsOptions {
@@ -20,6 +21,8 @@ const PAUSE_MS = 200;
 
 export class Clients {
   readonly entries: Entry[] = [];
+  /** Requests that were answered so; those of effects too, which are asked for again. */
+  readonly unknown: Window[] = [];
   /** How many units were done. */
   done = 0;
   /** How many units were run so many times; 0 for those that never began. */
@@ -47,7 +50,6 @@ export class Clients {
   }
 
   async #unit(unit: Unit): Promise<Told> {
-    const fromMs = performance.now();
     let told = await this.#ask(unit);
     for (let again = 0; unit.kind === "effect" && isOpen(told) && again < AGAIN; again++) {
       this.askedAgain++;
@@ -55,12 +57,13 @@ export class Clients {
       // A failure of its own says nothing of the one before.
       if (next !== "failed") told = next;
     }
-    this.entries.push({ id: unit.id, told, fromMs, toMs: performance.now() });
+    this.entries.push({ id: unit.id, told });
     if (told === "done") this.done++;
     return told;
   }
 
   async #ask(unit: Unit): Promise<Told> {
+    const fromMs = performance.now();
     const controller = new AbortController();
     const { signal } = controller;
     const timer = setTimeout(() => controller.abort(), HUNG_MS);
@@ -73,6 +76,7 @@ export class Clients {
       const { outcome, runs, error, message }: Answer = JSON.parse(await response.text());
       count(this.runs, runs);
       if (outcome !== "done") this.#failed(`${unit.kind} ${outcome}: ${error}`, message ?? "");
+      if (outcome === "unknown") this.unknown.push({ fromMs, toMs: performance.now() });
       return outcome;
     } catch (error) {
       const told = signal.aborted ? "hung" : "silence";

@@ -1,6 +1,6 @@
 /** A verdict that cannot be "guilty" is none. */
 import { assertEquals } from "@std/assert";
-import { audit, type Entry, unknowns } from "./book.ts";
+import { audit, type Entry, split } from "./book.ts";
 import { type ChaosReport, scaled } from "./chaos.ts";
 import { contentionFaults, type ContentionReport, FULL_CONTENTION } from "./contention.ts";
 import { stormFaults, type StormReport } from "./storm.ts";
@@ -68,12 +68,7 @@ for (const [what, change, said] of CASES) {
   });
 }
 
-const entry = (id: number, told: Entry["told"], [fromMs, toMs] = [0, 1]): Entry => ({
-  id,
-  told,
-  fromMs: fromMs!,
-  toMs: toMs!,
-});
+const entry = (id: number, told: Entry["told"]): Entry => ({ id, told });
 
 Deno.test("audit() tells lost, doubled and falsely failed units apart, and forgives either end of the others", () => {
   const entries = [
@@ -92,16 +87,13 @@ Deno.test("audit() tells lost, doubled and falsely failed units apart, and forgi
   assertEquals(audit([entry(0, "unknown")], [0, 0]), { lost: 0, twice: 1, falseFailures: 0 });
 });
 
-Deno.test("unknowns() tells those that overlap a stop of the server from the rest", () => {
-  const entries = [
-    entry(0, "unknown", [0, 9]),
-    entry(1, "unknown", [0, 10]),
-    entry(2, "unknown", [12, 13]),
-    entry(3, "unknown", [20, 30]),
-    entry(4, "unknown", [21, 30]),
-    entry(5, "failed", [12, 13]),
-  ];
-  assertEquals(unknowns(entries, [{ fromMs: 10, toMs: 20 }]), { calm: 2, inStops: 3 });
+Deno.test("split() tells what overlaps a stop of the server from the rest", () => {
+  const windows = [[0, 9], [0, 10], [12, 13], [20, 30], [21, 30]] as const;
+  const stops = [{ fromMs: 10, toMs: 20 }];
+  assertEquals(split(windows.map(([fromMs, toMs]) => ({ fromMs, toMs })), stops), {
+    calm: 2,
+    inStops: 3,
+  });
 });
 
 Deno.test("unitOf() gives the same unit for the same seed and number, and moves money between two accounts", () => {
