@@ -1,0 +1,76 @@
+/** How the demonstration is told: to a terminal as it goes, as plain text, or as one JSON document. */
+import type { Check, Step, StepResult } from "./play.ts";
+
+export interface Summary {
+  readonly steps: readonly StepResult[];
+  /** What PostgreSQL counts once all is closed. */
+  readonly connectionsLeft: number;
+  readonly tookMs: number;
+  readonly ok: boolean;
+}
+
+export interface Report {
+  begun(step: Step): void;
+  ended(result: StepResult): void;
+  over(summary: Summary): void;
+}
+
+type Write = (text: string) => void;
+
+/** Names the step that is under way, and puts its result in that place. */
+export function terminalReport(write: Write, { colors }: { colors: boolean }): Report {
+  const paint = (code: number, text: string) => colors ? `\x1b[${code}m${text}\x1b[0m` : text;
+  const mark: Mark = (ok) => ok ? paint(32, "✓") : paint(31, "✗");
+  return {
+    begun: ({ name }) => write(`… ${name}`),
+    ended: (result) => write(`\r\x1b[K${textOf(result, mark)}\n`),
+    over: (summary) => write(`${closingOf(summary)}\n`),
+  };
+}
+
+export function plainReport(write: Write): Report {
+  const mark: Mark = (ok) => ok ? "ok" : "FAILED";
+  return {
+    begun: () => {},
+    ended: (result) => write(`${textOf(result, mark)}\n`),
+    over: (summary) => write(`${closingOf(summary)}\n`),
+  };
+}
+
+export function jsonReport(write: Write): Report {
+  return {
+    begun: () => {},
+    ended: () => {},
+    over: (summary) => write(`${JSON.stringify(summary, null, 2)}\n`),
+  };
+}
+
+type Mark = (ok: boolean) => string;
+
+function textOf({ name, shows, checks, activity, tookMs, ok }: StepResult, mark: Mark): string {
+  const states = Object.entries(activity).map(([state, count]) => `${count} ${state}`);
+  return [
+    `${mark(ok)} ${name}: ${shows} (${Math.round(tookMs)} ms)`,
+    ...checks.map((check) => `    ${mark(check.holds)} ${check.claim}${differenceOf(check)}`),
+    `    pg_stat_activity: ${states.join(", ") || "no connection"}`,
+  ].join("\n");
+}
+
+function differenceOf({ holds, seen, wanted }: Check): string {
+  return holds ? "" : `: ${JSON.stringify(seen)} in place of ${JSON.stringify(wanted)}`;
+}
+
+function closingOf({ steps, connectionsLeft, tookMs }: Summary): string {
+  const kept = steps.filter(({ ok }) => ok).length;
+  return [
+    `${kept} of ${steps.length} steps did what they say (${(tookMs / 1_000).toFixed(1)} s)`,
+    ...steps.filter(({ ok }) => !ok).map(failureOf),
+    `${connectionsLeft} ${connectionsLeft === 1 ? "connection" : "connections"} left open`,
+  ].join("\n");
+}
+
+function failureOf({ name, leased }: StepResult): string {
+  return leased > 0
+    ? `The step ${name} leaked: ${leased} not given back`
+    : `The step ${name} failed`;
+}

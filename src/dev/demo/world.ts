@@ -1,0 +1,56 @@
+/** Where the demonstration takes place: a PostgreSQL of its own, the service's way to it, and somebody who watches. */
+import { type Database, OwnerScope } from "../../db/mod.ts";
+import { Deferred } from "../../deferred.ts";
+import { openDatabase } from "../../open_database.ts";
+import { parseSettings } from "../../settings.ts";
+import { migrate } from "../migrate.ts";
+import { startStack } from "../stack.ts";
+import { type Faults, faultyWebSockets } from "./faulty_websocket.ts";
+import { ServerView } from "./server_view.ts";
+
+export type Env = Readonly<Record<string, string | undefined>>;
+
+export interface World extends AsyncDisposable {
+  /** What the service needs to use the database. */
+  readonly env: Env;
+  readonly server: ServerView;
+  readonly faults: Faults;
+  /** Opens the database as the service does; `settings` replace its defaults. */
+  open(settings?: Env): Database;
+}
+
+/** Starts it. Nothing of it outlives its disposal, or this process. */
+export async function createWorld(): Promise<World> {
+  await using starting = new AsyncDisposableStack();
+  const { env, ownerEnv, postgres } = starting.use(await startStack({}, { ephemeral: true }));
+  await migrate(ownerEnv);
+  const adminUrl = postgres!.url({ role: "postgres" });
+  const server = starting.use(await ServerView.open({ ...env, DATABASE_URL: adminUrl }));
+  await server.query("create table accounts (name text primary key, balance integer not null)");
+  await server.query("grant select, insert, update on accounts to user_service");
+  const deferred = new Deferred((error) => {
+    throw error;
+  });
+  const faults = faultyWebSockets();
+  const opened: Database[] = [];
+  starting.defer(async () => {
+    await Promise.all(opened.map((db) => db.close({ timeoutMs: 0 })));
+    await deferred.drain();
+  });
+  const parts = starting.move();
+  return {
+    env,
+    server,
+    faults,
+    open(settings = {}) {
+      const db = openDatabase(parseSettings({ ...env, ...settings }), {
+        scope: OwnerScope.lasting(),
+        defer: deferred.add,
+        webSocketConstructor: faults.webSocketConstructor,
+      });
+      opened.push(db);
+      return db;
+    },
+    [Symbol.asyncDispose]: () => parts.disposeAsync(),
+  };
+}
