@@ -34,10 +34,10 @@ export interface StepResult {
   readonly name: string;
   readonly shows: string;
   readonly checks: readonly Check[];
-  /** Connections that were never given back. */
-  readonly leased: number;
   /** What PostgreSQL said after the step, before its pool was closed. */
   readonly activity: Activity;
+  /** Connections that PostgreSQL still had after it. */
+  readonly left: number;
   readonly tookMs: number;
   readonly ok: boolean;
 }
@@ -50,7 +50,7 @@ export interface PlayOptions {
   readonly leaks: boolean;
 }
 
-/** Never rejects for what the step does. A pool with a lease left is left open, for the last count to tell of it. */
+/** Never rejects for what the step does. A pool with a lease left is not closed, as that would hide the leak. */
 export async function play(
   step: Step,
   world: World,
@@ -75,9 +75,11 @@ export async function play(
   const activity = await world.server.activity();
   check("Every connection is given back", leased, 0);
   if (leased === 0) await db.close({ timeoutMs: CLOSE_TIMEOUT_MS });
+  const left = await world.server.connectionsLeft();
+  check("None is left once the pool is closed", left, 0);
   const tookMs = performance.now() - sinceMs;
   const ok = checks.every(({ holds }) => holds);
-  return { name, shows, checks, leased, activity, tookMs, ok };
+  return { name, shows, checks, activity, left, tookMs, ok };
 }
 
 /** A session that nobody ends; the server would end it itself before the last count. */

@@ -3,6 +3,8 @@ import type { Check, Step, StepResult } from "./play.ts";
 
 export interface Summary {
   readonly steps: readonly StepResult[];
+  /** Names of the steps that were left out, as one before them leaked. */
+  readonly notPlayed: readonly string[];
   /** What PostgreSQL counts once all is closed. */
   readonly connectionsLeft: number;
   readonly tookMs: number;
@@ -60,17 +62,21 @@ function differenceOf({ holds, seen, wanted }: Check): string {
   return holds ? "" : `: ${JSON.stringify(seen)} in place of ${JSON.stringify(wanted)}`;
 }
 
-function closingOf({ steps, connectionsLeft, tookMs }: Summary): string {
+function closingOf({ steps, notPlayed, connectionsLeft, tookMs }: Summary): string {
   const kept = steps.filter(({ ok }) => ok).length;
+  const wanted = steps.length + notPlayed.length;
   return [
-    `${kept} of ${steps.length} steps did what they say (${(tookMs / 1_000).toFixed(1)} s)`,
+    `${kept} of ${wanted} steps did what they say (${(tookMs / 1_000).toFixed(1)} s)`,
     ...steps.filter(({ ok }) => !ok).map(failureOf),
-    `${connectionsLeft} ${connectionsLeft === 1 ? "connection" : "connections"} left open`,
+    ...(notPlayed.length > 0 ? [`Not played after that: ${notPlayed.join(", ")}`] : []),
+    `${connectionsOf(connectionsLeft)} left open`,
   ].join("\n");
 }
 
-function failureOf({ name, leased }: StepResult): string {
-  return leased > 0
-    ? `The step ${name} leaked: ${leased} not given back`
-    : `The step ${name} failed`;
+function failureOf({ name, left }: StepResult): string {
+  return left > 0 ? `The step ${name} leaked ${connectionsOf(left)}` : `The step ${name} failed`;
+}
+
+function connectionsOf(count: number): string {
+  return `${count} ${count === 1 ? "connection" : "connections"}`;
 }

@@ -1,11 +1,15 @@
 /** What PostgreSQL itself says, asked on a connection that is no part of any pool. */
 import { type Connection, NeonDriver } from "../../db/mod.ts";
 import { parseSettings } from "../../settings.ts";
+import { pollUntil } from "../poll.ts";
 
 /** How many of the service's connections are in each state of `pg_stat_activity`. */
 export type Activity = Readonly<Record<string, number>>;
 
 const TIMEOUT_MS = 10_000;
+
+/** How long a backend whose socket is closed may take to be gone. */
+const GONE = { deadlineMs: 2_000, intervalMs: 10 };
 
 export class ServerView implements AsyncDisposable {
   readonly #connection: Connection;
@@ -42,6 +46,12 @@ export class ServerView implements AsyncDisposable {
   /** Connections of the service, whatever they do. */
   async connections(): Promise<number> {
     return Object.values(await this.activity()).reduce((sum, count) => sum + count, 0);
+  }
+
+  /** Connections of the service that do not end, where all were closed. */
+  async connectionsLeft(): Promise<number> {
+    await pollUntil(async () => await this.connections() === 0, GONE);
+    return await this.connections();
   }
 
   /** Ends a backend, and waits until it is gone. */
