@@ -42,8 +42,7 @@ const COMMIT: Statement = { text: "commit", values: [], isRoutine: true };
 const COMMIT_BEHIND: Statement = { ...COMMIT, flushesBefore: true };
 
 export class Line {
-  /** The newest flight of its kind. */
-  broken: BrokenFlight = { sent: 0, answered: [] };
+  #broken: BrokenFlight = { sent: 0, answered: [] };
   readonly #source: LineSource;
   readonly #options: LineOptions;
   /** Of a transaction that may write. */
@@ -63,6 +62,11 @@ export class Line {
   /** Of the connection; `undefined` without one. */
   get status(): TransactionStatus | undefined {
     return this.#lease?.connection.status;
+  }
+
+  /** The newest flight of its kind. */
+  get broken(): BrokenFlight {
+    return this.#broken;
   }
 
   /** What a lost COMMIT can be settled by, once it is known. */
@@ -109,7 +113,7 @@ export class Line {
     } catch (error) {
       const answered = answeredBefore(error);
       this.#witness?.hear(flight, answered);
-      this.broken = { sent: asked.length, answered: this.asked(flight, answered) };
+      this.#broken = { sent: asked.length, answered: this.asked(flight, answered) };
       throw error;
     }
   }

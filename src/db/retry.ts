@@ -1,5 +1,6 @@
 /** Trying again: when, how often, and how much of it an isolate can afford. Knows nothing of SQL. */
 import { type Clock, systemClock } from "./clock.ts";
+import { sleep } from "./timeout.ts";
 
 export interface RetryOptions {
   /** Attempts in all, at least 1. */
@@ -112,23 +113,4 @@ export class RetryBudget {
       this.#tokens + elapsedMs / 1_000 * RetryBudget.perSecond,
     );
   }
-}
-
-/** False if the signal aborted first. */
-function sleep(
-  timeMs: number,
-  { signal, clock }: { signal: AbortSignal | undefined; clock: Clock },
-): Promise<boolean> {
-  const { promise, resolve } = Promise.withResolvers<boolean>();
-  const abort = () => {
-    cancel();
-    resolve(false);
-  };
-  const cancel = clock.after(timeMs, () => {
-    signal?.removeEventListener("abort", abort);
-    resolve(true);
-  });
-  if (signal?.aborted) abort();
-  else signal?.addEventListener("abort", abort, { once: true });
-  return promise;
 }

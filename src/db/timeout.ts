@@ -14,3 +14,22 @@ export async function settledWithin(
     cancel();
   }
 }
+
+/** Resolves after the time; at once, and with false, if the signal aborts first. */
+export function sleep(
+  timeMs: number,
+  { signal, clock = systemClock }: { signal: AbortSignal | undefined; clock?: Clock },
+): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const abort = () => {
+    cancel();
+    resolve(false);
+  };
+  const cancel = clock.after(timeMs, () => {
+    signal?.removeEventListener("abort", abort);
+    resolve(true);
+  });
+  if (signal?.aborted) abort();
+  else signal?.addEventListener("abort", abort, { once: true });
+  return promise;
+}

@@ -1,5 +1,6 @@
 /** `deno task bundle`: `src/worker.ts` as one module, for `wrangler deploy` and `wrangler dev`. */
 import { dirname, join } from "node:path";
+import { lockedRun } from "./locked_run.ts";
 import { checkoutDirectory } from "./postgres_directory.ts";
 
 export interface BundleOptions {
@@ -30,14 +31,10 @@ export async function bundle(
   }
 }
 
-const MINIFY = [
-  "run",
-  "--allow-all",
-  "--no-config",
-  "--frozen",
-  `--lock=${join(import.meta.dirname!, "minify.lock")}`,
-  join(import.meta.dirname!, "minify.ts"),
-];
+const MINIFY = lockedRun(import.meta.dirname!, {
+  lock: "minify.lock",
+  program: join(import.meta.dirname!, "minify.ts"),
+});
 
 async function run(
   args: string[],

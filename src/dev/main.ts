@@ -5,15 +5,13 @@ import { takeDevLock } from "./dev_lock.ts";
 import { readEnvFile } from "./env_file.ts";
 import { checkoutDirectory } from "./postgres_directory.ts";
 import { type ServiceChild, startServiceChild } from "./service_child.ts";
-import { listenForSignals } from "../signals.ts";
 import { shutdownBudget } from "./shutdown_budget.ts";
 import { SourceWatcher } from "./source_watcher.ts";
-import { type Stack, startStack } from "./stack.ts";
+import { startStack } from "./stack.ts";
+import { type Running, untilSignalled } from "./until_signalled.ts";
 
-/** What a second signal needs to reach, whatever the first one is waiting for. */
-const running: { stack?: Stack; child?: ServiceChild } = {};
-
-async function develop(ending: Promise<void>): Promise<void> {
+/** Gives the exit code. */
+async function develop(ending: Promise<void>, running: Running): Promise<number> {
   const startedAtMs = performance.now();
   using lock = await takeDevLock("start");
   readEnvFile(join(checkoutDirectory, ".env"));
@@ -49,6 +47,7 @@ async function develop(ending: Promise<void>): Promise<void> {
     console.error(`The service was killed, with its running requests, after ${deadlineMs} ms`);
   }
   await stack.stop({ deadlineMs: Math.max(500, endsAtMs - performance.now() - budget.graceMs) });
+  return 0;
 }
 
 async function report(
@@ -64,25 +63,4 @@ async function report(
   );
 }
 
-function exitAtOnce(): void {
-  running.child?.kill();
-  const stopped = running.stack?.postgres?.stop({ deadlineMs: 1_000, immediately: true });
-  // Without a server, or when it won't stop: the guardian looks after that.
-  Promise.resolve(stopped).catch(() => {}).finally(() => Deno.exit(130));
-}
-
-if (import.meta.main) {
-  try {
-    const ending = Promise.withResolvers<void>();
-    const onFirst = () => {
-      console.log("Ending; a second Ctrl-C ends it at once");
-      ending.resolve();
-    };
-    listenForSignals({ onFirst, onSecond: exitAtOnce });
-    await develop(ending.promise);
-  } catch (error) {
-    console.error(error instanceof Error ? error.message : error);
-    Deno.exit(1);
-  }
-  Deno.exit(0);
-}
+if (import.meta.main) await untilSignalled(develop);

@@ -5,17 +5,13 @@
  */
 import { start } from "../main.ts";
 import { migrate } from "./migrate.ts";
+import { planFromStdin } from "./plan_from_stdin.ts";
 import type { ServicePlan } from "./service_child.ts";
 
 async function serve(): Promise<void> {
-  const input = Deno.stdin.readable.pipeThrough(new TextDecoderStream()).getReader();
-  let text = "";
-  while (!text.includes("\n")) {
-    const { done, value } = await input.read();
-    if (done) return;
-    text += value;
-  }
-  const plan: ServicePlan = JSON.parse(text);
+  const given = await planFromStdin<ServicePlan>();
+  if (given === undefined) return;
+  const { plan } = given;
   for (const name of await migrate(plan.ownerEnv)) console.log(`Applied migration ${name}`);
   const service = await start(plan.env, {
     hostname: "127.0.0.1",
@@ -24,7 +20,7 @@ async function serve(): Promise<void> {
   // Renamed into place, so that the parent never reads half of it.
   await Deno.writeTextFile(`${plan.readyFile}.new`, service.url);
   await Deno.rename(`${plan.readyFile}.new`, plan.readyFile);
-  while (!(await input.read()).done);
+  await given.over();
   await service.shutdown();
 }
 

@@ -1,13 +1,13 @@
 /** `deno task worker`: PostgreSQL, relay, migrations, and the Worker in Cloudflare's runtime, anew after every change. */
 import { join } from "node:path";
-import { listenForSignals } from "../signals.ts";
 import { banner } from "./banner.ts";
 import { takeDevLock } from "./dev_lock.ts";
 import { readEnvFile } from "./env_file.ts";
 import { migrate } from "./migrate.ts";
 import { checkoutDirectory } from "./postgres_directory.ts";
-import { type Stack, startStack } from "./stack.ts";
-import { startWorkerChild, type WorkerChild } from "./worker_child.ts";
+import { startStack } from "./stack.ts";
+import { type Running, untilSignalled } from "./until_signalled.ts";
+import { startWorkerChild } from "./worker_child.ts";
 
 /** Wrangler's own. */
 const DEFAULT_PORT = "8787";
@@ -15,11 +15,8 @@ const DEFAULT_PORT = "8787";
 /** How long wrangler may take to end. */
 const STOP_TIMEOUT_MS = 3_000;
 
-/** What a second signal needs to reach, whatever the first one is waiting for. */
-const running: { stack?: Stack; child?: WorkerChild } = {};
-
 /** Gives the exit code. */
-async function develop(ending: Promise<void>): Promise<number> {
+async function develop(ending: Promise<void>, running: Running): Promise<number> {
   const startedAtMs = performance.now();
   using lock = await takeDevLock("start");
   readEnvFile(join(checkoutDirectory, ".dev.vars"));
@@ -40,24 +37,4 @@ async function develop(ending: Promise<void>): Promise<number> {
   return code;
 }
 
-function exitAtOnce(): void {
-  running.child?.kill();
-  const stopped = running.stack?.postgres?.stop({ deadlineMs: 1_000, immediately: true });
-  // Without a server, or when it won't stop: the guardian looks after that.
-  Promise.resolve(stopped).catch(() => {}).finally(() => Deno.exit(130));
-}
-
-if (import.meta.main) {
-  try {
-    const ending = Promise.withResolvers<void>();
-    const onFirst = () => {
-      console.log("Ending; a second Ctrl-C ends it at once");
-      ending.resolve();
-    };
-    listenForSignals({ onFirst, onSecond: exitAtOnce });
-    Deno.exit(await develop(ending.promise));
-  } catch (error) {
-    console.error(error instanceof Error ? error.message : error);
-    Deno.exit(1);
-  }
-}
+if (import.meta.main) await untilSignalled(develop);

@@ -1,5 +1,6 @@
 /** `deno task wrangler`: Cloudflare's command line, in Deno, under a lock of its own; the development stack needs none of it. */
 import { delimiter, dirname, join } from "node:path";
+import { lockedRun } from "./locked_run.ts";
 import { checkoutDirectory } from "./postgres_directory.ts";
 
 const WRANGLER = "npm:wrangler@4.155.0";
@@ -23,13 +24,7 @@ export function wrangler(
   const path = `${dirname(Deno.execPath())}${delimiter}${Deno.env.get("PATH") ?? ""}`;
   return new Deno.Command(Deno.execPath(), {
     args: [
-      "run",
-      "--allow-all",
-      "--quiet",
-      "--no-config",
-      "--frozen",
-      `--lock=${join(import.meta.dirname!, "wrangler.lock")}`,
-      WRANGLER,
+      ...lockedRun(import.meta.dirname!, { lock: "wrangler.lock", program: WRANGLER }),
       ...args,
     ],
     cwd: checkoutDirectory,

@@ -12,6 +12,7 @@ import {
 } from "../queue/cloudflare_queue.ts";
 import { pruneInbox } from "../queue/inbox.ts";
 import { parseSettings } from "../settings.ts";
+import { deferTo } from "./defer.ts";
 
 /** The binding of the queue, if there is one: without it, events stay for a process that takes them itself. */
 export function producerOf(bindings: Readonly<Record<string, unknown>>): QueueProducer | undefined {
@@ -52,8 +53,7 @@ export class QueueWorker {
   /** The connection is closed after the end, for which nobody waits. */
   async #withDatabase(ctx: ExecutionContext, work: (db: Database) => Promise<void>): Promise<void> {
     const scope = OwnerScope.request();
-    const defer = (rest: Promise<void>) =>
-      ctx.waitUntil(rest.catch((error) => this.#log.error("deferred work failed", { error })));
+    const defer = deferTo((rest) => ctx.waitUntil(rest), this.#log);
     try {
       await work(this.#databases.of({ scope, defer }));
     } finally {

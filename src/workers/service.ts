@@ -9,6 +9,7 @@ import { Ops } from "../ops/ops.ts";
 import { watchRequests } from "../ops/watch_requests.ts";
 import { dispatchEvents, type QueueProducer } from "../queue/cloudflare_queue.ts";
 import type { Settings } from "../settings.ts";
+import { deferTo } from "./defer.ts";
 
 /** Whom a request's sockets belong to, and who finishes what its answer need not wait for. */
 export interface RequestOwner {
@@ -62,8 +63,7 @@ export class Service {
     return this.#databases.of({
       scope,
       signal: request?.signal,
-      defer: (rest) =>
-        waitUntil(rest.catch((error) => this.#log.error("deferred work failed", { error }))),
+      defer: deferTo(waitUntil, this.#log),
     });
   }
 }

@@ -1,4 +1,5 @@
 /** Does, by a seed, all that may go wrong: on the way, to backends, and to the server. */
+import { sleep } from "../../src/db/timeout.ts";
 import type { ArmedFault, Fault, FaultRelay } from "../support/fault_relay.ts";
 import { COMMITTED, dropBefore } from "../support/fault_relay.ts";
 import type { CrashingServer } from "./crashing_server.ts";
@@ -58,7 +59,7 @@ export class Mischief {
 
   async #strike(): Promise<void> {
     const { faultEveryMs, random } = this.#options;
-    while (await this.#elapsed(faultEveryMs * (0.5 + random()))) {
+    while (await sleep(faultEveryMs * (0.5 + random()), this.#end)) {
       this.#disarmOld();
       const draw = random();
       if (draw < CUTS) this.#cut();
@@ -116,14 +117,14 @@ export class Mischief {
   async #stopAndStart(): Promise<void> {
     const { server, stopEveryMs, random } = this.#options;
     let turn = Math.floor(random() * STOPS.length);
-    while (await this.#elapsed(stopEveryMs * (0.7 + 0.6 * random()))) {
+    while (await sleep(stopEveryMs * (0.7 + 0.6 * random()), this.#end)) {
       const how = STOPS[turn++ % STOPS.length]!;
       if (how === "immediate, as a COMMIT was done") await this.#commitDone();
       const fromMs = performance.now();
       this.#isStopped = true;
       await server.stop(how === "fast" ? "fast" : "immediate");
       this.#count(`server stopped: ${how}`);
-      await this.#elapsed(1_000 * random());
+      await sleep(1_000 * random(), this.#end);
       await server.start();
       this.#isStopped = false;
       this.stops.push({ fromMs, toMs: performance.now() });
@@ -140,23 +141,6 @@ export class Mischief {
   #count(name: string): void {
     this.struck++;
     this.faults.set(name, (this.faults.get(name) ?? 0) + 1);
-  }
-
-  /** False if the end came first. */
-  #elapsed(ms: number): Promise<boolean> {
-    const { promise, resolve } = Promise.withResolvers<boolean>();
-    const { signal } = this.#end;
-    const abort = () => {
-      clearTimeout(timer);
-      resolve(false);
-    };
-    const timer = setTimeout(() => {
-      signal.removeEventListener("abort", abort);
-      resolve(true);
-    }, ms);
-    if (signal.aborted) abort();
-    else signal.addEventListener("abort", abort, { once: true });
-    return promise;
   }
 }
 

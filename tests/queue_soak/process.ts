@@ -2,6 +2,7 @@
 import { OwnerScope, sql } from "../../src/db/mod.ts";
 import { Deferred } from "../../src/deferred.ts";
 import { DatabaseWebSocket } from "../../src/deno_websocket.ts";
+import { planFromStdin } from "../../src/dev/plan_from_stdin.ts";
 import { openDatabase } from "../../src/open_database.ts";
 import { Consumer } from "../../src/queue/consumer.ts";
 import { PostgresQueue } from "../../src/queue/postgres_queue.ts";
@@ -16,14 +17,9 @@ export interface ProcessPlan {
 }
 
 async function run(): Promise<void> {
-  const input = Deno.stdin.readable.pipeThrough(new TextDecoderStream()).getReader();
-  let text = "";
-  while (!text.includes("\n")) {
-    const { done, value } = await input.read();
-    if (done) return;
-    text += value;
-  }
-  const { env, ...plan }: ProcessPlan = JSON.parse(text);
+  const given = await planFromStdin<ProcessPlan>();
+  if (given === undefined) return;
+  const { env, ...plan } = given.plan;
   const deferred = new Deferred(() => {});
   const db = openDatabase(parseSettings(env), {
     scope: OwnerScope.lasting(),
@@ -42,7 +38,7 @@ async function run(): Promise<void> {
     onFailure: () => {},
   });
   const queue = new PostgresQueue({ ...plan, db, consume, pollMs: 200, onFailure: () => {} });
-  while (!(await input.read()).done);
+  await given.over();
   await queue.stop();
   await deferred.drain();
   await db.close({ timeoutMs: 1_000 });

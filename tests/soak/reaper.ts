@@ -1,5 +1,6 @@
 /** Looks at the pool's backends past the pool, and terminates one of them at a time. */
 import { type Connection, NeonDriver } from "../../src/db/mod.ts";
+import { sleep } from "../../src/db/timeout.ts";
 import { parseSettings } from "../../src/settings.ts";
 import type { Env } from "../support/branch.ts";
 
@@ -59,7 +60,7 @@ export class Reaper implements AsyncDisposable {
   async #reap(): Promise<void> {
     const { everyMs, random } = this.#options;
     let waitMs = everyMs;
-    while (await elapsed(waitMs, this.#stop.signal)) {
+    while (await sleep(waitMs, this.#stop)) {
       const startedMs = performance.now();
       const pids = await this.#backends();
       const victim = pids[Math.floor(random() * pids.length)];
@@ -85,20 +86,4 @@ export class Reaper implements AsyncDisposable {
     if (error !== undefined) throw error;
     return results[0]?.rows ?? [];
   }
-}
-
-/** False if the signal aborted first. */
-function elapsed(ms: number, signal: AbortSignal): Promise<boolean> {
-  const { promise, resolve } = Promise.withResolvers<boolean>();
-  const abort = () => {
-    clearTimeout(timer);
-    resolve(false);
-  };
-  const timer = setTimeout(() => {
-    signal.removeEventListener("abort", abort);
-    resolve(true);
-  }, ms);
-  if (signal.aborted) abort();
-  else signal.addEventListener("abort", abort, { once: true });
-  return promise;
 }

@@ -1,6 +1,7 @@
 /** What a reader of Prometheus' text format that is not ours makes of ours. */
 import { assert } from "@std/assert";
 import { join } from "node:path";
+import { lockedRun } from "../../src/dev/locked_run.ts";
 
 interface Metric {
   readonly name: string;
@@ -19,15 +20,10 @@ interface Metric {
  */
 export async function parsePrometheus(text: string): Promise<Map<string, number>> {
   const child = new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "--allow-all",
-      "--quiet",
-      "--no-config",
-      "--frozen",
-      `--lock=${join(import.meta.dirname!, "prometheus.lock")}`,
-      join(import.meta.dirname!, "prometheus_process.ts"),
-    ],
+    args: lockedRun(import.meta.dirname!, {
+      lock: "prometheus.lock",
+      program: join(import.meta.dirname!, "prometheus_process.ts"),
+    }),
     stdin: "piped",
     stdout: "piped",
     stderr: "inherit",

@@ -3,6 +3,7 @@
  * with the compatibility date and flags of wrangler.toml.
  */
 import { join } from "node:path";
+import { lockedRun } from "../../src/dev/locked_run.ts";
 import { settledWithin } from "../../src/db/timeout.ts";
 import { bundle } from "../../src/dev/bundle.ts";
 import { TELL_REJECTIONS, WorkerdLog } from "./workerd_log.ts";
@@ -54,14 +55,10 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
   ]);
   const directory = await Deno.makeTempDir({ prefix: "workerd-" });
   const child = new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "--allow-all",
-      "--no-config",
-      "--frozen",
-      `--lock=${join(import.meta.dirname!, "workerd.lock")}`,
-      join(import.meta.dirname!, "workerd_process.ts"),
-    ],
+    args: lockedRun(import.meta.dirname!, {
+      lock: "workerd.lock",
+      program: join(import.meta.dirname!, "workerd_process.ts"),
+    }),
     // Miniflare does not wait until its own are removed.
     env: { TMPDIR: directory, TEMP: directory },
     stdin: "piped",
