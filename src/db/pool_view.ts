@@ -72,11 +72,18 @@ function connectionView(slot: Slot, nowMs: number): ConnectionView {
   };
 }
 
-/** What a flight is for, without its values: the statements between BEGIN and COMMIT, or those if there are no others. */
+/** What a flight is for, without its values: what its author sent, or its last statement if there is nothing of that. */
 export function textOf(parts: readonly FlightPart[]): string {
-  const texts = parts.map((part) =>
-    "fetch" in part ? "fetch" : "close" in part ? "close" : part.text
-  );
-  const own = texts.filter((text) => !/^(?:begin isolation|select set_config|commit$)/.test(text));
-  return (own.length > 0 ? own : texts.slice(-1)).join("; ");
+  const own = parts.filter((part) => !isOurs(part));
+  return (own.length > 0 ? own : parts.slice(-1)).map(nameOf).join("; ");
+}
+
+/** What this layer sends around its authors' statements. With settings of its own, a transaction begins like no other. */
+function isOurs(part: FlightPart): boolean {
+  return "text" in part &&
+    (part.isRoutine === true || /^(?:begin isolation|select set_config)/.test(part.text));
+}
+
+function nameOf(part: FlightPart): string {
+  return "fetch" in part ? "fetch" : "close" in part ? "close" : part.text;
 }
