@@ -4,10 +4,10 @@
  */
 import type { Clock } from "./clock.ts";
 import type { FlightAnswer, Statement } from "./driver.ts";
-import { PoolClosedError, ScopeError, type UnknownReason } from "./errors.ts";
+import { PoolClosedError, ScopeError, ServerError, type UnknownReason } from "./errors.ts";
 import { isXidInFuture, judge } from "./failures.ts";
 import type { Lease } from "./lease.ts";
-import { retry } from "./retry.ts";
+import { retry, type RetryOptions } from "./retry.ts";
 import { watchedFlight } from "./watched_flight.ts";
 import { INCARNATION, type TransactionIdentity } from "./witness.ts";
 
@@ -44,15 +44,18 @@ export const settle: Settle = async (identity, { acquire, signal, clock, random 
   const timeUp = new AbortController();
   const disarm = clock.after(SETTLEMENT_TIMEOUT_MS, () => timeUp.abort());
   const bound = signal === undefined ? timeUp.signal : AbortSignal.any([signal, timeUp.signal]);
+  const pace: Pace = {
+    attempts: ATTEMPTS_MAX,
+    baseMs: 20,
+    capMs: 250,
+    signal: bound,
+    clock,
+    random,
+  };
   try {
-    return await retry(() => ask(identity, { acquire, clock, signal: bound }), {
-      attempts: ATTEMPTS_MAX,
+    return await retry(() => askOnce(identity, { acquire, pace }), {
+      ...pace,
       isRetryable: (error) => !(error instanceof PoolClosedError || error instanceof ScopeError),
-      baseMs: 20,
-      capMs: 250,
-      signal: bound,
-      clock,
-      random,
     });
   } catch (error) {
     if (signal?.aborted) return unknown("gave up");
@@ -62,28 +65,39 @@ export const settle: Settle = async (identity, { acquire, signal, clock, random 
   }
 };
 
-async function ask(
+interface Pace extends Omit<RetryOptions, "isRetryable"> {
+  readonly signal: AbortSignal;
+  readonly clock: Clock;
+}
+
+/** On one connection, until the server can tell. */
+async function askOnce(
   identity: TransactionIdentity,
-  { acquire, clock, signal }: {
-    acquire: SettlementSurroundings["acquire"];
-    clock: Clock;
-    signal: AbortSignal;
-  },
+  { acquire, pace }: { acquire: SettlementSurroundings["acquire"]; pace: Pace },
 ): Promise<Verdict> {
-  const lease = await acquire({ signal });
+  const lease = await acquire({ signal: pace.signal });
   try {
-    const parts = questions(identity);
-    const answer = await watchedFlight({ lease, parts }, {
-      clock,
-      signal,
-      timeoutMs: () => ANSWER_TIMEOUT_MS,
-      // A cancel request that comes late would hit the next one's statement.
-      onCancel: () => void lease.destroy(),
+    return await retry(() => ask(identity, { lease, pace }), {
+      ...pace,
+      isRetryable: (error) => error instanceof UndecidedError || error instanceof ServerError,
     });
-    return verdictOf(answer, identity);
   } finally {
     void lease.release();
   }
+}
+
+async function ask(
+  identity: TransactionIdentity,
+  { lease, pace: { clock, signal } }: { lease: Lease; pace: Pace },
+): Promise<Verdict> {
+  const answer = await watchedFlight({ lease, parts: questions(identity) }, {
+    clock,
+    signal,
+    timeoutMs: () => ANSWER_TIMEOUT_MS,
+    // A cancel request that comes late would hit the next one's statement.
+    onCancel: () => void lease.destroy(),
+  });
+  return verdictOf(answer, identity);
 }
 
 /** One flight: who it is that answers, the end of whoever could still commit, and then the outcome. */
