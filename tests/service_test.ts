@@ -152,9 +152,9 @@ async function refused(running: Running): Promise<void> {
 
 Deno.test("requests to a frozen database are refused before the service ends", async () => {
   await using branch = await faultBranch(database);
-  const service = start({ ...branch.env, PORT: "0", LOG_LEVEL: "error", SHUTDOWN_TIMEOUT: "2" }, {
-    hostname: "127.0.0.1",
-  });
+  // A queue would open connections of its own, which are not frozen.
+  const env = { PORT: "0", LOG_LEVEL: "error", SHUTDOWN_TIMEOUT: "2", QUEUE_CONCURRENCY: "0" };
+  const service = start({ ...branch.env, ...env }, { hostname: "127.0.0.1" });
   const warm = await fetch(`${service.url}/users`);
   await warm.body?.cancel();
   for (const connection of branch.relay.openConnections) connection.freeze();
