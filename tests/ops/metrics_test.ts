@@ -1,6 +1,6 @@
 /** What `/metrics` says after events that are known, as a parser that is not ours reads it. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { type Database, Pool, type PoolOptions, sql } from "../../src/db/mod.ts";
+import { type Database, type Pool, type PoolOptions, sql } from "../../src/db/mod.ts";
 import { metricsText } from "../../src/ops/metrics.ts";
 import { Ops } from "../../src/ops/ops.ts";
 import { databaseOf, poolOf } from "../support/database.ts";
