@@ -1,4 +1,5 @@
 /** The service on Deno: one pool for the process, and an orderly end. */
+import { activityConsumer } from "./activity_consumer.ts";
 import { OwnerScope } from "./db/mod.ts";
 import { settledWithin } from "./db/timeout.ts";
 import { Deferred } from "./deferred.ts";
@@ -11,6 +12,7 @@ import { guard, isLoopback } from "./ops/guard.ts";
 import { createLog } from "./ops/log.ts";
 import { Ops } from "./ops/ops.ts";
 import { watchRequests } from "./ops/watch_requests.ts";
+import { PostgresQueue } from "./queue/postgres_queue.ts";
 import { parseSettings } from "./settings.ts";
 import { listenForSignals } from "./signals.ts";
 
@@ -21,7 +23,7 @@ export interface Service {
   /** Resolves after `shutdown`, once all is closed. */
   readonly finished: Promise<void>;
   /**
-   * Refuses new requests, lets those under way finish, runs what was deferred, and closes the pool, within
+   * Refuses new requests, lets those and the messages under way finish, runs what was deferred, and closes the pool, within
    * `SHUTDOWN_TIMEOUT`. Requests that would take longer are cut shortly before its end, and answered so.
    */
   shutdown(): Promise<void>;
@@ -64,6 +66,12 @@ export function start(
   const ops = new Ops({ database: db });
   const history = ops.keepHistory();
   const draining = new AbortController();
+  const queue = new PostgresQueue({
+    ...settings.queue,
+    db,
+    consume: activityConsumer(db, log).consume,
+    onFailure: (error) => log.warn("events could not be taken", { error }),
+  });
   const requests = new InFlight();
   const logFailure = logFailures(log);
   const app = createApp({
@@ -81,6 +89,7 @@ export function start(
       logFailure(failure);
       ops.failures.add({ ...failure, request: `${failure.method} ${failure.route}` });
     },
+    onUserChange: () => queue.wake(),
   });
   const server = listen(
     (request, info) => requests.track(app.fetch(request, info)),
@@ -94,11 +103,12 @@ export function start(
     await settledWithin(NEVER, Math.min(LAST_ARRIVALS_MS, shutdownTimeoutMs / 10));
     draining.abort();
     history[Symbol.dispose]();
+    const idle = Promise.all([requests.over(), queue.stop()]);
     // A server that is shut down breaks off the bodies that it is still receiving: not before the requests are over.
-    await settledWithin(requests.over(), leftMs() - Math.min(CUTTING_MS, shutdownTimeoutMs / 4));
+    await settledWithin(idle, leftMs() - Math.min(CUTTING_MS, shutdownTimeoutMs / 4));
     // No lease is left, unless a request is to be cut.
     const closed = db.close({ timeoutMs: 0 });
-    await settledWithin(requests.over(), leftMs() - Math.min(CLOSING_MS, shutdownTimeoutMs / 20));
+    await settledWithin(idle, leftMs() - Math.min(CLOSING_MS, shutdownTimeoutMs / 20));
     const served = server.shutdown();
     await settledWithin(Promise.all([served, closed, deferred.drain()]), leftMs());
   };

@@ -16,7 +16,7 @@ import type { Settings } from "./settings.ts";
 type DatabaseSettings = Pick<Settings, "database">;
 
 /** Whose sockets a database opens, and what becomes of its work. */
-export type DatabaseOwner = Pick<DatabaseOptions, "scope" | "defer" | "signal">;
+export type DatabaseOwner = Pick<DatabaseOptions, "scope" | "defer" | "signal" | "settle">;
 
 export interface DatabasesOptions extends Pick<NeonDriverOptions, "webSocketConstructor"> {
   /** Told of connections that are in use for longer than `DATABASE_LEAK_THRESHOLD`. */
@@ -80,7 +80,7 @@ export class Databases {
 /** Makes the database of the settings where there is one owner of sockets only. Connects to nothing yet. */
 export function openDatabase(
   settings: DatabaseSettings,
-  { scope, defer, signal, ...options }: DatabaseOwner & DatabasesOptions,
+  { scope, defer, signal, settle, ...options }: DatabaseOwner & DatabasesOptions,
 ): Database {
-  return new Databases(settings, options).of({ scope, defer, signal });
+  return new Databases(settings, options).of({ scope, defer, signal, settle });
 }

@@ -57,6 +57,12 @@ export interface Settings {
       readonly transactionTimeoutMs: number;
     };
   };
+  /** What takes events out of the outbox in a process that lives on. */
+  readonly queue: {
+    /** 0: this process takes none. */
+    readonly concurrency: number;
+    readonly pollMs: number;
+  };
   /** Durable Objects that keep pools between requests, for Workers. */
   readonly objects: {
     /** 0: each request has connections of its own. */
@@ -97,6 +103,8 @@ export const variables = v.object({
   DATABASE_WS_PROXY: v.optional(relayUrl()),
   DATABASE_OBJECT_SHARDS: v.optional(count({ min: 0, max: 1_000 }), "0"),
   DATABASE_OBJECT_LOCATION: v.optional(oneOf(OBJECT_LOCATIONS)),
+  QUEUE_CONCURRENCY: v.optional(count({ min: 0, max: 1_000 }), "4"),
+  QUEUE_POLL_INTERVAL: v.optional(seconds({ min: 0.1, max: HOUR_S }), "5"),
   PORT: v.optional(count({ min: 0, max: 65_535 }), "8000"),
   LOG_LEVEL: v.optional(oneOf(LOG_LEVELS), "info"),
   OPS_TOKEN: v.optional(secretToken({ minLength: 16 })),
@@ -208,6 +216,10 @@ function settingsOf(values: Values): Settings {
         lockTimeoutMs: values.DATABASE_LOCK_TIMEOUT,
         transactionTimeoutMs: values.DATABASE_TRANSACTION_TIMEOUT,
       },
+    },
+    queue: {
+      concurrency: values.QUEUE_CONCURRENCY,
+      pollMs: values.QUEUE_POLL_INTERVAL,
     },
     objects: {
       shards: values.DATABASE_OBJECT_SHARDS,

@@ -1,5 +1,6 @@
 /** The service as a whole, in this process, on a real PostgreSQL. */
 import { assert, assertEquals } from "@std/assert";
+import { pollUntil } from "../src/dev/poll.ts";
 import type { RelayObserver } from "../src/dev/relay.ts";
 import { start } from "../src/main.ts";
 import type { Branch, Env } from "./support/branch.ts";
@@ -18,9 +19,8 @@ async function serving(
   { env = {}, observe }: { env?: Env; observe?: RelayObserver } = {},
 ): Promise<Running> {
   const branch = await database.connect(observe === undefined ? {} : { observe });
-  const service = start({ ...branch.env, PORT: "0", LOG_LEVEL: "error", ...env }, {
-    hostname: "127.0.0.1",
-  });
+  const quiet = { PORT: "0", LOG_LEVEL: "error", QUEUE_CONCURRENCY: "0" };
+  const service = start({ ...branch.env, ...quiet, ...env }, { hostname: "127.0.0.1" });
   const request = (path: string, init?: RequestInit) => fetch(`${service.url}${path}`, init);
   return {
     branch,
@@ -174,6 +174,43 @@ Deno.test("no connection is left when the service has shut down", async () => {
   await running[Symbol.asyncDispose]();
   const [after] = await branch.asAdmin<{ count: bigint }>(SERVICE_CONNECTIONS);
   assertEquals(after?.count, 0n);
+});
+
+Deno.test("a change to a user is in its activity soon after, without a wait for the next look", async () => {
+  await using running = await serving({
+    env: { QUEUE_CONCURRENCY: "2", QUEUE_POLL_INTERVAL: "3600" },
+  });
+  const { id } = await running.createUser("act@example.org");
+  const activity = async () => {
+    const response = await running.request(`/users/${id}/activity`);
+    assertEquals(response.status, 200);
+    return (await response.json()).activity as { version: number; type: string }[];
+  };
+  assert(
+    await pollUntil(async () => (await activity()).length === 1, {
+      deadlineMs: 10_000,
+      intervalMs: 10,
+    }),
+  );
+  const deleted = await running.request(`/users/${id}`, { method: "DELETE" });
+  assertEquals(deleted.status, 204);
+  assert(
+    await pollUntil(async () => (await activity()).length === 2, {
+      deadlineMs: 10_000,
+      intervalMs: 10,
+    }),
+  );
+  assertEquals((await activity()).map(({ version, type }) => [version, type]), [
+    [1, "user.created"],
+    [2, "user.deleted"],
+  ]);
+  const unknown = await running.request(`/users/${crypto.randomUUID()}/activity`);
+  assertEquals([unknown.status, (await unknown.json()).type], [404, "/problems/user-not-found"]);
+  const page = await running.request(`/users/${id}/activity?limit=1`);
+  assertEquals((await page.json()).next, 1);
+  const rest = await running.request(`/users/${id}/activity?limit=1&after=1`);
+  const { activity: [last], next } = await rest.json();
+  assertEquals([last.version, next], [2, null]);
 });
 
 const SERVICE_CONNECTIONS = `

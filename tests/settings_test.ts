@@ -51,6 +51,7 @@ Deno.test("parseSettings() gives the documented defaults, in milliseconds", () =
         transactionTimeoutMs: 30_000,
       },
     },
+    queue: { concurrency: 4, pollMs: 5_000 },
     objects: { shards: 0 },
   });
 });
@@ -77,6 +78,8 @@ Deno.test("parseSettings() reads every variable", () => {
     DATABASE_RETRY_ATTEMPTS: "1",
     DATABASE_OBJECT_SHARDS: "3",
     DATABASE_OBJECT_LOCATION: "weur",
+    QUEUE_CONCURRENCY: "0",
+    QUEUE_POLL_INTERVAL: "600",
     PORT: "0",
     LOG_LEVEL: "debug",
     SHUTDOWN_TIMEOUT: "0",
@@ -109,6 +112,7 @@ Deno.test("parseSettings() reads every variable", () => {
         transactionTimeoutMs: 3_000,
       },
     },
+    queue: { concurrency: 0, pollMs: 600_000 },
     objects: { shards: 3, location: "weur" },
   });
 });
@@ -117,7 +121,14 @@ Deno.test("parseSettings() gives a value that is frozen throughout", () => {
   const settings = parse({});
   const { database } = settings;
   for (
-    const part of [settings, settings.objects, database, database.pool, database.session]
+    const part of [
+      settings,
+      settings.objects,
+      settings.queue,
+      database,
+      database.pool,
+      database.session,
+    ]
   ) {
     assert(Object.isFrozen(part));
   }

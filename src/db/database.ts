@@ -2,13 +2,16 @@ import type { TransactionSettings } from "./begin.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { Observer } from "./observer.ts";
 import type { Pool } from "./pool.ts";
+import type { AcquireOptions } from "./pool_options.ts";
 import type { PoolStats } from "./pool_stats.ts";
 import type { PoolView } from "./pool_view.ts";
 import { RetryBudget } from "./retry.ts";
 import type { OwnerScope } from "./scope.ts";
 import { ServerTransaction } from "./server_transaction.ts";
 import { Session, type SessionOptions } from "./session.ts";
-import { runUnit } from "./transaction.ts";
+import { type Settle, settle } from "./settlement.ts";
+import { isDone, runUnit } from "./transaction.ts";
+import { claim } from "./transaction_key.ts";
 import { TransactionRecord, UnitMetrics, type UnitStats } from "./unit_stats.ts";
 
 export interface DatabaseOptions {
@@ -32,6 +35,8 @@ export interface DatabaseOptions {
   readonly observer?: Observer | undefined;
   readonly clock?: Clock;
   readonly random?: () => number;
+  /** Finds out what became of a lost COMMIT: by asking the server, unless a test has another way. */
+  readonly settle?: Settle | undefined;
 }
 
 export interface TransactionOptions extends SessionOptions {
@@ -39,6 +44,16 @@ export interface TransactionOptions extends SessionOptions {
   readonly attempts?: number;
   /** After this long no further attempt begins. */
   readonly timeoutMs?: number;
+}
+
+export interface KeyedTransactionOptions<T> extends TransactionOptions {
+  /**
+   * From 1 to 255 characters. A unit of work of this key is done once, whoever asks for it and however often, for as
+   * long as the key is kept. Wants the table of `TRANSACTION_KEYS_TABLE`.
+   */
+  readonly key: string;
+  /** Reads what `work` would have given, once it is known to be done already. */
+  readonly recall: (session: Session) => Promise<T>;
 }
 
 /** What the pool tells, and what all that share `metrics` have done with it. */
@@ -60,39 +75,46 @@ export class Database {
 
   /** Opens a session. Costs nothing until its first statement. */
   session(options: SessionOptions = {}): Session {
-    return this.#open(options, 1);
-  }
-
-  #open({ signal, label, parsers, ...own }: SessionOptions, attempt: number): Session {
-    const { pool, scope, defaults, defer, observer } = this.#options;
-    const settings = { ...defaults, ...own };
-    const begun = { label, attempt, settings };
-    const transaction = new ServerTransaction(
-      {
-        clock: this.#clock,
-        acquire: (options) => pool.acquire({ scope, label, ...options }),
-        assertCurrent: () => scope.assertCurrent(),
-        counters: this.#metrics.counters,
-        record: () =>
-          new TransactionRecord(this.#metrics, this.#clock, observer?.transaction(begun)),
-      },
-      { settings, signal: this.#either(signal), parsers },
-    );
-    return new Session(transaction, { defer });
+    const { defer } = this.#options;
+    return new Session(this.#begin(options, 1), { defer });
   }
 
   /**
    * Runs a unit of work in a session, again and whole where a failure left nothing behind and may pass. The work must
-   * commit what it wrote, and should have no effects but those of its session.
+   * commit what it wrote, and should have no effects but those of its session. A transaction that is begun in the work
+   * of another one is a unit of its own; what it has retried in vain, the outer one does not retry.
+   *
+   * With a key the work is also run again after a COMMIT of unknown outcome, as the key makes sure that one of the
+   * runs counts.
    */
   async transaction<T>(
     work: (session: Session) => Promise<T>,
-    { attempts, timeoutMs, ...options }: TransactionOptions = {},
+    options: TransactionOptions | KeyedTransactionOptions<T> = {},
+  ): Promise<T> {
+    if (!("key" in options)) return await this.#unit(work, options);
+    const { key, recall, ...rest } = options;
+    try {
+      return await this.#unit(work, rest, key);
+    } catch (error) {
+      if (!isDone(error)) throw error;
+      return await this.#unit(recall, { ...rest, readOnly: true });
+    }
+  }
+
+  async #unit<T>(
+    work: (session: Session) => Promise<T>,
+    { attempts, timeoutMs, ...options }: TransactionOptions,
+    key?: string,
   ): Promise<T> {
     const { defer, random } = this.#options;
     return await runUnit(work, {
-      open: (attempt) => this.#open(options, attempt),
+      open: (attempt) => {
+        const transaction = this.#begin(options, attempt);
+        if (key !== undefined) transaction.ride(claim(key));
+        return new Session(transaction, { defer });
+      },
       defer,
+      isKeyed: key !== undefined,
       attempts: attempts ?? this.#options.attempts,
       timeoutMs,
       signal: this.#either(options.signal),
@@ -101,6 +123,38 @@ export class Database {
       clock: this.#clock,
       ...(random === undefined ? {} : { random }),
     });
+  }
+
+  #begin({ signal, label, parsers, ...own }: SessionOptions, attempt: number): ServerTransaction {
+    const { pool, scope, defaults, observer } = this.#options;
+    const { settle: find = settle, random = Math.random } = this.#options;
+    const clock = this.#clock;
+    const settings = { ...defaults, ...own };
+    const acquire = (options: Omit<AcquireOptions, "scope" | "label">) =>
+      pool.acquire({ scope, label, ...options });
+    return new ServerTransaction(
+      {
+        clock,
+        acquire,
+        assertCurrent: () => scope.assertCurrent(),
+        settle: (identity, { signal }) =>
+          find(identity, {
+            // The lost connection was given back before, and whoever settles waits behind nobody.
+            acquire: ({ signal }) => acquire({ signal, fresh: true }),
+            signal,
+            clock,
+            random,
+          }),
+        counters: this.#metrics.counters,
+        record: () =>
+          new TransactionRecord(
+            this.#metrics,
+            clock,
+            observer?.transaction({ label, attempt, settings }),
+          ),
+      },
+      { settings, signal: this.#either(signal), parsers },
+    );
   }
 
   #either(own: AbortSignal | undefined): AbortSignal | undefined {

@@ -11,10 +11,12 @@ export interface Statement {
   /** Gives its rows in portions: the first now, the next by `Fetch`. Only inside a transaction. */
   readonly portal?: Portal;
   /**
-   * For one that is sent again and again as this very object, and whose rows nobody reads: they come without their
-   * columns, and a driver may keep the messages that it has made of it.
+   * For one that is sent again and again as this very object: a driver may keep the messages that it has made of it.
+   * Its rows come without the names and types of their columns: as texts, by position.
    */
   readonly isRoutine?: true;
+  /** Has the answers to all that stands in front of it sent before it is run, so that they are there if it is not. */
+  readonly flushesBefore?: true;
 }
 
 /**
@@ -90,7 +92,7 @@ export interface Connection {
   /**
    * Sends the parts in one message, with one Sync, and resolves with the server's answer.
    * Rejects with `ConnectError` if the connection fails before its first ReadyForQuery, with
-   * `ConnectionLostError` if it ends later without an answer, and with `TypeError` for values that cannot be
+   * `ConnectionLostError` if it ends later without a whole answer, and with `TypeError` for values that cannot be
    * sent (nothing was).
    */
   flight(parts: readonly FlightPart[], options?: FlightOptions): Promise<FlightAnswer>;

@@ -1,5 +1,6 @@
 /** The closed set of errors of the connection layer, for callers to catch. What each means is in `failures.ts`. */
 
+import type { Result } from "./driver.ts";
 import type { PoolCounts } from "./pool_stats.ts";
 
 /** What the server said in an ErrorResponse. https://www.postgresql.org/docs/current/protocol-error-fields.html */
@@ -71,10 +72,17 @@ export class ConnectionLostError extends DatabaseLayerError {
   override readonly name = "ConnectionLostError";
   /** Whether the server had begun on the flight (a ParseComplete was seen). */
   readonly begun: boolean;
+  /** Of the flight's parts, those that had been answered. */
+  declare readonly answered: readonly Result[];
 
-  constructor(message: string, options: ErrorOptions & { begun: boolean }) {
+  constructor(
+    message: string,
+    options: ErrorOptions & { begun: boolean; answered?: readonly Result[] | undefined },
+  ) {
     super(message, options);
     this.begun = options.begun;
+    // Rows are no part of what is printed of an error.
+    Object.defineProperty(this, "answered", { value: options.answered ?? [], enumerable: false });
   }
 }
 
@@ -142,7 +150,46 @@ export class StatementSkippedError extends DatabaseLayerError {
   override readonly name = "StatementSkippedError";
 }
 
-/** COMMIT was sent and its answer never came: the work is there, or it is not, and nothing here can tell. */
+/** Why nobody can tell what became of a COMMIT. */
+export type UnknownReason =
+  /** The server had not told the transaction's id: the whole flight was lost, or nothing but a NOTIFY was done. */
+  | "no xid"
+  /** The caller's signal aborted. */
+  | "gave up"
+  /** No connection could be had to ask on. */
+  | "unreachable"
+  /** The server has started again or has crashed since, so that the id may be another transaction's. */
+  | "restarted"
+  /** What answers is a standby. */
+  | "in recovery"
+  /** It was neither done nor undone in time. */
+  | "in progress"
+  /** The server does not know any more, or does not say. */
+  | "not told";
+
+/** COMMIT was sent, its answer never came, and the server could not be asked: the work is there, or it is not. */
 export class CommitOutcomeUnknownError extends DatabaseLayerError {
   override readonly name = "CommitOutcomeUnknownError";
+  /** The transaction's id, for `pg_xact_status`, where it is known. */
+  readonly xid: string | undefined;
+  readonly reason: UnknownReason;
+
+  constructor(
+    { xid, reason }: { xid: string | undefined; reason: UnknownReason },
+    options?: ErrorOptions,
+  ) {
+    const where = xid === undefined ? "" : ` or ask pg_xact_status('${xid}')`;
+    super(
+      `Cannot tell whether the transaction was committed, as COMMIT was sent and its answer did not come (${reason}); ` +
+        `look for its effects${where} before doing it again, or give such work a key`,
+      options,
+    );
+    this.xid = xid;
+    this.reason = reason;
+  }
+}
+
+/** The transaction is committed, but the rows that came with its COMMIT were lost: read them, do not repeat the work. */
+export class CommitRowsLostError extends DatabaseLayerError {
+  override readonly name = "CommitRowsLostError";
 }

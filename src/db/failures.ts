@@ -7,6 +7,7 @@
  */
 import {
   CommitOutcomeUnknownError,
+  CommitRowsLostError,
   ConnectError,
   ConnectionLostError,
   DeadlineError,
@@ -22,7 +23,7 @@ export interface Failure {
   /** A short name, for counters. */
   readonly kind: string;
   /** Whether the unit's effects are in the database. Only "no" is safe to repeat. */
-  readonly applied: "no" | "unknown";
+  readonly applied: "no" | "unknown" | "yes";
   /** Whether the same work may succeed if it is done again. */
   readonly transient: boolean;
   /** Whether the connection is gone. */
@@ -238,6 +239,9 @@ export function judge(error: unknown, phase: Exclude<Phase, "connect">): Failure
   if (error instanceof CommitOutcomeUnknownError) {
     return { kind: "outcome_unknown", ...UNKNOWN, connectionLost: true };
   }
+  if (error instanceof CommitRowsLostError) {
+    return { ...UNKNOWN, kind: "rows_lost", applied: "yes", connectionLost: true };
+  }
   // Whoever gave up knows as little as if the answer had been lost; what was answered all the same is known.
   if (error instanceof DeadlineError || error instanceof PoolClosedError) {
     const kind = error instanceof DeadlineError ? "deadline" : "closed";
@@ -282,4 +286,9 @@ export function isReplayable(error: unknown, { commits }: { commits: boolean }):
   if (!commits) return true;
   const { begun, cause } = error;
   return !begun && cause instanceof ServerError && GOODBYES.has(cause.sqlState);
+}
+
+/** Whether the server refuses to tell the outcome of a transaction as it has given out no such id. */
+export function isXidInFuture(error: Error): boolean {
+  return error instanceof ServerError && error.sqlState === "22023";
 }

@@ -4,11 +4,12 @@
  */
 export { ISOLATION_LEVELS, type IsolationLevel, type TransactionSettings } from "./begin.ts";
 export { arrayOf } from "./array_text.ts";
-export { type Clock } from "./clock.ts";
+export { type Clock, systemClock } from "./clock.ts";
 export {
   Database,
   type DatabaseOptions,
   type DatabaseStats,
+  type KeyedTransactionOptions,
   type TransactionOptions,
 } from "./database.ts";
 export type {
@@ -28,6 +29,7 @@ export {
   AcquireTimeoutError,
   CommitOutcomeUnknownError,
   CommitRolledBackError,
+  CommitRowsLostError,
   ConnectError,
   ConnectionLostError,
   DatabaseLayerError,
@@ -40,6 +42,7 @@ export {
   SessionEndedError,
   SessionNotCommittedError,
   StatementSkippedError,
+  type UnknownReason,
 } from "./errors.ts";
 export { type Failure, judge, type Phase } from "./failures.ts";
 export { Lease } from "./lease.ts";
@@ -60,5 +63,8 @@ export { RetryBudget } from "./retry.ts";
 export type { Parse, TypeParsers } from "./result_types.ts";
 export { OwnerScope } from "./scope.ts";
 export { type RowsOf, type Session, type SessionOptions, type StreamOptions } from "./session.ts";
+export { type Settle, settle, type SettlementSurroundings, type Verdict } from "./settlement.ts";
 export { type UnitCounters, UnitMetrics, type UnitStats } from "./unit_stats.ts";
 export { identifier, Sql, sql, trustedSql } from "./sql.ts";
+export { forgetKeys, TRANSACTION_KEYS_TABLE } from "./transaction_key.ts";
+export { INCARNATION, type TransactionIdentity } from "./witness.ts";

@@ -303,6 +303,7 @@ export class NeonConnection implements Connection {
       return new ConnectionLostError(`Lost the connection to PostgreSQL: ${reason}`, {
         cause,
         begun: flight?.begun ?? false,
+        answered: flight?.query.results,
       });
     }
     // 08P01, protocol_violation: the answer of a server that wanted SCRAM and got a password.

@@ -12,6 +12,7 @@ export interface EncodedStatement {
   readonly text: string;
   readonly values: (string | null)[];
   readonly portal: Portal | undefined;
+  readonly flushesBefore: boolean;
   /** The statement itself, if its messages are to be kept. */
   readonly routine: Statement | undefined;
 }
@@ -30,7 +31,7 @@ export function encode(part: FlightPart): Encoded {
   if (!("text" in part)) return part;
   const kept = routines.get(part);
   if (kept !== undefined) return kept;
-  const { text, values, portal, isRoutine } = part;
+  const { text, values, portal, isRoutine, flushesBefore = false } = part;
   if (text.includes("\0") || !text.isWellFormed()) {
     throw new TypeError(
       "Cannot send the statement as its text contains a NUL character or a lone surrogate; pass such data as bytea",
@@ -40,6 +41,7 @@ export function encode(part: FlightPart): Encoded {
     text,
     values: encodeParameters(values),
     portal,
+    flushesBefore,
     routine: isRoutine ? part : undefined,
   };
 }
@@ -78,8 +80,10 @@ export class Submittable {
     this.#writer.release();
   }
 
-  #keep(wire: Wire, { text, values }: EncodedStatement, routine: Statement): void {
+  #keep(wire: Wire, encoded: EncodedStatement, routine: Statement): void {
+    const { text, values, flushesBefore } = encoded;
     const messages = this.#writer.copyOf(() => {
+      if (flushesBefore) wire.flush();
       wire.parse({ text });
       wire.bind({ values, portal: "" });
       wire.execute({ portal: "", rows: 0 });
@@ -96,9 +100,10 @@ export class Submittable {
 
   handleDataRow({ fields }: { fields: readonly (string | null)[] }): void {
     const row: Record<string, unknown> = {};
-    this.#columns.forEach((column, index) => {
-      const text = fields[index] ?? null;
-      row[column.name] = text === null ? null : this.#read(column, text);
+    fields.forEach((text, index) => {
+      const column = this.#columns[index];
+      if (column === undefined) row[index] = text;
+      else row[column.name] = text === null ? null : this.#read(column, text);
     });
     this.#rows.push(row);
   }
@@ -162,7 +167,8 @@ function write(wire: Wire, part: Encoded): void {
   if ("messages" in part) return void wire.stream.write(part.messages);
   if ("close" in part) return wire.close({ type: "P", name: part.close.name });
   if ("fetch" in part) return run(wire, part.fetch);
-  const { text, values, portal } = part;
+  const { text, values, portal, flushesBefore } = part;
+  if (flushesBefore) wire.flush();
   wire.parse({ text });
   wire.bind({ values, portal: portal?.name ?? "" });
   run(wire, portal);
@@ -286,6 +292,7 @@ export interface Wire {
   describe(target: { type: "P"; name: string }): void;
   execute(portal: { portal: string; rows: number }): void;
   close(target: { type: "P"; name: string }): void;
+  flush(): void;
   sync(): void;
   sendCopyFail(reason: string): void;
   cancel(processId: number, secretKey: number): void;

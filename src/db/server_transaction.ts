@@ -4,7 +4,8 @@
  *     new -> open -> committed | rolled back | lost
  *
  * Its first flight leases the connection and takes BEGIN and the timeouts with it. What can wait for company, such
- * as a SAVEPOINT, rides in front of the next flight. Callers take turns: one flight at a time.
+ * as a SAVEPOINT, rides in front of the next flight. Callers take turns: one flight at a time. A COMMIT whose answer
+ * is lost is settled (`settlement.ts`), so that "lost" with an unknown outcome is the rare end.
  */
 import { beginStatements, type TransactionSettings } from "./begin.ts";
 import type { Clock } from "./clock.ts";
@@ -13,6 +14,8 @@ import type { FlightAnswer, FlightPart, Portal, Result, Statement } from "./driv
 import {
   CommitOutcomeUnknownError,
   CommitRolledBackError,
+  CommitRowsLostError,
+  ConnectionLostError,
   DeadlineError,
   SessionEndedError,
   StatementSkippedError,
@@ -21,8 +24,10 @@ import { isReplayable, judge } from "./failures.ts";
 import type { Lease } from "./lease.ts";
 import type { Rider } from "./rider.ts";
 import type { TypeParsers } from "./result_types.ts";
+import type { Verdict } from "./settlement.ts";
 import type { TransactionRecord, UnitCounters } from "./unit_stats.ts";
 import { watchedFlight } from "./watched_flight.ts";
+import { type TransactionIdentity, Witness } from "./witness.ts";
 
 export type TransactionState = "new" | "open" | "committed" | "rolled back" | "lost";
 
@@ -34,6 +39,11 @@ export interface TransactionSource {
   ): Promise<Lease>;
   /** Throws `ScopeError` for code that must not touch the transaction's connection. */
   assertCurrent(): void;
+  /** Finds out what became of a COMMIT that was not answered. Never rejects. */
+  settle(
+    identity: TransactionIdentity | undefined,
+    options: { signal: AbortSignal | undefined },
+  ): Promise<Verdict>;
   readonly counters: UnitCounters;
   /** Begins to time the transaction. */
   record(): TransactionRecord;
@@ -51,6 +61,8 @@ const ANSWER_GRACE_MS = 1_000;
 const TRUSTED_IDLE_MS = 1_000;
 
 const COMMIT: Statement = { text: "commit", values: [], isRoutine: true };
+/** What its answer is lost with is not lost with it: neither the rows nor the transaction's id. */
+const COMMIT_BEHIND: Statement = { ...COMMIT, flushesBefore: true };
 
 export class ServerTransaction {
   readonly settings: TransactionSettings;
@@ -67,6 +79,13 @@ export class ServerTransaction {
   #endsAt = Infinity;
   #firstError: Error | undefined;
   #isOutcomeUnknown = false;
+  /** The newest one whose answer broke off, without the witness. */
+  #brokenFlight: { readonly sent: number; readonly answered: readonly Result[] } = {
+    sent: 0,
+    answered: [],
+  };
+  /** Of a transaction that may write. */
+  readonly #witness: Witness | undefined;
   /** A cancel request is, or was, on its way to the connection: it must not reach the next one's statement. */
   #mayBeCancelled = false;
 
@@ -78,6 +97,7 @@ export class ServerTransaction {
     this.#source = source;
     this.#signal = signal;
     this.#parsers = parsers;
+    this.#witness = settings.readOnly ? undefined : new Witness();
   }
 
   get state(): TransactionState {
@@ -152,12 +172,13 @@ export class ServerTransaction {
   }
 
   /**
-   * Runs the parts and COMMIT in one flight. Throws `CommitRolledBackError` if the server rolled back instead, and
-   * `CommitOutcomeUnknownError` if its answer was lost. Harmless if said twice.
+   * Runs the parts and COMMIT in one flight. Throws `CommitRolledBackError` if the server rolled back instead,
+   * `CommitOutcomeUnknownError` if its answer was lost and nobody can tell, and `CommitRowsLostError` if only the
+   * parts' results are. Harmless if said twice.
    */
   async commit(parts: readonly FlightPart[]): Promise<readonly Result[]> {
     if (this.#state === "committed" && parts.length === 0) return [];
-    if (this.#state === "new" && parts.length === 0) {
+    if (this.#state === "new" && parts.length === 0 && this.#riders.length === 0) {
       this.#state = "committed";
       return [];
     }
@@ -206,7 +227,14 @@ export class ServerTransaction {
   }
 
   async #commitFlight(parts: readonly FlightPart[]): Promise<readonly Result[]> {
-    const { results, error } = await this.#flight(parts, { commits: true });
+    let answer: FlightAnswer;
+    try {
+      answer = await this.#flight(parts, { commits: true });
+    } catch (error) {
+      if (!this.#isOutcomeUnknown) throw error;
+      return await this.#settle(error as Error, parts);
+    }
+    const { results, error } = answer;
     if (results.length > parts.length && results.at(-1)?.command === "COMMIT") {
       this.#state = "committed";
       void this.#giveBack();
@@ -217,7 +245,36 @@ export class ServerTransaction {
     if (error === undefined) return await this.#refuseCommit();
     await this.rollback();
     // Behind a statement that failed, COMMIT was not run.
-    throw results.length < parts.length ? error : this.#ifUnknown(error);
+    if (results.length < parts.length || !this.#isUnknownAfter(error)) throw error;
+    return await this.#settle(error, parts);
+  }
+
+  /** What a lost COMMIT comes to: a success, the failure that lost it, or an error that says that nobody can tell. */
+  async #settle(error: Error, parts: readonly FlightPart[]): Promise<readonly Result[]> {
+    this.#isOutcomeUnknown = true;
+    const { sent, answered } = this.#brokenFlight;
+    const identity = this.#witness?.identity;
+    const verdict: Verdict = answered.length === sent && answered.at(-1)?.command === "COMMIT"
+      ? { outcome: "committed" }
+      : await this.#source.settle(identity, { signal: this.#signal });
+    if (verdict.outcome === "unknown") {
+      const { reason } = verdict;
+      this.#source.counters.unknown++;
+      this.#endRecord();
+      throw new CommitOutcomeUnknownError({ xid: identity?.xid, reason }, { cause: error });
+    }
+    this.#isOutcomeUnknown = false;
+    this.#source.counters.settled++;
+    this.#state = verdict.outcome;
+    this.#endRecord();
+    if (verdict.outcome === "rolled back") throw error;
+    const results = answered.slice(sent - 1 - parts.length, sent - 1);
+    if (results.length === parts.length) return results;
+    throw new CommitRowsLostError(
+      "Cannot give the rows of the statements as the connection was lost while they were committed, which they are; " +
+        "read them, and do not do the work again",
+      { cause: error },
+    );
   }
 
   /** The server would answer this COMMIT with ROLLBACK, or has. */
@@ -264,7 +321,10 @@ export class ServerTransaction {
   ): Promise<FlightAnswer> {
     await this.#assertWanted();
     const riders = this.#riders;
-    const flight = [...riders.map(({ part }) => part), ...parts, ...(commits ? [COMMIT] : [])];
+    const own = [...riders.map(({ part }) => part), ...parts];
+    const witnessed = this.#witness?.behind(own) ?? own;
+    const commit = own.length > 0 && this.#witness !== undefined ? COMMIT_BEHIND : COMMIT;
+    const flight = commits ? [...witnessed, commit] : witnessed;
     let answer: FlightAnswer;
     try {
       answer = this.#state === "new"
@@ -273,10 +333,11 @@ export class ServerTransaction {
     } catch (error) {
       throw this.#lost(error as Error, { commits });
     }
+    const results = this.#asked(flight, answer.results);
     this.#riders = this.#riders.slice(riders.length);
-    riders.slice(0, answer.results.length).forEach((rider) => rider.hasRun = true);
+    riders.slice(0, results.length).forEach((rider) => rider.hasRun = true);
     this.#note(answer);
-    return { ...answer, results: answer.results.slice(riders.length) };
+    return { ...answer, results: results.slice(riders.length) };
   }
 
   /** Whoever has given up wants nothing sent any more, a COMMIT least of all. */
@@ -326,15 +387,39 @@ export class ServerTransaction {
     return this.#source.acquire({ signal: this.#signal, fresh, holdMs });
   }
 
-  #send(parts: readonly FlightPart[]): Promise<FlightAnswer> {
+  async #send(parts: readonly FlightPart[]): Promise<FlightAnswer> {
     const flight = { lease: this.#lease!, parts, parsers: this.#parsers };
-    return this.#record!.flight(parts, () =>
-      watchedFlight(flight, {
-        clock: this.#source.clock,
-        signal: this.#signal,
-        timeoutMs: () => this.#answerTimeoutMs(parts.length),
-        onCancel: () => this.#mayBeCancelled = true,
-      }));
+    const asked = this.#asked(parts);
+    try {
+      const answer = await this.#record!.flight(asked, () =>
+        watchedFlight(flight, {
+          clock: this.#source.clock,
+          signal: this.#signal,
+          timeoutMs: () => this.#answerTimeoutMs(asked.length),
+          onCancel: () => this.#mayBeCancelled = true,
+        }));
+      this.#witness?.hear(parts, answer.results);
+      return answer;
+    } catch (error) {
+      this.#hearOut(parts, answeredBefore(error));
+      throw error;
+    }
+  }
+
+  /** What of an answer came before it broke off counts. */
+  #hearOut(parts: readonly FlightPart[], answered: readonly Result[]): void {
+    this.#witness?.hear(parts, answered);
+    this.#brokenFlight = {
+      sent: this.#asked(parts).length,
+      answered: this.#asked(parts, answered),
+    };
+  }
+
+  /** What there is one of for each part of the flight, for those alone that were asked for. */
+  #asked<T>(parts: readonly FlightPart[], each: readonly T[]): readonly T[];
+  #asked(parts: readonly FlightPart[]): readonly FlightPart[];
+  #asked(parts: readonly FlightPart[], each: readonly unknown[] = parts): readonly unknown[] {
+    return this.#witness?.without(parts, each) ?? each;
   }
 
   /** How long to wait for a flight: the server's own timeouts, and a little for its answer. */
@@ -362,22 +447,24 @@ export class ServerTransaction {
     this.#lease = undefined;
     this.#state = "lost";
     this.#firstError ??= error;
-    this.#endRecord();
+    this.#isOutcomeUnknown = lease !== undefined && commits && this.#isUnknownAfter(error);
+    if (!this.#isOutcomeUnknown) this.#endRecord();
     void lease?.destroy();
-    return lease !== undefined && commits ? this.#ifUnknown(error) : error;
+    return error;
   }
 
   /** After COMMIT was sent, some errors leave it open whether it took effect. */
-  #ifUnknown(error: Error): Error {
-    if (this.settings.readOnly || judge(error, "commit").applied === "no") return error;
-    this.#isOutcomeUnknown = true;
-    this.#source.counters.unknown++;
-    return new CommitOutcomeUnknownError(
-      "Cannot tell whether the transaction was committed, as COMMIT was sent and its answer did not come; " +
-        "look for its effects before doing it again",
-      { cause: error },
-    );
+  #isUnknownAfter(error: Error): boolean {
+    return !this.settings.readOnly && judge(error, "commit").applied !== "no";
   }
+}
+
+/** The results that had come when the answer broke off. */
+function answeredBefore(error: unknown): readonly Result[] {
+  for (let depth = 0; depth < 3 && error instanceof Error; depth++, error = error.cause) {
+    if (error instanceof ConnectionLostError) return error.answered;
+  }
+  return [];
 }
 
 /** Its portal may be older than the savepoint that is undone, and would keep its table in use. */

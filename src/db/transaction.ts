@@ -1,18 +1,23 @@
 import {
+  CommitOutcomeUnknownError,
   CommitRolledBackError,
+  CommitRowsLostError,
   DatabaseLayerError,
   SessionNotCommittedError,
   StatementSkippedError,
 } from "./errors.ts";
-import { type Failure, judge } from "./failures.ts";
+import { judge } from "./failures.ts";
 import { retry, type RetryOptions } from "./retry.ts";
 import type { Session } from "./session.ts";
+import { isClaimed } from "./transaction_key.ts";
 import type { UnitMetrics } from "./unit_stats.ts";
 
 export interface UnitOptions
   extends Pick<RetryOptions, "attempts" | "timeoutMs" | "signal" | "budget" | "clock" | "random"> {
   /** Opens the session of one attempt; 1 is the first. */
   open(attempt: number): Session;
+  /** Whether a second run fails once the first is committed, and cannot overtake it. */
+  readonly isKeyed: boolean;
   readonly metrics: UnitMetrics;
   /** Takes over what need not be waited for. */
   defer(rest: Promise<void>): void;
@@ -22,15 +27,17 @@ export interface UnitOptions
  * Runs a unit of work, and runs it again, whole, when its failure left nothing behind and may pass: so the work must
  * have no effects but those of its session. Once a COMMIT has been answered, nothing is run again.
  *
- * Throws the last attempt's own error, with `attempts` on it, and `SessionNotCommittedError` for work that wrote,
- * returned, and neither committed nor rolled back.
+ * Throws the last attempt's own error, with `attempts` on it, unless an earlier one may have been committed: then that
+ * one's. Throws `SessionNotCommittedError` for work that wrote, returned, and neither committed nor rolled back.
  */
 export async function runUnit<T>(
   work: (session: Session) => Promise<T>,
-  { open, defer, metrics, ...options }: UnitOptions,
+  { open, defer, isKeyed, metrics, ...options }: UnitOptions,
 ): Promise<T> {
   let attempts = 0;
-  let mayHaveCommitted = false;
+  let isRepeatable = false;
+  /** An attempt that may have been committed, as long as those after it have not found out. */
+  let inDoubt: unknown;
   try {
     return await retry(async () => {
       attempts++;
@@ -44,32 +51,50 @@ export async function runUnit<T>(
       } catch (error) {
         // The connection goes back before the wait for the next attempt, and after a COMMIT that is still under way.
         await session.rollback();
-        mayHaveCommitted = session.mayHaveCommitted;
+        isRepeatable = isTransient(error) && !session.mayHaveCommitted ||
+          isKeyed && isUnknown(error) && !session.isCommitted;
+        if (isUnknown(error)) inDoubt = error;
         throw error;
       }
     }, {
       ...options,
-      isRetryable: (error) => !mayHaveCommitted && isTransient(error),
-      onRetry: (error) => metrics.retried(failureOf(error)?.kind ?? "other"),
+      isRetryable: () => isRepeatable,
+      onRetry: (error) => metrics.retried(kindOf(error)),
       onBudgetDenied: () => metrics.counters.budgetDenied++,
     });
-  } catch (error) {
+  } catch (last) {
+    const error = isDone(last) ? last : inDoubt ?? last;
     if (attempts > 1 && error instanceof Error) Object.assign(error, { attempts });
     throw error;
   }
 }
 
 function isTransient(error: unknown): boolean {
-  const failure = failureOf(error);
-  return failure !== undefined && failure.applied === "no" && failure.transient;
+  const own = decisiveIn(error);
+  // What a unit within the work has retried in vain is not worth as many attempts again.
+  if (own === undefined || (own.attempts ?? 1) > 1) return false;
+  const { applied, transient } = judge(own, "statement");
+  return applied === "no" && transient;
+}
+
+/** Whether the work is known to be committed, though what it gives is not known: by this unit, or by another of its key. */
+export function isDone(error: unknown): boolean {
+  const own = decisiveIn(error);
+  return own instanceof CommitRowsLostError || isClaimed(own);
+}
+
+function isUnknown(error: unknown): boolean {
+  return decisiveIn(error) instanceof CommitOutcomeUnknownError;
+}
+
+function kindOf(error: unknown): string {
+  return judge(decisiveIn(error), "statement").kind;
 }
 
 /** The work may have wrapped the database's error in one of its own; what that one means is ours alone to say. */
-function failureOf(error: unknown): Failure | undefined {
+function decisiveIn(error: unknown): DatabaseLayerError | undefined {
   for (let depth = 0; depth < 5 && error instanceof Error; depth++) {
-    if (error instanceof DatabaseLayerError && !isConsequence(error)) {
-      return judge(error, "statement");
-    }
+    if (error instanceof DatabaseLayerError && !isConsequence(error)) return error;
     error = error.cause;
   }
   return undefined;

@@ -3,7 +3,8 @@ import { type Database, OwnerScope, sql, trustedSql } from "../db/mod.ts";
 import { DatabaseWebSocket } from "../deno_websocket.ts";
 import { openDatabase } from "../open_database.ts";
 import { parseSettings } from "../settings.ts";
-import { type Migration, migrations } from "../users/migrations.ts";
+import { migrations as queueMigrations } from "../queue/migrations.ts";
+import { type Migration, migrations as usersMigrations } from "../users/migrations.ts";
 
 /** Applies what is missing and returns the names. Throws `SettingsError` and database errors; then nothing was changed. */
 export async function migrate(
@@ -16,7 +17,7 @@ export async function migrate(
     webSocketConstructor: DatabaseWebSocket,
   });
   try {
-    return await applyMigrations(db, migrations);
+    return await applyMigrations(db, [...usersMigrations, ...queueMigrations]);
   } finally {
     await Promise.all(rest);
     await db.close({ timeoutMs: 0 });

@@ -36,6 +36,8 @@ export interface AppOptions {
   readonly opsRoutes?: Hono | undefined;
   /** Whether the service is ending and wants no new requests. */
   readonly isDraining?: (() => boolean) | undefined;
+  /** Told after a change to a user was committed, which has left an event; nobody waits for it. */
+  readonly onUserChange?: ((c: Context) => void | Promise<void>) | undefined;
   /** Longest wait of `/readyz` for the database. */
   readonly readyTimeoutMs?: number | undefined;
 }
@@ -63,7 +65,7 @@ export function createApp(options: AppOptions): Hono<AppEnv> {
     await next();
   });
   app.use(provideDatabase(options.db));
-  app.route("/", usersRoutes);
+  app.route("/", usersRoutes({ onChange: options.onUserChange ?? (() => {}) }));
   app.route("/", healthRoutes(options));
   app.route("/", problemRoutes);
   app.notFound((c) =>

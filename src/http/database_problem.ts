@@ -4,6 +4,7 @@ import {
   AcquireTimeoutError,
   CommitOutcomeUnknownError,
   CommitRolledBackError,
+  CommitRowsLostError,
   ConnectError,
   ConnectionLostError,
   DeadlineError,
@@ -38,6 +39,13 @@ export function databaseProblem(error: unknown): Problem | undefined {
       detail:
         "Cannot tell whether the change was made as the connection broke while it was being " +
         "committed; read the resource to see, before you repeat the request",
+    });
+  }
+  if (error instanceof CommitRowsLostError) {
+    return problem("rows-lost", {
+      detail:
+        "Cannot tell the result of the change, which was made, as the connection broke on the way; " +
+        "read the resource, and do not repeat the request",
     });
   }
   // Both only say that an earlier statement failed; that failure tells what the matter is.

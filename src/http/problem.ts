@@ -18,6 +18,7 @@ export const problemKinds = {
   "invalid-body": [422, "The body is well-formed but not valid"],
   "internal": [500, "The service failed"],
   "outcome-unknown": [500, "The change may or may not have been made"],
+  "rows-lost": [500, "The change was made, and its result was lost"],
   "overloaded": [503, "The service has more work than it can take"],
   "database-unreachable": [503, "The database cannot be reached"],
   "contention": [503, "The change kept colliding with others"],

@@ -4,6 +4,7 @@ import { type Context, Hono } from "hono";
 import * as v from "valibot";
 import { refused } from "../refused.ts";
 import { NewUser, type User, UserPatch } from "../users/user.ts";
+import { type Activity, listActivity } from "../users/user_activity.ts";
 import { newUserId, UserId } from "../users/user_id.ts";
 import { changeUser, createUser, deleteUser, listUsers, readUser } from "../users/user_store.ts";
 import { entityTag, expectedVersions } from "./entity_tag.ts";
@@ -16,76 +17,115 @@ type UsersEnv = { Variables: DatabaseVariables };
 
 const MAX_PAGE_SIZE = 200;
 
-const PageQuery = v.object({
-  limit: v.optional(
-    v.pipe(
-      v.string(),
-      v.check(
-        (limit) => /^[1-9]\d{0,2}$/.test(limit) && Number(limit) <= MAX_PAGE_SIZE,
-        refused(`it must be a whole number from 1 to ${MAX_PAGE_SIZE}`, "write digits only"),
-      ),
-      v.transform(Number),
+const Limit = v.optional(
+  v.pipe(
+    v.string(),
+    v.check(
+      (limit) => /^[1-9]\d{0,2}$/.test(limit) && Number(limit) <= MAX_PAGE_SIZE,
+      refused(`it must be a whole number from 1 to ${MAX_PAGE_SIZE}`, "write digits only"),
     ),
-    "50",
+    v.transform(Number),
   ),
+  "50",
+);
+
+const PageQuery = v.object({
+  limit: Limit,
   after: v.exactOptional(UserId),
 });
 
-/** `/users` and `/users/:id`. Needs `provideDatabase` before it. */
-export const usersRoutes = new Hono<UsersEnv>()
-  .get(
-    "/users",
-    withSession({
-      readOnly: true,
-      parse: (c) => validQuery(c, PageQuery),
-    }, async (c, session, page) => {
-      const { users, next } = await listUsers(session, page);
-      return c.json({ users: users.map(userDocument), next });
-    }),
-  )
-  .post(
-    "/users",
-    withSession({
-      // The id is made once, so that a repeated unit of work inserts the same key.
-      parse: async (c) => ({ id: newUserId(), user: await readJsonBody(c, NewUser) }),
-    }, async (c, session, { id, user }) => {
-      const created = await createUser(session, id, user);
-      c.header("Location", `/users/${id}`);
-      return respondWithUser(c, created, 201);
-    }),
-  )
-  .all("/users", onlyMethods("GET", "HEAD", "POST"))
-  .get(
-    "/users/:id",
-    withSession({
-      readOnly: true,
-      parse: readId,
-    }, async (c, session, id) => respondWithUser(c, await readUser(session, id))),
-  )
-  .patch(
-    "/users/:id",
-    withSession(
-      {
-        parse: async (c) => ({
-          id: readId(c),
-          expected: readExpectedVersions(c),
-          patch: await readJsonBody(c, UserPatch, PATCH_TYPES),
-        }),
-      },
-      async (c, session, { id, expected, patch }) =>
-        respondWithUser(c, await changeUser(session, id, patch, expected)),
+const ActivityQuery = v.object({
+  limit: Limit,
+  after: v.optional(
+    v.pipe(
+      v.string(),
+      v.check(
+        (version) => /^(?:0|[1-9]\d{0,8})$/.test(version),
+        refused("it must be the version of a user", "write digits only"),
+      ),
+      v.transform(Number),
     ),
-  )
-  .delete(
-    "/users/:id",
-    withSession({
-      parse: (c) => ({ id: readId(c), expected: readExpectedVersions(c) }),
-    }, async (c, session, { id, expected }) => {
-      await deleteUser(session, id, expected);
-      return c.body(null, 204);
-    }),
-  )
-  .all("/users/:id", onlyMethods("GET", "HEAD", "PATCH", "DELETE"));
+    "0",
+  ),
+});
+
+export interface UsersRoutesOptions {
+  /** Told after a change to a user was committed. */
+  readonly onChange: (c: Context) => void | Promise<void>;
+}
+
+/** `/users`, `/users/:id` and `/users/:id/activity`. Needs `provideDatabase` before it. */
+export function usersRoutes({ onChange }: UsersRoutesOptions) {
+  return new Hono<UsersEnv>()
+    .get(
+      "/users",
+      withSession({
+        readOnly: true,
+        parse: (c) => validQuery(c, PageQuery),
+      }, async (c, session, page) => {
+        const { users, next } = await listUsers(session, page);
+        return c.json({ users: users.map(userDocument), next });
+      }),
+    )
+    .post(
+      "/users",
+      withSession({
+        // The id is made once, so that a repeated unit of work inserts the same key.
+        parse: async (c) => ({ id: newUserId(), user: await readJsonBody(c, NewUser) }),
+      }, async (c, session, { id, user }) => {
+        session.afterCommit(() => onChange(c));
+        const created = await createUser(session, id, user);
+        c.header("Location", `/users/${id}`);
+        return respondWithUser(c, created, 201);
+      }),
+    )
+    .all("/users", onlyMethods("GET", "HEAD", "POST"))
+    .get(
+      "/users/:id",
+      withSession({
+        readOnly: true,
+        parse: readId,
+      }, async (c, session, id) => respondWithUser(c, await readUser(session, id))),
+    )
+    .patch(
+      "/users/:id",
+      withSession(
+        {
+          parse: async (c) => ({
+            id: readId(c),
+            expected: readExpectedVersions(c),
+            patch: await readJsonBody(c, UserPatch, PATCH_TYPES),
+          }),
+        },
+        async (c, session, { id, expected, patch }) => {
+          session.afterCommit(() => onChange(c));
+          return respondWithUser(c, await changeUser(session, id, patch, expected));
+        },
+      ),
+    )
+    .delete(
+      "/users/:id",
+      withSession({
+        parse: (c) => ({ id: readId(c), expected: readExpectedVersions(c) }),
+      }, async (c, session, { id, expected }) => {
+        session.afterCommit(() => onChange(c));
+        await deleteUser(session, id, expected);
+        return c.body(null, 204);
+      }),
+    )
+    .all("/users/:id", onlyMethods("GET", "HEAD", "PATCH", "DELETE"))
+    .get(
+      "/users/:id/activity",
+      withSession({
+        readOnly: true,
+        parse: (c) => ({ id: readId(c), page: validQuery(c, ActivityQuery) }),
+      }, async (c, session, { id, page }) => {
+        const { activity, next } = await listActivity(session, id, page);
+        return c.json({ activity: activity.map(activityDocument), next });
+      }),
+    )
+    .all("/users/:id/activity", onlyMethods("GET", "HEAD"));
+}
 
 /** A patch of members that are no null is a merge patch. https://www.rfc-editor.org/rfc/rfc7396 */
 const PATCH_TYPES = ["application/json", "application/merge-patch+json"];
@@ -101,6 +141,10 @@ function readExpectedVersions(c: Context) {
 function respondWithUser(c: Context, user: User, status: 200 | 201 = 200) {
   c.header("ETag", entityTag(user.version));
   return c.json(userDocument(user), status);
+}
+
+function activityDocument({ version, type, occurredAt }: Activity) {
+  return { version, type, occurredAt: occurredAt.toISOString() };
 }
 
 /** A user as clients see it; instants in ISO 8601. */

@@ -1,11 +1,12 @@
 /**
  * Users in PostgreSQL. Each function is a whole unit of work and ends the session it is given: its statements share
- * one flight with COMMIT, so that it costs one round trip.
+ * one flight with COMMIT, so that it costs one round trip. A change brings its event along.
  */
 
 import { ServerError, type Session, type Sql, sql } from "../db/mod.ts";
 import type { ExpectedVersions, NewUser, User, UserPatch } from "./user.ts";
 import { EmailTakenError, UserNotFoundError, VersionMismatchError } from "./user_errors.ts";
+import { withEvent } from "./user_event.ts";
 import type { UserId } from "./user_id.ts";
 
 interface UserRow {
@@ -24,7 +25,7 @@ export async function createUser(session: Session, id: UserId, user: NewUser): P
   const insert = sql<UserRow>`
     insert into users (id, email, name) values (${id}, ${user.email}, ${user.name})
     returning ${COLUMNS}`;
-  const [[row]] = await orEmailTaken(session.commit([insert]));
+  const [[row]] = await orEmailTaken(session.commit([withEvent(insert, "user.created")]));
   if (row === undefined) throw new TypeError("Cannot create the user as INSERT returned no row");
   return userOf(row);
 }
@@ -74,7 +75,9 @@ export async function changeUser(
       updated_at = now()
     where id = ${id} ${andVersion(expected)}
     returning ${COLUMNS}`;
-  const [[row], [current]] = await orEmailTaken(session.commit([update, selectVersion(id)]));
+  const [[row], [current]] = await orEmailTaken(
+    session.commit([withEvent(update, "user.updated"), selectVersion(id)]),
+  );
   if (row === undefined) throw unchanged(current);
   return userOf(row);
 }
@@ -86,8 +89,12 @@ export async function deleteUser(
   expected: ExpectedVersions,
 ): Promise<void> {
   const remove = sql<{ id: string }>`
-    delete from users where id = ${id} ${andVersion(expected)} returning id`;
-  const [[row], [current]] = await session.commit([remove, selectVersion(id)]);
+    delete from users where id = ${id} ${andVersion(expected)}
+    returning id, version + 1 as version`;
+  const [[row], [current]] = await session.commit([
+    withEvent(remove, "user.deleted"),
+    selectVersion(id),
+  ]);
   if (row === undefined) throw unchanged(current);
 }
 

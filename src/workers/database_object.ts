@@ -2,6 +2,7 @@
 import { DurableObject, type ExecutionContext } from "cloudflare:workers";
 import { OwnerScope } from "../db/mod.ts";
 import { parseSettings } from "../settings.ts";
+import { producerOf } from "./queue.ts";
 import { Service } from "./service.ts";
 
 /**
@@ -17,7 +18,7 @@ export class DatabaseObject extends DurableObject<Readonly<Record<string, unknow
   /** Throws `SettingsError`; the Worker, which has the same settings, asks no object then. */
   constructor(ctx: ExecutionContext, env: Readonly<Record<string, unknown>>) {
     super(ctx, env);
-    this.#service = new Service(parseSettings(env));
+    this.#service = new Service(parseSettings(env), { events: producerOf(env) });
   }
 
   override fetch(request: Request): Promise<Response> {

@@ -3,6 +3,7 @@ import type { DurableObjectNamespace, ExecutionContext } from "cloudflare:worker
 import { OwnerScope } from "../db/mod.ts";
 import { ProblemError } from "../http/problem.ts";
 import { parseSettings, type Settings } from "../settings.ts";
+import { producerOf } from "./queue.ts";
 import { refuse, Service } from "./service.ts";
 import { Shards } from "./shards.ts";
 
@@ -16,20 +17,27 @@ export function handlerOf(bindings: Bindings): Handler {
     const settings = parseSettings(bindings);
     return settings.objects.shards > 0
       ? throughObjects(settings, bindings["DATABASE_OBJECT"])
-      : byRequests(settings);
+      : byRequests(settings, bindings);
   } catch (error) {
     return (request) => refuse(request, { error });
   }
 }
 
 /** Each request has a scope, and so sockets, of its own; the bound on them all is the isolate's. */
-function byRequests(settings: Settings): Handler {
-  const service = new Service(settings);
+function byRequests(settings: Settings, bindings: Bindings): Handler {
+  const service = new Service(settings, { events: producerOf(bindings) });
   return (request, ctx) => {
     const scope = OwnerScope.request();
-    const answer = service.fetch(request, { scope, waitUntil: (rest) => ctx.waitUntil(rest) });
+    const rests: Promise<unknown>[] = [];
+    const waitUntil = (rest: Promise<unknown>) => {
+      rests.push(rest);
+      ctx.waitUntil(rest);
+    };
+    const answer = service.fetch(request, { scope, waitUntil });
     // From the beginning: what a client begins and does not wait for is brought to an end all the same.
-    ctx.waitUntil(answer.finally(() => service.endScope(scope)));
+    // What an answer has left to be done may still use its connection.
+    const done = answer.finally(() => Promise.allSettled(rests));
+    ctx.waitUntil(done.finally(() => service.endScope(scope)));
     return answer;
   };
 }

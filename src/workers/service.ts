@@ -7,6 +7,7 @@ import { guard } from "../ops/guard.ts";
 import { createLog, type Log, type LogLevel } from "../ops/log.ts";
 import { Ops } from "../ops/ops.ts";
 import { watchRequests } from "../ops/watch_requests.ts";
+import { dispatchEvents, type QueueProducer } from "../queue/cloudflare_queue.ts";
 import type { Settings } from "../settings.ts";
 
 /** Whom a request's sockets belong to, and who finishes what its answer need not wait for. */
@@ -20,8 +21,11 @@ export class Service {
   readonly #databases: Databases;
   readonly #log: Log;
   readonly #app;
+  readonly #events: QueueProducer | undefined;
 
-  constructor(settings: Settings) {
+  /** `events` is where changes to users are told. */
+  constructor(settings: Settings, { events }: { events?: QueueProducer | undefined } = {}) {
+    this.#events = events;
     this.#log = createLog(settings.logLevel);
     this.#databases = new Databases(settings, { onLeak: logLeaks(this.#log) });
     this.#app = appOf(settings.logLevel, this.#opsOptions(settings));
@@ -30,7 +34,8 @@ export class Service {
   /** Answers one request; a client that leaves ends its sessions. */
   async fetch(request: Request, owner: RequestOwner): Promise<Response> {
     const db = this.#databaseOf(request, owner);
-    return await this.#app.fetch(request, { db: () => db });
+    const dispatch = () => this.#dispatch(owner);
+    return await this.#app.fetch(request, { db: () => db, dispatch });
   }
 
   /** Closes the connections of a scope that has ended. Resolves when their sockets are shut. */
@@ -47,10 +52,16 @@ export class Service {
     };
   }
 
-  #databaseOf({ signal }: Request, { scope, waitUntil }: RequestOwner): Database {
+  /** A client that leaves does not stop it. */
+  async #dispatch(owner: RequestOwner): Promise<void> {
+    if (this.#events === undefined) return;
+    await dispatchEvents(this.#databaseOf(undefined, owner), this.#events);
+  }
+
+  #databaseOf(request: Request | undefined, { scope, waitUntil }: RequestOwner): Database {
     return this.#databases.of({
       scope,
-      signal,
+      signal: request?.signal,
       defer: (rest) =>
         waitUntil(rest.catch((error) => this.#log.error("deferred work failed", { error }))),
     });
@@ -69,11 +80,17 @@ export async function refuse(
   });
 }
 
+interface AppBindings {
+  readonly db: () => AppDatabase;
+  readonly dispatch?: () => Promise<void>;
+}
+
 /** The app, which finds the database of each request in what it is given as Hono's `env`. */
 function appOf(logLevel: LogLevel, options: Partial<AppOptions> = {}) {
   return createApp({
     ...options,
-    db: (c: Context<{ Bindings: { db: () => AppDatabase } }>) => c.env.db(),
+    db: (c: Context<{ Bindings: AppBindings }>) => c.env.db(),
+    onUserChange: (c: Context<{ Bindings: AppBindings }>) => c.env.dispatch?.(),
     onFailure: logFailures(createLog(logLevel)),
   });
 }

@@ -1,5 +1,5 @@
 /**
- * `deno task bench pool|session [--json FILE]`. The packages compared with are in no import that Deno can see before it
+ * `deno task bench pool|session|queue [--json FILE]`. The packages compared with are in no import that Deno can see before it
  * runs, and in a lock of their own, `contenders.lock`: what the project's lock lists is downloaded by every first
  * `deno task dev`.
  */
@@ -26,8 +26,15 @@ async function bench(which: string | undefined): Promise<unknown> {
       console.log(sessionTable(figures));
       return figures;
     }
+    case "queue": {
+      const { benchQueue } = await import("./queue.ts");
+      const { queueTable } = await import("./queue_table.ts");
+      const figures = await benchQueue();
+      console.log(queueTable(figures));
+      return figures;
+    }
     default:
-      console.error("Usage: deno task bench pool|session [--json FILE]");
+      console.error("Usage: deno task bench pool|session|queue [--json FILE]");
       Deno.exit(2);
   }
 }

@@ -150,7 +150,13 @@ const cases: readonly Case[] = [
   ["deadline", "during COMMIT", new DeadlineError("x", { cause: silent }), "commit", UNKNOWN],
   ["deadline", "answered", new DeadlineError("x", { cause: said("57014") }), "commit", FINAL],
   ["deadline", "before there was a connection", new DeadlineError("x"), "statement", FINAL],
-  ["outcome_unknown", "said before", new CommitOutcomeUnknownError("x"), "statement", UNKNOWN],
+  [
+    "outcome_unknown",
+    "said before",
+    new CommitOutcomeUnknownError({ xid: "1", reason: "no xid" }),
+    "statement",
+    UNKNOWN,
+  ],
   ["other", "a full queue", new PoolOverloadedError("x", { retryAfterMs: 1 }), "statement", FINAL],
   [
     "other",

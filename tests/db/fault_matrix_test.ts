@@ -57,10 +57,10 @@ const REFUSED: Outcome = ["ConnectError: admin_shutdown, no, again", 0, 0];
 const LOST: Outcome = ["ConnectionLostError: connection_lost, no, again", 0, 0];
 const KILLED: Outcome = ["ConnectionLostError: admin_shutdown, no, again", 0, 0];
 const TOO_LONG: Outcome = ["DeadlineError: deadline, no, final", 0, 0];
-/** The same to the caller, who cannot know which of the two it is. */
-const UNKNOWN = "CommitOutcomeUnknownError: outcome_unknown, unknown, final";
-const UNKNOWN_AND_NOT: Outcome = [UNKNOWN, 0, 0];
-const UNKNOWN_AND_DONE: Outcome = [UNKNOWN, 1, 0];
+/** The server was asked, on a connection that the pool has kept. */
+const settled = ([told, rows]: Outcome): Outcome => [told, rows, 1];
+/** COMMIT's own answer was heard, and only the flight's end was not. */
+const HEARD: Outcome = ["done", 1, 0];
 
 /** In the order of `KINDS`. Until a connection is up there is no stream to close by half: that is a drop there. */
 const EXPECTED: Readonly<Record<Point, readonly [Outcome, Outcome, Outcome, Outcome, Outcome]>> = {
@@ -72,15 +72,9 @@ const EXPECTED: Readonly<Record<Point, readonly [Outcome, Outcome, Outcome, Outc
   "first flight sent": [NOT_REACHED, LOST, NOT_REACHED, KILLED, DONE],
   "first answer": [NOT_REACHED, NOT_REACHED, NOT_REACHED, REFUSED, DONE],
   "mid-statement": [LOST, LOST, TOO_LONG, KILLED, DONE],
-  "before COMMIT": [UNKNOWN_AND_NOT, UNKNOWN_AND_NOT, UNKNOWN_AND_NOT, UNKNOWN_AND_NOT, DONE],
-  "COMMIT sent": [UNKNOWN_AND_DONE, UNKNOWN_AND_DONE, UNKNOWN_AND_DONE, UNKNOWN_AND_DONE, DONE],
-  "COMMIT unanswered": [
-    UNKNOWN_AND_DONE,
-    UNKNOWN_AND_DONE,
-    UNKNOWN_AND_DONE,
-    UNKNOWN_AND_DONE,
-    DONE,
-  ],
+  "before COMMIT": [settled(LOST), settled(LOST), settled(TOO_LONG), settled(KILLED), DONE],
+  "COMMIT sent": [DONE, HEARD, DONE, HEARD, DONE],
+  "COMMIT unanswered": [DONE, DONE, DONE, DONE, DONE],
   // A frozen peer says nothing that a replay could go by.
   "idle": [DONE, DONE, TOO_LONG, DONE, DONE],
   "release": [UNDONE_AND_CUT, UNDONE_AND_CUT, UNDONE_AND_CUT, UNDONE_AND_CUT, UNDONE],

@@ -1,17 +1,12 @@
-/** A COMMIT whose answer never came: never a second run, never a false success or failure. */
+/**
+ * A COMMIT whose answer never came, with all that left with it: never a second run, never a false success or failure.
+ * Where the transaction's id is known, see `settlement_test.ts`.
+ */
 import { assertEquals, assertRejects } from "@std/assert";
 import { CommitOutcomeUnknownError, DeadlineError, sql } from "../../src/db/mod.ts";
 import { faultBranch } from "../support/fault_branch.ts";
 import { rowsInTheEnd } from "../support/fault_fixture.ts";
-import {
-  answer,
-  COMMIT,
-  COMMIT_EXECUTE,
-  COMMITTED,
-  dropAfter,
-  dropBefore,
-  freeze,
-} from "../support/fault_relay.ts";
+import { COMMIT, COMMIT_EXECUTE, dropAfter, dropBefore, freeze } from "../support/fault_relay.ts";
 import { localDatabase } from "../support/local_database.ts";
 
 const database = await localDatabase();
@@ -48,25 +43,6 @@ for (
     });
   }
 }
-
-Deno.test("a server's goodbye in place of COMMIT's answer is no proof that nothing was done", async () => {
-  await using branch = await faultBranch(database);
-  const db = branch.open();
-  await db.transaction((session) => session.commit([sql`select 1`]));
-  const name = "killed after COMMIT";
-  branch.relay.when(
-    COMMITTED,
-    answer({ severity: "FATAL", sqlState: "57P01", message: "terminating connection" }),
-  );
-  let runs = 0;
-  await assertRejects(() =>
-    db.transaction(async (session) => {
-      runs++;
-      await session.commit([insert(name)]);
-    }), CommitOutcomeUnknownError);
-  assertEquals(runs, 1);
-  assertEquals(await rowsInTheEnd(branch, { name, expected: 1 }), 1);
-});
 
 Deno.test("a read whose COMMIT was lost with its cold connection is run again", async () => {
   await using branch = await faultBranch(database);

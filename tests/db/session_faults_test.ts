@@ -42,6 +42,8 @@ type Outcome = readonly [told: string, rows: number, idle: number];
 const DONE: Outcome = ["nothing", 2, 1];
 const SERVER_ERROR: Outcome = ["ServerError", 0, 1];
 const LOST: Outcome = ["ConnectionLostError", 0, 0];
+/** The connection that the server was asked on is kept. */
+const NOT_COMMITTED: Outcome = ["ConnectionLostError", 0, 1];
 
 /** Two rows, the second in a savepoint. */
 async function write(session: Session, insert: Sql): Promise<void> {
@@ -63,9 +65,9 @@ const units: Record<string, {
       BEGIN: { ERROR: SERVER_ERROR, cut: DONE },
       "the first statement": { ERROR: SERVER_ERROR, cut: DONE },
       SAVEPOINT: { ERROR: SERVER_ERROR, cut: LOST },
-      // It shares COMMIT's flight, so that one that is cut may have been done; ERROR in front of COMMIT is definite.
-      RELEASE: { ERROR: SERVER_ERROR, cut: ["CommitOutcomeUnknownError", 0, 0] },
-      COMMIT: { ERROR: SERVER_ERROR, cut: ["CommitOutcomeUnknownError", 0, 0] },
+      // It shares COMMIT's flight: one that is cut may have been done, so that the server is asked.
+      RELEASE: { ERROR: SERVER_ERROR, cut: NOT_COMMITTED },
+      COMMIT: { ERROR: SERVER_ERROR, cut: NOT_COMMITTED },
     },
   },
   "that undoes its savepoint, and commits": {

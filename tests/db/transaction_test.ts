@@ -192,7 +192,7 @@ Deno.test("transaction() counts work that was begun and not waited for", async (
     session.commit();
     return Promise.resolve();
   });
-  assertEquals(driver.connections[0]!.flights.at(-1), ["commit"]);
+  assertEquals(driver.connections[0]!.flights.at(-1)?.at(-1), "commit");
 });
 
 Deno.test("transaction() runs the unit again when the connection is lost before COMMIT", async () => {
@@ -385,4 +385,21 @@ Deno.test("the first error of work that swallowed it and did not commit is told 
     }), SessionNotCommittedError);
   assertInstanceOf(error.cause, ServerError);
   assertEquals(error.cause.sqlState, "23505");
+});
+
+Deno.test("a unit within another multiplies no attempts", async () => {
+  const { db } = scripted(failing("update t", { count: Infinity, sqlState: "40001" }));
+  await using _ = db;
+  let outer = 0;
+  let inner = 0;
+  const error = await assertRejects(() =>
+    db.transaction(async (session) => {
+      outer++;
+      await session.query(sql`select 1`);
+      await db.transaction((nested) => {
+        inner++;
+        return nested.query(sql`update t`);
+      });
+    }), ServerError);
+  assertEquals([outer, inner, error.attempts], [1, 4, 4]);
 });

@@ -4,6 +4,7 @@ import {
   AcquireTimeoutError,
   CommitOutcomeUnknownError,
   CommitRolledBackError,
+  CommitRowsLostError,
   ConnectError,
   ConnectionLostError,
   DeadlineError,
@@ -91,7 +92,13 @@ const TABLE: readonly [
   ["EmailTakenError", new EmailTakenError(), 409, "email-taken"],
   ["UserNotFoundError", new UserNotFoundError(), 404, "user-not-found"],
   ["VersionMismatchError", new VersionMismatchError(7), 412, "version-mismatch"],
-  ["CommitOutcomeUnknownError", new CommitOutcomeUnknownError(SECRET), 500, "outcome-unknown"],
+  ["CommitRowsLostError", new CommitRowsLostError(SECRET), 500, "rows-lost"],
+  [
+    "CommitOutcomeUnknownError",
+    new CommitOutcomeUnknownError({ xid: SECRET, reason: "no xid" }),
+    500,
+    "outcome-unknown",
+  ],
   [
     "CommitRolledBackError over its cause",
     new CommitRolledBackError(SECRET, { cause: serverError("23505") }),

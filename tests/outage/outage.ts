@@ -50,7 +50,7 @@ export async function outage(
 }
 
 /** Tries until it succeeds; the server refuses until it is up. */
-async function firstLogin(env: Env): Promise<void> {
+export async function firstLogin(env: Env): Promise<void> {
   for (;;) {
     try {
       await runAlone(env, "select 1");

@@ -1,5 +1,5 @@
 /** A way to a test's database that lasts as long as one test. */
-import { type Database, NeonDriver, OwnerScope } from "../../src/db/mod.ts";
+import { type Database, NeonDriver, OwnerScope, type Settle } from "../../src/db/mod.ts";
 import { Deferred } from "../../src/deferred.ts";
 import { DatabaseWebSocket } from "../../src/deno_websocket.ts";
 import { openDatabase } from "../../src/open_database.ts";
@@ -10,8 +10,8 @@ export type Env = Readonly<Record<string, string>>;
 export interface Branch extends AsyncDisposable {
   /** What the service needs to use the database. */
   readonly env: Env;
-  /** Opens it, until the branch is disposed of; `env` adds settings. */
-  open(env?: Env): Database;
+  /** Opens it, until the branch is disposed of; `env` adds settings, `settle` another way to settle a lost COMMIT. */
+  open(env?: Env, settle?: Settle): Database;
   /** Runs one statement as somebody who may do all, outside any transaction and any pool of the test. */
   asAdmin<Row = Record<string, unknown>>(text: string): Promise<Row[]>;
 }
@@ -24,12 +24,13 @@ export function branchOf({ env, adminEnv }: { env: Env; adminEnv: Env }): Branch
   });
   return {
     env,
-    open(more = {}) {
+    open(more = {}, settle) {
       const settings = parseSettings({ ...env, ...more });
       const db = openDatabase(settings, {
         scope: OwnerScope.lasting(),
         defer: deferred.add,
         webSocketConstructor: DatabaseWebSocket,
+        settle,
       });
       opened.push(db);
       return db;

@@ -5,7 +5,7 @@ import type { Env } from "./branch.ts";
 import { type FaultBranch, faultBranch } from "./fault_branch.ts";
 import { LEAVING_CLIENT } from "./leaving_client.ts";
 import type { LocalDatabase } from "./local_database.ts";
-import { startWorkerd, type Workerd } from "./workerd.ts";
+import { startWorkerd, type Workerd, type WorkerdOptions } from "./workerd.ts";
 
 export interface WorkerHost {
   readonly workerd: Workerd;
@@ -30,6 +30,9 @@ export interface WorkerHostOptions {
   readonly env?: Env;
   /** Whether a client stands before it that leaves when told: see `leaveWhenTold`. */
   readonly hasLeavingClient?: boolean;
+  /** Another Worker that stands before it. */
+  readonly front?: string;
+  readonly queues?: WorkerdOptions["queues"];
 }
 
 /** Longest time of one test. */
@@ -37,7 +40,8 @@ const TIMEOUT_MS = 180_000;
 
 export async function startWorkerHost(
   database: LocalDatabase,
-  { name: host, entry = "src/worker.ts", env = {}, hasLeavingClient = false }: WorkerHostOptions,
+  { name: host, entry = "src/worker.ts", env = {}, hasLeavingClient = false, front, queues }:
+    WorkerHostOptions,
 ): Promise<WorkerHost> {
   const branch = await faultBranch(database);
   const { relay } = branch;
@@ -46,7 +50,8 @@ export async function startWorkerHost(
     minify: true,
     bindings: { ...branch.env, LOG_LEVEL: "error", ...env },
     durableObjects: { DATABASE_OBJECT: "DatabaseObject" },
-    ...(hasLeavingClient ? { front: LEAVING_CLIENT } : {}),
+    ...(hasLeavingClient ? { front: LEAVING_CLIENT } : front === undefined ? {} : { front }),
+    ...(queues === undefined ? {} : { queues }),
   });
   const quiet = async () => {
     await Promise.all(relay.openConnections.map(({ closed }) => closed));

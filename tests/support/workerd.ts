@@ -19,6 +19,11 @@ export interface WorkerdOptions {
   readonly bindings?: Readonly<Record<string, Json>>;
   /** Binding to class, each exported by the entry. Their storage is in memory. */
   readonly durableObjects?: Readonly<Record<string, string>>;
+  /** Binding to queue, and how the Worker consumes each queue. */
+  readonly queues?: {
+    readonly producers: Readonly<Record<string, string>>;
+    readonly consumers: Readonly<Record<string, Json>>;
+  };
   /** Source of a Worker that stands before it, and reaches it as `env.SERVICE`. */
   readonly front?: string;
   /** For the bundle and for the start, each. */
@@ -41,7 +46,7 @@ export interface Workerd extends AsyncDisposable {
 }
 
 export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
-  const { entry, minify = false, bindings = {}, durableObjects = {}, front } = options;
+  const { entry, minify = false, bindings = {}, durableObjects = {}, queues, front } = options;
   const { timeoutMs = 60_000 } = options;
   const [contents, compatibility] = await Promise.all([
     bundle({ entry, minify, timeoutMs }),
@@ -84,6 +89,7 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
     ...compatibility,
     bindings,
     durableObjects,
+    ...(queues && { queueProducers: queues.producers, queueConsumers: queues.consumers }),
     modules: [
       { type: "ESModule", path: "main.js", contents: MAIN },
       { type: "ESModule", path: "bundle.js", contents: new TextDecoder().decode(contents) },
@@ -93,6 +99,8 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
     workers: [
       {
         ...compatibility,
+        // That it can hand over batches of messages as the runtime does, and read the answer.
+        compatibilityFlags: [...compatibility.compatibilityFlags, "service_binding_extra_handlers"],
         name: "front",
         serviceBindings: { SERVICE: "service" },
         modules: [{ type: "ESModule", path: "front.js", contents: front }],

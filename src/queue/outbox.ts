@@ -1,0 +1,105 @@
+/**
+ * The events that are still to be delivered: rows of `user_events`, which changes to users write.
+ *
+ * Whoever takes one keeps the others away until its time is over, by `due_at`; so what a crash leaves in hand comes
+ * again, and nobody holds a lock meanwhile. What is delivered is deleted.
+ */
+
+import { type Sql, sql } from "../db/mod.ts";
+
+export interface OutboxRow {
+  readonly id: string;
+  readonly userId: string;
+  readonly version: number;
+  readonly type: string;
+  readonly data: unknown;
+  readonly occurredAt: Date;
+  readonly attempts: number;
+}
+
+export interface TakeOptions {
+  readonly limit: number;
+  /** For how long nobody else is given them. */
+  readonly leaseMs: number;
+}
+
+/** Takes those that are due, the longest due first. Whoever takes at the same time gets others. */
+export function takeEvents({ limit, leaseMs }: TakeOptions): Sql<OutboxRow> {
+  return lease(
+    sql`
+      select id from user_events where due_at <= now()
+      order by due_at, id limit ${limit} for update skip locked`,
+    leaseMs,
+  );
+}
+
+/** Before the ids of all users. */
+export const FIRST_USER = "00000000-0000-0000-0000-000000000000";
+
+/**
+ * Takes the first event of each user, where it is due, from the users after `after` on in the order of their ids.
+ * Goes from user to user by the index of their versions: however many events wait behind the first, nobody looks at
+ * them.
+ */
+export function takeFirstEvents(
+  { limit, leaseMs, after }: TakeOptions & { readonly after: string },
+): Sql<OutboxRow> {
+  const firstAfter = (user: Sql) =>
+    sql`
+      select user_id, id, due_at from user_events
+      where user_id > ${user} order by user_id, version limit 1`;
+  return lease(
+    sql`
+      with recursive heads as (
+        (${firstAfter(sql`${after}::uuid`)})
+        union all
+        select next.* from heads, lateral (${firstAfter(sql`heads.user_id`)}) as next
+      ), due as materialized (
+        select id from heads where due_at <= now() limit ${SPARE * limit}
+      )
+      select id from user_events where id = any(array(select id from due)) and due_at <= now()
+      order by user_id limit ${limit} for update skip locked`,
+    leaseMs,
+  );
+}
+
+/** Looked at for each that is wanted: others may take some of them at the same time. */
+const SPARE = 3;
+
+function lease(ids: Sql, leaseMs: number): Sql<OutboxRow> {
+  return sql<OutboxRow>`
+    with due as materialized (${ids})
+    update user_events as event
+    set attempts = attempts + 1, due_at = now() + ${leaseMs}::double precision * interval '1 millisecond'
+    from due where event.id = due.id
+    returning event.id::text, user_id as "userId", version, type, data,
+      occurred_at as "occurredAt", attempts`;
+}
+
+/** They are delivered. */
+export function dropEvents(ids: readonly string[]): Sql {
+  return sql`delete from user_events where id = any(${ids}::bigint[])`;
+}
+
+/** They are due again after their times. */
+export function delayEvents(delays: readonly { id: string; delayMs: number }[]): Sql {
+  return sql`
+    update user_events as event set due_at = now() + delay * interval '1 millisecond'
+    from unnest(${delays.map(({ id }) => id)}::bigint[], ${
+    delays.map(({ delayMs }) => delayMs)
+  }::double precision[])
+      as later (id, delay)
+    where event.id = later.id`;
+}
+
+/** They were taken, and nobody has looked at them. */
+export function giveEventsBack(ids: readonly string[]): Sql {
+  return sql`
+    update user_events set due_at = now(), attempts = attempts - 1
+    where id = any(${ids}::bigint[])`;
+}
+
+/** The event as it travels. */
+export function messageOf({ attempts: _, occurredAt, ...event }: OutboxRow): unknown {
+  return { ...event, occurredAt: occurredAt.toISOString() };
+}

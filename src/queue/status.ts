@@ -1,0 +1,19 @@
+import { type Session, sql } from "../db/mod.ts";
+
+export interface QueueStatus {
+  /** Events that are still to be delivered. */
+  readonly depth: number;
+  /** Age of the oldest of them in milliseconds; 0 if there is none. */
+  readonly oldestMs: number;
+  readonly deadLetters: number;
+}
+
+/** How the queue is, in one round trip. Ends the session it is given. */
+export async function queueStatus(session: Session): Promise<QueueStatus> {
+  const [[status]] = await session.commit([sql<QueueStatus>`
+    select count(*)::integer as depth,
+      coalesce(extract(epoch from now() - min(occurred_at)) * 1000, 0)::float8 as "oldestMs",
+      (select count(*)::integer from dead_letters) as "deadLetters"
+    from user_events`]);
+  return status!;
+}

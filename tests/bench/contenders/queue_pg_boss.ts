@@ -1,0 +1,63 @@
+import {
+  BATCH_SIZE,
+  CONCURRENCY,
+  EFFECT,
+  parametersOf,
+  type Payload,
+  payloads,
+  type QueueContender,
+} from "../queue_contender.ts";
+import { type PgPool, pgPoolOf } from "./queue_pg.ts";
+
+const PG_BOSS = "npm:pg-boss@12.38.0";
+
+interface Boss {
+  on(event: "error", listener: (error: Error) => void): void;
+  start(): Promise<unknown>;
+  stop(options: { graceful: boolean }): Promise<void>;
+  createQueue(name: string): Promise<void>;
+  insert(name: string, jobs: readonly { data: Payload }[]): Promise<unknown>;
+  fetch(name: string, options: { batchSize: number }): Promise<{ id: string; data: Payload }[]>;
+  complete(name: string, ids: readonly string[]): Promise<unknown>;
+}
+
+const { PgBoss }: { PgBoss: new (options: Record<string, unknown>) => Boss } = await import(
+  PG_BOSS
+);
+
+const QUEUE = "events";
+
+/**
+ * By `fetch` and `complete` in a loop: its own `work()` rests for half a second and more between two batches, as it is
+ * made to poll.
+ */
+export async function queuePgBoss(connectionString: string): Promise<QueueContender> {
+  const boss = new PgBoss({
+    connectionString,
+    max: CONCURRENCY,
+    supervise: false,
+    schedule: false,
+  });
+  const effects: PgPool = pgPoolOf({ connectionString, max: CONCURRENCY });
+  boss.on("error", (error) => console.error(error));
+  await boss.start();
+  await boss.createQueue(QUEUE);
+  const lane = async () => {
+    while (true) {
+      const jobs = await boss.fetch(QUEUE, { batchSize: BATCH_SIZE });
+      if (jobs.length === 0) return;
+      for (const { data } of jobs) await effects.query(EFFECT, parametersOf(data));
+      await boss.complete(QUEUE, jobs.map(({ id }) => id));
+    }
+  };
+  return {
+    name: "pg-boss 12.38.0",
+    async fill(events) {
+      await boss.insert(QUEUE, payloads(events).map((data) => ({ data })));
+    },
+    async drain() {
+      await Promise.all(Array.from({ length: CONCURRENCY }, lane));
+    },
+    close: () => Promise.all([boss.stop({ graceful: false }), effects.end()]),
+  };
+}

@@ -1,0 +1,65 @@
+/** Where the chaos app runs. */
+import { OwnerScope } from "../../src/db/mod.ts";
+import { Deferred } from "../../src/deferred.ts";
+import { DatabaseWebSocket } from "../../src/deno_websocket.ts";
+import type { Env } from "../support/branch.ts";
+import { startWorkerd } from "../support/workerd.ts";
+import { ChaosApp } from "./app.ts";
+import type { Counters } from "./counters.ts";
+
+export const HOSTS = ["deno", "worker", "object"] as const;
+
+export type HostName = typeof HOSTS[number];
+
+export interface Host extends AsyncDisposable {
+  readonly url: URL;
+  counters(): Promise<Counters>;
+  /** Nobody asks any more. Resolves once it keeps no connection on purpose. */
+  rest(): Promise<void>;
+}
+
+export function startHost(name: HostName, env: Env): Promise<Host> {
+  return name === "deno" ? startDeno(env) : startWorker(env, { isObject: name === "object" });
+}
+
+function startDeno(env: Env): Promise<Host> {
+  const app = new ChaosApp(env, { webSocketConstructor: DatabaseWebSocket });
+  const scope = OwnerScope.lasting();
+  const deferred = new Deferred((error) => {
+    throw error;
+  });
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    (request) => app.fetch(request, { scope, defer: deferred.add }),
+  );
+  const url = new URL(`http://127.0.0.1:${server.addr.port}`);
+  return Promise.resolve({
+    url,
+    counters: () => countersAt(url),
+    async rest() {
+      await deferred.drain();
+      await app.close({ timeoutMs: 5_000 });
+    },
+    [Symbol.asyncDispose]: () => server.shutdown(),
+  });
+}
+
+async function startWorker(env: Env, { isObject }: { isObject: boolean }): Promise<Host> {
+  const workerd = await startWorkerd({
+    entry: "tests/chaos/chaos_worker.ts",
+    bindings: { ...env, CHAOS_IN_OBJECT: isObject ? "yes" : "no" },
+    durableObjects: { CHAOS_OBJECT: "ChaosObject" },
+  });
+  return {
+    url: workerd.url,
+    counters: () => countersAt(workerd.url),
+    // Connections of requests ended with them; those of an object end with their idle timeout.
+    rest: () => Promise.resolve(),
+    [Symbol.asyncDispose]: () => workerd.stop(),
+  };
+}
+
+async function countersAt(url: URL): Promise<Counters> {
+  const response = await fetch(new URL("/counters", url), { signal: AbortSignal.timeout(10_000) });
+  return await response.json();
+}

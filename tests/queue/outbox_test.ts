@@ -1,0 +1,67 @@
+import { assert, assertEquals } from "@std/assert";
+import { sql } from "../../src/db/mod.ts";
+import { FIRST_USER, takeEvents, takeFirstEvents } from "../../src/queue/outbox.ts";
+import { localDatabase } from "../support/local_database.ts";
+import { writeEvents } from "./events.ts";
+
+const database = await localDatabase();
+
+interface PlanNode {
+  readonly "Actual Rows": number;
+  readonly "Actual Loops": number;
+  readonly "Rows Removed by Filter"?: number;
+  readonly Plans?: readonly PlanNode[];
+}
+
+/** The most rows that a step of the plan has looked at. */
+function mostLookedAt(node: PlanNode): number {
+  const seen = node["Actual Rows"] + (node["Rows Removed by Filter"] ?? 0);
+  return Math.max(seen * node["Actual Loops"], ...(node.Plans ?? []).map(mostLookedAt));
+}
+
+Deno.test("takeFirstEvents() looks past none of the events that wait behind a user's first", async () => {
+  await using branch = await database.connect();
+  await writeEvents(branch, { users: 3, versions: 2_000 });
+  await branch.asAdmin("analyze user_events");
+  await using session = branch.open().session();
+  const take = takeFirstEvents({ limit: 20, leaseMs: 1_000, after: FIRST_USER });
+  const [row] = await session.query(
+    sql<{ "QUERY PLAN": [{ Plan: PlanNode }] }>`explain (analyze, format json) ${take}`,
+  );
+  const most = mostLookedAt(row!["QUERY PLAN"][0].Plan);
+  assert(most <= 10, `${most} rows were looked at`);
+  await session.rollback();
+  await branch.asAdmin("delete from user_events");
+});
+
+Deno.test("takeFirstEvents() goes on after the user it is told, and gives none twice within its time", async () => {
+  await using branch = await database.connect();
+  const users = (await writeEvents(branch, { users: 5, versions: 2 })).sort();
+  const db = branch.open();
+  const take = async (after: string) => {
+    const options = { limit: 2, leaseMs: 60_000, after };
+    const [rows] = await db.transaction((session) => session.commit([takeFirstEvents(options)]));
+    return rows.map(({ userId, version }) => `${users.indexOf(userId)} v${version}`).sort();
+  };
+  assertEquals(await take(users[1]!), ["2 v1", "3 v1"]);
+  assertEquals(await take(users[3]!), ["4 v1"]);
+  assertEquals(await take(users[4]!), []);
+  assertEquals(await take(FIRST_USER), ["0 v1", "1 v1"]);
+  assertEquals(await take(FIRST_USER), []);
+  await branch.asAdmin("delete from user_events");
+});
+
+Deno.test("takeEvents() takes what is due, of any version, and nothing that others have in hand", async () => {
+  await using branch = await database.connect();
+  await writeEvents(branch, { users: 1, versions: 5 });
+  await branch.asAdmin("update user_events set due_at = now() + interval '1 h' where version = 4");
+  const db = branch.open();
+  const take = async () => {
+    const [rows] = await db.transaction((session) =>
+      session.commit([takeEvents({ limit: 3, leaseMs: 60_000 })])
+    );
+    return rows.length;
+  };
+  assertEquals([await take(), await take(), await take()], [3, 1, 0]);
+  await branch.asAdmin("delete from user_events");
+});

@@ -1,0 +1,54 @@
+/** One consumer process of the long run. Reads its plan from the first line of its input, and ends with it. */
+import { OwnerScope, sql } from "../../src/db/mod.ts";
+import { Deferred } from "../../src/deferred.ts";
+import { DatabaseWebSocket } from "../../src/deno_websocket.ts";
+import { openDatabase } from "../../src/open_database.ts";
+import { Consumer } from "../../src/queue/consumer.ts";
+import { PostgresQueue } from "../../src/queue/postgres_queue.ts";
+import { parseSettings } from "../../src/settings.ts";
+import { recordActivity } from "../../src/users/user_activity.ts";
+import type { Env } from "../support/branch.ts";
+
+export interface ProcessPlan {
+  readonly env: Env;
+  readonly concurrency: number;
+  readonly leaseMs: number;
+}
+
+async function run(): Promise<void> {
+  const input = Deno.stdin.readable.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  while (!text.includes("\n")) {
+    const { done, value } = await input.read();
+    if (done) return;
+    text += value;
+  }
+  const { env, ...plan }: ProcessPlan = JSON.parse(text);
+  const deferred = new Deferred(() => {});
+  const db = openDatabase(parseSettings(env), {
+    scope: OwnerScope.lasting(),
+    defer: deferred.add,
+    webSocketConstructor: DatabaseWebSocket,
+  });
+  const { consume } = new Consumer({
+    db,
+    name: "soak",
+    // No unique key there: what is done twice is to be seen.
+    effect: (event) => [
+      recordActivity(event),
+      sql`insert into soak_effects (event_id, user_id, version)
+        values (${event.id}, ${event.userId}, ${event.version})`,
+    ],
+    onFailure: () => {},
+  });
+  const queue = new PostgresQueue({ ...plan, db, consume, pollMs: 200, onFailure: () => {} });
+  while (!(await input.read()).done);
+  await queue.stop();
+  await deferred.drain();
+  await db.close({ timeoutMs: 1_000 });
+}
+
+if (import.meta.main) {
+  await run();
+  Deno.exit(0);
+}
