@@ -11,8 +11,15 @@ import { openDatabase } from "./open_database.ts";
 import { guard, isLoopback } from "./ops/guard.ts";
 import { createLog } from "./ops/log.ts";
 import { Ops } from "./ops/ops.ts";
+import {
+  databaseObserver,
+  type TracedDatabase,
+  traceFields,
+  traceRequests,
+} from "./ops/tracing.ts";
 import { watchRequests } from "./ops/watch_requests.ts";
 import { PostgresQueue } from "./queue/postgres_queue.ts";
+import { queueStatus } from "./queue/status.ts";
 import { parseSettings } from "./settings.ts";
 import { listenForSignals } from "./signals.ts";
 
@@ -41,6 +48,9 @@ const CUTTING_MS = 750;
 /** And of that, for closing the sockets. */
 const CLOSING_MS = 100;
 
+/** Longest wait of `/metrics` for what the queue holds. */
+const QUEUE_DEPTH_TIMEOUT_MS = 1_000;
+
 const NEVER = new Promise<never>(() => {});
 
 export interface StartOptions {
@@ -55,15 +65,25 @@ export function start(
   { hostname = "0.0.0.0", opensOpsToLoopback = false }: StartOptions = {},
 ): Service {
   const settings = parseSettings(env);
-  const log = createLog(settings.logLevel);
+  const log = createLog(settings.logLevel, { about: traceFields });
   const deferred = new Deferred((error) => log.error("deferred work failed", { error }));
   const db = openDatabase(settings, {
     scope: OwnerScope.lasting(),
     defer: deferred.add,
     onLeak: logLeaks(log),
+    observer: databaseObserver(tracedDatabase(settings.database.url)),
     webSocketConstructor: DatabaseWebSocket,
   });
-  const ops = new Ops({ database: db });
+  const ops = new Ops({
+    database: db,
+    queueDepth: () =>
+      db.transaction(queueStatus, {
+        readOnly: true,
+        attempts: 1,
+        label: "/metrics",
+        signal: AbortSignal.timeout(QUEUE_DEPTH_TIMEOUT_MS),
+      }),
+  });
   const history = ops.keepHistory();
   const draining = new AbortController();
   const queue = new PostgresQueue({
@@ -76,7 +96,13 @@ export function start(
   const logFailure = logFailures(log);
   const app = createApp({
     db,
-    around: [watchRequests((answered) => ops.http.record(answered))],
+    around: [
+      traceRequests(),
+      watchRequests((answered) => {
+        ops.http.record(answered);
+        log.debug("request answered", { ...answered });
+      }),
+    ],
     opsRoutes: ops.routes({
       guard: guard({
         token: settings.opsToken,
@@ -118,6 +144,15 @@ export function start(
     url: `http://${hostname === "0.0.0.0" ? "localhost" : hostname}:${server.addr.port}`,
     finished: finished.promise,
     shutdown: () => ending ??= shutDown().finally(finished.resolve),
+  };
+}
+
+function tracedDatabase(url: string): TracedDatabase {
+  const { pathname, hostname, port } = new URL(url);
+  return {
+    name: decodeURIComponent(pathname.slice(1)),
+    host: hostname,
+    port: Number(port || 5432),
   };
 }
 

@@ -11,7 +11,7 @@ import { sampleOf, type Snapshot, snapshotOf } from "./snapshot.ts";
 
 export interface OpsOptions {
   readonly database: { stats(): DatabaseStats; inspect(): PoolView };
-  /** Asked at each `/metrics`, if there is a queue. */
+  /** Asked at each `/metrics`, if there is a queue. Where it fails, the rest is told all the same. */
   readonly queueDepth?: (() => Promise<QueueDepth>) | undefined;
 }
 
@@ -27,7 +27,7 @@ export class Ops {
 
   async metricsText(): Promise<string> {
     const { database, queueDepth } = this.#options;
-    const queue = await queueDepth?.();
+    const queue = await queueDepth?.().catch(() => undefined);
     return metricsText({ database: database.stats(), http: this.http.snapshot(), queue });
   }
 

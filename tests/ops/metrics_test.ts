@@ -192,7 +192,7 @@ Deno.test("times are told in seconds, in classes that add up", async () => {
 
 Deno.test("requests are told by method, route and status, a queue by what its depth says", async () => {
   await using it = scene();
-  const queueDepth = () => Promise.resolve({ depth: 3, oldestAgeMs: 1_500, deadLetters: 2 });
+  const queueDepth = () => Promise.resolve({ depth: 3, oldestMs: 1_500, deadLetters: 2 });
   const ops = new Ops({ database: it.db, queueDepth });
   ops.http.record({ method: "GET", route: "/users/:id", status: 200, durationMs: 3 });
   ops.http.record({ method: "GET", route: "/users/:id", status: 200, durationMs: 4 });
