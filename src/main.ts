@@ -1,6 +1,7 @@
 /** The service on Deno: one pool for the process, and an orderly end. */
 import { activityConsumer } from "./activity_consumer.ts";
-import { OwnerScope } from "./db/mod.ts";
+import type { Context } from "hono";
+import { type Database, OwnerScope } from "./db/mod.ts";
 import { settledWithin } from "./db/timeout.ts";
 import { Deferred } from "./deferred.ts";
 import { DatabaseWebSocket } from "./deno_websocket.ts";
@@ -10,7 +11,9 @@ import { InFlight } from "./in_flight.ts";
 import { openDatabase } from "./open_database.ts";
 import { guard, isLoopback } from "./ops/guard.ts";
 import { createLog } from "./ops/log.ts";
-import { Ops } from "./ops/ops.ts";
+import { HttpMetrics } from "./ops/http_metrics.ts";
+import { metricsRoute } from "./ops/metrics_route.ts";
+import { PoolPage } from "./ops/pool_page.ts";
 import {
   databaseObserver,
   type TracedDatabase,
@@ -19,7 +22,7 @@ import {
 } from "./ops/tracing.ts";
 import { watchRequests } from "./ops/watch_requests.ts";
 import { PostgresQueue } from "./queue/postgres_queue.ts";
-import { queueStatus } from "./queue/status.ts";
+import { type QueueStatus, queueStatus } from "./queue/status.ts";
 import { parseSettings } from "./settings.ts";
 import { listenForSignals } from "./signals.ts";
 
@@ -74,23 +77,26 @@ export function start(
     observer: databaseObserver(tracedDatabase(settings.database.url)),
     webSocketConstructor: DatabaseWebSocket,
   });
-  const ops = new Ops({
-    database: db,
-    queueDepth: () =>
-      db.transaction(queueStatus, {
-        readOnly: true,
-        attempts: 1,
-        label: "/metrics",
-        signal: AbortSignal.timeout(QUEUE_DEPTH_TIMEOUT_MS),
-      }),
-  });
-  const history = ops.keepHistory();
   const draining = new AbortController();
   const queue = new PostgresQueue({
     ...settings.queue,
     db,
     consume: activityConsumer(db, log).consume,
     onFailure: (error) => log.warn("events could not be taken", { error }),
+  });
+  const http = new HttpMetrics();
+  const isTrusted = (c: Context) => opensOpsToLoopback && isLoopback(c);
+  const metrics = metricsRoute({
+    database: db,
+    http,
+    queueDepth: () => depthOfQueue(db),
+    guard: guard({ token: settings.opsToken, isTrusted }),
+  });
+  const page = new PoolPage({
+    database: db,
+    token: settings.opsToken,
+    isTrusted,
+    ending: draining.signal,
   });
   const requests = new InFlight();
   const logFailure = logFailures(log);
@@ -99,21 +105,15 @@ export function start(
     around: [
       traceRequests(),
       watchRequests((answered) => {
-        ops.http.record(answered);
+        http.record(answered);
         log.debug("request answered", { ...answered });
       }),
     ],
-    opsRoutes: ops.routes({
-      guard: guard({
-        token: settings.opsToken,
-        isTrusted: (c) => opensOpsToLoopback && isLoopback(c),
-      }),
-      ending: draining.signal,
-    }),
+    opsRoutes: [metrics, page.routes],
     isDraining: () => draining.signal.aborted,
     onFailure: (failure) => {
       logFailure(failure);
-      ops.failures.add({ ...failure, request: `${failure.method} ${failure.route}` });
+      page.failures.add({ ...failure, request: `${failure.method} ${failure.route}` });
     },
     onUserChange: () => queue.wake(),
   });
@@ -128,7 +128,7 @@ export function start(
     const leftMs = () => Math.max(0, shutdownTimeoutMs - (performance.now() - startedAt));
     await settledWithin(NEVER, Math.min(LAST_ARRIVALS_MS, shutdownTimeoutMs / 10));
     draining.abort();
-    history[Symbol.dispose]();
+    page[Symbol.dispose]();
     const idle = Promise.all([requests.over(), queue.stop()]);
     // A server that is shut down breaks off the bodies that it is still receiving: not before the requests are over.
     await settledWithin(idle, leftMs() - Math.min(CUTTING_MS, shutdownTimeoutMs / 4));
@@ -145,6 +145,16 @@ export function start(
     finished: finished.promise,
     shutdown: () => ending ??= shutDown().finally(finished.resolve),
   };
+}
+
+/** Where the pool is full, `/metrics` says so all the same. */
+function depthOfQueue(db: Database): Promise<QueueStatus> {
+  return db.transaction(queueStatus, {
+    readOnly: true,
+    attempts: 1,
+    label: "/metrics",
+    signal: AbortSignal.timeout(QUEUE_DEPTH_TIMEOUT_MS),
+  });
 }
 
 function tracedDatabase(url: string): TracedDatabase {

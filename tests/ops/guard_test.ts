@@ -103,7 +103,7 @@ Deno.test("events begin with the past and go on with the present, and end with t
       .map(([, name, data]) => ({ name, data: JSON.parse(data!) }));
     assertEquals([history!.name, history!.data], ["history", []]);
     assertEquals(snapshot!.name, "snapshot");
-    assertEquals(snapshot!.data.connections.length, 1);
+    assert(snapshot!.data.connections.length > 0);
     assert(snapshot!.data.sample.timeMs > 0);
     rest = reader;
   });
