@@ -1,6 +1,7 @@
 /** The service on Deno: one pool for the process, and an orderly end. */
 import { activityConsumer } from "./activity_consumer.ts";
-import { OwnerScope } from "./db/mod.ts";
+import type { Context } from "hono";
+import { type Database, OwnerScope } from "./db/mod.ts";
 import { settledWithin } from "./db/timeout.ts";
 import { Deferred } from "./deferred.ts";
 import { DatabaseWebSocket } from "./deno_websocket.ts";
@@ -10,9 +11,18 @@ import { InFlight } from "./in_flight.ts";
 import { openDatabase } from "./open_database.ts";
 import { guard, isLoopback } from "./ops/guard.ts";
 import { createLog } from "./ops/log.ts";
-import { Ops } from "./ops/ops.ts";
+import { HttpMetrics } from "./ops/http_metrics.ts";
+import { metricsRoute } from "./ops/metrics_route.ts";
+import { PoolPage } from "./ops/pool_page.ts";
+import {
+  databaseObserver,
+  type TracedDatabase,
+  traceFields,
+  traceRequests,
+} from "./ops/tracing.ts";
 import { watchRequests } from "./ops/watch_requests.ts";
 import { PostgresQueue } from "./queue/postgres_queue.ts";
+import { type QueueStatus, queueStatus } from "./queue/status.ts";
 import { parseSettings } from "./settings.ts";
 import { listenForSignals } from "./signals.ts";
 
@@ -41,6 +51,9 @@ const CUTTING_MS = 750;
 /** And of that, for closing the sockets. */
 const CLOSING_MS = 100;
 
+/** Longest wait of `/metrics` for what the queue holds. */
+const QUEUE_DEPTH_TIMEOUT_MS = 1_000;
+
 const NEVER = new Promise<never>(() => {});
 
 export interface StartOptions {
@@ -55,16 +68,15 @@ export function start(
   { hostname = "0.0.0.0", opensOpsToLoopback = false }: StartOptions = {},
 ): Service {
   const settings = parseSettings(env);
-  const log = createLog(settings.logLevel);
+  const log = createLog(settings.logLevel, { about: traceFields });
   const deferred = new Deferred((error) => log.error("deferred work failed", { error }));
   const db = openDatabase(settings, {
     scope: OwnerScope.lasting(),
     defer: deferred.add,
     onLeak: logLeaks(log),
+    observer: databaseObserver(tracedDatabase(settings.database.url)),
     webSocketConstructor: DatabaseWebSocket,
   });
-  const ops = new Ops({ database: db });
-  const history = ops.keepHistory();
   const draining = new AbortController();
   const queue = new PostgresQueue({
     ...settings.queue,
@@ -72,22 +84,36 @@ export function start(
     consume: activityConsumer(db, log).consume,
     onFailure: (error) => log.warn("events could not be taken", { error }),
   });
+  const http = new HttpMetrics();
+  const isTrusted = (c: Context) => opensOpsToLoopback && isLoopback(c);
+  const metrics = metricsRoute({
+    database: db,
+    http,
+    queueDepth: () => depthOfQueue(db),
+    guard: guard({ token: settings.opsToken, isTrusted }),
+  });
+  const page = new PoolPage({
+    database: db,
+    token: settings.opsToken,
+    isTrusted,
+    ending: draining.signal,
+  });
   const requests = new InFlight();
   const logFailure = logFailures(log);
   const app = createApp({
     db,
-    around: [watchRequests((answered) => ops.http.record(answered))],
-    opsRoutes: ops.routes({
-      guard: guard({
-        token: settings.opsToken,
-        isTrusted: (c) => opensOpsToLoopback && isLoopback(c),
+    around: [
+      traceRequests(),
+      watchRequests((answered) => {
+        http.record(answered);
+        log.debug("request answered", { ...answered });
       }),
-      ending: draining.signal,
-    }),
+    ],
+    opsRoutes: [metrics, page.routes],
     isDraining: () => draining.signal.aborted,
     onFailure: (failure) => {
       logFailure(failure);
-      ops.failures.add({ ...failure, request: `${failure.method} ${failure.route}` });
+      page.failures.add({ ...failure, request: `${failure.method} ${failure.route}` });
     },
     onUserChange: () => queue.wake(),
   });
@@ -102,7 +128,7 @@ export function start(
     const leftMs = () => Math.max(0, shutdownTimeoutMs - (performance.now() - startedAt));
     await settledWithin(NEVER, Math.min(LAST_ARRIVALS_MS, shutdownTimeoutMs / 10));
     draining.abort();
-    history[Symbol.dispose]();
+    page[Symbol.dispose]();
     const idle = Promise.all([requests.over(), queue.stop()]);
     // A server that is shut down breaks off the bodies that it is still receiving: not before the requests are over.
     await settledWithin(idle, leftMs() - Math.min(CUTTING_MS, shutdownTimeoutMs / 4));
@@ -118,6 +144,25 @@ export function start(
     url: `http://${hostname === "0.0.0.0" ? "localhost" : hostname}:${server.addr.port}`,
     finished: finished.promise,
     shutdown: () => ending ??= shutDown().finally(finished.resolve),
+  };
+}
+
+/** Where the pool is full, `/metrics` says so all the same. */
+function depthOfQueue(db: Database): Promise<QueueStatus> {
+  return db.transaction(queueStatus, {
+    readOnly: true,
+    attempts: 1,
+    label: "/metrics",
+    signal: AbortSignal.timeout(QUEUE_DEPTH_TIMEOUT_MS),
+  });
+}
+
+function tracedDatabase(url: string): TracedDatabase {
+  const { pathname, hostname, port } = new URL(url);
+  return {
+    name: decodeURIComponent(pathname.slice(1)),
+    host: hostname,
+    port: Number(port || 5432),
   };
 }
 

@@ -4,7 +4,7 @@ import { createLog } from "../src/ops/log.ts";
 
 Deno.test("a refused request is logged with what caused the refusal, without stacks", () => {
   const lines: string[] = [];
-  const tell = logFailures(createLog("warn", (line) => lines.push(line)));
+  const tell = logFailures(createLog("warn", { write: (line) => lines.push(line) }));
   const error = new Error("Cannot reach it", { cause: new TypeError("it was reset") });
   tell({ error, status: 503, method: "GET", path: "/users", route: "/users", requestId: "1" });
   tell({

@@ -7,7 +7,7 @@ const BELOW: Readonly<Record<string, readonly string[]>> = {
   users: ["db/mod.ts", "refused.ts", "valibot", "uuid"],
   queue: ["db/mod.ts", "users", "valibot"],
   http: ["db/mod.ts", "users", "refused.ts", "valibot", "hono"],
-  ops: ["db/mod.ts", "hono"],
+  ops: ["db/mod.ts", "hono", "@opentelemetry/api", "uplot"],
   settings: ["refused.ts", "valibot"],
   workers: [
     "db/mod.ts",

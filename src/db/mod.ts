@@ -58,7 +58,7 @@ export type {
 export { Pool } from "./pool.ts";
 export type { AcquireOptions, PoolOptions } from "./pool_options.ts";
 export type { PoolCounters, PoolCounts, PoolStats } from "./pool_stats.ts";
-export type { ConnectionView, PoolView, WaiterView } from "./pool_view.ts";
+export { type ConnectionView, type PoolView, textOf, type WaiterView } from "./pool_view.ts";
 export { RetryBudget } from "./retry.ts";
 export type { Parse, TypeParsers } from "./result_types.ts";
 export { OwnerScope } from "./scope.ts";

@@ -33,7 +33,7 @@ export interface AppOptions {
   /** Runs around each request, however that is answered. */
   readonly around?: readonly MiddlewareHandler[] | undefined;
   /** Routes for operators, who may still look while the service ends. */
-  readonly opsRoutes?: Hono | undefined;
+  readonly opsRoutes?: readonly Hono[] | undefined;
   /** Whether the service is ending and wants no new requests. */
   readonly isDraining?: (() => boolean) | undefined;
   /** Told after a change to a user was committed, which has left an event; nobody waits for it. */
@@ -56,7 +56,7 @@ export function createApp(options: AppOptions): Hono<AppEnv> {
       throw asError(thrown);
     }
   });
-  if (options.opsRoutes !== undefined) app.route("/", options.opsRoutes);
+  for (const routes of options.opsRoutes ?? []) app.route("/", routes);
   app.use(async function refuseWhileDraining(c, next) {
     // Whoever watches the process may still see that it lives.
     if (options.isDraining?.() && c.req.path !== "/healthz") {

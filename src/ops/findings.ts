@@ -20,12 +20,13 @@ export function findingsOf(counts: PoolCounts, view: PoolView): Finding[] {
   ];
 }
 
-function unreachable({ lastConnectError }: PoolView): Finding[] {
-  if (lastConnectError === undefined) return [];
-  return [{
-    kind: "unreachable",
-    text: `The database cannot be reached: ${lastConnectError.message}`,
-  }];
+function unreachable({ lastConnectError, connections }: PoolView): Finding[] {
+  const opening = connections.filter(({ state }) => state === "opening");
+  const longest = Math.max(0, ...opening.map(({ stateMs }) => stateMs));
+  const reason = lastConnectError?.message ??
+    (longest >= SLOW_MS ? `it has let nobody in for ${secondsOf(longest)}` : undefined);
+  if (reason === undefined) return [];
+  return [{ kind: "unreachable", text: `The database cannot be reached: ${reason}` }];
 }
 
 function crowded({ leased, limit, waiting }: PoolCounts, { waiters }: PoolView): Finding[] {

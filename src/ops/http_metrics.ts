@@ -9,6 +9,8 @@ export interface Answered {
   readonly status: number;
   /** From its arrival to the head of its answer. */
   readonly durationMs: number;
+  /** For logs. */
+  readonly requestId?: string | undefined;
 }
 
 /** https://opentelemetry.io/docs/specs/semconv/http/http-metrics/: others are counted as one, as anybody can invent them. */

@@ -6,8 +6,8 @@ import { counter, gauge, histogram, type Labels } from "./prometheus.ts";
 export interface QueueDepth {
   /** Messages that nobody has taken yet. */
   readonly depth: number;
-  /** Age of the oldest of them; 0 without any. */
-  readonly oldestAgeMs: number;
+  /** Age of the oldest of them in milliseconds; 0 without any. */
+  readonly oldestMs: number;
   readonly deadLetters: number;
 }
 
@@ -135,7 +135,7 @@ function queueText(queue: QueueDepth | undefined): string {
       one(
         "messaging_queue_oldest_age_seconds",
         "Age of the oldest of them.",
-        queue.oldestAgeMs / 1_000,
+        queue.oldestMs / 1_000,
       ),
     ),
     gauge(one("messaging_dead_letters", "Messages given up.", queue.deadLetters)),

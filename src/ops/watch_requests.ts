@@ -12,6 +12,7 @@ export function watchRequests(onAnswer: (answered: Answered) => void): Middlewar
       route: routeOf(routePath(c, -1)),
       status: c.res.status,
       durationMs: performance.now() - sinceMs,
+      requestId: c.get("requestId"),
     });
   };
 }

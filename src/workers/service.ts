@@ -4,8 +4,9 @@ import { logFailures, logLeaks } from "../failure_log.ts";
 import { type AppDatabase, type AppOptions, createApp } from "../http/app.ts";
 import { Databases } from "../open_database.ts";
 import { guard } from "../ops/guard.ts";
+import { HttpMetrics } from "../ops/http_metrics.ts";
 import { createLog, type Log, type LogLevel } from "../ops/log.ts";
-import { Ops } from "../ops/ops.ts";
+import { metricsRoute } from "../ops/metrics_route.ts";
 import { watchRequests } from "../ops/watch_requests.ts";
 import { dispatchEvents, type QueueProducer } from "../queue/cloudflare_queue.ts";
 import type { Settings } from "../settings.ts";
@@ -44,12 +45,13 @@ export class Service {
     return this.#databases.endScope(scope);
   }
 
-  /** Of this isolate, or this object. The page is not here: it needs files that a bundle does not have. */
+  /** Of this isolate, or this object. */
   #opsOptions({ opsToken: token }: Settings): Pick<AppOptions, "around" | "opsRoutes"> {
-    const ops = new Ops({ database: this.#databases });
+    const http = new HttpMetrics();
+    const database = this.#databases;
     return {
-      around: [watchRequests((answered) => ops.http.record(answered))],
-      opsRoutes: ops.routes({ guard: guard({ token }) }),
+      around: [watchRequests((answered) => http.record(answered))],
+      opsRoutes: [metricsRoute({ database, http, guard: guard({ token }) })],
     };
   }
 

@@ -2,7 +2,8 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type Database, type Pool, type PoolOptions, sql } from "../../src/db/mod.ts";
 import { metricsText } from "../../src/ops/metrics.ts";
-import { Ops } from "../../src/ops/ops.ts";
+import { HttpMetrics } from "../../src/ops/http_metrics.ts";
+import { metricsRoute } from "../../src/ops/metrics_route.ts";
 import { databaseOf, poolOf } from "../support/database.ts";
 import { ManualClock } from "../support/manual_clock.ts";
 import { parsePrometheus } from "../support/prometheus.ts";
@@ -192,12 +193,13 @@ Deno.test("times are told in seconds, in classes that add up", async () => {
 
 Deno.test("requests are told by method, route and status, a queue by what its depth says", async () => {
   await using it = scene();
-  const queueDepth = () => Promise.resolve({ depth: 3, oldestAgeMs: 1_500, deadLetters: 2 });
-  const ops = new Ops({ database: it.db, queueDepth });
-  ops.http.record({ method: "GET", route: "/users/:id", status: 200, durationMs: 3 });
-  ops.http.record({ method: "GET", route: "/users/:id", status: 200, durationMs: 4 });
-  ops.http.record({ method: "BREW", route: "", status: 404, durationMs: 1 });
-  const text = await ops.metricsText();
+  const queueDepth = () => Promise.resolve({ depth: 3, oldestMs: 1_500, deadLetters: 2 });
+  const http = new HttpMetrics();
+  const route = metricsRoute({ database: it.db, http, queueDepth, guard: (_, next) => next() });
+  http.record({ method: "GET", route: "/users/:id", status: 200, durationMs: 3 });
+  http.record({ method: "GET", route: "/users/:id", status: 200, durationMs: 4 });
+  http.record({ method: "BREW", route: "", status: 404, durationMs: 1 });
+  const text = await (await route.request("/metrics")).text();
   const counts = text.split("\n").filter((line) => /^http_.*_(?:count|sum)/.test(line));
   assertEquals(counts, [
     'http_server_request_duration_seconds_sum{http_request_method="GET",http_response_status_code="200",http_route="/users/:id"} 0.007',

@@ -1,0 +1,22 @@
+import { Hono, type MiddlewareHandler } from "hono";
+import type { DatabaseStats } from "../db/mod.ts";
+import type { HttpMetrics } from "./http_metrics.ts";
+import { metricsText, type QueueDepth } from "./metrics.ts";
+import { PROMETHEUS_TYPE } from "./prometheus.ts";
+
+export interface MetricsRouteOptions {
+  readonly database: { stats(): DatabaseStats };
+  readonly http: HttpMetrics;
+  /** Asked each time, if there is a queue. Where it fails, the rest is told all the same. */
+  readonly queueDepth?: (() => Promise<QueueDepth>) | undefined;
+  readonly guard: MiddlewareHandler;
+}
+
+/** `/metrics`, for Prometheus. */
+export function metricsRoute({ database, http, queueDepth, guard }: MetricsRouteOptions): Hono {
+  return new Hono().get("/metrics", guard, async (c) => {
+    const queue = await queueDepth?.().catch(() => undefined);
+    const text = metricsText({ database: database.stats(), http: http.snapshot(), queue });
+    return c.body(text, 200, { "Content-Type": PROMETHEUS_TYPE, "Cache-Control": "no-store" });
+  });
+}

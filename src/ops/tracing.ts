@@ -1,0 +1,171 @@
+/**
+ * Spans of requests, transactions, flights and messages, by OpenTelemetry's conventions. Whoever listens has set up a
+ * provider, as Deno does by itself with `OTEL_DENO=true`. Where nobody does, a span is not made, only asked for.
+ */
+import {
+  type Attributes,
+  context,
+  propagation,
+  type Span,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+  type Tracer,
+} from "@opentelemetry/api";
+import type { MiddlewareHandler } from "hono";
+import { routePath } from "hono/route";
+import { type FlightPart, type Observer, ServerError, textOf } from "../db/mod.ts";
+import { sanitised } from "./statement.ts";
+
+function tracer(): Tracer {
+  return trace.getTracer("user-service");
+}
+
+/** What log lines say of the trace that they belong to. */
+export function traceFields(): { traceId?: string } {
+  const traceId = trace.getActiveSpan()?.spanContext().traceId;
+  return traceId === undefined ? {} : { traceId };
+}
+
+/**
+ * Middleware that makes a span of each request, in the trace of its `traceparent`; or, where the runtime has made one
+ * already, as Deno's server does, tells that one its route.
+ * https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-server-span
+ */
+export function traceRequests(): MiddlewareHandler {
+  return async function traceRequest(c, next) {
+    const { method } = c.req;
+    const endName = (span: Span) => {
+      const route = routePath(c, -1);
+      if (route === "/*") return;
+      span.setAttribute("http.route", route);
+      span.updateName(`${method} ${route}`);
+    };
+    const around = trace.getActiveSpan();
+    if (around !== undefined) {
+      await next();
+      return endName(around);
+    }
+    const caller = propagation.extract(context.active(), {
+      traceparent: c.req.header("traceparent"),
+    });
+    const attributes = { "http.request.method": method, "url.path": c.req.path };
+    const span = tracer().startSpan(method, { kind: SpanKind.SERVER, attributes }, caller);
+    if (!span.isRecording()) return await next();
+    await context.with(trace.setSpan(caller, span), next);
+    endName(span);
+    span.setAttribute("http.response.status_code", c.res.status);
+    if (c.res.status >= 500) span.setStatus({ code: SpanStatusCode.ERROR });
+    span.end();
+  };
+}
+
+/** What the spans of one database say of it. */
+export interface TracedDatabase {
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Makes a span of each transaction, in which each flight has one. */
+export function databaseObserver({ name, host, port }: TracedDatabase): Observer {
+  const database = {
+    "db.system.name": "postgresql",
+    "db.namespace": name,
+    "server.address": host,
+    "server.port": port,
+  };
+  return {
+    transaction({ label, attempt, settings }) {
+      const span = tracer().startSpan(
+        label === undefined ? "transaction" : `transaction ${label}`,
+        {
+          attributes: {
+            ...database,
+            "user_service.attempt": attempt,
+            "user_service.isolation": settings.isolation,
+            "user_service.read_only": settings.readOnly,
+          },
+        },
+      );
+      if (!span.isRecording()) return undefined;
+      const within = trace.setSpan(context.active(), span);
+      return {
+        flight(parts) {
+          const attributes = { ...database, ...describeFlight(parts) };
+          const name = attributes["db.operation.name"];
+          const flight = tracer().startSpan(name, { kind: SpanKind.CLIENT, attributes }, within);
+          return (error) => endWith(flight, error);
+        },
+        ended(outcome, error) {
+          span.setAttribute("user_service.outcome", outcome);
+          endWith(span, error);
+        },
+      };
+    },
+  };
+}
+
+/** https://opentelemetry.io/docs/specs/semconv/database/database-spans/ */
+function describeFlight(
+  parts: readonly FlightPart[],
+): Attributes & { "db.operation.name": string } {
+  const text = sanitised(textOf(parts));
+  return {
+    "db.operation.name": /^\w+/.exec(text)?.[0].toUpperCase() ?? "FLIGHT",
+    "db.query.text": text,
+  };
+}
+
+/** An error's own words may hold values: its class, or SQLSTATE, must do. */
+function endWith(span: Span, error: unknown): void {
+  if (error !== undefined) {
+    const sqlState = error instanceof ServerError ? error.sqlState : undefined;
+    const name = error instanceof Error ? error.name : "_OTHER";
+    if (sqlState !== undefined) span.setAttribute("db.response.status_code", sqlState);
+    span.setAttribute("error.type", sqlState ?? name);
+    span.setStatus({ code: SpanStatusCode.ERROR });
+  }
+  span.end();
+}
+
+/** The trace that goes on here, for a message that is to carry it; `undefined` without one. */
+export function currentTraceparent(): string | undefined {
+  const carrier: { traceparent?: string } = {};
+  propagation.inject(context.active(), carrier);
+  return carrier.traceparent;
+}
+
+export interface TracedMessage {
+  readonly queue: string;
+  readonly id: string;
+  /** What `currentTraceparent` gave where it was sent. */
+  readonly traceparent?: string | undefined;
+}
+
+/**
+ * Does the work of one message in a span of its own, in the trace of whoever sent it. Rejects with what the work throws.
+ * https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/
+ */
+export async function traceMessage<T>(
+  { queue, id, traceparent }: TracedMessage,
+  work: () => Promise<T>,
+): Promise<T> {
+  const sender = propagation.extract(context.active(), { traceparent });
+  const attributes = {
+    "messaging.operation.type": "process",
+    "messaging.destination.name": queue,
+    "messaging.message.id": id,
+  };
+  const options = { kind: SpanKind.CONSUMER, attributes };
+  const span = tracer().startSpan(`process ${queue}`, options, sender);
+  let failure: unknown;
+  try {
+    return await context.with(trace.setSpan(sender, span), work);
+  } catch (error) {
+    failure = error ?? new Error("something that is no error was thrown");
+    throw error;
+  } finally {
+    endWith(span, failure);
+  }
+}

@@ -1,0 +1,194 @@
+/**
+ * The pool page in a real browser, over the whole service on a real PostgreSQL. What it looks like is left in
+ * `.local/screenshots`.
+ */
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { join } from "node:path";
+import { type Connection, NeonDriver } from "../../src/db/mod.ts";
+import { start } from "../../src/main.ts";
+import { parseSettings } from "../../src/settings.ts";
+import { type Chromium, findChromium, startChromium } from "../support/chromium.ts";
+import { type LocalBranch, localDatabase } from "../support/local_database.ts";
+import { relayTo, testServer } from "../support/test_server.ts";
+
+const TOKEN = "a-token-of-24-characters";
+const SCREENSHOTS = join(import.meta.dirname!, "..", "..", ".local", "screenshots");
+
+const program = await findChromium();
+const database = program === undefined ? undefined : await localDatabase();
+
+interface Scene {
+  readonly url: string;
+  readonly branch: LocalBranch;
+  readonly browser: Chromium;
+  /** Opens the page, signed in. */
+  open(options?: Partial<Parameters<Chromium["open"]>[0]>): Promise<void>;
+  /** Sends requests that end when the scene does. */
+  request(count: number): void;
+  /** Takes the database away for good. */
+  cutOff(): Promise<void>;
+}
+
+function pageTest(name: string, run: (scene: Scene) => Promise<void>): void {
+  const reason = " (skipped: no `chromium`, which Debian's package of that name brings)";
+  Deno.test({
+    name: `${name}${program === undefined ? reason : ""}`,
+    ignore: program === undefined,
+    timeout: 90_000,
+    fn: () => inScene(run),
+  });
+}
+
+async function inScene(run: (scene: Scene) => Promise<void>): Promise<void> {
+  await using branch = await database!.connect();
+  await using relay = await relayTo(await testServer());
+  await using browser = await startChromium(program!);
+  const service = start({
+    ...branch.env,
+    DATABASE_WS_PROXY: relay.url,
+    PORT: "0",
+    LOG_LEVEL: "error",
+    OPS_TOKEN: TOKEN,
+    DATABASE_POOL_SIZE: "2",
+    DATABASE_MAX_OVERFLOW: "1",
+    DATABASE_CONNECT_TIMEOUT: "5",
+  }, { hostname: "127.0.0.1" });
+  const answers: Promise<void>[] = [];
+  try {
+    await run({
+      url: service.url,
+      branch,
+      browser,
+      async open(options = {}) {
+        await browser.open({ url: `${service.url}/ops`, ...options });
+        await browser.fill("#token", TOKEN);
+        await browser.click("button[type=submit]");
+        await browser.waitFor(`document.querySelector("#live")?.textContent === "Live"`);
+      },
+      request(count) {
+        const ask = async () => await (await fetch(`${service.url}/users`)).body?.cancel();
+        answers.push(...Array.from({ length: count }, ask));
+      },
+      cutOff: () => relay.close(),
+    });
+  } finally {
+    await service.shutdown();
+    await Promise.all(answers);
+  }
+}
+
+/** Keeps everybody out of the users until it is disposed of. */
+async function lockUsers(branch: LocalBranch): Promise<AsyncDisposable> {
+  const driver = new NeonDriver(parseSettings(branch.envOf("postgres")).database);
+  const connection: Connection = await driver.connect({ timeoutMs: 5_000 });
+  const { error } = await connection.flight([
+    { text: "begin", values: [] },
+    { text: "lock table users in access exclusive mode", values: [] },
+  ]);
+  if (error !== undefined) throw error;
+  return { [Symbol.asyncDispose]: () => connection.close({ timeoutMs: 5_000 }) };
+}
+
+function waitForText(browser: Chromium, text: string): Promise<void> {
+  return browser.waitFor(`document.body.innerText.includes(${JSON.stringify(text)})`);
+}
+
+function textOf(browser: Chromium, selector: string): Promise<string> {
+  return browser.evaluate(`document.querySelector(${JSON.stringify(selector)}).innerText`);
+}
+
+async function screenshots({ browser, open }: Scene, name: string): Promise<void> {
+  await Deno.mkdir(SCREENSHOTS, { recursive: true });
+  const sizes = { desktop: { width: 1280, height: 800 }, phone: { width: 390, height: 844 } };
+  for (const [size, viewport] of Object.entries(sizes)) {
+    for (const colorScheme of ["light", "dark"] as const) {
+      await open({ viewport, colorScheme, deviceScaleFactor: size === "phone" ? 2 : 1 });
+      await browser.waitFor(`document.querySelectorAll("canvas").length === 4`);
+      await browser.screenshot(join(SCREENSHOTS, `${name}-${size}-${colorScheme}.png`));
+      assertEquals(await browser.violations(), [], `${name}, ${size}, ${colorScheme}`);
+      const overflow = "document.documentElement.scrollWidth - innerWidth";
+      assert(await browser.evaluate<number>(overflow) <= 0, `${name} is too wide for a ${size}`);
+      assertEquals(await browser.errors(), []);
+    }
+  }
+}
+
+pageTest(
+  "the page wants the token once, and then a cookie that no script can read",
+  async (scene) => {
+    const { browser, url } = scene;
+    await browser.open({ url: `${url}/ops` });
+    assertEquals(await browser.violations(), []);
+    await browser.fill("#token", "not the token at all");
+    await browser.click("button[type=submit]");
+    await waitForText(browser, "That is not the token.");
+    await browser.fill("#token", TOKEN);
+    await browser.press("Enter");
+    await browser.waitFor(`document.querySelector("#live")?.textContent === "Live"`);
+    assertEquals(await browser.evaluate("document.cookie"), "");
+    await browser.click("#sign-out button");
+    await browser.waitFor(`document.querySelector("#token") !== null`);
+  },
+);
+
+pageTest(
+  "a page of a pool that does well says so, moves under load, and can be paused",
+  async (scene) => {
+    const { browser, open, request } = scene;
+    await open();
+    assertEquals(await textOf(browser, "#verdict"), "All is well");
+    const committed = `[...document.querySelectorAll("#count-rows div")]
+    .find((row) => row.innerText.startsWith("committed")).querySelector("dd").innerText`;
+    const before = Number(await browser.evaluate(committed));
+    request(40);
+    await browser.waitFor(`Number(${committed}) >= ${before + 40}`);
+    await browser.waitFor(`document.querySelector("#wait-p95").innerText.endsWith("ms")`);
+    await browser.click("#pause");
+    assertEquals(await textOf(browser, "#live"), "Paused");
+    await screenshots(scene, "well");
+  },
+);
+
+pageTest(
+  "a pool that is too small, and the slow statements in it, are told within five seconds",
+  async (scene) => {
+    const { browser, open, branch, request } = scene;
+    await open();
+    await using _ = await lockUsers(branch);
+    request(9);
+    await waitForText(
+      browser,
+      "The pool is too small for its work: all 3 connections are in use and",
+    );
+    await waitForText(browser, "has been running a slow statement for");
+    assertStringIncludes(await textOf(browser, "#findings"), "(GET /users)");
+    assertStringIncludes(await textOf(browser, "#connection-rows"), "from users");
+    assertStringIncludes(await textOf(browser, "#waiter-rows"), "GET /users");
+    await screenshots(scene, "crowded");
+  },
+);
+
+pageTest(
+  "one slow statement is told within five seconds, with who runs it and for how long",
+  async (scene) => {
+    const { browser, open, branch, request } = scene;
+    await open();
+    await using _ = await lockUsers(branch);
+    request(1);
+    await waitForText(browser, "has been running a slow statement for");
+    assertEquals(await textOf(browser, "#verdict"), "A statement is slow");
+  },
+);
+
+pageTest(
+  "a database that is gone is told within five seconds, with the failed requests",
+  async (scene) => {
+    const { browser, open, request, cutOff } = scene;
+    await open();
+    await cutOff();
+    request(3);
+    await waitForText(browser, "The database cannot be reached: ");
+    await waitForText(browser, "503 GET /users");
+    await screenshots(scene, "unreachable");
+  },
+);
