@@ -15,6 +15,7 @@ import { HttpMetrics } from "./ops/http_metrics.ts";
 import { carryTrace, markMessageFailed, traceMessages } from "./ops/message_trace.ts";
 import { metricsRoute } from "./ops/metrics_route.ts";
 import { PoolPage } from "./ops/pool_page.ts";
+import { remembered } from "./ops/remembered.ts";
 import {
   databaseObserver,
   type TracedDatabase,
@@ -93,11 +94,12 @@ export function start(
     onFailure: (error) => log.warn("events could not be taken", { error }),
   });
   const http = new HttpMetrics();
-  const isTrusted = (c: Context) => opensOpsToLoopback && isLoopback(c);
+  const isTrusted = (c: Context<{ Bindings: Deno.ServeHandlerInfo<Deno.NetAddr> }>) =>
+    opensOpsToLoopback && isLoopback(c, c.env.remoteAddr.hostname);
   const metrics = metricsRoute({
     database: db,
     http,
-    queueDepth: () => depthOfQueue(db),
+    queueDepth: remembered(() => depthOfQueue(db), { forMs: settings.queue.pollMs }),
     guard: guard({ token: settings.opsToken, isTrusted }),
   });
   const page = new PoolPage({

@@ -25,6 +25,7 @@ const { default: axe }: { default: { source: string } } = await import(AXE);
 const [executablePath] = Deno.args;
 // Chromium's sandbox does not work for root, nor in many containers; the pages are our own.
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+let context: { newPage(): Promise<Page>; close(): Promise<void> } | undefined;
 let page: Page;
 let errors: string[] = [];
 
@@ -34,8 +35,9 @@ const AXE_RUN = `${axe.source};
 
 const commands: Record<string, (argument: never) => unknown> = {
   async open({ url, ...options }: { url: string }) {
-    const context = await browser.newContext(options);
-    page = await context.newPage();
+    await context?.close();
+    context = await browser.newContext(options);
+    page = await context!.newPage();
     errors = [];
     page.on("console", (message) => {
       if (message.type?.() === "error") errors.push(message.text!());
