@@ -29,17 +29,24 @@ interface Scene {
   cutOff(): Promise<void>;
 }
 
-function pageTest(name: string, run: (scene: Scene) => Promise<void>): void {
+function pageTest(
+  name: string,
+  run: (scene: Scene) => Promise<void>,
+  env: Readonly<Record<string, string>> = {},
+): void {
   const reason = " (skipped: no `chromium`, which Debian's package of that name brings)";
   Deno.test({
     name: `${name}${program === undefined ? reason : ""}`,
     ignore: program === undefined,
     timeout: 90_000,
-    fn: () => inScene(run),
+    fn: () => inScene(env, run),
   });
 }
 
-async function inScene(run: (scene: Scene) => Promise<void>): Promise<void> {
+async function inScene(
+  env: Readonly<Record<string, string>>,
+  run: (scene: Scene) => Promise<void>,
+): Promise<void> {
   await using branch = await database!.connect();
   await using relay = await relayTo(await testServer());
   await using browser = await startChromium(program!);
@@ -52,6 +59,7 @@ async function inScene(run: (scene: Scene) => Promise<void>): Promise<void> {
     DATABASE_POOL_SIZE: "2",
     DATABASE_MAX_OVERFLOW: "1",
     DATABASE_CONNECT_TIMEOUT: "5",
+    ...env,
   }, { hostname: "127.0.0.1" });
   const answers: Promise<void>[] = [];
   try {
@@ -173,6 +181,54 @@ pageTest(
 );
 
 pageTest(
+  "a connection that is in use for too long is told, with who has it",
+  async (scene) => {
+    const { browser, open, branch, request } = scene;
+    await open();
+    await using _ = await lockUsers(branch);
+    request(1);
+    await waitForText(browser, "A connection may have leaked");
+    await waitForText(browser, "GET /users has had connection");
+    assertStringIncludes(await textOf(browser, "#connection-rows"), "leaked?");
+    await screenshots(scene, "leak");
+  },
+  { DATABASE_LEAK_THRESHOLD: "0.5" },
+);
+
+pageTest(
+  "the page can be used without a mouse, and says nothing aloud while nothing changes",
+  async ({ browser, open, request }) => {
+    await open();
+    const focused = () => browser.evaluate<string>("document.activeElement.textContent.trim()");
+    await browser.evaluate("document.activeElement.blur()");
+    await browser.press("Tab");
+    assertEquals(await focused(), "To the connections");
+    await browser.press("Enter");
+    assertEquals(await focused(), "Connections");
+    await browser.press("Shift+Tab");
+    await browser.press("Shift+Tab");
+    assertEquals(await focused(), "Pause");
+    await browser.press("Space");
+    assertEquals(await textOf(browser, "#live"), "Paused");
+    await browser.press("Space");
+    await browser.waitFor(`document.querySelector("#live").textContent === "Live"`);
+
+    await browser.evaluate(`globalThis.changes = [0, 0];
+      ["#verdict", "#connection-rows"].forEach((selector, index) =>
+        new MutationObserver(() => globalThis.changes[index]++).observe(
+          document.querySelector(selector),
+          { childList: true, characterData: true, subtree: true },
+        ))`);
+    request(5);
+    await browser.waitFor("globalThis.changes[1] >= 3");
+    assertEquals(await browser.evaluate("globalThis.changes[0]"), 0);
+    const spoken = `[...document.querySelectorAll("[role=status], [role=alert], [aria-live]")]
+      .map(({ id }) => id)`;
+    assertEquals(await browser.evaluate(spoken), ["verdict"]);
+  },
+);
+
+pageTest(
   "one slow statement is told within five seconds, with who runs it and for how long",
   async (scene) => {
     const { browser, open, branch, request } = scene;
@@ -181,6 +237,7 @@ pageTest(
     request(1);
     await waitForText(browser, "has been running for");
     assertEquals(await textOf(browser, "#verdict"), "A statement is slow");
+    await screenshots(scene, "slow");
   },
 );
 
