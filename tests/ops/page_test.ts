@@ -22,7 +22,7 @@ interface Scene {
   readonly branch: LocalBranch;
   readonly browser: Chromium;
   /** Opens the page, signed in. */
-  open(options?: Partial<Parameters<Chromium["open"]>[0]>): Promise<void>;
+  open(): Promise<void>;
   /** Sends requests that end when the scene does. */
   request(count: number): void;
   /** Takes the database away for good. */
@@ -67,8 +67,8 @@ async function inScene(
       url: service.url,
       branch,
       browser,
-      async open(options = {}) {
-        await browser.open({ url: `${service.url}/ops`, ...options });
+      async open() {
+        await browser.open(`${service.url}/ops`);
         await browser.fill("#token", TOKEN);
         await browser.click("button[type=submit]");
         await browser.waitFor(`document.querySelector("#live")?.textContent === "Live"`);
@@ -105,13 +105,15 @@ function textOf(browser: Chromium, selector: string): Promise<string> {
   return browser.evaluate(`document.querySelector(${JSON.stringify(selector)}).innerText`);
 }
 
-async function screenshots({ browser, open }: Scene, name: string): Promise<void> {
+/** Looks at the page in each of its sizes and schemes. */
+async function screenshots({ browser }: Scene, name: string): Promise<void> {
   await Deno.mkdir(SCREENSHOTS, { recursive: true });
   const sizes = { desktop: { width: 1280, height: 800 }, phone: { width: 390, height: 844 } };
   for (const [size, viewport] of Object.entries(sizes)) {
     for (const colorScheme of ["light", "dark"] as const) {
-      await open({ viewport, colorScheme, deviceScaleFactor: size === "phone" ? 2 : 1 });
-      await browser.waitFor(`document.querySelectorAll("canvas").length === 4`);
+      await browser.show({ viewport, colorScheme });
+      await browser.waitFor(`[...document.querySelectorAll("canvas")].map((canvas) =>
+        canvas.clientWidth <= innerWidth).join() === "true,true,true,true"`);
       await browser.screenshot(join(SCREENSHOTS, `${name}-${size}-${colorScheme}.png`));
       assertEquals(await browser.violations(), [], `${name}, ${size}, ${colorScheme}`);
       const overflow = "document.documentElement.scrollWidth - innerWidth";
@@ -125,7 +127,7 @@ pageTest(
   "the page wants the token once, and then a cookie that no script can read",
   async (scene) => {
     const { browser, url } = scene;
-    await browser.open({ url: `${url}/ops` });
+    await browser.open(`${url}/ops`);
     assertEquals(await browser.violations(), []);
     assertEquals(await browser.errors(), []);
     await browser.fill("#token", "not the token at all");
