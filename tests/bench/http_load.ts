@@ -16,12 +16,12 @@ export function httpClients(): HttpClients {
   const worker = new Worker(new URL("./http_load_worker.ts", import.meta.url), { type: "module" });
   return {
     async ask(load) {
-      const failure = await new Promise<string | undefined>((resolve, reject) => {
+      const failure = await new Promise<string>((resolve, reject) => {
         worker.onmessage = ({ data }) => resolve(data);
         worker.onerror = ({ message }) => reject(new Error(`Cannot ask the service: ${message}`));
         worker.postMessage(load);
       });
-      if (failure !== undefined) throw new Error(`Cannot count the requests as ${failure}`);
+      if (failure !== "") throw new Error(`Cannot count the requests as ${failure}`);
     },
     [Symbol.dispose]: () => worker.terminate(),
   };

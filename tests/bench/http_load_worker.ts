@@ -3,12 +3,12 @@ import type { HttpLoad } from "./http_load.ts";
 
 const thread = globalThis as unknown as {
   onmessage(event: MessageEvent<HttpLoad>): void;
-  postMessage(failure: string | undefined): void;
+  postMessage(failure: string): void;
 };
 
 thread.onmessage = async ({ data: { url, requests, atOnce } }) => {
   let left = requests;
-  let failure: string | undefined;
+  let failure = "";
   const ask = async () => {
     while (left-- > 0) {
       const response = await fetch(url);

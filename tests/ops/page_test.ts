@@ -38,7 +38,7 @@ function pageTest(
   Deno.test({
     name: `${name}${program === undefined ? reason : ""}`,
     ignore: program === undefined,
-    timeout: 90_000,
+    timeout: 180_000,
     fn: () => inScene(env, run),
   });
 }
@@ -97,8 +97,10 @@ async function lockUsers(branch: LocalBranch): Promise<AsyncDisposable> {
   return { [Symbol.asyncDispose]: () => connection.close({ timeoutMs: 5_000 }) };
 }
 
+/** Within the five seconds in which somebody should see what is wrong. */
 function waitForText(browser: Chromium, text: string): Promise<void> {
-  return browser.waitFor(`document.body.innerText.includes(${JSON.stringify(text)})`);
+  const isThere = `document.body.innerText.includes(${JSON.stringify(text)})`;
+  return browser.waitFor(isThere, { timeoutMs: 5_000 });
 }
 
 function textOf(browser: Chromium, selector: string): Promise<string> {

@@ -90,7 +90,7 @@ export async function startChromium(program: string): Promise<Chromium> {
     click: (selector) => ask("click", selector) as Promise<void>,
     press: (key) => ask("press", key) as Promise<void>,
     evaluate: <T>(code: string) => ask("evaluate", code) as Promise<T>,
-    waitFor: (code, { timeoutMs } = { timeoutMs: 5_000 }) =>
+    waitFor: (code, { timeoutMs } = { timeoutMs: 20_000 }) =>
       ask("waitFor", { code, timeoutMs }) as Promise<void>,
     screenshot: (path) => ask("screenshot", path) as Promise<void>,
     violations: () => ask("violations") as Promise<string[]>,
