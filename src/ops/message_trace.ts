@@ -54,7 +54,7 @@ export function traceMessages<Message extends TracedMessage>(
       "messaging.message.id": id,
     };
     const options = { kind: SpanKind.CONSUMER, attributes };
-    const span = tracer().startSpan(`process ${queue}`, options, sender);
+    const span = tracer.startSpan(`process ${queue}`, options, sender);
     if (!span.isRecording()) return await consume(message);
     try {
       await context.with(trace.setSpan(sender, span), () => consume(message));
