@@ -34,6 +34,7 @@ const STATES = ["slow", "running", "held", "opening", "idle", "free"];
 export function showPermits({ connections, limit }) {
   const states = connections.map((connection) => stateOf(connection)[0]);
   while (states.length < limit) states.push("free");
+  at("permits").style.setProperty("--count", states.length);
   at("permits").replaceChildren(
     ...states.map((state) => element("i", { "data-state": state })),
   );
