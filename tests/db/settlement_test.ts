@@ -154,6 +154,29 @@ Deno.test("the id of a first flight that was lost and sent again is not the one 
   assertEquals(await rowsOf(branch, name), 1);
 });
 
+Deno.test("an id that only the lost one of two first flights had is not asked about", async () => {
+  await using branch = await faultBranch(database);
+  const db = await opened(branch);
+  const name = "sent again, and had none";
+  await branch.asAdmin("create sequence turns");
+  await branch.asAdmin("grant usage on turns to user_service");
+  const first = branch.relay.when(
+    { direction: "toClient", kind: "ReadyForQuery", statement: /^select case/m },
+    dropBefore(),
+  );
+  const last = branch.relay.when(COMMITTED, dropBefore());
+  let runs = 0;
+  await db.transaction(async (session) => {
+    runs++;
+    // As a `for update skip locked` that finds its row locked by the lost flight's own transaction.
+    await session.query(sql`select case when nextval('turns') = 1 then pg_current_xact_id() end`);
+    await session.query(insert(name));
+    await session.commit();
+  });
+  assertEquals([first.strikes, last.strikes, runs], [1, 1, 1]);
+  assertEquals(await rowsOf(branch, name), 1);
+});
+
 Deno.test("the id is learned of a write that is rolled back to a savepoint, too", async () => {
   await using branch = await faultBranch(database);
   const db = await opened(branch);
