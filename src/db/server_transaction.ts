@@ -37,6 +37,8 @@ export interface TransactionSource extends LineSource {
     options: { signal: AbortSignal | undefined },
   ): Promise<Verdict>;
   readonly counters: UnitCounters;
+  /** Whether its unit can find out by its key what became of it, and counts that itself. */
+  readonly isKeyed: boolean;
 }
 
 /** After this long in the pool a socket may have been cut without a word, so that a write goes ahead of its COMMIT. */
@@ -223,7 +225,7 @@ export class ServerTransaction {
       : await this.#source.settle(identity, { signal: this.#signal });
     if (verdict.outcome === "unknown") {
       const { reason } = verdict;
-      this.#source.counters.unknown++;
+      if (!this.#source.isKeyed) this.#source.counters.unknown++;
       this.#endRecord();
       throw new CommitOutcomeUnknownError({ xid: identity?.xid, reason }, { cause: error });
     }
