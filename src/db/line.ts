@@ -42,7 +42,10 @@ const COMMIT: Statement = { text: "commit", values: [], isRoutine: true };
 const COMMIT_BEHIND: Statement = { ...COMMIT, flushesBefore: true };
 
 export class Line {
-  #heard: HeardFlight = { sent: 0, answered: [] };
+  #newest: { readonly flight: readonly FlightPart[]; readonly results: readonly Result[] } = {
+    flight: [],
+    results: [],
+  };
   readonly #source: LineSource;
   readonly #options: LineOptions;
   /** Of a transaction that may write. */
@@ -66,7 +69,8 @@ export class Line {
 
   /** Of the newest flight. */
   get heard(): HeardFlight {
-    return this.#heard;
+    const { flight, results } = this.#newest;
+    return { sent: this.asked(flight).length, answered: this.asked(flight, results) };
   }
 
   /** What a lost COMMIT can be settled by, once it is known. */
@@ -118,7 +122,7 @@ export class Line {
 
   #hear(flight: readonly FlightPart[], results: readonly Result[]): void {
     this.#witness?.hear(flight, results);
-    this.#heard = { sent: this.asked(flight).length, answered: this.asked(flight, results) };
+    this.#newest = { flight, results };
   }
 
   /** What there is one of for each part of the flight, for all parts but the witness. */
