@@ -59,6 +59,7 @@ export class Submittable {
   #columns: Column[] = [];
   #rows: Record<string, unknown>[] = [];
   #refusal: Error | undefined;
+  #notice: string | undefined;
 
   constructor(
     parts: readonly Encoded[],
@@ -131,6 +132,11 @@ export class Submittable {
     this.#complete(words[0] ?? "", Number.isInteger(count) ? count : 0);
   }
 
+  /** Not the client's, which gives notices to listeners. */
+  handleNotice({ code }: { code?: string }): void {
+    this.#notice = code;
+  }
+
   handleEmptyQuery(): void {
     this.#complete("", 0);
   }
@@ -162,10 +168,12 @@ export class Submittable {
 
   #complete(command: string, rowCount: number, more: { isSuspended?: true } = {}): void {
     const refused = this.#refusal === undefined ? {} : { refusal: this.#refusal };
-    this.results.push({ rows: this.#rows, rowCount, command, ...more, ...refused });
+    const noticed = this.#notice === undefined ? {} : { notice: this.#notice };
+    this.results.push({ rows: this.#rows, rowCount, command, ...more, ...noticed, ...refused });
     this.#rows = [];
     this.#columns = [];
     this.#refusal = undefined;
+    this.#notice = undefined;
   }
 }
 
@@ -305,6 +313,7 @@ export interface Wire {
   end(): void;
   on(event: "readyForQuery", listener: (message: { status: string }) => void): void;
   on(event: "errorMessage", listener: (message: ErrorMessage) => void): void;
+  on(event: "notice", listener: (message: { code?: string }) => void): void;
   on(event: "error", listener: (error: unknown) => void): void;
   on(
     event: "parseComplete" | "closeComplete" | "connect" | "end",

@@ -44,6 +44,9 @@ export interface TransactionSource extends LineSource {
 /** After this long in the pool a socket may have been cut without a word, so that a write goes ahead of its COMMIT. */
 const TRUSTED_IDLE_MS = 1_000;
 
+/** https://www.postgresql.org/docs/current/errcodes-appendix.html */
+const NO_ACTIVE_TRANSACTION = "25P01";
+
 export class ServerTransaction {
   readonly settings: TransactionSettings;
   /** Whether a statement changed something that is not rolled back, by its command tag. */
@@ -202,7 +205,9 @@ export class ServerTransaction {
       return await this.#settle(error as Error, parts);
     }
     const { results, error } = answer;
-    if (results.length > parts.length && results.at(-1)?.command === "COMMIT") {
+    const own = results.length > parts.length ? results.at(-1) : undefined;
+    if (own?.notice === NO_ACTIVE_TRANSACTION) throw this.#endedByStatement(answer);
+    if (own?.command === "COMMIT") {
       this.#state = "committed";
       void this.#giveBack();
       // The answer may be of no use all the same.
@@ -220,7 +225,7 @@ export class ServerTransaction {
   async #settle(error: Error, parts: readonly FlightPart[]): Promise<readonly Result[]> {
     this.#isOutcomeUnknown = true;
     const { heard: { sent, answered }, identity } = this.#line;
-    const verdict: Verdict = answered.length === sent && answered.at(-1)?.command === "COMMIT"
+    const verdict: Verdict = answered.length === sent && isCommit(answered.at(-1))
       ? { outcome: "committed" }
       : await this.#source.settle(identity, { signal: this.#signal });
     if (verdict.outcome === "unknown") {
@@ -256,7 +261,7 @@ export class ServerTransaction {
 
   /** A COMMIT or ROLLBACK in a statement's text, or a BEGIN that failed: what follows would run without a transaction. */
   #endedByStatement({ results, error }: FlightAnswer): Error {
-    this.#state = results.some(({ command }) => command === "COMMIT") ? "committed" : "rolled back";
+    this.#state = results.some(isCommit) ? "committed" : "rolled back";
     void this.#giveBack();
     if (error !== undefined) return error;
     return this.#firstError ??= new SessionEndedError(
@@ -367,6 +372,11 @@ export class ServerTransaction {
   #isUnknownAfter(error: Error): boolean {
     return !this.settings.readOnly && judge(error, "commit").applied !== "no";
   }
+}
+
+/** Whether it has committed: outside a transaction, COMMIT is answered by COMMIT and a warning. */
+function isCommit(result: Result | undefined): boolean {
+  return result?.command === "COMMIT" && result.notice !== NO_ACTIVE_TRANSACTION;
 }
 
 /** Its portal may be older than the savepoint that is undone, and would keep its table in use. */
