@@ -1,6 +1,7 @@
 import type { Leak } from "./db/mod.ts";
 import type { FailedRequest } from "./http/app.ts";
 import type { Log } from "./ops/log.ts";
+import type { MessageFailure } from "./queue/consumer.ts";
 
 /** What every entry logs of requests that failed, for `AppOptions.onFailure`. */
 export function logFailures(log: Log): (request: FailedRequest) => void {
@@ -19,4 +20,12 @@ function causeOf({ cause }: Error): { cause?: string } {
 /** What every entry logs of connections that are in use for too long. */
 export function logLeaks(log: Log): (leak: Leak) => void {
   return (leak) => log.warn("a connection has been in use for long", { ...leak });
+}
+
+/** What every entry logs of messages that failed. */
+export function logMessages(log: Log): (failure: MessageFailure) => void {
+  return ({ isDead, ...failure }) => {
+    if (isDead) log.error("message given up", failure);
+    else log.warn("message failed", failure);
+  };
 }

@@ -5,15 +5,17 @@ import { type Database, OwnerScope } from "./db/mod.ts";
 import { settledWithin } from "./db/timeout.ts";
 import { Deferred } from "./deferred.ts";
 import { DatabaseWebSocket } from "./deno_websocket.ts";
-import { logFailures, logLeaks } from "./failure_log.ts";
+import { logFailures, logLeaks, logMessages } from "./failure_log.ts";
 import { createApp } from "./http/app.ts";
 import { InFlight } from "./in_flight.ts";
 import { openDatabase } from "./open_database.ts";
 import { guard, isLoopback } from "./ops/guard.ts";
 import { createLog } from "./ops/log.ts";
 import { HttpMetrics } from "./ops/http_metrics.ts";
+import { carryTrace, markMessageFailed, traceMessages } from "./ops/message_trace.ts";
 import { metricsRoute } from "./ops/metrics_route.ts";
 import { PoolPage } from "./ops/pool_page.ts";
+import { remembered } from "./ops/remembered.ts";
 import {
   databaseObserver,
   type TracedDatabase,
@@ -78,18 +80,26 @@ export function start(
     webSocketConstructor: DatabaseWebSocket,
   });
   const draining = new AbortController();
+  const logMessage = logMessages(log);
+  const consumer = activityConsumer(db, {
+    onFailure(failure) {
+      logMessage(failure);
+      markMessageFailed(failure);
+    },
+  });
   const queue = new PostgresQueue({
     ...settings.queue,
     db,
-    consume: activityConsumer(db, log).consume,
+    consume: traceMessages("user_events", consumer.consume),
     onFailure: (error) => log.warn("events could not be taken", { error }),
   });
   const http = new HttpMetrics();
-  const isTrusted = (c: Context) => opensOpsToLoopback && isLoopback(c);
+  const isTrusted = (c: Context<{ Bindings: Deno.ServeHandlerInfo<Deno.NetAddr> }>) =>
+    opensOpsToLoopback && isLoopback(c, c.env.remoteAddr.hostname);
   const metrics = metricsRoute({
     database: db,
     http,
-    queueDepth: () => depthOfQueue(db),
+    queueDepth: remembered(() => depthOfQueue(db), { forMs: settings.queue.pollMs }),
     guard: guard({ token: settings.opsToken, isTrusted }),
   });
   const page = new PoolPage({
@@ -101,7 +111,7 @@ export function start(
   const requests = new InFlight();
   const logFailure = logFailures(log);
   const app = createApp({
-    db,
+    db: carryTrace(db),
     around: [
       traceRequests(),
       watchRequests((answered) => {

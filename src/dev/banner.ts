@@ -10,6 +10,7 @@ export function banner(
       ? "It uses DATABASE_URL's database; migrations ran there with the same role"
       : `psql ${stack.postgres.url({ role: "postgres" })}`,
     createUser(url),
+    `Its connections, live: ${url}/ops`,
     "It restarts when a file under src changes; Ctrl-C ends it all",
   ].join("\n");
 }

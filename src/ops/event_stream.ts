@@ -7,6 +7,8 @@ export interface EventStreamOptions {
   readonly everyMs: number;
   /** Ends the stream; its reader comes back by itself. */
   readonly signal?: AbortSignal | undefined;
+  /** Called once, however it ends. */
+  readonly onEnd?: () => void;
 }
 
 /**
@@ -14,7 +16,7 @@ export interface EventStreamOptions {
  * https://html.spec.whatwg.org/multipage/server-sent-events.html
  */
 export function eventStream(
-  { first = {}, name, take, everyMs, signal }: EventStreamOptions,
+  { first = {}, name, take, everyMs, signal, onEnd = () => {} }: EventStreamOptions,
 ): Response {
   const encoder = new TextEncoder();
   let timer: ReturnType<typeof setInterval> | undefined;
@@ -26,6 +28,7 @@ export function eventStream(
       end = () => {
         clearInterval(timer);
         signal?.removeEventListener("abort", close);
+        onEnd();
       };
       const close = () => {
         end();

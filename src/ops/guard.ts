@@ -18,8 +18,17 @@ export function guard({ token, isTrusted = () => false }: GuardOptions): Middlew
   };
 }
 
-/** Whether a request came to this machine by a name of its own: a page from elsewhere cannot, whatever its name resolves to. */
-export function isLoopback(c: Context): boolean {
+/**
+ * Whether a request comes from `peer`, this machine, and asks for it by a name of its own: a page from elsewhere cannot,
+ * whatever its name resolves to. What a proxy on this machine passes on comes from elsewhere.
+ */
+export function isLoopback(c: Context, peer: string): boolean {
   const { hostname } = new URL(c.req.url);
-  return hostname === "localhost" || hostname === "[::1]" || /^127(?:\.\d+){3}$/.test(hostname);
+  const isPassedOn = ["Forwarded", "X-Forwarded-For", "Via"].some((name) => c.req.header(name));
+  return isLoopbackName(hostname) && isLoopbackName(peer) && !isPassedOn;
+}
+
+/** Addresses of IPv6 in brackets, as in URLs, or bare, as of peers. */
+function isLoopbackName(name: string): boolean {
+  return name === "localhost" || /^(?:\[?::1\]?|(?:::ffff:)?127(?:\.\d{1,3}){3})$/.test(name);
 }

@@ -3,6 +3,7 @@
  * isolate in turn, so that a page would show another pool each time.
  */
 import { type Context, Hono, type MiddlewareHandler } from "hono";
+import { bodyLimit } from "hono/body-limit";
 import type { DatabaseStats, PoolView } from "../db/mod.ts";
 import { eventStream } from "./event_stream.ts";
 import { guard } from "./guard.ts";
@@ -26,9 +27,16 @@ export interface PoolPageOptions {
 const CONTENT_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; " +
   "connect-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
+/** Of whoever wants to sign in, and is not known yet. */
+const MAX_FORM_BYTES = 4_096;
+
+/** Who may watch at once: each costs the service a look at its pool every second. */
+const MOST_READERS = 50;
+
 const HEADERS = {
   "Content-Security-Policy": CONTENT_POLICY,
   "Cache-Control": "no-store",
+  "Cross-Origin-Resource-Policy": "same-origin",
   "Referrer-Policy": "no-referrer",
   "X-Content-Type-Options": "nosniff",
 };
@@ -39,6 +47,7 @@ export class PoolPage implements Disposable {
   readonly #options: PoolPageOptions;
   readonly #history = new History();
   readonly #timer: ReturnType<typeof setInterval>;
+  #readers = 0;
 
   constructor(options: PoolPageOptions) {
     this.#options = options;
@@ -68,12 +77,12 @@ export class PoolPage implements Disposable {
       .use("/ops", this.#onlyWhereThereIsOne())
       .use("/ops/*", this.#onlyWhereThereIsOne())
       .get("/ops", async (c) => {
-        if (await isKnown(c)) return c.html(PAGE, 200, HEADERS);
-        return c.html(SIGN_IN, 401, HEADERS);
+        return await isKnown(c) ? c.html(PAGE, 200, HEADERS) : c.redirect("/ops/sign-in", 303);
       })
-      .get("/ops/events", guard({ token, isTrusted: isKnown }), () => this.#events())
-      .post("/ops/sign-in", async (c) => {
-        const given = (await c.req.formData()).get("token");
+      .get("/ops/sign-in", (c) => c.html(SIGN_IN, 200, HEADERS))
+      .get("/ops/events", guard({ token, isTrusted: isKnown }), (c) => this.#events(c))
+      .post("/ops/sign-in", bodyLimit({ maxSize: MAX_FORM_BYTES }), async (c) => {
+        const { token: given } = await readForm(c);
         const isRight = token !== undefined && typeof given === "string" &&
           await signIn(c, { given, token });
         return isRight ? c.redirect("/ops", 303) : c.html(SIGN_IN_AGAIN, 401, HEADERS);
@@ -102,8 +111,19 @@ export class PoolPage implements Disposable {
     return isTrusted(c) || (token !== undefined && await isSignedIn(c, token));
   }
 
-  #events(): Response {
+  #events(c: Context): Response {
+    if (this.#readers >= MOST_READERS) {
+      return c.text(
+        `Cannot show the pool to more than ${MOST_READERS} at once; try again later`,
+        503,
+        {
+          "Retry-After": "10",
+        },
+      );
+    }
+    this.#readers++;
     return eventStream({
+      onEnd: () => this.#readers--,
       first: { history: this.#history.list() },
       name: "snapshot",
       take: () => this.snapshot(),
@@ -111,6 +131,11 @@ export class PoolPage implements Disposable {
       signal: this.#options.ending,
     });
   }
+}
+
+/** What cannot be read holds nothing. */
+async function readForm(c: Context): Promise<Record<string, unknown>> {
+  return await c.req.parseBody().catch(() => ({}));
 }
 
 const SIGN_IN_AGAIN = SIGN_IN.replace("hidden data-refused", "data-refused");

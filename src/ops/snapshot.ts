@@ -27,8 +27,8 @@ export interface Snapshot {
   readonly findings: readonly Finding[];
   readonly connections: readonly ConnectionView[];
   readonly waiters: readonly WaiterView[];
-  /** How often each has happened, by what the page calls it. */
-  readonly counts: Readonly<Record<string, number>>;
+  /** How often each has happened, by what the page calls it, in groups. */
+  readonly counts: Readonly<Record<string, Readonly<Record<string, number>>>>;
   readonly retried: Readonly<Record<string, number>>;
   readonly failures: readonly RecentFailure[];
 }
@@ -78,27 +78,35 @@ function sanitisedView(connection: ConnectionView): ConnectionView {
 }
 
 /** In the order in which the page shows them. */
-function countsOf(stats: DatabaseStats): Record<string, number> {
+function countsOf(stats: DatabaseStats): Snapshot["counts"] {
   const { counters } = stats;
   return {
-    "committed": stats.committed,
-    "rolled back": stats.rolledBack,
-    "lost": stats.lost,
-    "replayed": stats.replayed,
-    "retries denied by the budget": stats.budgetDenied,
-    "lost COMMITs settled": stats.settled,
-    "lost COMMITs unknown": stats.unknown,
-    "timed out waiting": counters.timedOut,
-    "gave up waiting": counters.aborted,
-    "refused, queue full": counters.queueFull,
-    "refused, queue slow": counters.shed,
-    "refused, database unreachable": counters.unreachable,
-    "connections opened": counters.connected,
-    "failed to open": counters.connectFailed,
-    "closed for their age": counters.recycled,
-    "closed when idle": counters.idleClosed,
-    "closed as overflow": counters.overflowClosed,
-    "found broken": counters.broken,
-    "leaks reported": counters.leaked,
+    "Transactions": {
+      "committed": stats.committed,
+      "rolled back": stats.rolledBack,
+      "ended without an answer": stats.lost,
+      "lost COMMITs settled": stats.settled,
+      "lost COMMITs unknown": stats.unknown,
+      "replayed on another connection": stats.replayed,
+      "retries denied by the budget": stats.budgetDenied,
+    },
+    "Waits": {
+      "connections given out": counters.acquired,
+      "timed out": counters.timedOut,
+      "gave up": counters.aborted,
+      "refused, queue full": counters.queueFull,
+      "refused, queue slow": counters.shed,
+      "refused, database unreachable": counters.unreachable,
+      "refused, held one already": counters.heldAndWaited,
+    },
+    "Connections": {
+      "opened": counters.connected,
+      "failed to open": counters.connectFailed,
+      "closed for their age": counters.recycled + counters.outlived,
+      "closed when idle": counters.idleClosed,
+      "closed as overflow": counters.overflowClosed,
+      "closed as broken": counters.broken + counters.destroyed + counters.expired,
+      "leaks reported": counters.leaked,
+    },
   };
 }

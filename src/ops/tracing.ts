@@ -1,5 +1,5 @@
 /**
- * Spans of requests, transactions, flights and messages, by OpenTelemetry's conventions. Whoever listens has set up a
+ * Spans of requests, transactions and flights, by OpenTelemetry's conventions. Whoever listens has set up a
  * provider, as Deno does by itself with `OTEL_DENO=true`. Where nobody does, a span is not made, only asked for.
  */
 import {
@@ -17,7 +17,7 @@ import { routePath } from "hono/route";
 import { type FlightPart, type Observer, ServerError, textOf } from "../db/mod.ts";
 import { sanitised } from "./statement.ts";
 
-function tracer(): Tracer {
+export function tracer(): Tracer {
   return trace.getTracer("user-service");
 }
 
@@ -127,45 +127,4 @@ function endWith(span: Span, error: unknown): void {
     span.setStatus({ code: SpanStatusCode.ERROR });
   }
   span.end();
-}
-
-/** The trace that goes on here, for a message that is to carry it; `undefined` without one. */
-export function currentTraceparent(): string | undefined {
-  const carrier: { traceparent?: string } = {};
-  propagation.inject(context.active(), carrier);
-  return carrier.traceparent;
-}
-
-export interface TracedMessage {
-  readonly queue: string;
-  readonly id: string;
-  /** What `currentTraceparent` gave where it was sent. */
-  readonly traceparent?: string | undefined;
-}
-
-/**
- * Does the work of one message in a span of its own, in the trace of whoever sent it. Rejects with what the work throws.
- * https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/
- */
-export async function traceMessage<T>(
-  { queue, id, traceparent }: TracedMessage,
-  work: () => Promise<T>,
-): Promise<T> {
-  const sender = propagation.extract(context.active(), { traceparent });
-  const attributes = {
-    "messaging.operation.type": "process",
-    "messaging.destination.name": queue,
-    "messaging.message.id": id,
-  };
-  const options = { kind: SpanKind.CONSUMER, attributes };
-  const span = tracer().startSpan(`process ${queue}`, options, sender);
-  let failure: unknown;
-  try {
-    return await context.with(trace.setSpan(sender, span), work);
-  } catch (error) {
-    failure = error ?? new Error("something that is no error was thrown");
-    throw error;
-  } finally {
-    endWith(span, failure);
-  }
 }

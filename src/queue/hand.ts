@@ -15,6 +15,7 @@ export class Hand {
       id: row.id,
       body: messageOf(row),
       attempts: row.attempts,
+      traceparent: row.traceparent ?? undefined,
       ack: () => void this.#done.add(row.id),
       retry: ({ delayMs }) => void this.#delays.set(row.id, delayMs),
     }));

@@ -15,6 +15,8 @@ export interface OutboxRow {
   readonly data: unknown;
   readonly occurredAt: Date;
   readonly attempts: number;
+  /** Of the request that it tells of: https://www.w3.org/TR/trace-context/ */
+  readonly traceparent: string | null;
 }
 
 export interface TakeOptions {
@@ -73,7 +75,7 @@ function lease(ids: Sql, leaseMs: number): Sql<OutboxRow> {
     set attempts = attempts + 1, due_at = now() + ${leaseMs}::double precision * interval '1 millisecond'
     from due where event.id = due.id
     returning event.id::text, user_id as "userId", version, type, data,
-      occurred_at as "occurredAt", attempts`;
+      occurred_at as "occurredAt", attempts, traceparent`;
 }
 
 /** They are delivered. */
@@ -100,6 +102,9 @@ export function giveEventsBack(ids: readonly string[]): Sql {
 }
 
 /** The event as it travels. */
-export function messageOf({ attempts: _, occurredAt, ...event }: OutboxRow): unknown {
-  return { ...event, occurredAt: occurredAt.toISOString() };
+export function messageOf(
+  { attempts: _, occurredAt, traceparent, ...event }: OutboxRow,
+): unknown {
+  const trace = traceparent === null ? {} : { traceparent };
+  return { ...event, occurredAt: occurredAt.toISOString(), ...trace };
 }

@@ -11,6 +11,8 @@ export interface Delivery {
   readonly body: unknown;
   /** How often it was delivered, this time included. */
   readonly attempts: number;
+  /** The trace that it belongs to, if there is one. */
+  readonly traceparent?: string | undefined;
   /** It is done with. */
   ack(): void;
   /** It is to come again after the time. */

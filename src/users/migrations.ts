@@ -50,4 +50,12 @@ export const migrations: readonly Migration[] = [
     ],
   },
   { name: "0004_transaction_keys", statements: [TRANSACTION_KEYS_TABLE] },
+  {
+    name: "0005_user_events_traceparent",
+    statements: [
+      // Whoever changes a user in a trace says so once, to its transaction; after one that did, the setting is empty.
+      `alter table user_events
+        add traceparent text default nullif(current_setting('user_service.traceparent', true), '')`,
+    ],
+  },
 ];

@@ -2,6 +2,7 @@
 import type { ExecutionContext } from "cloudflare:workers";
 import { activityConsumer } from "../activity_consumer.ts";
 import { type Database, OwnerScope } from "../db/mod.ts";
+import { logMessages } from "../failure_log.ts";
 import { Databases } from "../open_database.ts";
 import { createLog, type Log } from "../ops/log.ts";
 import {
@@ -39,7 +40,8 @@ export class QueueWorker {
 
   /** Each message is acknowledged, or is to come again; the batch fails in no case. */
   async consume(batch: QueueBatch, ctx: ExecutionContext): Promise<void> {
-    await this.#withDatabase(ctx, (db) => consumeBatch(batch, activityConsumer(db, this.#log)));
+    const onFailure = logMessages(this.#log);
+    await this.#withDatabase(ctx, (db) => consumeBatch(batch, activityConsumer(db, { onFailure })));
   }
 
   /** Sends what a crash, or a failure after a commit, has left in the outbox, and prunes. */

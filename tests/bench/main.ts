@@ -1,5 +1,5 @@
 /**
- * `deno task bench pool|session|queue [--json FILE]`. The packages compared with are in no import that Deno can see before it
+ * `deno task bench pool|session|queue|ops [--json FILE]`. The packages compared with are in no import that Deno can see before it
  * runs, and in a lock of their own, `contenders.lock`: what the project's lock lists is downloaded by every first
  * `deno task dev`.
  */
@@ -33,8 +33,15 @@ async function bench(which: string | undefined): Promise<unknown> {
       console.log(queueTable(figures));
       return figures;
     }
+    case "ops": {
+      const { benchOps } = await import("./ops.ts");
+      const { opsTable } = await import("./ops_table.ts");
+      const figures = await benchOps();
+      console.log(opsTable(figures));
+      return figures;
+    }
     default:
-      console.error("Usage: deno task bench pool|session|queue [--json FILE]");
+      console.error("Usage: deno task bench pool|session|queue|ops [--json FILE]");
       Deno.exit(2);
   }
 }

@@ -1,7 +1,9 @@
-/** Who may see `/metrics` and `/ops/events`, of the service as a whole. */
+/** Who may see `/metrics` and `/ops`, of the service as a whole, and what they cost it. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { pollUntil } from "../../src/dev/poll.ts";
 import { start, type StartOptions } from "../../src/main.ts";
 import { localDatabase } from "../support/local_database.ts";
+import { relayTo, testServer } from "../support/test_server.ts";
 
 const database = await localDatabase();
 
@@ -34,11 +36,13 @@ async function statusOf(answer: Promise<Response>): Promise<number> {
 
 const PATHS = ["/metrics", "/ops/events"];
 
-Deno.test("without OPS_TOKEN, metrics and events are not there, whatever a client shows", async () => {
+const BEARER = { Authorization: `Bearer ${TOKEN}` };
+
+Deno.test("without OPS_TOKEN, metrics, page and events are not there, whatever a client shows", async () => {
   await serving({}, async (get) => {
-    for (const path of PATHS) {
+    for (const path of [...PATHS, "/ops", "/ops/sign-in", "/ops/page.js"]) {
       assertEquals(await statusOf(get(path)), 404);
-      assertEquals(await statusOf(get(path, { Authorization: `Bearer ${TOKEN}` })), 404);
+      assertEquals(await statusOf(get(path, BEARER)), 404);
     }
   });
 });
@@ -50,7 +54,7 @@ Deno.test("with OPS_TOKEN, metrics and events want it as a bearer token", async 
       assertEquals([refused.status, (await refused.json()).status], [401, 401]);
       assertMatch(refused.headers.get("WWW-Authenticate")!, /^Bearer /);
       assertEquals(await statusOf(get(path, { Authorization: `Bearer ${TOKEN}x` })), 401);
-      assertEquals(await statusOf(get(path, { Authorization: `Bearer ${TOKEN}` })), 200);
+      assertEquals(await statusOf(get(path, BEARER)), 200);
     }
   });
 });
@@ -61,6 +65,8 @@ Deno.test("a developer's own machine needs no token, unless it is asked by a nam
     const port = Number(new URL(url).port);
     assertEquals(await statusLineFor({ port, host: "rebound.example" }), "HTTP/1.1 404 Not Found");
     assertEquals(await statusLineFor({ port, host: "localhost" }), "HTTP/1.1 200 OK");
+    // A proxy on this machine may ask by a name of this machine, for somebody who is elsewhere.
+    assertEquals(await statusOf(get("/metrics", { "X-Forwarded-For": "203.0.113.7" })), 404);
   }, { opensOpsToLoopback: true });
 });
 
@@ -73,12 +79,132 @@ async function statusLineFor({ port, host }: { port: number; host: string }): Pr
   return answer.slice(0, answer.indexOf("\r\n"));
 }
 
+Deno.test("whoever shows the token in the form gets a cookie for /ops that no script and no other site can use", async () => {
+  await serving({ OPS_TOKEN: TOKEN }, async (get, url) => {
+    const post = (path: string, { body, headers = {} }: Omit<RequestInit, "method">) =>
+      fetch(`${url}${path}`, { method: "POST", redirect: "manual", body: body ?? null, headers });
+    const signIn = (headers?: HeadersInit) =>
+      post("/ops/sign-in", {
+        body: new URLSearchParams({ token: TOKEN }),
+        ...(headers === undefined ? {} : { headers }),
+      });
+    const welcome = await signIn();
+    await welcome.body?.cancel();
+    assertEquals([welcome.status, welcome.headers.get("Location")], [303, "/ops"]);
+    const [cookie, ...flags] = welcome.headers.get("Set-Cookie")!.split("; ");
+    assertEquals(flags.sort(), ["HttpOnly", "Max-Age=43200", "Path=/ops", "SameSite=Strict"]);
+    assert(!cookie!.includes(TOKEN));
+    assertEquals(await statusOf(get("/ops/events", { Cookie: cookie! })), 200);
+    assertEquals(await statusOf(get("/ops/events", { Cookie: `${cookie}x` })), 401);
+    assertEquals(await statusOf(get("/metrics", { Cookie: cookie! })), 401);
+
+    const secure = await signIn({ "X-Forwarded-Proto": "https" });
+    await secure.body?.cancel();
+    assertMatch(secure.headers.get("Set-Cookie")!, /; Secure/);
+    const goodbye = await post("/ops/sign-out", {});
+    await goodbye.body?.cancel();
+    assertMatch(goodbye.headers.get("Set-Cookie")!, /^ops_signed_in_until=; Max-Age=0; Path=\/ops/);
+
+    const wrong = new URLSearchParams({ token: `${TOKEN}x` });
+    assertEquals(await statusOf(post("/ops/sign-in", { body: wrong })), 401);
+    assertEquals(await statusOf(post("/ops/sign-in", { body: "no form" })), 401);
+    assertEquals(await statusOf(post("/ops/sign-in", { body: "a".repeat(5_000) })), 413);
+  });
+});
+
+Deno.test("so many may watch at once and no more, and a place is free when one of them leaves", async () => {
+  await serving({ OPS_TOKEN: TOKEN }, async (get, url) => {
+    const leaving = new AbortController();
+    const watch = async (signal: AbortSignal) => {
+      const { body, status } = await fetch(`${url}/ops/events`, { headers: BEARER, signal });
+      return { body, status };
+    };
+    const here = new AbortController();
+    const watching = await Promise.all([
+      ...Array.from({ length: 49 }, () => watch(here.signal)),
+      watch(leaving.signal),
+    ]);
+    assertEquals([...new Set(watching.map(({ status }) => status))], [200]);
+    const refused = await get("/ops/events", BEARER);
+    assertEquals([refused.status, refused.headers.get("Retry-After")], [503, "10"]);
+    await refused.body?.cancel();
+    leaving.abort();
+    const isFree = async () => await statusOf(get("/ops/events", BEARER)) === 200;
+    assert(await pollUntil(isFree, { deadlineMs: 10_000, intervalMs: 100 }));
+    here.abort();
+  });
+});
+
+Deno.test("/metrics tells what the queue holds, and the rest all the same where the database is gone", async () => {
+  await using branch = await database.connect();
+  const relay = await relayTo(await testServer());
+  const service = start({
+    ...branch.env,
+    DATABASE_WS_PROXY: relay.url,
+    PORT: "0",
+    LOG_LEVEL: "error",
+    OPS_TOKEN: TOKEN,
+    QUEUE_CONCURRENCY: "0",
+    QUEUE_POLL_INTERVAL: "0.1",
+  }, { hostname: "127.0.0.1" });
+  const metrics = async () =>
+    await (await fetch(`${service.url}/metrics`, { headers: BEARER })).text();
+  try {
+    await branch.asAdmin(`insert into user_events (user_id, version, type, data, occurred_at)
+      select gen_random_uuid(), 1, 'user.created', '{}', now() - interval '1 h'
+      from generate_series(1, 3)`);
+    await branch.asAdmin(`insert into dead_letters (consumer, message_id, body, error, attempts)
+      values ('activity', '1', '{}', 'an error', 5)`);
+    const text = await metrics();
+    assertMatch(text, /^messaging_queue_depth 3$/m);
+    assertMatch(text, /^messaging_queue_oldest_age_seconds 3600\.\d+$/m);
+    assertMatch(text, /^messaging_dead_letters 1$/m);
+    await relay.close();
+    // What it knew is told for as long as the queue's interval.
+    let without = "";
+    const isForgotten = async () => !(without = await metrics()).includes("messaging_queue_depth");
+    assert(await pollUntil(isForgotten, { deadlineMs: 5_000, intervalMs: 100 }));
+    assertMatch(without, /^db_client_connection_max 50$/m);
+  } finally {
+    await service.shutdown();
+    await branch.asAdmin("truncate user_events, dead_letters");
+  }
+});
+
+Deno.test("a scan of addresses and methods makes no more series than the service has routes and answers", async () => {
+  await serving({ OPS_TOKEN: TOKEN }, async (get, url) => {
+    const methods = ["GET", "POST", "PROPFIND", "BREW", "X-1", "X-2"];
+    const paths = (index: number) => [
+      `/${crypto.randomUUID()}`,
+      `/users/${index}`,
+      `/users/${index}/activity`,
+      `/ops/${index}`,
+      `/ops/${index}/x`,
+      `/problems/${index}`,
+    ];
+    for (let index = 0; index < 20; index++) {
+      const asks = methods.flatMap((method) =>
+        paths(index).map((path) => statusOf(fetch(`${url}${path}`, { method })))
+      );
+      await Promise.all(asks);
+    }
+    const text = await (await get("/metrics", BEARER)).text();
+    const series = text.split("\n").filter((line) =>
+      line.startsWith("http_server_request_duration_seconds_count")
+    );
+    // Three methods, as those that are no HTTP's are one, and at most so many patterns and answers.
+    assert(series.length <= 3 * paths(0).length, series.join("\n"));
+    const total = series.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
+    assertEquals(total, 20 * methods.length * paths(0).length);
+  });
+});
+
 Deno.test("/metrics counts requests by the route that they matched", async () => {
   await serving({ OPS_TOKEN: TOKEN }, async (get) => {
     await statusOf(get("/users/019ab0d0-0000-7000-8000-000000000000"));
     await statusOf(get("/users/019ab0d0-0000-7000-8000-000000000001"));
     await statusOf(get("/no/such/address"));
-    const response = await get("/metrics", { Authorization: `Bearer ${TOKEN}` });
+    const response = await get("/metrics", BEARER);
     assertEquals(response.headers.get("Cache-Control"), "no-store");
     const counts = (await response.text()).split("\n")
       .filter((line) => line.startsWith("http_server_request_duration_seconds_count"));
@@ -93,7 +219,7 @@ Deno.test("events begin with the past and go on with the present, and end with t
   let rest: ReadableStreamDefaultReader<string> | undefined;
   await serving({ OPS_TOKEN: TOKEN }, async (get) => {
     await statusOf(get("/readyz"));
-    const response = await get("/ops/events", { Authorization: `Bearer ${TOKEN}` });
+    const response = await get("/ops/events", BEARER);
     assertEquals(response.headers.get("Content-Type"), "text/event-stream");
     const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
     let text = "";

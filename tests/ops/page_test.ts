@@ -22,24 +22,31 @@ interface Scene {
   readonly branch: LocalBranch;
   readonly browser: Chromium;
   /** Opens the page, signed in. */
-  open(options?: Partial<Parameters<Chromium["open"]>[0]>): Promise<void>;
+  open(): Promise<void>;
   /** Sends requests that end when the scene does. */
   request(count: number): void;
   /** Takes the database away for good. */
   cutOff(): Promise<void>;
 }
 
-function pageTest(name: string, run: (scene: Scene) => Promise<void>): void {
+function pageTest(
+  name: string,
+  run: (scene: Scene) => Promise<void>,
+  env: Readonly<Record<string, string>> = {},
+): void {
   const reason = " (skipped: no `chromium`, which Debian's package of that name brings)";
   Deno.test({
     name: `${name}${program === undefined ? reason : ""}`,
     ignore: program === undefined,
-    timeout: 90_000,
-    fn: () => inScene(run),
+    timeout: 180_000,
+    fn: () => inScene(env, run),
   });
 }
 
-async function inScene(run: (scene: Scene) => Promise<void>): Promise<void> {
+async function inScene(
+  env: Readonly<Record<string, string>>,
+  run: (scene: Scene) => Promise<void>,
+): Promise<void> {
   await using branch = await database!.connect();
   await using relay = await relayTo(await testServer());
   await using browser = await startChromium(program!);
@@ -52,6 +59,7 @@ async function inScene(run: (scene: Scene) => Promise<void>): Promise<void> {
     DATABASE_POOL_SIZE: "2",
     DATABASE_MAX_OVERFLOW: "1",
     DATABASE_CONNECT_TIMEOUT: "5",
+    ...env,
   }, { hostname: "127.0.0.1" });
   const answers: Promise<void>[] = [];
   try {
@@ -59,8 +67,8 @@ async function inScene(run: (scene: Scene) => Promise<void>): Promise<void> {
       url: service.url,
       branch,
       browser,
-      async open(options = {}) {
-        await browser.open({ url: `${service.url}/ops`, ...options });
+      async open() {
+        await browser.open(`${service.url}/ops`);
         await browser.fill("#token", TOKEN);
         await browser.click("button[type=submit]");
         await browser.waitFor(`document.querySelector("#live")?.textContent === "Live"`);
@@ -89,21 +97,25 @@ async function lockUsers(branch: LocalBranch): Promise<AsyncDisposable> {
   return { [Symbol.asyncDispose]: () => connection.close({ timeoutMs: 5_000 }) };
 }
 
+/** Within the five seconds in which somebody should see what is wrong. */
 function waitForText(browser: Chromium, text: string): Promise<void> {
-  return browser.waitFor(`document.body.innerText.includes(${JSON.stringify(text)})`);
+  const isThere = `document.body.innerText.includes(${JSON.stringify(text)})`;
+  return browser.waitFor(isThere, { timeoutMs: 5_000 });
 }
 
 function textOf(browser: Chromium, selector: string): Promise<string> {
   return browser.evaluate(`document.querySelector(${JSON.stringify(selector)}).innerText`);
 }
 
-async function screenshots({ browser, open }: Scene, name: string): Promise<void> {
+/** Looks at the page in each of its sizes and schemes. */
+async function screenshots({ browser }: Scene, name: string): Promise<void> {
   await Deno.mkdir(SCREENSHOTS, { recursive: true });
   const sizes = { desktop: { width: 1280, height: 800 }, phone: { width: 390, height: 844 } };
   for (const [size, viewport] of Object.entries(sizes)) {
     for (const colorScheme of ["light", "dark"] as const) {
-      await open({ viewport, colorScheme, deviceScaleFactor: size === "phone" ? 2 : 1 });
-      await browser.waitFor(`document.querySelectorAll("canvas").length === 4`);
+      await browser.show({ viewport, colorScheme });
+      await browser.waitFor(`[...document.querySelectorAll("canvas")].map((canvas) =>
+        canvas.clientWidth <= innerWidth).join() === "true,true,true,true"`);
       await browser.screenshot(join(SCREENSHOTS, `${name}-${size}-${colorScheme}.png`));
       assertEquals(await browser.violations(), [], `${name}, ${size}, ${colorScheme}`);
       const overflow = "document.documentElement.scrollWidth - innerWidth";
@@ -117,8 +129,9 @@ pageTest(
   "the page wants the token once, and then a cookie that no script can read",
   async (scene) => {
     const { browser, url } = scene;
-    await browser.open({ url: `${url}/ops` });
+    await browser.open(`${url}/ops`);
     assertEquals(await browser.violations(), []);
+    assertEquals(await browser.errors(), []);
     await browser.fill("#token", "not the token at all");
     await browser.click("button[type=submit]");
     await waitForText(browser, "That is not the token.");
@@ -137,7 +150,7 @@ pageTest(
     const { browser, open, request } = scene;
     await open();
     assertEquals(await textOf(browser, "#verdict"), "All is well");
-    const committed = `[...document.querySelectorAll("#count-rows div")]
+    const committed = `[...document.querySelectorAll("#count-groups dl div")]
     .find((row) => row.innerText.startsWith("committed")).querySelector("dd").innerText`;
     const before = Number(await browser.evaluate(committed));
     request(40);
@@ -158,13 +171,64 @@ pageTest(
     request(9);
     await waitForText(
       browser,
-      "The pool is too small for its work: all 3 connections are in use and",
+      "All 3 connections are in use and",
     );
-    await waitForText(browser, "has been running a slow statement for");
-    assertStringIncludes(await textOf(browser, "#findings"), "(GET /users)");
+    await waitForText(browser, "GET /users, on connection 1, has been running for");
+    assertEquals(
+      await textOf(browser, "#verdict"),
+      "The pool is too small for its work · Statements are slow",
+    );
     assertStringIncludes(await textOf(browser, "#connection-rows"), "from users");
     assertStringIncludes(await textOf(browser, "#waiter-rows"), "GET /users");
     await screenshots(scene, "crowded");
+  },
+);
+
+pageTest(
+  "a connection that is in use for too long is told, with who has it",
+  async (scene) => {
+    const { browser, open, branch, request } = scene;
+    await open();
+    await using _ = await lockUsers(branch);
+    request(1);
+    await waitForText(browser, "A connection may have leaked");
+    await waitForText(browser, "GET /users has had connection");
+    assertStringIncludes(await textOf(browser, "#connection-rows"), "leaked?");
+    await screenshots(scene, "leak");
+  },
+  { DATABASE_LEAK_THRESHOLD: "0.5" },
+);
+
+pageTest(
+  "the page can be used without a mouse, and says nothing aloud while nothing changes",
+  async ({ browser, open, request }) => {
+    await open();
+    const focused = () => browser.evaluate<string>("document.activeElement.textContent.trim()");
+    await browser.evaluate("document.activeElement.blur()");
+    await browser.press("Tab");
+    assertEquals(await focused(), "To the connections");
+    await browser.press("Enter");
+    assertEquals(await focused(), "Connections");
+    await browser.press("Shift+Tab");
+    await browser.press("Shift+Tab");
+    assertEquals(await focused(), "Pause");
+    await browser.press("Space");
+    assertEquals(await textOf(browser, "#live"), "Paused");
+    await browser.press("Space");
+    await browser.waitFor(`document.querySelector("#live").textContent === "Live"`);
+
+    await browser.evaluate(`globalThis.changes = [0, 0];
+      ["#verdict", "#connection-rows"].forEach((selector, index) =>
+        new MutationObserver(() => globalThis.changes[index]++).observe(
+          document.querySelector(selector),
+          { childList: true, characterData: true, subtree: true },
+        ))`);
+    request(5);
+    await browser.waitFor("globalThis.changes[1] >= 3");
+    assertEquals(await browser.evaluate("globalThis.changes[0]"), 0);
+    const spoken = `[...document.querySelectorAll("[role=status], [role=alert], [aria-live]")]
+      .map(({ id }) => id)`;
+    assertEquals(await browser.evaluate(spoken), ["verdict"]);
   },
 );
 
@@ -175,8 +239,9 @@ pageTest(
     await open();
     await using _ = await lockUsers(branch);
     request(1);
-    await waitForText(browser, "has been running a slow statement for");
+    await waitForText(browser, "has been running for");
     assertEquals(await textOf(browser, "#verdict"), "A statement is slow");
+    await screenshots(scene, "slow");
   },
 );
 
@@ -187,8 +252,9 @@ pageTest(
     await open();
     await cutOff();
     request(3);
-    await waitForText(browser, "The database cannot be reached: ");
+    await waitForText(browser, "The database cannot be reached");
     await waitForText(browser, "503 GET /users");
+    assertStringIncludes(await textOf(browser, "#findings"), "Cannot connect to PostgreSQL");
     await screenshots(scene, "unreachable");
   },
 );

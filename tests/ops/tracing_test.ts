@@ -1,6 +1,8 @@
 /** Spans, as OpenTelemetry's own SDK and its in-memory exporter get them. */
 import { assert, assertEquals } from "@std/assert";
 import { join } from "node:path";
+import { localDatabase } from "../support/local_database.ts";
+import type { TracePlan } from "./service_trace_process.ts";
 
 interface Exported {
   readonly name: string;
@@ -12,11 +14,6 @@ interface Exported {
   readonly parentId?: string;
 }
 
-interface Output {
-  readonly spans: readonly Exported[];
-  readonly told: Readonly<Record<string, string>>;
-}
-
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
 const CALLER = "b7ad6b7169203331";
 
@@ -24,9 +21,13 @@ const CALLER = "b7ad6b7169203331";
 const KINDS = ["INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"];
 const ERROR = 2;
 
-async function exported(): Promise<Output & { readonly text: string }> {
+/** What a program of this folder prints, given its plan. */
+async function outputOf<Output>(
+  program: string,
+  plan?: TracePlan,
+): Promise<Output & { readonly text: string }> {
   const root = join(import.meta.dirname!, "..", "..");
-  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+  const child = new Deno.Command(Deno.execPath(), {
     args: [
       "run",
       "--allow-all",
@@ -35,30 +36,38 @@ async function exported(): Promise<Output & { readonly text: string }> {
       `--import-map=${join(root, "deno.json")}`,
       "--frozen",
       `--lock=${join(import.meta.dirname!, "tracing.lock")}`,
-      join(import.meta.dirname!, "tracing_process.ts"),
+      join(import.meta.dirname!, program),
     ],
     cwd: root,
-  }).output();
-  const text = new TextDecoder().decode(stdout);
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const output = child.output();
+  await new Blob([JSON.stringify(plan ?? {}), "\n"]).stream().pipeTo(child.stdin);
+  const { success, stdout, stderr } = await output;
   assert(success, new TextDecoder().decode(stderr));
+  const text = new TextDecoder().decode(stdout);
   return { ...JSON.parse(text), text };
 }
 
-const output = await exported();
+const output = await outputOf<{ spans: Exported[]; told: Record<string, string> }>(
+  "tracing_process.ts",
+);
 
 /** One line for each span: its kind and name, behind those that it is in. */
-function lineage({ parentId, kind, name }: Exported): string {
-  const parent = output.spans.find(({ id }) => id === parentId);
+function lineage({ parentId, kind, name }: Exported, spans = output.spans): string {
+  const parent = spans.find(({ id }) => id === parentId);
   const own = `${KINDS[kind]} ${name}`;
-  if (parent !== undefined) return `${lineage(parent)} > ${own}`;
+  if (parent !== undefined) return `${lineage(parent, spans)} > ${own}`;
   return parentId === CALLER ? `caller > ${own}` : own;
 }
 
 Deno.test("a request's span holds its transactions' spans, one for each attempt, and those hold their flights'", () => {
   const request = "caller > SERVER POST /things/:id";
   const transaction = `${request} > INTERNAL transaction POST /things/:id`;
-  const lines = output.spans.filter(({ traceId }) => traceId === TRACE).map(lineage);
-  assertEquals(lines.filter((line) => !line.includes("CONSUMER")), [
+  const own = output.spans.filter(({ traceId }) => traceId === TRACE);
+  assertEquals(own.map((span) => lineage(span)), [
     `${transaction} > CLIENT UPDATE`,
     transaction,
     `${transaction} > CLIENT UPDATE`,
@@ -76,16 +85,50 @@ Deno.test("a request's span holds its transactions' spans, one for each attempt,
   assertEquals(outcomes, [[1, "rolled back", "40001", ERROR], [2, "committed", undefined, 0]]);
 });
 
-Deno.test("a message's span is in the trace of the request that sent it, and holds its transaction's", () => {
-  const lines = output.spans.map(lineage).filter((line) => line.includes("CONSUMER"));
-  const message = "caller > SERVER POST /things/:id > CONSUMER process users";
-  assertEquals(lines, [
-    `${message} > INTERNAL transaction > CLIENT INSERT`,
-    `${message} > INTERNAL transaction`,
-    message,
-  ]);
-  const { attributes } = output.spans.find(({ name }) => name === "process users")!;
-  assertEquals(attributes["messaging.message.id"], "42");
+Deno.test("one trace goes from the caller through request, retry and outbox to what the message does", async () => {
+  const database = await localDatabase();
+  await using branch = await database.connect();
+  // The first change of a user fails as one that another has overtaken; sequences know of no rollback.
+  await branch.asAdmin("create sequence changes");
+  await branch.asAdmin("grant usage on sequence changes to public");
+  await branch.asAdmin(`create function fail_once() returns trigger language plpgsql as $$ begin
+    if nextval('changes') = 1 then raise exception 'overtaken' using errcode = '40001'; end if;
+    return new; end $$`);
+  await branch.asAdmin(
+    "create trigger fail_once before insert on users for each row execute function fail_once()",
+  );
+  const { spans, status, text } = await outputOf<{ spans: Exported[]; status: number }>(
+    "service_trace_process.ts",
+    {
+      env: { ...branch.env, PORT: "0", LOG_LEVEL: "error" },
+      traceparent: `00-${TRACE}-${CALLER}-01`,
+    },
+  );
+  assertEquals(status, 201);
+  const request = "caller > SERVER POST /users";
+  const unit = `${request} > INTERNAL transaction POST /users`;
+  const message = `${request} > CONSUMER process user_events`;
+  const effect = `${message} > INTERNAL transaction activity user.created`;
+  const lines = spans.filter(({ traceId }) => traceId === TRACE)
+    .map((span) => lineage(span, spans));
+  // The message may be taken before the request's span ends.
+  assertEquals(
+    lines.toSorted(),
+    [
+      request,
+      unit,
+      `${unit} > CLIENT WITH`,
+      unit,
+      `${unit} > CLIENT WITH`,
+      message,
+      effect,
+      `${effect} > CLIENT INSERT`,
+    ].toSorted(),
+  );
+  const attempts = spans.filter(({ name }) => name === "transaction POST /users")
+    .map(({ attributes: each }) => [each["user_service.attempt"], each["user_service.outcome"]]);
+  assertEquals(attempts, [[1, "rolled back"], [2, "committed"]]);
+  assert(!text.includes("secret"), text);
 });
 
 Deno.test("spans say what OpenTelemetry's conventions ask for, and nobody's values", () => {

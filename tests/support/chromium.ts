@@ -5,17 +5,17 @@ import { settledWithin } from "../../src/db/timeout.ts";
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 10_000;
 
-export interface OpenOptions {
-  readonly url: string;
-  readonly viewport?: { readonly width: number; readonly height: number };
-  readonly colorScheme?: "light" | "dark";
-  readonly deviceScaleFactor?: number;
+export interface Looks {
+  readonly viewport: { readonly width: number; readonly height: number };
+  readonly colorScheme: "light" | "dark";
 }
 
 /** One page at a time. All of it rejects with what the browser says. */
 export interface Chromium extends AsyncDisposable {
   /** Goes to an address in a profile of its own. */
-  open(options: OpenOptions): Promise<void>;
+  open(url: string): Promise<void>;
+  /** Shows the same page in another way. */
+  show(looks: Looks): Promise<void>;
   fill(selector: string, text: string): Promise<void>;
   click(selector: string): Promise<void>;
   press(key: string): Promise<void>;
@@ -84,12 +84,13 @@ export async function startChromium(program: string): Promise<Chromium> {
   }
   await ready;
   return {
-    open: (options) => ask("open", options) as Promise<void>,
+    open: (url) => ask("open", url) as Promise<void>,
+    show: (looks) => ask("show", looks) as Promise<void>,
     fill: (selector, text) => ask("fill", { selector, text }) as Promise<void>,
     click: (selector) => ask("click", selector) as Promise<void>,
     press: (key) => ask("press", key) as Promise<void>,
     evaluate: <T>(code: string) => ask("evaluate", code) as Promise<T>,
-    waitFor: (code, { timeoutMs } = { timeoutMs: 5_000 }) =>
+    waitFor: (code, { timeoutMs } = { timeoutMs: 20_000 }) =>
       ask("waitFor", { code, timeoutMs }) as Promise<void>,
     screenshot: (path) => ask("screenshot", path) as Promise<void>,
     violations: () => ask("violations") as Promise<string[]>,

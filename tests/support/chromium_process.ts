@@ -5,12 +5,15 @@
 import { createInterface } from "node:readline";
 import process from "node:process";
 import { pollUntil } from "../../src/dev/poll.ts";
+import type { Looks } from "./chromium.ts";
 
 const PLAYWRIGHT = "npm:playwright-core@1.65.1";
 const AXE = "npm:axe-core@4.14.1";
 
 interface Page {
   goto(url: string): Promise<unknown>;
+  setViewportSize(size: Looks["viewport"]): Promise<void>;
+  emulateMedia(media: { colorScheme: Looks["colorScheme"] }): Promise<void>;
   fill(selector: string, text: string): Promise<void>;
   click(selector: string): Promise<void>;
   evaluate(code: string): Promise<unknown>;
@@ -25,6 +28,7 @@ const { default: axe }: { default: { source: string } } = await import(AXE);
 const [executablePath] = Deno.args;
 // Chromium's sandbox does not work for root, nor in many containers; the pages are our own.
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+let context: { newPage(): Promise<Page>; close(): Promise<void> } | undefined;
 let page: Page;
 let errors: string[] = [];
 
@@ -33,15 +37,20 @@ const AXE_RUN = `${axe.source};
     id + ": " + nodes.map(({ html }) => html).join(" | ")))`;
 
 const commands: Record<string, (argument: never) => unknown> = {
-  async open({ url, ...options }: { url: string }) {
-    const context = await browser.newContext(options);
-    page = await context.newPage();
+  async open(url: string) {
+    await context?.close();
+    context = await browser.newContext();
+    page = await context!.newPage();
     errors = [];
     page.on("console", (message) => {
       if (message.type?.() === "error") errors.push(message.text!());
     });
     page.on("pageerror", (error) => errors.push(String(error)));
     await page.goto(url);
+  },
+  async show({ viewport, colorScheme }: Looks) {
+    await page.setViewportSize(viewport);
+    await page.emulateMedia({ colorScheme });
   },
   fill: ({ selector, text }: { selector: string; text: string }) => page.fill(selector, text),
   click: (selector: string) => page.click(selector),

@@ -1,18 +1,16 @@
 /** The pool page: takes the service's events, and shows the last one. */
 import { countsBetween, quantileMs, shown, WINDOW } from "./latency.js";
 import { Plots } from "./plots.js";
-import { showConnections, showCounts, showFailures, showPermits, showWaiters } from "./tables.js";
+import {
+  showConnections,
+  showCounts,
+  showFailures,
+  showFindings,
+  showPermits,
+  showWaiters,
+} from "./tables.js";
 
 const MOST_SAMPLES = 300;
-
-/** What each kind of finding is called in the headline. */
-const HEADLINES = {
-  "unreachable": "The database cannot be reached",
-  "crowded": "The pool is too small for its work",
-  "slow": "A statement is slow",
-  "idle in transaction": "A connection is held without work",
-  "leak": "A connection may have leaked",
-};
 
 const at = (id) => document.getElementById(id);
 
@@ -26,28 +24,18 @@ let samples = [];
 let isPaused = false;
 
 function show(snapshot) {
-  showVerdict(snapshot);
+  const { findings } = snapshot;
+  const verdict = findings.map(({ title }) => title).join(" · ") || "All is well";
+  say("verdict", verdict);
+  document.title = `${findings.length > 0 ? `${verdict} · ` : ""}Connection pool · user-service`;
+  showFindings(snapshot);
   showNow(snapshot);
   showPermits(snapshot);
   showConnections(snapshot);
   showWaiters(snapshot);
   showCounts(snapshot);
   showFailures(snapshot);
-  plots.show(samples, snapshot.boundsMs);
-}
-
-function showVerdict({ findings }) {
-  const kinds = [...new Set(findings.map(({ kind }) => kind))];
-  document.querySelector(".verdict").dataset.state = findings.length === 0 ? "good" : "bad";
-  say(
-    "verdict",
-    findings.length === 0 ? "All is well" : kinds.map((kind) => HEADLINES[kind]).join(" · "),
-  );
-  at("findings").replaceChildren(...findings.map(({ text }) => {
-    const item = document.createElement("li");
-    item.textContent = text;
-    return item;
-  }));
+  plots.show(samples, snapshot);
 }
 
 function showNow({ sample, limit, boundsMs }) {
@@ -55,6 +43,7 @@ function showNow({ sample, limit, boundsMs }) {
   say("limit", limit);
   say("idle", sample.idle);
   say("waiting", sample.waiting);
+  at("waiting").dataset.some = String(sample.waiting > 0);
   const last = samples.length - 1;
   for (const [id, name] of [["wait-p95", "waitTimes"], ["use-p95", "useTimes"]]) {
     say(id, shown(quantileMs(countsBetween(samples, last, name), boundsMs, 0.95)));
@@ -79,8 +68,15 @@ events.addEventListener("snapshot", ({ data }) => {
   show(snapshot);
 });
 events.addEventListener("error", () => {
+  // It comes back by itself, unless it was refused.
+  const isRefused = events.readyState === EventSource.CLOSED;
   const time = new Date().toTimeString().slice(0, 8);
-  setLive("lost", `No word from the service since ${time}`);
+  setLive(
+    "lost",
+    isRefused
+      ? "Refused by the service: reload the page"
+      : `No word from the service since ${time}`,
+  );
 });
 
 at("pause").addEventListener("click", () => {

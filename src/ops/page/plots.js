@@ -1,21 +1,21 @@
 /** The four plots of the last five minutes. Their captions say in words what they show now. */
 import { quantiles, shown } from "./latency.js";
 
-const HEIGHT = 170;
-const SHOWN_S = 300;
+const HEIGHT = 150;
+const SHOWN_MIN = 5;
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-/** One plot of two lines over time. */
+/** One plot of two lines over the last minutes, and perhaps of a bound. */
 class Plot {
   #plot;
   #place;
   #options;
-  #data = [[], [], []];
+  #data = [[]];
 
-  constructor(id, { first, second, unit }) {
+  constructor(id, options) {
     this.#place = document.getElementById(id);
-    this.#options = { first, second, unit };
+    this.#options = options;
     this.draw();
     new ResizeObserver(() => {
       const width = this.#place.clientWidth;
@@ -33,6 +33,7 @@ class Plot {
       ticks: { show: false },
       font: "11px system-ui, sans-serif",
     };
+    const isTime = unit === "ms";
     this.#plot = new uPlot(
       {
         width: this.#place.clientWidth || 300,
@@ -40,25 +41,25 @@ class Plot {
         cursor: { show: false },
         legend: { show: false },
         select: { show: false },
-        padding: [8, 8, 0, 0],
+        padding: [6, 16, 0, 0],
         scales: {
-          x: { range: () => [Date.now() / 1_000 - SHOWN_S, Date.now() / 1_000] },
-          y: { range: (_, __, max) => [0, Math.max(unit === "ms" ? 5 : 3, max * 1.15)] },
+          x: { time: false, range: () => [-60 * SHOWN_MIN, 0] },
+          y: { range: (_, __, max) => [0, Math.max(isTime ? 5 : 3, max * 1.1)] },
         },
         axes: [
-          { ...axis, values: (_, times) => times.map(clockTime), space: 80 },
+          { ...axis, size: 24, splits: () => MINUTES.map((ago) => -60 * ago), values: agoTexts },
           {
             ...axis,
             size: 54,
-            space: 36,
-            values: (_, ticks) =>
-              ticks.map((tick) => unit === "ms" ? shortTime(tick) : whole(tick)),
+            space: 34,
+            values: (_, ticks) => ticks.map(isTime ? shortTime : whole),
           },
         ],
         series: [
           {},
-          line(first, colour("--blue"), { fill: true }),
+          line(first, colour("--blue"), { fill: `${colour("--blue")}1f` }),
           line(second, colour("--amber")),
+          ...(isTime ? [] : [line("limit", colour("--muted"), { dash: [4, 4], width: 1 })]),
         ],
       },
       this.#data,
@@ -73,21 +74,21 @@ class Plot {
   }
 }
 
-function line(label, stroke, { fill = false } = {}) {
+const MINUTES = Array.from({ length: SHOWN_MIN + 1 }, (_, index) => SHOWN_MIN - index);
+
+const agoTexts = () => MINUTES.map((ago) => ago === 0 ? "now" : `−${ago} min`);
+
+function line(label, stroke, more = {}) {
   return {
     label,
     stroke,
     width: 1.75,
-    ...(fill ? { fill: `${stroke}22` } : {}),
     spanGaps: false,
     points: {
       show: (plot, place) => plot.data[place].filter((value) => value !== null).length < 3,
     },
+    ...more,
   };
-}
-
-function clockTime(seconds) {
-  return new Date(seconds * 1_000).toTimeString().slice(0, 8);
 }
 
 function shortTime(timeMs) {
@@ -98,11 +99,7 @@ function whole(value) {
   return Number.isInteger(value) ? String(value) : "";
 }
 
-const LATENCIES = [
-  ["wait", "waitTimes", "waited"],
-  ["use", "useTimes", "used"],
-  ["statement", "statementTimes", "ran"],
-];
+const LATENCIES = [["wait", "waitTimes"], ["use", "useTimes"], ["statement", "statementTimes"]];
 
 export class Plots {
   #connections = new Plot("plot-connections", { first: "in use", second: "waiting", unit: "" });
@@ -121,13 +118,14 @@ export class Plots {
     });
   }
 
-  show(samples, boundsMs) {
-    const times = samples.map(({ timeMs }) => timeMs / 1_000);
+  show(samples, { boundsMs, limit }) {
     const last = samples.at(-1);
+    const times = samples.map(({ timeMs }) => (timeMs - last.timeMs) / 1_000);
     this.#connections.set([
       times,
       samples.map(({ leased }) => leased),
       samples.map(({ waiting }) => waiting),
+      samples.map(() => limit),
     ]);
     caption("connections-now", ["in use", last.leased], ["waiting", last.waiting]);
     for (const { id, name, plot } of this.#latencies) {

@@ -1,5 +1,6 @@
 /** Who else uses the pool: the consumer of events, and the service at its end. */
 import { activityConsumer } from "../../../activity_consumer.ts";
+import { logMessages } from "../../../failure_log.ts";
 import { type Database, type Session, sql } from "../../../db/mod.ts";
 import { start } from "../../../main.ts";
 import { createLog } from "../../../ops/log.ts";
@@ -24,7 +25,7 @@ export const consumer: Step = {
   shows: "A queue's consumer works in sessions of the same factory; an event takes effect once",
   async run({ db, world: { server }, check }) {
     const id = await addUser(db, "Ada");
-    const { consume } = activityConsumer(db, createLog("error"));
+    const { consume } = activityConsumer(db, { onFailure: logMessages(createLog("error")) });
     const deliveries: Delivery[] = [];
     const errors: string[] = [];
     const queue = new PostgresQueue({

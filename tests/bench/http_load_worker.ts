@@ -1,0 +1,21 @@
+/** The thread of `http_load.ts`. */
+import type { HttpLoad } from "./http_load.ts";
+
+const thread = globalThis as unknown as {
+  onmessage(event: MessageEvent<HttpLoad>): void;
+  postMessage(failure: string): void;
+};
+
+thread.onmessage = async ({ data: { url, requests, atOnce } }) => {
+  let left = requests;
+  let failure = "";
+  const ask = async () => {
+    while (left-- > 0) {
+      const response = await fetch(url);
+      await response.arrayBuffer();
+      if (!response.ok) failure = `${url} answered ${response.status}`;
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, ask));
+  thread.postMessage(failure);
+};

@@ -1,0 +1,108 @@
+/** What it costs `GET /users/:id` to be watched: the service as it is, and the same app with nothing that counts, traces or logs. */
+import { OwnerScope } from "../../src/db/mod.ts";
+import { Deferred } from "../../src/deferred.ts";
+import { DatabaseWebSocket } from "../../src/deno_websocket.ts";
+import { createApp } from "../../src/http/app.ts";
+import { start } from "../../src/main.ts";
+import { openDatabase } from "../../src/open_database.ts";
+import { parseSettings } from "../../src/settings.ts";
+import type { Env } from "../support/branch.ts";
+import { localDatabase } from "../support/local_database.ts";
+import { testServer } from "../support/test_server.ts";
+import { httpClients } from "./http_load.ts";
+import { runPaired } from "./paired.ts";
+import { relayThread } from "./relay_thread.ts";
+import { newUser } from "./session_contender.ts";
+import { type Spread, spreadOf } from "./spread.ts";
+
+export interface OpsFigures {
+  readonly requests: number;
+  readonly rounds: number;
+  readonly ways: readonly OpsWay[];
+}
+
+export interface OpsWay {
+  readonly name: string;
+  readonly requestsPerSecond: number;
+  /** Its throughput divided by the unwatched one's, in the same round. */
+  readonly ratio: Spread;
+}
+
+const REQUESTS = 1_000;
+const AT_ONCE = 8;
+const ROUNDS = 40;
+const WARM_UP_ROUNDS = 6;
+
+interface Served extends AsyncDisposable {
+  readonly name: string;
+  readonly url: string;
+}
+
+export async function benchOps(): Promise<OpsFigures> {
+  const { port } = await testServer();
+  await using branch = await (await localDatabase()).connect();
+  const { id, email, name } = newUser();
+  await branch.asAdmin(
+    `insert into users (id, email, name) values ('${id}', '${email}', '${name}')`,
+  );
+  using relay = await relayThread({ port, latencyMs: 0 });
+  const env = {
+    ...branch.env,
+    DATABASE_WS_PROXY: relay.url,
+    DATABASE_POOL_SIZE: `${AT_ONCE}`,
+    DATABASE_MAX_OVERFLOW: "0",
+    QUEUE_CONCURRENCY: "0",
+    PORT: "0",
+  };
+  await using unwatched = serveUnwatched("unwatched", env);
+  await using watched = serveWatched(env);
+  // What it differs by from the first is chance.
+  await using again = serveUnwatched("unwatched, once more", env);
+  using clients = httpClients();
+  const ways = [unwatched, watched, again];
+  const rounds = await runPaired(
+    ways.map(({ url }) => () =>
+      clients.ask({ url: `${url}/users/${id}`, requests: REQUESTS, atOnce: AT_ONCE })
+    ),
+    { warmUpRounds: WARM_UP_ROUNDS, rounds: ROUNDS },
+  );
+  return {
+    requests: REQUESTS,
+    rounds: ROUNDS,
+    ways: ways.map(({ name }, way) => ({
+      name,
+      requestsPerSecond: REQUESTS * 1_000 / spreadOf(rounds.map((round) => round[way]!)).median,
+      ratio: spreadOf(rounds.map((round) => round[0]! / round[way]!)),
+    })),
+  };
+}
+
+/** As `deno task start` does. */
+function serveWatched(env: Env): Served {
+  const service = start(env, { hostname: "127.0.0.1" });
+  return {
+    name: "metrics, traces and logs, nobody listening",
+    url: service.url,
+    [Symbol.asyncDispose]: () => service.shutdown(),
+  };
+}
+
+function serveUnwatched(name: string, env: Env): Served {
+  const deferred = new Deferred(console.error);
+  const db = openDatabase(parseSettings(env), {
+    scope: OwnerScope.lasting(),
+    defer: deferred.add,
+    webSocketConstructor: DatabaseWebSocket,
+  });
+  const app = createApp({ db });
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, app.fetch);
+  return {
+    name,
+    url: `http://127.0.0.1:${server.addr.port}`,
+    async [Symbol.asyncDispose]() {
+      await server.shutdown();
+      await deferred.drain();
+      await db.close({ timeoutMs: 1_000 });
+    },
+  };
+}

@@ -1,0 +1,341 @@
+/** Every counter of `/metrics`, to the unit, after events that are known; as a parser that is not ours reads it. */
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import {
+  type Database,
+  type DatabaseOptions,
+  OwnerScope,
+  type Pool,
+  type PoolOptions,
+  sql,
+} from "../../src/db/mod.ts";
+import { metricsText } from "../../src/ops/metrics.ts";
+import { databaseOf, poolOf } from "../support/database.ts";
+import { ManualClock } from "../support/manual_clock.ts";
+import { parsePrometheus } from "../support/prometheus.ts";
+import { ScriptedDriver, serverError } from "../support/scripted_driver.ts";
+import { ownedTimers, SimulatedScope } from "../support/simulated_scope.ts";
+
+interface Scene {
+  readonly clock: ManualClock;
+  readonly db: Database;
+  readonly pool: Pool;
+  readonly driver: ScriptedDriver;
+  /** What the database is to do from now on. */
+  readonly server: { isDown: boolean; sqlState: string | undefined; cutsAt: string | undefined };
+  /** Moves the clock on, by nothing at a time, until the promise has settled. */
+  through<T>(promise: Promise<T>): Promise<T>;
+}
+
+type SceneOptions = Partial<PoolOptions> & Pick<Partial<DatabaseOptions>, "settle">;
+
+type Counted = Readonly<Record<string, number>>;
+
+/** Which counters were seen to count. */
+const seen = new Set<string>();
+
+/** Runs the events on a pool of one connection, unless said otherwise, and compares all that was counted. */
+function counts(
+  name: string,
+  { events, options = {}, expected }: {
+    readonly events: (scene: Scene) => Promise<void>;
+    readonly options?: SceneOptions;
+    readonly expected: Counted;
+  },
+): void {
+  Deno.test(name, async () => {
+    const scene = sceneOf(options);
+    await using _ = scene.db;
+    await events(scene);
+    const counted = await countersOf(scene.db);
+    const notZero = Object.fromEntries(Object.entries(counted).filter(([, value]) => value !== 0));
+    assertEquals(notZero, expected);
+    Object.keys(notZero).forEach((counter) => seen.add(counter));
+  });
+}
+
+function sceneOf({ settle, ...options }: SceneOptions): Scene & { db: Database & AsyncDisposable } {
+  const clock = new ManualClock();
+  const server: Scene["server"] = { isDown: false, sqlState: undefined, cutsAt: undefined };
+  const driver = new ScriptedDriver({
+    onConnect() {
+      if (server.isDown) throw new Error("scripted: nobody there");
+    },
+    reply({ text }, connection) {
+      if (text === server.cutsAt) {
+        server.cutsAt = undefined;
+        connection.cut();
+      }
+      return text.startsWith("update") && server.sqlState !== undefined
+        ? serverError(server.sqlState, "scripted")
+        : undefined;
+    },
+  });
+  const pool = poolOf(driver, {
+    size: 1,
+    maxOverflow: 0,
+    clock: ownedTimers(clock),
+    random: () => 0,
+    ...options,
+  });
+  const db = databaseOf(pool, { clock, random: () => 0, settle });
+  return {
+    clock,
+    db,
+    pool,
+    driver,
+    server,
+    async through(promise) {
+      let isSettled = false;
+      promise.catch(() => {}).finally(() => isSettled = true);
+      for (let turn = 0; turn < 1_000 && !isSettled; turn++) await clock.advance(0);
+      assert(isSettled, "the promise waits for something else than time");
+      return await promise;
+    },
+  };
+}
+
+/** By their names and labels, without the prefix that they share. */
+async function countersOf(db: Database): Promise<Counted> {
+  const values = await parsePrometheus(metricsText({ database: db.stats(), http: [] }));
+  return Object.fromEntries(
+    [...values].filter(([name]) => /_total(?:\{|$)/.test(name))
+      .map(([name, value]) => [name.replace(/^db_client_/, "").replace("_total", ""), value]),
+  );
+}
+
+const read = (db: Database) => db.transaction((session) => session.query(sql`select 1`));
+
+const write = (db: Database, attempts = 4) =>
+  db.transaction((session) => session.commit([sql`update t`]), { attempts });
+
+const scope = OwnerScope.lasting();
+
+counts("transactions are counted by how they ended", {
+  async events({ db, server, through }) {
+    await through(write(db));
+    await through(write(db));
+    await through(read(db));
+    const session = db.session();
+    await through(session.query(sql`select 1`));
+    server.cutsAt = "select 2";
+    await assertRejects(() => through(session.query(sql`select 2`)));
+    await through(session.rollback());
+  },
+  expected: {
+    "connection_acquired": 4,
+    "connection_created": 1,
+    'connection_closed{cause="broken"}': 1,
+    'transactions{outcome="committed"}': 2,
+    'transactions{outcome="rolled_back"}': 1,
+    'transactions{outcome="lost"}': 1,
+  },
+});
+
+counts("retries are counted by the failures that they follow, those beyond the budget apart", {
+  async events({ db, server, through }) {
+    server.sqlState = "40001";
+    await assertRejects(() => through(write(db, 3)));
+    server.sqlState = "40P01";
+    // Ten retries are there at the beginning, and the part of one that two units of work have added is none.
+    await assertRejects(() => through(write(db, 20)));
+  },
+  expected: {
+    "connection_acquired": 3 + 9,
+    "connection_created": 1,
+    'transactions{outcome="rolled_back"}': 3 + 9,
+    'retries{error_type="serialization_failure"}': 2,
+    'retries{error_type="deadlock_detected"}': 8,
+    "retries_denied": 1,
+  },
+});
+
+counts("a flight that is sent again on another connection is counted", {
+  async events({ db, server, through }) {
+    await through(read(db));
+    server.cutsAt = "begin isolation level read committed";
+    await through(read(db));
+  },
+  expected: {
+    "connection_acquired": 3,
+    "connection_created": 2,
+    'connection_closed{cause="broken"}': 1,
+    'transactions{outcome="rolled_back"}': 2,
+    "replays": 1,
+  },
+});
+
+for (
+  const [outcome, settle, expected] of [
+    ["committed", () => ({ outcome: "committed" }), {
+      'lost_commits{outcome="settled"}': 1,
+      'transactions{outcome="committed"}': 1,
+    }],
+    ["unknown", () => ({ outcome: "unknown", reason: "scripted" }), {
+      'lost_commits{outcome="unknown"}': 1,
+      'transactions{outcome="lost"}': 1,
+    }],
+  ] as const
+) {
+  counts(`a COMMIT whose answer is lost is counted, found ${outcome}`, {
+    options: { settle: (() => Promise.resolve(settle())) as NonNullable<SceneOptions["settle"]> },
+    async events({ db, server, through }) {
+      const session = db.session();
+      await through(session.query(sql`update t`));
+      server.cutsAt = "commit";
+      await through(session.commit()).catch(() => {});
+    },
+    expected: {
+      "connection_acquired": 1,
+      "connection_created": 1,
+      'connection_closed{cause="broken"}': 1,
+      ...expected,
+    },
+  });
+}
+
+counts("whoever waits too long, gives up, or finds no place to wait is counted by the cause", {
+  options: { acquireTimeoutMs: 5_000, maxWaiters: 1 },
+  async events({ pool, clock }) {
+    const lease = await pool.acquire({ scope });
+    const late = assertRejects(() => pool.acquire({ scope }));
+    await assertRejects(() => pool.acquire({ scope }));
+    await clock.advance(5_000);
+    await late;
+    const leaving = new AbortController();
+    const left = assertRejects(() => pool.acquire({ scope, signal: leaving.signal }));
+    leaving.abort();
+    await left;
+    await lease.release();
+  },
+  expected: {
+    "connection_acquired": 1,
+    "connection_created": 1,
+    "connection_timeouts": 1,
+    'connection_refusals{cause="timeout"}': 1,
+    'connection_refusals{cause="queue_full"}': 1,
+    'connection_refusals{cause="aborted"}': 1,
+  },
+});
+
+counts(
+  "whoever is sent away for a queue that is slow, or for holding what others wait for, is counted",
+  {
+    options: { shedTargetMs: 100 },
+    async events({ pool, clock }) {
+      let lease = await pool.acquire({ scope });
+      // Each waits three times the target, in all for longer than the interval of four.
+      for (let round = 0; round < 4; round++) {
+        const waiting = pool.acquire({ scope }).catch(() => undefined);
+        await clock.advance(300);
+        await lease.release();
+        lease = await waiting ?? await pool.acquire({ scope });
+      }
+      await lease.destroy();
+      const request = OwnerScope.request();
+      const only = await pool.acquire({ scope: request });
+      await assertRejects(() => pool.acquire({ scope: request }));
+      await only.destroy();
+    },
+    expected: {
+      "connection_acquired": 1 + 4 + 1,
+      "connection_created": 2,
+      'connection_closed{cause="destroyed"}': 2,
+      'connection_refusals{cause="shed"}': 1,
+      'connection_refusals{cause="held_and_waited"}': 1,
+    },
+  },
+);
+
+counts("connections that cannot be opened are counted, and whoever is not even let try", {
+  async events({ db, server, through }) {
+    server.isDown = true;
+    // Nobody is kept away by the first failure.
+    await assertRejects(() => through(write(db, 2)));
+    await assertRejects(() => through(write(db, 1)));
+  },
+  expected: {
+    "connection_create_failures": 2,
+    'connection_refusals{cause="unreachable"}': 1,
+    'transactions{outcome="lost"}': 3,
+    'retries{error_type="not_reached"}': 1,
+  },
+});
+
+const leaks: (string | undefined)[] = [];
+
+counts("connections that are held for long, grow old or idle, or are too many are counted", {
+  options: {
+    maxOverflow: 1,
+    recycleMs: 100_000,
+    idleTimeoutMs: 60_000,
+    leaks: { thresholdMs: 1_000, onLeak: ({ label }) => leaks.push(label) },
+  },
+  async events({ pool, clock }) {
+    const leases = [
+      await pool.acquire({ scope, label: "a holder" }),
+      await pool.acquire({ scope }),
+    ];
+    await clock.advance(1_000);
+    for (const lease of leases) await lease.release();
+    await clock.advance(60_000);
+    const old = await pool.acquire({ scope });
+    await clock.advance(100_000);
+    await old.release();
+    await clock.advance(0);
+    assertEquals(leaks, ["a holder", undefined, undefined]);
+  },
+  expected: {
+    "connection_acquired": 3,
+    "connection_created": 3,
+    "connection_leaks": 3,
+    'connection_closed{cause="overflow"}': 1,
+    'connection_closed{cause="idle"}': 1,
+    'connection_closed{cause="recycled"}': 1,
+  },
+});
+
+counts("connections that their server has outlived are counted, those that said so apart", {
+  options: { size: 4 },
+  async events({ pool, driver, clock }) {
+    const leases = await Promise.all([1, 2, 3, 4].map(() => pool.acquire({ scope })));
+    await Promise.all(leases.map((lease) => lease.release()));
+    for (const index of [0, 1]) {
+      driver.connections[index]!.cut({ fatal: serverError("57P01", "terminating", "FATAL") });
+      await clock.advance(0);
+    }
+    await (await pool.acquire({ scope })).release();
+  },
+  expected: {
+    "connection_acquired": 5,
+    "connection_created": 5,
+    'connection_closed{cause="broken"}': 2,
+    'connection_closed{cause="outlived"}': 2,
+  },
+});
+
+counts("a permit that a request has taken along when it ended is counted", {
+  async events({ pool, clock }) {
+    const requestOf = () => SimulatedScope.open({ lasting: false, isBound: true });
+    const acquire = (scope: SimulatedScope) =>
+      scope.enter(() => pool.acquire({ scope, holdMs: 1_000 }));
+    const dead = requestOf();
+    await acquire(dead);
+    dead.isDead = true;
+    const waiting = acquire(requestOf());
+    await clock.advance(3_000);
+    await (await waiting).destroy();
+  },
+  expected: {
+    "connection_acquired": 2,
+    "connection_created": 2,
+    'connection_closed{cause="expired"}': 1,
+    'connection_closed{cause="destroyed"}': 1,
+  },
+});
+
+Deno.test("no counter is there that none of these events has moved", async () => {
+  await using db = databaseOf(poolOf(new ScriptedDriver()));
+  const all = Object.keys(await countersOf(db));
+  assert(all.length > 20);
+  assertEquals(all.filter((counter) => !seen.has(counter)), []);
+});
