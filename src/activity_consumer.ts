@@ -8,10 +8,10 @@ export function activityConsumer(db: Pick<Database, "transaction">, log: Log): C
   return new Consumer({
     db,
     name: "activity",
-    effect: (event) => [recordActivity(event)],
+    effect: (events) => [recordActivity(events)],
     onFailure({ isDead, ...failure }) {
-      if (isDead) log.error("message given up", failure);
-      else log.warn("message failed", failure);
+      if (isDead) log.error("message given up", { ...failure });
+      else log.warn("messages failed", { ...failure });
     },
   });
 }

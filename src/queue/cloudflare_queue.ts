@@ -65,24 +65,22 @@ export async function sweepEvents(
   }
 }
 
-/** One message after the other, so that a batch uses one connection. Never rejects. */
+/** On one connection. Never rejects. */
 export async function consumeBatch(
   { queue, messages }: QueueBatch,
   consumer: Pick<Consumer, "consume" | "bury">,
 ): Promise<void> {
-  for (const message of messages) {
-    const delivery = deliveryOf(message);
-    if (!DEAD_QUEUE.test(queue)) await consumer.consume(delivery);
-    else await consumer.bury(delivery, "Cannot deliver the message: the runtime has given it up");
+  const deliveries = messages.map(deliveryOf);
+  if (!DEAD_QUEUE.test(queue)) return await consumer.consume(deliveries);
+  for (const delivery of deliveries) {
+    await consumer.bury(delivery, "Cannot deliver the message: the runtime has given it up");
   }
 }
 
 function deliveryOf(message: QueueMessage): Delivery {
-  const { body, attempts } = message;
-  const { id } = (body ?? {}) as { id?: unknown };
+  const { id, body, attempts } = message;
   return {
-    // An event that was sent twice is two messages, and takes effect once all the same.
-    id: typeof id === "string" ? id : message.id,
+    id,
     body,
     attempts,
     ack: () => message.ack(),

@@ -15,6 +15,8 @@ export interface OutboxRow {
   readonly data: unknown;
   readonly occurredAt: Date;
   readonly attempts: number;
+  /** Until when it is out, by the server's clock and as the server writes it: no other taking of it has the same. */
+  readonly lease: string;
 }
 
 export interface TakeOptions {
@@ -73,7 +75,7 @@ function lease(ids: Sql, leaseMs: number): Sql<OutboxRow> {
     set attempts = attempts + 1, due_at = now() + ${leaseMs}::double precision * interval '1 millisecond'
     from due where event.id = due.id
     returning event.id::text, user_id as "userId", version, type, data,
-      occurred_at as "occurredAt", attempts`;
+      occurred_at as "occurredAt", attempts, due_at::text as lease`;
 }
 
 /** They are delivered. */
@@ -81,25 +83,25 @@ export function dropEvents(ids: readonly string[]): Sql {
   return sql`delete from user_events where id = any(${ids}::bigint[])`;
 }
 
-/** They are due again after their times. */
-export function delayEvents(delays: readonly { id: string; delayMs: number }[]): Sql {
-  return sql`
-    update user_events as event set due_at = now() + delay * interval '1 millisecond'
-    from unnest(${delays.map(({ id }) => id)}::bigint[], ${
-    delays.map(({ delayMs }) => delayMs)
-  }::double precision[])
-      as later (id, delay)
-    where event.id = later.id`;
+export interface ReturnedEvent extends Pick<OutboxRow, "id" | "lease" | "attempts"> {
+  readonly delayMs: number;
 }
 
-/** They were taken, and nobody has looked at them. */
-export function giveEventsBack(ids: readonly string[]): Sql {
+/** They are due again after their times. What others have taken meanwhile, as its time was over, stays with them. */
+export function returnEvents(returned: readonly ReturnedEvent[]): Sql {
+  const ids = returned.map(({ id }) => id);
+  const leases = returned.map(({ lease }) => lease);
+  const attempts = returned.map(({ attempts }) => attempts);
+  const delays = returned.map(({ delayMs }) => delayMs);
   return sql`
-    update user_events set due_at = now(), attempts = attempts - 1
-    where id = any(${ids}::bigint[])`;
+    update user_events as event
+    set attempts = returned.attempts, due_at = now() + returned.delay * interval '1 millisecond'
+    from unnest(${ids}::bigint[], ${leases}::timestamptz[], ${attempts}::integer[], ${delays}::double precision[])
+      as returned (id, lease, attempts, delay)
+    where event.id = returned.id and event.due_at = returned.lease`;
 }
 
 /** The event as it travels. */
-export function messageOf({ attempts: _, occurredAt, ...event }: OutboxRow): unknown {
+export function messageOf({ attempts: _, lease: __, occurredAt, ...event }: OutboxRow): unknown {
   return { ...event, occurredAt: occurredAt.toISOString() };
 }
