@@ -5,7 +5,7 @@
 
 import type { Database } from "../db/mod.ts";
 import type { Consumer } from "./consumer.ts";
-import { dropEvents, messageOf, takeEvents } from "./outbox.ts";
+import { dropEvents, messageOf, OUTBOX_UNIT, takeEvents } from "./outbox.ts";
 import type { Delivery } from "./transport.ts";
 
 export interface QueueProducer {
@@ -47,11 +47,12 @@ export async function dispatchEvents(
   queue: QueueProducer,
 ): Promise<number> {
   const take = takeEvents({ limit: BATCH_SIZE, leaseMs: LEASE_MS });
-  const [rows] = await db.transaction((session) => session.commit([take]), { label: "dispatch" });
+  const unit = { ...OUTBOX_UNIT, label: "dispatch" };
+  const [rows] = await db.transaction((session) => session.commit([take]), unit);
   if (rows.length === 0) return 0;
   await queue.sendBatch(rows.map((row) => ({ body: messageOf(row), contentType: "json" })));
   const drop = dropEvents(rows.map(({ id }) => id));
-  await db.transaction((session) => session.commit([drop]), { label: "dispatch" });
+  await db.transaction((session) => session.commit([drop]), unit);
   return rows.length;
 }
 

@@ -8,6 +8,7 @@ export class Hand {
   readonly #rows: readonly OutboxRow[];
   readonly #done = new Set<string>();
   readonly #delays = new Map<string, number>();
+  #isOver = false;
 
   constructor(rows: readonly OutboxRow[]) {
     this.#rows = rows;
@@ -20,9 +21,15 @@ export class Hand {
     }));
   }
 
+  /** Its time is over: what is not done comes again by itself, and counts as tried, whoever was too slow. */
+  expire(): void {
+    this.#isOver = true;
+  }
+
   /** Tells the outbox how it ended; what nobody has looked at goes back. Harmless if told twice. */
   settlement(): Sql[] {
-    const returned = this.#rows.filter(({ id }) => !this.#done.has(id)).map((row) => {
+    const left = this.#rows.filter(({ id }) => !this.#done.has(id));
+    const returned = this.#isOver ? [] : left.map((row) => {
       const delayMs = this.#delays.get(row.id);
       return delayMs === undefined
         ? { ...row, attempts: row.attempts - 1, delayMs: 0 }

@@ -19,6 +19,13 @@ export interface OutboxRow {
   readonly lease: string;
 }
 
+/**
+ * How a transaction on the outbox begins, whatever the default is. At a stricter level, what another has taken since
+ * the snapshot fails the transaction instead of being skipped.
+ * https://www.postgresql.org/docs/current/transaction-iso.html#XACT-REPEATABLE-READ
+ */
+export const OUTBOX_UNIT = { isolation: "read committed" } as const;
+
 export interface TakeOptions {
   readonly limit: number;
   /** For how long nobody else is given them. */

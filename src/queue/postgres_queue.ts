@@ -6,7 +6,7 @@
 import { type Clock, type Database, type Sql, systemClock } from "../db/mod.ts";
 import { Bell } from "./bell.ts";
 import { Hand } from "./hand.ts";
-import { FIRST_USER, type OutboxRow, takeFirstEvents } from "./outbox.ts";
+import { FIRST_USER, OUTBOX_UNIT, type OutboxRow, takeFirstEvents } from "./outbox.ts";
 import { PRUNED_AT_ONCE, pruneSomeKeys } from "./prune.ts";
 import type { Consume } from "./transport.ts";
 
@@ -34,6 +34,8 @@ const LEASE_MS = 60_000;
 const BATCH_SIZE = 10;
 const FIRST_PAUSE_MS = 100;
 const PRUNE_EVERY_MS = 60_000;
+
+const UNIT = { ...OUTBOX_UNIT, label: "queue" };
 
 export class PostgresQueue {
   readonly #options: PostgresQueueOptions;
@@ -101,15 +103,18 @@ export class PostgresQueue {
     await this.#settle(hand.settlement()).catch((error) => this.#tellFailure(error));
   }
 
-  async #work({ deliveries }: Hand): Promise<void> {
+  async #work(hand: Hand): Promise<void> {
     if (this.#isStopping) return;
     this.#lookSoon();
     // Where there are so many, there may be more.
-    if (deliveries.length === this.#batchSize) this.#bell.ring();
+    if (hand.deliveries.length === this.#batchSize) this.#bell.ring();
     const lease = new AbortController();
-    const cancelEnd = this.#clock.after(this.#leaseMs, () => lease.abort());
+    const cancelEnd = this.#clock.after(this.#leaseMs, () => {
+      hand.expire();
+      lease.abort();
+    });
     const signal = AbortSignal.any([lease.signal, this.#cutting.signal]);
-    await this.#options.consume(deliveries, { signal }).finally(cancelEnd);
+    await this.#options.consume(hand.deliveries, { signal }).finally(cancelEnd);
   }
 
   /** Tells how it went with what was in hand, and takes more, in one round trip. */
@@ -122,10 +127,8 @@ export class PostgresQueue {
     const isPruning = this.#clock.now() >= this.#pruneAtMs;
     // What is told first may let a user's next event be taken.
     const statements = [...hand.settlement(), ...(isPruning ? [pruneSomeKeys()] : []), take];
-    const answers = await this.#options.db.transaction(
-      (session) => session.commit(statements),
-      { label: "queue" },
-    );
+    const { db } = this.#options;
+    const answers = await db.transaction((session) => session.commit(statements), UNIT);
     // Where all that it may was pruned, there may be more.
     if (isPruning && answers.at(-2)!.length < PRUNED_AT_ONCE) {
       this.#pruneAtMs = this.#clock.now() + PRUNE_EVERY_MS;
@@ -139,7 +142,7 @@ export class PostgresQueue {
 
   async #settle(statements: readonly Sql[]): Promise<void> {
     if (statements.length === 0) return;
-    await this.#options.db.transaction((session) => session.commit(statements), { label: "queue" });
+    await this.#options.db.transaction((session) => session.commit(statements), UNIT);
   }
 
   #tellFailure(error: unknown): void {

@@ -1,5 +1,6 @@
 /** Of what took effect, its key is kept for a while: until then, the same message does nothing. */
 import { type Database, forgetKeys, type Session, type Sql } from "../db/mod.ts";
+import { OUTBOX_UNIT } from "./outbox.ts";
 
 /** Longer than any transport keeps a message. */
 const KEYS_KEPT_MS = 30 * 24 * 3_600_000;
@@ -18,7 +19,7 @@ export function pruneSomeKeys(): Sql {
 export async function pruneKeys(db: Pick<Database, "transaction">): Promise<void> {
   for (let batch = 0; batch < MAX_BATCHES; batch++) {
     const prune = (session: Session) => session.commit([pruneSomeKeys()]);
-    const [keys] = await db.transaction(prune, { label: "prune" });
+    const [keys] = await db.transaction(prune, { ...OUTBOX_UNIT, label: "prune" });
     if (keys.length < PRUNED_AT_ONCE) return;
   }
 }

@@ -346,6 +346,39 @@ test("a consumer that is slower than its lease is cut, others go on, and it take
   assertEquals(versions, [1, 2]);
 });
 
+test("lanes skip what others have taken also where transactions are serializable by default", async (branch) => {
+  await writeEvents(branch, { users: 300, versions: 1 });
+  const db = branch.open({ DATABASE_ISOLATION_LEVEL: "serializable" });
+  const errors: unknown[] = [];
+  const options = {
+    batchSize: 3,
+    consume: each((delivery) => delivery.ack()),
+    onFailure: (error: unknown) => void errors.push(error),
+  };
+  const queues = [queueOf(db, options), queueOf(db, options)];
+  await untilNoneWaits(branch);
+  await Promise.all(queues.map((queue) => queue.stop({ timeoutMs: 10_000 })));
+  assertEquals([errors, db.stats().retried], [[], {}]);
+});
+
+test("a message that is always slower than its lease counts as tried each time", async (branch) => {
+  await writeEvents(branch, { users: 1, versions: 1 });
+  const attempts: number[] = [];
+  const third = Promise.withResolvers<void>();
+  const queue = queueOf(branch.open(), {
+    concurrency: 1,
+    leaseMs: 30,
+    consume: async ([delivery], { signal } = {}) => {
+      attempts.push(delivery!.attempts);
+      if (attempts.length === 3) third.resolve();
+      await new Promise((resolve) => signal!.addEventListener("abort", resolve, { once: true }));
+    },
+  });
+  await third.promise;
+  await queue.stop({ timeoutMs: 10_000 });
+  assertEquals(attempts.slice(0, 3), [1, 2, 3]);
+});
+
 test("a queue forgets in passing, and in portions, what took effect more than a month ago", async (branch) => {
   await branch.asAdmin(`
     insert into transaction_keys (key, created_at)
