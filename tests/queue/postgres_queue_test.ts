@@ -109,26 +109,35 @@ test("poison goes to the dead letters, and the later events of its user go on", 
   assertEquals((await countsOf(branch)).dead, 1);
 });
 
-test("what a dead process had in hand is handed out again once its time is over, and takes effect once", async (branch) => {
-  await writeEvents(branch, { users: 5, versions: 1 });
-  const db = branch.open();
-  const took = Promise.withResolvers<void>();
-  // It takes all, and never comes back.
-  const dead = queueOf(db, {
-    concurrency: 1,
-    leaseMs: 100,
-    consume: () => {
-      took.resolve();
-      return new Promise(() => {});
-    },
+for (const done of ["before their effect", "after it"]) {
+  test(`what a dead process had in hand, ${done}, is handed out again once its time is over, and takes effect once`, async (branch) => {
+    await writeEvents(branch, { users: 5, versions: 1 });
+    const db = branch.open();
+    const { consume } = new Consumer({
+      db,
+      name: "activity",
+      effect: (events) => [recordActivity(events)],
+      onFailure: () => {},
+    });
+    const died = Promise.withResolvers<void>();
+    // It takes all, and never comes back.
+    queueOf(db, {
+      concurrency: 1,
+      leaseMs: 100,
+      consume: async (deliveries) => {
+        if (done === "after it") await consume(deliveries);
+        died.resolve();
+        await new Promise(() => {});
+      },
+    });
+    await died.promise;
+    assertEquals((await countsOf(branch)).waiting, 5);
+    const queue = queueOf(db);
+    await untilNoneWaits(branch);
+    await queue.stop({ timeoutMs: 10_000 });
+    assertEquals(await countsOf(branch), { waiting: 0, activity: 5, keys: 5, dead: 0 });
   });
-  await took.promise;
-  const queue = queueOf(db);
-  await untilNoneWaits(branch);
-  await queue.stop({ timeoutMs: 10_000 });
-  assertEquals(await countsOf(branch), { waiting: 0, activity: 5, keys: 5, dead: 0 });
-  assert(dead instanceof PostgresQueue);
-});
+}
 
 test("stop() finishes the message under way, and gives back those that nobody has looked at", async (branch) => {
   await writeEvents(branch, { users: 5, versions: 1 });
