@@ -56,6 +56,8 @@ export interface Result<Row = Record<string, unknown>> {
   readonly command: string;
   /** Whether its portal has reached `maxRows`, so that there may be more. */
   readonly isSuspended?: boolean;
+  /** Why its rows are of no use, though the server found no fault. The flight's error, if that was answered. */
+  readonly refusal?: Error;
 }
 
 /**

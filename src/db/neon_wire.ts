@@ -53,13 +53,12 @@ export function encode(part: FlightPart): Encoded {
  */
 export class Submittable {
   readonly results: Result[] = [];
-  /** Why the answer is of no use, though the server found no fault. */
-  refusal: Error | undefined;
   readonly #parts: readonly Encoded[];
   readonly #writer: MessageWriter;
   readonly #parserOf: (oid: number) => Parse;
   #columns: Column[] = [];
   #rows: Record<string, unknown>[] = [];
+  #refusal: Error | undefined;
 
   constructor(
     parts: readonly Encoded[],
@@ -68,6 +67,11 @@ export class Submittable {
     this.#parts = parts;
     this.#writer = writer;
     this.#parserOf = parserOf;
+  }
+
+  /** Why the answer is of no use, though the server found no fault. */
+  get refusal(): Error | undefined {
+    return this.results.find(({ refusal }) => refusal !== undefined)?.refusal;
   }
 
   submit(wire: Wire): void {
@@ -113,7 +117,7 @@ export class Submittable {
       return parse(text);
     } catch (cause) {
       // Thrown from here, it would count as the connection's failure.
-      this.refusal ??= new TypeError(
+      this.#refusal ??= new TypeError(
         `Cannot read the column ${JSON.stringify(name)} as its parser failed; see the cause`,
         { cause },
       );
@@ -139,7 +143,7 @@ export class Submittable {
   }
 
   handleCopyData(): void {
-    this.refusal ??= new TypeError(
+    this.#refusal ??= new TypeError(
       "Cannot give the data of COPY TO STDOUT as only rows are read here; use SELECT",
     );
   }
@@ -157,9 +161,11 @@ export class Submittable {
   handleReadyForQuery(): void {}
 
   #complete(command: string, rowCount: number, more: { isSuspended?: true } = {}): void {
-    this.results.push({ rows: this.#rows, rowCount, command, ...more });
+    const refused = this.#refusal === undefined ? {} : { refusal: this.#refusal };
+    this.results.push({ rows: this.#rows, rowCount, command, ...more, ...refused });
     this.#rows = [];
     this.#columns = [];
+    this.#refusal = undefined;
   }
 }
 

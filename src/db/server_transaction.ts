@@ -37,6 +37,8 @@ export interface TransactionSource extends LineSource {
     options: { signal: AbortSignal | undefined },
   ): Promise<Verdict>;
   readonly counters: UnitCounters;
+  /** Whether its unit can find out by its key what became of it, and counts that itself. */
+  readonly isKeyed: boolean;
 }
 
 /** After this long in the pool a socket may have been cut without a word, so that a write goes ahead of its COMMIT. */
@@ -130,10 +132,10 @@ export class ServerTransaction {
   /** Runs the parts in one flight. Rejects with the first error; those after it are not run. */
   async run(parts: readonly FlightPart[]): Promise<readonly Result[]> {
     this.assertUsable();
-    const { results, error, status } = await this.#flight(parts, { commits: false });
-    if (status === "I") throw this.#endedByStatement(error);
-    if (error !== undefined) throw error;
-    return results;
+    const answer = await this.#flight(parts, { commits: false });
+    if (answer.status === "I") throw this.#endedByStatement(answer);
+    if (answer.error !== undefined) throw answer.error;
+    return answer.results;
   }
 
   /**
@@ -217,13 +219,13 @@ export class ServerTransaction {
   /** What a lost COMMIT comes to: a success, the failure that lost it, or an error that says that nobody can tell. */
   async #settle(error: Error, parts: readonly FlightPart[]): Promise<readonly Result[]> {
     this.#isOutcomeUnknown = true;
-    const { broken: { sent, answered }, identity } = this.#line;
+    const { heard: { sent, answered }, identity } = this.#line;
     const verdict: Verdict = answered.length === sent && answered.at(-1)?.command === "COMMIT"
       ? { outcome: "committed" }
       : await this.#source.settle(identity, { signal: this.#signal });
     if (verdict.outcome === "unknown") {
       const { reason } = verdict;
-      this.#source.counters.unknown++;
+      if (!this.#source.isKeyed) this.#source.counters.unknown++;
       this.#endRecord();
       throw new CommitOutcomeUnknownError({ xid: identity?.xid, reason }, { cause: error });
     }
@@ -233,6 +235,8 @@ export class ServerTransaction {
     this.#endRecord();
     if (verdict.outcome === "rolled back") throw error;
     const results = answered.slice(sent - 1 - parts.length, sent - 1);
+    const { refusal } = results.find(({ refusal }) => refusal !== undefined) ?? {};
+    if (refusal !== undefined) throw refusal;
     if (results.length === parts.length) return results;
     throw new CommitRowsLostError(
       "Cannot give the rows of the statements as the connection was lost while they were committed, which they are; " +
@@ -251,8 +255,8 @@ export class ServerTransaction {
   }
 
   /** A COMMIT or ROLLBACK in a statement's text, or a BEGIN that failed: what follows would run without a transaction. */
-  #endedByStatement(error: Error | undefined): Error {
-    this.#state = "rolled back";
+  #endedByStatement({ results, error }: FlightAnswer): Error {
+    this.#state = results.some(({ command }) => command === "COMMIT") ? "committed" : "rolled back";
     void this.#giveBack();
     if (error !== undefined) return error;
     return this.#firstError ??= new SessionEndedError(
