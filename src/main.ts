@@ -199,7 +199,8 @@ function listen(
 
 if (import.meta.main) {
   const service = startOrExit();
-  console.log(`Listening on ${service.url}`);
+  // Whatever the level: whoever starts a process wants to know.
+  createLog("info").info("listening", { url: service.url });
   listenForSignals({
     onFirst: () => service.shutdown().then(() => Deno.exit(0)),
     onSecond: () => Deno.exit(130),

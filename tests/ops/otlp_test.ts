@@ -61,8 +61,8 @@ Deno.test("a trace of the service is exported by Deno, with nothing but settings
     const output = service.stdout.pipeThrough(new TextDecoderStream()).getReader();
     let text = "";
     while (!text.includes("\n")) text += (await output.read()).value;
-    const port = /:(\d+)$/m.exec(text)![1];
-    const answer = await fetch(`http://127.0.0.1:${port}/users`, {
+    const { url }: { url: string } = JSON.parse(text.split("\n")[0]!);
+    const answer = await fetch(new URL("/users", url), {
       method: "POST",
       headers: {
         "Content-Type": "application/json",
