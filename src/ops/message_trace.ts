@@ -60,7 +60,7 @@ export function traceMessages<Message extends TracedMessage, Options>(
     const [only] = messages;
     const isAlone = only !== undefined && messages.length === 1;
     const around = isAlone ? senders[0]! : context.active();
-    const span = tracer().startSpan(`process ${queue}`, {
+    const span = tracer.startSpan(`process ${queue}`, {
       kind: SpanKind.CONSUMER,
       attributes: {
         "messaging.operation.type": "process",

@@ -17,9 +17,8 @@ import { routePath } from "hono/route";
 import { type FlightPart, type Observer, ServerError, textOf } from "../db/mod.ts";
 import { sanitised } from "./statement.ts";
 
-export function tracer(): Tracer {
-  return trace.getTracer("user-service");
-}
+/** Of whatever provider there is by the time it is asked for a span. */
+export const tracer: Tracer = trace.getTracer("user-service");
 
 /** What log lines say of the trace that they belong to. */
 export function traceFields(): { traceId?: string } {
@@ -50,7 +49,7 @@ export function traceRequests(): MiddlewareHandler {
       traceparent: c.req.header("traceparent"),
     });
     const attributes = { "http.request.method": method, "url.path": c.req.path };
-    const span = tracer().startSpan(method, { kind: SpanKind.SERVER, attributes }, caller);
+    const span = tracer.startSpan(method, { kind: SpanKind.SERVER, attributes }, caller);
     if (!span.isRecording()) return await next();
     await context.with(trace.setSpan(caller, span), next);
     endName(span);
@@ -77,7 +76,7 @@ export function databaseObserver({ name, host, port }: TracedDatabase): Observer
   };
   return {
     transaction({ label, attempt, settings }) {
-      const span = tracer().startSpan(
+      const span = tracer.startSpan(
         label === undefined ? "transaction" : `transaction ${label}`,
         {
           attributes: {
@@ -94,7 +93,7 @@ export function databaseObserver({ name, host, port }: TracedDatabase): Observer
         flight(parts) {
           const attributes = { ...database, ...describeFlight(parts) };
           const name = attributes["db.operation.name"];
-          const flight = tracer().startSpan(name, { kind: SpanKind.CLIENT, attributes }, within);
+          const flight = tracer.startSpan(name, { kind: SpanKind.CLIENT, attributes }, within);
           return (error) => endWith(flight, error);
         },
         ended(outcome, error) {

@@ -1,8 +1,15 @@
 /** Who may see `/metrics` and `/ops`, of the service as a whole, and what they cost it. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { pollUntil } from "../../src/dev/poll.ts";
+import { createApp } from "../../src/http/app.ts";
 import { start, type StartOptions } from "../../src/main.ts";
+import { guard } from "../../src/ops/guard.ts";
+import { HttpMetrics } from "../../src/ops/http_metrics.ts";
+import { metricsRoute } from "../../src/ops/metrics_route.ts";
+import { PoolPage } from "../../src/ops/pool_page.ts";
+import { databaseOf, poolOf } from "../support/database.ts";
 import { localDatabase } from "../support/local_database.ts";
+import { ScriptedDriver } from "../support/scripted_driver.ts";
 import { relayTo, testServer } from "../support/test_server.ts";
 
 const database = await localDatabase();
@@ -235,4 +242,23 @@ Deno.test("events begin with the past and go on with the present, and end with t
   });
   // What is left, to its end.
   while (!(await rest!.read()).done);
+});
+
+Deno.test("the routes for operators leave the service Hono's fast router", async () => {
+  await using db = databaseOf(poolOf(new ScriptedDriver()));
+  const ending = new AbortController();
+  using page = new PoolPage({
+    database: db,
+    token: TOKEN,
+    isTrusted: () => false,
+    ending: ending.signal,
+  });
+  const metrics = metricsRoute({
+    database: db,
+    http: new HttpMetrics(),
+    guard: guard({ token: TOKEN }),
+  });
+  const app = createApp({ db, opsRoutes: [metrics, page.routes] });
+  assertEquals((await app.request("/healthz")).status, 200);
+  assertEquals(app.router.name, "SmartRouter + RegExpRouter");
 });

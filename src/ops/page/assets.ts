@@ -21,7 +21,7 @@ const SCRIPT = "text/javascript; charset=utf-8";
 const STYLE = "text/css; charset=utf-8";
 
 /** By the last part of their address. */
-export const ASSETS: Readonly<Record<string, Asset | undefined>> = {
+export const ASSETS: Readonly<Record<string, Asset>> = {
   "uplot.js": { type: SCRIPT, text: uplotScript },
   "uplot.css": { type: STYLE, text: uplotStyle },
   "page.js": { type: SCRIPT, text: script },

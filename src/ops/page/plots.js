@@ -47,7 +47,13 @@ class Plot {
           y: { range: (_, __, max) => [0, Math.max(isTime ? 5 : 3, max * 1.1)] },
         },
         axes: [
-          { ...axis, size: 24, splits: () => MINUTES.map((ago) => -60 * ago), values: agoTexts },
+          {
+            ...axis,
+            size: 26,
+            gap: 8,
+            splits: () => MINUTES.map((ago) => -60 * ago),
+            values: agoTexts,
+          },
           {
             ...axis,
             size: 54,
@@ -127,22 +133,27 @@ export class Plots {
       samples.map(({ waiting }) => waiting),
       samples.map(() => limit),
     ]);
-    caption("connections-now", ["in use", last.leased], ["waiting", last.waiting]);
+    caption("connections-now", [
+      ["in use", last.leased],
+      ["waiting", last.waiting],
+      ["limit", limit],
+    ]);
     for (const { id, name, plot } of this.#latencies) {
       const [p50, p95] = [0.5, 0.95].map((share) => quantiles(samples, name, { boundsMs, share }));
       plot.set([times, p50, p95]);
-      caption(`${id}-now`, ["p50", shown(p50.at(-1))], ["p95", shown(p95.at(-1))]);
+      caption(`${id}-now`, [["p50", shown(p50.at(-1))], ["p95", shown(p95.at(-1))]]);
     }
   }
 }
 
+const LINES = ["first", "second", "limit"];
+
 /** In words what the plot shows at its right end, and by which line. */
-function caption(id, [first, firstValue], [second, secondValue]) {
-  const lines = [[first, firstValue, "first"], [second, secondValue, "second"]];
+function caption(id, values) {
   document.getElementById(id).replaceChildren(
-    ...lines.map(([label, value, place]) => {
+    ...values.map(([label, value], index) => {
       const part = document.createElement("b");
-      part.dataset.line = place;
+      part.dataset.line = LINES[index];
       part.textContent = `${label} ${value}`;
       return part;
     }),
