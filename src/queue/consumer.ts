@@ -3,15 +3,20 @@
  * transaction, so that it takes effect once, however often it is delivered. Knows no transport.
  *
  * Those that come together for the first time are one transaction, and so one round trip. If that fails, and for what
- * has failed before, each message is a unit of its own: what ails one does nothing to the others.
+ * has failed before, each message is a unit of its own: what ails one does nothing to the others. Where the database is
+ * out of reach, what is left comes again untried.
  */
 
 import * as v from "valibot";
 import {
+  AcquireTimeoutError,
   claimKeys,
+  ConnectError,
   type Database,
   DatabaseLayerError,
   judge,
+  PoolClosedError,
+  PoolOverloadedError,
   ServerError,
   type Sql,
 } from "../db/mod.ts";
@@ -46,6 +51,12 @@ interface Message {
   readonly event: UserEvent;
 }
 
+/** What is still to be done with a message; gives the failure, if there is one, and says itself how it ended. */
+interface Task {
+  readonly delivery: Delivery;
+  run(): Promise<unknown>;
+}
+
 /** How often a message is tried whose failure is its own, as where the server refuses its statements. */
 export const MAX_ATTEMPTS = 5;
 
@@ -61,50 +72,51 @@ export class Consumer {
 
   /** Has each message take effect, or come again, or buries it. Never rejects. */
   readonly consume: Consume = async (deliveries, options = {}) => {
-    const poison: (readonly [Delivery, reason: string])[] = [];
-    const messages: Message[] = [];
+    const tasks: Task[] = [];
+    const fresh: Message[] = [];
     for (const delivery of deliveries) {
       const read = readMessage(delivery);
-      if (typeof read === "string") poison.push([delivery, read]);
-      else messages.push(read);
+      if (typeof read === "string") {
+        tasks.push({ delivery, run: () => this.#bury(delivery, read, options) });
+      } else if (delivery.attempts === 1) fresh.push(read);
+      else tasks.push(this.#taskOf(read, options));
     }
-    const isNew = ({ delivery }: Message) => delivery.attempts === 1;
-    const areSettled = await this.#takeEffectTogether(messages.filter(isNew), options);
-    for (const message of areSettled ? messages.filter((each) => !isNew(each)) : messages) {
-      if (options.signal?.aborted) return;
-      await this.#takeEffect(message, options);
-    }
-    for (const [delivery, reason] of poison) await this.bury(delivery, reason, options);
+    const failure = await this.#takeEffectTogether(fresh, options);
+    if (failure !== undefined) tasks.unshift(...fresh.map((each) => this.#taskOf(each, options)));
+    await this.#oneByOne(tasks, { ...options, after: failure });
   };
 
   /** Moves the message to the dead letters. The later ones of its user go on without it. Never rejects. */
-  async bury(
-    delivery: Delivery,
-    error: string,
-    options: ConsumeOptions = {},
-  ): Promise<void> {
-    const { db, name: consumer } = this.#options;
-    const { body, attempts } = delivery;
-    // What is sent twice dies once.
-    const id = v.is(UserEvent, body) ? body.id : delivery.id;
-    const burial = bury({ consumer, id, body, attempts, error });
-    try {
-      await db.transaction((session) => session.commit([burial]), { label: consumer, ...options });
-    } catch (failure) {
-      if (!options.signal?.aborted) this.#comeAgain([delivery], failure);
-      return;
-    }
-    delivery.ack();
-    this.#tell([delivery], { error, isDead: true });
+  async bury(delivery: Delivery, error: string): Promise<void> {
+    await this.#bury(delivery, error, {});
   }
 
-  /** Says whether it is said how each of them ended. */
+  /** Tries nothing any more once the database is out of reach: one after the other would wait for it in vain. */
+  async #oneByOne(
+    tasks: readonly Task[],
+    { signal, after }: ConsumeOptions & { after: unknown },
+  ): Promise<void> {
+    let failure = after;
+    for (const [index, { run }] of tasks.entries()) {
+      if (signal?.aborted) return;
+      if (isOutage(failure)) {
+        return this.#comeAgain(tasks.slice(index).map(({ delivery }) => delivery), failure);
+      }
+      failure = await run();
+    }
+  }
+
+  #taskOf(message: Message, options: ConsumeOptions): Task {
+    return { delivery: message.delivery, run: () => this.#takeEffect(message, options) };
+  }
+
+  /** Gives the failure, if there is one; then nothing has been said of any of them. */
   async #takeEffectTogether(
     messages: readonly Message[],
     options: ConsumeOptions,
-  ): Promise<boolean> {
+  ): Promise<unknown> {
     const { db, name, effect } = this.#options;
-    if (messages.length < 2) return false;
+    if (messages.length === 0) return undefined;
     try {
       await db.transaction(
         (session) =>
@@ -115,15 +127,14 @@ export class Consumer {
         { label: name, ...options },
       );
     } catch (error) {
-      if (!isOutage(error) || options.signal?.aborted) return false;
-      this.#comeAgain(messages.map(({ delivery }) => delivery), error);
-      return true;
+      return error;
     }
     for (const { delivery } of messages) delivery.ack();
-    return true;
+    return undefined;
   }
 
-  async #takeEffect(message: Message, options: ConsumeOptions): Promise<void> {
+  /** Gives the failure, if there is one. */
+  async #takeEffect(message: Message, options: ConsumeOptions): Promise<unknown> {
     const { db, name: label, effect } = this.#options;
     const { delivery, event } = message;
     const isDone = () => Promise.resolve();
@@ -132,12 +143,34 @@ export class Consumer {
         async (session) => void await session.commit([...effect([event])]),
         { key: this.#keyOf(message), recall: isDone, label, ...options },
       );
-      delivery.ack();
+      return delivery.ack();
     } catch (error) {
-      if (options.signal?.aborted) return;
-      if (delivery.attempts < limitFor(error)) this.#comeAgain([delivery], error);
-      else await this.bury(delivery, String(error), options);
+      if (options.signal?.aborted) return undefined;
+      if (delivery.attempts >= limitFor(error)) {
+        return await this.#bury(delivery, String(error), options);
+      }
+      this.#comeAgain([delivery], error);
+      return error;
     }
+  }
+
+  /** Gives the failure, if there is one. */
+  async #bury(delivery: Delivery, error: string, options: ConsumeOptions): Promise<unknown> {
+    const { db, name: consumer } = this.#options;
+    const { body, attempts } = delivery;
+    // What is sent twice dies once.
+    const id = v.is(UserEvent, body) ? body.id : delivery.id;
+    const burial = bury({ consumer, id, body, attempts, error });
+    try {
+      await db.transaction((session) => session.commit([burial]), { label: consumer, ...options });
+    } catch (failure) {
+      if (options.signal?.aborted) return undefined;
+      this.#comeAgain([delivery], failure);
+      return failure;
+    }
+    delivery.ack();
+    this.#tell([delivery], { error, isDead: true });
+    return undefined;
   }
 
   #keyOf({ event }: Message): string {
@@ -176,11 +209,12 @@ function readMessage(delivery: Delivery): Message | string {
   return `Cannot read the message as it is no event that is known here: ${problems.join("; ")}`;
 }
 
-/** Not of one message, but of whatever would be asked of the database now. */
+/** Not of one message, whatever it does to its connection, but of whoever would ask for one now. */
 function isOutage(error: unknown): boolean {
-  if (error instanceof ServerError) return judge(error, "statement").connectionLost;
-  return error instanceof DatabaseLayerError;
+  return OUTAGES.some((outage) => error instanceof outage);
 }
+
+const OUTAGES = [ConnectError, AcquireTimeoutError, PoolOverloadedError, PoolClosedError];
 
 /** An outage must not bury what is good; and a lost COMMIT is harmless here, thanks to the key. */
 function limitFor(error: unknown): number {

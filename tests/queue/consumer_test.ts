@@ -189,19 +189,31 @@ Deno.test("a message that fails, or that took effect before, does nothing to tho
   ]);
 });
 
-Deno.test("an outage is told once for all the messages that come again after it", async () => {
-  await using branch = await database.connect();
-  const db = branch.open();
-  await db.close({ timeoutMs: 0 });
-  const { consumer, failures } = consumerOf(db);
-  const deliveries = Array.from({ length: 20 }, () => deliver(anEvent()));
-  await consumer.consume(deliveries);
-  assertEquals(deliveries.map(({ told }) => told), deliveries.map(() => ["retry in 1000 ms"]));
-  assertEquals(failures.map(({ messageIds, isDead }) => [messageIds.length, isDead]), [[
-    20,
-    false,
-  ]]);
-});
+for (const attempts of [1, 2]) {
+  Deno.test(`an outage is tried and told once for all messages of attempt ${attempts}, poison too, which come again`, async () => {
+    await using branch = await database.connect();
+    const db = branch.open();
+    await db.close({ timeoutMs: 0 });
+    let units = 0;
+    const counting = {
+      transaction: ((work, options) => {
+        units++;
+        return db.transaction(work, options);
+      }) as Database["transaction"],
+    };
+    const { consumer, failures } = consumerOf(counting);
+    const deliveries = Array.from({ length: 20 }, () => deliver(anEvent(), { attempts }));
+    const poison = deliver({ type: "user.exploded" }, { id: "poison", attempts });
+    await consumer.consume([poison, ...deliveries]);
+    for (const { told } of [poison, ...deliveries]) {
+      assertEquals(told, [`retry in ${1_000 * attempts} ms`]);
+    }
+    assertEquals(units, 1);
+    const told = failures.flatMap(({ messageIds }) => messageIds);
+    assertEquals(told.toSorted(), [poison, ...deliveries].map(({ id }) => id).sort());
+    assert(failures.length <= 2, `it is told ${failures.length} times`);
+  });
+}
 
 Deno.test("a poison that a server cannot store, or that bears another's name, is buried all the same", async () => {
   await using branch = await database.connect();

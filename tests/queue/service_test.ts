@@ -106,7 +106,7 @@ test("a change whose process is killed before anything is told of it is told aft
   const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
   let said = "";
   while (!said.includes("\n")) said += (await lines.read()).value ?? "";
-  const created = await fetch(`${said.trim().replace("Listening on ", "")}/users`, {
+  const created = await fetch(`${JSON.parse(said).url}/users`, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ email: "ann@example.org", name: "Ann" }),
