@@ -10,7 +10,7 @@ export function activityConsumer(
   return new Consumer({
     db,
     name: "activity",
-    effect: (event) => [recordActivity(event)],
+    effect: (events) => [recordActivity(events)],
     onFailure,
   });
 }

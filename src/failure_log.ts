@@ -25,7 +25,7 @@ export function logLeaks(log: Log): (leak: Leak) => void {
 /** What every entry logs of messages that failed. */
 export function logMessages(log: Log): (failure: MessageFailure) => void {
   return ({ isDead, ...failure }) => {
-    if (isDead) log.error("message given up", failure);
-    else log.warn("message failed", failure);
+    if (isDead) log.error("message given up", { ...failure });
+    else log.warn("messages failed", { ...failure });
   };
 }

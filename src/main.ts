@@ -139,9 +139,12 @@ export function start(
     await settledWithin(NEVER, Math.min(LAST_ARRIVALS_MS, shutdownTimeoutMs / 10));
     draining.abort();
     page[Symbol.dispose]();
-    const idle = Promise.all([requests.over(), queue.stop()]);
+    const cuttingMs = Math.min(CUTTING_MS, shutdownTimeoutMs / 4);
+    // Messages first: they go back to the others over a connection.
+    const stopped = queue.stop({ timeoutMs: Math.max(0, leftMs() - 2 * cuttingMs) });
+    const idle = Promise.all([requests.over(), stopped]);
     // A server that is shut down breaks off the bodies that it is still receiving: not before the requests are over.
-    await settledWithin(idle, leftMs() - Math.min(CUTTING_MS, shutdownTimeoutMs / 4));
+    await settledWithin(idle, leftMs() - cuttingMs);
     // No lease is left, unless a request is to be cut.
     const closed = db.close({ timeoutMs: 0 });
     await settledWithin(idle, leftMs() - Math.min(CLOSING_MS, shutdownTimeoutMs / 20));

@@ -103,7 +103,7 @@ export const variables = v.object({
   DATABASE_WS_PROXY: v.optional(relayUrl()),
   DATABASE_OBJECT_SHARDS: v.optional(count({ min: 0, max: 1_000 }), "0"),
   DATABASE_OBJECT_LOCATION: v.optional(oneOf(OBJECT_LOCATIONS)),
-  QUEUE_CONCURRENCY: v.optional(count({ min: 0, max: 1_000 }), "4"),
+  QUEUE_CONCURRENCY: v.optional(count({ min: 0, max: 1_000 }), "1"),
   QUEUE_POLL_INTERVAL: v.optional(seconds({ min: 0.1, max: HOUR_S }), "5"),
   PORT: v.optional(count({ min: 0, max: 65_535 }), "8000"),
   LOG_LEVEL: v.optional(oneOf(LOG_LEVELS), "info"),
@@ -170,6 +170,7 @@ function contradictions(
       `Cannot use ${short} as it is longer than ${long} and so would never end anything: ` +
       `current values ${given[short]} and ${given[long]}; make it shorter, or leave it out`
     );
+  found.push(...greedyQueue(values, given, isRefused));
   const hasRelay = "DATABASE_WS_PROXY" in given;
   if (!hasRelay && !isRefused("DATABASE_URL") && !isNeonHost(hostOf(values))) {
     found.push(
@@ -179,6 +180,21 @@ function contradictions(
     );
   }
   return found;
+}
+
+/** Requests and messages share the pool, in which nobody is served before those who came first. */
+function greedyQueue(
+  { QUEUE_CONCURRENCY: lanes, DATABASE_POOL_SIZE: size, DATABASE_MAX_OVERFLOW: overflow }: Values,
+  given: Readonly<Record<string, unknown>>,
+  isRefused: (name: string) => boolean,
+): string[] {
+  const names = ["QUEUE_CONCURRENCY", "DATABASE_POOL_SIZE", "DATABASE_MAX_OVERFLOW"];
+  if (!("QUEUE_CONCURRENCY" in given) || names.some(isRefused)) return [];
+  if (lanes === 0 || lanes < size + overflow) return [];
+  return [
+    `Cannot use QUEUE_CONCURRENCY as it leaves no connection to requests: current value is ${lanes}, of ` +
+    `DATABASE_POOL_SIZE + DATABASE_MAX_OVERFLOW = ${size + overflow}; make it smaller`,
+  ];
 }
 
 function hostOf(values: Values): string {

@@ -51,7 +51,7 @@ Deno.test("parseSettings() gives the documented defaults, in milliseconds", () =
         transactionTimeoutMs: 30_000,
       },
     },
-    queue: { concurrency: 4, pollMs: 5_000 },
+    queue: { concurrency: 1, pollMs: 5_000 },
     objects: { shards: 0 },
   });
 });
@@ -244,6 +244,16 @@ Deno.test("parseSettings() refuses an explicit timeout that a shorter one always
     assert(problem?.startsWith(`Cannot use ${short} as it is longer than ${long}`), problem);
     parse({ [short]: "2", [long]: "2" });
   }
+});
+
+Deno.test("parseSettings() refuses a queue that would leave requests no connection", () => {
+  const pool = { DATABASE_POOL_SIZE: "2", DATABASE_MAX_OVERFLOW: "1" };
+  const [problem] = problemsOf({ ...pool, QUEUE_CONCURRENCY: "3" });
+  assert(problem?.includes("leaves no connection to requests: current value is 3"), problem);
+  assertEquals(parse({ ...pool, QUEUE_CONCURRENCY: "2" }).queue.concurrency, 2);
+  const single = { DATABASE_POOL_SIZE: "1", DATABASE_MAX_OVERFLOW: "0" };
+  assertEquals(parse({ ...single, QUEUE_CONCURRENCY: "0" }).queue.concurrency, 0);
+  parse(single);
 });
 
 Deno.test("parseSettings() lets a default be longer than an explicit timeout", () => {

@@ -8,6 +8,7 @@ export type IsolationLevel = typeof ISOLATION_LEVELS[number];
 /** How a transaction begins. */
 export interface TransactionSettings {
   readonly isolation: IsolationLevel;
+  /** Nothing is lost with the answer to its COMMIT, so that it is run again then: a NOTIFY in it may be sent twice. */
   readonly readOnly: boolean;
   readonly deferrable: boolean;
   /** Longest run of one statement. */

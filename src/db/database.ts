@@ -10,7 +10,7 @@ import type { OwnerScope } from "./scope.ts";
 import { ServerTransaction } from "./server_transaction.ts";
 import { Session, type SessionOptions } from "./session.ts";
 import { type Settle, settle } from "./settlement.ts";
-import { isDone, runUnit } from "./transaction.ts";
+import { runUnit } from "./transaction.ts";
 import { claim } from "./transaction_key.ts";
 import { TransactionRecord, UnitMetrics, type UnitStats } from "./unit_stats.ts";
 
@@ -76,7 +76,7 @@ export class Database {
   /** Opens a session. Costs nothing until its first statement. */
   session(options: SessionOptions = {}): Session {
     const { defer } = this.#options;
-    return new Session(this.#begin(options, 1), { defer });
+    return new Session(this.#begin(options, { attempt: 1 }), { defer });
   }
 
   /**
@@ -93,28 +93,22 @@ export class Database {
   ): Promise<T> {
     if (!("key" in options)) return await this.#unit(work, options);
     const { key, recall, ...rest } = options;
-    try {
-      return await this.#unit(work, rest, key);
-    } catch (error) {
-      if (!isDone(error)) throw error;
-      return await this.#unit(recall, { ...rest, readOnly: true });
-    }
+    return await this.#unit(work, rest, {
+      key,
+      recall: () => this.#unit(recall, { ...rest, readOnly: true }),
+    });
   }
 
   async #unit<T>(
     work: (session: Session) => Promise<T>,
     { attempts, timeoutMs, ...options }: TransactionOptions,
-    key?: string,
+    { key, recall }: { key?: string; recall?: () => Promise<T> } = {},
   ): Promise<T> {
     const { defer, random } = this.#options;
     return await runUnit(work, {
-      open: (attempt) => {
-        const transaction = this.#begin(options, attempt);
-        if (key !== undefined) transaction.ride(claim(key));
-        return new Session(transaction, { defer });
-      },
+      open: (attempt) => new Session(this.#begin(options, { attempt, key }), { defer }),
       defer,
-      isKeyed: key !== undefined,
+      recall,
       attempts: attempts ?? this.#options.attempts,
       timeoutMs,
       signal: this.#either(options.signal),
@@ -125,14 +119,17 @@ export class Database {
     });
   }
 
-  #begin({ signal, label, parsers, ...own }: SessionOptions, attempt: number): ServerTransaction {
+  #begin(
+    { signal, label, parsers, ...own }: SessionOptions,
+    { attempt, key }: { attempt: number; key?: string | undefined },
+  ): ServerTransaction {
     const { pool, scope, defaults, observer } = this.#options;
     const { settle: find = settle, random = Math.random } = this.#options;
     const clock = this.#clock;
     const settings = { ...defaults, ...own };
     const acquire = (options: Omit<AcquireOptions, "scope" | "label">) =>
       pool.acquire({ scope, label, ...options });
-    return new ServerTransaction(
+    const transaction = new ServerTransaction(
       {
         clock,
         acquire,
@@ -146,6 +143,7 @@ export class Database {
             random,
           }),
         counters: this.#metrics.counters,
+        isKeyed: key !== undefined,
         record: () =>
           new TransactionRecord(
             this.#metrics,
@@ -155,6 +153,8 @@ export class Database {
       },
       { settings, signal: this.#either(signal), parsers },
     );
+    if (key !== undefined) transaction.ride(claim(key));
+    return transaction;
   }
 
   #either(own: AbortSignal | undefined): AbortSignal | undefined {

@@ -56,6 +56,10 @@ export interface Result<Row = Record<string, unknown>> {
   readonly command: string;
   /** Whether its portal has reached `maxRows`, so that there may be more. */
   readonly isSuspended?: boolean;
+  /** SQLSTATE of the newest warning or notice that came with it. */
+  readonly notice?: string;
+  /** Why its rows are of no use, though the server found no fault. The flight's error, if that was answered. */
+  readonly refusal?: Error;
 }
 
 /**

@@ -28,8 +28,8 @@ export interface LineOptions {
   readonly parsers: TypeParsers | undefined;
 }
 
-/** A flight whose answer broke off, without what only the witness asked. */
-export interface BrokenFlight {
+/** How far a flight was answered, without what only the witness asked. */
+export interface HeardFlight {
   readonly sent: number;
   readonly answered: readonly Result[];
 }
@@ -42,7 +42,10 @@ const COMMIT: Statement = { text: "commit", values: [], isRoutine: true };
 const COMMIT_BEHIND: Statement = { ...COMMIT, flushesBefore: true };
 
 export class Line {
-  #broken: BrokenFlight = { sent: 0, answered: [] };
+  #newest: { readonly flight: readonly FlightPart[]; readonly results: readonly Result[] } = {
+    flight: [],
+    results: [],
+  };
   readonly #source: LineSource;
   readonly #options: LineOptions;
   /** Of a transaction that may write. */
@@ -64,9 +67,10 @@ export class Line {
     return this.#lease?.connection.status;
   }
 
-  /** The newest flight of its kind. */
-  get broken(): BrokenFlight {
-    return this.#broken;
+  /** Of the newest flight. */
+  get heard(): HeardFlight {
+    const { flight, results } = this.#newest;
+    return { sent: this.asked(flight).length, answered: this.asked(flight, results) };
   }
 
   /** What a lost COMMIT can be settled by, once it is known. */
@@ -108,14 +112,17 @@ export class Line {
             onCancel: () => this.#mayBeCancelled = true,
           }),
       );
-      this.#witness?.hear(flight, answer.results);
+      this.#hear(flight, answer.results);
       return answer;
     } catch (error) {
-      const answered = answeredBefore(error);
-      this.#witness?.hear(flight, answered);
-      this.#broken = { sent: asked.length, answered: this.asked(flight, answered) };
+      this.#hear(flight, answeredBefore(error));
       throw error;
     }
+  }
+
+  #hear(flight: readonly FlightPart[], results: readonly Result[]): void {
+    this.#witness?.hear(flight, results);
+    this.#newest = { flight, results };
   }
 
   /** What there is one of for each part of the flight, for all parts but the witness. */

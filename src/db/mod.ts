@@ -66,5 +66,10 @@ export { type RowsOf, type Session, type SessionOptions, type StreamOptions } fr
 export { type Settle, settle, type SettlementSurroundings, type Verdict } from "./settlement.ts";
 export { type UnitCounters, UnitMetrics, type UnitStats } from "./unit_stats.ts";
 export { identifier, Sql, sql, trustedSql } from "./sql.ts";
-export { forgetKeys, TRANSACTION_KEYS_TABLE } from "./transaction_key.ts";
+export {
+  claimKeys,
+  forgetKeys,
+  TRANSACTION_KEYS_INDEX,
+  TRANSACTION_KEYS_TABLE,
+} from "./transaction_key.ts";
 export { INCARNATION, type TransactionIdentity } from "./witness.ts";

@@ -97,6 +97,7 @@ export class NeonConnection implements Connection {
     wire.on("parseComplete", () => {
       if (this.#flight !== undefined) this.#flight.begun = true;
     });
+    wire.on("notice", (notice) => this.#flight?.query.handleNotice(notice));
     wire.on("closeComplete", () => this.#flight?.query.handleCloseComplete());
     wire.on("end", () => this.#socketClosed());
 

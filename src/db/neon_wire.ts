@@ -53,13 +53,13 @@ export function encode(part: FlightPart): Encoded {
  */
 export class Submittable {
   readonly results: Result[] = [];
-  /** Why the answer is of no use, though the server found no fault. */
-  refusal: Error | undefined;
   readonly #parts: readonly Encoded[];
   readonly #writer: MessageWriter;
   readonly #parserOf: (oid: number) => Parse;
   #columns: Column[] = [];
   #rows: Record<string, unknown>[] = [];
+  #refusal: Error | undefined;
+  #notice: string | undefined;
 
   constructor(
     parts: readonly Encoded[],
@@ -68,6 +68,11 @@ export class Submittable {
     this.#parts = parts;
     this.#writer = writer;
     this.#parserOf = parserOf;
+  }
+
+  /** Why the answer is of no use, though the server found no fault. */
+  get refusal(): Error | undefined {
+    return this.results.find(({ refusal }) => refusal !== undefined)?.refusal;
   }
 
   submit(wire: Wire): void {
@@ -113,7 +118,7 @@ export class Submittable {
       return parse(text);
     } catch (cause) {
       // Thrown from here, it would count as the connection's failure.
-      this.refusal ??= new TypeError(
+      this.#refusal ??= new TypeError(
         `Cannot read the column ${JSON.stringify(name)} as its parser failed; see the cause`,
         { cause },
       );
@@ -125,6 +130,11 @@ export class Submittable {
     const words = text.split(" ");
     const count = Number(words.at(-1));
     this.#complete(words[0] ?? "", Number.isInteger(count) ? count : 0);
+  }
+
+  /** Not the client's, which gives notices to listeners. */
+  handleNotice({ code }: { code?: string }): void {
+    this.#notice = code;
   }
 
   handleEmptyQuery(): void {
@@ -139,7 +149,7 @@ export class Submittable {
   }
 
   handleCopyData(): void {
-    this.refusal ??= new TypeError(
+    this.#refusal ??= new TypeError(
       "Cannot give the data of COPY TO STDOUT as only rows are read here; use SELECT",
     );
   }
@@ -157,9 +167,13 @@ export class Submittable {
   handleReadyForQuery(): void {}
 
   #complete(command: string, rowCount: number, more: { isSuspended?: true } = {}): void {
-    this.results.push({ rows: this.#rows, rowCount, command, ...more });
+    const refused = this.#refusal === undefined ? {} : { refusal: this.#refusal };
+    const noticed = this.#notice === undefined ? {} : { notice: this.#notice };
+    this.results.push({ rows: this.#rows, rowCount, command, ...more, ...noticed, ...refused });
     this.#rows = [];
     this.#columns = [];
+    this.#refusal = undefined;
+    this.#notice = undefined;
   }
 }
 
@@ -299,6 +313,7 @@ export interface Wire {
   end(): void;
   on(event: "readyForQuery", listener: (message: { status: string }) => void): void;
   on(event: "errorMessage", listener: (message: ErrorMessage) => void): void;
+  on(event: "notice", listener: (message: { code?: string }) => void): void;
   on(event: "error", listener: (error: unknown) => void): void;
   on(
     event: "parseComplete" | "closeComplete" | "connect" | "end",

@@ -10,6 +10,8 @@ export interface RetryOptions {
   /** Longest wait before the second attempt; doubled before each further one, up to `capMs`. */
   readonly baseMs?: number;
   readonly capMs?: number;
+  /** Shortest wait after this failure: the jitter comes on top. None unless said otherwise. */
+  readonly leastWaitMs?: (error: unknown) => number;
   /** After this long no further attempt begins. */
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -34,6 +36,7 @@ export async function retry<T>(
     isRetryable,
     baseMs = 50,
     capMs = 1_000,
+    leastWaitMs = () => 0,
     timeoutMs = Infinity,
     signal,
     budget,
@@ -54,7 +57,7 @@ export async function retry<T>(
     try {
       return await work(attempt);
     } catch (error) {
-      const waitMs = fullJitterMs({ attempt, baseMs, capMs, random });
+      const waitMs = leastWaitMs(error) + fullJitterMs({ attempt, baseMs, capMs, random });
       const isLast = attempt >= attempts || signal?.aborted || clock.now() + waitMs >= endsAt;
       if (isLast || !isRetryable(error)) throw error;
       if (budget?.withdraw(clock.now()) === false) {

@@ -37,10 +37,15 @@ export interface TransactionSource extends LineSource {
     options: { signal: AbortSignal | undefined },
   ): Promise<Verdict>;
   readonly counters: UnitCounters;
+  /** Whether its unit can find out by its key what became of it, and counts that itself. */
+  readonly isKeyed: boolean;
 }
 
 /** After this long in the pool a socket may have been cut without a word, so that a write goes ahead of its COMMIT. */
 const TRUSTED_IDLE_MS = 1_000;
+
+/** https://www.postgresql.org/docs/current/errcodes-appendix.html */
+const NO_ACTIVE_TRANSACTION = "25P01";
 
 export class ServerTransaction {
   readonly settings: TransactionSettings;
@@ -130,10 +135,10 @@ export class ServerTransaction {
   /** Runs the parts in one flight. Rejects with the first error; those after it are not run. */
   async run(parts: readonly FlightPart[]): Promise<readonly Result[]> {
     this.assertUsable();
-    const { results, error, status } = await this.#flight(parts, { commits: false });
-    if (status === "I") throw this.#endedByStatement(error);
-    if (error !== undefined) throw error;
-    return results;
+    const answer = await this.#flight(parts, { commits: false });
+    if (answer.status === "I") throw this.#endedByStatement(answer);
+    if (answer.error !== undefined) throw answer.error;
+    return answer.results;
   }
 
   /**
@@ -200,7 +205,9 @@ export class ServerTransaction {
       return await this.#settle(error as Error, parts);
     }
     const { results, error } = answer;
-    if (results.length > parts.length && results.at(-1)?.command === "COMMIT") {
+    const own = results.length > parts.length ? results.at(-1) : undefined;
+    if (own?.notice === NO_ACTIVE_TRANSACTION) throw this.#endedByStatement(answer);
+    if (own?.command === "COMMIT") {
       this.#state = "committed";
       void this.#giveBack();
       // The answer may be of no use all the same.
@@ -217,13 +224,13 @@ export class ServerTransaction {
   /** What a lost COMMIT comes to: a success, the failure that lost it, or an error that says that nobody can tell. */
   async #settle(error: Error, parts: readonly FlightPart[]): Promise<readonly Result[]> {
     this.#isOutcomeUnknown = true;
-    const { broken: { sent, answered }, identity } = this.#line;
-    const verdict: Verdict = answered.length === sent && answered.at(-1)?.command === "COMMIT"
+    const { heard: { sent, answered }, identity } = this.#line;
+    const verdict: Verdict = answered.length === sent && isCommit(answered.at(-1))
       ? { outcome: "committed" }
       : await this.#source.settle(identity, { signal: this.#signal });
     if (verdict.outcome === "unknown") {
       const { reason } = verdict;
-      this.#source.counters.unknown++;
+      if (!this.#source.isKeyed) this.#source.counters.unknown++;
       this.#endRecord();
       throw new CommitOutcomeUnknownError({ xid: identity?.xid, reason }, { cause: error });
     }
@@ -233,6 +240,8 @@ export class ServerTransaction {
     this.#endRecord();
     if (verdict.outcome === "rolled back") throw error;
     const results = answered.slice(sent - 1 - parts.length, sent - 1);
+    const { refusal } = results.find(({ refusal }) => refusal !== undefined) ?? {};
+    if (refusal !== undefined) throw refusal;
     if (results.length === parts.length) return results;
     throw new CommitRowsLostError(
       "Cannot give the rows of the statements as the connection was lost while they were committed, which they are; " +
@@ -251,8 +260,8 @@ export class ServerTransaction {
   }
 
   /** A COMMIT or ROLLBACK in a statement's text, or a BEGIN that failed: what follows would run without a transaction. */
-  #endedByStatement(error: Error | undefined): Error {
-    this.#state = "rolled back";
+  #endedByStatement({ results, error }: FlightAnswer): Error {
+    this.#state = results.some(isCommit) ? "committed" : "rolled back";
     void this.#giveBack();
     if (error !== undefined) return error;
     return this.#firstError ??= new SessionEndedError(
@@ -363,6 +372,11 @@ export class ServerTransaction {
   #isUnknownAfter(error: Error): boolean {
     return !this.settings.readOnly && judge(error, "commit").applied !== "no";
   }
+}
+
+/** Whether it has committed: outside a transaction, COMMIT is answered by COMMIT and a warning. */
+function isCommit(result: Result | undefined): boolean {
+  return result?.command === "COMMIT" && result.notice !== NO_ACTIVE_TRANSACTION;
 }
 
 /** Its portal may be older than the savepoint that is undone, and would keep its table in use. */

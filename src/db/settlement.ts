@@ -108,9 +108,12 @@ function questions({ xid, incarnation }: TransactionIdentity): readonly Statemen
       values: [],
     },
     // A backend whose client is gone may still have the COMMIT before it. After a restart, the id can be another's.
+    // One that only waits for a standby to have it would, ended, count as committed without:
+    // https://www.postgresql.org/docs/current/warm-standby.html#SYNCHRONOUS-REPLICATION
     {
       text: `select pg_terminate_backend(pid) from pg_stat_activity
-        where backend_xid = $1::xid8::xid and usename = current_user and ${INCARNATION} = $2`,
+        where backend_xid = $1::xid8::xid and usename = current_user and ${INCARNATION} = $2
+          and wait_event is distinct from 'SyncRep'`,
       values: [xid, incarnation],
     },
     { text: "select pg_xact_status($1::xid8) as status", values: [xid] },

@@ -14,9 +14,9 @@ export interface UnitCounters {
   replayed: number;
   /** Retries that the isolate's budget did not allow. */
   budgetDenied: number;
-  /** Lost COMMITs whose outcome was found out. */
+  /** Lost COMMITs whose outcome was found out, from the server or by a key. */
   settled: number;
-  /** Lost COMMITs whose outcome is not known. */
+  /** Units of work whose author was told that nobody knows whether they are committed. */
   unknown: number;
 }
 

@@ -41,13 +41,15 @@ export class Witness {
     return isNeeded ? [...parts, WITNESS] : parts;
   }
 
-  /** Reads the answer, where one came. */
+  /** Reads the answer, where one came: a flight that is sent again asks again, and what was said before is void. */
   hear(flight: readonly FlightPart[], results: readonly Result[]): void {
-    const [xid, incarnation] = Object.values(results[flight.indexOf(WITNESS)]?.rows[0] ?? {});
-    if (typeof xid === "string" && typeof incarnation === "string") {
-      this.#identity = { xid, incarnation };
-    }
+    const index = flight.indexOf(WITNESS);
+    const [xid, incarnation] = Object.values(results[index]?.rows[0] ?? {});
     this.#hasNone = xid === null;
+    if (index === -1) return;
+    this.#identity = typeof xid === "string" && typeof incarnation === "string"
+      ? { xid, incarnation }
+      : undefined;
   }
 
   /** What there is one of for each part of the flight, without the witness's. */

@@ -10,6 +10,7 @@ import { queueStatus } from "../queue/status.ts";
 import { parseSettings } from "../settings.ts";
 
 const SHOWN = 20;
+const SHOWN_OF_BODY = 1_000;
 
 /** What to print: the state of the queue, one line for each dead letter behind it. */
 export async function describeQueue(db: Database): Promise<string> {
@@ -23,9 +24,15 @@ export async function describeQueue(db: Database): Promise<string> {
     `oldest        ${(oldestMs / 1_000).toFixed(1)} s`,
     `dead letters  ${deadLetters}${deadLetters > SHOWN ? `, the latest ${SHOWN} of them:` : ""}`,
     ...letters.map(({ id, diedAt, attempts, error, body }) =>
-      `${id}  ${diedAt.toISOString()}  after ${attempts}  ${error}\n    ${JSON.stringify(body)}`
+      `${id}  ${diedAt.toISOString()}  after ${attempts}  ${error}\n    ${bodyOf(body)}`
     ),
   ].join("\n");
+}
+
+function bodyOf(body: unknown): string {
+  const text = JSON.stringify(body);
+  const isLong = text.length > SHOWN_OF_BODY;
+  return isLong ? `${text.slice(0, SHOWN_OF_BODY)}… (${text.length} characters)` : text;
 }
 
 /** Puts a dead letter back. Throws an `Error` if there is none of this id, or if it was never an event. */

@@ -2,7 +2,15 @@
  * A trace goes on where a message is taken. It travels in the message; into that it comes by the transaction that
  * writes it, as a setting of the server's, so that what writes need not know of traces.
  */
-import { context, propagation, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
+import {
+  type Context,
+  context,
+  type Link,
+  propagation,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+} from "@opentelemetry/api";
 import type { Database, SessionOptions } from "../db/mod.ts";
 import { tracer } from "./tracing.ts";
 
@@ -38,33 +46,46 @@ export interface TracedMessage {
 }
 
 /**
- * Takes each message in a span of its own, in the trace of whoever sent it.
- * https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/
+ * Takes messages in a span: one alone in the trace of whoever sent it, several in a trace of their own that is linked
+ * to all of theirs. https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/#batch-receiving
  */
-export function traceMessages<Message extends TracedMessage>(
+export function traceMessages<Message extends TracedMessage, Options>(
   queue: string,
-  consume: (message: Message) => Promise<void>,
-): (message: Message) => Promise<void> {
-  return async function consumeTraced(message) {
-    const { id, traceparent } = message;
-    const sender = propagation.extract(context.active(), { traceparent });
-    const attributes = {
-      "messaging.operation.type": "process",
-      "messaging.destination.name": queue,
-      "messaging.message.id": id,
-    };
-    const options = { kind: SpanKind.CONSUMER, attributes };
-    const span = tracer.startSpan(`process ${queue}`, options, sender);
-    if (!span.isRecording()) return await consume(message);
+  consume: (messages: readonly Message[], options?: Options) => Promise<void>,
+): (messages: readonly Message[], options?: Options) => Promise<void> {
+  return async function consumeTraced(messages, options) {
+    const senders = messages.map(({ traceparent }) =>
+      propagation.extract(context.active(), { traceparent })
+    );
+    const [only] = messages;
+    const isAlone = only !== undefined && messages.length === 1;
+    const around = isAlone ? senders[0]! : context.active();
+    const span = tracer.startSpan(`process ${queue}`, {
+      kind: SpanKind.CONSUMER,
+      attributes: {
+        "messaging.operation.type": "process",
+        "messaging.destination.name": queue,
+        ...(isAlone
+          ? { "messaging.message.id": only.id }
+          : { "messaging.batch.message_count": messages.length }),
+      },
+      links: isAlone ? [] : senders.flatMap(linkTo),
+    }, around);
+    if (!span.isRecording()) return await consume(messages, options);
     try {
-      await context.with(trace.setSpan(sender, span), () => consume(message));
+      await context.with(trace.setSpan(around, span), () => consume(messages, options));
     } finally {
       span.end();
     }
   };
 }
 
-/** To be called where a message has failed. Why is told by the spans within its own. */
+function linkTo(sender: Context): Link[] {
+  const spanContext = trace.getSpanContext(sender);
+  return spanContext === undefined ? [] : [{ context: spanContext }];
+}
+
+/** To be called where messages have failed. Why is told by the spans within its own. */
 export function markMessageFailed({ isDead }: { readonly isDead: boolean }): void {
   const span = trace.getActiveSpan();
   span?.setAttribute("error.type", isDead ? "given_up" : "retried");

@@ -5,7 +5,7 @@
 
 import type { Database } from "../db/mod.ts";
 import type { Consumer } from "./consumer.ts";
-import { dropEvents, messageOf, takeEvents } from "./outbox.ts";
+import { dropEvents, messageOf, OUTBOX_UNIT, takeEvents } from "./outbox.ts";
 import type { Delivery } from "./transport.ts";
 
 export interface QueueProducer {
@@ -47,11 +47,12 @@ export async function dispatchEvents(
   queue: QueueProducer,
 ): Promise<number> {
   const take = takeEvents({ limit: BATCH_SIZE, leaseMs: LEASE_MS });
-  const [rows] = await db.transaction((session) => session.commit([take]), { label: "dispatch" });
+  const unit = { ...OUTBOX_UNIT, label: "dispatch" };
+  const [rows] = await db.transaction((session) => session.commit([take]), unit);
   if (rows.length === 0) return 0;
   await queue.sendBatch(rows.map((row) => ({ body: messageOf(row), contentType: "json" })));
   const drop = dropEvents(rows.map(({ id }) => id));
-  await db.transaction((session) => session.commit([drop]), { label: "dispatch" });
+  await db.transaction((session) => session.commit([drop]), unit);
   return rows.length;
 }
 
@@ -65,24 +66,22 @@ export async function sweepEvents(
   }
 }
 
-/** One message after the other, so that a batch uses one connection. Never rejects. */
+/** On one connection. Never rejects. */
 export async function consumeBatch(
   { queue, messages }: QueueBatch,
   consumer: Pick<Consumer, "consume" | "bury">,
 ): Promise<void> {
-  for (const message of messages) {
-    const delivery = deliveryOf(message);
-    if (!DEAD_QUEUE.test(queue)) await consumer.consume(delivery);
-    else await consumer.bury(delivery, "Cannot deliver the message: the runtime has given it up");
+  const deliveries = messages.map(deliveryOf);
+  if (!DEAD_QUEUE.test(queue)) return await consumer.consume(deliveries);
+  for (const delivery of deliveries) {
+    await consumer.bury(delivery, "Cannot deliver the message: the runtime has given it up");
   }
 }
 
 function deliveryOf(message: QueueMessage): Delivery {
-  const { body, attempts } = message;
-  const { id } = (body ?? {}) as { id?: unknown };
+  const { id, body, attempts } = message;
   return {
-    // An event that was sent twice is two messages, and takes effect once all the same.
-    id: typeof id === "string" ? id : message.id,
+    id,
     body,
     attempts,
     ack: () => message.ack(),

@@ -1,33 +1,60 @@
 /**
- * One message is one unit of work, in a session of the factory that requests use, too. The row in the inbox and the
- * effect are one transaction, so that a message takes effect once, however often it is delivered. Knows no transport.
+ * Messages take effect in sessions of the factory that requests use, too. The key of a message and its effect are one
+ * transaction, so that it takes effect once, however often it is delivered. Knows no transport.
+ *
+ * Those that come together for the first time are one transaction, and so one round trip. If that fails, and for what
+ * has failed before, each message is a unit of its own: what ails one does nothing to the others. Where the database is
+ * out of reach, what is left comes again untried.
  */
 
 import * as v from "valibot";
-import { type Database, DatabaseLayerError, judge, ServerError, type Sql } from "../db/mod.ts";
+import {
+  AcquireTimeoutError,
+  claimKeys,
+  ConnectError,
+  type Database,
+  DatabaseLayerError,
+  judge,
+  PoolClosedError,
+  PoolOverloadedError,
+  ServerError,
+  type Sql,
+} from "../db/mod.ts";
 import { UserEvent } from "../users/user_event.ts";
 import { bury } from "./dead_letters.ts";
-import { enterInbox, isDuplicate } from "./inbox.ts";
-import type { Delivery } from "./transport.ts";
+import { retryDelayMs } from "./retry_delay.ts";
+import type { Consume, ConsumeOptions, Delivery } from "./transport.ts";
 
 export interface ConsumerOptions {
   readonly db: Pick<Database, "transaction">;
-  /** Whose inbox it is. Whoever has another name has effects of their own. */
+  /** Whose keys they are. Whoever has another name has effects of their own. */
   readonly name: string;
-  /** What an event does. Statements only: nothing else would be undone with their transaction. */
-  readonly effect: (event: UserEvent) => readonly Sql<unknown>[];
-  /** Told of each message that was given up, and of each failure after which it comes again. */
+  /** What events do, each of them once. Statements only: nothing else would be undone with their transaction. */
+  readonly effect: (events: readonly UserEvent[]) => readonly Sql<unknown>[];
+  /** Told of each message that was given up, and of each failure after which messages come again. */
   readonly onFailure: (failure: MessageFailure) => void;
   /** From 0 up to 1, as `Math.random`. */
   readonly random?: () => number;
 }
 
 export interface MessageFailure {
-  readonly messageId: string;
+  readonly messageIds: readonly string[];
+  /** The most that any of them has had. */
   readonly attempts: number;
   readonly error: string;
-  /** Whether it is among the dead letters now; else it comes again. */
+  /** Whether they are among the dead letters now; else they come again. */
   readonly isDead: boolean;
+}
+
+interface Message {
+  readonly delivery: Delivery;
+  readonly event: UserEvent;
+}
+
+/** What is still to be done with a message; gives the failure, if there is one, and says itself how it ended. */
+interface Task {
+  readonly delivery: Delivery;
+  run(): Promise<unknown>;
 }
 
 /** How often a message is tried whose failure is its own, as where the server refuses its statements. */
@@ -36,10 +63,6 @@ export const MAX_ATTEMPTS = 5;
 /** And one that fails as the database does: for a day of outage, at the longest delay. */
 export const MAX_OUTAGE_ATTEMPTS = 100;
 
-/** https://developers.cloudflare.com/queues/platform/limits/: at most 100 retries, and 24 hours of delay. */
-const LONGEST_DELAY_MS = 15 * 60_000;
-const FIRST_DELAY_MS = 1_000;
-
 export class Consumer {
   readonly #options: ConsumerOptions;
 
@@ -47,73 +70,156 @@ export class Consumer {
     this.#options = options;
   }
 
-  /** Has the message take effect, or come again, or buries it. Never rejects. */
-  readonly consume = async (delivery: Delivery): Promise<void> => {
-    const parsed = v.safeParse(UserEvent, delivery.body);
-    if (!parsed.success) return await this.bury(delivery, problemsOf(parsed.issues));
-    try {
-      await this.#takeEffect(delivery.id, parsed.output);
-      delivery.ack();
-    } catch (error) {
-      if (isDuplicate(error)) return delivery.ack();
-      const text = String(error);
-      if (delivery.attempts >= limitFor(error)) await this.bury(delivery, text);
-      else this.#comeAgain(delivery, text);
+  /** Has each message take effect, or come again, or buries it. Never rejects. */
+  readonly consume: Consume = async (deliveries, options = {}) => {
+    const tasks: Task[] = [];
+    const fresh: Message[] = [];
+    for (const delivery of deliveries) {
+      const read = readMessage(delivery);
+      if (typeof read === "string") {
+        tasks.push({ delivery, run: () => this.#bury(delivery, read, options) });
+      } else if (delivery.attempts === 1) fresh.push(read);
+      else tasks.push(this.#taskOf(read, options));
     }
+    const failure = await this.#takeEffectTogether(fresh, options);
+    if (failure !== undefined) tasks.unshift(...fresh.map((each) => this.#taskOf(each, options)));
+    await this.#oneByOne(tasks, { ...options, after: failure });
   };
 
   /** Moves the message to the dead letters. The later ones of its user go on without it. Never rejects. */
   async bury(delivery: Delivery, error: string): Promise<void> {
-    const { db, name } = this.#options;
-    try {
-      await db.transaction((session) => session.commit([bury(name, delivery, error)]));
-      this.#tell(delivery, { error, isDead: true });
-      delivery.ack();
-    } catch (failure) {
-      this.#comeAgain(delivery, String(failure));
+    await this.#bury(delivery, error, {});
+  }
+
+  /** Tries nothing any more once the database is out of reach: one after the other would wait for it in vain. */
+  async #oneByOne(
+    tasks: readonly Task[],
+    { signal, after }: ConsumeOptions & { after: unknown },
+  ): Promise<void> {
+    let failure = after;
+    for (const [index, { run }] of tasks.entries()) {
+      if (signal?.aborted) return;
+      if (isOutage(failure)) {
+        return this.#comeAgain(tasks.slice(index).map(({ delivery }) => delivery), failure);
+      }
+      failure = await run();
     }
   }
 
-  async #takeEffect(messageId: string, event: UserEvent): Promise<void> {
-    const { db, name, effect } = this.#options;
-    await db.transaction(
-      (session) => session.commit([enterInbox(name, messageId), ...effect(event)]),
-      { label: `${name} ${event.type}` },
-    );
+  #taskOf(message: Message, options: ConsumeOptions): Task {
+    return { delivery: message.delivery, run: () => this.#takeEffect(message, options) };
   }
 
-  #comeAgain(delivery: Delivery, error: string): void {
-    const { random = Math.random } = this.#options;
-    this.#tell(delivery, { error, isDead: false });
-    delivery.retry({ delayMs: retryDelayMs(delivery.attempts, { random }) });
+  /** Gives the failure, if there is one; then nothing has been said of any of them. */
+  async #takeEffectTogether(
+    messages: readonly Message[],
+    options: ConsumeOptions,
+  ): Promise<unknown> {
+    const { db, name, effect } = this.#options;
+    if (messages.length === 0) return undefined;
+    try {
+      await db.transaction(
+        (session) =>
+          session.commit([
+            claimKeys(messages.map((message) => this.#keyOf(message))),
+            ...effect(messages.map(({ event }) => event)),
+          ]),
+        { label: name, ...options },
+      );
+    } catch (error) {
+      return error;
+    }
+    for (const { delivery } of messages) delivery.ack();
+    return undefined;
+  }
+
+  /** Gives the failure, if there is one. */
+  async #takeEffect(message: Message, options: ConsumeOptions): Promise<unknown> {
+    const { db, name: label, effect } = this.#options;
+    const { delivery, event } = message;
+    const isDone = () => Promise.resolve();
+    try {
+      await db.transaction(
+        async (session) => void await session.commit([...effect([event])]),
+        { key: this.#keyOf(message), recall: isDone, label, ...options },
+      );
+      return delivery.ack();
+    } catch (error) {
+      if (options.signal?.aborted) return undefined;
+      if (delivery.attempts >= limitFor(error)) {
+        return await this.#bury(delivery, String(error), options);
+      }
+      this.#comeAgain([delivery], error);
+      return error;
+    }
+  }
+
+  /** Gives the failure, if there is one. */
+  async #bury(delivery: Delivery, error: string, options: ConsumeOptions): Promise<unknown> {
+    const { db, name: consumer } = this.#options;
+    const { body, attempts } = delivery;
+    // What is sent twice dies once.
+    const id = v.is(UserEvent, body) ? body.id : delivery.id;
+    const burial = bury({ consumer, id, body, attempts, error });
+    try {
+      await db.transaction((session) => session.commit([burial]), { label: consumer, ...options });
+    } catch (failure) {
+      if (options.signal?.aborted) return undefined;
+      this.#comeAgain([delivery], failure);
+      return failure;
+    }
+    delivery.ack();
+    this.#tell([delivery], { error, isDead: true });
+    return undefined;
+  }
+
+  #keyOf({ event }: Message): string {
+    return `${this.#options.name} ${event.id}`;
+  }
+
+  #comeAgain(deliveries: readonly Delivery[], error: unknown): void {
+    const { random } = this.#options;
+    for (const delivery of deliveries) {
+      delivery.retry({ delayMs: retryDelayMs(delivery.attempts, { random }) });
+    }
+    this.#tell(deliveries, { error: String(error), isDead: false });
   }
 
   #tell(
-    { id: messageId, attempts }: Delivery,
+    deliveries: readonly Delivery[],
     outcome: Pick<MessageFailure, "error" | "isDead">,
   ): void {
-    this.#options.onFailure({ messageId, attempts, ...outcome });
+    this.#options.onFailure({
+      messageIds: deliveries.map(({ id }) => id),
+      attempts: Math.max(...deliveries.map(({ attempts }) => attempts)),
+      ...outcome,
+    });
   }
 }
 
-/** Twice as long after each attempt, at least half of it for certain, so that those who failed together spread. */
-export function retryDelayMs(
-  attempts: number,
-  { random = Math.random }: { random?: () => number } = {},
-): number {
-  const bound = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** (attempts - 1));
-  return bound * (1 + random()) / 2;
+/** Or why there is none. */
+function readMessage(delivery: Delivery): Message | string {
+  // Whoever dies of it, each time, says nothing.
+  if (delivery.attempts > MAX_OUTAGE_ATTEMPTS) {
+    return `Cannot deliver the message: it was in hand ${MAX_OUTAGE_ATTEMPTS} times, and is not done`;
+  }
+  const { success, output, issues } = v.safeParse(UserEvent, delivery.body);
+  if (success) return { delivery, event: output };
+  const problems = issues.map((issue) => `${v.getDotPath(issue) ?? "body"}: ${issue.message}`);
+  return `Cannot read the message as it is no event that is known here: ${problems.join("; ")}`;
 }
 
-/** An outage must not bury what is good; and a lost COMMIT is harmless here, thanks to the inbox. */
+/** Not of one message, whatever it does to its connection, but of whoever would ask for one now. */
+function isOutage(error: unknown): boolean {
+  return OUTAGES.some((outage) => error instanceof outage);
+}
+
+const OUTAGES = [ConnectError, AcquireTimeoutError, PoolOverloadedError, PoolClosedError];
+
+/** An outage must not bury what is good; and a lost COMMIT is harmless here, thanks to the key. */
 function limitFor(error: unknown): number {
   const isOwn = error instanceof ServerError
     ? !judge(error, "statement").transient
     : !(error instanceof DatabaseLayerError);
   return isOwn ? MAX_ATTEMPTS : MAX_OUTAGE_ATTEMPTS;
-}
-
-function problemsOf(issues: readonly v.BaseIssue<unknown>[]): string {
-  const problems = issues.map((issue) => `${v.getDotPath(issue) ?? "body"}: ${issue.message}`);
-  return `Cannot read the message as it is no event that is known here: ${problems.join("; ")}`;
 }

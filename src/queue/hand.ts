@@ -1,16 +1,17 @@
 import type { Sql } from "../db/mod.ts";
-import { delayEvents, dropEvents, giveEventsBack, messageOf, type OutboxRow } from "./outbox.ts";
+import { dropEvents, messageOf, type OutboxRow, returnEvents } from "./outbox.ts";
 import type { Delivery } from "./transport.ts";
 
 /** What one lane has taken, and how each of it ended. */
 export class Hand {
   readonly deliveries: readonly Delivery[];
-  readonly #ids: readonly string[];
+  readonly #rows: readonly OutboxRow[];
   readonly #done = new Set<string>();
   readonly #delays = new Map<string, number>();
+  #isOver = false;
 
   constructor(rows: readonly OutboxRow[]) {
-    this.#ids = rows.map(({ id }) => id);
+    this.#rows = rows;
     this.deliveries = rows.map((row) => ({
       id: row.id,
       body: messageOf(row),
@@ -21,14 +22,23 @@ export class Hand {
     }));
   }
 
+  /** Its time is over: what is not done comes again by itself, and counts as tried, whoever was too slow. */
+  expire(): void {
+    this.#isOver = true;
+  }
+
   /** Tells the outbox how it ended; what nobody has looked at goes back. Harmless if told twice. */
   settlement(): Sql[] {
-    const delays = [...this.#delays].map(([id, delayMs]) => ({ id, delayMs }));
-    const untouched = this.#ids.filter((id) => !this.#done.has(id) && !this.#delays.has(id));
+    const left = this.#rows.filter(({ id }) => !this.#done.has(id));
+    const returned = this.#isOver ? [] : left.map((row) => {
+      const delayMs = this.#delays.get(row.id);
+      return delayMs === undefined
+        ? { ...row, attempts: row.attempts - 1, delayMs: 0 }
+        : { ...row, delayMs };
+    });
     return [
       ...(this.#done.size > 0 ? [dropEvents([...this.#done])] : []),
-      ...(delays.length > 0 ? [delayEvents(delays)] : []),
-      ...(untouched.length > 0 ? [giveEventsBack(untouched)] : []),
+      ...(returned.length > 0 ? [returnEvents(returned)] : []),
     ];
   }
 }

@@ -25,4 +25,6 @@ export const migrations: readonly Migration[] = [
       )`,
     ],
   },
+  // What has taken effect is told by the transactions' keys.
+  { name: "0007_no_inbox", statements: ["drop table inbox"] },
 ];

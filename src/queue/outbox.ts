@@ -17,7 +17,16 @@ export interface OutboxRow {
   readonly attempts: number;
   /** Of the request that it tells of: https://www.w3.org/TR/trace-context/ */
   readonly traceparent: string | null;
+  /** Until when it is out, by the server's clock and as the server writes it: no other taking of it has the same. */
+  readonly lease: string;
 }
+
+/**
+ * How a transaction on the outbox begins, whatever the default is. At a stricter level, what another has taken since
+ * the snapshot fails the transaction instead of being skipped.
+ * https://www.postgresql.org/docs/current/transaction-iso.html#XACT-REPEATABLE-READ
+ */
+export const OUTBOX_UNIT = { isolation: "read committed" } as const;
 
 export interface TakeOptions {
   readonly limit: number;
@@ -75,7 +84,7 @@ function lease(ids: Sql, leaseMs: number): Sql<OutboxRow> {
     set attempts = attempts + 1, due_at = now() + ${leaseMs}::double precision * interval '1 millisecond'
     from due where event.id = due.id
     returning event.id::text, user_id as "userId", version, type, data,
-      occurred_at as "occurredAt", attempts, traceparent`;
+      occurred_at as "occurredAt", attempts, traceparent, due_at::text as lease`;
 }
 
 /** They are delivered. */
@@ -83,27 +92,27 @@ export function dropEvents(ids: readonly string[]): Sql {
   return sql`delete from user_events where id = any(${ids}::bigint[])`;
 }
 
-/** They are due again after their times. */
-export function delayEvents(delays: readonly { id: string; delayMs: number }[]): Sql {
-  return sql`
-    update user_events as event set due_at = now() + delay * interval '1 millisecond'
-    from unnest(${delays.map(({ id }) => id)}::bigint[], ${
-    delays.map(({ delayMs }) => delayMs)
-  }::double precision[])
-      as later (id, delay)
-    where event.id = later.id`;
+export interface ReturnedEvent extends Pick<OutboxRow, "id" | "lease" | "attempts"> {
+  readonly delayMs: number;
 }
 
-/** They were taken, and nobody has looked at them. */
-export function giveEventsBack(ids: readonly string[]): Sql {
+/** They are due again after their times. What others have taken meanwhile, as its time was over, stays with them. */
+export function returnEvents(returned: readonly ReturnedEvent[]): Sql {
+  const ids = returned.map(({ id }) => id);
+  const leases = returned.map(({ lease }) => lease);
+  const attempts = returned.map(({ attempts }) => attempts);
+  const delays = returned.map(({ delayMs }) => delayMs);
   return sql`
-    update user_events set due_at = now(), attempts = attempts - 1
-    where id = any(${ids}::bigint[])`;
+    update user_events as event
+    set attempts = returned.attempts, due_at = now() + returned.delay * interval '1 millisecond'
+    from unnest(${ids}::bigint[], ${leases}::timestamptz[], ${attempts}::integer[], ${delays}::double precision[])
+      as returned (id, lease, attempts, delay)
+    where event.id = returned.id and event.due_at = returned.lease`;
 }
 
 /** The event as it travels. */
 export function messageOf(
-  { attempts: _, occurredAt, traceparent, ...event }: OutboxRow,
+  { attempts: _, lease: __, occurredAt, traceparent, ...event }: OutboxRow,
 ): unknown {
   const trace = traceparent === null ? {} : { traceparent };
   return { ...event, occurredAt: occurredAt.toISOString(), ...trace };

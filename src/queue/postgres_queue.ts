@@ -6,30 +6,36 @@
 import { type Clock, type Database, type Sql, systemClock } from "../db/mod.ts";
 import { Bell } from "./bell.ts";
 import { Hand } from "./hand.ts";
-import { pruneInbox } from "./inbox.ts";
-import { FIRST_USER, type OutboxRow, takeFirstEvents } from "./outbox.ts";
+import { FIRST_USER, OUTBOX_UNIT, type OutboxRow, takeFirstEvents } from "./outbox.ts";
+import { PRUNED_AT_ONCE, pruneSomeKeys } from "./prune.ts";
 import type { Consume } from "./transport.ts";
 
 export interface PostgresQueueOptions {
   readonly db: Pick<Database, "transaction">;
   readonly consume: Consume;
-  /** Messages under way at once, and so the most connections that the queue ever uses. */
+  /** Lanes, each with a batch under way, and so the most connections that the queue ever uses. */
   readonly concurrency: number;
   /** Longest pause between two looks for work that nobody here was told of. */
   readonly pollMs: number;
   /** Events taken in one round trip by one lane. */
   readonly batchSize?: number;
-  /** After this long, what is in hand is given to others as well. */
+  /** After this long, the work on what is in hand is cut, and others are given it. */
   readonly leaseMs?: number;
-  /** Told when events could not be taken or given back; they will be. */
+  /** Told when events cannot be taken or given back any more, not again until they can; they will be. */
   readonly onFailure: (error: unknown) => void;
   readonly clock?: Clock;
   /** From 0 up to 1, as `Math.random`. */
   readonly random?: () => number;
 }
 
+/** Many times what a message takes, also one that waits for a lock. */
+const LEASE_MS = 60_000;
+/** As many as a round trip is worth; more would hold up the requests of the same process. */
+const BATCH_SIZE = 10;
 const FIRST_PAUSE_MS = 100;
 const PRUNE_EVERY_MS = 60_000;
+
+const UNIT = { ...OUTBOX_UNIT, label: "queue" };
 
 export class PostgresQueue {
   readonly #options: PostgresQueueOptions;
@@ -41,13 +47,15 @@ export class PostgresQueue {
   #pauseMs = FIRST_PAUSE_MS;
   #cancelPoll: (() => void) | undefined;
   #pruneAtMs: number;
+  #isFailing = false;
   #isStopping = false;
+  readonly #cutting = new AbortController();
 
   /** Begins to take events at once. */
   constructor(options: PostgresQueueOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    this.#pruneAtMs = this.#clock.now();
+    this.#pruneAtMs = this.#clock.now() + PRUNE_EVERY_MS;
     this.#lanes = Array.from(
       { length: options.concurrency },
       (_, index) => this.#lane(index === 0),
@@ -60,15 +68,20 @@ export class PostgresQueue {
     this.#bell.ring();
   }
 
-  /** Takes no more, finishes the messages under way, and gives back the rest. Never rejects. */
-  async stop(): Promise<void> {
+  /**
+   * Takes no more, lets the batches under way finish, and gives back the rest. After `timeoutMs` they are cut, and what
+   * was not done is given back. Never rejects.
+   */
+  async stop({ timeoutMs }: { timeoutMs: number }): Promise<void> {
     this.#isStopping = true;
     this.#cancelPoll?.();
     this.#bell.ringForAll();
+    const cancelCut = this.#clock.after(timeoutMs, () => this.#cutting.abort());
     await Promise.all(this.#lanes);
+    cancelCut();
   }
 
-  /** One message after the other, so that it uses one connection at most. */
+  /** One batch after the other, so that it uses one connection at most. */
   async #lane(isFirst: boolean): Promise<void> {
     let hand = new Hand([]);
     // The others begin when there is more than one of them can do.
@@ -76,9 +89,10 @@ export class PostgresQueue {
     while (!this.#isStopping) {
       try {
         hand = await this.#exchange(hand);
+        this.#isFailing = false;
       } catch (error) {
         // What is in hand is told next time.
-        this.#options.onFailure(error);
+        this.#tellFailure(error);
         await this.#pause();
         continue;
       }
@@ -86,29 +100,39 @@ export class PostgresQueue {
       else if (this.#after === FIRST_USER) await this.#pause();
       else this.#after = FIRST_USER;
     }
-    await this.#settle(hand.settlement()).catch(this.#options.onFailure);
+    await this.#settle(hand.settlement()).catch((error) => this.#tellFailure(error));
   }
 
-  async #work({ deliveries }: Hand): Promise<void> {
+  async #work(hand: Hand): Promise<void> {
+    if (this.#isStopping) return;
     this.#lookSoon();
     // Where there are so many, there may be more.
-    if (deliveries.length === this.#batchSize) this.#bell.ring();
-    for (const delivery of deliveries) {
-      if (this.#isStopping) return;
-      await this.#options.consume(delivery);
-    }
+    if (hand.deliveries.length === this.#batchSize) this.#bell.ring();
+    const lease = new AbortController();
+    const cancelEnd = this.#clock.after(this.#leaseMs, () => {
+      hand.expire();
+      lease.abort();
+    });
+    const signal = AbortSignal.any([lease.signal, this.#cutting.signal]);
+    await this.#options.consume(hand.deliveries, { signal }).finally(cancelEnd);
   }
 
   /** Tells how it went with what was in hand, and takes more, in one round trip. */
   async #exchange(hand: Hand): Promise<Hand> {
-    const { db, leaseMs = 60_000 } = this.#options;
-    const take = takeFirstEvents({ limit: this.#batchSize, leaseMs, after: this.#after });
+    const take = takeFirstEvents({
+      limit: this.#batchSize,
+      leaseMs: this.#leaseMs,
+      after: this.#after,
+    });
+    const isPruning = this.#clock.now() >= this.#pruneAtMs;
     // What is told first may let a user's next event be taken.
-    const statements = [...hand.settlement(), ...this.#pruning(), take];
-    const answers = await db.transaction(
-      (session) => session.commit(statements),
-      { label: "queue" },
-    );
+    const statements = [...hand.settlement(), ...(isPruning ? [pruneSomeKeys()] : []), take];
+    const { db } = this.#options;
+    const answers = await db.transaction((session) => session.commit(statements), UNIT);
+    // Where all that it may was pruned, there may be more.
+    if (isPruning && answers.at(-2)!.length < PRUNED_AT_ONCE) {
+      this.#pruneAtMs = this.#clock.now() + PRUNE_EVERY_MS;
+    }
     const rows = answers.at(-1) as OutboxRow[];
     // All users in turn, so that none waits for those before it forever.
     const users = rows.map(({ userId }) => userId).sort();
@@ -118,17 +142,20 @@ export class PostgresQueue {
 
   async #settle(statements: readonly Sql[]): Promise<void> {
     if (statements.length === 0) return;
-    await this.#options.db.transaction((session) => session.commit(statements), { label: "queue" });
+    await this.#options.db.transaction((session) => session.commit(statements), UNIT);
   }
 
-  #pruning(): Sql[] {
-    if (this.#clock.now() < this.#pruneAtMs) return [];
-    this.#pruneAtMs = this.#clock.now() + PRUNE_EVERY_MS;
-    return [pruneInbox()];
+  #tellFailure(error: unknown): void {
+    if (!this.#isFailing) this.#options.onFailure(error);
+    this.#isFailing = true;
+  }
+
+  get #leaseMs(): number {
+    return this.#options.leaseMs ?? LEASE_MS;
   }
 
   get #batchSize(): number {
-    return this.#options.batchSize ?? 20;
+    return this.#options.batchSize ?? BATCH_SIZE;
   }
 
   #lookSoon(): void {

@@ -5,7 +5,7 @@
  * itself. Neither fails, and neither has taken place when it returns.
  */
 export interface Delivery {
-  /** Of the message: the same, however often it is delivered. */
+  /** What the transport calls the message. */
   readonly id: string;
   /** As it came: nobody has looked at it yet. */
   readonly body: unknown;
@@ -19,5 +19,13 @@ export interface Delivery {
   retry(options: { delayMs: number }): void;
 }
 
-/** Does what a message asks for, and says how it ended. Never rejects. */
-export type Consume = (delivery: Delivery) => Promise<void>;
+export interface ConsumeOptions {
+  /** Cuts the work: what is under way is rolled back, and of what is left nothing is said. */
+  readonly signal?: AbortSignal;
+}
+
+/** Does what messages ask for, and says how each ended. Never rejects. */
+export type Consume = (
+  deliveries: readonly Delivery[],
+  options?: ConsumeOptions,
+) => Promise<void>;

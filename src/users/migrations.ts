@@ -1,6 +1,6 @@
 /** The tables of this domain. Statements go one by one, by the extended protocol, which takes no more at once. */
 
-import { TRANSACTION_KEYS_TABLE } from "../db/mod.ts";
+import { TRANSACTION_KEYS_INDEX, TRANSACTION_KEYS_TABLE } from "../db/mod.ts";
 
 /** One step of the schema, applied once and as a whole. */
 export interface Migration {
@@ -58,4 +58,5 @@ export const migrations: readonly Migration[] = [
         add traceparent text default nullif(current_setting('user_service.traceparent', true), '')`,
     ],
   },
+  { name: "0006_transaction_keys_index", statements: [TRANSACTION_KEYS_INDEX] },
 ];

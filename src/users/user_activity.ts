@@ -21,13 +21,17 @@ export interface ActivityPage {
 }
 
 /**
- * Adds the event at the place that its version has among the user's others, whichever of them came first; an event of
+ * Adds each event at the place that its version has among its user's others, whichever of them came first; an event of
  * the same version changes nothing.
  */
-export function recordActivity({ userId, version, type, occurredAt }: UserEvent): Sql {
+export function recordActivity(events: readonly UserEvent[]): Sql {
+  const users = events.map(({ userId }) => userId);
+  const versions = events.map(({ version }) => version);
+  const types = events.map(({ type }) => type);
+  const times = events.map(({ occurredAt }) => occurredAt);
   return sql`
     insert into user_activity (user_id, version, type, occurred_at)
-    values (${userId}, ${version}, ${type}, ${occurredAt})
+    select * from unnest(${users}::uuid[], ${versions}::integer[], ${types}::text[], ${times}::timestamptz[])
     on conflict (user_id, version) do nothing`;
 }
 

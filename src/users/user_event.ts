@@ -6,10 +6,10 @@ import { UserId } from "./user_id.ts";
 
 const told = {
   /** Of the event: the same, however often it is delivered. */
-  id: v.pipe(v.string(), v.digits()),
+  id: v.pipe(v.string(), v.digits(), v.maxLength(19)),
   userId: UserId,
   /** Of the user, after the change; a deletion counts as one. No two events of a user have the same. */
-  version: v.pipe(v.number(), v.integer(), v.minValue(1)),
+  version: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(2 ** 31 - 1)),
   occurredAt: v.pipe(v.string(), v.isoTimestamp()),
 };
 

@@ -11,7 +11,7 @@ import {
   type QueueProducer,
   sweepEvents,
 } from "../queue/cloudflare_queue.ts";
-import { pruneInbox } from "../queue/inbox.ts";
+import { pruneKeys } from "../queue/prune.ts";
 import { parseSettings } from "../settings.ts";
 import { deferTo } from "./defer.ts";
 
@@ -48,7 +48,7 @@ export class QueueWorker {
   async sweep(ctx: ExecutionContext): Promise<void> {
     await this.#withDatabase(ctx, async (db) => {
       if (this.#producer !== undefined) await sweepEvents(db, this.#producer);
-      await db.transaction((session) => session.commit([pruneInbox()]), { label: "prune" });
+      await pruneKeys(db);
     });
   }
 

@@ -1,4 +1,5 @@
 /** Events per second, from the queue to their effect: ours against the two that Node has, on the same PostgreSQL. */
+import { parseSettings } from "../../src/settings.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { testServer } from "../support/test_server.ts";
 import { queueGraphile } from "./contenders/queue_graphile.ts";
@@ -35,16 +36,17 @@ export async function benchQueue(): Promise<
   const url = branch.envOf("postgres")["DATABASE_URL"]!;
   const contenders: QueueContender[] = [
     queueOurs(db, branch),
-    await queuePgBoss(url),
+    await queuePgBoss(url, { together: false }),
+    await queuePgBoss(url, { together: true }),
     await queueGraphile(url),
   ];
   const rounds = await runPaired(contenders.map((contender) => () => contender.drain()), {
     warmUpRounds: 1,
-    rounds: 10,
+    rounds: 12,
     prepare: (k) => contenders[k]!.fill(EVENTS),
   });
   const requests = branch.open({ DATABASE_WS_PROXY: relay.url });
-  const flood = await benchFlood(requests, branch, { events: EVENTS });
+  const flood = await benchFlood(requests, branch, parseSettings(branch.env).queue);
   await Promise.all(contenders.map((contender) => contender.close()));
   const figures = contenders.map(({ name }, k) => ({
     name,

@@ -2,7 +2,7 @@
 export const CONCURRENCY = 4;
 export const BATCH_SIZE = 20;
 
-/** One queue under measurement. The effect of a message is a row in the inbox and one in the activity, in one transaction. */
+/** One queue under measurement. The effect of a message is its key and a row of the activity, in one transaction. */
 export interface QueueContender {
   readonly name: string;
   /** Puts so many events into the queue, each of a user of its own. */
@@ -12,13 +12,18 @@ export interface QueueContender {
   close(): Promise<unknown>;
 }
 
-/** What the others do with an event: one statement, and so one round trip and one transaction. */
+/** What the others do with events: one statement, and so one round trip and one transaction. */
 export const EFFECT = `
-  with first as (
-    insert into inbox (consumer, message_id) values ('activity', $1) on conflict do nothing returning 1
+  with event as (
+    select * from unnest($1::text[], $2::uuid[], $3::integer[], $4::text[], $5::timestamptz[])
+      as event (id, user_id, version, type, occurred_at)
+  ), first as (
+    insert into transaction_keys (key) select 'activity ' || id from event
+    on conflict do nothing returning key
   )
   insert into user_activity (user_id, version, type, occurred_at)
-  select $2::uuid, $3::integer, $4, $5::timestamptz from first
+  select user_id, version, type, occurred_at from event
+  where 'activity ' || id in (select key from first)
   on conflict (user_id, version) do nothing`;
 
 /** An event as the others carry it. */
@@ -40,6 +45,12 @@ export function payloads(count: number): Payload[] {
   }));
 }
 
-export function parametersOf({ id, userId, version, type, occurredAt }: Payload): unknown[] {
-  return [id, userId, version, type, occurredAt];
+export function parametersOf(events: readonly Payload[]): unknown[] {
+  return [
+    events.map(({ id }) => id),
+    events.map(({ userId }) => userId),
+    events.map(({ version }) => version),
+    events.map(({ type }) => type),
+    events.map(({ occurredAt }) => occurredAt),
+  ];
 }

@@ -19,7 +19,9 @@ export function queueTable(
         .concat(ratios.map((value) => value.padStart(CELL))).join("");
     }),
     "",
-    `a read's 99th percentile: alone ${flood.aloneMs.toFixed(1)} ms, in a flood of messages ` +
-    `${flood.floodedMs.toFixed(1)} ms; goal: at most twice`,
+    `a read's 99th percentile: alone ${flood.aloneMs.toFixed(1)} ms, in a flood of ` +
+    `${flood.eventsPerSecond.toFixed(0)} messages a second ${
+      flood.floodedMs.toFixed(1)
+    } ms; goal: at most twice`,
   ].join("\n");
 }

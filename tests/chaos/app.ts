@@ -53,14 +53,17 @@ export class ChaosApp {
     this.#settlement = settlementOf((env[CHEAT] || undefined) as Cheat | undefined);
   }
 
-  /** Answers `POST /transfer`, `/insert` and `/effect`, each with a `Unit`, and `GET /counters`. */
+  /** Answers `POST /units` with an `Answer` to each, done one after the other, and `GET /counters`. */
   async fetch(
     request: Request,
     owner: Pick<DatabaseOptions, "scope" | "defer">,
   ): Promise<Response> {
     if (request.method === "GET") return Response.json(countersOf(this.#metrics.snapshot()));
     const db = this.#databaseOf(owner);
-    return Response.json(await answerTo(await request.json(), db));
+    const units: readonly Unit[] = await request.json();
+    const answers: Answer[] = [];
+    for (const unit of units) answers.push(await answerTo(unit, db, request.signal));
+    return Response.json(answers);
   }
 
   /** Closes the connections of an owner that has ended. */
@@ -86,10 +89,10 @@ export class ChaosApp {
   }
 }
 
-async function answerTo(unit: Unit, db: Database): Promise<Answer> {
+async function answerTo(unit: Unit, db: Database, signal: AbortSignal): Promise<Answer> {
   let runs = 0;
   try {
-    await runUnit(db, unit, { timeoutMs: UNIT_TIMEOUT_MS, onRun: () => runs++ });
+    await runUnit(db, unit, { timeoutMs: UNIT_TIMEOUT_MS, signal, onRun: () => runs++ });
     return { outcome: "done", runs };
   } catch (error) {
     // Done, and none of these units reads what comes with its COMMIT.

@@ -1,8 +1,13 @@
 /** What clients were told of each unit, to be held against the ledger. */
 import type { Window } from "./mischief.ts";
 
-/** `silence` is a request that ended without the app's answer; `hung` is one that was not over in time. */
-export type Told = "done" | "failed" | "unknown" | "silence" | "hung";
+/**
+ * `gone` is a request whose client went away; `silence` is one that ended without the app's answer; `hung` is one that
+ * was not over in time.
+ */
+export const TOLD = ["done", "failed", "unknown", "gone", "silence", "hung"] as const;
+
+export type Told = typeof TOLD[number];
 
 export interface Entry {
   readonly id: number;

@@ -6,12 +6,12 @@ import { pollUntil } from "../../src/dev/poll.ts";
 import { seededRandom } from "../soak/random.ts";
 import { startFaultRelay } from "../support/fault_relay.ts";
 import { CHEAT } from "./app.ts";
-import { audit, type BookFaults, split, type Told } from "./book.ts";
+import { audit, type BookFaults, split, TOLD, type Told } from "./book.ts";
 import type { Cheat } from "./cheats.ts";
 import { Clients } from "./clients.ts";
 import type { Counters } from "./counters.ts";
 import { type CrashingServer, startCrashingServer } from "./crashing_server.ts";
-import { type HostName, startHost } from "./hosts.ts";
+import { type HostName, LOADS, startHost } from "./hosts.ts";
 import { Mischief } from "./mischief.ts";
 import { ACCOUNTS, BALANCE } from "./units.ts";
 
@@ -22,7 +22,6 @@ export interface ChaosOptions {
   readonly forMs: number;
   /** On a slow machine it may take so long until enough has been tried. */
   readonly atMostMs: number;
-  readonly concurrency: number;
   readonly faultEveryMs: number;
   readonly stopEveryMs: number;
   /** What a run must have tried to count. */
@@ -34,7 +33,6 @@ export interface ChaosOptions {
 const FULL: Omit<ChaosOptions, "host" | "seed"> = {
   forMs: 300_000,
   atMostMs: 300_000,
-  concurrency: 24,
   faultEveryMs: 150,
   stopEveryMs: 15_000,
   leastUnits: 20_000,
@@ -108,14 +106,20 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
   });
   const env = { ...server.envBy(relay.url), ...SETTINGS, [CHEAT]: cheat ?? "" };
   await using host = await startHost(name, env);
-  const mischief = new Mischief({ ...options, relay, server, random: seededRandom(seed) });
+  const mischief = new Mischief({
+    ...options,
+    relay,
+    server,
+    random: seededRandom(seed),
+    abandon: () => clients.abandon(),
+  });
   const startedMs = performance.now();
   const isOver = () => {
     const passedMs = performance.now() - startedMs;
     const isEnough = clients.done >= options.leastUnits && mischief.struck >= options.leastFaults;
     return passedMs >= options.forMs && (isEnough || passedMs >= options.atMostMs);
   };
-  const clients = new Clients({ ...options, url: host.url, isOver });
+  const clients = new Clients({ seed, url: host.url, load: LOADS[name], isOver });
   await clients.run();
   const seconds = (performance.now() - startedMs) / 1_000;
   await mischief.stop();
@@ -129,13 +133,7 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
   return {
     ...options,
     seconds,
-    told: {
-      done: toldAs("done"),
-      failed: toldAs("failed"),
-      unknown: toldAs("unknown"),
-      silence: toldAs("silence"),
-      hung: toldAs("hung"),
-    },
+    told: Object.fromEntries(TOLD.map((told) => [told, toldAs(told)])) as Record<Told, number>,
     unknown: split(clients.unknown, stops),
     lostCommits,
     askedAgain,

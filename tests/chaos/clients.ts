@@ -1,18 +1,21 @@
 /** Clients of the chaos app, each with one unit after the other, and each told something in the end. */
 import type { Answer } from "./app.ts";
 import type { Entry, Told } from "./book.ts";
+import type { Load } from "./hosts.ts";
 import type { Window } from "./mischief.ts";
 import { type Unit, unitOf } from "./units.ts";
 
 export interface ClientsOptions {
   readonly url: URL;
   readonly seed: number;
-  readonly concurrency: number;
+  readonly load: Load;
   /** Asked before each unit: whether there is to be none any more. */
   readonly isOver: () => boolean;
 }
 
-/** Far above what any unit may take: one that is not over by then hangs. */
+const GONE: Told = "gone";
+const HUNG: Told = "hung";
+/** For each unit; far above what any may take: a request that is not over by then hangs. */
 const HUNG_MS = 30_000;
 /** How often an effect of unknown outcome is asked for again. */
 const AGAIN = 4;
@@ -32,6 +35,7 @@ export class Clients {
   /** Effects that were asked for again as their outcome was unknown. */
   askedAgain = 0;
   readonly #options: ClientsOptions;
+  readonly #waiting = new Set<AbortController>();
   #begun = 0;
 
   constructor(options: ClientsOptions) {
@@ -40,51 +44,71 @@ export class Clients {
 
   /** Resolves when every client has been told of its last unit. */
   async run(): Promise<void> {
-    const { concurrency, isOver } = this.#options;
-    await Promise.all(Array.from({ length: concurrency }, async () => {
+    const { load, isOver } = this.#options;
+    await Promise.all(Array.from({ length: load.clients }, async () => {
       while (!isOver()) {
-        const told = await this.#unit(unitOf(this.#options.seed, this.#begun++));
-        if (told !== "done") await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+        const told = await this.#units(this.#next());
+        if (told.some((each) => each !== "done")) await pause();
       }
     }));
   }
 
-  async #unit(unit: Unit): Promise<Told> {
-    let told = await this.#ask(unit);
-    for (let again = 0; unit.kind === "effect" && isOpen(told) && again < AGAIN; again++) {
-      this.askedAgain++;
-      const next = await this.#ask(unit);
-      // A failure of its own says nothing of the one before.
-      if (next !== "failed") told = next;
+  /** Every client that waits for an answer goes away. */
+  abandon(): void {
+    for (const request of this.#waiting) request.abort(GONE);
+  }
+
+  #next(): Unit[] {
+    const { seed, load } = this.#options;
+    return Array.from({ length: load.unitsPerRequest }, () => unitOf(seed, this.#begun++));
+  }
+
+  async #units(units: readonly Unit[]): Promise<Told[]> {
+    const told = await this.#ask(units);
+    for (let again = 0; again < AGAIN; again++) {
+      const open = units.filter((unit, at) => unit.kind === "effect" && isOpen(told[at]!));
+      if (open.length === 0) break;
+      this.askedAgain += open.length;
+      const next = await this.#ask(open);
+      open.forEach((unit, at) => {
+        // A failure of its own says nothing of the one before.
+        if (next[at] !== "failed") told[units.indexOf(unit)] = next[at]!;
+      });
     }
-    this.entries.push({ id: unit.id, told });
-    if (told === "done") this.done++;
+    units.forEach(({ id }, at) => this.entries.push({ id, told: told[at]! }));
+    this.done += told.filter((each) => each === "done").length;
     return told;
   }
 
-  async #ask(unit: Unit): Promise<Told> {
+  /** What each of them is told. */
+  async #ask(units: readonly Unit[]): Promise<Told[]> {
     const fromMs = performance.now();
-    const controller = new AbortController();
-    const { signal } = controller;
-    const timer = setTimeout(() => controller.abort(), HUNG_MS);
+    const request = new AbortController();
+    const timer = setTimeout(() => request.abort(HUNG), HUNG_MS * units.length);
+    this.#waiting.add(request);
     try {
-      const response = await fetch(new URL(unit.kind, this.#options.url), {
+      const response = await fetch(new URL("/units", this.#options.url), {
         method: "POST",
-        body: JSON.stringify(unit),
-        signal,
+        body: JSON.stringify(units),
+        signal: request.signal,
       });
-      const { outcome, runs, error, message }: Answer = JSON.parse(await response.text());
-      count(this.runs, runs);
-      if (outcome !== "done") this.#failed(`${unit.kind} ${outcome}: ${error}`, message ?? "");
-      if (outcome === "unknown") this.unknown.push({ fromMs, toMs: performance.now() });
-      return outcome;
+      const answers: Answer[] = JSON.parse(await response.text());
+      return answers.map((answer, at) => this.#told(units[at]!, answer, fromMs));
     } catch (error) {
-      const told = signal.aborted ? "hung" : "silence";
-      this.#failed(`${unit.kind} ${told}: ${(error as Error).name}`, (error as Error).message);
-      return told;
+      const told = request.signal.aborted ? request.signal.reason as Told : "silence";
+      if (told !== GONE) this.#failed(`request ${told}`, String(error));
+      return units.map(() => told);
     } finally {
       clearTimeout(timer);
+      this.#waiting.delete(request);
     }
+  }
+
+  #told({ kind }: Unit, { outcome, runs, error, message }: Answer, fromMs: number): Told {
+    count(this.runs, runs);
+    if (outcome !== "done") this.#failed(`${kind} ${outcome}: ${error}`, message ?? "");
+    if (outcome === "unknown") this.unknown.push({ fromMs, toMs: performance.now() });
+    return outcome;
   }
 
   #failed(what: string, message: string): void {
@@ -95,7 +119,11 @@ export class Clients {
 }
 
 function isOpen(told: Told): boolean {
-  return told === "unknown" || told === "silence";
+  return told === "unknown" || told === "gone" || told === "silence";
+}
+
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
 }
 
 function count<Key>(counts: Map<Key, number>, key: Key): void {

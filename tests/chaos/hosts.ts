@@ -11,6 +11,23 @@ export const HOSTS = ["deno", "worker", "object"] as const;
 
 export type HostName = typeof HOSTS[number];
 
+export interface Load {
+  readonly clients: number;
+  /** Done one after the other. */
+  readonly unitsPerRequest: number;
+}
+
+/**
+ * A Worker's request opens connections of its own, each some 25 ms of work for a PostgreSQL at loopback, and gives its
+ * idle one up to whoever waits for a permit. With one unit to a request, or more clients than permits, a run would test
+ * little but logins.
+ */
+export const LOADS: Readonly<Record<HostName, Load>> = {
+  deno: { clients: 24, unitsPerRequest: 1 },
+  worker: { clients: 14, unitsPerRequest: 12 },
+  object: { clients: 24, unitsPerRequest: 1 },
+};
+
 export interface Host extends AsyncDisposable {
   readonly url: URL;
   counters(): Promise<Counters>;

@@ -1,7 +1,7 @@
 /** Does, by a seed, all that may go wrong: on the way, to backends, and to the server. */
 import { sleep } from "../../src/db/timeout.ts";
 import type { ArmedFault, Fault, FaultRelay } from "../support/fault_relay.ts";
-import { COMMITTED, dropBefore } from "../support/fault_relay.ts";
+import { COMMIT_EXECUTE, COMMITTED, delay, dropBefore } from "../support/fault_relay.ts";
 import type { CrashingServer } from "./crashing_server.ts";
 import { FAULT_KINDS, type FaultKind } from "./fault_kinds.ts";
 
@@ -12,6 +12,8 @@ export interface MischiefOptions {
   /** A fault begins each time that this has passed, and the server is stopped each time that this has. */
   readonly faultEveryMs: number;
   readonly stopEveryMs: number;
+  /** Has every client that waits go away. */
+  readonly abandon: () => void;
 }
 
 /** On the clock of `performance.now()`. */
@@ -22,9 +24,12 @@ export interface Window {
 
 /** How long a fault waits for its moment. */
 const PATIENCE_MS = 2_000;
-/** Of the faults: cuts of a connection from outside, and terminated backends. */
+/** Of the faults: cuts of a connection from outside, terminated backends, and clients that are gone. */
 const CUTS = 0.08;
 const KILLS = 0.15;
+const ABANDONS = 0.02;
+/** How long a COMMIT is on its way when its client goes. */
+const ABANDONED_MS = 20;
 
 const STOPS = ["fast", "immediate", "immediate, as a COMMIT was done"] as const;
 
@@ -64,6 +69,7 @@ export class Mischief {
       const draw = random();
       if (draw < CUTS) this.#cut();
       else if (draw < CUTS + KILLS) await this.#kill();
+      else if (draw < CUTS + KILLS + ABANDONS) this.#abandon();
       else this.#arm(kindAt(random()));
     }
   }
@@ -74,7 +80,7 @@ export class Mischief {
     this.#armed.set(relay.when(kind.at, fault), performance.now());
   }
 
-  #counted(kind: FaultKind, fault: Fault): Fault {
+  #counted(kind: Pick<FaultKind, "name" | "losesCommit">, fault: Fault): Fault {
     return (strike) => {
       this.#count(kind.name);
       if (kind.losesCommit && !this.#isStopped) this.lostCommits++;
@@ -136,6 +142,16 @@ export class Mischief {
     const armed = this.#options.relay.when(COMMITTED, dropBefore());
     await armed.struck({ timeoutMs: PATIENCE_MS }).catch(() => {});
     armed.clear();
+  }
+
+  /** Nobody can say whose COMMIT it is: all clients go, and with them the one that has sent it. */
+  #abandon(): void {
+    const { relay, abandon } = this.#options;
+    const held = this.#counted({ name: "clients gone at a COMMIT" }, (strike) => {
+      abandon();
+      return delay(ABANDONED_MS)(strike);
+    });
+    this.#armed.set(relay.when(COMMIT_EXECUTE, held), performance.now());
   }
 
   #count(name: string): void {

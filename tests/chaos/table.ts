@@ -13,6 +13,7 @@ export function chaosTable(report: ChaosReport): string {
     ["  done", told.done],
     ["  failed for certain", told.failed],
     ["  of unknown outcome", told.unknown],
+    ["  whose client was gone", told.gone],
     ["  without an answer, hung", `${told.silence}, ${told.hung}`],
     ["answers: unknown, as the server was stopped", `${unknown.calm}, ${unknown.inStops}`],
     ["effects asked for again", report.askedAgain],

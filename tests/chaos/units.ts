@@ -71,14 +71,16 @@ export function unitOf(seed: number, id: number): Unit {
 export interface RunOptions {
   /** After this long no further attempt begins. */
   readonly timeoutMs: number;
+  /** Of whoever asks: aborts when there is nobody left to be told. */
+  readonly signal: AbortSignal;
   /** Told of each run: a unit may be run again. */
   readonly onRun: () => void;
 }
 
 /** Resolves once the unit is known to be committed. */
-export async function runUnit(db: Database, unit: Unit, { timeoutMs, onRun }: RunOptions) {
+export async function runUnit(db: Database, unit: Unit, { onRun, ...limits }: RunOptions) {
   const isolation = unit.kind === "transfer" ? unit.isolation : "read committed";
-  const options = { isolation, timeoutMs } as const;
+  const options = { isolation, ...limits } as const;
   const work = (session: Session) => {
     onRun();
     if (unit.kind === "transfer") return transfer(session, unit);

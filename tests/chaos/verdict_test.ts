@@ -12,7 +12,7 @@ const GOOD: ChaosReport = {
   host: "deno",
   seed: 1,
   seconds: 300,
-  told: { done: 20_000, failed: 100, unknown: 30, silence: 0, hung: 0 },
+  told: { done: 20_000, failed: 100, unknown: 30, gone: 20, silence: 0, hung: 0 },
   unknown: { calm: 5, inStops: 25 },
   lostCommits: 500,
   askedAgain: 10,

@@ -50,6 +50,21 @@ Deno.test("retry() waits between attempts as its jitter says", async () => {
   await done;
 });
 
+Deno.test("retry() waits for as long as the failure asks for, and for its jitter", async () => {
+  const clock = new ManualClock();
+  let runs = 0;
+  const done = retry(() => {
+    runs++;
+    return runs < 2 ? Promise.reject(new Error("in a second")) : Promise.resolve();
+  }, { ...ALWAYS, clock, baseMs: 100, random: () => 0.5, leastWaitMs: () => 1_000 });
+  await settle();
+  await clock.advance(1_049);
+  assertEquals(runs, 1);
+  await clock.advance(1);
+  assertEquals(runs, 2);
+  await done;
+});
+
 Deno.test("retry() begins no attempt after its time", async () => {
   const clock = new ManualClock();
   let runs = 0;

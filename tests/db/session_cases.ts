@@ -247,6 +247,24 @@ sessionCase("a statement that ends the transaction itself is noticed", async (br
   await assertRejects(() => session.query(insertUser("outside@example.org")), SessionEndedError);
 });
 
+sessionCase(
+  "a COMMIT behind a statement that has ended the transaction is no success",
+  async (branch) => {
+    const db = branch.open();
+    for (const [text, count] of [["rollback", 0n], ["commit", 1n]] as const) {
+      const email = `ended-by-${text}@example.org`;
+      await using session = db.session();
+      await assertRejects(
+        () => session.commit([insertUser(email), trustedSql(text)]),
+        SessionEndedError,
+        "a statement has ended the transaction",
+      );
+      assertEquals(session.isCommitted, count === 1n);
+      await assertUserCount(db, email, count);
+    }
+  },
+);
+
 sessionCase("a refused answer beside a COMMIT that was done leaves it done", async (branch) => {
   const db = branch.open();
   await using session = db.session();

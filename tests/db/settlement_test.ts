@@ -154,6 +154,29 @@ Deno.test("the id of a first flight that was lost and sent again is not the one 
   assertEquals(await rowsOf(branch, name), 1);
 });
 
+Deno.test("an id that only the lost one of two first flights had is not asked about", async () => {
+  await using branch = await faultBranch(database);
+  const db = await opened(branch);
+  const name = "sent again, and had none";
+  await branch.asAdmin("create sequence turns");
+  await branch.asAdmin("grant usage on turns to user_service");
+  const first = branch.relay.when(
+    { direction: "toClient", kind: "ReadyForQuery", statement: /^select case/m },
+    dropBefore(),
+  );
+  const last = branch.relay.when(COMMITTED, dropBefore());
+  let runs = 0;
+  await db.transaction(async (session) => {
+    runs++;
+    // As a `for update skip locked` that finds its row locked by the lost flight's own transaction.
+    await session.query(sql`select case when nextval('turns') = 1 then pg_current_xact_id() end`);
+    await session.query(insert(name));
+    await session.commit();
+  });
+  assertEquals([first.strikes, last.strikes, runs], [1, 1, 1]);
+  assertEquals(await rowsOf(branch, name), 1);
+});
+
 Deno.test("the id is learned of a write that is rolled back to a savepoint, too", async () => {
   await using branch = await faultBranch(database);
   const db = await opened(branch);
@@ -205,6 +228,68 @@ Deno.test("rows that are lost with their COMMIT are not made up, and the work is
   );
   assertEquals(runs, 1);
   assertEquals(await rowsInTheEnd(branch, { name, expected: 1 }), 1);
+});
+
+Deno.test("rows that could not be read are not made up where the answer to their COMMIT was lost", async () => {
+  await using branch = await faultBranch(database);
+  const db = await opened(branch);
+  const name = "unreadable";
+  branch.relay.when(COMMITTED, dropBefore());
+  const parsers = {
+    25: () => {
+      throw new Error("from the parser");
+    },
+  };
+  let runs = 0;
+  let hooks = 0;
+  await assertRejects(
+    () =>
+      db.transaction((session) => {
+        runs++;
+        session.afterCommit(() => void hooks++);
+        return session.commit([insert(name)]);
+      }, { parsers }),
+    TypeError,
+    "its parser failed",
+  );
+  assertEquals([runs, hooks], [1, 1]);
+  assertEquals(await rowsOf(branch, name), 1);
+});
+
+Deno.test("rows of an answered COMMIT of unknown completion are its own, not those of a flight that was lost before", async () => {
+  await using branch = await faultBranch(database);
+  const db = await opened(branch);
+  branch.relay.when(
+    { direction: "toClient", kind: "ReadyForQuery", statement: /^select 'first/m },
+    dropBefore(),
+  );
+  branch.relay.when(COMMITTED, answer({ sqlState: "40003", message: "completion unknown" }));
+  const rows = await db.transaction(async (session) => {
+    await session.query(sql`select 'first' as name`);
+    await session.query(insert("first"));
+    return await session.commit([sql<{ name: string }>`select 'last' as name`]);
+  });
+  assertEquals(rows, [[{ name: "last" }]]);
+  assertEquals([db.stats().replayed, db.stats().settled], [1, 1]);
+});
+
+Deno.test("work that was committed by a statement's own text is not done again", async () => {
+  await using branch = await faultBranch(database);
+  const db = await opened(branch);
+  const name = "committed by a text";
+  let runs = 0;
+  await assertRejects(() =>
+    db.transaction((session) => {
+      runs++;
+      return session.batch([
+        insert(name),
+        sql`commit`,
+        sql`do $$ begin raise exception using errcode = '40001'; end $$`,
+      ]);
+    })
+  );
+  assertEquals(runs, 1);
+  assertEquals(await rowsOf(branch, name), 1);
 });
 
 Deno.test("a reading session asks for no id", async () => {

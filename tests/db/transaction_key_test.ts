@@ -1,10 +1,12 @@
 /** Units of work with a key: done once, whoever asks and however often, whatever is lost. */
 import { assertEquals, assertRejects } from "@std/assert";
 import {
+  claimKeys,
   CommitOutcomeUnknownError,
   type Database,
   forgetKeys,
   type KeyedTransactionOptions,
+  ServerError,
   type Session,
   SessionNotCommittedError,
   sql,
@@ -193,4 +195,32 @@ Deno.test("keys are forgotten once they are older than is said", async () => {
   assertEquals(await unit.do(), "recalled");
   await db.transaction((session) => session.commit([forgetKeys({ olderThanMs: 0 })]));
   assertEquals(await unit.do(), "done");
+});
+
+Deno.test("keys are forgotten from the oldest on, no more of them at once than is said", async () => {
+  await using branch = await faultBranch(database);
+  const db = await opened(branch);
+  await db.transaction((session) => session.commit([forgetKeys({ olderThanMs: 0 })]));
+  for (const name of ["oldest", "older", "old"]) await unitOf(db, name).do();
+  const forget = async (limit: number) => {
+    const [rows] = await db.transaction((session) =>
+      session.commit([forgetKeys({ olderThanMs: 0, limit })])
+    );
+    return rows.map(({ key }) => key).sort();
+  };
+  assertEquals(await forget(2), ["older", "oldest"]);
+  assertEquals(await forget(2), ["old"]);
+  assertEquals(await forget(2), []);
+});
+
+Deno.test("units that are done together are done for each of their keys, and none is if one was", async () => {
+  await using branch = await faultBranch(database);
+  const db = await opened(branch);
+  const together = (keys: readonly string[]) =>
+    db.transaction((session) => session.commit([claimKeys(keys), sql`select 1`]));
+  await together(["one", "two"]);
+  assertEquals(await unitOf(db, "two").do(), "recalled");
+  await assertRejects(() => together(["three", "two"]), ServerError, "transaction_keys_pkey");
+  assertEquals(await unitOf(db, "three").do(), "done");
+  await assertRejects(() => together(["four", ""]), RangeError, "current length is 0");
 });

@@ -403,3 +403,22 @@ Deno.test("a unit within another multiplies no attempts", async () => {
     }), ServerError);
   assertEquals([outer, inner, error.attempts], [1, 4, 4]);
 });
+
+Deno.test("a unit within another multiplies no attempts, though its work wraps the failure", async () => {
+  const { db } = scripted(failing("update t", { count: Infinity, sqlState: "40001" }));
+  await using _ = db;
+  let outer = 0;
+  let inner = 0;
+  await assertRejects(() =>
+    db.transaction(() => {
+      outer++;
+      return db.transaction((nested) => {
+        inner++;
+        return nested.query(sql`update t`).catch((cause) => {
+          throw new Error("cannot update", { cause });
+        });
+      });
+    })
+  );
+  assertEquals([outer, inner], [1, 4]);
+});

@@ -8,19 +8,85 @@ import { localDatabase } from "../support/local_database.ts";
 const database = await localDatabase();
 const root = new URL("../..", import.meta.url);
 
+interface Told {
+  readonly code: number;
+  readonly out: string;
+  readonly error: string;
+}
+
+async function queueTask(env: Readonly<Record<string, string>>, ...args: string[]): Promise<Told> {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["task", "--quiet", "queue", ...args],
+    cwd: root,
+    env,
+  }).output();
+  const [out, error] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+  return { code, out: out!, error: error! };
+}
+
 Deno.test("deno task queue tells what waits, since when, and what is dead", async () => {
   await using branch = await database.connect();
   await writeEvents(branch, { users: 2, versions: 1 });
   await branch.asAdmin("update user_events set occurred_at = now() - interval '90 s' where id = 1");
-  const { code, stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["task", "--quiet", "queue"],
-    cwd: root,
-    env: branch.env,
-  }).output();
+  const { code, out } = await queueTask(branch.env);
   assertEquals(code, 0);
-  const text = new TextDecoder().decode(stdout);
-  assert(/^waiting +2\noldest +9\d\.\d s\ndead letters +0\n$/.test(text), text);
+  assert(/^waiting +2\noldest +9\d\.\d s\ndead letters +0\n$/.test(out), out);
   await branch.asAdmin("delete from user_events");
+});
+
+Deno.test("deno task queue retry puts one back, and what it cannot do it tells in a line and by its exit code", async () => {
+  await using branch = await database.connect();
+  const body = `{"id": "77", "type": "user.updated", "userId": "${crypto.randomUUID()}",
+    "version": 3, "occurredAt": "2026-01-01T00:00:00.000Z", "data": {"email": "", "name": ""}}`;
+  const [letter] = await branch.asAdmin<{ id: bigint }>(`
+    insert into dead_letters (consumer, message_id, body, error, attempts)
+    values ('activity', '77', '${body}', 'it failed', 5) returning id`);
+  const done = await queueTask(branch.env, "retry", `${letter!.id}`);
+  assertEquals([done.code, done.out], [
+    0,
+    `Dead letter ${letter!.id} waits to be delivered again\n`,
+  ]);
+  const rows = await branch.asAdmin("select id::text, version, attempts from user_events");
+  assertEquals(rows, [{ id: "77", version: 3, attempts: 0 }]);
+  const gone = await queueTask(branch.env, "retry", `${letter!.id}`);
+  assertEquals([gone.code, gone.out], [1, ""]);
+  assert(
+    /^Cannot put back dead letter \d+ as there is none; "deno task queue" lists them\n$/.test(
+      gone.error,
+    ),
+    gone.error,
+  );
+  for (const args of [["retry"], ["purge"], ["retry", "1", "2"], ["--json"]]) {
+    const { code, error } = await queueTask(branch.env, ...args);
+    assertEquals([code, error], [1, "Usage: deno task queue [retry ID]\n"]);
+  }
+  await branch.asAdmin("delete from user_events");
+});
+
+Deno.test("a dead letter whose event waits already is put back as that one", async () => {
+  await using branch = await database.connect();
+  await writeEvents(branch, { users: 1, versions: 1 });
+  const [letter] = await branch.asAdmin<{ id: bigint }>(`
+    insert into dead_letters (consumer, message_id, body, error, attempts)
+    select 'activity', id::text, jsonb_build_object('id', id::text, 'userId', user_id, 'version', version,
+      'type', type, 'data', data, 'occurredAt', occurred_at), 'it failed', 5 from user_events
+    returning id`);
+  await retryDeadLetter(branch.open(), `${letter!.id}`);
+  const { waiting, dead } = await countsOf(branch);
+  assertEquals([waiting, dead], [1, 0]);
+  await branch.asAdmin("delete from user_events");
+});
+
+Deno.test("a dead letter is shown in one line and within bounds, however long it is", async () => {
+  await using branch = await database.connect();
+  await branch.asAdmin(`
+    insert into dead_letters (consumer, message_id, body, error, attempts)
+    values ('activity', 'long', to_jsonb(repeat(E'a\\n', 50000)), 'it is long', 1)`);
+  const shown = await describeQueue(branch.open());
+  assert(shown.length < 1_500, `${shown.length} characters`);
+  assertEquals(shown.split("\n").length, 5);
+  assert(shown.endsWith("… (150002 characters)"), shown.slice(-50));
+  await branch.asAdmin("delete from dead_letters");
 });
 
 Deno.test("a dead letter that is put back takes effect once what ailed it is mended", async () => {

@@ -25,6 +25,7 @@ interface Ended {
   readonly attributes: Record<string, unknown>;
   readonly status: { readonly code: number };
   readonly parentSpanContext?: { readonly spanId: string };
+  readonly links: readonly { readonly context: { readonly spanId: string } }[];
   spanContext(): { readonly spanId: string; readonly traceId: string };
 }
 
@@ -38,5 +39,6 @@ export function finishedSpans() {
     id: span.spanContext().spanId,
     traceId: span.spanContext().traceId,
     parentId: span.parentSpanContext?.spanId,
+    links: span.links.map(({ context }) => context.spanId),
   }));
 }

@@ -88,8 +88,8 @@ Deno.test("a trace of the service is exported by Deno, with nothing but settings
   assertEquals(spans.map(lineage).sort(), [
     "caller > POST /users",
     message,
-    `${message} > transaction activity user.created`,
-    `${message} > transaction activity user.created > INSERT`,
+    `${message} > transaction activity`,
+    `${message} > transaction activity > INSERT`,
     "caller > POST /users > transaction POST /users",
     "caller > POST /users > transaction POST /users > WITH",
   ]);

@@ -2,6 +2,7 @@
 import { sql } from "../../src/db/mod.ts";
 import { createApp } from "../../src/http/app.ts";
 import { withSession } from "../../src/http/mod.ts";
+import { traceMessages } from "../../src/ops/message_trace.ts";
 import { databaseObserver, traceFields, traceRequests } from "../../src/ops/tracing.ts";
 import { databaseOf, poolOf } from "../support/database.ts";
 import { ScriptedDriver, serverError } from "../support/scripted_driver.ts";
@@ -34,5 +35,10 @@ app.post(
 const headers = { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" };
 await app.request("/things/7?secret=1", { method: "POST", headers });
 await app.request("/no/such/address");
+const messages = ["11", "12"].map((id, index) => ({
+  id,
+  traceparent: `00-0af7651916cd43dd8448eb211c8031${id}-b7ad6b716920330${index}-01`,
+}));
+await traceMessages("things", () => Promise.resolve())([...messages, { id: "13" }]);
 await db[Symbol.asyncDispose]();
 console.log(JSON.stringify({ spans: finishedSpans(), told }));

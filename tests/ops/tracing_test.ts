@@ -12,6 +12,8 @@ interface Exported {
   readonly id: string;
   readonly traceId: string;
   readonly parentId?: string;
+  /** By the ids of their spans. */
+  readonly links: readonly string[];
 }
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
@@ -108,7 +110,7 @@ Deno.test("one trace goes from the caller through request, retry and outbox to w
   const request = "caller > SERVER POST /users";
   const unit = `${request} > INTERNAL transaction POST /users`;
   const message = `${request} > CONSUMER process user_events`;
-  const effect = `${message} > INTERNAL transaction activity user.created`;
+  const effect = `${message} > INTERNAL transaction activity`;
   const lines = spans.filter(({ traceId }) => traceId === TRACE)
     .map((span) => lineage(span, spans));
   // The message may be taken before the request's span ends.
@@ -129,6 +131,18 @@ Deno.test("one trace goes from the caller through request, retry and outbox to w
     .map(({ attributes: each }) => [each["user_service.attempt"], each["user_service.outcome"]]);
   assertEquals(attempts, [[1, "rolled back"], [2, "committed"]]);
   assert(!text.includes("secret"), text);
+});
+
+Deno.test("messages that come together are one span, linked to those that sent them", () => {
+  const { parentId, links, attributes } = output.spans.find(({ name }) =>
+    name === "process things"
+  )!;
+  assertEquals([parentId, links], [undefined, ["b7ad6b7169203300", "b7ad6b7169203301"]]);
+  assertEquals(attributes, {
+    "messaging.operation.type": "process",
+    "messaging.destination.name": "things",
+    "messaging.batch.message_count": 3,
+  });
 });
 
 Deno.test("spans say what OpenTelemetry's conventions ask for, and nobody's values", () => {

@@ -19,7 +19,7 @@ export async function writeEvents(
 export interface Counts {
   readonly waiting: number;
   readonly activity: number;
-  readonly inbox: number;
+  readonly keys: number;
   readonly dead: number;
 }
 
@@ -27,7 +27,7 @@ export async function countsOf(branch: Branch): Promise<Counts> {
   const [row] = await branch.asAdmin<Counts>(`
     select (select count(*)::int from user_events) as waiting,
       (select count(*)::int from user_activity) as activity,
-      (select count(*)::int from inbox) as inbox,
+      (select count(*)::int from transaction_keys) as keys,
       (select count(*)::int from dead_letters) as dead`);
   return row!;
 }

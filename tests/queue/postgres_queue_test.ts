@@ -1,8 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
-import type { Database } from "../../src/db/mod.ts";
+import { type Database, sql } from "../../src/db/mod.ts";
 import { Consumer } from "../../src/queue/consumer.ts";
 import { PostgresQueue, type PostgresQueueOptions } from "../../src/queue/postgres_queue.ts";
-import type { Delivery } from "../../src/queue/transport.ts";
+import type { Consume, Delivery } from "../../src/queue/transport.ts";
 import { recordActivity } from "../../src/users/user_activity.ts";
 import { newUserId } from "../../src/users/user_id.ts";
 import { changeUser, createUser, deleteUser } from "../../src/users/user_store.ts";
@@ -16,7 +16,7 @@ function queueOf(db: Database, options: Partial<PostgresQueueOptions> = {}): Pos
   const { consume } = new Consumer({
     db,
     name: "activity",
-    effect: (event) => [recordActivity(event)],
+    effect: (events) => [recordActivity(events)],
     onFailure: () => {},
   });
   return new PostgresQueue({
@@ -27,6 +27,14 @@ function queueOf(db: Database, options: Partial<PostgresQueueOptions> = {}): Pos
     onFailure: () => {},
     ...options,
   });
+}
+
+/** Does the same with every message. */
+function each(consume: (delivery: Delivery) => void): Consume {
+  return (deliveries) => {
+    deliveries.forEach(consume);
+    return Promise.resolve();
+  };
 }
 
 async function untilNoneWaits(branch: Branch): Promise<void> {
@@ -51,14 +59,14 @@ test("what happens to a user becomes its activity, a deletion too, and nothing i
   await deleteUser(db.session(), id, "any");
   const queue = queueOf(db);
   await untilNoneWaits(branch);
-  await queue.stop();
+  await queue.stop({ timeoutMs: 10_000 });
   const rows = await branch.asAdmin("select version, type from user_activity order by version");
   assertEquals(rows, [
     { version: 1, type: "user.created" },
     { version: 2, type: "user.updated" },
     { version: 3, type: "user.deleted" },
   ]);
-  assertEquals(await countsOf(branch), { waiting: 0, activity: 3, inbox: 3, dead: 0 });
+  assertEquals(await countsOf(branch), { waiting: 0, activity: 3, keys: 3, dead: 0 });
 });
 
 test("a change that is refused leaves no event", async (branch) => {
@@ -76,15 +84,14 @@ test("the events of a user are handed out in their order, whoever takes them", a
   await writeEvents(branch, { users: 7, versions: 8 });
   const seen = new Map<string, number[]>();
   const db = branch.open();
-  const consume = (delivery: Delivery) => {
+  const consume = each((delivery) => {
     const { userId, version } = delivery.body as { userId: string; version: number };
     seen.set(userId, [...seen.get(userId) ?? [], version]);
     delivery.ack();
-    return Promise.resolve();
-  };
+  });
   const queues = [queueOf(db, { consume, batchSize: 3 }), queueOf(db, { consume, batchSize: 3 })];
   await untilNoneWaits(branch);
-  await Promise.all(queues.map((queue) => queue.stop()));
+  await Promise.all(queues.map((queue) => queue.stop({ timeoutMs: 10_000 })));
   assertEquals(seen.size, 7);
   for (const versions of seen.values()) assertEquals(versions, [1, 2, 3, 4, 5, 6, 7, 8]);
 });
@@ -94,7 +101,7 @@ test("poison goes to the dead letters, and the later events of its user go on", 
   await branch.asAdmin("update user_events set type = 'user.exploded' where version = 2");
   const queue = queueOf(branch.open());
   await untilNoneWaits(branch);
-  await queue.stop();
+  await queue.stop({ timeoutMs: 10_000 });
   const rows = await branch.asAdmin(
     `select version from user_activity where user_id = '${id}' order by version`,
   );
@@ -102,26 +109,35 @@ test("poison goes to the dead letters, and the later events of its user go on", 
   assertEquals((await countsOf(branch)).dead, 1);
 });
 
-test("what a dead process had in hand is handed out again once its time is over, and takes effect once", async (branch) => {
-  await writeEvents(branch, { users: 5, versions: 1 });
-  const db = branch.open();
-  const took = Promise.withResolvers<void>();
-  // It takes all, and never comes back.
-  const dead = queueOf(db, {
-    concurrency: 1,
-    leaseMs: 100,
-    consume: () => {
-      took.resolve();
-      return new Promise(() => {});
-    },
+for (const done of ["before their effect", "after it"]) {
+  test(`what a dead process had in hand, ${done}, is handed out again once its time is over, and takes effect once`, async (branch) => {
+    await writeEvents(branch, { users: 5, versions: 1 });
+    const db = branch.open();
+    const { consume } = new Consumer({
+      db,
+      name: "activity",
+      effect: (events) => [recordActivity(events)],
+      onFailure: () => {},
+    });
+    const died = Promise.withResolvers<void>();
+    // It takes all, and never comes back.
+    queueOf(db, {
+      concurrency: 1,
+      leaseMs: 100,
+      consume: async (deliveries) => {
+        if (done === "after it") await consume(deliveries);
+        died.resolve();
+        await new Promise(() => {});
+      },
+    });
+    await died.promise;
+    assertEquals((await countsOf(branch)).waiting, 5);
+    const queue = queueOf(db);
+    await untilNoneWaits(branch);
+    await queue.stop({ timeoutMs: 10_000 });
+    assertEquals(await countsOf(branch), { waiting: 0, activity: 5, keys: 5, dead: 0 });
   });
-  await took.promise;
-  const queue = queueOf(db);
-  await untilNoneWaits(branch);
-  await queue.stop();
-  assertEquals(await countsOf(branch), { waiting: 0, activity: 5, inbox: 5, dead: 0 });
-  assert(dead instanceof PostgresQueue);
-});
+}
 
 test("stop() finishes the message under way, and gives back those that nobody has looked at", async (branch) => {
   await writeEvents(branch, { users: 5, versions: 1 });
@@ -129,14 +145,14 @@ test("stop() finishes the message under way, and gives back those that nobody ha
   const finish = Promise.withResolvers<void>();
   const queue = queueOf(branch.open(), {
     concurrency: 1,
-    consume: async (delivery) => {
+    consume: async ([first]) => {
       begun.resolve();
       await finish.promise;
-      delivery.ack();
+      first?.ack();
     },
   });
   await begun.promise;
-  const stopped = queue.stop();
+  const stopped = queue.stop({ timeoutMs: 10_000 });
   finish.resolve();
   await stopped;
   const rows = await branch.asAdmin(
@@ -149,14 +165,13 @@ test("a message that is to come again is not handed out before its time", async 
   await writeEvents(branch, { users: 1, versions: 2 });
   const told = Promise.withResolvers<void>();
   const queue = queueOf(branch.open(), {
-    consume: (delivery) => {
+    consume: each((delivery) => {
       delivery.retry({ delayMs: 60_000 });
       told.resolve();
-      return Promise.resolve();
-    },
+    }),
   });
   await told.promise;
-  await queue.stop();
+  await queue.stop({ timeoutMs: 10_000 });
   const rows = await branch.asAdmin(`
     select version, attempts, due_at between now() + interval '50 s' and now() + interval '60 s' as later
     from user_events order by version`);
@@ -183,11 +198,10 @@ test("an idle queue looks less and less often, up to its interval, one lane of a
     clock,
     pollMs: 1_000,
     random: () => 1,
-    consume: (delivery) => {
+    consume: each((delivery) => {
       delivery.ack();
       consumed.resolve();
-      return Promise.resolve();
-    },
+    }),
   });
   const idle = () => pollUntil(() => clock.pending === 1, { deadlineMs: 5_000, intervalMs: 1 });
   assert(await idle());
@@ -206,7 +220,7 @@ test("an idle queue looks less and less often, up to its interval, one lane of a
   queue.wake();
   await consumed.promise;
   await settle();
-  await queue.stop();
+  await queue.stop({ timeoutMs: 10_000 });
   assertEquals(clock.pending, 0);
 });
 
@@ -217,44 +231,187 @@ test("however many messages wait, the queue uses no more connections than its co
   const { consume } = new Consumer({
     db,
     name: "activity",
-    effect: (event) => [recordActivity(event)],
+    effect: (events) => [recordActivity(events)],
     onFailure: () => {},
   });
   const queue = queueOf(db, {
     concurrency: 3,
-    consume: async (delivery) => {
-      const done = consume(delivery);
+    consume: async (deliveries, options) => {
+      const done = consume(deliveries, options);
       most = Math.max(most, db.stats().leased);
       await done;
       most = Math.max(most, db.stats().leased);
     },
   });
   await untilNoneWaits(branch);
-  await queue.stop();
+  await queue.stop({ timeoutMs: 10_000 });
   const { counters } = db.stats();
   assert(most >= 1 && most <= 3, `${most} were in use at once`);
   assertEquals(counters.connected, 3);
 });
 
-test("an outage of the database is told, and the queue goes on after it", async (branch) => {
+test("in an outage the queue looks as seldom as when it is idle, tells of it once, and goes on after it", async (branch) => {
   await writeEvents(branch, { users: 3, versions: 1 });
   const db = branch.open();
-  let failures = 0;
-  let isAway = true;
+  const clock = new ManualClock();
+  let [looks, failures, isAway] = [0, 0, true];
   const flaky = {
-    transaction:
-      ((work, options) =>
-        isAway ? Promise.reject(new Error("away")) : db.transaction(work, options)) as Database[
-          "transaction"
-        ],
+    transaction: ((work, options) => {
+      looks++;
+      return isAway ? Promise.reject(new Error("away")) : db.transaction(work, options);
+    }) as Database["transaction"],
   };
-  const queue = queueOf(db, {
-    db: flaky,
-    onFailure: () => {
-      if (++failures === 6) isAway = false;
+  const onFailure = () => void failures++;
+  const queue = queueOf(db, { db: flaky, clock, pollMs: 1_000, random: () => 1, onFailure });
+  await settle();
+  for (const pauseMs of [100, 200, 400, 800, ...Array<number>(28).fill(1_000)]) {
+    await clock.advance(pauseMs - 1);
+    const early = looks;
+    await clock.advance(1);
+    assertEquals(looks - early, 1);
+  }
+  assertEquals([looks, failures], [33, 1]);
+  isAway = false;
+  await clock.advance(1_000);
+  await untilNoneWaits(branch);
+  await queue.stop({ timeoutMs: 10_000 });
+  assertEquals(failures, 1);
+});
+
+test("lanes begin one by one, as there is work for more of them", async (branch) => {
+  const db = branch.open();
+  const hands: number[] = [];
+  const release = Promise.withResolvers<void>();
+  const consume: Consume = async (deliveries) => {
+    hands.push(deliveries.length);
+    await release.promise;
+    deliveries.forEach((delivery) => delivery.ack());
+  };
+  await writeEvents(branch, { users: 7, versions: 1 });
+  const queue = queueOf(db, { consume, concurrency: 4, batchSize: 3 });
+  const areTaken = () => hands.length === 3;
+  assert(await pollUntil(areTaken, { deadlineMs: 10_000, intervalMs: 5 }), `${hands}`);
+  assertEquals(hands, [3, 3, 1]);
+  assertEquals(db.stats().counters.connected, 1);
+  release.resolve();
+  await untilNoneWaits(branch);
+  await queue.stop({ timeoutMs: 10_000 });
+});
+
+test("what stop() cuts is given back at once, with what nobody has looked at", async (branch) => {
+  await writeEvents(branch, { users: 3, versions: 1 });
+  const db = branch.open();
+  await using blocking = branch.open().session();
+  await blocking.query(sql`lock table user_activity in access exclusive mode`);
+  const queue = queueOf(db, { concurrency: 1 });
+  assert(await pollUntil(() => isBlocked(branch), { deadlineMs: 10_000, intervalMs: 10 }));
+  await queue.stop({ timeoutMs: 0 });
+  const rows = await branch.asAdmin("select attempts, due_at <= now() as due from user_events");
+  assertEquals(rows, Array(3).fill({ attempts: 0, due: true }));
+  await blocking.rollback();
+  assertEquals((await countsOf(branch)).activity, 0);
+});
+
+test("a consumer that is slower than its lease is cut, others go on, and it takes nothing back from them", async (branch) => {
+  await writeEvents(branch, { users: 1, versions: 2 });
+  const slow = Promise.withResolvers<void>();
+  const began = Promise.withResolvers<AbortSignal>();
+  const slowQueue = queueOf(branch.open(), {
+    concurrency: 1,
+    leaseMs: 50,
+    consume: async ([delivery], { signal } = {}) => {
+      began.resolve(signal!);
+      await slow.promise;
+      delivery?.retry({ delayMs: 3_600_000 });
     },
   });
+  const signal = await began.promise;
+  assert(await pollUntil(() => signal.aborted, { deadlineMs: 5_000, intervalMs: 5 }));
+  // Another one has it in hand when the slow one tells what became of it.
+  const held = Promise.withResolvers<void>();
+  const taken = Promise.withResolvers<void>();
+  const versions: number[] = [];
+  const queue = queueOf(branch.open(), {
+    concurrency: 1,
+    consume: async (deliveries) => {
+      for (const delivery of deliveries) {
+        versions.push((delivery.body as { version: number }).version);
+        taken.resolve();
+        await held.promise;
+        delivery.ack();
+      }
+    },
+  });
+  await taken.promise;
+  const stopped = slowQueue.stop({ timeoutMs: 10_000 });
+  slow.resolve();
+  await stopped;
+  const [row] = await branch.asAdmin(`
+    select attempts, due_at < now() + interval '1 min' as soon from user_events where version = 1`);
+  assertEquals(row, { attempts: 2, soon: true });
+  held.resolve();
   await untilNoneWaits(branch);
-  await queue.stop();
-  assert(failures >= 6);
+  await queue.stop({ timeoutMs: 10_000 });
+  assertEquals(versions, [1, 2]);
 });
+
+test("lanes skip what others have taken also where transactions are serializable by default", async (branch) => {
+  await writeEvents(branch, { users: 300, versions: 1 });
+  const db = branch.open({ DATABASE_ISOLATION_LEVEL: "serializable" });
+  const errors: unknown[] = [];
+  const options = {
+    batchSize: 3,
+    consume: each((delivery) => delivery.ack()),
+    onFailure: (error: unknown) => void errors.push(error),
+  };
+  const queues = [queueOf(db, options), queueOf(db, options)];
+  await untilNoneWaits(branch);
+  await Promise.all(queues.map((queue) => queue.stop({ timeoutMs: 10_000 })));
+  assertEquals([errors, db.stats().retried], [[], {}]);
+});
+
+test("a message that is always slower than its lease counts as tried each time", async (branch) => {
+  await writeEvents(branch, { users: 1, versions: 1 });
+  const attempts: number[] = [];
+  const third = Promise.withResolvers<void>();
+  const queue = queueOf(branch.open(), {
+    concurrency: 1,
+    leaseMs: 30,
+    consume: async ([delivery], { signal } = {}) => {
+      attempts.push(delivery!.attempts);
+      if (attempts.length === 3) third.resolve();
+      await new Promise((resolve) => signal!.addEventListener("abort", resolve, { once: true }));
+    },
+  });
+  await third.promise;
+  await queue.stop({ timeoutMs: 10_000 });
+  assertEquals(attempts.slice(0, 3), [1, 2, 3]);
+});
+
+test("a queue forgets in passing, and in portions, what took effect more than a month ago", async (branch) => {
+  await branch.asAdmin(`
+    insert into transaction_keys (key, created_at)
+    select 'old ' || number, now() - interval '31 days' from generate_series(1, 2500) as number`);
+  await branch.asAdmin(`
+    insert into transaction_keys (key, created_at) values ('young', now() - interval '29 days')`);
+  const clock = new ManualClock();
+  const queue = queueOf(branch.open(), { clock, pollMs: 1_000, random: () => 1 });
+  const left = async () => (await countsOf(branch)).keys;
+  const seen = new Set<number>();
+  const isClean = async () => {
+    await clock.advance(1_000);
+    seen.add(await left());
+    return seen.has(1);
+  };
+  assert(await pollUntil(isClean, { deadlineMs: 30_000, intervalMs: 1 }), `${[...seen]}`);
+  await queue.stop({ timeoutMs: 10_000 });
+  for (const count of seen) assert([2501, 1501, 501, 1].includes(count), `${[...seen]}`);
+});
+
+/** Whether one waits for the table that another has locked. */
+async function isBlocked(branch: Branch): Promise<boolean> {
+  const waiting = await branch.asAdmin(`
+    select from pg_locks where not granted and relation = 'user_activity'::regclass
+      and database = (select oid from pg_database where datname = current_database())`);
+  return waiting.length > 0;
+}

@@ -30,16 +30,18 @@ async function run(): Promise<void> {
     db,
     name: "soak",
     // No unique key there: what is done twice is to be seen.
-    effect: (event) => [
-      recordActivity(event),
-      sql`insert into soak_effects (event_id, user_id, version)
-        values (${event.id}, ${event.userId}, ${event.version})`,
+    effect: (events) => [
+      recordActivity(events),
+      ...events.map((event) =>
+        sql`insert into soak_effects (event_id, user_id, version)
+          values (${event.id}, ${event.userId}, ${event.version})`
+      ),
     ],
     onFailure: () => {},
   });
   const queue = new PostgresQueue({ ...plan, db, consume, pollMs: 200, onFailure: () => {} });
   await given.over();
-  await queue.stop();
+  await queue.stop({ timeoutMs: 1_000 });
   await deferred.drain();
   await db.close({ timeoutMs: 1_000 });
 }

@@ -54,7 +54,7 @@ export async function queueGraphile(connectionString: string): Promise<QueueCont
         },
         taskList: {
           event: async (payload: Payload, { query }: Helpers) => {
-            await query(EFFECT, parametersOf(payload));
+            await query(EFFECT, parametersOf([payload]));
             if (--left === 0) drained.resolve();
           },
         },

@@ -1,47 +1,68 @@
 import type { Database } from "../../../src/db/mod.ts";
 import { Consumer } from "../../../src/queue/consumer.ts";
-import { PostgresQueue } from "../../../src/queue/postgres_queue.ts";
-import type { Delivery } from "../../../src/queue/transport.ts";
+import { PostgresQueue, type PostgresQueueOptions } from "../../../src/queue/postgres_queue.ts";
 import { recordActivity } from "../../../src/users/user_activity.ts";
 import type { Branch } from "../../support/branch.ts";
 import { BATCH_SIZE, CONCURRENCY, type QueueContender } from "../queue_contender.ts";
 
-/** With an event that is no longer than theirs. */
 export function queueOurs(db: Database, branch: Branch): QueueContender {
   let left = 0;
-  const { consume } = new Consumer({
-    db,
-    name: "activity",
-    effect: (event) => [recordActivity(event)],
-    onFailure: ({ error }) => {
-      throw new Error(error);
-    },
-  });
   return {
     name: "user-service",
     async fill(events) {
       left = events;
-      await branch.asAdmin(`
-        insert into user_events (user_id, version, type, data)
-        select gen_random_uuid(), 1, 'user.created', '{"email": "", "name": ""}'
-        from generate_series(1, ${events})`);
+      await fillOutbox(branch, events);
     },
     async drain() {
       const drained = Promise.withResolvers<void>();
-      const queue = new PostgresQueue({
-        db,
+      const onConsumed = (count: number) => {
+        left -= count;
+        if (left === 0) drained.resolve();
+      };
+      const queue = startQueue(db, {
         concurrency: CONCURRENCY,
         batchSize: BATCH_SIZE,
-        pollMs: 1_000,
-        async consume(delivery: Delivery) {
-          await consume(delivery);
-          if (--left === 0) drained.resolve();
-        },
-        onFailure: drained.reject,
+        onConsumed,
       });
       await drained.promise;
-      await queue.stop();
+      await queue.stop({ timeoutMs: 1_000 });
     },
     close: () => db.close({ timeoutMs: 1_000 }),
   };
+}
+
+/** With events that are no longer than the others'. */
+export async function fillOutbox(branch: Branch, events: number): Promise<void> {
+  await branch.asAdmin(`
+    insert into user_events (user_id, version, type, data)
+    select gen_random_uuid(), 1, 'user.created', '{"email": "", "name": ""}'
+    from generate_series(1, ${events})`);
+}
+
+export type QueueShare = Pick<PostgresQueueOptions, "concurrency" | "batchSize">;
+
+/** Throws, and so ends the process, if a message fails. */
+export function startQueue(
+  db: Database,
+  { onConsumed, ...share }: QueueShare & { onConsumed: (count: number) => void },
+): PostgresQueue {
+  const fail = (error: unknown) => {
+    throw new Error("Cannot measure the queue as it failed", { cause: error });
+  };
+  const { consume } = new Consumer({
+    db,
+    name: "activity",
+    effect: (events) => [recordActivity(events)],
+    onFailure: ({ error }) => fail(error),
+  });
+  return new PostgresQueue({
+    db,
+    ...share,
+    pollMs: 1_000,
+    async consume(deliveries, options) {
+      await consume(deliveries, options);
+      onConsumed(deliveries.length);
+    },
+    onFailure: fail,
+  });
 }

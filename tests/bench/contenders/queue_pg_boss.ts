@@ -25,13 +25,15 @@ const { PgBoss }: { PgBoss: new (options: Record<string, unknown>) => Boss } = a
   PG_BOSS
 );
 
-const QUEUE = "events";
-
 /**
  * By `fetch` and `complete` in a loop: its own `work()` rests for half a second and more between two batches, as it is
- * made to poll.
+ * made to poll. `together`: the effects of a batch in one statement, which leaves nothing to do for one that fails.
  */
-export async function queuePgBoss(connectionString: string): Promise<QueueContender> {
+export async function queuePgBoss(
+  connectionString: string,
+  { together }: { together: boolean },
+): Promise<QueueContender> {
+  const queue = together ? "together" : "apart";
   const boss = new PgBoss({
     connectionString,
     max: CONCURRENCY,
@@ -41,19 +43,22 @@ export async function queuePgBoss(connectionString: string): Promise<QueueConten
   const effects: PgPool = pgPoolOf({ connectionString, max: CONCURRENCY });
   boss.on("error", (error) => console.error(error));
   await boss.start();
-  await boss.createQueue(QUEUE);
+  await boss.createQueue(queue);
   const lane = async () => {
     while (true) {
-      const jobs = await boss.fetch(QUEUE, { batchSize: BATCH_SIZE });
+      const jobs = await boss.fetch(queue, { batchSize: BATCH_SIZE });
       if (jobs.length === 0) return;
-      for (const { data } of jobs) await effects.query(EFFECT, parametersOf(data));
-      await boss.complete(QUEUE, jobs.map(({ id }) => id));
+      const payloads = jobs.map(({ data }) => data);
+      for (const events of together ? [payloads] : payloads.map((each) => [each])) {
+        await effects.query(EFFECT, parametersOf(events));
+      }
+      await boss.complete(queue, jobs.map(({ id }) => id));
     }
   };
   return {
-    name: "pg-boss 12.38.0",
+    name: together ? "pg-boss 12.38.0, a batch in one statement" : "pg-boss 12.38.0",
     async fill(events) {
-      await boss.insert(QUEUE, payloads(events).map((data) => ({ data })));
+      await boss.insert(queue, payloads(events).map((data) => ({ data })));
     },
     async drain() {
       await Promise.all(Array.from({ length: CONCURRENCY }, lane));

@@ -32,17 +32,17 @@ export const consumer: Step = {
       db,
       concurrency: 2,
       pollMs: 100,
-      consume(delivery) {
-        deliveries.push(delivery);
-        return consume(delivery);
+      consume(batch, options) {
+        deliveries.push(...batch);
+        return consume(batch, options);
       },
       onFailure: (error) => errors.push(String(error)),
     });
     const isDelivered = async () =>
       await server.value("select count(*)::int from user_events where user_id = $1", [id]) === 0;
     check("The event leaves the outbox", await pollUntil(isDelivered, PATIENCE), true);
-    await queue.stop();
-    for (const delivery of deliveries) await consume(delivery);
+    await queue.stop({ timeoutMs: 1_000 });
+    await consume(deliveries);
     const effects = await server.value(
       "select count(*)::int from user_activity where user_id = $1",
       [id],
