@@ -2,9 +2,9 @@
 import { activityConsumer } from "./activity_consumer.ts";
 import type { Context } from "hono";
 import { type Database, OwnerScope } from "./db/mod.ts";
-import { settledWithin } from "./db/timeout.ts";
 import { Deferred } from "./deferred.ts";
 import { DatabaseWebSocket } from "./deno_websocket.ts";
+import { drain } from "./drain.ts";
 import { logFailures, logLeaks, logMessages } from "./failure_log.ts";
 import { createApp } from "./http/app.ts";
 import { InFlight } from "./in_flight.ts";
@@ -41,22 +41,8 @@ export interface Service {
   shutdown(): Promise<void>;
 }
 
-/**
- * For how long requests are still taken once the end has been asked for: a server that stops listening drops those
- * that have reached it and that it has not read yet.
- */
-const LAST_ARRIVALS_MS = 100;
-
-/** How much of `SHUTDOWN_TIMEOUT` is kept for cutting what did not finish, and for answering it. */
-const CUTTING_MS = 750;
-
-/** And of that, for closing the sockets. */
-const CLOSING_MS = 100;
-
 /** Longest wait of `/metrics` for what the queue holds. */
 const QUEUE_DEPTH_TIMEOUT_MS = 1_000;
-
-const NEVER = new Promise<never>(() => {});
 
 export interface StartOptions {
   readonly hostname?: string;
@@ -132,31 +118,18 @@ export function start(
     { hostname, port: settings.port },
   );
 
-  const shutDown = async () => {
-    const { shutdownTimeoutMs } = settings;
-    const startedAt = performance.now();
-    const leftMs = () => Math.max(0, shutdownTimeoutMs - (performance.now() - startedAt));
-    await settledWithin(NEVER, Math.min(LAST_ARRIVALS_MS, shutdownTimeoutMs / 10));
+  const refuseRequests = () => {
     draining.abort();
     page[Symbol.dispose]();
-    const cuttingMs = Math.min(CUTTING_MS, shutdownTimeoutMs / 4);
-    // Messages first: they go back to the others over a connection.
-    const stopped = queue.stop({ timeoutMs: Math.max(0, leftMs() - 2 * cuttingMs) });
-    const idle = Promise.all([requests.over(), stopped]);
-    // A server that is shut down breaks off the bodies that it is still receiving: not before the requests are over.
-    await settledWithin(idle, leftMs() - cuttingMs);
-    // No lease is left, unless a request is to be cut.
-    const closed = db.close({ timeoutMs: 0 });
-    await settledWithin(idle, leftMs() - Math.min(CLOSING_MS, shutdownTimeoutMs / 20));
-    const served = server.shutdown();
-    await settledWithin(Promise.all([served, closed, deferred.drain()]), leftMs());
   };
+  const underWay = { requests, queue, db, server, deferred, refuseRequests };
+  const end = () => drain(underWay, { timeoutMs: settings.shutdownTimeoutMs });
   const finished = Promise.withResolvers<void>();
   let ending: Promise<void> | undefined;
   return {
     url: `http://${hostname === "0.0.0.0" ? "localhost" : hostname}:${server.addr.port}`,
     finished: finished.promise,
-    shutdown: () => ending ??= shutDown().finally(finished.resolve),
+    shutdown: () => ending ??= end().finally(finished.resolve),
   };
 }
 
