@@ -1,27 +1,8 @@
 /** The session's cases through PgBouncer in transaction mode: nothing is refused, and nothing stays behind. */
 import { assertEquals } from "@std/assert";
 import { NeonDriver, sql } from "../../src/db/mod.ts";
-import { findPgBouncer } from "../support/pgbouncer.ts";
-import { type PooledBranch, pooledDatabase } from "../support/pooled_database.ts";
+import { pooledTest } from "../support/pooled_test.ts";
 import { sessionCases } from "./session_cases.ts";
-
-const program = await findPgBouncer();
-const database = program === undefined ? undefined : await pooledDatabase(program);
-
-function pooledTest(name: string, run: (branch: PooledBranch) => Promise<void>): void {
-  const reason = database === undefined
-    ? " (skipped: no `pgbouncer`, which Debian's package of that name brings)"
-    : "";
-  Deno.test({
-    name: `through PgBouncer, ${name}${reason}`,
-    ignore: database === undefined,
-    timeout: 30_000,
-    async fn() {
-      await using branch = await database!.connect();
-      await run(branch);
-    },
-  });
-}
 
 for (const { name, run } of sessionCases) {
   pooledTest(name, async (branch) => {

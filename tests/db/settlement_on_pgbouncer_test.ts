@@ -9,29 +9,17 @@ import {
   hold,
   startFaultRelay,
 } from "../support/fault_relay.ts";
-import { findPgBouncer } from "../support/pgbouncer.ts";
-import { type PooledBranch, pooledDatabase } from "../support/pooled_database.ts";
+import type { PooledBranch } from "../support/pooled_database.ts";
+import { pooledTest } from "../support/pooled_test.ts";
 
-const program = await findPgBouncer();
-const database = program === undefined ? undefined : await pooledDatabase(program);
-
-function pooledTest(
+function relayedTest(
   name: string,
   run: (branch: PooledBranch, relay: FaultRelay) => Promise<void>,
 ): void {
-  const reason = database === undefined
-    ? " (skipped: no `pgbouncer`, which Debian's package of that name brings)"
-    : "";
-  Deno.test({
-    name: `through PgBouncer, ${name}${reason}`,
-    ignore: database === undefined,
-    timeout: 30_000,
-    async fn() {
-      await using branch = await database!.connect();
-      const { hostname, port } = new URL(branch.env["DATABASE_URL"]!);
-      await using relay = await startFaultRelay({ targets: [{ hostname, port: Number(port) }] });
-      await run(branch, relay);
-    },
+  pooledTest(name, async (branch) => {
+    const { hostname, port } = new URL(branch.env["DATABASE_URL"]!);
+    await using relay = await startFaultRelay({ targets: [{ hostname, port: Number(port) }] });
+    await run(branch, relay);
   });
 }
 
@@ -69,7 +57,7 @@ for (
     ["server never saw it", COMMIT, 2],
   ] as const
 ) {
-  pooledTest(`a COMMIT whose ${what} is settled`, async (branch, relay) => {
+  relayedTest(`a COMMIT whose ${what} is settled`, async (branch, relay) => {
     const armed = relay.when(point, dropBefore());
     const seen = await runStruck(branch, relay, { name: what });
     assertEquals(seen, { told: "done", runs, rows: 1, settled: 1 });
@@ -77,7 +65,7 @@ for (
   });
 }
 
-pooledTest("a COMMIT that is held until its sender has given up does nothing", async (
+relayedTest("a COMMIT that is held until its sender has given up does nothing", async (
   branch,
   relay,
 ) => {

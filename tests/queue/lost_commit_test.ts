@@ -5,7 +5,7 @@ import { Consumer, type MessageFailure } from "../../src/queue/consumer.ts";
 import type { Delivery } from "../../src/queue/transport.ts";
 import { recordActivity } from "../../src/users/user_activity.ts";
 import { newUserId } from "../../src/users/user_id.ts";
-import { faultBranch } from "../support/fault_branch.ts";
+import { type FaultBranch, faultBranch } from "../support/fault_branch.ts";
 import { COMMIT, COMMIT_EXECUTE, dropAfter, dropBefore } from "../support/fault_relay.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { countsOf } from "./events.ts";
@@ -33,6 +33,19 @@ function deliver(told: string[], attempts = 1): Delivery {
   };
 }
 
+function consumerOn(
+  branch: FaultBranch,
+): Pick<Consumer, "consume"> & { failures: MessageFailure[] } {
+  const failures: MessageFailure[] = [];
+  const { consume } = new Consumer({
+    db: branch.open({}, nobodyKnows),
+    name: "lost",
+    effect: (all) => [recordActivity(all)],
+    onFailure: (failure) => failures.push(failure),
+  });
+  return { consume, failures };
+}
+
 for (
   const [what, point, fault] of [
     ["that the server took", COMMIT_EXECUTE, dropAfter],
@@ -41,13 +54,7 @@ for (
 ) {
   Deno.test(`messages that share a COMMIT ${what} are done one by one at once, each by its key`, async () => {
     await using branch = await faultBranch(database);
-    const failures: MessageFailure[] = [];
-    const { consume } = new Consumer({
-      db: branch.open({}, nobodyKnows),
-      name: "lost",
-      effect: (all) => [recordActivity(all)],
-      onFailure: (failure) => failures.push(failure),
-    });
+    const { consume, failures } = consumerOn(branch);
     const before = await countsOf(branch);
     const told: string[] = [];
     // So that the connection is warm.
@@ -62,13 +69,7 @@ for (
 
   Deno.test(`a message alone with a COMMIT ${what} is done at once by its key`, async () => {
     await using branch = await faultBranch(database);
-    const failures: MessageFailure[] = [];
-    const { consume } = new Consumer({
-      db: branch.open({}, nobodyKnows),
-      name: "lost",
-      effect: (all) => [recordActivity(all)],
-      onFailure: (failure) => failures.push(failure),
-    });
+    const { consume, failures } = consumerOn(branch);
     const before = await countsOf(branch);
     const told: string[] = [];
     await consume([deliver(told)]);
