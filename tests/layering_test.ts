@@ -4,6 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 /** What each folder may import besides itself; npm packages by name. Entries and `dev` may import anything. */
 const BELOW: Readonly<Record<string, readonly string[]>> = {
   db: [],
+  migrations: ["db/mod.ts"],
   users: ["db/mod.ts", "refused.ts", "valibot", "uuid"],
   queue: ["db/mod.ts", "users", "valibot"],
   http: ["db/mod.ts", "users", "refused.ts", "valibot", "hono"],

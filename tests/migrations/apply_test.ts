@@ -1,6 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { ServerError, sql } from "../../src/db/mod.ts";
-import { applyMigrations, migrate } from "../../src/dev/migrate.ts";
+import { applyMigrations } from "../../src/migrations/apply.ts";
+import { migrate } from "../../src/dev/migrate.ts";
 import { type LocalBranch, localDatabase } from "../support/local_database.ts";
 
 const database = await localDatabase();
