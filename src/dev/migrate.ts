@@ -1,7 +1,7 @@
 /** `deno task migrate`: brings the tables of any `DATABASE_URL` up to date, as the role that owns them. */
 import { OwnerScope } from "../db/mod.ts";
-import { DatabaseWebSocket } from "../deno_websocket.ts";
-import { openDatabase } from "../open_database.ts";
+import { DatabaseWebSocket } from "../deno/database_websocket.ts";
+import { openDatabase } from "../service/open_database.ts";
 import { applyMigrations } from "../migrations/apply.ts";
 import { migrations } from "../migrations/mod.ts";
 import { parseSettings } from "../settings.ts";

@@ -3,8 +3,8 @@
  * one of them back.
  */
 import { type Database, OwnerScope } from "../db/mod.ts";
-import { DatabaseWebSocket } from "../deno_websocket.ts";
-import { openDatabase } from "../open_database.ts";
+import { DatabaseWebSocket } from "../deno/database_websocket.ts";
+import { openDatabase } from "../service/open_database.ts";
 import { listDeadLetters, putBack } from "../queue/dead_letters.ts";
 import { queueStatus } from "../queue/status.ts";
 import { parseSettings } from "../settings.ts";

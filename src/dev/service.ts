@@ -3,7 +3,7 @@
  * drains at the end of it: that comes on request and by the parent's death alike, and a terminal's
  * Ctrl-C, which reaches only the parent, cuts no request.
  */
-import { start } from "../main.ts";
+import { start } from "../deno/service.ts";
 import { migrate } from "./migrate.ts";
 import { planFromStdin } from "./plan_from_stdin.ts";
 import type { ServicePlan } from "./service_child.ts";

@@ -1,5 +1,5 @@
 /** How a development task ends: in order at the first signal, at once at the second. */
-import { listenForSignals } from "../signals.ts";
+import { listenForSignals } from "../deno/signals.ts";
 import type { Stack } from "./stack.ts";
 
 /** What a second signal needs to reach, whatever the first one is waiting for. */

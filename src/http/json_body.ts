@@ -2,7 +2,7 @@
 
 import type { Context } from "hono";
 import type { GenericSchema, InferOutput } from "valibot";
-import { shown } from "../refused.ts";
+import { shown } from "../value_message.ts";
 import { malformedBody, readBody } from "./body.ts";
 import { duplicateKey } from "./duplicate_key.ts";
 import { ProblemError } from "./problem.ts";

@@ -2,7 +2,7 @@
 
 import { type Context, Hono } from "hono";
 import * as v from "valibot";
-import { refused } from "../refused.ts";
+import { refused } from "../value_message.ts";
 import { NewUser, type User, UserPatch } from "../users/user.ts";
 import { type Activity, listActivity } from "../users/user_activity.ts";
 import { newUserId, UserId } from "../users/user_id.ts";

@@ -2,7 +2,7 @@
 
 import type { Context } from "hono";
 import * as v from "valibot";
-import { shown } from "../refused.ts";
+import { shown } from "../value_message.ts";
 import { type Fault, ProblemError } from "./problem.ts";
 
 /** `value` as `schema` types it. Throws `ProblemError` (422) with a JSON Pointer for every fault. */

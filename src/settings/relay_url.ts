@@ -1,7 +1,7 @@
 /** What is accepted as `DATABASE_WS_PROXY`. */
 
 import * as v from "valibot";
-import { shown } from "../refused.ts";
+import { shown } from "../value_message.ts";
 import { text } from "./variable.ts";
 
 /** A `ws://` or `wss://` URL with nothing after its path: the relay's target is appended as a query. */

@@ -1,7 +1,7 @@
 /** The kinds of value that a variable of the environment can hold, as valibot schemas over its text. */
 
 import * as v from "valibot";
-import { refused } from "../refused.ts";
+import { refused } from "../value_message.ts";
 
 /** Any text. Bindings of Workers may be anything, ours must be strings. */
 export function text() {

@@ -1,7 +1,7 @@
 /** What a user is, and what is accepted from outside as one. Values are refused or kept as they are, never repaired. */
 
 import * as v from "valibot";
-import { refused } from "../refused.ts";
+import { refused } from "../value_message.ts";
 import type { UserId } from "./user_id.ts";
 
 export interface User {

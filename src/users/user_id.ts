@@ -2,7 +2,7 @@
 
 import { v7 } from "uuid";
 import * as v from "valibot";
-import { refused } from "../refused.ts";
+import { refused } from "../value_message.ts";
 
 /** Any UUID is accepted from outside; those made here sort by the time of their making. */
 export const UserId = v.pipe(

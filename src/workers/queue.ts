@@ -1,9 +1,9 @@
 /** What a Worker does besides answering requests: it takes messages, and sends what is left in the outbox. */
 import type { ExecutionContext } from "cloudflare:workers";
-import { activityConsumer } from "../activity_consumer.ts";
+import { activityConsumer } from "../service/activity_consumer.ts";
 import { type Database, OwnerScope } from "../db/mod.ts";
-import { logMessages } from "../failure_log.ts";
-import { Databases } from "../open_database.ts";
+import { logMessages } from "../service/failure_log.ts";
+import { Databases } from "../service/open_database.ts";
 import { createLog, type Log } from "../ops/log.ts";
 import {
   consumeBatch,

@@ -1,8 +1,8 @@
 import type { Context } from "hono";
 import type { Database, OwnerScope } from "../db/mod.ts";
-import { logFailures, logLeaks } from "../failure_log.ts";
+import { logFailures, logLeaks } from "../service/failure_log.ts";
 import { type AppDatabase, type AppOptions, createApp } from "../http/app.ts";
-import { Databases } from "../open_database.ts";
+import { Databases } from "../service/open_database.ts";
 import { guard } from "../ops/guard.ts";
 import { HttpMetrics } from "../ops/http_metrics.ts";
 import { createLog, type Log, type LogLevel } from "../ops/log.ts";

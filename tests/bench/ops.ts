@@ -1,10 +1,10 @@
 /** What it costs `GET /users/:id` to be watched: the service as it is, and the same app without metrics of HTTP, traces, logs and page. */
 import { OwnerScope } from "../../src/db/mod.ts";
-import { Deferred } from "../../src/deferred.ts";
-import { DatabaseWebSocket } from "../../src/deno_websocket.ts";
+import { Deferred } from "../../src/deno/background_tasks.ts";
+import { DatabaseWebSocket } from "../../src/deno/database_websocket.ts";
 import { createApp } from "../../src/http/app.ts";
-import { start } from "../../src/main.ts";
-import { openDatabase } from "../../src/open_database.ts";
+import { start } from "../../src/deno/service.ts";
+import { openDatabase } from "../../src/service/open_database.ts";
 import { parseSettings } from "../../src/settings.ts";
 import type { Env } from "../support/branch.ts";
 import { localDatabase } from "../support/local_database.ts";

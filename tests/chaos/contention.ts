@@ -1,6 +1,6 @@
 /** Many clients at one counter: each increment reads it and writes what follows, kept apart by serializable alone. */
 import { type Database, NeonDriver, RetryBudget, sql } from "../../src/db/mod.ts";
-import { DatabaseWebSocket } from "../../src/deno_websocket.ts";
+import { DatabaseWebSocket } from "../../src/deno/database_websocket.ts";
 import { parseSettings } from "../../src/settings.ts";
 import { type Latencies, latenciesOf } from "../outage/latencies.ts";
 import { databaseOf, poolOf } from "../support/database.ts";

@@ -1,6 +1,6 @@
 /** Run by `stream_test.ts` in a process of little memory: reads a million rows, and prints their sum. */
 import { NeonDriver, OwnerScope, sql } from "../../src/db/mod.ts";
-import { DatabaseWebSocket } from "../../src/deno_websocket.ts";
+import { DatabaseWebSocket } from "../../src/deno/database_websocket.ts";
 import { databaseOf, poolOf } from "../support/database.ts";
 
 const driver = new NeonDriver({

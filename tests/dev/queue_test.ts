@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { describeQueue, retryDeadLetter } from "../../src/dev/queue.ts";
 import { pollUntil } from "../../src/dev/poll.ts";
-import { start } from "../../src/main.ts";
+import { start } from "../../src/deno/service.ts";
 import { countsOf, writeEvents } from "../queue/events.ts";
 import { localDatabase } from "../support/local_database.ts";
 

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { pollUntil } from "../../src/dev/poll.ts";
 import { createApp } from "../../src/http/app.ts";
-import { start, type StartOptions } from "../../src/main.ts";
+import { start, type StartOptions } from "../../src/deno/service.ts";
 import { guard } from "../../src/ops/guard.ts";
 import { HttpMetrics } from "../../src/ops/http_metrics.ts";
 import { metricsRoute } from "../../src/ops/metrics_route.ts";

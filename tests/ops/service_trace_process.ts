@@ -4,7 +4,7 @@
  */
 import { pollUntil } from "../../src/dev/poll.ts";
 import { planFromStdin } from "../../src/dev/plan_from_stdin.ts";
-import { start } from "../../src/main.ts";
+import { start } from "../../src/deno/service.ts";
 import { finishedSpans } from "./in_memory_spans.ts";
 
 export interface TracePlan {

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { pollUntil } from "../../src/dev/poll.ts";
 import { type Session, sql } from "../../src/db/mod.ts";
-import { type Service, start } from "../../src/main.ts";
+import { type RunningService, start } from "../../src/deno/service.ts";
 import type { LocalBranch } from "../support/local_database.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { countsOf, writeEvents } from "./events.ts";
@@ -23,7 +23,7 @@ function test(name: string, fn: (branch: LocalBranch) => Promise<void>): void {
   });
 }
 
-function startQuietly(branch: LocalBranch, env: Record<string, string> = {}): Service {
+function startQuietly(branch: LocalBranch, env: Record<string, string> = {}): RunningService {
   return start({ ...branch.env, ...QUIET, ...env }, { hostname: "127.0.0.1" });
 }
 

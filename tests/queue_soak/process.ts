@@ -1,9 +1,9 @@
 /** One consumer process of the long run. Reads its plan from the first line of its input, and ends with it. */
 import { OwnerScope, sql } from "../../src/db/mod.ts";
-import { Deferred } from "../../src/deferred.ts";
-import { DatabaseWebSocket } from "../../src/deno_websocket.ts";
+import { Deferred } from "../../src/deno/background_tasks.ts";
+import { DatabaseWebSocket } from "../../src/deno/database_websocket.ts";
 import { planFromStdin } from "../../src/dev/plan_from_stdin.ts";
-import { openDatabase } from "../../src/open_database.ts";
+import { openDatabase } from "../../src/service/open_database.ts";
 import { Consumer } from "../../src/queue/consumer.ts";
 import { PostgresQueue } from "../../src/queue/postgres_queue.ts";
 import { parseSettings } from "../../src/settings.ts";

@@ -1,8 +1,8 @@
 /** A way to a test's database that lasts as long as one test. */
 import { type Database, NeonDriver, OwnerScope, type Settle } from "../../src/db/mod.ts";
-import { Deferred } from "../../src/deferred.ts";
-import { DatabaseWebSocket } from "../../src/deno_websocket.ts";
-import { openDatabase } from "../../src/open_database.ts";
+import { Deferred } from "../../src/deno/background_tasks.ts";
+import { DatabaseWebSocket } from "../../src/deno/database_websocket.ts";
+import { openDatabase } from "../../src/service/open_database.ts";
 import { parseSettings } from "../../src/settings.ts";
 
 export type Env = Readonly<Record<string, string>>;

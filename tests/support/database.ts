@@ -7,7 +7,7 @@ import {
 } from "../../src/db/mod.ts";
 import type { TransactionSettings } from "../../src/db/begin.ts";
 import type { Driver } from "../../src/db/driver.ts";
-import { Deferred } from "../../src/deferred.ts";
+import { Deferred } from "../../src/deno/background_tasks.ts";
 
 /** The design's defaults. */
 export const SESSION_DEFAULTS: TransactionSettings = {

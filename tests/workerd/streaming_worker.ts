@@ -2,7 +2,7 @@
 import { Hono } from "hono";
 import { type Database, OwnerScope, type Session, sql } from "../../src/db/mod.ts";
 import { provideDatabase, withStreamingSession } from "../../src/http/mod.ts";
-import { Databases } from "../../src/open_database.ts";
+import { Databases } from "../../src/service/open_database.ts";
 import { parseSettings } from "../../src/settings.ts";
 
 const app = new Hono<{ Bindings: { db: Database } }>()

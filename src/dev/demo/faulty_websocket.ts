@@ -1,6 +1,6 @@
 /** Sockets that fail at a chosen moment, where no server can be made to. */
 import { Buffer } from "node:buffer";
-import { DatabaseWebSocket } from "../../deno_websocket.ts";
+import { DatabaseWebSocket } from "../../deno/database_websocket.ts";
 
 /** A COMMIT's statement as it is on the wire: a text and the zero behind it. */
 const COMMIT = "commit\0";

@@ -1,7 +1,7 @@
 /** Where the demonstration takes place: a PostgreSQL of its own, the service's way to it, and somebody who watches. */
 import { type Database, OwnerScope } from "../../db/mod.ts";
-import { Deferred } from "../../deferred.ts";
-import { openDatabase } from "../../open_database.ts";
+import { Deferred } from "../../deno/background_tasks.ts";
+import { openDatabase } from "../../service/open_database.ts";
 import { parseSettings } from "../../settings.ts";
 import { migrate } from "../migrate.ts";
 import { startStack } from "../stack.ts";

@@ -1,8 +1,8 @@
 /** Who else uses the pool: the consumer of events, and the service at its end. */
-import { activityConsumer } from "../../../activity_consumer.ts";
-import { logMessages } from "../../../failure_log.ts";
+import { activityConsumer } from "../../../service/activity_consumer.ts";
+import { logMessages } from "../../../service/failure_log.ts";
 import { type Database, type Session, sql } from "../../../db/mod.ts";
-import { start } from "../../../main.ts";
+import { start } from "../../../deno/service.ts";
 import { createLog } from "../../../ops/log.ts";
 import { PostgresQueue } from "../../../queue/postgres_queue.ts";
 import type { Delivery } from "../../../queue/transport.ts";

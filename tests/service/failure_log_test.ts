@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { logFailures } from "../src/failure_log.ts";
-import { createLog } from "../src/ops/log.ts";
+import { logFailures } from "../../src/service/failure_log.ts";
+import { createLog } from "../../src/ops/log.ts";
 
 Deno.test("a refused request is logged with what caused the refusal, without stacks", () => {
   const lines: string[] = [];

@@ -1,9 +1,9 @@
 /** The end of a process that serves, in order and in time. */
-import type { Database } from "./db/mod.ts";
-import { settledWithin } from "./db/timeout.ts";
-import type { Deferred } from "./deferred.ts";
-import type { InFlight } from "./in_flight.ts";
-import type { PostgresQueue } from "./queue/postgres_queue.ts";
+import type { Database } from "../db/mod.ts";
+import { settledWithin } from "../db/timeout.ts";
+import type { Deferred } from "./background_tasks.ts";
+import type { InFlight } from "./request_tracker.ts";
+import type { PostgresQueue } from "../queue/postgres_queue.ts";
 
 /** What is under way in a process, each to be ended in its turn. */
 export interface UnderWay {

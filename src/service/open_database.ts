@@ -10,8 +10,8 @@ import {
   type PoolView,
   RetryBudget,
   UnitMetrics,
-} from "./db/mod.ts";
-import type { Settings } from "./settings.ts";
+} from "../db/mod.ts";
+import type { Settings } from "../settings.ts";
 
 type DatabaseSettings = Pick<Settings, "database">;
 

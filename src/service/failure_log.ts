@@ -1,7 +1,7 @@
-import type { Leak } from "./db/mod.ts";
-import type { FailedRequest } from "./http/app.ts";
-import type { Log } from "./ops/log.ts";
-import type { MessageFailure } from "./queue/consumer.ts";
+import type { Leak } from "../db/mod.ts";
+import type { FailedRequest } from "../http/app.ts";
+import type { Log } from "../ops/log.ts";
+import type { MessageFailure } from "../queue/consumer.ts";
 
 /** What every entry logs of requests that failed, for `AppOptions.onFailure`. */
 export function logFailures(log: Log): (request: FailedRequest) => void {

@@ -1,10 +1,10 @@
 /** The database goes away under load, and comes back. */
 import { assert, assertEquals } from "@std/assert";
-import { startPostgres } from "../src/dev/postgres.ts";
-import { startRelay } from "../src/dev/relay.ts";
-import { migrate } from "../src/dev/migrate.ts";
-import { start } from "../src/main.ts";
-import { makeScratch } from "./dev/scratch.ts";
+import { startPostgres } from "../../src/dev/postgres.ts";
+import { startRelay } from "../../src/dev/relay.ts";
+import { migrate } from "../../src/dev/migrate.ts";
+import { start } from "../../src/deno/service.ts";
+import { makeScratch } from "../dev/scratch.ts";
 
 Deno.test("while PostgreSQL is stopped requests are refused with 503, and served within a second of its return", async () => {
   await using scratch = await makeScratch();

@@ -1,0 +1,170 @@
+/** The service on Deno: one pool for the process, and an orderly end. */
+import { activityConsumer } from "../service/activity_consumer.ts";
+import type { Context } from "hono";
+import { type Database, OwnerScope } from "../db/mod.ts";
+import { Deferred } from "./background_tasks.ts";
+import { DatabaseWebSocket } from "./database_websocket.ts";
+import { drain } from "./drain.ts";
+import { logFailures, logLeaks, logMessages } from "../service/failure_log.ts";
+import { createApp } from "../http/app.ts";
+import { InFlight } from "./request_tracker.ts";
+import { openDatabase } from "../service/open_database.ts";
+import { guard, isLoopback } from "../ops/guard.ts";
+import { createLog } from "../ops/log.ts";
+import { HttpMetrics } from "../ops/http_metrics.ts";
+import { carryTrace, markMessageFailed, traceMessages } from "../ops/message_trace.ts";
+import { metricsRoute } from "../ops/metrics_route.ts";
+import { PoolPage } from "../ops/pool_page.ts";
+import { remembered } from "../ops/remembered.ts";
+import {
+  databaseObserver,
+  type TracedDatabase,
+  traceFields,
+  traceRequests,
+} from "../ops/tracing.ts";
+import { watchRequests } from "../ops/watch_requests.ts";
+import { PostgresQueue } from "../queue/postgres_queue.ts";
+import { type QueueStatus, queueStatus } from "../queue/status.ts";
+import { parseSettings } from "../settings.ts";
+
+/** A running service. */
+export interface RunningService {
+  /** Where it listens. */
+  readonly url: string;
+  /** Resolves after `shutdown`, once all is closed. */
+  readonly finished: Promise<void>;
+  /**
+   * Refuses new requests, lets those and the messages under way finish, runs what was deferred, and closes the pool, within
+   * `SHUTDOWN_TIMEOUT`. Requests that would take longer are cut shortly before its end, and answered so.
+   */
+  shutdown(): Promise<void>;
+}
+
+/** Longest wait of `/metrics` for what the queue holds. */
+const QUEUE_DEPTH_TIMEOUT_MS = 1_000;
+
+export interface StartOptions {
+  readonly hostname?: string;
+  /** Lets this machine see `/metrics` and `/ops` without a token. */
+  readonly opensOpsToLoopback?: boolean;
+}
+
+/** Starts the service. Throws `SettingsError`, and an `Error` if it cannot listen. */
+export function start(
+  env: Readonly<Record<string, string | undefined>>,
+  { hostname = "0.0.0.0", opensOpsToLoopback = false }: StartOptions = {},
+): RunningService {
+  const settings = parseSettings(env);
+  const log = createLog(settings.logLevel, { about: traceFields });
+  const deferred = new Deferred((error) => log.error("deferred work failed", { error }));
+  const db = openDatabase(settings, {
+    scope: OwnerScope.lasting(),
+    defer: deferred.add,
+    onLeak: logLeaks(log),
+    observer: databaseObserver(tracedDatabase(settings.database.url)),
+    webSocketConstructor: DatabaseWebSocket,
+  });
+  const draining = new AbortController();
+  const logMessage = logMessages(log);
+  const consumer = activityConsumer(db, {
+    onFailure(failure) {
+      logMessage(failure);
+      markMessageFailed(failure);
+    },
+  });
+  const queue = new PostgresQueue({
+    ...settings.queue,
+    db,
+    consume: traceMessages("user_events", consumer.consume),
+    onFailure: (error) => log.warn("events could not be taken", { error }),
+  });
+  const http = new HttpMetrics();
+  const isTrusted = (c: Context<{ Bindings: Deno.ServeHandlerInfo<Deno.NetAddr> }>) =>
+    opensOpsToLoopback && isLoopback(c, c.env.remoteAddr.hostname);
+  const metrics = metricsRoute({
+    database: db,
+    http,
+    queueDepth: remembered(() => depthOfQueue(db), { forMs: settings.queue.pollMs }),
+    guard: guard({ token: settings.opsToken, isTrusted }),
+  });
+  const page = new PoolPage({
+    database: db,
+    token: settings.opsToken,
+    isTrusted,
+    ending: draining.signal,
+  });
+  const requests = new InFlight();
+  const logFailure = logFailures(log);
+  const app = createApp({
+    db: carryTrace(db),
+    around: [
+      traceRequests(),
+      watchRequests((answered) => {
+        http.record(answered);
+        log.debug("request answered", { ...answered });
+      }),
+    ],
+    opsRoutes: [metrics, page.routes],
+    isDraining: () => draining.signal.aborted,
+    onFailure: (failure) => {
+      logFailure(failure);
+      page.failures.add({ ...failure, request: `${failure.method} ${failure.route}` });
+    },
+    onUserChange: () => queue.wake(),
+  });
+  const server = listen(
+    (request, info) => requests.track(app.fetch(request, info)),
+    { hostname, port: settings.port },
+  );
+
+  const refuseRequests = () => {
+    draining.abort();
+    page[Symbol.dispose]();
+  };
+  const underWay = { requests, queue, db, server, deferred, refuseRequests };
+  const end = () => drain(underWay, { timeoutMs: settings.shutdownTimeoutMs });
+  const finished = Promise.withResolvers<void>();
+  let ending: Promise<void> | undefined;
+  return {
+    url: `http://${hostname === "0.0.0.0" ? "localhost" : hostname}:${server.addr.port}`,
+    finished: finished.promise,
+    shutdown: () => ending ??= end().finally(finished.resolve),
+  };
+}
+
+/** Where the pool is full, `/metrics` says so all the same. */
+function depthOfQueue(db: Database): Promise<QueueStatus> {
+  return db.transaction(queueStatus, {
+    readOnly: true,
+    attempts: 1,
+    label: "/metrics",
+    signal: AbortSignal.timeout(QUEUE_DEPTH_TIMEOUT_MS),
+  });
+}
+
+function tracedDatabase(url: string): TracedDatabase {
+  const { pathname, hostname, port } = new URL(url);
+  return {
+    name: decodeURIComponent(pathname.slice(1)),
+    host: hostname,
+    port: Number(port || 5432),
+  };
+}
+
+function listen(
+  handler: (request: Request, info: Deno.ServeHandlerInfo) => Response | Promise<Response>,
+  address: { hostname: string; port: number },
+): Deno.HttpServer<Deno.NetAddr> {
+  try {
+    return Deno.serve(
+      { ...address, onListen: () => {} },
+      (request, info) => handler(request, info),
+    );
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    throw new Error(
+      `Cannot listen on port ${address.port} as another program does; end it, or set PORT to another one (0 takes any)`,
+      { cause: error },
+    );
+  }
+}
