@@ -1,5 +1,5 @@
-import { Alarm } from "./alarm.ts";
-import type { Clock } from "./clock.ts";
+import { Alarm } from "./time/alarm.ts";
+import type { Clock } from "./time/clock.ts";
 import type { Lease } from "./lease.ts";
 import type { Ask } from "./pool_options.ts";
 import type { OwnerScope } from "./scope.ts";

@@ -1,4 +1,4 @@
-import type { Clock } from "./clock.ts";
+import type { Clock } from "./time/clock.ts";
 import type { Connection } from "./driver.ts";
 import { Generation } from "./generation.ts";
 import { Outage } from "./outage.ts";

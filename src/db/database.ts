@@ -1,11 +1,11 @@
 import type { TransactionSettings } from "./begin.ts";
-import { type Clock, systemClock } from "./clock.ts";
+import { type Clock, systemClock } from "./time/clock.ts";
 import type { Observer } from "./observer.ts";
 import type { Pool } from "./pool.ts";
 import type { AcquireOptions } from "./pool_options.ts";
 import type { PoolStats } from "./pool_stats.ts";
 import type { PoolView } from "./pool_view.ts";
-import { RetryBudget } from "./retry.ts";
+import { RetryBudget } from "./time/retry.ts";
 import type { OwnerScope } from "./scope.ts";
 import { ServerTransaction } from "./server_transaction.ts";
 import { Session, type SessionOptions } from "./session.ts";

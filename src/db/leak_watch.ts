@@ -1,5 +1,5 @@
-import { Alarm } from "./alarm.ts";
-import type { Clock } from "./clock.ts";
+import { Alarm } from "./time/alarm.ts";
+import type { Clock } from "./time/clock.ts";
 import { type Place, WaiterQueue } from "./waiter_queue.ts";
 
 export interface LeakOptions {

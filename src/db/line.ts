@@ -2,7 +2,7 @@
  * The line between a transaction and its server: one leased connection, the flights that go over it, and what of
  * their answers has been heard, also of one that broke off.
  */
-import type { Clock } from "./clock.ts";
+import type { Clock } from "./time/clock.ts";
 import type { FlightAnswer, FlightPart, Result, Statement, TransactionStatus } from "./driver.ts";
 import { ConnectionLostError } from "./errors.ts";
 import type { Lease } from "./lease.ts";

@@ -4,7 +4,7 @@
  */
 export { ISOLATION_LEVELS, type IsolationLevel, type TransactionSettings } from "./begin.ts";
 export { arrayOf } from "./array_text.ts";
-export { type Clock, systemClock } from "./clock.ts";
+export { type Clock, systemClock } from "./time/clock.ts";
 export {
   Database,
   type DatabaseOptions,
@@ -46,8 +46,8 @@ export {
 } from "./errors.ts";
 export { type Failure, judge, type Phase } from "./failures.ts";
 export { Lease } from "./lease.ts";
-export { NeonDriver, type NeonDriverOptions } from "./neon_driver.ts";
-export { Histogram, type HistogramStats } from "./histogram.ts";
+export { NeonDriver, type NeonDriverOptions } from "./neon/neon_driver.ts";
+export { Histogram, type HistogramStats } from "./time/histogram.ts";
 export type { Leak, LeakOptions } from "./leak_watch.ts";
 export type {
   Observer,
@@ -59,7 +59,7 @@ export { Pool } from "./pool.ts";
 export type { AcquireOptions, PoolOptions } from "./pool_options.ts";
 export type { PoolCounters, PoolCounts, PoolStats } from "./pool_stats.ts";
 export { type ConnectionView, type PoolView, textOf, type WaiterView } from "./pool_view.ts";
-export { RetryBudget } from "./retry.ts";
+export { RetryBudget } from "./time/retry.ts";
 export type { Parse, TypeParsers } from "./result_types.ts";
 export { OwnerScope } from "./scope.ts";
 export { type RowsOf, type Session, type SessionOptions, type StreamOptions } from "./session.ts";

@@ -12,7 +12,7 @@
  * it. On Workers a scope may end without a word: its permits carry a time at which they are taken back.
  */
 import { AcquireQueue, type Waiter } from "./acquire_queue.ts";
-import { type Clock, systemClock } from "./clock.ts";
+import { type Clock, systemClock } from "./time/clock.ts";
 import { QueueDelayControl } from "./codel.ts";
 import { Connector } from "./connector.ts";
 import type { Connection } from "./driver.ts";
@@ -36,7 +36,7 @@ import { type PoolCounters, type PoolCounts, PoolMetrics, type PoolStats } from 
 import { type PoolView, viewOf } from "./pool_view.ts";
 import type { OwnerScope } from "./scope.ts";
 import { ScopeShare, Slot } from "./slot.ts";
-import { settledWithin } from "./timeout.ts";
+import { settledWithin } from "./time/timeout.ts";
 
 /** How long a ROLLBACK on return, and then a goodbye, may take before the socket is cut. */
 const ROLLBACK_TIMEOUT_MS = 2_000;

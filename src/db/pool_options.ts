@@ -1,5 +1,5 @@
 /** What a pool takes: at its making, and for each lease. */
-import type { Clock } from "./clock.ts";
+import type { Clock } from "./time/clock.ts";
 import type { Connection } from "./driver.ts";
 import type { LeakOptions } from "./leak_watch.ts";
 import type { OwnerScope } from "./scope.ts";

@@ -1,5 +1,5 @@
 /** What a pool tells of itself. */
-import { Histogram, type HistogramStats } from "./histogram.ts";
+import { Histogram, type HistogramStats } from "./time/histogram.ts";
 
 /** A pool's permits by the state of their connections, and who waits for one. */
 export interface PoolCounts {

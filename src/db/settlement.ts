@@ -2,12 +2,12 @@
  * What became of a transaction whose COMMIT was sent and not answered. Asked of the server itself, on another
  * connection: https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT
  */
-import type { Clock } from "./clock.ts";
+import type { Clock } from "./time/clock.ts";
 import type { FlightAnswer, Statement } from "./driver.ts";
 import { PoolClosedError, ScopeError, ServerError, type UnknownReason } from "./errors.ts";
 import { isXidInFuture, judge } from "./failures.ts";
 import type { Lease } from "./lease.ts";
-import { retry, type RetryOptions } from "./retry.ts";
+import { retry, type RetryOptions } from "./time/retry.ts";
 import { watchedFlight } from "./watched_flight.ts";
 import { INCARNATION, type TransactionIdentity } from "./witness.ts";
 

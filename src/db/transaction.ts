@@ -8,7 +8,7 @@ import {
   StatementSkippedError,
 } from "./errors.ts";
 import { judge } from "./failures.ts";
-import { retry, type RetryOptions } from "./retry.ts";
+import { retry, type RetryOptions } from "./time/retry.ts";
 import type { Session } from "./session.ts";
 import { isClaimed } from "./transaction_key.ts";
 import type { UnitMetrics } from "./unit_stats.ts";

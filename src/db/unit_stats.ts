@@ -1,7 +1,7 @@
 /** What the databases of one isolate tell of their units of work, beside what their pool tells. */
-import type { Clock } from "./clock.ts";
+import type { Clock } from "./time/clock.ts";
 import type { FlightAnswer, FlightPart } from "./driver.ts";
-import { Histogram, type HistogramStats } from "./histogram.ts";
+import { Histogram, type HistogramStats } from "./time/histogram.ts";
 import type { TransactionObserver, TransactionOutcome } from "./observer.ts";
 
 /** How often each has happened since the isolate's first database was made. */

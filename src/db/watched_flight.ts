@@ -1,8 +1,8 @@
-import type { Clock } from "./clock.ts";
+import type { Clock } from "./time/clock.ts";
 import type { Connection, FlightAnswer, FlightOptions, FlightPart } from "./driver.ts";
 import { DeadlineError, PoolClosedError } from "./errors.ts";
 import type { Lease } from "./lease.ts";
-import { settledWithin } from "./timeout.ts";
+import { settledWithin } from "./time/timeout.ts";
 
 export interface WatchOptions {
   readonly clock: Clock;

@@ -1,6 +1,6 @@
 /** The end of a process that serves, in order and in time. */
 import type { Database } from "../db/mod.ts";
-import { settledWithin } from "../db/timeout.ts";
+import { settledWithin } from "../db/time/timeout.ts";
 import type { Deferred } from "./background_tasks.ts";
 import type { InFlight } from "./request_tracker.ts";
 import type { PostgresQueue } from "../queue/postgres_queue.ts";

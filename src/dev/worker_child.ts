@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { settledWithin } from "../db/timeout.ts";
+import { settledWithin } from "../db/time/timeout.ts";
 import { variables } from "../settings.ts";
 import { localDirectory } from "./postgres_directory.ts";
 

@@ -1,5 +1,5 @@
 /** Does, by a seed, all that may go wrong: on the way, to backends, and to the server. */
-import { sleep } from "../../src/db/timeout.ts";
+import { sleep } from "../../src/db/time/timeout.ts";
 import type { ArmedFault, Fault, FaultRelay } from "../support/fault_relay.ts";
 import { COMMIT_EXECUTE, COMMITTED, delay, dropBefore } from "../support/fault_relay.ts";
 import type { CrashingServer } from "./crashing_server.ts";

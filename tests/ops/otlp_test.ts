@@ -1,7 +1,7 @@
 /** What `deno task dev:otel` turns on: Deno's own exporter sends the spans to whoever listens, here to a collector of ours. */
 import { assertEquals } from "@std/assert";
 import { join } from "node:path";
-import { settledWithin } from "../../src/db/timeout.ts";
+import { settledWithin } from "../../src/db/time/timeout.ts";
 import { localDatabase } from "../support/local_database.ts";
 
 const MAIN = join(import.meta.dirname!, "..", "..", "src", "main.ts");

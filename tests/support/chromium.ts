@@ -1,6 +1,6 @@
 /** A headless Chromium, which Debian's package `chromium` brings, driven by npm's `playwright-core`. */
 import { join } from "node:path";
-import { settledWithin } from "../../src/db/timeout.ts";
+import { settledWithin } from "../../src/db/time/timeout.ts";
 
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 10_000;

@@ -1,6 +1,6 @@
 /** A fault that waits for its point. */
 import { Refusal } from "../../src/dev/relay.ts";
-import { settledWithin } from "../../src/db/timeout.ts";
+import { settledWithin } from "../../src/db/time/timeout.ts";
 import type { Fault } from "./fault_actions.ts";
 import { Ended, type FaultConnection } from "./fault_connection.ts";
 import { isAt, type Point, type SeenMessage } from "./fault_points.ts";

@@ -14,7 +14,7 @@ import {
   send,
   writeAll,
 } from "../../src/dev/relay_link.ts";
-import { settledWithin } from "../../src/db/timeout.ts";
+import { settledWithin } from "../../src/db/time/timeout.ts";
 import { encodeMessage, type MessageKind, type WireMessage } from "./wire_messages.ts";
 
 /** How long a server may take to close after its client has gone, before it is cut. */

@@ -1,4 +1,4 @@
-import type { Clock } from "../../src/db/clock.ts";
+import type { Clock } from "../../src/db/time/clock.ts";
 
 interface Alarm {
   readonly atMs: number;

@@ -1,5 +1,5 @@
 import { Pool } from "../../src/db/mod.ts";
-import type { Clock } from "../../src/db/clock.ts";
+import type { Clock } from "../../src/db/time/clock.ts";
 import type { Lease } from "../../src/db/lease.ts";
 import type { ManualClock } from "./manual_clock.ts";
 import { PoolDatabase } from "./pool_database.ts";

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import type { Clock } from "../../src/db/clock.ts";
+import type { Clock } from "../../src/db/time/clock.ts";
 import { OwnerScope } from "../../src/db/mod.ts";
 
 interface Token {

@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import { lockedRun } from "../../src/dev/locked_run.ts";
-import { settledWithin } from "../../src/db/timeout.ts";
+import { settledWithin } from "../../src/db/time/timeout.ts";
 import { bundle } from "../../src/dev/bundle.ts";
 import { TELL_REJECTIONS, WorkerdLog } from "./workerd_log.ts";
 

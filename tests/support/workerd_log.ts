@@ -1,4 +1,4 @@
-import { settledWithin } from "../../src/db/timeout.ts";
+import { settledWithin } from "../../src/db/time/timeout.ts";
 
 /** What a workerd writes to its standard error. */
 export class WorkerdLog {

@@ -1,6 +1,6 @@
 /** Plays one step, and holds what was seen against what was said. */
 import { type Database, sql } from "../../db/mod.ts";
-import { settledWithin } from "../../db/timeout.ts";
+import { settledWithin } from "../../db/time/timeout.ts";
 import type { Activity } from "./server_view.ts";
 import type { Env, World } from "./world.ts";
 

@@ -3,10 +3,10 @@
  * socket, the login and the wire format. Its quirks are kept in the three `neon_…` files.
  */
 import { Client } from "@neondatabase/serverless";
-import { ConnectError } from "./errors.ts";
+import { ConnectError } from "../errors.ts";
 import { type ConnectOptions, NeonConnection } from "./neon_connection.ts";
 import type { NeonClient, WebSocketConstructor } from "./neon_wire.ts";
-import type { Connection, Driver } from "./driver.ts";
+import type { Connection, Driver } from "../driver.ts";
 
 /** How to reach one database. */
 export interface NeonDriverOptions {

@@ -3,7 +3,7 @@
  * its own, and hides the status byte; with a pipelined login it says that it is connected when only the socket is
  * open. So flights go through its hook for foreign queries, and states are read from the protocol events beneath it.
  */
-import { ConnectError, ConnectionLostError, ScopeError, type ServerError } from "./errors.ts";
+import { ConnectError, ConnectionLostError, ScopeError, type ServerError } from "../errors.ts";
 import { MessageFraming } from "./message_framing.ts";
 import {
   encode,
@@ -14,8 +14,8 @@ import {
   toError,
   toServerError,
 } from "./neon_wire.ts";
-import { parserOf } from "./result_types.ts";
-import { settledWithin } from "./timeout.ts";
+import { parserOf } from "../result_types.ts";
+import { settledWithin } from "../time/timeout.ts";
 import type {
   Connection,
   ConnectionState,
@@ -23,7 +23,7 @@ import type {
   FlightOptions,
   FlightPart,
   TransactionStatus,
-} from "./driver.ts";
+} from "../driver.ts";
 
 export interface ConnectOptions {
   readonly timeoutMs: number;

@@ -1,9 +1,9 @@
 import { assertEquals } from "@std/assert";
-import { Histogram } from "../../src/db/histogram.ts";
-import { OwnerScope } from "../../src/db/mod.ts";
-import { poolOf } from "../support/database.ts";
-import { ManualClock, settle } from "../support/manual_clock.ts";
-import { ScriptedDriver } from "../support/scripted_driver.ts";
+import { Histogram } from "../../../src/db/time/histogram.ts";
+import { OwnerScope } from "../../../src/db/mod.ts";
+import { poolOf } from "../../support/database.ts";
+import { ManualClock, settle } from "../../support/manual_clock.ts";
+import { ScriptedDriver } from "../../support/scripted_driver.ts";
 
 /** The upper bounds of the classes that something fell into, with how often. */
 function filled(histogram: { boundsMs: readonly number[]; counts: readonly number[] }) {

@@ -1,11 +1,11 @@
 /** Logins that fail, seen from a connection that nobody has used yet. */
 import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
-import { ConnectError, ServerError } from "../../src/db/errors.ts";
-import { judge } from "../../src/db/failures.ts";
-import { faultBranch } from "../support/fault_branch.ts";
-import { driverOf } from "../support/fault_fixture.ts";
-import { answer } from "../support/fault_relay.ts";
-import { localDatabase } from "../support/local_database.ts";
+import { ConnectError, ServerError } from "../../../src/db/errors.ts";
+import { judge } from "../../../src/db/failures.ts";
+import { faultBranch } from "../../support/fault_branch.ts";
+import { driverOf } from "../../support/fault_fixture.ts";
+import { answer } from "../../support/fault_relay.ts";
+import { localDatabase } from "../../support/local_database.ts";
 
 const database = await localDatabase();
 

@@ -1,8 +1,8 @@
 /** A peer that neither reads nor writes any more: nobody may wait for it, and nothing of it may stay. */
 import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { createHash } from "node:crypto";
-import { ConnectError, NeonDriver } from "../../src/db/mod.ts";
-import { DatabaseWebSocket } from "../../src/deno/database_websocket.ts";
+import { ConnectError, NeonDriver } from "../../../src/db/mod.ts";
+import { DatabaseWebSocket } from "../../../src/deno/database_websocket.ts";
 
 /** Answers the upgrade and then nothing. */
 function frozenPeer(): Disposable & { url: string } {

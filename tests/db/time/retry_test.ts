@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
-import { fullJitterMs, retry, RetryBudget, type RetryOptions } from "../../src/db/retry.ts";
-import { ManualClock, settle } from "../support/manual_clock.ts";
+import { fullJitterMs, retry, RetryBudget, type RetryOptions } from "../../../src/db/time/retry.ts";
+import { ManualClock, settle } from "../../support/manual_clock.ts";
 
 const ALWAYS: RetryOptions = { attempts: 3, isRetryable: () => true, random: () => 0 };
 

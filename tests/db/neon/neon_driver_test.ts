@@ -5,17 +5,17 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
-import { ConnectError, ServerError } from "../../src/db/errors.ts";
-import { NeonDriver } from "../../src/db/mod.ts";
-import { DatabaseWebSocket } from "../../src/deno/database_websocket.ts";
-import { parseSettings } from "../../src/settings.ts";
-import { startFaultyRelay } from "../support/faulty_relay.ts";
-import { localDatabase } from "../support/local_database.ts";
-import { ownRelay } from "../support/own_relay.ts";
-import { SocketTap } from "../support/socket_tap.ts";
-import { driverCases } from "./driver_cases.ts";
-import { driverPortalCases } from "./driver_portal_cases.ts";
-import { relayFaultCases } from "./relay_fault_cases.ts";
+import { ConnectError, ServerError } from "../../../src/db/errors.ts";
+import { NeonDriver } from "../../../src/db/mod.ts";
+import { DatabaseWebSocket } from "../../../src/deno/database_websocket.ts";
+import { parseSettings } from "../../../src/settings.ts";
+import { startFaultyRelay } from "../../support/faulty_relay.ts";
+import { localDatabase } from "../../support/local_database.ts";
+import { ownRelay } from "../../support/own_relay.ts";
+import { SocketTap } from "../../support/socket_tap.ts";
+import { driverCases } from "../driver_cases.ts";
+import { driverPortalCases } from "../driver_portal_cases.ts";
+import { relayFaultCases } from "../relay_fault_cases.ts";
 
 const database = await localDatabase();
 

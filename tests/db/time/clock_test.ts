@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { systemClock } from "../../src/db/clock.ts";
+import { systemClock } from "../../../src/db/time/clock.ts";
 
 Deno.test("a time that is longer than a runtime's timers does not pass at once", async () => {
   let called = 0;

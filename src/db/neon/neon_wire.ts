@@ -2,10 +2,10 @@
  * How a flight crosses the package's client: what is written goes out as one message, what comes back becomes
  * results. Also the parts of the client that the package's own declarations leave out.
  */
-import { ServerError } from "./errors.ts";
-import { encodeParameters } from "./parameters.ts";
-import type { Close, Fetch, FlightPart, Portal, Result, Statement } from "./driver.ts";
-import type { Parse } from "./result_types.ts";
+import { ServerError } from "../errors.ts";
+import { encodeParameters } from "../parameters.ts";
+import type { Close, Fetch, FlightPart, Portal, Result, Statement } from "../driver.ts";
+import type { Parse } from "../result_types.ts";
 
 /** A statement whose values have been checked and made text. */
 export interface EncodedStatement {

@@ -1,5 +1,5 @@
 import { assertThrows } from "@std/assert";
-import { MessageFraming } from "../../src/db/message_framing.ts";
+import { MessageFraming } from "../../../src/db/neon/message_framing.ts";
 
 function message(type: string, body: string): number[] {
   const size = body.length + 4;
