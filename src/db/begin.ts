@@ -1,4 +1,4 @@
-import type { Statement } from "./driver.ts";
+import type { Statement } from "./driver/driver.ts";
 
 /** https://www.postgresql.org/docs/current/transaction-iso.html; read uncommitted is read committed there. */
 export const ISOLATION_LEVELS = ["read committed", "repeatable read", "serializable"] as const;

@@ -1,12 +1,12 @@
 import type { TransactionSettings } from "./begin.ts";
 import { type Clock, systemClock } from "./time/clock.ts";
 import type { Observer } from "./observer.ts";
-import type { Pool } from "./pool.ts";
-import type { AcquireOptions } from "./pool_options.ts";
-import type { PoolStats } from "./pool_stats.ts";
-import type { PoolView } from "./pool_view.ts";
+import type { Pool } from "./pool/pool.ts";
+import type { AcquireOptions } from "./pool/pool_options.ts";
+import type { PoolStats } from "./pool/pool_stats.ts";
+import type { PoolView } from "./pool/pool_view.ts";
 import { RetryBudget } from "./time/retry.ts";
-import type { OwnerScope } from "./scope.ts";
+import type { OwnerScope } from "./pool/owner_scope.ts";
 import { ServerTransaction } from "./server_transaction.ts";
 import { Session, type SessionOptions } from "./session.ts";
 import { type Settle, settle } from "./settlement.ts";

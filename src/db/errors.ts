@@ -1,7 +1,6 @@
 /** The closed set of errors of the connection layer, for callers to catch. What each means is in `failures.ts`. */
 
-import type { Result } from "./driver.ts";
-import type { PoolCounts } from "./pool_stats.ts";
+import type { Result } from "./driver/driver.ts";
 
 /** What the server said in an ErrorResponse. https://www.postgresql.org/docs/current/protocol-error-fields.html */
 export interface ServerErrorFields {
@@ -14,6 +13,17 @@ export interface ServerErrorFields {
   readonly table?: string | undefined;
   readonly column?: string | undefined;
   readonly constraint?: string | undefined;
+}
+
+/** A pool's permits by the state of their connections, and who waits for one. */
+export interface PoolCounts {
+  /** Permits in all. */
+  readonly limit: number;
+  readonly opening: number;
+  readonly leased: number;
+  readonly idle: number;
+  readonly closing: number;
+  readonly waiting: number;
 }
 
 /** The pool at a refusal, and how long the refused one had waited. */

@@ -3,10 +3,16 @@
  * their answers has been heard, also of one that broke off.
  */
 import type { Clock } from "./time/clock.ts";
-import type { FlightAnswer, FlightPart, Result, Statement, TransactionStatus } from "./driver.ts";
+import type {
+  FlightAnswer,
+  FlightPart,
+  Result,
+  Statement,
+  TransactionStatus,
+} from "./driver/driver.ts";
 import { ConnectionLostError } from "./errors.ts";
-import type { Lease } from "./lease.ts";
-import type { TypeParsers } from "./result_types.ts";
+import type { Lease } from "./pool/lease.ts";
+import type { TypeParsers } from "./driver/result_types.ts";
 import type { TransactionSettings } from "./begin.ts";
 import type { TransactionOutcome } from "./observer.ts";
 import type { TransactionRecord } from "./unit_stats.ts";

@@ -3,7 +3,7 @@
  * about a lost COMMIT.
  */
 export { ISOLATION_LEVELS, type IsolationLevel, type TransactionSettings } from "./begin.ts";
-export { arrayOf } from "./array_text.ts";
+export { arrayOf } from "./driver/array_text.ts";
 export { type Clock, systemClock } from "./time/clock.ts";
 export {
   Database,
@@ -24,7 +24,7 @@ export type {
   Result,
   Statement,
   TransactionStatus,
-} from "./driver.ts";
+} from "./driver/driver.ts";
 export {
   AcquireTimeoutError,
   CommitOutcomeUnknownError,
@@ -35,6 +35,7 @@ export {
   DatabaseLayerError,
   DeadlineError,
   PoolClosedError,
+  type PoolCounts,
   PoolOverloadedError,
   type PoolState,
   ScopeError,
@@ -45,27 +46,27 @@ export {
   type UnknownReason,
 } from "./errors.ts";
 export { type Failure, judge, type Phase } from "./failures.ts";
-export { Lease } from "./lease.ts";
+export { Lease } from "./pool/lease.ts";
 export { NeonDriver, type NeonDriverOptions } from "./neon/neon_driver.ts";
 export { Histogram, type HistogramStats } from "./time/histogram.ts";
-export type { Leak, LeakOptions } from "./leak_watch.ts";
+export type { Leak, LeakOptions } from "./pool/leak_watch.ts";
 export type {
   Observer,
   TransactionBegun,
   TransactionObserver,
   TransactionOutcome,
 } from "./observer.ts";
-export { Pool } from "./pool.ts";
-export type { AcquireOptions, PoolOptions } from "./pool_options.ts";
-export type { PoolCounters, PoolCounts, PoolStats } from "./pool_stats.ts";
-export { type ConnectionView, type PoolView, textOf, type WaiterView } from "./pool_view.ts";
+export { Pool } from "./pool/pool.ts";
+export type { AcquireOptions, PoolOptions } from "./pool/pool_options.ts";
+export type { PoolCounters, PoolStats } from "./pool/pool_stats.ts";
+export { type ConnectionView, type PoolView, textOf, type WaiterView } from "./pool/pool_view.ts";
 export { RetryBudget } from "./time/retry.ts";
-export type { Parse, TypeParsers } from "./result_types.ts";
-export { OwnerScope } from "./scope.ts";
+export type { Parse, TypeParsers } from "./driver/result_types.ts";
+export { OwnerScope } from "./pool/owner_scope.ts";
 export { type RowsOf, type Session, type SessionOptions, type StreamOptions } from "./session.ts";
 export { type Settle, settle, type SettlementSurroundings, type Verdict } from "./settlement.ts";
 export { type UnitCounters, UnitMetrics, type UnitStats } from "./unit_stats.ts";
-export { identifier, Sql, sql, trustedSql } from "./sql.ts";
+export { identifier, Sql, sql, trustedSql } from "./driver/sql.ts";
 export {
   claimKeys,
   forgetKeys,

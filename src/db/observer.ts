@@ -1,4 +1,4 @@
-import type { FlightPart } from "./driver.ts";
+import type { FlightPart } from "./driver/driver.ts";
 import type { TransactionSettings } from "./begin.ts";
 
 /**

@@ -1,4 +1,4 @@
-import type { FlightPart } from "./driver.ts";
+import type { FlightPart } from "./driver/driver.ts";
 
 /** What is sent in front of the next flight, whichever that will be. */
 export class Rider {

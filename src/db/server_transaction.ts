@@ -8,8 +8,8 @@
  * is lost is settled (`settlement.ts`), so that "lost" with an unknown outcome is the rare end.
  */
 import { beginStatements, type TransactionSettings } from "./begin.ts";
-import { changesData } from "./command_tag.ts";
-import type { FlightAnswer, FlightPart, Portal, Result } from "./driver.ts";
+import { changesData } from "./driver/command_tag.ts";
+import type { FlightAnswer, FlightPart, Portal, Result } from "./driver/driver.ts";
 import {
   CommitOutcomeUnknownError,
   CommitRolledBackError,

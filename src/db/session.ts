@@ -7,13 +7,13 @@
  */
 import { AfterCommit } from "./after_commit.ts";
 import type { TransactionSettings } from "./begin.ts";
-import type { Result } from "./driver.ts";
+import type { Result } from "./driver/driver.ts";
 import { SessionEndedError } from "./errors.ts";
-import type { TypeParsers } from "./result_types.ts";
+import type { TypeParsers } from "./driver/result_types.ts";
 import { Rider } from "./rider.ts";
 import { Savepoint } from "./savepoint.ts";
 import type { ServerTransaction } from "./server_transaction.ts";
-import type { Sql } from "./sql.ts";
+import type { Sql } from "./driver/sql.ts";
 import { streamRows } from "./stream_rows.ts";
 import { Turns } from "./turns.ts";
 

@@ -3,10 +3,10 @@
  * connection: https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT
  */
 import type { Clock } from "./time/clock.ts";
-import type { FlightAnswer, Statement } from "./driver.ts";
+import type { FlightAnswer, Statement } from "./driver/driver.ts";
 import { PoolClosedError, ScopeError, ServerError, type UnknownReason } from "./errors.ts";
 import { isXidInFuture, judge } from "./failures.ts";
-import type { Lease } from "./lease.ts";
+import type { Lease } from "./pool/lease.ts";
 import { retry, type RetryOptions } from "./time/retry.ts";
 import { watchedFlight } from "./watched_flight.ts";
 import { INCARNATION, type TransactionIdentity } from "./witness.ts";

@@ -1,4 +1,4 @@
-import type { Close, Fetch, Portal, Result, Statement } from "./driver.ts";
+import type { Close, Fetch, Portal, Result, Statement } from "./driver/driver.ts";
 
 export interface StreamRowsOptions {
   readonly portal: Portal;

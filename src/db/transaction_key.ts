@@ -5,7 +5,7 @@
  */
 import { ServerError } from "./errors.ts";
 import { Rider } from "./rider.ts";
-import { type Sql, sql } from "./sql.ts";
+import { type Sql, sql } from "./driver/sql.ts";
 
 /** The table of the keys, for a migration. Its role needs select, insert and delete. */
 export const TRANSACTION_KEYS_TABLE = `create table transaction_keys (

@@ -1,6 +1,6 @@
 /** What the databases of one isolate tell of their units of work, beside what their pool tells. */
 import type { Clock } from "./time/clock.ts";
-import type { FlightAnswer, FlightPart } from "./driver.ts";
+import type { FlightAnswer, FlightPart } from "./driver/driver.ts";
 import { Histogram, type HistogramStats } from "./time/histogram.ts";
 import type { TransactionObserver, TransactionOutcome } from "./observer.ts";
 

@@ -1,7 +1,7 @@
 import type { Clock } from "./time/clock.ts";
-import type { Connection, FlightAnswer, FlightOptions, FlightPart } from "./driver.ts";
+import type { Connection, FlightAnswer, FlightOptions, FlightPart } from "./driver/driver.ts";
 import { DeadlineError, PoolClosedError } from "./errors.ts";
-import type { Lease } from "./lease.ts";
+import type { Lease } from "./pool/lease.ts";
 import { settledWithin } from "./time/timeout.ts";
 
 export interface WatchOptions {

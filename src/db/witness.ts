@@ -2,7 +2,7 @@
  * What a transaction learns of itself while it can, so that its COMMIT can be settled should the answer be lost: the
  * id under which the server keeps its outcome, and which life of which server that was.
  */
-import type { FlightPart, Result, Statement } from "./driver.ts";
+import type { FlightPart, Result, Statement } from "./driver/driver.ts";
 
 /** Where the server keeps the outcome of a transaction. */
 export interface TransactionIdentity {

@@ -1,5 +1,5 @@
 import { EventEmitter } from "node:events";
-import type { Connection, FlightAnswer } from "../../src/db/driver.ts";
+import type { Connection, FlightAnswer } from "../../src/db/driver/driver.ts";
 
 /**
  * A connection that is there at once, costs nothing and is shut at once, so that only the pools differ. It is an

@@ -1,6 +1,6 @@
 /** A verdict that cannot be "guilty" is none. */
 import { assertEquals } from "@std/assert";
-import { PoolMetrics } from "../../src/db/pool_stats.ts";
+import { PoolMetrics } from "../../src/db/pool/pool_stats.ts";
 import { Ledger } from "./ledger.ts";
 import { FULL, type SoakReport } from "./soak.ts";
 import { faultsOf, HEAP_GROWTH_BYTES } from "./verdict.ts";

@@ -6,7 +6,7 @@ import {
   type PoolOptions,
 } from "../../src/db/mod.ts";
 import type { TransactionSettings } from "../../src/db/begin.ts";
-import type { Driver } from "../../src/db/driver.ts";
+import type { Driver } from "../../src/db/driver/driver.ts";
 import { Deferred } from "../../src/deno/background_tasks.ts";
 
 /** The design's defaults. */

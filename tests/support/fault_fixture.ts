@@ -1,5 +1,5 @@
 /** What tests of faults share: a way to the database with faults on it, and looks at the server past them. */
-import type { Connection, Statement } from "../../src/db/driver.ts";
+import type { Connection, Statement } from "../../src/db/driver/driver.ts";
 import { NeonDriver } from "../../src/db/mod.ts";
 import { type FaultBranch, faultBranch } from "./fault_branch.ts";
 import type { LocalDatabase } from "./local_database.ts";

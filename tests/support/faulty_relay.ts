@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 // @ts-types="npm:@types/ws@8.18.2"
 import { WebSocketServer } from "ws";
-import type { RelayFault } from "../db/relay_fault_cases.ts";
+import type { RelayFault } from "../db/driver/relay_fault_cases.ts";
 
 export interface FaultyRelay extends AsyncDisposable {
   /** To be followed by `/` and a fault. */

@@ -1,5 +1,5 @@
-import type { Connection } from "../../src/db/driver.ts";
-import { Outage } from "../../src/db/outage.ts";
+import type { Connection } from "../../src/db/driver/driver.ts";
+import { Outage } from "../../src/db/pool/outage.ts";
 import type { ManualClock } from "./manual_clock.ts";
 import { PoolPeer } from "./pool_peer.ts";
 import { ScriptedDriver, serverError } from "./scripted_driver.ts";

@@ -1,6 +1,6 @@
 import { Pool } from "../../src/db/mod.ts";
 import type { Clock } from "../../src/db/time/clock.ts";
-import type { Lease } from "../../src/db/lease.ts";
+import type { Lease } from "../../src/db/pool/lease.ts";
 import type { ManualClock } from "./manual_clock.ts";
 import { PoolDatabase } from "./pool_database.ts";
 import type { PoolPeer } from "./pool_peer.ts";

@@ -13,7 +13,7 @@ import type {
   Result,
   Statement,
   TransactionStatus,
-} from "../../src/db/driver.ts";
+} from "../../src/db/driver/driver.ts";
 
 /** What a statement answers: rows, an error, or later one of both. */
 export type Reply = (

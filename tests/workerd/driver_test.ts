@@ -1,8 +1,8 @@
 /** The driver's cases in workerd, where sockets fail and close otherwise than in Deno. */
 import { assertEquals } from "@std/assert";
-import { driverCases } from "../db/driver_cases.ts";
-import { driverPortalCases } from "../db/driver_portal_cases.ts";
-import { relayFaultCases } from "../db/relay_fault_cases.ts";
+import { driverCases } from "../db/driver/driver_cases.ts";
+import { driverPortalCases } from "../db/driver/driver_portal_cases.ts";
+import { relayFaultCases } from "../db/driver/relay_fault_cases.ts";
 import { startFaultyRelay } from "../support/faulty_relay.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { ownRelay } from "../support/own_relay.ts";

@@ -4,9 +4,9 @@
  */
 import { NeonDriver } from "../../src/db/mod.ts";
 import { parseSettings } from "../../src/settings.ts";
-import { driverCases } from "../db/driver_cases.ts";
-import { driverPortalCases } from "../db/driver_portal_cases.ts";
-import { relayFaultCases } from "../db/relay_fault_cases.ts";
+import { driverCases } from "../db/driver/driver_cases.ts";
+import { driverPortalCases } from "../db/driver/driver_portal_cases.ts";
+import { relayFaultCases } from "../db/driver/relay_fault_cases.ts";
 import type { Env } from "../support/branch.ts";
 import { SocketTap } from "../support/socket_tap.ts";
 

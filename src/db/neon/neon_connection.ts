@@ -14,7 +14,7 @@ import {
   toError,
   toServerError,
 } from "./neon_wire.ts";
-import { parserOf } from "../result_types.ts";
+import { parserOf } from "../driver/result_types.ts";
 import { settledWithin } from "../time/timeout.ts";
 import type {
   Connection,
@@ -23,7 +23,7 @@ import type {
   FlightOptions,
   FlightPart,
   TransactionStatus,
-} from "../driver.ts";
+} from "../driver/driver.ts";
 
 export interface ConnectOptions {
   readonly timeoutMs: number;

@@ -3,9 +3,9 @@
  * results. Also the parts of the client that the package's own declarations leave out.
  */
 import { ServerError } from "../errors.ts";
-import { encodeParameters } from "../parameters.ts";
-import type { Close, Fetch, FlightPart, Portal, Result, Statement } from "../driver.ts";
-import type { Parse } from "../result_types.ts";
+import { encodeParameters } from "../driver/parameters.ts";
+import type { Close, Fetch, FlightPart, Portal, Result, Statement } from "../driver/driver.ts";
+import type { Parse } from "../driver/result_types.ts";
 
 /** A statement whose values have been checked and made text. */
 export interface EncodedStatement {

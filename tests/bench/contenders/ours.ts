@@ -1,6 +1,6 @@
-import type { Lease } from "../../../src/db/lease.ts";
-import { Pool } from "../../../src/db/pool.ts";
-import { OwnerScope } from "../../../src/db/scope.ts";
+import type { Lease } from "../../../src/db/pool/lease.ts";
+import { Pool } from "../../../src/db/pool/pool.ts";
+import { OwnerScope } from "../../../src/db/pool/owner_scope.ts";
 import { BOUNDS, type Contender } from "../contender.ts";
 import { FakeConnection } from "../fake_connection.ts";
 

@@ -1,7 +1,7 @@
 /** What a real server has said, with bytes changed, cut out, repeated or missing: the driver never hangs or dies of it. */
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import type { Statement } from "../../../src/db/driver.ts";
+import type { Statement } from "../../../src/db/driver/driver.ts";
 import { ConnectError, ConnectionLostError } from "../../../src/db/errors.ts";
 import { NeonDriver } from "../../../src/db/mod.ts";
 import { localDatabase } from "../../support/local_database.ts";

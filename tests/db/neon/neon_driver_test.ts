@@ -13,9 +13,9 @@ import { startFaultyRelay } from "../../support/faulty_relay.ts";
 import { localDatabase } from "../../support/local_database.ts";
 import { ownRelay } from "../../support/own_relay.ts";
 import { SocketTap } from "../../support/socket_tap.ts";
-import { driverCases } from "../driver_cases.ts";
-import { driverPortalCases } from "../driver_portal_cases.ts";
-import { relayFaultCases } from "../relay_fault_cases.ts";
+import { driverCases } from "../driver/driver_cases.ts";
+import { driverPortalCases } from "../driver/driver_portal_cases.ts";
+import { relayFaultCases } from "../driver/relay_fault_cases.ts";
 
 const database = await localDatabase();
 

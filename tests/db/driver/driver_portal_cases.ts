@@ -1,0 +1,46 @@
+/** What else a session relies on, of drivers that have a server: nothing of it can be scripted. Not Deno's either. */
+import { assertEquals, assertInstanceOf } from "@std/assert";
+import { ServerError } from "../../../src/db/errors.ts";
+import { type DriverCase, selectOne, statement, withConnection } from "./driver_case.ts";
+
+export const driverPortalCases: readonly DriverCase[] = [
+  withConnection(
+    "a portal gives its rows in portions, each a flight or a part of one",
+    async (connection) => {
+      const portal = { name: "three", maxRows: 2 };
+      const rows = { ...statement("select n from generate_series(1, 3) n"), portal };
+      const first = await connection.flight([statement("begin"), rows]);
+      assertEquals(first.results[1], {
+        rows: [{ n: 1 }, { n: 2 }],
+        rowCount: 2,
+        command: "",
+        isSuspended: true,
+      });
+      const { results, status } = await connection.flight([selectOne, { fetch: portal }]);
+      assertEquals(results.map(({ rows }) => rows), [[{ one: 1 }], [{ n: 3 }]]);
+      assertEquals([results[1]?.command, results[1]?.isSuspended], ["SELECT", undefined]);
+      assertEquals(status, "T");
+    },
+  ),
+
+  withConnection("closing a portal never fails, and has a result", async (connection) => {
+    const portal = { name: "some", maxRows: 1 };
+    const close = { close: portal };
+    const none = { rows: [], rowCount: 0, command: "" };
+    const rows = { ...statement("select n from generate_series(1, 3) n"), portal };
+    assertEquals((await connection.flight([close])).results, [none]);
+    const closed = await connection.flight([statement("begin"), rows, close, selectOne]);
+    assertEquals(closed.results[2], none);
+    const { error } = await connection.flight([{ fetch: portal }]);
+    assertInstanceOf(error, ServerError);
+    assertEquals(error.sqlState, "34000");
+    assertEquals(await connection.flight([close]), { results: [none], status: "E" });
+  }),
+
+  withConnection("a flight reads by the parsers it is given", async (connection) => {
+    const seven = statement("select 7::int8 as seven");
+    const { results: [own] } = await connection.flight([seven], { parsers: { 20: Number } });
+    const { results: [usual] } = await connection.flight([seven]);
+    assertEquals([own?.rows, usual?.rows], [[{ seven: 7 }], [{ seven: 7n }]]);
+  }),
+];

@@ -1,0 +1,90 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { type Leak, OwnerScope } from "../../../src/db/mod.ts";
+import { poolOf } from "../../support/database.ts";
+import { ManualClock } from "../../support/manual_clock.ts";
+import { ScriptedDriver } from "../../support/scripted_driver.ts";
+
+const scope = OwnerScope.lasting();
+
+function watchedPool(options: { stackShare?: number; random?: () => number } = {}) {
+  const clock = new ManualClock();
+  const leaks: Leak[] = [];
+  const { random = () => 0.5, stackShare = 0 } = options;
+  const pool = poolOf(new ScriptedDriver(), {
+    clock,
+    random,
+    leaks: { thresholdMs: 1_000, stackShare, onLeak: (leak) => leaks.push(leak) },
+  });
+  return { clock, leaks, pool };
+}
+
+Deno.test("a lease that is held past the threshold is reported once, with who holds it and for how long", async () => {
+  const { clock, leaks, pool } = watchedPool();
+  const lease = await pool.acquire({ scope, label: "GET /report" });
+  await clock.advance(999);
+  assertEquals(leaks, []);
+  await clock.advance(1);
+  await clock.advance(5_000);
+  assertEquals(leaks, [{ label: "GET /report", heldMs: 1_000, stack: undefined }]);
+  await lease.release();
+  await pool.close({ timeoutMs: 0 });
+});
+
+Deno.test("a lease that is given back in time is not reported, and leaves no timer", async () => {
+  const { clock, leaks, pool } = watchedPool();
+  const [early, late] = await Promise.all([pool.acquire({ scope }), pool.acquire({ scope })]);
+  await clock.advance(600);
+  await early.release();
+  await clock.advance(300);
+  await late.release();
+  await clock.advance(5_000);
+  assertEquals(leaks, []);
+  await pool.close({ timeoutMs: 0 });
+  assertEquals(clock.pending, 0);
+});
+
+Deno.test("of several leases each is reported at its own time", async () => {
+  const { clock, leaks, pool } = watchedPool();
+  const first = await pool.acquire({ scope, label: "first" });
+  await clock.advance(400);
+  const second = await pool.acquire({ scope, label: "second" });
+  await clock.advance(600);
+  assertEquals(leaks.map(({ label }) => label), ["first"]);
+  await clock.advance(400);
+  assertEquals(leaks.map(({ label, heldMs }) => [label, heldMs]), [["first", 1_000], [
+    "second",
+    1_000,
+  ]]);
+  await Promise.all([first.release(), second.release()]);
+  await pool.close({ timeoutMs: 0 });
+});
+
+Deno.test("a lease whose connection has died is reported as long as nobody gives it back", async () => {
+  const { clock, leaks, pool } = watchedPool();
+  const lease = await pool.acquire({ scope });
+  await lease.connection.close({ timeoutMs: 0 });
+  await clock.advance(1_000);
+  assertEquals(leaks.length, 1);
+  await lease.release();
+  await pool.close({ timeoutMs: 0 });
+});
+
+Deno.test("the stack of a lease is kept for a share of them", async () => {
+  const luck = [0.1, 0.9];
+  const { clock, leaks, pool } = watchedPool({
+    stackShare: 0.5,
+    // Connections ask for luck too, when they are made.
+    random: () => luck.length > 0 && isLeasing ? luck.shift()! : 0.5,
+  });
+  let isLeasing = false;
+  const warm = await Promise.all([pool.acquire({ scope }), pool.acquire({ scope })]);
+  await Promise.all(warm.map((lease) => lease.release()));
+  isLeasing = true;
+  const leases = [await pool.acquire({ scope }), await pool.acquire({ scope })];
+  await clock.advance(1_000);
+  assertEquals(leaks.length, 2);
+  assertStringIncludes(leaks[0]!.stack ?? "", "leak_watch_test.ts");
+  assert(leaks[1]!.stack === undefined);
+  await Promise.all(leases.map((lease) => lease.release()));
+  await pool.close({ timeoutMs: 0 });
+});

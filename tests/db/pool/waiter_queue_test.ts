@@ -1,0 +1,61 @@
+import { assertEquals } from "@std/assert";
+import { WaiterQueue } from "../../../src/db/pool/waiter_queue.ts";
+
+Deno.test("a queue gives its waiters oldest first", () => {
+  const queue = new WaiterQueue<string>();
+  const places = ["a", "b", "c"].map((waiter) => queue.push(waiter));
+  assertEquals([...queue], ["a", "b", "c"]);
+  queue.remove(places[0]!);
+  assertEquals(queue.head, "b");
+  assertEquals(queue.size, 2);
+});
+
+Deno.test("a waiter may leave from anywhere, once", () => {
+  for (const leaving of [0, 1, 2]) {
+    const queue = new WaiterQueue<number>();
+    const places = [0, 1, 2].map((waiter) => queue.push(waiter));
+    queue.remove(places[leaving]!);
+    queue.remove(places[leaving]!);
+    assertEquals([...queue], [0, 1, 2].filter((waiter) => waiter !== leaving));
+    assertEquals(queue.size, 2);
+    queue.push(3);
+    assertEquals([...queue].at(-1), 3);
+  }
+});
+
+Deno.test("a queue that has been emptied takes waiters again", () => {
+  const queue = new WaiterQueue<string>();
+  queue.remove(queue.push("a"));
+  assertEquals([...queue], []);
+  assertEquals(queue.head, undefined);
+  queue.push("b");
+  assertEquals(queue.head, "b");
+});
+
+Deno.test("waiters may be removed while the queue is gone through", () => {
+  const queue = new WaiterQueue<number>();
+  const places = [0, 1, 2].map((waiter) => queue.push(waiter));
+  const seen: number[] = [];
+  for (const waiter of queue) {
+    seen.push(waiter);
+    queue.remove(places[waiter]!);
+  }
+  assertEquals(seen, [0, 1, 2]);
+  assertEquals(queue.size, 0);
+});
+
+Deno.test("who goes ahead is before all who do not, and behind those who did before", () => {
+  const queue = new WaiterQueue<string>();
+  queue.push("a");
+  queue.pushAhead("first");
+  const second = queue.pushAhead("second");
+  queue.push("b");
+  assertEquals([...queue], ["first", "second", "a", "b"]);
+  queue.remove(second);
+  queue.pushAhead("third");
+  assertEquals([...queue], ["first", "third", "a", "b"]);
+  queue.removeHead();
+  queue.removeHead();
+  queue.pushAhead("fourth");
+  assertEquals([...queue], ["fourth", "a", "b"]);
+});
