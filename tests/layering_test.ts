@@ -1,43 +1,56 @@
-/** Arrows between the folders of `src` point down and never back, and entries stay free of what only developers need. */
+/** Arrows between the rooms of `src` point down and never back, and entries stay free of what only developers need. */
 import { assert, assertEquals } from "@std/assert";
 
-/** What each folder may import besides itself; npm packages by name. Entries and `dev` may import anything. */
-const BELOW: Readonly<Record<string, readonly string[]>> = {
-  db: [],
-  migrations: ["db/mod.ts"],
-  users: ["db/mod.ts", "value_message.ts", "valibot", "uuid"],
-  queue: ["db/mod.ts", "users", "valibot"],
-  http: ["db/mod.ts", "users", "value_message.ts", "valibot", "hono"],
-  ops: ["db/mod.ts", "hono", "@opentelemetry/api", "uplot"],
-  settings: ["value_message.ts", "valibot"],
-  service: ["db/mod.ts", "http", "ops", "queue", "users", "settings.ts"],
-  deno: [
-    "db/mod.ts",
-    "db/time",
+/**
+ * What each room may import besides itself: other rooms, and npm packages by name. A room is a folder or a file; a file
+ * belongs to the longest room that it matches. `dev` may import anything. Every room names only rooms below it in this
+ * list, so that no arrow can run back up.
+ */
+const ROOMS: Readonly<Record<string, readonly string[]>> = {
+  "main.ts": ["deno", "ops"],
+  "worker.ts": ["workers", "queue", "cloudflare:workers"],
+  "deno": ["service", "http", "ops", "queue", "settings.ts", "db/mod.ts", "db/time", "hono", "ws"],
+  "workers": [
+    "service",
     "http",
     "ops",
     "queue",
     "settings.ts",
-    "service",
-    "hono",
-    "ws",
-  ],
-  workers: [
     "db/mod.ts",
-    "http",
-    "ops",
-    "queue",
-    "settings.ts",
-    "service",
     "hono",
     "cloudflare:workers",
   ],
+  "service": ["http", "ops", "queue", "users", "settings.ts", "db/mod.ts"],
+  "http": ["users", "value_message.ts", "db/mod.ts", "valibot", "hono"],
+  "queue": ["users", "db/mod.ts", "valibot"],
+  "ops": ["db/mod.ts", "hono", "@opentelemetry/api", "uplot"],
+  "users": ["value_message.ts", "db/mod.ts", "valibot", "uuid"],
+  "migrations": ["db/mod.ts"],
+  "settings.ts": ["settings", "value_message.ts", "db/mod.ts", "valibot"],
+  "settings": ["value_message.ts", "db/mod.ts", "valibot"],
+  "value_message.ts": [],
+  "db/mod.ts": [
+    "db/database.ts",
+    "db/session",
+    "db/pool",
+    "db/neon",
+    "db/failures.ts",
+    "db/errors.ts",
+    "db/driver",
+    "db/time",
+  ],
+  "db/database.ts": ["db/unit_of_work.ts", "db/session", "db/pool", "db/time"],
+  "db/unit_of_work.ts": ["db/session", "db/failures.ts", "db/errors.ts", "db/time"],
+  "db/session": ["db/pool", "db/failures.ts", "db/errors.ts", "db/driver", "db/time"],
+  "db/pool": ["db/failures.ts", "db/errors.ts", "db/driver", "db/time"],
+  "db/neon": ["db/errors.ts", "db/driver", "db/time", "@neondatabase/serverless"],
+  "db/failures.ts": ["db/errors.ts"],
+  "db/errors.ts": ["db/driver"],
+  "db/driver": [],
+  "db/time": [],
 };
 
-/** One importer for each of these. */
-const SOLE_IMPORTERS: Readonly<Record<string, string>> = {
-  "@neondatabase/serverless": "db/neon/neon_driver.ts",
-};
+const LAYERS = Object.keys(ROOMS);
 
 /** What a developer's machine needs, and a deployed service does not. */
 const ENTRIES = ["main.ts", "worker.ts"];
@@ -78,8 +91,10 @@ function packageOf(specifier: string): string {
   return /^npm:\/?((?:@[^/]+\/)?[^@/]+)/.exec(specifier)?.[1] ?? specifier;
 }
 
-function folderOf(path: string): string {
-  return path.includes("/") ? path.slice(0, path.indexOf("/")) : path;
+/** The longest room that holds the file; a package is its own. */
+function roomOf(path: string): string {
+  const rooms = LAYERS.filter((room) => path === room || path.startsWith(`${room}/`));
+  return rooms.sort((a, b) => b.length - a.length)[0] ?? path;
 }
 
 async function allFiles(folder = new URL(source), prefix = ""): Promise<string[]> {
@@ -92,25 +107,46 @@ async function allFiles(folder = new URL(source), prefix = ""): Promise<string[]
   return files;
 }
 
-Deno.test("imports between folders follow the arrows", async () => {
-  const folders = Object.keys(BELOW);
-  const entries = (await allFiles()).filter((file) => folders.includes(folderOf(file)));
-  const imports = (await Promise.all(entries.map(importsOf))).flat();
+Deno.test("rooms import only rooms below them", () => {
+  for (const [index, room] of LAYERS.entries()) {
+    const above = ROOMS[room]!.filter((to) => LAYERS.includes(to) && LAYERS.indexOf(to) <= index);
+    assertEquals(above, [], `${room} names rooms above itself`);
+  }
+});
+
+Deno.test("imports between rooms follow the arrows", async () => {
+  const files = (await allFiles()).filter((file) => !file.startsWith("dev/"));
+  assertEquals(files.filter((file) => !LAYERS.includes(roomOf(file))), [], "files without a room");
+  const imports = (await Promise.all(files.map(importsOf))).flat();
   const wrong = imports.filter(([from, to]) => {
-    const folder = folderOf(from);
-    const allowed = BELOW[folder];
-    if (allowed === undefined || folderOf(to) === folder) return false;
-    return SOLE_IMPORTERS[to] !== from &&
-      !allowed.some((room) => to === room || to.startsWith(`${room}/`));
+    const [room, target] = [roomOf(from), roomOf(to)];
+    return room in ROOMS && room !== target && !ROOMS[room]!.includes(target);
   });
   assertEquals([...new Set(wrong.map((arrow) => arrow.join(" -> ")))], []);
+});
+
+Deno.test("the top of the connection layer has at most 10 rooms", async () => {
+  const names: string[] = [];
+  for await (const { name } of Deno.readDir(new URL("db/", source))) names.push(`db/${name}`);
+  const rooms = LAYERS.filter((room) => room.startsWith("db/"));
+  assertEquals(names.filter((name) => !name.endsWith(".md")).sort(), rooms.toSorted());
+  assert(rooms.length <= 10, `${rooms.length} rooms`);
+});
+
+Deno.test("one room imports each of these packages", async () => {
+  const files = (await allFiles()).filter((file) => !file.startsWith("dev/"));
+  const imports = (await Promise.all(files.map(importsOf))).flat();
+  for (const [name, room] of [["@neondatabase/serverless", "db/neon"], ["ws", "deno"]]) {
+    const importers = imports.filter(([, to]) => to === name).map(([from]) => roomOf(from));
+    assertEquals([...new Set(importers)], [room]);
+  }
 });
 
 Deno.test("a deployed entry reaches nothing of the development stack", async () => {
   for (const entry of ENTRIES) {
     const imports = await importsOf(entry);
     assert(imports.some(([, to]) => to === "db/mod.ts"), `${entry} was looked at`);
-    assertEquals(imports.filter(([, to]) => folderOf(to) === "dev"), []);
+    assertEquals(imports.filter(([, to]) => to.startsWith("dev/")), []);
   }
 });
 

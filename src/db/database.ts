@@ -1,18 +1,18 @@
-import type { TransactionSettings } from "./begin.ts";
+import type { TransactionSettings } from "./session/begin.ts";
 import { type Clock, systemClock } from "./time/clock.ts";
-import type { Observer } from "./observer.ts";
+import type { Observer } from "./session/observer.ts";
 import type { Pool } from "./pool/pool.ts";
 import type { AcquireOptions } from "./pool/pool_options.ts";
 import type { PoolStats } from "./pool/pool_stats.ts";
 import type { PoolView } from "./pool/pool_view.ts";
 import { RetryBudget } from "./time/retry.ts";
 import type { OwnerScope } from "./pool/owner_scope.ts";
-import { ServerTransaction } from "./server_transaction.ts";
-import { Session, type SessionOptions } from "./session.ts";
-import { type Settle, settle } from "./settlement.ts";
-import { runUnit } from "./transaction.ts";
-import { claim } from "./transaction_key.ts";
-import { TransactionRecord, UnitMetrics, type UnitStats } from "./unit_stats.ts";
+import { ServerTransaction } from "./session/server_transaction.ts";
+import { Session, type SessionOptions } from "./session/session.ts";
+import { type Settle, settle } from "./session/commit_outcome.ts";
+import { runUnit } from "./unit_of_work.ts";
+import { claim } from "./session/transaction_key.ts";
+import { TransactionRecord, UnitMetrics, type UnitStats } from "./session/unit_stats.ts";
 
 export interface DatabaseOptions {
   readonly pool: Pool;

@@ -2,7 +2,11 @@
  * Database connections for the edge: a bounded pool, a session for each unit of work, and retry that never guesses
  * about a lost COMMIT.
  */
-export { ISOLATION_LEVELS, type IsolationLevel, type TransactionSettings } from "./begin.ts";
+export {
+  ISOLATION_LEVELS,
+  type IsolationLevel,
+  type TransactionSettings,
+} from "./session/begin.ts";
 export { arrayOf } from "./driver/array_text.ts";
 export { type Clock, systemClock } from "./time/clock.ts";
 export {
@@ -55,7 +59,7 @@ export type {
   TransactionBegun,
   TransactionObserver,
   TransactionOutcome,
-} from "./observer.ts";
+} from "./session/observer.ts";
 export { Pool } from "./pool/pool.ts";
 export type { AcquireOptions, PoolOptions } from "./pool/pool_options.ts";
 export type { PoolCounters, PoolStats } from "./pool/pool_stats.ts";
@@ -63,14 +67,24 @@ export { type ConnectionView, type PoolView, textOf, type WaiterView } from "./p
 export { RetryBudget } from "./time/retry.ts";
 export type { Parse, TypeParsers } from "./driver/result_types.ts";
 export { OwnerScope } from "./pool/owner_scope.ts";
-export { type RowsOf, type Session, type SessionOptions, type StreamOptions } from "./session.ts";
-export { type Settle, settle, type SettlementSurroundings, type Verdict } from "./settlement.ts";
-export { type UnitCounters, UnitMetrics, type UnitStats } from "./unit_stats.ts";
+export {
+  type RowsOf,
+  type Session,
+  type SessionOptions,
+  type StreamOptions,
+} from "./session/session.ts";
+export {
+  type Settle,
+  settle,
+  type SettlementSurroundings,
+  type Verdict,
+} from "./session/commit_outcome.ts";
+export { type UnitCounters, UnitMetrics, type UnitStats } from "./session/unit_stats.ts";
 export { identifier, Sql, sql, trustedSql } from "./driver/sql.ts";
 export {
   claimKeys,
   forgetKeys,
   TRANSACTION_KEYS_INDEX,
   TRANSACTION_KEYS_TABLE,
-} from "./transaction_key.ts";
-export { INCARNATION, type TransactionIdentity } from "./witness.ts";
+} from "./session/transaction_key.ts";
+export { INCARNATION, type TransactionIdentity } from "./session/xid.ts";

@@ -5,7 +5,7 @@ import {
   Pool,
   type PoolOptions,
 } from "../../src/db/mod.ts";
-import type { TransactionSettings } from "../../src/db/begin.ts";
+import type { TransactionSettings } from "../../src/db/session/begin.ts";
 import type { Driver } from "../../src/db/driver/driver.ts";
 import { Deferred } from "../../src/deno/background_tasks.ts";
 

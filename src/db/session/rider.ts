@@ -1,0 +1,14 @@
+import type { FlightPart } from "../driver/driver.ts";
+
+/** What is sent in front of the next flight, whichever that will be. */
+export class Rider {
+  readonly part: FlightPart;
+  /** Whether a failed transaction goes on behind it. */
+  readonly mends: boolean;
+  hasRun = false;
+
+  constructor(part: FlightPart, { mends = false }: { mends?: boolean } = {}) {
+    this.part = part;
+    this.mends = mends;
+  }
+}

@@ -1,0 +1,187 @@
+/** A lost COMMIT on a server that crashes: its ids begin again where its log ends, so that one can be given out twice. */
+import { assertEquals, assertRejects } from "@std/assert";
+import {
+  CommitOutcomeUnknownError,
+  type Database,
+  type Session,
+  type Settle,
+  settle,
+  sql,
+  TRANSACTION_KEYS_TABLE,
+} from "../../../src/db/mod.ts";
+import { startPostgres } from "../../../src/dev/postgres.ts";
+import { startRelay } from "../../../src/dev/relay.ts";
+import { settleById } from "../../chaos/cheats.ts";
+import { makeScratch } from "../../dev/scratch.ts";
+import { branchOf, runAlone } from "../../support/branch.ts";
+import {
+  COMMIT,
+  COMMITTED,
+  dropBefore,
+  hold,
+  type Point,
+  startFaultRelay,
+} from "../../support/fault_relay.ts";
+
+type Run = (text: string) => Promise<Record<string, unknown>[]>;
+
+interface Crash {
+  /** Where the unit's connection is struck. */
+  readonly point: Point;
+  /** What happens on the server, once it is up again, before anybody can ask. */
+  readonly then?: (run: Run) => Promise<void>;
+  readonly settle?: Settle;
+  readonly work: (db: Database) => Promise<unknown>;
+}
+
+/** Runs a unit whose server is ended without a word as soon as its COMMIT is struck; gives how often its row is there. */
+async function crash(
+  directory: string,
+  { point, then, settle, work }: Crash,
+): Promise<{ rows: unknown; told: unknown }> {
+  await using stack = new AsyncDisposableStack();
+  let postgres = await startPostgres({ directory });
+  stack.defer(() => postgres.stop());
+  const targets = [{ hostname: "127.0.0.1", port: postgres.port }];
+  const faulty = stack.use(await startFaultRelay({ targets }));
+  const plain = stack.use(await startRelay({ targets }));
+  const envOf = (role: "user_service" | "postgres", relay: { url: string }) => ({
+    DATABASE_URL: postgres.url({ role }),
+    DATABASE_WS_PROXY: relay.url,
+    DATABASE_PIPELINE_CONNECT: "on",
+  });
+  const run = (text: string) => runAlone<Record<string, unknown>>(envOf("postgres", plain), text);
+  await prepare(run);
+
+  const branch = stack.use(
+    branchOf({ env: envOf("user_service", faulty), adminEnv: envOf("postgres", plain) }),
+  );
+  const db = branch.open({}, settle);
+  await db.transaction((session) => session.commit([sql`select 1`]), { readOnly: true });
+  const struck = faulty.when(point, dropBefore());
+  const asking = faulty.when({ at: "dial", times: Infinity }, hold());
+  const unit = work(db).catch((error) => error);
+  await struck.struck();
+  await postgres.stop({ immediately: true });
+  postgres = await startPostgres({ directory });
+  await then?.(run);
+  asking.clear();
+  asking.release();
+  const told = await unit;
+  const [row] = await run("select count(*)::int as rows from effects where name = 'effect'");
+  return { rows: row?.["rows"], told };
+}
+
+async function prepare(run: Run): Promise<void> {
+  // What is not committed stays out of the log on disk.
+  await run("alter system set wal_writer_delay = '10s'");
+  await run("select pg_reload_conf()");
+  await run("drop table if exists effects, transaction_keys");
+  await run("create table effects (name text)");
+  await run(TRANSACTION_KEYS_TABLE);
+  await run("grant all on effects, transaction_keys to user_service");
+  await run("checkpoint");
+}
+
+const inTwoFlights = async (session: Session) => {
+  await session.query(sql`insert into effects values ('effect')`);
+  await session.commit();
+  return "done";
+};
+
+/** Commits something else, under the id that the lost transaction had if the log has lost that one. */
+async function commitAnother(run: Run): Promise<string> {
+  const [row] = await run(
+    "with _ as (insert into effects values ('another')) select pg_current_xact_id()::text as xid",
+  );
+  return row!["xid"] as string;
+}
+
+const recall = () => Promise.resolve("recalled");
+
+type Case = readonly [name: string, fn: (directory: string) => Promise<void>];
+
+const CASES: readonly Case[] = [
+  [
+    "a server that crashes before COMMIT reached it has not committed, and the unit is run again",
+    async (
+      directory,
+    ) => {
+      const { rows, told } = await crash(directory, {
+        point: COMMIT,
+        work: (db) => db.transaction(inTwoFlights),
+      });
+      assertEquals([rows, told], [1, "done"]);
+    },
+  ],
+
+  ["a server that crashes right after COMMIT leaves an outcome that nobody can tell", async (
+    directory,
+  ) => {
+    const { rows, told } = await crash(directory, {
+      point: COMMITTED,
+      work: (db) => assertRejects(() => db.transaction(inTwoFlights), CommitOutcomeUnknownError),
+    });
+    assertEquals([rows, (told as CommitOutcomeUnknownError).reason], [1, "restarted"]);
+  }],
+
+  ["a key tells that a unit was committed before a crash", async (directory) => {
+    const { rows, told } = await crash(directory, {
+      point: COMMITTED,
+      work: (db) => db.transaction(inTwoFlights, { key: "effect", recall }),
+    });
+    assertEquals([rows, told], [1, "recalled"]);
+  }],
+
+  ["a key tells that it was not, though another transaction of the same id was", async (
+    directory,
+  ) => {
+    const { rows, told } = await crash(directory, {
+      point: COMMIT,
+      then: async (run) => void await commitAnother(run),
+      work: (db) => db.transaction(inTwoFlights, { key: "effect", recall }),
+    });
+    assertEquals([rows, told], [1, "done"]);
+  }],
+
+  [
+    "another transaction of the same id is not taken for the lost one",
+    (directory) => reuseId(directory, { find: settle, expected: "restarted" }),
+  ],
+
+  [
+    "it would be, if the server's life were not looked at",
+    (directory) => reuseId(directory, { find: settleById, expected: "done" }),
+  ],
+];
+
+async function reuseId(
+  directory: string,
+  { find, expected }: { find: Settle; expected: string },
+): Promise<void> {
+  let lost: string | undefined;
+  let another: string | undefined;
+  const { rows, told } = await crash(directory, {
+    point: COMMIT,
+    settle: (identity, surroundings) => {
+      lost = identity?.xid;
+      return find(identity, surroundings);
+    },
+    then: async (run) => void (another = await commitAnother(run)),
+    work: (db) =>
+      db.transaction(inTwoFlights).catch((error) =>
+        error instanceof CommitOutcomeUnknownError ? error.reason : error
+      ),
+  });
+  assertEquals(another, lost, "the id was given out again");
+  assertEquals([rows, told], [0, expected]);
+}
+
+Deno.test({
+  name: "a lost COMMIT on a server that crashes",
+  timeout: 120_000,
+  async fn(test) {
+    await using scratch = await makeScratch();
+    for (const [name, fn] of CASES) await test.step(name, () => fn(scratch.path));
+  },
+});

@@ -1,0 +1,78 @@
+/** A lost COMMIT through PgBouncer in transaction mode, where the question goes by another server connection. */
+import { assertEquals } from "@std/assert";
+import { sql } from "../../../src/db/mod.ts";
+import {
+  COMMIT,
+  COMMITTED,
+  dropBefore,
+  type FaultRelay,
+  hold,
+  startFaultRelay,
+} from "../../support/fault_relay.ts";
+import type { PooledBranch } from "../../support/pooled_database.ts";
+import { pooledTest } from "../../support/pooled_test.ts";
+
+function relayedTest(
+  name: string,
+  run: (branch: PooledBranch, relay: FaultRelay) => Promise<void>,
+): void {
+  pooledTest(name, async (branch) => {
+    const { hostname, port } = new URL(branch.env["DATABASE_URL"]!);
+    await using relay = await startFaultRelay({ targets: [{ hostname, port: Number(port) }] });
+    await run(branch, relay);
+  });
+}
+
+async function rowsOf(branch: PooledBranch, name: string): Promise<number | undefined> {
+  const [row] = await branch.asAdmin<{ rows: number }>(
+    `select count(*)::int as rows from users where name = '${name}'`,
+  );
+  return row?.rows;
+}
+
+/** A unit that is struck once; gives how often it ran, and how many rows it left. */
+async function runStruck(
+  branch: PooledBranch,
+  relay: FaultRelay,
+  { name, statementTimeout = "15" }: { name: string; statementTimeout?: string },
+) {
+  const db = branch.open({
+    DATABASE_WS_PROXY: relay.url,
+    DATABASE_STATEMENT_TIMEOUT: statementTimeout,
+  });
+  let runs = 0;
+  const told = await db.transaction(async (session) => {
+    runs++;
+    await session.query(sql`insert into users (id, email, name)
+      values (gen_random_uuid(), gen_random_uuid()::text, ${name})`);
+    await session.commit();
+    return "done";
+  }).catch((error) => error.name);
+  return { told, runs, rows: await rowsOf(branch, name), settled: db.stats().settled };
+}
+
+for (
+  const [what, point, runs] of [
+    ["answer was lost", COMMITTED, 1],
+    ["server never saw it", COMMIT, 2],
+  ] as const
+) {
+  relayedTest(`a COMMIT whose ${what} is settled`, async (branch, relay) => {
+    const armed = relay.when(point, dropBefore());
+    const seen = await runStruck(branch, relay, { name: what });
+    assertEquals(seen, { told: "done", runs, rows: 1, settled: 1 });
+    assertEquals(armed.strikes, 1);
+  });
+}
+
+relayedTest("a COMMIT that is held until its sender has given up does nothing", async (
+  branch,
+  relay,
+) => {
+  const armed = relay.when(COMMIT, hold());
+  const name = "held";
+  const seen = await runStruck(branch, relay, { name, statementTimeout: "0.1" });
+  armed.release();
+  assertEquals(seen, { told: "DeadlineError", runs: 1, rows: 0, settled: 1 });
+  assertEquals(await rowsOf(branch, name), 0);
+});

@@ -1,0 +1,362 @@
+/** What only a real server can show of sessions, whether it is reached directly or through a pooler. */
+import { assertEquals, assertRejects } from "@std/assert";
+import {
+  ConnectionLostError,
+  type Database,
+  DeadlineError,
+  PoolClosedError,
+  ServerError,
+  SessionEndedError,
+  sql,
+  trustedSql,
+} from "../../../src/db/mod.ts";
+import type { Branch } from "../../support/branch.ts";
+
+export interface SessionCase {
+  readonly name: string;
+  /** On a branch of its own. */
+  run(branch: Branch): Promise<void>;
+}
+
+const cases: SessionCase[] = [];
+export const sessionCases: readonly SessionCase[] = cases;
+
+function sessionCase(name: string, run: SessionCase["run"]): void {
+  cases.push({ name, run });
+}
+
+function insertUser(email: string) {
+  return sql`insert into users (id, email, name) values (gen_random_uuid(), ${email}, 'Ann')`;
+}
+
+async function assertUserCount(db: Database, email: string, count: bigint): Promise<void> {
+  await using session = db.session({ readOnly: true });
+  const [rows] = await session.commit([sql`select count(*) from users where email = ${email}`]);
+  assertEquals(rows, [{ count }], email);
+}
+
+sessionCase(
+  "the transaction begins as the session says, and nothing of it stays on the connection",
+  async (branch) => {
+    const db = branch.open();
+    const settings = [
+      "transaction_isolation",
+      "transaction_read_only",
+      "transaction_deferrable",
+      "statement_timeout",
+      "lock_timeout",
+      "idle_in_transaction_session_timeout",
+      "transaction_timeout",
+      "app.user",
+    ];
+    const shown = settings.map((name) =>
+      `coalesce(current_setting('${name}', true), '') as "${name}"`
+    );
+    const show = trustedSql<Record<string, string>>(`select ${shown.join(", ")}`);
+    const [[inside]] = await db.transaction((session) => session.commit([show]), {
+      isolation: "serializable",
+      readOnly: true,
+      deferrable: true,
+      statementTimeoutMs: 1_000,
+      lockTimeoutMs: 2_000,
+      idleTransactionTimeoutMs: 3_000,
+      transactionTimeoutMs: 4_000,
+      locals: { "app.user": "it's Ann" },
+    });
+    assertEquals(inside, {
+      transaction_isolation: "serializable",
+      transaction_read_only: "on",
+      transaction_deferrable: "on",
+      statement_timeout: "1s",
+      lock_timeout: "2s",
+      idle_in_transaction_session_timeout: "3s",
+      transaction_timeout: "4s",
+      "app.user": "it's Ann",
+    });
+    const [[after]] = await db.transaction((session) => session.commit([show]));
+    assertEquals(after?.["statement_timeout"], "15s");
+    assertEquals(after?.["app.user"], "");
+  },
+);
+
+sessionCase("a committed write stays, and one that is rolled back does not", async (branch) => {
+  const db = branch.open();
+  {
+    await using session = db.session();
+    await session.query(insertUser("kept@example.org"));
+    await session.commit();
+  }
+  {
+    await using session = db.session();
+    await session.query(insertUser("dropped@example.org"));
+  }
+  await assertUserCount(db, "kept@example.org", 1n);
+  await assertUserCount(db, "dropped@example.org", 0n);
+});
+
+sessionCase("the statement timeout holds for the first statement already", async (branch) => {
+  await using session = branch.open().session({ statementTimeoutMs: 50 });
+  const error = await assertRejects(() => session.query(sql`select pg_sleep(60)`), ServerError);
+  assertEquals(error.sqlState, "57014");
+});
+
+sessionCase("the lock timeout holds for the first statement already", async (branch) => {
+  const db = branch.open();
+  await db.transaction((session) => session.commit([insertUser("locked@example.org")]));
+  const lock = sql`select 1 from users where email = 'locked@example.org' for update`;
+  await using holder = db.session();
+  await holder.query(lock);
+  await using session = db.session({ lockTimeoutMs: 50 });
+  const error = await assertRejects(() => session.query(lock), ServerError);
+  assertEquals(error.sqlState, "55P03");
+});
+
+sessionCase("a session that says nothing for too long is ended by the server", async (branch) => {
+  await using session = branch.open().session({ idleTransactionTimeoutMs: 50 });
+  const [row] = await session.query(sql<{ pid: number }>`select pg_backend_pid() as pid`);
+  await untilGone(branch, row!.pid);
+  await assertRejects(() => session.query(sql`select 1`), ConnectionLostError);
+});
+
+sessionCase("a transaction that lasts too long is ended by the server", async (branch) => {
+  await using session = branch.open().session({ transactionTimeoutMs: 50 });
+  await assertRejects(() => session.query(sql`select pg_sleep(60)`), ConnectionLostError);
+});
+
+async function untilGone(branch: Branch, pid: number): Promise<void> {
+  for (let look = 0; look < 5_000; look++) {
+    const rows = await branch.asAdmin(`select 1 from pg_stat_activity where pid = ${pid}`);
+    if (rows.length === 0) return;
+  }
+  throw new Error(`Cannot go on as the server still has its backend ${pid}`);
+}
+
+sessionCase("what an aborted session runs on the server stops there", async (branch) => {
+  const db = branch.open();
+  const gaveUp = new AbortController();
+  const running = assertRejects(
+    () =>
+      db.transaction((session) => session.query(sql`select pg_sleep(60)`), {
+        signal: gaveUp.signal,
+      }),
+    DeadlineError,
+  );
+  await untilActivity(branch, "select pg_sleep(60)", 1n);
+  gaveUp.abort();
+  await running;
+  await untilActivity(branch, "select pg_sleep(60)", 0n);
+});
+
+sessionCase(
+  "a statement that has rid itself of the server's timeout is cancelled by this side's",
+  async (branch) => {
+    const db = branch.open();
+    await using session = db.session({ statementTimeoutMs: 100 });
+    await session.query(sql`set local statement_timeout = 0`);
+    // 100 ms, and a second of grace for the answer.
+    await assertRejects(
+      () => session.query(sql`select pg_sleep(57)`),
+      DeadlineError,
+      "no answer within 1100 ms",
+    );
+    await untilActivity(branch, "select pg_sleep(57)", 0n);
+  },
+);
+
+sessionCase(
+  "closing the database stops what still runs, and says so to whoever waits for it",
+  async (branch) => {
+    const db = branch.open();
+    const running = assertRejects(
+      () => db.transaction((session) => session.query(sql`select pg_sleep(59)`)),
+      PoolClosedError,
+    );
+    await untilActivity(branch, "select pg_sleep(59)", 1n);
+    await db.close({ timeoutMs: 0 });
+    await running;
+    await untilActivity(branch, "select pg_sleep(59)", 0n);
+  },
+);
+
+export async function untilActivity(branch: Branch, query: string, count: bigint): Promise<void> {
+  for (let look = 0; look < 500; look++) {
+    const [row] = await branch.asAdmin<{ count: bigint }>(
+      `select count(*) from pg_stat_activity
+       where state = 'active' and query = '${query}' and datname = current_database()`,
+    );
+    if (row?.count === count) return;
+  }
+  throw new Error(`Cannot go on as the server still does not run "${query}" ${count} times`);
+}
+
+sessionCase(
+  "serializable units that collide are run again until each has its turn",
+  async (branch) => {
+    const db = branch.open();
+    await db.transaction((session) => session.commit([insertUser("counter@example.org")]));
+    const increment = () =>
+      db.transaction(async (session) => {
+        const [row] = await session.query(
+          sql<{ version: number }>`select version from users where email = 'counter@example.org'`,
+        );
+        await session.commit([sql`
+        update users set version = ${row!.version + 1} where email = 'counter@example.org'`]);
+      }, { isolation: "serializable", attempts: 50 });
+    await Promise.all(Array.from({ length: 8 }, increment));
+    const [row] = await db.transaction((session) =>
+      session.query(
+        sql<{ version: number }>`select version from users where email = 'counter@example.org'`,
+      )
+    );
+    assertEquals(row?.version, 9);
+  },
+);
+
+sessionCase("a deadlock is resolved by running its victim again", async (branch) => {
+  const db = branch.open();
+  await db.transaction((session) =>
+    session.commit([insertUser("one@example.org"), insertUser("two@example.org")])
+  );
+  const bothHold = Promise.withResolvers<void>();
+  let holding = 0;
+  let runs = 0;
+  const touch = (emails: [string, string]) =>
+    db.transaction(async (session) => {
+      runs++;
+      await session.query(sql`update users set version = version + 1 where email = ${emails[0]}`);
+      if (++holding === 2) bothHold.resolve();
+      await bothHold.promise;
+      await session.commit([
+        sql`update users set version = version + 1 where email = ${emails[1]}`,
+      ]);
+    });
+  await Promise.all([
+    touch(["one@example.org", "two@example.org"]),
+    touch(["two@example.org", "one@example.org"]),
+  ]);
+  assertEquals(runs, 3);
+});
+
+sessionCase("a statement that ends the transaction itself is noticed", async (branch) => {
+  await using session = branch.open().session();
+  await assertRejects(
+    () => session.query(trustedSql("commit")),
+    SessionEndedError,
+    "a statement has ended the transaction",
+  );
+  await assertRejects(() => session.query(insertUser("outside@example.org")), SessionEndedError);
+});
+
+sessionCase(
+  "a COMMIT behind a statement that has ended the transaction is no success",
+  async (branch) => {
+    const db = branch.open();
+    for (const [text, count] of [["rollback", 0n], ["commit", 1n]] as const) {
+      const email = `ended-by-${text}@example.org`;
+      await using session = db.session();
+      await assertRejects(
+        () => session.commit([insertUser(email), trustedSql(text)]),
+        SessionEndedError,
+        "a statement has ended the transaction",
+      );
+      assertEquals(session.isCommitted, count === 1n);
+      await assertUserCount(db, email, count);
+    }
+  },
+);
+
+sessionCase("a refused answer beside a COMMIT that was done leaves it done", async (branch) => {
+  const db = branch.open();
+  await using session = db.session();
+  await assertRejects(
+    () =>
+      session.commit([insertUser("copied@example.org"), trustedSql("copy (select 1) to stdout")]),
+    TypeError,
+    "COPY TO STDOUT",
+  );
+  assertEquals(session.isCommitted, true);
+  await assertUserCount(db, "copied@example.org", 1n);
+});
+
+sessionCase("a constraint that fails at COMMIT is a definite rollback", async (branch) => {
+  const db = branch.open();
+  await branch.asAdmin(`
+    create table deferred (id int primary key deferrable initially deferred)`);
+  await branch.asAdmin("grant all on deferred to public");
+  const twice = sql`insert into deferred values (1)`;
+  const error = await assertRejects(
+    () => db.transaction((session) => session.commit([twice, twice])),
+    ServerError,
+  );
+  assertEquals(error.sqlState, "23505");
+  assertEquals(db.stats().idle, 1);
+});
+
+sessionCase("backends that are killed while idle cost no caller anything", async (branch) => {
+  const db = branch.open();
+  const reads = () =>
+    Promise.all(
+      Array.from({ length: 10 }, () =>
+        db.transaction((session) => session.commit([sql`select 1`]), { readOnly: true })),
+    );
+  await reads();
+  await branch.asAdmin(`
+    select pg_terminate_backend(pid, 5000) from pg_stat_activity
+    where application_name = 'user-service' and datname = current_database()`);
+  await reads();
+  await Promise.all(
+    Array.from(
+      { length: 10 },
+      (_, index) =>
+        db.transaction((session) =>
+          session.commit([insertUser(`after-kill-${index}@example.org`)])
+        ),
+    ),
+  );
+});
+
+sessionCase(
+  "a backend that is killed in mid-transaction has its unit run again",
+  async (branch) => {
+    const db = branch.open();
+    let runs = 0;
+    await db.transaction(async (session) => {
+      runs++;
+      const [row] = await session.query(sql<{ pid: number }>`select pg_backend_pid() as pid`);
+      await session.query(insertUser("survivor@example.org"));
+      if (runs === 1) await branch.asAdmin(`select pg_terminate_backend(${row!.pid})`);
+      await session.query(sql`select 1`);
+      await session.commit();
+    });
+    assertEquals(runs, 2);
+    await assertUserCount(db, "survivor@example.org", 1n);
+  },
+);
+
+sessionCase(
+  "a backend that is killed while it commits has not, and the unit is run again",
+  async (branch) => {
+    await branch.asAdmin(`
+    create function linger() returns trigger language plpgsql
+      as 'begin perform pg_sleep(60); return null; end'`);
+    await branch.asAdmin(`
+    create constraint trigger linger after insert on users deferrable initially deferred
+      for each row when (new.email = 'lingering@example.org') execute function linger()`);
+    let runs = 0;
+    const running = branch.open().transaction(async (session) => {
+      runs++;
+      await session.query(insertUser("lingering@example.org"));
+      await session.commit();
+    });
+    await untilActivity(branch, "commit", 1n);
+    await branch.asAdmin(`
+      create or replace function linger() returns trigger language plpgsql
+      as 'begin return null; end'`);
+    await branch.asAdmin(`
+    select pg_terminate_backend(pid) from pg_stat_activity
+    where query = 'commit' and state = 'active' and datname = current_database()`);
+    await running;
+    assertEquals(runs, 2);
+    await assertUserCount(branch.open(), "lingering@example.org", 1n);
+  },
+);

@@ -1,0 +1,226 @@
+/** Units of work with a key: done once, whoever asks and however often, whatever is lost. */
+import { assertEquals, assertRejects } from "@std/assert";
+import {
+  claimKeys,
+  CommitOutcomeUnknownError,
+  type Database,
+  forgetKeys,
+  type KeyedTransactionOptions,
+  ServerError,
+  type Session,
+  SessionNotCommittedError,
+  sql,
+} from "../../../src/db/mod.ts";
+import { type FaultBranch, faultBranch } from "../../support/fault_branch.ts";
+import { rowsInTheEnd, rowsOf } from "../../support/fault_fixture.ts";
+import {
+  BEGIN,
+  COMMIT,
+  COMMIT_EXECUTE,
+  dropAfter,
+  dropBefore,
+  hold,
+  refuse,
+} from "../../support/fault_relay.ts";
+import { localDatabase } from "../../support/local_database.ts";
+
+const database = await localDatabase();
+
+interface Unit {
+  readonly runs: number;
+  do(options?: Partial<KeyedTransactionOptions<string>>): Promise<string>;
+}
+
+/** A unit that inserts one row and commits it, all in one flight, so that no id is known of it. */
+function unitOf(db: Database, name: string): Unit {
+  let runs = 0;
+  return {
+    get runs() {
+      return runs;
+    },
+    do: (options = {}) =>
+      db.transaction(async (session: Session) => {
+        runs++;
+        await session.commit([sql`insert into users (id, email, name)
+          values (gen_random_uuid(), gen_random_uuid()::text, ${name})`]);
+        return "done";
+      }, { key: name, recall, ...options }),
+  };
+}
+
+async function recall(session: Session): Promise<string> {
+  const [[row] = []] = await session.commit([sql<{ text: string }>`select 'recalled' as text`]);
+  return row!.text;
+}
+
+async function opened(branch: FaultBranch): Promise<Database> {
+  const db = branch.open({ DATABASE_IDLE_TRANSACTION_TIMEOUT: "0.5", DATABASE_LOCK_TIMEOUT: "2" });
+  await db.transaction((session) => session.commit([sql`select 1`]), { readOnly: true });
+  return db;
+}
+
+for (
+  const [what, point, fault, expected, runs] of [
+    ["that the server took", COMMIT_EXECUTE, dropAfter, "recalled", 2],
+    ["that never reached it", COMMIT, dropBefore, "done", 2],
+  ] as const
+) {
+  Deno.test(`a keyed unit whose only flight is lost, one ${what}, is there once`, async () => {
+    await using branch = await faultBranch(database);
+    const db = await opened(branch);
+    const unit = unitOf(db, what);
+    const armed = branch.relay.when(point, fault());
+    assertEquals(await unit.do(), expected);
+    assertEquals([armed.strikes, unit.runs], [1, runs]);
+    assertEquals(await rowsInTheEnd(branch, { name: what, expected: 1 }), 1);
+  });
+}
+
+Deno.test("a keyed unit that is still on its way when another of its key commits is not done twice", async () => {
+  await using branch = await faultBranch(database);
+  const db = await opened(branch);
+  const name = "overtaken";
+  const held = branch.relay.when(BEGIN, hold());
+  const first = unitOf(db, name).do();
+  await held.struck();
+  assertEquals(await unitOf(db, name).do(), "done");
+  held.release();
+  assertEquals(await first, "recalled");
+  assertEquals(await rowsOf(branch, name), 1);
+});
+
+Deno.test("a keyed unit that may be done is not told as failed when its second run is", async () => {
+  await using branch = await faultBranch(database);
+  const db = await opened(branch);
+  const name = "in doubt";
+  branch.relay.when(COMMIT_EXECUTE, dropAfter());
+  branch.relay.when({ at: "dial", times: Infinity }, refuse(503));
+  const { attempts } = await assertRejects(
+    () => unitOf(db, name).do(),
+    CommitOutcomeUnknownError,
+  );
+  assertEquals((attempts ?? 1) > 1, true);
+  assertEquals(await rowsInTheEnd(branch, { name, expected: 1 }), 1);
+});
+
+Deno.test("a unit of a key that is done is recalled, and not run to its end", async () => {
+  await using branch = await faultBranch(database);
+  const db = await opened(branch);
+  const name = "asked twice";
+  assertEquals(await unitOf(db, name).do(), "done");
+  assertEquals(await unitOf(db, name).do(), "recalled");
+  assertEquals(await rowsOf(branch, name), 1);
+});
+
+Deno.test("of many at once with one key, one does the work", async () => {
+  await using branch = await faultBranch(database);
+  const db = await opened(branch);
+  const name = "at once";
+  const told = await Promise.all(Array.from({ length: 8 }, () => unitOf(db, name).do()));
+  assertEquals(told.sort(), ["done", ...Array(7).fill("recalled")]);
+  assertEquals(await rowsOf(branch, name), 1);
+});
+
+Deno.test("a keyed unit that fails leaves its key free", async () => {
+  await using branch = await faultBranch(database);
+  const db = await opened(branch);
+  const failing = () =>
+    db.transaction(async (session) => {
+      await session.query(sql`select 1 / 0`);
+      return "done";
+    }, { key: "free", recall });
+  await assertRejects(failing, Error, "division by zero");
+  assertEquals(await unitOf(db, "free").do(), "done");
+});
+
+Deno.test("a keyed unit that does not commit is told so", async () => {
+  await using branch = await faultBranch(database);
+  const db = await opened(branch);
+  const forgetful = async (session: Session) => {
+    await session.query(sql`select 1`);
+    return "done";
+  };
+  await assertRejects(
+    () => db.transaction(forgetful, { key: "unsaid", recall }),
+    SessionNotCommittedError,
+  );
+});
+
+Deno.test("a keyed unit that only commits claims its key", async () => {
+  await using branch = await faultBranch(database);
+  const db = await opened(branch);
+  const nothing = async (session: Session) => {
+    await session.commit();
+    return "done";
+  };
+  const told = [];
+  for (let turn = 0; turn < 2; turn++) {
+    told.push(await db.transaction(nothing, { key: "bare", recall }));
+  }
+  assertEquals(told, ["done", "recalled"]);
+});
+
+Deno.test("another unique constraint is not taken for the key's", async () => {
+  await using branch = await faultBranch(database);
+  const db = await opened(branch);
+  const insert = (key: string) =>
+    db.transaction(async (session) => {
+      await session.commit([sql`insert into users (id, email, name)
+        values (gen_random_uuid(), 'taken@example.org', 'Ann')`]);
+      return "done";
+    }, { key, recall });
+  assertEquals(await insert("first"), "done");
+  await assertRejects(() => insert("second"), Error, "users_email_key");
+});
+
+Deno.test("keys have from 1 to 255 characters", async () => {
+  await using branch = await faultBranch(database);
+  const db = branch.open();
+  for (const key of ["", "x".repeat(256)]) {
+    await assertRejects(
+      () => unitOf(db, "limits").do({ key }),
+      RangeError,
+      `current length is ${key.length}`,
+    );
+  }
+  assertEquals(await unitOf(db, "x".repeat(255)).do(), "done");
+});
+
+Deno.test("keys are forgotten once they are older than is said", async () => {
+  await using branch = await faultBranch(database);
+  const db = await opened(branch);
+  const unit = unitOf(db, "forgotten");
+  await unit.do();
+  await db.transaction((session) => session.commit([forgetKeys({ olderThanMs: 3_600_000 })]));
+  assertEquals(await unit.do(), "recalled");
+  await db.transaction((session) => session.commit([forgetKeys({ olderThanMs: 0 })]));
+  assertEquals(await unit.do(), "done");
+});
+
+Deno.test("keys are forgotten from the oldest on, no more of them at once than is said", async () => {
+  await using branch = await faultBranch(database);
+  const db = await opened(branch);
+  await db.transaction((session) => session.commit([forgetKeys({ olderThanMs: 0 })]));
+  for (const name of ["oldest", "older", "old"]) await unitOf(db, name).do();
+  const forget = async (limit: number) => {
+    const [rows] = await db.transaction((session) =>
+      session.commit([forgetKeys({ olderThanMs: 0, limit })])
+    );
+    return rows.map(({ key }) => key).sort();
+  };
+  assertEquals(await forget(2), ["older", "oldest"]);
+  assertEquals(await forget(2), ["old"]);
+  assertEquals(await forget(2), []);
+});
+
+Deno.test("units that are done together are done for each of their keys, and none is if one was", async () => {
+  await using branch = await faultBranch(database);
+  const db = await opened(branch);
+  const together = (keys: readonly string[]) =>
+    db.transaction((session) => session.commit([claimKeys(keys), sql`select 1`]));
+  await together(["one", "two"]);
+  assertEquals(await unitOf(db, "two").do(), "recalled");
+  await assertRejects(() => together(["three", "two"]), ServerError, "transaction_keys_pkey");
+  assertEquals(await unitOf(db, "three").do(), "done");
+  await assertRejects(() => together(["four", ""]), RangeError, "current length is 0");
+});
