@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { localDirectory } from "./postgres_directory.ts";
+import { localDirectory } from "./postgres/directory.ts";
 
 /** What the holder of the lock says of itself. */
 export interface LockHolder {

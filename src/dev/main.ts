@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { banner } from "./banner.ts";
 import { takeDevLock } from "./dev_lock.ts";
 import { readEnvFile } from "./env_file.ts";
-import { checkoutDirectory } from "./postgres_directory.ts";
+import { checkoutDirectory } from "./postgres/directory.ts";
 import { type ServiceChild, startServiceChild } from "./service_child.ts";
 import { shutdownBudget } from "./shutdown_budget.ts";
 import { SourceWatcher } from "./source_watcher.ts";

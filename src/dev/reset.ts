@@ -1,9 +1,9 @@
 /** `deno task reset`: drops what `deno task dev` has stored in this checkout. */
 import { join } from "node:path";
-import { preparePostgresBinaries } from "./postgres_binaries.ts";
-import { postgresDirectory } from "./postgres_directory.ts";
-import { developmentData } from "./postgres.ts";
-import { processIdentity, stopLeftover } from "./postgres_process.ts";
+import { preparePostgresBinaries } from "./postgres/binaries.ts";
+import { postgresDirectory } from "./postgres/directory.ts";
+import { developmentData } from "./postgres/server.ts";
+import { processIdentity, stopLeftover } from "./postgres/process.ts";
 import { takeDevLock } from "./dev_lock.ts";
 
 /**

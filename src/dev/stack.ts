@@ -4,8 +4,8 @@ import {
   type PostgresOptions,
   startPostgres,
   type StopOptions,
-} from "./postgres.ts";
-import { startRelay } from "./relay.ts";
+} from "./postgres/server.ts";
+import { startRelay } from "./relay/relay.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 

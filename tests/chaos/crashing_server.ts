@@ -1,6 +1,6 @@
 /** A PostgreSQL that keeps its data through stops and crashes, fsync on, with a way to it that has no faults. */
-import { type Postgres, startPostgres } from "../../src/dev/postgres.ts";
-import { startRelay } from "../../src/dev/relay.ts";
+import { type Postgres, startPostgres } from "../../src/dev/postgres/server.ts";
+import { startRelay } from "../../src/dev/relay/relay.ts";
 import { makeScratch } from "../dev/scratch.ts";
 import { type Env, runAlone } from "../support/branch.ts";
 import { SCHEMA } from "./units.ts";

@@ -1,7 +1,7 @@
 /** The database goes away under load, and comes back. */
 import { assert, assertEquals } from "@std/assert";
-import { startPostgres } from "../../src/dev/postgres.ts";
-import { startRelay } from "../../src/dev/relay.ts";
+import { startPostgres } from "../../src/dev/postgres/server.ts";
+import { startRelay } from "../../src/dev/relay/relay.ts";
 import { migrate } from "../../src/dev/migrate.ts";
 import { start } from "../../src/deno/service.ts";
 import { makeScratch } from "../dev/scratch.ts";

@@ -1,7 +1,7 @@
 /** The service as a whole, in this process, on a real PostgreSQL. */
 import { assert, assertEquals } from "@std/assert";
 import { pollUntil } from "../../src/dev/poll.ts";
-import type { RelayObserver } from "../../src/dev/relay.ts";
+import type { RelayObserver } from "../../src/dev/relay/relay.ts";
 import { start } from "../../src/deno/service.ts";
 import type { Branch, Env } from "../support/branch.ts";
 import { faultBranch } from "../support/fault_branch.ts";

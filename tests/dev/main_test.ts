@@ -2,8 +2,8 @@ import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } fro
 import { join } from "node:path";
 import { trustedSql } from "../../src/db/mod.ts";
 import { pollUntil } from "../../src/dev/poll.ts";
-import { startPostgres } from "../../src/dev/postgres.ts";
-import { findPostmaster, processIdentity } from "../../src/dev/postgres_process.ts";
+import { startPostgres } from "../../src/dev/postgres/server.ts";
+import { findPostmaster, processIdentity } from "../../src/dev/postgres/process.ts";
 import { type CheckoutCopy, copyCheckout } from "./checkout_copy.ts";
 import { openUrl } from "./open_url.ts";
 

@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import { preparePostgresBinaries } from "../../src/dev/postgres_binaries.ts";
-import { findPostmaster, stopLeftover } from "../../src/dev/postgres_process.ts";
+import { preparePostgresBinaries } from "../../src/dev/postgres/binaries.ts";
+import { findPostmaster, stopLeftover } from "../../src/dev/postgres/process.ts";
 
 /** A directory for a test that the server's account can reach, gone with whatever serves it. */
 export interface Scratch extends AsyncDisposable {

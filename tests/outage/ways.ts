@@ -1,6 +1,6 @@
 /** Ways in which a database can be gone, and come back. */
-import { startPostgres } from "../../src/dev/postgres.ts";
-import { startRelay } from "../../src/dev/relay.ts";
+import { startPostgres } from "../../src/dev/postgres/server.ts";
+import { startRelay } from "../../src/dev/relay/relay.ts";
 import { makeScratch } from "../dev/scratch.ts";
 import type { Env } from "../support/branch.ts";
 import { type FaultRelay, freeze, hold, refuse, startFaultRelay } from "../support/fault_relay.ts";

@@ -1,6 +1,6 @@
 /** What a fault does. Each is a function from a strike to the bytes that pass in place of the message struck. */
-import type { Direction } from "../../src/dev/relay_link.ts";
-import { Refusal } from "../../src/dev/relay.ts";
+import type { Direction } from "../../src/dev/relay/relay_link.ts";
+import { Refusal } from "../../src/dev/relay/relay.ts";
 import type { FaultConnection } from "./fault_connection.ts";
 import type { SeenMessage } from "./fault_points.ts";
 import { concat, encodeMessage, type MessageKind, strings } from "./wire_messages.ts";

@@ -1,5 +1,5 @@
 /** A fault that waits for its point. */
-import { Refusal } from "../../src/dev/relay.ts";
+import { Refusal } from "../../src/dev/relay/relay.ts";
 import { settledWithin } from "../../src/db/time/timeout.ts";
 import type { Fault } from "./fault_actions.ts";
 import { Ended, type FaultConnection } from "./fault_connection.ts";

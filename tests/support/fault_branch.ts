@@ -1,5 +1,5 @@
 /** A test's way to its database through a fault relay; its administrator's way has no faults. */
-import type { RelayTarget } from "../../src/dev/relay.ts";
+import type { RelayTarget } from "../../src/dev/relay/relay.ts";
 import { branchOf, type Env } from "./branch.ts";
 import { type FaultRelay, type FaultRelayOptions, startFaultRelay } from "./fault_relay.ts";
 import type { LocalBranch, LocalDatabase } from "./local_database.ts";

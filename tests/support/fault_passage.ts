@@ -1,5 +1,5 @@
 /** What lies between a source and its sink in the fault relay: messages are told apart, and faults strike them. */
-import type { Direction } from "../../src/dev/relay_link.ts";
+import type { Direction } from "../../src/dev/relay/relay_link.ts";
 import type { ArmedFault, Moment } from "./fault_armed.ts";
 import { count, type FaultConnection, type Passage } from "./fault_connection.ts";
 import { Conversation } from "./fault_conversation.ts";

@@ -3,8 +3,8 @@
  * it to happen. Whoever speaks to the relay needs its `url` and nothing else, so a Worker in workerd may.
  */
 import type { Socket } from "node:net";
-import { type RelayTarget, startRelay } from "../../src/dev/relay.ts";
-import type { Direction, Link } from "../../src/dev/relay_link.ts";
+import { type RelayTarget, startRelay } from "../../src/dev/relay/relay.ts";
+import type { Direction, Link } from "../../src/dev/relay/relay_link.ts";
 import { ArmedFault } from "./fault_armed.ts";
 import type { Fault } from "./fault_actions.ts";
 import { FaultConnection } from "./fault_connection.ts";

@@ -2,7 +2,7 @@
  * A database of its own for a test file, on the local server: a copy of the migrated one, made in some 30 ms. For
  * tests that need what only this server has: other logins, and a relay that tells what passes.
  */
-import type { RelayObserver } from "../../src/dev/relay.ts";
+import type { RelayObserver } from "../../src/dev/relay/relay.ts";
 import { type Branch, branchOf, type Env, runAlone } from "./branch.ts";
 import { relayTo, type Role, testServer } from "./test_server.ts";
 

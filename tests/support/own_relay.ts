@@ -1,4 +1,4 @@
-import { type Relay, startRelay } from "../../src/dev/relay.ts";
+import { type Relay, startRelay } from "../../src/dev/relay/relay.ts";
 import type { Env } from "./branch.ts";
 
 /** A relay that one test alone uses, to the server of these settings: closing it hangs up on nobody else. */

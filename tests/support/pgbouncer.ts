@@ -4,8 +4,8 @@
  */
 import { join } from "node:path";
 import { pollUntil } from "../../src/dev/poll.ts";
-import { postgresHba } from "../../src/dev/postgres_conf.ts";
-import { type ServerAccount, serverAccount } from "../../src/dev/postgres_directory.ts";
+import { postgresHba } from "../../src/dev/postgres/conf.ts";
+import { type ServerAccount, serverAccount } from "../../src/dev/postgres/directory.ts";
 import type { TestServer } from "./test_server.ts";
 
 export interface PgBouncer {

@@ -1,7 +1,7 @@
 /** A local database reached through PgBouncer, and a look at what its clients have left on its server connections. */
 import { type Connection, NeonDriver } from "../../src/db/mod.ts";
 import { pollUntil } from "../../src/dev/poll.ts";
-import { startRelay } from "../../src/dev/relay.ts";
+import { startRelay } from "../../src/dev/relay/relay.ts";
 import { type Branch, branchOf, type Env } from "./branch.ts";
 import { type LocalBranch, localDatabase } from "./local_database.ts";
 import { POOL_SIZE, startPgBouncer } from "./pgbouncer.ts";

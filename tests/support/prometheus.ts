@@ -1,7 +1,7 @@
 /** What a reader of Prometheus' text format that is not ours makes of ours. */
 import { assert } from "@std/assert";
 import { join } from "node:path";
-import { lockedRun } from "../../src/dev/locked_run.ts";
+import { lockedRun } from "../../src/dev/worker/locked_run.ts";
 
 interface Metric {
   readonly name: string;

@@ -2,7 +2,7 @@
  * Who talks through a relay in its tests: TCP servers and WebSocket clients that misbehave on demand.
  */
 import { assertEquals } from "@std/assert";
-import { type Relay, type RelayOptions, startRelay } from "../../src/dev/relay.ts";
+import { type Relay, type RelayOptions, startRelay } from "../../src/dev/relay/relay.ts";
 
 export const MIB = 1024 * 1024;
 

@@ -4,8 +4,8 @@
  */
 import { join } from "node:path";
 import { migrate } from "../../src/dev/migrate.ts";
-import { startPostgres } from "../../src/dev/postgres.ts";
-import { startRelay } from "../../src/dev/relay.ts";
+import { startPostgres } from "../../src/dev/postgres/server.ts";
+import { startRelay } from "../../src/dev/relay/relay.ts";
 
 export const ROLES = [
   "postgres",

@@ -2,7 +2,7 @@
  * Splits what passes between a client and PostgreSQL into protocol messages, wherever the bytes were cut.
  * https://www.postgresql.org/docs/current/protocol-message-formats.html
  */
-import type { Direction } from "../../src/dev/relay_link.ts";
+import type { Direction } from "../../src/dev/relay/relay_link.ts";
 
 const TO_SERVER = {
   B: "Bind",

@@ -3,9 +3,9 @@
  * with the compatibility date and flags of wrangler.toml.
  */
 import { join } from "node:path";
-import { lockedRun } from "../../src/dev/locked_run.ts";
+import { lockedRun } from "../../src/dev/worker/locked_run.ts";
 import { settledWithin } from "../../src/db/time/timeout.ts";
-import { bundle } from "../../src/dev/bundle.ts";
+import { bundle } from "../../src/dev/worker/bundle.ts";
 import { TELL_REJECTIONS, WorkerdLog } from "./workerd_log.ts";
 
 const ROOT = join(import.meta.dirname!, "..", "..");

@@ -1,8 +1,8 @@
 /** A lost COMMIT that its server holds back until a standby has it: asking about it must not have it done without. */
 import { assertEquals } from "@std/assert";
 import { sql } from "../../../src/db/mod.ts";
-import { startPostgres } from "../../../src/dev/postgres.ts";
-import { startRelay } from "../../../src/dev/relay.ts";
+import { startPostgres } from "../../../src/dev/postgres/server.ts";
+import { startRelay } from "../../../src/dev/relay/relay.ts";
 import { makeScratch } from "../../dev/scratch.ts";
 import { branchOf, runAlone } from "../../support/branch.ts";
 import { COMMIT_EXECUTE, dropAfter, pass, startFaultRelay } from "../../support/fault_relay.ts";

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { bundle, bundleWorker, gzippedSize } from "../../src/dev/bundle.ts";
+import { bundle, bundleWorker, gzippedSize } from "../../../src/dev/worker/bundle.ts";
 
 // 87 kB without /metrics, settlement, the consumer of events and the dispatch to Cloudflare Queues.
 Deno.test("the Worker's bundle has at most 100 kB gzipped", async () => {

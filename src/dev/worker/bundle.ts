@@ -1,7 +1,7 @@
 /** `deno task bundle`: `src/worker.ts` as one module, for `wrangler deploy` and `wrangler dev`. */
 import { dirname, join } from "node:path";
 import { lockedRun } from "./locked_run.ts";
-import { checkoutDirectory } from "./postgres_directory.ts";
+import { checkoutDirectory } from "../postgres/directory.ts";
 
 export interface BundleOptions {
   /** From the repository's root. */

@@ -1,8 +1,8 @@
 import { join } from "node:path";
-import type { Cluster, ClusterContext } from "./postgres_cluster.ts";
-import { runPostgresCommand } from "./postgres_command.ts";
-import { findPostmaster } from "./postgres_process.ts";
-import { findProcesses } from "./postgres_processes.ts";
+import type { Cluster, ClusterContext } from "./cluster.ts";
+import { runPostgresCommand } from "./command.ts";
+import { findPostmaster } from "./process.ts";
+import { findProcesses } from "./processes.ts";
 
 const attemptsMax = 20;
 

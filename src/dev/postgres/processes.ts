@@ -1,5 +1,5 @@
-import { findByLsof } from "./postgres_processes_lsof.ts";
-import { findInProc } from "./postgres_processes_proc.ts";
+import { findByLsof } from "./processes_lsof.ts";
+import { findInProc } from "./processes_proc.ts";
 
 /** Imported by the guardian, which runs without deno.json: no bare specifiers here. */
 

@@ -1,4 +1,4 @@
-import type { ServerAccount } from "./postgres_directory.ts";
+import type { ServerAccount } from "./directory.ts";
 
 /** What a PostgreSQL program of ours did. */
 export interface CommandResult {

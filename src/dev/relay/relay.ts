@@ -8,7 +8,7 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 // @ts-types="npm:@types/ws@8.18.2"
 import { type WebSocket, WebSocketServer } from "ws";
-import { listenForSignals } from "../deno/signals.ts";
+import { listenForSignals } from "../../deno/signals.ts";
 import { type Direction, type Link, link } from "./relay_link.ts";
 
 const PATH = "/v1";

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { LineReader } from "./line_reader.ts";
+import { LineReader } from "../line_reader.ts";
 
 /** A process that owns a server, to be killed. */
 export interface SpawnedOwner {

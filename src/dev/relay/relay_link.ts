@@ -7,7 +7,7 @@
 import type { Buffer } from "node:buffer";
 // @ts-types="npm:@types/ws@8.18.2"
 import { WebSocket } from "ws";
-import { settledWithin } from "../db/time/timeout.ts";
+import { settledWithin } from "../../db/time/timeout.ts";
 
 /** How long a PostgreSQL whose client has gone may take to close, before it is cut. */
 const LINGER_MS = 1_000;

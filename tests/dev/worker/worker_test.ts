@@ -1,8 +1,8 @@
 /** What needs wrangler, some 200 MB, which is downloaded by the first of these tests alone. */
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { join } from "node:path";
-import { findPostmaster } from "../../src/dev/postgres_process.ts";
-import { type CheckoutCopy, copyCheckout } from "./checkout_copy.ts";
+import { findPostmaster } from "../../../src/dev/postgres/process.ts";
+import { type CheckoutCopy, copyCheckout } from "../checkout_copy.ts";
 
 function workerTest(name: string, fn: (checkout: CheckoutCopy) => Promise<void>): void {
   const withCheckout = async () => {

@@ -1,5 +1,5 @@
 /** Starts a server and lives until it is killed. Arguments: directory, "ephemeral" or "lasting". */
-import { startPostgres } from "../../src/dev/postgres.ts";
+import { startPostgres } from "../../../src/dev/postgres/server.ts";
 
 if (import.meta.main) {
   const [directory, kind] = Deno.args;

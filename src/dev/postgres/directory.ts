@@ -5,7 +5,9 @@ import { fileURLToPath } from "node:url";
 export type ServerAccount = { readonly uid: number; readonly gid: number } | undefined;
 
 /** The root of this checkout. */
-export const checkoutDirectory: string = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+export const checkoutDirectory: string = dirname(
+  dirname(dirname(dirname(fileURLToPath(import.meta.url)))),
+);
 
 /** `nobody` when the caller is root, as which PostgreSQL refuses to run. */
 export function serverAccount(): ServerAccount {

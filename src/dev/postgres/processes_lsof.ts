@@ -1,5 +1,5 @@
-import { processIdentity } from "./postgres_process_identity.ts";
-import type { PostgresProcess } from "./postgres_processes.ts";
+import { processIdentity } from "./process_identity.ts";
+import type { PostgresProcess } from "./processes.ts";
 
 /** Imported by the guardian, which runs without deno.json: no bare specifiers here. */
 

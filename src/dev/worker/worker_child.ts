@@ -1,7 +1,7 @@
 import { join } from "node:path";
-import { settledWithin } from "../db/time/timeout.ts";
-import { variables } from "../settings.ts";
-import { localDirectory } from "./postgres_directory.ts";
+import { settledWithin } from "../../db/time/timeout.ts";
+import { variables } from "../../settings.ts";
+import { localDirectory } from "../postgres/directory.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 

@@ -1,12 +1,12 @@
 /** `deno task worker`: PostgreSQL, relay, migrations, and the Worker in Cloudflare's runtime, anew after every change. */
 import { join } from "node:path";
-import { banner } from "./banner.ts";
-import { takeDevLock } from "./dev_lock.ts";
-import { readEnvFile } from "./env_file.ts";
-import { migrate } from "./migrate.ts";
-import { checkoutDirectory } from "./postgres_directory.ts";
-import { startStack } from "./stack.ts";
-import { type Running, untilSignalled } from "./until_signalled.ts";
+import { banner } from "../banner.ts";
+import { takeDevLock } from "../dev_lock.ts";
+import { readEnvFile } from "../env_file.ts";
+import { migrate } from "../migrate.ts";
+import { checkoutDirectory } from "../postgres/directory.ts";
+import { startStack } from "../stack.ts";
+import { type Running, untilSignalled } from "../until_signalled.ts";
 import { startWorkerChild } from "./worker_child.ts";
 
 /** Wrangler's own. */

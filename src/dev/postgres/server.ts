@@ -1,18 +1,13 @@
 import { join } from "node:path";
-import { preparePostgresBinaries } from "./postgres_binaries.ts";
-import {
-  type ClusterContext,
-  configureCluster,
-  databaseName,
-  openCluster,
-} from "./postgres_cluster.ts";
-import { makeDirectory, postgresDirectory, serverAccount } from "./postgres_directory.ts";
-import { guardPostgres } from "./postgres_guardian.ts";
-import { launchPostgres } from "./postgres_launch.ts";
-import type { PostgresRole } from "./postgres_passwords.ts";
-import { processIdentity, stopLeftover, stopServer } from "./postgres_process.ts";
+import { preparePostgresBinaries } from "./binaries.ts";
+import { type ClusterContext, configureCluster, databaseName, openCluster } from "./cluster.ts";
+import { makeDirectory, postgresDirectory, serverAccount } from "./directory.ts";
+import { guardPostgres } from "./watchdog.ts";
+import { launchPostgres } from "./launch.ts";
+import type { PostgresRole } from "./passwords.ts";
+import { processIdentity, stopLeftover, stopServer } from "./process.ts";
 
-export type { PostgresRole } from "./postgres_passwords.ts";
+export type { PostgresRole } from "./passwords.ts";
 
 /** A PostgreSQL server on 127.0.0.1 that lives no longer than this process. */
 export interface Postgres extends AsyncDisposable {

@@ -1,8 +1,8 @@
 import { dirname, relative } from "node:path";
 import process from "node:process";
-import { pollUntil } from "./poll.ts";
-import { processIdentity } from "./postgres_process_identity.ts";
-import { findProcesses, type PostgresProcess } from "./postgres_processes.ts";
+import { pollUntil } from "../poll.ts";
+import { processIdentity } from "./process_identity.ts";
+import { findProcesses, type PostgresProcess } from "./processes.ts";
 
 /** Imported by the guardian, which runs without deno.json: no bare specifiers here. */
 

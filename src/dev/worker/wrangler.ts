@@ -1,7 +1,7 @@
 /** `deno task wrangler`: Cloudflare's command line, in Deno, under a lock of its own; the development stack needs none of it. */
 import { delimiter, dirname, join } from "node:path";
 import { lockedRun } from "./locked_run.ts";
-import { checkoutDirectory } from "./postgres_directory.ts";
+import { checkoutDirectory } from "../postgres/directory.ts";
 
 const WRANGLER = "npm:wrangler@4.155.0";
 

@@ -1,15 +1,15 @@
 import { basename, dirname, join } from "node:path";
-import type { PostgresBinaries } from "./postgres_binaries.ts";
-import { runPostgresCommand } from "./postgres_command.ts";
-import { makeDirectory, type ServerAccount } from "./postgres_directory.ts";
-import { postgresConf, postgresHba } from "./postgres_conf.ts";
+import type { PostgresBinaries } from "./binaries.ts";
+import { runPostgresCommand } from "./command.ts";
+import { makeDirectory, type ServerAccount } from "./directory.ts";
+import { postgresConf, postgresHba } from "./conf.ts";
 import {
   makePasswords,
   type Passwords,
   readPasswords,
   roles,
   writePasswords,
-} from "./postgres_passwords.ts";
+} from "./passwords.ts";
 
 /** The database every cluster has from the start, owned by `user_service_owner`. */
 export const databaseName = "user_service";

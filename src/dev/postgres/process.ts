@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import process from "node:process";
-import { pollUntil } from "./poll.ts";
-import { processIdentity } from "./postgres_process_identity.ts";
-import { endRemains } from "./postgres_remains.ts";
+import { pollUntil } from "../poll.ts";
+import { processIdentity } from "./process_identity.ts";
+import { endRemains } from "./orphans.ts";
 
-export { processIdentity } from "./postgres_process_identity.ts";
+export { processIdentity } from "./process_identity.ts";
 
 /** Imported by the guardian, which runs without deno.json: no bare specifiers here. */
 

@@ -4,9 +4,9 @@
  * `deno run postgres_guardian.ts <path of the guard file> <token>`.
  */
 import { dirname, join } from "node:path";
-import { pollUntil } from "./poll.ts";
-import { findPostmaster, processIdentity, stopPostmaster } from "./postgres_process.ts";
-import { endRemains } from "./postgres_remains.ts";
+import { pollUntil } from "../poll.ts";
+import { findPostmaster, processIdentity, stopPostmaster } from "./process.ts";
+import { endRemains } from "./orphans.ts";
 
 /** What the guardian is to do; a file, so that the owner can take it back or a newer one replace it. */
 export interface Guard {
