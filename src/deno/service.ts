@@ -25,7 +25,7 @@ import {
 import { watchRequests } from "../ops/watch_requests.ts";
 import { PostgresQueue } from "../queue/postgres_queue.ts";
 import { type QueueStatus, queueStatus } from "../queue/status.ts";
-import { parseSettings } from "../settings.ts";
+import { parseSettings } from "../settings/settings.ts";
 
 /** A running service. */
 export interface RunningService {

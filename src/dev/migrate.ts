@@ -4,7 +4,7 @@ import { DatabaseWebSocket } from "../deno/database_websocket.ts";
 import { openDatabase } from "../service/open_database.ts";
 import { applyMigrations } from "../migrations/apply.ts";
 import { migrations } from "../migrations/mod.ts";
-import { parseSettings } from "../settings.ts";
+import { parseSettings } from "../settings/settings.ts";
 
 /** Applies what is missing and returns the names. Throws `SettingsError` and database errors; then nothing was changed. */
 export async function migrate(

@@ -7,7 +7,7 @@ import { DatabaseWebSocket } from "../deno/database_websocket.ts";
 import { openDatabase } from "../service/open_database.ts";
 import { listDeadLetters, putBack } from "../queue/dead_letters.ts";
 import { queueStatus } from "../queue/status.ts";
-import { parseSettings } from "../settings.ts";
+import { parseSettings } from "../settings/settings.ts";
 
 const SHOWN = 20;
 const SHOWN_OF_BODY = 1_000;

@@ -11,7 +11,7 @@ import {
   RetryBudget,
   UnitMetrics,
 } from "../db/mod.ts";
-import type { Settings } from "../settings.ts";
+import type { Settings } from "../settings/settings.ts";
 
 type DatabaseSettings = Pick<Settings, "database">;
 

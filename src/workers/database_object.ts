@@ -1,7 +1,7 @@
 /// <reference path="./cloudflare_workers.d.ts" />
 import { DurableObject, type ExecutionContext } from "cloudflare:workers";
 import { OwnerScope } from "../db/mod.ts";
-import { parseSettings } from "../settings.ts";
+import { parseSettings } from "../settings/settings.ts";
 import { producerOf } from "./queue.ts";
 import { Service } from "./service.ts";
 

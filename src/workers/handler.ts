@@ -2,7 +2,7 @@
 import type { DurableObjectNamespace, ExecutionContext } from "cloudflare:workers";
 import { OwnerScope } from "../db/mod.ts";
 import { ProblemError } from "../http/problem.ts";
-import { parseSettings, type Settings } from "../settings.ts";
+import { parseSettings, type Settings } from "../settings/settings.ts";
 import { producerOf } from "./queue.ts";
 import { refuse, Service } from "./service.ts";
 import { Shards } from "./shards.ts";

@@ -12,7 +12,7 @@ import {
   sweepEvents,
 } from "../queue/cloudflare_queue.ts";
 import { pruneKeys } from "../queue/prune.ts";
-import { parseSettings } from "../settings.ts";
+import { parseSettings } from "../settings/settings.ts";
 import { deferTo } from "./defer.ts";
 
 /** The binding of the queue, if there is one: without it, events stay for a process that takes them itself. */

@@ -9,7 +9,7 @@ import { createLog, type Log, type LogLevel } from "../ops/log.ts";
 import { metricsRoute } from "../ops/metrics_route.ts";
 import { watchRequests } from "../ops/watch_requests.ts";
 import { dispatchEvents, type QueueProducer } from "../queue/cloudflare_queue.ts";
-import type { Settings } from "../settings.ts";
+import type { Settings } from "../settings/settings.ts";
 import { deferTo } from "./defer.ts";
 
 /** Whom a request's sockets belong to, and who finishes what its answer need not wait for. */

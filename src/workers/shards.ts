@@ -1,5 +1,5 @@
 import type { DurableObjectNamespace } from "cloudflare:workers";
-import type { Settings } from "../settings.ts";
+import type { Settings } from "../settings/settings.ts";
 
 /** For how long later requests pass over an object that has failed. */
 const PASS_OVER_MS = 1_000;

@@ -5,7 +5,7 @@ import { DatabaseWebSocket } from "../../src/deno/database_websocket.ts";
 import { createApp } from "../../src/http/app.ts";
 import { start } from "../../src/deno/service.ts";
 import { openDatabase } from "../../src/service/open_database.ts";
-import { parseSettings } from "../../src/settings.ts";
+import { parseSettings } from "../../src/settings/settings.ts";
 import type { Env } from "../support/branch.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { testServer } from "../support/test_server.ts";

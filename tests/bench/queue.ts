@@ -1,5 +1,5 @@
 /** Events per second, from the queue to their effect: ours against the two that Node has, on the same PostgreSQL. */
-import { parseSettings } from "../../src/settings.ts";
+import { parseSettings } from "../../src/settings/settings.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { testServer } from "../support/test_server.ts";
 import { queueGraphile } from "./contenders/queue_graphile.ts";

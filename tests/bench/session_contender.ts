@@ -18,7 +18,7 @@ export interface SessionContender {
 }
 
 export interface Place {
-  /** For `src/settings.ts`; what else is needed is in there too. */
+  /** For `src/settings/settings.ts`; what else is needed is in there too. */
   readonly env: Env;
   readonly connections: number;
   /** Of the user that is read. */

@@ -12,7 +12,7 @@ import {
   ServerError,
   UnitMetrics,
 } from "../../src/db/mod.ts";
-import { parseSettings, type Settings } from "../../src/settings.ts";
+import { parseSettings, type Settings } from "../../src/settings/settings.ts";
 import { type Cheat, settlementOf } from "./cheats.ts";
 import { countersOf } from "./counters.ts";
 import { runUnit, type Unit } from "./units.ts";

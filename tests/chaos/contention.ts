@@ -1,7 +1,7 @@
 /** Many clients at one counter: each increment reads it and writes what follows, kept apart by serializable alone. */
 import { type Database, NeonDriver, RetryBudget, sql } from "../../src/db/mod.ts";
 import { DatabaseWebSocket } from "../../src/deno/database_websocket.ts";
-import { parseSettings } from "../../src/settings.ts";
+import { parseSettings } from "../../src/settings/settings.ts";
 import { type Latencies, latenciesOf } from "../outage/latencies.ts";
 import { databaseOf, poolOf } from "../support/database.ts";
 import type { LocalDatabase } from "../support/local_database.ts";

@@ -2,7 +2,7 @@ import { type Database, OwnerScope, trustedSql } from "../../src/db/mod.ts";
 import { Deferred } from "../../src/deno/background_tasks.ts";
 import { startRelay } from "../../src/dev/relay/relay.ts";
 import { openDatabase } from "../../src/service/open_database.ts";
-import { parseSettings } from "../../src/settings.ts";
+import { parseSettings } from "../../src/settings/settings.ts";
 
 /** A database behind a relay of its own. */
 export interface OpenedUrl extends AsyncDisposable {

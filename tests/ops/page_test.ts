@@ -6,7 +6,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
 import { type Connection, NeonDriver } from "../../src/db/mod.ts";
 import { start } from "../../src/deno/service.ts";
-import { parseSettings } from "../../src/settings.ts";
+import { parseSettings } from "../../src/settings/settings.ts";
 import { type Chromium, findChromium, startChromium } from "../support/chromium.ts";
 import { type LocalBranch, localDatabase } from "../support/local_database.ts";
 import { relayTo, testServer } from "../support/test_server.ts";

@@ -6,7 +6,7 @@ import { planFromStdin } from "../../src/dev/plan_from_stdin.ts";
 import { openDatabase } from "../../src/service/open_database.ts";
 import { Consumer } from "../../src/queue/consumer.ts";
 import { PostgresQueue } from "../../src/queue/postgres_queue.ts";
-import { parseSettings } from "../../src/settings.ts";
+import { parseSettings } from "../../src/settings/settings.ts";
 import { recordActivity } from "../../src/users/user_activity.ts";
 import type { Env } from "../support/branch.ts";
 

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertFalse, assertThrows } from "@std/assert";
-import { parseSettings, SettingsError } from "../../src/settings.ts";
+import { parseSettings, SettingsError } from "../../src/settings/settings.ts";
 
 const RELAY = "ws://127.0.0.1:7000";
 

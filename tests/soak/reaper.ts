@@ -1,7 +1,7 @@
 /** Looks at the pool's backends past the pool, and terminates one of them at a time. */
 import { type Connection, NeonDriver } from "../../src/db/mod.ts";
 import { sleep } from "../../src/db/time/timeout.ts";
-import { parseSettings } from "../../src/settings.ts";
+import { parseSettings } from "../../src/settings/settings.ts";
 import type { Env } from "../support/branch.ts";
 
 export interface ReaperOptions {

@@ -3,7 +3,7 @@ import { type Database, NeonDriver, OwnerScope, type Settle } from "../../src/db
 import { Deferred } from "../../src/deno/background_tasks.ts";
 import { DatabaseWebSocket } from "../../src/deno/database_websocket.ts";
 import { openDatabase } from "../../src/service/open_database.ts";
-import { parseSettings } from "../../src/settings.ts";
+import { parseSettings } from "../../src/settings/settings.ts";
 
 export type Env = Readonly<Record<string, string>>;
 

@@ -3,7 +3,7 @@
  * that opened it.
  */
 import { NeonDriver } from "../../src/db/mod.ts";
-import { parseSettings } from "../../src/settings.ts";
+import { parseSettings } from "../../src/settings/settings.ts";
 import { driverCases } from "../db/driver/driver_cases.ts";
 import { driverPortalCases } from "../db/driver/driver_portal_cases.ts";
 import { relayFaultCases } from "../db/driver/relay_fault_cases.ts";

@@ -9,7 +9,7 @@ import {
   type Session,
   sql,
 } from "../../src/db/mod.ts";
-import { parseSettings } from "../../src/settings.ts";
+import { parseSettings } from "../../src/settings/settings.ts";
 
 interface Context {
   waitUntil(rest: Promise<unknown>): void;

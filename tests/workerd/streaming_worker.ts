@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import { type Database, OwnerScope, type Session, sql } from "../../src/db/mod.ts";
 import { provideDatabase, withStreamingSession } from "../../src/http/mod.ts";
 import { Databases } from "../../src/service/open_database.ts";
-import { parseSettings } from "../../src/settings.ts";
+import { parseSettings } from "../../src/settings/settings.ts";
 
 const app = new Hono<{ Bindings: { db: Database } }>()
   .use(provideDatabase((c) => c.env.db))

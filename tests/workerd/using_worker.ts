@@ -1,7 +1,7 @@
 /** Sessions that only `await using` ends: what becomes of them shows whether a bundler has kept it. */
 import { type Database, OwnerScope, sql } from "../../src/db/mod.ts";
 import { Databases } from "../../src/service/open_database.ts";
-import { parseSettings } from "../../src/settings.ts";
+import { parseSettings } from "../../src/settings/settings.ts";
 
 async function insertAndForget(db: Database): Promise<void> {
   await using session = db.session();

@@ -1,7 +1,7 @@
 /// <reference path="../../src/workers/cloudflare_workers.d.ts" />
 import { assertEquals, assertRejects } from "@std/assert";
 import type { DurableObjectNamespace } from "cloudflare:workers";
-import type { Settings } from "../../src/settings.ts";
+import type { Settings } from "../../src/settings/settings.ts";
 import { Shards } from "../../src/workers/shards.ts";
 
 /** Objects that answer with their names, unless they are broken. */

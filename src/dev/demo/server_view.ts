@@ -1,6 +1,6 @@
 /** What PostgreSQL itself says, asked on a connection that is no part of any pool. */
 import { type Connection, NeonDriver } from "../../db/mod.ts";
-import { parseSettings } from "../../settings.ts";
+import { parseSettings } from "../../settings/settings.ts";
 import { pollUntil } from "../poll.ts";
 
 /** How many of the service's connections are in each state of `pg_stat_activity`. */

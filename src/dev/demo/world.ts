@@ -2,7 +2,7 @@
 import { type Database, OwnerScope } from "../../db/mod.ts";
 import { Deferred } from "../../deno/background_tasks.ts";
 import { openDatabase } from "../../service/open_database.ts";
-import { parseSettings } from "../../settings.ts";
+import { parseSettings } from "../../settings/settings.ts";
 import { migrate } from "../migrate.ts";
 import { startStack } from "../stack.ts";
 import { type Faults, faultyWebSockets } from "./faulty_websocket.ts";

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { settledWithin } from "../../db/time/timeout.ts";
-import { variables } from "../../settings.ts";
+import { variables } from "../../settings/settings.ts";
 import { localDirectory } from "../postgres/directory.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;

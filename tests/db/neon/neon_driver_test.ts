@@ -8,7 +8,7 @@ import {
 import { ConnectError, ServerError } from "../../../src/db/errors.ts";
 import { NeonDriver } from "../../../src/db/mod.ts";
 import { DatabaseWebSocket } from "../../../src/deno/database_websocket.ts";
-import { parseSettings } from "../../../src/settings.ts";
+import { parseSettings } from "../../../src/settings/settings.ts";
 import { startFaultyRelay } from "../../support/faulty_relay.ts";
 import { localDatabase } from "../../support/local_database.ts";
 import { ownRelay } from "../../support/own_relay.ts";

@@ -1,6 +1,11 @@
 import { assert, assertEquals, assertFalse, assertThrows } from "@std/assert";
 import { parseEnv } from "node:util";
-import { parseSettings, type Settings, SettingsError, variables } from "../src/settings.ts";
+import {
+  parseSettings,
+  type Settings,
+  SettingsError,
+  variables,
+} from "../../src/settings/settings.ts";
 
 const NEON_URL =
   "postgresql://app:s3cret%21@ep-cool-1.eu-central-1.aws.neon.tech/main?sslmode=require&channel_binding=require";
@@ -285,7 +290,7 @@ Deno.test("parseSettings() refuses relays that are no plain ws:// or wss:// URLs
 });
 
 Deno.test("every default of the schema is the one in .env.example, in the same order", async () => {
-  const path = new URL("../.env.example", import.meta.url);
+  const path = new URL("../../.env.example", import.meta.url);
   const text = await Deno.readTextFile(path);
   const example = parseEnv(text);
   const defaults = Object.entries(variables.entries).map(([name, schema]): [string, string] => [

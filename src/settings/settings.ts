@@ -1,10 +1,10 @@
 /** From the environment to one frozen value, or to one error that lists every problem. Reads nothing by itself. */
 
 import * as v from "valibot";
-import { ISOLATION_LEVELS, type IsolationLevel } from "./db/mod.ts";
-import { databaseUrl, isNeonHost } from "./settings/database_url.ts";
-import { relayUrl } from "./settings/relay_url.ts";
-import { count, oneOf, seconds, secondsOrNever, secretToken } from "./settings/variable.ts";
+import { ISOLATION_LEVELS, type IsolationLevel } from "../db/mod.ts";
+import { databaseUrl, isNeonHost } from "./database_url.ts";
+import { relayUrl } from "./relay_url.ts";
+import { count, oneOf, seconds, secondsOrNever, secretToken } from "./variable.ts";
 
 /** https://developers.cloudflare.com/durable-objects/reference/data-location/#provide-a-location-hint */
 const OBJECT_LOCATIONS = [
