@@ -4,12 +4,12 @@
 const MAX_SHOWN_LENGTH = 60;
 
 /** Message for a valibot schema: the reason, the current value, and the way out. Not for secrets. */
-export function refused(reason: string, wayOut: string): (issue: { input: unknown }) => string {
-  return ({ input }) => `${reason}: current value ${shown(input)}; ${wayOut}`;
+export function rejection(reason: string, wayOut: string): (issue: { input: unknown }) => string {
+  return ({ input }) => `${reason}: current value ${preview(input)}; ${wayOut}`;
 }
 
 /** A value as an error may show it: a string in quotes and cut, anything else by its type. */
-export function shown(value: unknown): string {
+export function preview(value: unknown): string {
   if (typeof value !== "string") return `is ${kindOf(value)}`;
   const whole = JSON.stringify(value.slice(0, MAX_SHOWN_LENGTH));
   return value.length > MAX_SHOWN_LENGTH ? `${whole}… (${value.length} characters)` : whole;

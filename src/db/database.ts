@@ -7,36 +7,41 @@ import type { PoolStats } from "./pool/pool_stats.ts";
 import type { PoolView } from "./pool/pool_view.ts";
 import { RetryBudget } from "./time/retry.ts";
 import type { OwnerScope } from "./pool/owner_scope.ts";
-import { ServerTransaction } from "./session/server_transaction.ts";
+import { Transaction } from "./session/server_transaction.ts";
 import { Session, type SessionOptions } from "./session/session.ts";
-import { type Settle, settle } from "./session/commit_outcome.ts";
+import { type ResolveCommit, resolveCommit } from "./session/commit_outcome.ts";
+import { ScopeError } from "./errors.ts";
 import { runUnit } from "./unit_of_work.ts";
-import { claim } from "./session/transaction_key.ts";
+import { insertKey } from "./session/transaction_key.ts";
 import { TransactionRecord, UnitMetrics, type UnitStats } from "./session/unit_stats.ts";
 
+/** What the databases of all owners in one isolate share. */
 export interface DatabaseOptions {
   readonly pool: Pool;
-  readonly scope: OwnerScope;
   /** What a session begins with unless it says otherwise. */
   readonly defaults: TransactionSettings;
   /** Attempts in all for a unit of work. */
   readonly attempts: number;
+  readonly budget?: RetryBudget;
+  readonly metrics?: UnitMetrics;
+  readonly observer?: Observer | undefined;
+  readonly clock?: Clock;
+  /** From 0 up to 1, as `Math.random`. */
+  readonly random?: () => number;
+  /** Finds out what became of a lost COMMIT: by asking the server, unless a test has another way. */
+  readonly resolveCommit?: ResolveCommit | undefined;
+}
+
+/** Whose sockets a database opens, and what becomes of its work. */
+export interface DatabaseOwner {
+  readonly scope: OwnerScope;
   /**
    * Takes over a promise that need not be waited for, its failure included, such as that of an `afterCommit` hook:
    * `waitUntil` on Workers, the process's own list on Deno.
    */
-  readonly defer: (rest: Promise<void>) => void;
-  /** Ends every session, beside the session's own: of the request that all of them are for. */
+  readonly waitUntil: (rest: Promise<void>) => void;
+  /** Ends every session, beside the session's own signal: of the request that all of them are for. */
   readonly signal?: AbortSignal | undefined;
-  /** Shared by all that run in one isolate. */
-  readonly budget?: RetryBudget;
-  /** Shared likewise. */
-  readonly metrics?: UnitMetrics;
-  readonly observer?: Observer | undefined;
-  readonly clock?: Clock;
-  readonly random?: () => number;
-  /** Finds out what became of a lost COMMIT: by asking the server, unless a test has another way. */
-  readonly settle?: Settle | undefined;
 }
 
 export interface TransactionOptions extends SessionOptions {
@@ -53,30 +58,43 @@ export interface KeyedTransactionOptions<T> extends TransactionOptions {
    */
   readonly key: string;
   /** Reads what `work` would have given, once it is known to be done already. */
-  readonly recall: (session: Session) => Promise<T>;
+  readonly loadResult: (session: Session) => Promise<T>;
 }
 
 /** What the pool tells, and what all that share `metrics` have done with it. */
 export interface DatabaseStats extends PoolStats, UnitStats {}
 
-/** The session factory that requests, queue consumers and scripts share. */
+/** What runs units of work: all of a `Database` that request handlers and consumers need. */
+export type TransactionRunner = Pick<Database, "session" | "transaction">;
+
+/**
+ * The session factory that requests, queue consumers and scripts share. Connects to nothing until a session's first
+ * statement.
+ */
 export class Database {
   readonly #options: DatabaseOptions;
+  readonly #owner: DatabaseOwner | undefined;
   readonly #clock: Clock;
   readonly #budget: RetryBudget;
   readonly #metrics: UnitMetrics;
 
-  constructor(options: DatabaseOptions) {
+  /** Without an owner, sessions are opened by the databases that `forOwner` gives, and by those alone. */
+  constructor(options: DatabaseOptions, owner?: DatabaseOwner) {
     this.#options = options;
+    this.#owner = owner;
     this.#clock = options.clock ?? systemClock;
     this.#budget = options.budget ?? new RetryBudget();
     this.#metrics = options.metrics ?? new UnitMetrics();
   }
 
-  /** Opens a session. Costs nothing until its first statement. */
+  /** The same database, pool, budget and counters for another owner of sockets: on Workers, for each request. */
+  forOwner(owner: DatabaseOwner): Database {
+    return new Database({ ...this.#options, budget: this.#budget, metrics: this.#metrics }, owner);
+  }
+
+  /** Opens a session. Costs nothing until its first statement. Throws `ScopeError` without an owner. */
   session(options: SessionOptions = {}): Session {
-    const { defer } = this.#options;
-    return new Session(this.#begin(options, { attempt: 1 }), { defer });
+    return this.#open(options, { attempt: 1 });
   }
 
   /**
@@ -92,23 +110,24 @@ export class Database {
     options: TransactionOptions | KeyedTransactionOptions<T> = {},
   ): Promise<T> {
     if (!("key" in options)) return await this.#unit(work, options);
-    const { key, recall, ...rest } = options;
+    const { key, loadResult, ...rest } = options;
     return await this.#unit(work, rest, {
       key,
-      recall: () => this.#unit(recall, { ...rest, readOnly: true }),
+      loadResult: () => this.#unit(loadResult, { ...rest, readOnly: true }),
     });
   }
 
   async #unit<T>(
     work: (session: Session) => Promise<T>,
     { attempts, timeoutMs, ...options }: TransactionOptions,
-    { key, recall }: { key?: string; recall?: () => Promise<T> } = {},
+    { key, loadResult }: { key?: string; loadResult?: () => Promise<T> } = {},
   ): Promise<T> {
-    const { defer, random } = this.#options;
+    const { random } = this.#options;
+    const { waitUntil } = this.#owned();
     return await runUnit(work, {
-      open: (attempt) => new Session(this.#begin(options, { attempt, key }), { defer }),
-      defer,
-      recall,
+      open: (attempt) => this.#open(options, { attempt, key }),
+      waitUntil,
+      loadResult,
       attempts: attempts ?? this.#options.attempts,
       timeoutMs,
       signal: this.#either(options.signal),
@@ -119,24 +138,25 @@ export class Database {
     });
   }
 
-  #begin(
+  #open(
     { signal, label, parsers, ...own }: SessionOptions,
     { attempt, key }: { attempt: number; key?: string | undefined },
-  ): ServerTransaction {
-    const { pool, scope, defaults, observer } = this.#options;
-    const { settle: find = settle, random = Math.random } = this.#options;
+  ): Session {
+    const { pool, defaults, observer, resolveCommit: resolve = resolveCommit } = this.#options;
+    const { random = Math.random } = this.#options;
+    const { scope, waitUntil } = this.#owned();
     const clock = this.#clock;
     const settings = { ...defaults, ...own };
     const acquire = (options: Omit<AcquireOptions, "scope" | "label">) =>
       pool.acquire({ scope, label, ...options });
-    const transaction = new ServerTransaction(
+    const transaction = new Transaction(
       {
         clock,
         acquire,
         assertCurrent: () => scope.assertCurrent(),
-        settle: (identity, { signal }) =>
-          find(identity, {
-            // The lost connection was given back before, and whoever settles waits behind nobody.
+        resolveCommit: (transactionId, { signal }) =>
+          resolve(transactionId, {
+            // The lost connection was given back before, so that this request goes ahead of all waiters.
             acquire: ({ signal }) => acquire({ signal, fresh: true }),
             signal,
             clock,
@@ -153,12 +173,20 @@ export class Database {
       },
       { settings, signal: this.#either(signal), parsers },
     );
-    if (key !== undefined) transaction.ride(claim(key));
-    return transaction;
+    if (key !== undefined) transaction.prepend(insertKey(key));
+    return new Session(transaction, { waitUntil });
+  }
+
+  #owned(): DatabaseOwner {
+    if (this.#owner !== undefined) return this.#owner;
+    throw new ScopeError(
+      "Cannot open a session as the database has no owner for its sockets; " +
+        "use the database that forOwner({ scope, waitUntil }) gives for the request",
+    );
   }
 
   #either(own: AbortSignal | undefined): AbortSignal | undefined {
-    const { signal } = this.#options;
+    const signal = this.#owner?.signal;
     return own === undefined || signal === undefined
       ? own ?? signal
       : AbortSignal.any([own, signal]);
@@ -171,6 +199,11 @@ export class Database {
 
   stats(): DatabaseStats {
     return { ...this.#options.pool.stats(), ...this.#metrics.snapshot() };
+  }
+
+  /** Closes the connections of an owner that has ended. Resolves when their sockets are shut. */
+  endScope(scope: OwnerScope): Promise<void> {
+    return this.#options.pool.endScope(scope);
   }
 
   /** Refuses new work, lets sessions finish until `timeoutMs`, then cuts them. Resolves when all sockets are shut. */

@@ -49,8 +49,8 @@ const ERRCODES = "https://www.postgresql.org/docs/current/errcodes-appendix.html
 const NEON_PROXY = "github.com/neondatabase/neon, proxy/src: all its own errors are XX000";
 const PGBOUNCER = "https://www.pgbouncer.org/config.html";
 
-const FINAL = { applied: "no", transient: false, generation: "stays" } as const;
-const PASSING = { applied: "no", transient: true, generation: "stays" } as const;
+const PERMANENT = { applied: "no", transient: false, generation: "stays" } as const;
+const TRANSIENT = { applied: "no", transient: true, generation: "stays" } as const;
 const UNKNOWN = { applied: "unknown", transient: false, generation: "stays" } as const;
 
 export const FAILURES: readonly FailureRow[] = [
@@ -60,7 +60,7 @@ export const FAILURES: readonly FailureRow[] = [
     source: `${ERRCODES}: 57P02; every backend of the server ends`,
     phases: ["connect", "statement"],
     sqlStates: ["57P02"],
-    ...PASSING,
+    ...TRANSIENT,
     generation: "ends",
   },
   {
@@ -68,7 +68,7 @@ export const FAILURES: readonly FailureRow[] = [
     source: `${ERRCODES}: 57P03; the server starts up, shuts down or recovers`,
     phases: ["connect", "statement"],
     sqlStates: ["57P03"],
-    ...PASSING,
+    ...TRANSIENT,
     generation: "ends",
   },
   {
@@ -76,7 +76,7 @@ export const FAILURES: readonly FailureRow[] = [
     source: `${ERRCODES}: 57P01; a single pg_terminate_backend, or the whole server`,
     phases: ["connect", "statement"],
     sqlStates: ["57P01"],
-    ...PASSING,
+    ...TRANSIENT,
     generation: "suspect",
   },
 
@@ -127,7 +127,7 @@ export const FAILURES: readonly FailureRow[] = [
     phases: ["connect"],
     text:
       /^Control plane request failed|Couldn't connect to compute node|Failed to acquire permit to connect|Too many connections attempts|Too many connections to this endpoint|endpoint is temporarily unavailable|sorry, too many clients already|remaining connection slots are reserved|the database system is (?:starting up|shutting down|not yet accepting|in recovery)/,
-    ...PASSING,
+    ...TRANSIENT,
   },
   {
     kind: "pooler_full",
@@ -135,7 +135,7 @@ export const FAILURES: readonly FailureRow[] = [
     phases: ["connect", "statement"],
     lost: true,
     text: /no more connections allowed|query_wait_timeout/,
-    ...PASSING,
+    ...TRANSIENT,
   },
   {
     kind: "pooler_server_lost",
@@ -143,33 +143,33 @@ export const FAILURES: readonly FailureRow[] = [
     phases: ["connect", "statement"],
     lost: true,
     text: /server conn crashed\?|server login has been failing|server_login_retry/,
-    ...PASSING,
+    ...TRANSIENT,
   },
   {
     kind: "too_many_connections",
     source: `${ERRCODES}: 53300; a slot may come free`,
     phases: ["connect", "statement"],
     sqlStates: ["53300"],
-    ...PASSING,
+    ...TRANSIENT,
   },
   {
     kind: "out_of_resources",
     source: `${ERRCODES}: 53000, 53200; memory may come free, a full disk (53100) will not`,
     sqlStates: ["53000", "53200"],
-    ...PASSING,
+    ...TRANSIENT,
   },
   {
     kind: "login_refused",
     source: `${ERRCODES}: class 28, 3D000, 08P01, and Neon's quotas and unknown endpoints`,
     phases: ["connect"],
     text: /./,
-    ...FINAL,
+    ...PERMANENT,
   },
   {
     kind: "not_reached",
     source: "no word from a server: a refused or broken socket, a deadline, an ErrorEvent",
     phases: ["connect"],
-    ...PASSING,
+    ...TRANSIENT,
   },
 
   // Answers to a statement or to COMMIT, the connection alive: the transaction is rolled back.
@@ -177,65 +177,65 @@ export const FAILURES: readonly FailureRow[] = [
     kind: "serialization_failure",
     source: `${RETRY_DOCS}: 40001`,
     sqlStates: ["40001"],
-    ...PASSING,
+    ...TRANSIENT,
   },
-  { kind: "deadlock_detected", source: `${RETRY_DOCS}: 40P01`, sqlStates: ["40P01"], ...PASSING },
+  { kind: "deadlock_detected", source: `${RETRY_DOCS}: 40P01`, sqlStates: ["40P01"], ...TRANSIENT },
   {
     kind: "lock_not_available",
     source: `${ERRCODES}: 55P03; lock_timeout or NOWAIT, and locks are given back`,
     sqlStates: ["55P03"],
-    ...PASSING,
+    ...TRANSIENT,
   },
   {
     kind: "query_canceled",
     source: `${ERRCODES}: 57014; a timeout or somebody's wish, and the next run would be as long`,
     sqlStates: ["57014"],
-    ...FINAL,
+    ...PERMANENT,
   },
   {
     kind: "too_long_in_transaction",
     source: `${ERRCODES}: 25P03, 25P04; the next run would be as long`,
     sqlStates: ["25P03", "25P04"],
-    ...FINAL,
+    ...PERMANENT,
   },
   {
     kind: "in_failed_transaction",
     source: `${ERRCODES}: 25P02; the first error of the transaction is the one that matters`,
     sqlStates: ["25P02"],
-    ...FINAL,
+    ...PERMANENT,
   },
   {
     kind: "remote_connection",
     source: `${ERRCODES}: class 08 as an ERROR; a foreign server's connection`,
     lost: false,
     sqlStates: ["08000", "08001", "08003", "08004", "08006"],
-    ...PASSING,
+    ...TRANSIENT,
   },
   {
     kind: "database_dropped",
     source: `${ERRCODES}: 57P04`,
     sqlStates: ["57P04"],
-    ...FINAL,
+    ...PERMANENT,
   },
 
   {
     kind: "connection_lost",
     source: `${PROTOCOL}: a session that ends before COMMIT is rolled back`,
     lost: true,
-    ...PASSING,
+    ...TRANSIENT,
   },
   {
     kind: "statement_failed",
     source: `${ERRCODES}: classes 22, 23, 42 and the rest, deferred constraints at COMMIT included`,
-    ...FINAL,
+    ...PERMANENT,
   },
 ];
 
 /** For what did not come from a connection: our own refusals, and the caller's own errors. */
-const NOT_OURS: Failure = { kind: "other", ...FINAL, connectionLost: false };
+const NOT_OURS: Failure = { kind: "other", ...PERMANENT, connectionLost: false };
 
 /** What `error` means for a unit of work that was in `phase`. */
-export function judge(error: unknown, phase: Exclude<Phase, "connect">): Failure {
+export function classify(error: unknown, phase: Exclude<Phase, "connect">): Failure {
   if (error instanceof CommitOutcomeUnknownError) {
     return { kind: "outcome_unknown", ...UNKNOWN, connectionLost: true };
   }
@@ -245,7 +245,7 @@ export function judge(error: unknown, phase: Exclude<Phase, "connect">): Failure
   // Whoever gave up knows as little as if the answer had been lost; what was answered all the same is known.
   if (error instanceof DeadlineError || error instanceof PoolClosedError) {
     const kind = error instanceof DeadlineError ? "deadline" : "closed";
-    return { ...judge(error.cause, phase), kind, transient: false };
+    return { ...classify(error.cause, phase), kind, transient: false };
   }
   const lost = error instanceof ConnectError || error instanceof ConnectionLostError;
   const said = lost ? error.cause : error;

@@ -12,9 +12,11 @@ export { type Clock, systemClock } from "./time/clock.ts";
 export {
   Database,
   type DatabaseOptions,
+  type DatabaseOwner,
   type DatabaseStats,
   type KeyedTransactionOptions,
   type TransactionOptions,
+  type TransactionRunner,
 } from "./database.ts";
 export type {
   Close,
@@ -49,7 +51,7 @@ export {
   StatementSkippedError,
   type UnknownReason,
 } from "./errors.ts";
-export { type Failure, judge, type Phase } from "./failures.ts";
+export { classify, type Failure, type Phase } from "./failures.ts";
 export { Lease } from "./pool/lease.ts";
 export { NeonDriver, type NeonDriverOptions } from "./neon/neon_driver.ts";
 export { Histogram, type HistogramStats } from "./time/histogram.ts";
@@ -74,17 +76,17 @@ export {
   type StreamOptions,
 } from "./session/session.ts";
 export {
-  type Settle,
-  settle,
-  type SettlementSurroundings,
+  type ResolveCommit,
+  resolveCommit,
+  type ResolveCommitOptions,
   type Verdict,
 } from "./session/commit_outcome.ts";
 export { type UnitCounters, UnitMetrics, type UnitStats } from "./session/unit_stats.ts";
 export { identifier, Sql, sql, trustedSql } from "./driver/sql.ts";
 export {
-  claimKeys,
-  forgetKeys,
+  deleteOldKeys,
+  insertKeys,
   TRANSACTION_KEYS_INDEX,
   TRANSACTION_KEYS_TABLE,
 } from "./session/transaction_key.ts";
-export { INCARNATION, type TransactionIdentity } from "./session/xid.ts";
+export { INCARNATION, type TransactionId } from "./session/xid.ts";

@@ -7,10 +7,10 @@ import {
   SessionNotCommittedError,
   StatementSkippedError,
 } from "./errors.ts";
-import { judge } from "./failures.ts";
+import { classify } from "./failures.ts";
 import { retry, type RetryOptions } from "./time/retry.ts";
 import type { Session } from "./session/session.ts";
-import { isClaimed } from "./session/transaction_key.ts";
+import { isDuplicateKey } from "./session/transaction_key.ts";
 import type { UnitMetrics } from "./session/unit_stats.ts";
 
 export interface UnitOptions<T>
@@ -21,10 +21,10 @@ export interface UnitOptions<T>
    * Of a unit with a key, a second run of which fails once the first is committed, and cannot overtake it: gives what
    * the work would have given, once it is known to be done.
    */
-  readonly recall?: (() => Promise<T>) | undefined;
+  readonly loadResult?: (() => Promise<T>) | undefined;
   readonly metrics: UnitMetrics;
   /** Takes over what need not be waited for. */
-  defer(rest: Promise<void>): void;
+  waitUntil(rest: Promise<void>): void;
 }
 
 /**
@@ -36,9 +36,9 @@ export interface UnitOptions<T>
  */
 export async function runUnit<T>(
   work: (session: Session) => Promise<T>,
-  { open, defer, recall, metrics, ...options }: UnitOptions<T>,
+  { open, waitUntil, loadResult, metrics, ...options }: UnitOptions<T>,
 ): Promise<T> {
-  const isKeyed = recall !== undefined;
+  const isKeyed = loadResult !== undefined;
   let attempts = 0;
   let ending = "failed" as Ending;
   /** An attempt that may have been committed, as long as those after it have not found out. */
@@ -49,8 +49,8 @@ export async function runUnit<T>(
     try {
       const value = await work(session);
       // What the work has begun and not waited for is part of it.
-      await session.settled();
-      await endUnsaid(session, defer);
+      await session.idle();
+      await endUnsaid(session, waitUntil);
       // What commits nothing finds nothing out.
       if (inDoubt !== undefined && !session.isCommitted) throw inDoubt;
       return value;
@@ -63,7 +63,7 @@ export async function runUnit<T>(
     } finally {
       if (inDoubt !== undefined && (session.isCommitted || ending === "done")) {
         inDoubt = undefined;
-        metrics.counters.settled++;
+        metrics.counters.resolved++;
       }
     }
   }
@@ -79,7 +79,7 @@ export async function runUnit<T>(
       onBudgetDenied: () => metrics.counters.budgetDenied++,
     });
   } catch (last) {
-    if (isKeyed && ending === "done") return await recall();
+    if (isKeyed && ending === "done") return await loadResult();
     if (isKeyed && inDoubt !== undefined) metrics.counters.unknown++;
     const error = inDoubt ?? last;
     if (attempts > 1 && error instanceof Error) Object.assign(error, { attempts });
@@ -103,8 +103,8 @@ function endingOf(error: unknown, session: Session): Ending {
   if (session.mayHaveCommitted) {
     return own instanceof CommitOutcomeUnknownError ? "in doubt" : "failed";
   }
-  if (isClaimed(own) && own === session.firstError) return "done";
-  const { applied, transient } = judge(own, "statement");
+  if (isDuplicateKey(own) && own === session.firstError) return "done";
+  const { applied, transient } = classify(own, "statement");
   return applied === "no" && transient && !wasRetried(error) ? "repeatable" : "failed";
 }
 
@@ -120,7 +120,7 @@ function stayAwayMs(error: unknown): number {
 }
 
 function kindOf(error: unknown): string {
-  return judge(decisiveIn(error), "statement").kind;
+  return classify(decisiveIn(error), "statement").kind;
 }
 
 /** The work may have wrapped the database's error in one of its own; what that one means is ours alone to say. */
@@ -141,7 +141,10 @@ function isConsequence(error: Error): boolean {
 }
 
 /** Ends a unit that succeeded and did not say how. */
-async function endUnsaid(session: Session, defer: UnitOptions<unknown>["defer"]): Promise<void> {
+async function endUnsaid(
+  session: Session,
+  waitUntil: UnitOptions<unknown>["waitUntil"],
+): Promise<void> {
   if (session.hasEnded) return;
   const { isolation, readOnly, deferrable } = session.settings;
   // https://www.postgresql.org/docs/current/transaction-iso.html#XACT-SERIALIZABLE: until then they may not be consistent.
@@ -158,5 +161,5 @@ async function endUnsaid(session: Session, defer: UnitOptions<unknown>["defer"])
   }
   if (readsAwaitCommit) await session.commit();
   // Reads that nobody committed: their rollback need not hold up the answer.
-  else defer(session.rollback());
+  else waitUntil(session.rollback());
 }

@@ -1,5 +1,5 @@
 /** What a process still has to finish though nobody waits for it: Deno's stand-in for `waitUntil`. */
-export class Deferred {
+export class BackgroundTasks {
   readonly #pending = new Set<Promise<void>>();
   readonly #onError: (error: unknown) => void;
 
@@ -8,7 +8,7 @@ export class Deferred {
   }
 
   /** Takes over a promise, its failure included. */
-  readonly add = (rest: Promise<void>): void => {
+  readonly waitUntil = (rest: Promise<void>): void => {
     const tracked = rest.catch(this.#onError).finally(() => this.#pending.delete(tracked));
     this.#pending.add(tracked);
   };

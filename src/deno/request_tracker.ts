@@ -1,5 +1,5 @@
 /** How many answers are still owed. */
-export class InFlight {
+export class RequestTracker {
   #count = 0;
   #over: PromiseWithResolvers<void> | undefined;
 
@@ -14,7 +14,7 @@ export class InFlight {
   }
 
   /** Resolves once none is owed. */
-  over(): Promise<void> {
+  idle(): Promise<void> {
     if (this.#count === 0) return Promise.resolve();
     this.#over ??= Promise.withResolvers<void>();
     return this.#over.promise;

@@ -2,12 +2,12 @@
 import { activityConsumer } from "../service/activity_consumer.ts";
 import type { Context } from "hono";
 import { type Database, OwnerScope } from "../db/mod.ts";
-import { Deferred } from "./background_tasks.ts";
+import { BackgroundTasks } from "./background_tasks.ts";
 import { DatabaseWebSocket } from "./database_websocket.ts";
 import { drain } from "./drain.ts";
 import { logFailures, logLeaks, logMessages } from "../service/failure_log.ts";
 import { createApp } from "../http/app.ts";
-import { InFlight } from "./request_tracker.ts";
+import { RequestTracker } from "./request_tracker.ts";
 import { openDatabase } from "../service/open_database.ts";
 import { guard, isLoopback } from "../ops/guard.ts";
 import { createLog } from "../ops/log.ts";
@@ -15,7 +15,7 @@ import { HttpMetrics } from "../ops/http_metrics.ts";
 import { carryTrace, markMessageFailed, traceMessages } from "../ops/message_trace.ts";
 import { metricsRoute } from "../ops/metrics_route.ts";
 import { PoolPage } from "../ops/pool_page.ts";
-import { remembered } from "../ops/remembered.ts";
+import { cachedFor } from "../ops/remembered.ts";
 import {
   databaseObserver,
   type TracedDatabase,
@@ -56,10 +56,9 @@ export function start(
 ): RunningService {
   const settings = parseSettings(env);
   const log = createLog(settings.logLevel, { about: traceFields });
-  const deferred = new Deferred((error) => log.error("deferred work failed", { error }));
+  const tasks = new BackgroundTasks((error) => log.error("deferred work failed", { error }));
   const db = openDatabase(settings, {
-    scope: OwnerScope.lasting(),
-    defer: deferred.add,
+    owner: { scope: OwnerScope.lasting(), waitUntil: tasks.waitUntil },
     onLeak: logLeaks(log),
     observer: databaseObserver(tracedDatabase(settings.database.url)),
     webSocketConstructor: DatabaseWebSocket,
@@ -84,7 +83,7 @@ export function start(
   const metrics = metricsRoute({
     database: db,
     http,
-    queueDepth: remembered(() => depthOfQueue(db), { forMs: settings.queue.pollMs }),
+    queueDepth: cachedFor(() => depthOfQueue(db), { forMs: settings.queue.pollMs }),
     guard: guard({ token: settings.opsToken, isTrusted }),
   });
   const page = new PoolPage({
@@ -93,7 +92,7 @@ export function start(
     isTrusted,
     ending: draining.signal,
   });
-  const requests = new InFlight();
+  const requests = new RequestTracker();
   const logFailure = logFailures(log);
   const app = createApp({
     db: carryTrace(db),
@@ -121,7 +120,7 @@ export function start(
     draining.abort();
     page[Symbol.dispose]();
   };
-  const underWay = { requests, queue, db, server, deferred, refuseRequests };
+  const underWay = { requests, queue, db, server, tasks, refuseRequests };
   const end = () => drain(underWay, { timeoutMs: settings.shutdownTimeoutMs });
   const finished = Promise.withResolvers<void>();
   let ending: Promise<void> | undefined;

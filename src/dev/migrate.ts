@@ -12,8 +12,7 @@ export async function migrate(
 ): Promise<string[]> {
   const rest: Promise<void>[] = [];
   const db = openDatabase(parseSettings(env), {
-    scope: OwnerScope.lasting(),
-    defer: (promise) => rest.push(promise),
+    owner: { scope: OwnerScope.lasting(), waitUntil: (promise) => rest.push(promise) },
     webSocketConstructor: DatabaseWebSocket,
   });
   try {

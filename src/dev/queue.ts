@@ -51,8 +51,7 @@ async function run([command, id, ...rest]: readonly string[]): Promise<string> {
   if (command !== undefined && !isRetry) throw new Error("Usage: deno task queue [retry ID]");
   const deferred: Promise<void>[] = [];
   const db = openDatabase(parseSettings(Deno.env.toObject()), {
-    scope: OwnerScope.lasting(),
-    defer: (promise) => deferred.push(promise),
+    owner: { scope: OwnerScope.lasting(), waitUntil: (promise) => deferred.push(promise) },
     webSocketConstructor: DatabaseWebSocket,
   });
   try {

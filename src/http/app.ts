@@ -3,13 +3,13 @@
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { routePath } from "hono/route";
 import { requestId, type RequestIdVariables } from "hono/request-id";
-import { PoolClosedError } from "../db/mod.ts";
+import { PoolClosedError, type TransactionRunner } from "../db/mod.ts";
 import { healthRoutes } from "./health_routes.ts";
 import { problem, respondWithProblem } from "./problem.ts";
 import { problemOf } from "./problem_of.ts";
 import { problemRoutes } from "./problem_routes.ts";
 import { usersRoutes } from "./users_routes.ts";
-import { asError, provideDatabase, type UnitsOfWork } from "./with_session.ts";
+import { asError, provideDatabase } from "./with_session.ts";
 
 /** Told of every answer with status 500 or above. */
 export interface FailedRequest {
@@ -22,12 +22,9 @@ export interface FailedRequest {
   readonly requestId: string;
 }
 
-/** The part of `Database` that the service needs. */
-export type AppDatabase = UnitsOfWork;
-
 export interface AppOptions {
   /** On Workers a function, which makes or finds the database of one request. */
-  readonly db: AppDatabase | ((c: Context) => AppDatabase);
+  readonly db: TransactionRunner | ((c: Context) => TransactionRunner);
   /** For logs. Must not throw. */
   readonly onFailure?: ((request: FailedRequest) => void) | undefined;
   /** Runs around each request, however that is answered. */
@@ -42,7 +39,7 @@ export interface AppOptions {
   readonly readyTimeoutMs?: number | undefined;
 }
 
-export type AppEnv = { Variables: { db: AppDatabase } & RequestIdVariables };
+export type AppEnv = { Variables: { db: TransactionRunner } & RequestIdVariables };
 
 /** The whole service: users, health, and the descriptions of its problems. */
 export function createApp(options: AppOptions): Hono<AppEnv> {

@@ -2,7 +2,7 @@
 
 import type { Context } from "hono";
 import type { GenericSchema, InferOutput } from "valibot";
-import { shown } from "../value_message.ts";
+import { preview } from "../value_message.ts";
 import { malformedBody, readBody } from "./body.ts";
 import { duplicateKey } from "./duplicate_key.ts";
 import { ProblemError } from "./problem.ts";
@@ -26,7 +26,9 @@ function assertMediaType(c: Context, accepted: readonly string[]): void {
   if (encoding !== undefined && encoding.toLowerCase() !== "identity") {
     throw new ProblemError("unsupported-media-type", {
       detail:
-        `Cannot read the body as it is compressed: current Content-Encoding ${shown(encoding)}; ` +
+        `Cannot read the body as it is compressed: current Content-Encoding ${
+          preview(encoding)
+        }; ` +
         "send it without",
       headers: { "Accept-Encoding": "identity" },
     });
@@ -41,7 +43,7 @@ function assertMediaType(c: Context, accepted: readonly string[]): void {
   if (accepted.includes(essence) && isUtf8) return;
   throw new ProblemError("unsupported-media-type", {
     detail: `Cannot read the body as its type is not JSON in UTF-8: current Content-Type ` +
-      `${shown(declared)}; send ${accepted.join(" or ")}`,
+      `${preview(declared)}; send ${accepted.join(" or ")}`,
     headers: { Accept: accepted.join(", ") },
   });
 }
@@ -66,11 +68,11 @@ function parseJson(text: string): unknown {
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    throw malformedBody("it is not JSON", `correct it; it begins with ${shown(text)}`, { cause });
+    throw malformedBody("it is not JSON", `correct it; it begins with ${preview(text)}`, { cause });
   }
   const key = duplicateKey(text);
   if (key !== undefined) {
-    throw malformedBody(`an object in it has the key ${shown(key)} twice`, "keep one of them");
+    throw malformedBody(`an object in it has the key ${preview(key)} twice`, "keep one of them");
   }
   return value;
 }

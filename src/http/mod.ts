@@ -5,7 +5,6 @@ export { type Problem, respondWithProblem } from "./problem.ts";
 export {
   type DatabaseVariables,
   provideDatabase,
-  type UnitsOfWork,
   withSession,
   type WithSessionOptions,
 } from "./with_session.ts";

@@ -2,7 +2,7 @@
 
 import { type Context, Hono } from "hono";
 import * as v from "valibot";
-import { refused } from "../value_message.ts";
+import { rejection } from "../value_message.ts";
 import { NewUser, type User, UserPatch } from "../users/user.ts";
 import { type Activity, listActivity } from "../users/user_activity.ts";
 import { newUserId, UserId } from "../users/user_id.ts";
@@ -22,7 +22,7 @@ const Limit = v.optional(
     v.string(),
     v.check(
       (limit) => /^[1-9]\d{0,2}$/.test(limit) && Number(limit) <= MAX_PAGE_SIZE,
-      refused(`it must be a whole number from 1 to ${MAX_PAGE_SIZE}`, "write digits only"),
+      rejection(`it must be a whole number from 1 to ${MAX_PAGE_SIZE}`, "write digits only"),
     ),
     v.transform(Number),
   ),
@@ -41,7 +41,7 @@ const ActivityQuery = v.object({
       v.string(),
       v.check(
         (version) => /^(?:0|[1-9]\d{0,8})$/.test(version),
-        refused("it must be the version of a user", "write digits only"),
+        rejection("it must be the version of a user", "write digits only"),
       ),
       v.transform(Number),
     ),

@@ -2,7 +2,7 @@
 
 import type { Context } from "hono";
 import * as v from "valibot";
-import { shown } from "../value_message.ts";
+import { preview } from "../value_message.ts";
 import { type Fault, ProblemError } from "./problem.ts";
 
 /** `value` as `schema` types it. Throws `ProblemError` (422) with a JSON Pointer for every fault. */
@@ -78,5 +78,5 @@ function badParameters(errors: readonly Fault[]): ProblemError {
 }
 
 function cut(name: string): string {
-  return shown(name).replace(/^"|"$/g, "");
+  return preview(name).replace(/^"|"$/g, "");
 }

@@ -2,22 +2,19 @@
 
 import type { Context, Env, MiddlewareHandler } from "hono";
 import { routePath } from "hono/route";
-import type { Database, Session, TransactionOptions } from "../db/mod.ts";
+import type { Session, TransactionOptions, TransactionRunner } from "../db/mod.ts";
 import { captureResponseState } from "./response_state.ts";
-
-/** The part of `Database` that handlers need. */
-export type UnitsOfWork = Pick<Database, "session" | "transaction">;
 
 /** What `provideDatabase` sets, for the `Env` of an app. */
 export interface DatabaseVariables {
-  db: UnitsOfWork;
+  db: TransactionRunner;
 }
 
 /**
  * Middleware that gives the handlers behind it their database, as `c.var.db`. On Workers, where sockets belong to the
  * request, give a function that makes one for each.
  */
-export function provideDatabase<Db extends UnitsOfWork>(
+export function provideDatabase<Db extends TransactionRunner>(
   db: Db | ((c: Context) => Db),
 ): MiddlewareHandler<{ Variables: { db: Db } }> {
   return async function provideDatabase(c, next) {
@@ -70,8 +67,8 @@ export function withSession<
 }
 
 /** The request's database. Throws `TypeError` where none was provided. */
-export function databaseOf(c: Context): UnitsOfWork {
-  const db: UnitsOfWork | undefined = c.get("db");
+export function databaseOf(c: Context): TransactionRunner {
+  const db: TransactionRunner | undefined = c.get("db");
   if (db !== undefined) return db;
   throw new TypeError(
     "Cannot open a session as c.var.db is not set: current value is undefined; " +

@@ -1,7 +1,6 @@
 /** One JSON object per line on standard error or output; nothing else in the service writes there. */
 
-const LEVELS = ["debug", "info", "warn", "error"] as const;
-export type LogLevel = typeof LEVELS[number];
+import { LOG_LEVELS, type LogLevel } from "../settings/log_level.ts";
 
 export type Log = Readonly<Record<LogLevel, (event: string, fields?: LogFields) => void>>;
 
@@ -18,8 +17,8 @@ export function createLog(
   level: LogLevel,
   { write = writeToConsole, about = () => ({}) }: LogOptions = {},
 ): Log {
-  const lowest = LEVELS.indexOf(level);
-  const entries = LEVELS.map((name, rank) => [
+  const lowest = LOG_LEVELS.indexOf(level);
+  const entries = LOG_LEVELS.map((name, rank) => [
     name,
     rank < lowest ? () => {} : (event: string, fields: LogFields = {}) => {
       const line = { time: new Date().toISOString(), level: name, event, ...about(), ...fields };

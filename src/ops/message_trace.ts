@@ -11,16 +11,14 @@ import {
   SpanStatusCode,
   trace,
 } from "@opentelemetry/api";
-import type { Database, SessionOptions } from "../db/mod.ts";
+import type { SessionOptions, TransactionRunner } from "../db/mod.ts";
 import { tracer } from "./tracing.ts";
 
 /** The default of `user_events.traceparent` reads it. */
 const SETTING = "user_service.traceparent";
 
-type UnitsOfWork = Pick<Database, "session" | "transaction">;
-
 /** The same database, whose transactions tell the server the trace that they are in; where there is none, nothing. */
-export function carryTrace(db: UnitsOfWork): UnitsOfWork {
+export function carryTrace(db: TransactionRunner): TransactionRunner {
   return {
     session: (options = {}) => db.session(withTrace(options)),
     transaction: (work, options = {}) => db.transaction(work, withTrace(options)),

@@ -24,13 +24,13 @@ const REFUSALS = {
   queueFull: "queue_full",
   shed: "shed",
   unreachable: "unreachable",
-  heldAndWaited: "held_and_waited",
+  holdAndWait: "held_and_waited",
 } as const satisfies Partial<Record<keyof PoolCounters, string>>;
 
 /** Why a connection was closed. */
 const CLOSINGS = {
   recycled: "recycled",
-  outlived: "outlived",
+  staleGeneration: "outlived",
   idleClosed: "idle",
   overflowClosed: "overflow",
   broken: "broken",
@@ -122,7 +122,7 @@ function unitText(stats: DatabaseStats): string {
     counter({
       name: "db_client_lost_commits_total",
       help: "COMMITs whose answer was lost, by what is known of them.",
-      samples: [[{ outcome: "settled" }, stats.settled], [{ outcome: "unknown" }, stats.unknown]],
+      samples: [[{ outcome: "settled" }, stats.resolved], [{ outcome: "unknown" }, stats.unknown]],
     }),
   ].join("");
 }

@@ -4,7 +4,7 @@ import { type Clock, systemClock } from "../db/mod.ts";
  * What `read` gave, for a time: those who ask meanwhile, and those who ask while it reads, get the same. A failure is
  * told to those who wait for it, and then read anew.
  */
-export function remembered<T>(
+export function cachedFor<T>(
   read: () => Promise<T>,
   { forMs, clock = systemClock }: { forMs: number; clock?: Clock },
 ): () => Promise<T> {

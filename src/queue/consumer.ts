@@ -10,11 +10,11 @@
 import * as v from "valibot";
 import {
   AcquireTimeoutError,
-  claimKeys,
+  classify,
   ConnectError,
   type Database,
   DatabaseLayerError,
-  judge,
+  insertKeys,
   PoolClosedError,
   PoolOverloadedError,
   ServerError,
@@ -121,7 +121,7 @@ export class Consumer {
       await db.transaction(
         (session) =>
           session.commit([
-            claimKeys(messages.map((message) => this.#keyOf(message))),
+            insertKeys(messages.map((message) => this.#keyOf(message))),
             ...effect(messages.map(({ event }) => event)),
           ]),
         { label: name, ...options },
@@ -141,7 +141,7 @@ export class Consumer {
     try {
       await db.transaction(
         async (session) => void await session.commit([...effect([event])]),
-        { key: this.#keyOf(message), recall: isDone, label, ...options },
+        { key: this.#keyOf(message), loadResult: isDone, label, ...options },
       );
       return delivery.ack();
     } catch (error) {
@@ -219,7 +219,7 @@ const OUTAGES = [ConnectError, AcquireTimeoutError, PoolOverloadedError, PoolClo
 /** An outage must not bury what is good; and a lost COMMIT is harmless here, thanks to the key. */
 function limitFor(error: unknown): number {
   const isOwn = error instanceof ServerError
-    ? !judge(error, "statement").transient
+    ? !classify(error, "statement").transient
     : !(error instanceof DatabaseLayerError);
   return isOwn ? MAX_ATTEMPTS : MAX_OUTAGE_ATTEMPTS;
 }

@@ -1,5 +1,5 @@
 /** Of what took effect, its key is kept for a while: until then, the same message does nothing. */
-import { type Database, forgetKeys, type Session, type Sql } from "../db/mod.ts";
+import { type Database, deleteOldKeys, type Session, type Sql } from "../db/mod.ts";
 import { OUTBOX_UNIT } from "./outbox.ts";
 
 /** Longer than any transport keeps a message. */
@@ -13,7 +13,7 @@ const MAX_BATCHES = 100;
 
 /** Forgets some of the keys that are too old; all of them, if they are fewer than `PRUNED_AT_ONCE`. */
 export function pruneSomeKeys(): Sql {
-  return forgetKeys({ olderThanMs: KEYS_KEPT_MS, limit: PRUNED_AT_ONCE });
+  return deleteOldKeys({ olderThanMs: KEYS_KEPT_MS, limit: PRUNED_AT_ONCE });
 }
 
 export async function pruneKeys(db: Pick<Database, "transaction">): Promise<void> {

@@ -1,7 +1,7 @@
 /** What is accepted as `DATABASE_WS_PROXY`. */
 
 import * as v from "valibot";
-import { shown } from "../value_message.ts";
+import { preview } from "../value_message.ts";
 import { text } from "./variable.ts";
 
 /** A `ws://` or `wss://` URL with nothing after its path: the relay's target is appended as a query. */
@@ -15,7 +15,7 @@ export function relayUrl() {
       },
       ({ input }) => {
         // Whatever comes before an @ may be a password.
-        const current = /[@?]/.test(input) ? "is hidden" : shown(input);
+        const current = /[@?]/.test(input) ? "is hidden" : preview(input);
         return "it must be a ws:// or wss:// URL without user, query and fragment: " +
           `current value ${current}; write it as ws://host:port/path`;
       },

@@ -3,6 +3,7 @@
 import * as v from "valibot";
 import { ISOLATION_LEVELS, type IsolationLevel } from "../db/mod.ts";
 import { databaseUrl, isNeonHost } from "./database_url.ts";
+import { LOG_LEVELS, type LogLevel } from "./log_level.ts";
 import { relayUrl } from "./relay_url.ts";
 import { count, oneOf, seconds, secondsOrNever, secretToken } from "./variable.ts";
 
@@ -71,9 +72,6 @@ export interface Settings {
     readonly location?: ObjectLocation;
   };
 }
-
-const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
 
 const HOUR_S = 3_600;
 const WEEK_S = 7 * 24 * HOUR_S;

@@ -1,11 +1,11 @@
 /** The kinds of value that a variable of the environment can hold, as valibot schemas over its text. */
 
 import * as v from "valibot";
-import { refused } from "../value_message.ts";
+import { rejection } from "../value_message.ts";
 
 /** Any text. Bindings of Workers may be anything, ours must be strings. */
 export function text() {
-  return v.string(refused("it must be a string", "put its value in quotes where it is set"));
+  return v.string(rejection("it must be a string", "put its value in quotes where it is set"));
 }
 
 /** A whole number from `min` to `max`, in digits. */
@@ -14,7 +14,7 @@ export function count({ min, max, wayOut = "write digits only" }: CountOptions) 
     text(),
     v.check(
       (value) => /^(?:0|[1-9]\d{0,8})$/.test(value) && Number(value) >= min && Number(value) <= max,
-      refused(`it must be a whole number from ${min} to ${max}`, wayOut),
+      rejection(`it must be a whole number from ${min} to ${max}`, wayOut),
     ),
     v.transform(Number),
   );
@@ -32,7 +32,7 @@ export function seconds(options: { min: number; max: number }) {
     text(),
     v.check(
       (value) => isSeconds(value, options),
-      refused(
+      rejection(
         `it must be a number of seconds from ${options.min} to ${options.max}`,
         'write digits only, with at most three decimals after a point, such as "2.5"',
       ),
@@ -47,7 +47,7 @@ export function secondsOrNever(options: { min: number; max: number }) {
     text(),
     v.check(
       (value) => value === "-1" || isSeconds(value, options),
-      refused(
+      rejection(
         `it must be a number of seconds from ${options.min} to ${options.max}, or -1 for never`,
         'write digits only, with at most three decimals after a point, such as "2.5"',
       ),
@@ -71,7 +71,7 @@ export function oneOf<const Words extends readonly string[]>(words: Words) {
   const list = words.map((word) => JSON.stringify(word)).join(", ");
   return v.pipe(
     text(),
-    v.picklist(words, refused("it is not one of its words", `choose one of ${list}`)),
+    v.picklist(words, rejection("it is not one of its words", `choose one of ${list}`)),
   );
 }
 

@@ -1,7 +1,7 @@
 /** What a user is, and what is accepted from outside as one. Values are refused or kept as they are, never repaired. */
 
 import * as v from "valibot";
-import { refused } from "../value_message.ts";
+import { rejection } from "../value_message.ts";
 import type { UserId } from "./user_id.ts";
 
 export interface User {
@@ -20,25 +20,25 @@ const MAX_NAME_LENGTH = 200;
 
 /** ASCII only, by its pattern: so `lower(email)` is the same under every collation. */
 const Email = v.pipe(
-  v.string(refused("it must be a string", "write it as name@host")),
+  v.string(rejection("it must be a string", "write it as name@host")),
   v.maxLength(
     MAX_EMAIL_LENGTH,
-    refused("it is too long", `write at most ${MAX_EMAIL_LENGTH} characters`),
+    rejection("it is too long", `write at most ${MAX_EMAIL_LENGTH} characters`),
   ),
-  v.rfcEmail(refused("it is not an e-mail address", "write it as name@host, without spaces")),
+  v.rfcEmail(rejection("it is not an e-mail address", "write it as name@host, without spaces")),
 );
 
 const Name = v.pipe(
-  v.string(refused("it must be a string", "write a name")),
-  v.nonEmpty(refused("it is empty", `write 1 to ${MAX_NAME_LENGTH} characters`)),
+  v.string(rejection("it must be a string", "write a name")),
+  v.nonEmpty(rejection("it is empty", `write 1 to ${MAX_NAME_LENGTH} characters`)),
   v.maxLength(
     MAX_NAME_LENGTH,
-    refused("it is too long", `write at most ${MAX_NAME_LENGTH} characters`),
+    rejection("it is too long", `write at most ${MAX_NAME_LENGTH} characters`),
   ),
-  v.check((name) => name.trim() === name, refused("it has white space at an end", "remove it")),
+  v.check((name) => name.trim() === name, rejection("it has white space at an end", "remove it")),
   v.check(
     isPlainText,
-    refused("it contains control characters or half of a surrogate pair", "remove them"),
+    rejection("it contains control characters or half of a surrogate pair", "remove them"),
   ),
 );
 
@@ -51,7 +51,7 @@ function isPlainText(text: string): boolean {
 function fieldMessage(issue: { input: unknown; expected: string | null }): string {
   if (issue.expected === "never") return "it is not a field of a user; remove it";
   if (issue.expected === "Object") {
-    return refused("it must be an object", "write a JSON object with the fields email and name")(
+    return rejection("it must be an object", "write a JSON object with the fields email and name")(
       issue,
     );
   }

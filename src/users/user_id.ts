@@ -2,12 +2,12 @@
 
 import { v7 } from "uuid";
 import * as v from "valibot";
-import { refused } from "../value_message.ts";
+import { rejection } from "../value_message.ts";
 
 /** Any UUID is accepted from outside; those made here sort by the time of their making. */
 export const UserId = v.pipe(
-  v.string(refused("it must be a string", "write a UUID")),
-  v.uuid(refused("it is not a UUID", "write 8-4-4-4-12 hexadecimal digits")),
+  v.string(rejection("it must be a string", "write a UUID")),
+  v.uuid(rejection("it is not a UUID", "write 8-4-4-4-12 hexadecimal digits")),
   v.toLowerCase(),
   v.brand("UserId"),
 );

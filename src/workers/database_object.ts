@@ -3,7 +3,7 @@ import { DurableObject, type ExecutionContext } from "cloudflare:workers";
 import { OwnerScope } from "../db/mod.ts";
 import { parseSettings } from "../settings/settings.ts";
 import { producerOf } from "./queue.ts";
-import { Service } from "./service.ts";
+import { WorkerService } from "./service.ts";
 
 /**
  * The service over a pool that outlives requests, which on Workers only an object can keep: all of its requests share
@@ -13,12 +13,12 @@ import { Service } from "./service.ts";
  */
 export class DatabaseObject extends DurableObject<Readonly<Record<string, unknown>>> {
   readonly #scope = OwnerScope.lasting();
-  readonly #service: Service;
+  readonly #service: WorkerService;
 
   /** Throws `SettingsError`; the Worker, which has the same settings, asks no object then. */
   constructor(ctx: ExecutionContext, env: Readonly<Record<string, unknown>>) {
     super(ctx, env);
-    this.#service = new Service(parseSettings(env), { events: producerOf(env) });
+    this.#service = new WorkerService(parseSettings(env), { events: producerOf(env) });
   }
 
   override fetch(request: Request): Promise<Response> {

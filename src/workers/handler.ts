@@ -4,7 +4,7 @@ import { OwnerScope } from "../db/mod.ts";
 import { ProblemError } from "../http/problem.ts";
 import { parseSettings, type Settings } from "../settings/settings.ts";
 import { producerOf } from "./queue.ts";
-import { refuse, Service } from "./service.ts";
+import { refuse, WorkerService } from "./service.ts";
 import { Shards } from "./shards.ts";
 
 export type Bindings = Readonly<Record<string, unknown>>;
@@ -25,7 +25,7 @@ export function handlerOf(bindings: Bindings): Handler {
 
 /** Each request has a scope, and so sockets, of its own; the bound on them all is the isolate's. */
 function byRequests(settings: Settings, bindings: Bindings): Handler {
-  const service = new Service(settings, { events: producerOf(bindings) });
+  const service = new WorkerService(settings, { events: producerOf(bindings) });
   return (request, ctx) => {
     const scope = OwnerScope.request();
     const rests: Promise<unknown>[] = [];

@@ -3,7 +3,7 @@ import type { ExecutionContext } from "cloudflare:workers";
 import { activityConsumer } from "../service/activity_consumer.ts";
 import { type Database, OwnerScope } from "../db/mod.ts";
 import { logMessages } from "../service/failure_log.ts";
-import { Databases } from "../service/open_database.ts";
+import { openDatabase } from "../service/open_database.ts";
 import { createLog, type Log } from "../ops/log.ts";
 import {
   consumeBatch,
@@ -13,7 +13,7 @@ import {
 } from "../queue/cloudflare_queue.ts";
 import { pruneKeys } from "../queue/prune.ts";
 import { parseSettings } from "../settings/settings.ts";
-import { deferTo } from "./defer.ts";
+import { loggedWaitUntil } from "./logged_wait_until.ts";
 
 /** The binding of the queue, if there is one: without it, events stay for a process that takes them itself. */
 export function producerOf(bindings: Readonly<Record<string, unknown>>): QueueProducer | undefined {
@@ -25,7 +25,7 @@ export function producerOf(bindings: Readonly<Record<string, unknown>>): QueuePr
  * objects: a batch is as a request that opens its own.
  */
 export class QueueWorker {
-  readonly #databases: Databases;
+  readonly #db: Database;
   readonly #log: Log;
   readonly #producer: QueueProducer | undefined;
 
@@ -33,7 +33,7 @@ export class QueueWorker {
   constructor(bindings: Readonly<Record<string, unknown>>) {
     const { database, queue, logLevel } = parseSettings(bindings);
     const pool = { ...database.pool, size: Math.max(1, queue.concurrency), maxOverflow: 0 };
-    this.#databases = new Databases({ database: { ...database, pool } });
+    this.#db = openDatabase({ database: { ...database, pool } });
     this.#log = createLog(logLevel);
     this.#producer = producerOf(bindings);
   }
@@ -55,11 +55,11 @@ export class QueueWorker {
   /** The connection is closed after the end, for which nobody waits. */
   async #withDatabase(ctx: ExecutionContext, work: (db: Database) => Promise<void>): Promise<void> {
     const scope = OwnerScope.request();
-    const defer = deferTo((rest) => ctx.waitUntil(rest), this.#log);
+    const waitUntil = loggedWaitUntil((rest) => ctx.waitUntil(rest), this.#log);
     try {
-      await work(this.#databases.of({ scope, defer }));
+      await work(this.#db.forOwner({ scope, waitUntil }));
     } finally {
-      ctx.waitUntil(this.#databases.endScope(scope));
+      ctx.waitUntil(this.#db.endScope(scope));
     }
   }
 }

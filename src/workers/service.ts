@@ -1,16 +1,17 @@
 import type { Context } from "hono";
-import type { Database, OwnerScope } from "../db/mod.ts";
+import type { Database, OwnerScope, TransactionRunner } from "../db/mod.ts";
 import { logFailures, logLeaks } from "../service/failure_log.ts";
-import { type AppDatabase, type AppOptions, createApp } from "../http/app.ts";
-import { Databases } from "../service/open_database.ts";
+import { type AppOptions, createApp } from "../http/app.ts";
+import { openDatabase } from "../service/open_database.ts";
 import { guard } from "../ops/guard.ts";
 import { HttpMetrics } from "../ops/http_metrics.ts";
-import { createLog, type Log, type LogLevel } from "../ops/log.ts";
+import { createLog, type Log } from "../ops/log.ts";
 import { metricsRoute } from "../ops/metrics_route.ts";
 import { watchRequests } from "../ops/watch_requests.ts";
 import { dispatchEvents, type QueueProducer } from "../queue/cloudflare_queue.ts";
+import type { LogLevel } from "../settings/log_level.ts";
 import type { Settings } from "../settings/settings.ts";
-import { deferTo } from "./defer.ts";
+import { loggedWaitUntil } from "./logged_wait_until.ts";
 
 /** Whom a request's sockets belong to, and who finishes what its answer need not wait for. */
 export interface RequestOwner {
@@ -19,8 +20,8 @@ export interface RequestOwner {
 }
 
 /** The app over one pool, for any number of owners of sockets: of a whole isolate, or of one object. */
-export class Service {
-  readonly #databases: Databases;
+export class WorkerService {
+  readonly #db: Database;
   readonly #log: Log;
   readonly #app;
   readonly #events: QueueProducer | undefined;
@@ -29,7 +30,7 @@ export class Service {
   constructor(settings: Settings, { events }: { events?: QueueProducer | undefined } = {}) {
     this.#events = events;
     this.#log = createLog(settings.logLevel);
-    this.#databases = new Databases(settings, { onLeak: logLeaks(this.#log) });
+    this.#db = openDatabase(settings, { onLeak: logLeaks(this.#log) });
     this.#app = appOf(settings.logLevel, this.#opsOptions(settings));
   }
 
@@ -42,13 +43,13 @@ export class Service {
 
   /** Closes the connections of a scope that has ended. Resolves when their sockets are shut. */
   endScope(scope: OwnerScope): Promise<void> {
-    return this.#databases.endScope(scope);
+    return this.#db.endScope(scope);
   }
 
   /** Of this isolate, or this object. */
   #opsOptions({ opsToken: token }: Settings): Pick<AppOptions, "around" | "opsRoutes"> {
     const http = new HttpMetrics();
-    const database = this.#databases;
+    const database = this.#db;
     return {
       around: [watchRequests((answered) => http.record(answered))],
       opsRoutes: [metricsRoute({ database, http, guard: guard({ token }) })],
@@ -62,10 +63,10 @@ export class Service {
   }
 
   #databaseOf(request: Request | undefined, { scope, waitUntil }: RequestOwner): Database {
-    return this.#databases.of({
+    return this.#db.forOwner({
       scope,
       signal: request?.signal,
-      defer: deferTo(waitUntil, this.#log),
+      waitUntil: loggedWaitUntil(waitUntil, this.#log),
     });
   }
 }
@@ -83,7 +84,7 @@ export async function refuse(
 }
 
 interface AppBindings {
-  readonly db: () => AppDatabase;
+  readonly db: () => TransactionRunner;
   readonly dispatch?: () => Promise<void>;
 }
 

@@ -1,6 +1,6 @@
 /** What it costs `GET /users/:id` to be watched: the service as it is, and the same app without metrics of HTTP, traces, logs and page. */
 import { OwnerScope } from "../../src/db/mod.ts";
-import { Deferred } from "../../src/deno/background_tasks.ts";
+import { BackgroundTasks } from "../../src/deno/background_tasks.ts";
 import { DatabaseWebSocket } from "../../src/deno/database_websocket.ts";
 import { createApp } from "../../src/http/app.ts";
 import { start } from "../../src/deno/service.ts";
@@ -89,10 +89,9 @@ function serveWatched(env: Env): Served {
 }
 
 function serveUnwatched(name: string, env: Env): Served {
-  const deferred = new Deferred(console.error);
+  const background = new BackgroundTasks(console.error);
   const db = openDatabase(parseSettings(env), {
-    scope: OwnerScope.lasting(),
-    defer: deferred.add,
+    owner: { scope: OwnerScope.lasting(), waitUntil: background.waitUntil },
     webSocketConstructor: DatabaseWebSocket,
     // Whether one tells of leaks or not: the pool looks out for them.
     onLeak: () => {},
@@ -104,7 +103,7 @@ function serveUnwatched(name: string, env: Env): Served {
     url: `http://127.0.0.1:${server.addr.port}`,
     async [Symbol.asyncDispose]() {
       await server.shutdown();
-      await deferred.drain();
+      await background.drain();
       await db.close({ timeoutMs: 1_000 });
     },
   };

@@ -4,6 +4,7 @@ import {
   CommitRowsLostError,
   Database,
   type DatabaseOptions,
+  type DatabaseOwner,
   NeonDriver,
   type NeonDriverOptions,
   type OwnerScope,
@@ -56,7 +57,7 @@ export class ChaosApp {
   /** Answers `POST /units` with an `Answer` to each, done one after the other, and `GET /counters`. */
   async fetch(
     request: Request,
-    owner: Pick<DatabaseOptions, "scope" | "defer">,
+    owner: DatabaseOwner,
   ): Promise<Response> {
     if (request.method === "GET") return Response.json(countersOf(this.#metrics.snapshot()));
     const db = this.#databaseOf(owner);
@@ -75,17 +76,16 @@ export class ChaosApp {
     await this.#pool.close(options);
   }
 
-  #databaseOf(owner: Pick<DatabaseOptions, "scope" | "defer">): Database {
+  #databaseOf(owner: DatabaseOwner): Database {
     const { session, retryAttempts } = this.#settings;
     return new Database({
-      ...owner,
       ...this.#settlement,
       pool: this.#pool,
       budget: this.#budget,
       defaults: { ...session, readOnly: false, deferrable: false, locals: {} },
       metrics: this.#metrics,
       attempts: retryAttempts,
-    });
+    }, owner);
   }
 }
 

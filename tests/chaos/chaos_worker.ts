@@ -24,7 +24,7 @@ export default {
     }
     const service = app ??= new ChaosApp(env);
     const scope = OwnerScope.request();
-    const answer = service.fetch(request, { scope, defer: (rest) => ctx.waitUntil(rest) });
+    const answer = service.fetch(request, { scope, waitUntil: (rest) => ctx.waitUntil(rest) });
     ctx.waitUntil(answer.finally(() => service.endScope(scope)));
     return await answer;
   },
@@ -40,7 +40,7 @@ export class ChaosObject extends DurableObject<Bindings> {
   }
 
   override fetch(request: Request): Promise<Response> {
-    const defer = (rest: Promise<void>) => this.ctx.waitUntil(rest);
-    return this.#app.fetch(request, { scope: this.#scope, defer });
+    const waitUntil = (rest: Promise<void>) => this.ctx.waitUntil(rest);
+    return this.#app.fetch(request, { scope: this.#scope, waitUntil });
   }
 }

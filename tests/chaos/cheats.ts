@@ -1,5 +1,5 @@
 /** Wrong ways to settle a lost COMMIT, by which the run shows that it would notice. */
-import { INCARNATION, type Settle, settle } from "../../src/db/mod.ts";
+import { INCARNATION, type ResolveCommit, resolveCommit } from "../../src/db/mod.ts";
 
 export const CHEATS = [
   /** Takes every lost COMMIT as rolled back, and runs the unit again. */
@@ -12,22 +12,22 @@ export const CHEATS = [
 
 export type Cheat = typeof CHEATS[number];
 
-const SETTLES: Readonly<Record<Cheat, Settle>> = {
+const SETTLES: Readonly<Record<Cheat, ResolveCommit>> = {
   blind: () => Promise.resolve({ outcome: "rolled back" }),
   none: () => Promise.resolve({ outcome: "unknown", reason: "not told" }),
   incarnation: settleById,
 };
 
 /** What a database is made with to settle as the cheat says; as ever, without one. */
-export function settlementOf(cheat: Cheat | undefined): { settle?: Settle } {
-  return cheat === undefined ? {} : { settle: SETTLES[cheat] };
+export function settlementOf(cheat: Cheat | undefined): { resolveCommit?: ResolveCommit } {
+  return cheat === undefined ? {} : { resolveCommit: SETTLES[cheat] };
 }
 
 /** Asks as ever, but takes whatever server is there for the one of before. */
 export async function settleById(
-  ...[identity, surroundings]: Parameters<Settle>
-): ReturnType<Settle> {
-  if (identity === undefined) return await settle(identity, surroundings);
+  ...[identity, surroundings]: Parameters<ResolveCommit>
+): ReturnType<ResolveCommit> {
+  if (identity === undefined) return await resolveCommit(identity, surroundings);
   const knowing: typeof surroundings.acquire = async (options) => {
     const lease = await surroundings.acquire(options);
     const { results } = await lease.connection.flight([
@@ -43,5 +43,5 @@ export async function settleById(
       return now;
     },
   };
-  return await settle(believing, { ...surroundings, acquire: knowing });
+  return await resolveCommit(believing, { ...surroundings, acquire: knowing });
 }

@@ -12,7 +12,7 @@ export interface Counters {
   readonly unknown: number;
 }
 
-export function countersOf({ replayed, retried, settled, unknown }: UnitStats): Counters {
+export function countersOf({ replayed, retried, resolved, unknown }: UnitStats): Counters {
   const again = Object.values(retried).reduce((all, times) => all + times, 0);
-  return { replayed, retried: again, settled, unknown };
+  return { replayed, retried: again, settled: resolved, unknown };
 }

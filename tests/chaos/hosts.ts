@@ -1,6 +1,6 @@
 /** Where the chaos app runs. */
 import { OwnerScope } from "../../src/db/mod.ts";
-import { Deferred } from "../../src/deno/background_tasks.ts";
+import { BackgroundTasks } from "../../src/deno/background_tasks.ts";
 import { DatabaseWebSocket } from "../../src/deno/database_websocket.ts";
 import type { Env } from "../support/branch.ts";
 import { startWorkerd } from "../support/workerd.ts";
@@ -42,19 +42,19 @@ export function startHost(name: HostName, env: Env): Promise<Host> {
 function startDeno(env: Env): Promise<Host> {
   const app = new ChaosApp(env, { webSocketConstructor: DatabaseWebSocket });
   const scope = OwnerScope.lasting();
-  const deferred = new Deferred((error) => {
+  const background = new BackgroundTasks((error) => {
     throw error;
   });
   const server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen: () => {} },
-    (request) => app.fetch(request, { scope, defer: deferred.add }),
+    (request) => app.fetch(request, { scope, waitUntil: background.waitUntil }),
   );
   const url = new URL(`http://127.0.0.1:${server.addr.port}`);
   return Promise.resolve({
     url,
     counters: () => countersAt(url),
     async rest() {
-      await deferred.drain();
+      await background.drain();
       await app.close({ timeoutMs: 5_000 });
     },
     [Symbol.asyncDispose]: () => server.shutdown(),

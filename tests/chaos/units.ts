@@ -88,8 +88,8 @@ export async function runUnit(db: Database, unit: Unit, { onRun, ...limits }: Ru
   };
   if (unit.kind !== "effect") return await db.transaction(work, options);
   // None of what it gives is of interest once it is done.
-  const recall = () => Promise.resolve();
-  await db.transaction(work, { ...options, key: `effect ${unit.id}`, recall });
+  const loadResult = () => Promise.resolve();
+  await db.transaction(work, { ...options, key: `effect ${unit.id}`, loadResult });
 }
 
 /** Reads, then writes what follows from it: a lost update or a second run would make or destroy money. */

@@ -9,7 +9,7 @@ import {
   PoolOverloadedError,
   SessionNotCommittedError,
 } from "../../src/db/errors.ts";
-import { type Failure, FAILURES, isReplayable, judge } from "../../src/db/failures.ts";
+import { classify, type Failure, FAILURES, isReplayable } from "../../src/db/failures.ts";
 import { serverError } from "../support/scripted_driver.ts";
 
 type Case = readonly [
@@ -175,7 +175,7 @@ const cases: readonly Case[] = [
 for (const [kind, what, error, phase, verdict] of cases) {
   Deno.test(`judge() of ${kind} (${what}) in phase ${phase}: ${verdict.join(", ")}`, () => {
     const [applied, transient, connectionLost, generation] = verdict;
-    assertEquals(judge(error, phase), { kind, applied, transient, connectionLost, generation });
+    assertEquals(classify(error, phase), { kind, applied, transient, connectionLost, generation });
   });
 }
 

@@ -4,7 +4,7 @@
  */
 import { assertEquals } from "@std/assert";
 import { type Database, sql } from "../../src/db/mod.ts";
-import { judge } from "../../src/db/failures.ts";
+import { classify } from "../../src/db/failures.ts";
 import { type FaultBranch, faultBranch } from "../support/fault_branch.ts";
 import { rowsInTheEnd } from "../support/fault_fixture.ts";
 import {
@@ -196,7 +196,7 @@ async function outcomeOf(
     });
     return "done";
   } catch (error) {
-    const { kind, applied, transient } = judge(error, "statement");
+    const { kind, applied, transient } = classify(error, "statement");
     return `${(error as Error).name}: ${kind}, ${applied}, ${transient ? "again" : "final"}`;
   }
 }

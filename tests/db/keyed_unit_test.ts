@@ -3,8 +3,8 @@ import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import {
   CommitOutcomeUnknownError,
   CommitRowsLostError,
+  type ResolveCommit,
   type Session,
-  type Settle,
   sql,
 } from "../../src/db/mod.ts";
 import { databaseOf, poolOf } from "../support/database.ts";
@@ -12,9 +12,13 @@ import { ScriptedDriver } from "../support/scripted_driver.ts";
 
 const INSERT = sql`insert into t values (1)`;
 
-/** Loses the first `lost` COMMITs, and is told of each what `settle` says. */
+/** Loses the first `lost` COMMITs, and is told of each what `resolveCommit` says. */
 function losing(
-  { lost, settle, refused = 0 }: { lost: number; settle?: Settle; refused?: number },
+  { lost, resolveCommit, refused = 0 }: {
+    lost: number;
+    resolveCommit?: ResolveCommit;
+    refused?: number;
+  },
 ) {
   const driver = new ScriptedDriver({
     reply: ({ text }, connection) => {
@@ -27,11 +31,11 @@ function losing(
   });
   const pool = poolOf(driver);
   // Without jitter, attempts follow each other at once.
-  return databaseOf(pool, { random: () => 0, settle });
+  return databaseOf(pool, { random: () => 0, resolveCommit });
 }
 
-const committed: Settle = () => Promise.resolve({ outcome: "committed" });
-const recall = () => Promise.resolve("recalled");
+const committed: ResolveCommit = () => Promise.resolve({ outcome: "committed" });
+const loadResult = () => Promise.resolve("recalled");
 
 Deno.test("a keyed unit is not run again for the unknown outcome of a unit within it, which has no key", async () => {
   await using db = losing({ lost: 1 });
@@ -45,19 +49,19 @@ Deno.test("a keyed unit is not run again for the unknown outcome of a unit withi
       });
       await session.commit();
       return "done";
-    }, { key: "outer", recall }), CommitOutcomeUnknownError);
+    }, { key: "outer", loadResult }), CommitOutcomeUnknownError);
   assertEquals(inner, 1);
 });
 
 Deno.test("a keyed unit is not taken for done because a unit within it is", async () => {
-  await using db = losing({ lost: 1, settle: committed });
+  await using db = losing({ lost: 1, resolveCommit: committed });
   await assertRejects(() =>
     db.transaction(async (session) => {
       await session.query(sql`select 1`);
       await db.transaction((nested) => nested.commit([INSERT]));
       await session.commit();
       return "done";
-    }, { key: "outer", recall }), CommitRowsLostError);
+    }, { key: "outer", loadResult }), CommitRowsLostError);
 });
 
 Deno.test("a keyed unit that is committed is not told as unknown for an attempt that was lost before", async () => {
@@ -67,7 +71,7 @@ Deno.test("a keyed unit that is committed is not told as unknown for an attempt 
     db.transaction(async (session) => {
       await session.commit([INSERT]);
       throw own;
-    }, { key: "committed", recall })
+    }, { key: "committed", loadResult })
   );
   assertStrictEquals(error, own);
 });
@@ -79,7 +83,7 @@ Deno.test("a keyed unit in doubt is not told as done by a run that committed not
     db.transaction(async (session) => {
       if (++runs === 1) await session.commit([INSERT]);
       return "nothing to do";
-    }, { key: "nothing", recall }), CommitOutcomeUnknownError);
+    }, { key: "nothing", loadResult }), CommitOutcomeUnknownError);
   assertEquals(runs, 2);
 });
 
@@ -90,7 +94,7 @@ Deno.test("a keyed unit in doubt that the pool refuses asks again when the pool 
     runs++;
     await session.commit([INSERT]);
     return "done";
-  }, { key: "refused", recall, attempts: 5 });
+  }, { key: "refused", loadResult, attempts: 5 });
   // Lost, twice not reached, refused for a while, done.
   assertEquals([told, runs], ["done", 5]);
 });
@@ -100,11 +104,11 @@ Deno.test("what a key finds out is counted as settled, and what nobody does as u
   const unit = (attempts: number) =>
     db.transaction((session: Session) => session.commit([INSERT]).then(() => "done"), {
       key: "counted",
-      recall,
+      loadResult,
       attempts,
     });
   await assertRejects(() => unit(1), CommitOutcomeUnknownError);
-  assertEquals([db.stats().settled, db.stats().unknown], [0, 1]);
+  assertEquals([db.stats().resolved, db.stats().unknown], [0, 1]);
   await unit(3);
-  assertEquals([db.stats().settled, db.stats().unknown], [1, 1]);
+  assertEquals([db.stats().resolved, db.stats().unknown], [1, 1]);
 });

@@ -1,5 +1,5 @@
 import { type Database, OwnerScope, trustedSql } from "../../src/db/mod.ts";
-import { Deferred } from "../../src/deno/background_tasks.ts";
+import { BackgroundTasks } from "../../src/deno/background_tasks.ts";
 import { startRelay } from "../../src/dev/relay/relay.ts";
 import { openDatabase } from "../../src/service/open_database.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
@@ -18,7 +18,7 @@ export async function openUrl(
 ): Promise<OpenedUrl> {
   const { hostname, port } = new URL(url);
   const relay = await startRelay({ targets: [{ hostname, port: Number(port) }] });
-  const deferred = new Deferred(() => {});
+  const background = new BackgroundTasks(() => {});
   const settings = parseSettings({
     DATABASE_URL: url,
     DATABASE_WS_PROXY: relay.url,
@@ -27,7 +27,9 @@ export async function openUrl(
     DATABASE_LOCK_TIMEOUT: "15",
     DATABASE_RETRY_ATTEMPTS: "1",
   });
-  const db = openDatabase(settings, { scope: OwnerScope.lasting(), defer: deferred.add });
+  const db = openDatabase(settings, {
+    owner: { scope: OwnerScope.lasting(), waitUntil: background.waitUntil },
+  });
   return {
     db,
     async ask(statement) {
@@ -36,7 +38,7 @@ export async function openUrl(
       return rows!;
     },
     async [Symbol.asyncDispose]() {
-      await deferred.drain();
+      await background.drain();
       await db.close({ timeoutMs: 1_000 });
       await relay.close();
     },

@@ -1,13 +1,13 @@
 /** Databases that do one thing, for tests of what HTTP makes of it. */
 
 import type { Session } from "../../src/db/mod.ts";
-import type { AppDatabase } from "../../src/http/app.ts";
+import type { TransactionRunner } from "../../src/db/mod.ts";
 
 /** A session that nothing may use. */
 export const unusedSession = {} as Session;
 
 /** Every unit of work and every session fails with `thrown`, which may be anything. */
-export function failingDatabase(thrown: unknown): AppDatabase {
+export function failingDatabase(thrown: unknown): TransactionRunner {
   return {
     transaction: () => Promise.reject(thrown),
     session: () =>
@@ -22,7 +22,7 @@ export function failingDatabase(thrown: unknown): AppDatabase {
 export const untouchedDatabase = failingDatabase(new Error("The database was asked"));
 
 /** Runs each unit of work until it succeeds, or until it failed `attempts` times. */
-export function retryingDatabase(attempts: number): AppDatabase {
+export function retryingDatabase(attempts: number): TransactionRunner {
   return {
     ...untouchedDatabase,
     async transaction(work) {
@@ -38,7 +38,7 @@ export function retryingDatabase(attempts: number): AppDatabase {
 }
 
 /** Its sessions answer after `release` was called. */
-export function stalledDatabase(): { db: AppDatabase; release: () => void } {
+export function stalledDatabase(): { db: TransactionRunner; release: () => void } {
   const { promise, resolve } = Promise.withResolvers<void>();
   const session = {
     commit: () => promise,

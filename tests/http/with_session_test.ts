@@ -1,15 +1,14 @@
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { Hono } from "hono";
-import type { Session, TransactionOptions } from "../../src/db/mod.ts";
+import type { Session, TransactionOptions, TransactionRunner } from "../../src/db/mod.ts";
 import {
   type DatabaseVariables,
   provideDatabase,
-  type UnitsOfWork,
   withSession,
 } from "../../src/http/with_session.ts";
 import { retryingDatabase, untouchedDatabase, unusedSession } from "./fake_database.ts";
 
-function appWith(db: UnitsOfWork): Hono<{ Variables: DatabaseVariables }> {
+function appWith(db: TransactionRunner): Hono<{ Variables: DatabaseVariables }> {
   const app = new Hono<{ Variables: DatabaseVariables }>();
   app.use(provideDatabase(db));
   return app;

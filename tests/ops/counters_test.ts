@@ -26,7 +26,7 @@ interface Scene {
   through<T>(promise: Promise<T>): Promise<T>;
 }
 
-type SceneOptions = Partial<PoolOptions> & Pick<Partial<DatabaseOptions>, "settle">;
+type SceneOptions = Partial<PoolOptions> & Pick<Partial<DatabaseOptions>, "resolveCommit">;
 
 type Counted = Readonly<Record<string, number>>;
 
@@ -53,7 +53,9 @@ function counts(
   });
 }
 
-function sceneOf({ settle, ...options }: SceneOptions): Scene & { db: Database & AsyncDisposable } {
+function sceneOf(
+  { resolveCommit, ...options }: SceneOptions,
+): Scene & { db: Database & AsyncDisposable } {
   const clock = new ManualClock();
   const server: Scene["server"] = { isDown: false, sqlState: undefined, cutsAt: undefined };
   const driver = new ScriptedDriver({
@@ -77,7 +79,7 @@ function sceneOf({ settle, ...options }: SceneOptions): Scene & { db: Database &
     random: () => 0,
     ...options,
   });
-  const db = databaseOf(pool, { clock, random: () => 0, settle });
+  const db = databaseOf(pool, { clock, random: () => 0, resolveCommit });
   return {
     clock,
     db,
@@ -165,7 +167,7 @@ counts("a flight that is sent again on another connection is counted", {
 });
 
 for (
-  const [outcome, settle, expected] of [
+  const [outcome, resolveCommit, expected] of [
     ["committed", () => ({ outcome: "committed" }), {
       'lost_commits{outcome="settled"}': 1,
       'transactions{outcome="committed"}': 1,
@@ -177,7 +179,11 @@ for (
   ] as const
 ) {
   counts(`a COMMIT whose answer is lost is counted, found ${outcome}`, {
-    options: { settle: (() => Promise.resolve(settle())) as NonNullable<SceneOptions["settle"]> },
+    options: {
+      resolveCommit: (() => Promise.resolve(resolveCommit())) as NonNullable<
+        SceneOptions["resolveCommit"]
+      >,
+    },
     async events({ db, server, through }) {
       const session = db.session();
       await through(session.query(sql`update t`));

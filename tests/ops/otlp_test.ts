@@ -1,7 +1,7 @@
 /** What `deno task dev:otel` turns on: Deno's own exporter sends the spans to whoever listens, here to a collector of ours. */
 import { assertEquals } from "@std/assert";
 import { join } from "node:path";
-import { settledWithin } from "../../src/db/time/timeout.ts";
+import { completesWithin } from "../../src/db/time/timeout.ts";
 import { localDatabase } from "../support/local_database.ts";
 
 const MAIN = join(import.meta.dirname!, "..", "..", "src", "main.ts");
@@ -72,7 +72,7 @@ Deno.test("a trace of the service is exported by Deno, with nothing but settings
     });
     await answer.body?.cancel();
     assertEquals(answer.status, 201);
-    assertEquals(await settledWithin(handled.promise, 20_000), true, JSON.stringify(spans));
+    assertEquals(await completesWithin(handled.promise, 20_000), true, JSON.stringify(spans));
     await output.cancel();
   } finally {
     service.kill("SIGTERM");

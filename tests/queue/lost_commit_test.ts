@@ -1,6 +1,6 @@
 /** Messages whose COMMIT is lost, and nobody can say what became of it: they take effect once. */
 import { assertEquals } from "@std/assert";
-import type { Settle } from "../../src/db/mod.ts";
+import type { ResolveCommit } from "../../src/db/mod.ts";
 import { Consumer, type MessageFailure } from "../../src/queue/consumer.ts";
 import type { Delivery } from "../../src/queue/transport.ts";
 import { recordActivity } from "../../src/users/user_activity.ts";
@@ -11,7 +11,8 @@ import { localDatabase } from "../support/local_database.ts";
 import { countsOf } from "./events.ts";
 
 const database = await localDatabase();
-const nobodyKnows: Settle = () => Promise.resolve({ outcome: "unknown", reason: "unreachable" });
+const nobodyKnows: ResolveCommit = () =>
+  Promise.resolve({ outcome: "unknown", reason: "unreachable" });
 
 let events = 0;
 

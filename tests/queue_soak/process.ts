@@ -1,6 +1,6 @@
 /** One consumer process of the long run. Reads its plan from the first line of its input, and ends with it. */
 import { OwnerScope, sql } from "../../src/db/mod.ts";
-import { Deferred } from "../../src/deno/background_tasks.ts";
+import { BackgroundTasks } from "../../src/deno/background_tasks.ts";
 import { DatabaseWebSocket } from "../../src/deno/database_websocket.ts";
 import { planFromStdin } from "../../src/dev/plan_from_stdin.ts";
 import { openDatabase } from "../../src/service/open_database.ts";
@@ -20,10 +20,9 @@ async function run(): Promise<void> {
   const given = await planFromStdin<ProcessPlan>();
   if (given === undefined) return;
   const { env, ...plan } = given.plan;
-  const deferred = new Deferred(() => {});
+  const background = new BackgroundTasks(() => {});
   const db = openDatabase(parseSettings(env), {
-    scope: OwnerScope.lasting(),
-    defer: deferred.add,
+    owner: { scope: OwnerScope.lasting(), waitUntil: background.waitUntil },
     webSocketConstructor: DatabaseWebSocket,
   });
   const { consume } = new Consumer({
@@ -42,7 +41,7 @@ async function run(): Promise<void> {
   const queue = new PostgresQueue({ ...plan, db, consume, pollMs: 200, onFailure: () => {} });
   await given.over();
   await queue.stop({ timeoutMs: 1_000 });
-  await deferred.drain();
+  await background.drain();
   await db.close({ timeoutMs: 1_000 });
 }
 

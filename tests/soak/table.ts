@@ -36,8 +36,10 @@ export function soakTable(report: SoakReport): string {
       `${counters.connected}, ${counters.connectFailed}`,
     ],
     [
-      "closed: old, outlived, spare, broken",
-      [counters.recycled, counters.outlived, counters.overflowClosed, counters.broken].join(", "),
+      "closed: old, stale, spare, broken",
+      [counters.recycled, counters.staleGeneration, counters.overflowClosed, counters.broken].join(
+        ", ",
+      ),
     ],
     [
       "refused, timed out",

@@ -1,6 +1,6 @@
 /** A way to a test's database that lasts as long as one test. */
-import { type Database, NeonDriver, OwnerScope, type Settle } from "../../src/db/mod.ts";
-import { Deferred } from "../../src/deno/background_tasks.ts";
+import { type Database, NeonDriver, OwnerScope, type ResolveCommit } from "../../src/db/mod.ts";
+import { BackgroundTasks } from "../../src/deno/background_tasks.ts";
 import { DatabaseWebSocket } from "../../src/deno/database_websocket.ts";
 import { openDatabase } from "../../src/service/open_database.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
@@ -10,8 +10,8 @@ export type Env = Readonly<Record<string, string>>;
 export interface Branch extends AsyncDisposable {
   /** What the service needs to use the database. */
   readonly env: Env;
-  /** Opens it, until the branch is disposed of; `env` adds settings, `settle` another way to settle a lost COMMIT. */
-  open(env?: Env, settle?: Settle): Database;
+  /** Opens it, until the branch is disposed of; `env` adds settings, `resolveCommit` another way to resolveCommit a lost COMMIT. */
+  open(env?: Env, resolveCommit?: ResolveCommit): Database;
   /** Runs one statement as somebody who may do all, outside any transaction and any pool of the test. */
   asAdmin<Row = Record<string, unknown>>(text: string): Promise<Row[]>;
 }
@@ -19,25 +19,24 @@ export interface Branch extends AsyncDisposable {
 /** A branch whose service and whose administrator are reached by these settings. */
 export function branchOf({ env, adminEnv }: { env: Env; adminEnv: Env }): Branch {
   const opened: Database[] = [];
-  const deferred = new Deferred((error) => {
+  const background = new BackgroundTasks((error) => {
     throw error;
   });
   return {
     env,
-    open(more = {}, settle) {
+    open(more = {}, resolveCommit) {
       const settings = parseSettings({ ...env, ...more });
       const db = openDatabase(settings, {
-        scope: OwnerScope.lasting(),
-        defer: deferred.add,
+        owner: { scope: OwnerScope.lasting(), waitUntil: background.waitUntil },
         webSocketConstructor: DatabaseWebSocket,
-        settle,
+        resolveCommit,
       });
       opened.push(db);
       return db;
     },
     asAdmin: (text) => runAlone(adminEnv, text),
     async [Symbol.asyncDispose]() {
-      await deferred.drain();
+      await background.drain();
       await Promise.all(opened.map((db) => db.close({ timeoutMs: 5_000 })));
     },
   };

@@ -1,6 +1,6 @@
 /** A headless Chromium, which Debian's package `chromium` brings, driven by npm's `playwright-core`. */
 import { join } from "node:path";
-import { settledWithin } from "../../src/db/time/timeout.ts";
+import { completesWithin } from "../../src/db/time/timeout.ts";
 
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 10_000;
@@ -73,12 +73,12 @@ export async function startChromium(program: string): Promise<Chromium> {
   };
   const stop = async () => {
     await input.close().catch(() => {});
-    if (!await settledWithin(child.status, STOP_TIMEOUT_MS)) child.kill("SIGKILL");
+    if (!await completesWithin(child.status, STOP_TIMEOUT_MS)) child.kill("SIGKILL");
     await child.status;
     await answers.return(undefined);
   };
   const ready = answer();
-  if (!await settledWithin(ready, START_TIMEOUT_MS)) {
+  if (!await completesWithin(ready, START_TIMEOUT_MS)) {
     await stop();
     throw new Error(`Cannot start Chromium within ${START_TIMEOUT_MS} ms`);
   }

@@ -1,13 +1,14 @@
 import {
   Database,
   type DatabaseOptions,
+  type DatabaseOwner,
   OwnerScope,
   Pool,
   type PoolOptions,
 } from "../../src/db/mod.ts";
 import type { TransactionSettings } from "../../src/db/session/begin.ts";
 import type { Driver } from "../../src/db/driver/driver.ts";
-import { Deferred } from "../../src/deno/background_tasks.ts";
+import { BackgroundTasks } from "../../src/deno/background_tasks.ts";
 
 /** The design's defaults. */
 export const SESSION_DEFAULTS: TransactionSettings = {
@@ -40,22 +41,20 @@ export function poolOf(driver: Driver, options: Partial<PoolOptions> = {}): Pool
 /** A database over the pool, closed with all that was deferred when it is disposed of. */
 export function databaseOf(
   pool: Pool,
-  options: Partial<DatabaseOptions> = {},
+  { scope = OwnerScope.lasting(), signal, ...options }: Partial<DatabaseOptions & DatabaseOwner> =
+    {},
 ): Database & AsyncDisposable {
-  const deferred = new Deferred((error) => {
+  const background = new BackgroundTasks((error) => {
     throw error;
   });
-  const db = new Database({
-    pool,
-    scope: OwnerScope.lasting(),
-    defaults: SESSION_DEFAULTS,
-    attempts: 4,
-    defer: deferred.add,
-    ...options,
-  });
+  const { waitUntil = background.waitUntil, ...shared } = options;
+  const db = new Database(
+    { pool, defaults: SESSION_DEFAULTS, attempts: 4, ...shared },
+    { scope, waitUntil, signal },
+  );
   return Object.assign(db, {
     async [Symbol.asyncDispose]() {
-      await deferred.drain();
+      await background.drain();
       await db.close({ timeoutMs: 0 });
     },
   });

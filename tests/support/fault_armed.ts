@@ -1,6 +1,6 @@
 /** A fault that waits for its point. */
 import { Refusal } from "../../src/dev/relay/relay.ts";
-import { settledWithin } from "../../src/db/time/timeout.ts";
+import { completesWithin } from "../../src/db/time/timeout.ts";
 import type { Fault } from "./fault_actions.ts";
 import { Ended, type FaultConnection } from "./fault_connection.ts";
 import { isAt, type Point, type SeenMessage } from "./fault_points.ts";
@@ -36,7 +36,7 @@ export class ArmedFault {
 
   /** Resolves with the connection once the fault has begun its first strike. Rejects if that takes too long. */
   async struck({ timeoutMs = 10_000 } = {}): Promise<FaultConnection> {
-    await settledWithin(this.#struck.promise, timeoutMs);
+    await completesWithin(this.#struck.promise, timeoutMs);
     if (this.strikes > 0) return await this.#struck.promise;
     const { at = "message", ...rest } = this.#point;
     throw new Error(

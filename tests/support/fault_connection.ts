@@ -14,7 +14,7 @@ import {
   send,
   writeAll,
 } from "../../src/dev/relay/relay_link.ts";
-import { settledWithin } from "../../src/db/time/timeout.ts";
+import { completesWithin } from "../../src/db/time/timeout.ts";
 import { encodeMessage, type MessageKind, type WireMessage } from "./wire_messages.ts";
 
 /** How long a server may take to close after its client has gone, before it is cut. */
@@ -208,7 +208,7 @@ export class FaultConnection {
     await clientClosed;
     // What is held for the server is still delivered to it, without its client.
     await this.during(toServer).catch(() => {});
-    await settledWithin(toClient, LINGER_MS);
+    await completesWithin(toClient, LINGER_MS);
     close(server);
     this.#end();
     await Promise.all([toServer, toClient]);

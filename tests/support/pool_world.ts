@@ -35,7 +35,7 @@ const OUTCOMES = {
   PoolOverloadedError: "refused",
   PoolClosedError: "closed",
   ConnectError: "connectFailed",
-  ScopeError: "heldAndWaited",
+  ScopeError: "holdAndWait",
 } as const;
 type Outcome = typeof OUTCOMES[keyof typeof OUTCOMES];
 

@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import { lockedRun } from "../../src/dev/worker/locked_run.ts";
-import { settledWithin } from "../../src/db/time/timeout.ts";
+import { completesWithin } from "../../src/db/time/timeout.ts";
 import { bundle } from "../../src/dev/worker/bundle.ts";
 import { TELL_REJECTIONS, WorkerdLog } from "./workerd_log.ts";
 
@@ -74,7 +74,7 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
   async function stop(): Promise<void> {
     // It may have ended by itself.
     await input.close().catch(() => {});
-    if (!await settledWithin(child.status, STOP_TIMEOUT_MS)) {
+    if (!await completesWithin(child.status, STOP_TIMEOUT_MS)) {
       child.kill("SIGKILL");
       throw new Error(`Cannot stop workerd within ${STOP_TIMEOUT_MS} ms`);
     }
@@ -106,7 +106,7 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
     ],
   };
   await input.write(new TextEncoder().encode(`${JSON.stringify(run)}\n`)).catch(() => {});
-  const url = await settledWithin(output.line, timeoutMs) ? URL.parse(await output.line) : null;
+  const url = await completesWithin(output.line, timeoutMs) ? URL.parse(await output.line) : null;
   if (url === null) {
     await stop();
     throw new Error(`Cannot start workerd within ${timeoutMs} ms:\n${log.text}`);

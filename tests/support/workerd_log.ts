@@ -1,4 +1,4 @@
-import { settledWithin } from "../../src/db/time/timeout.ts";
+import { completesWithin } from "../../src/db/time/timeout.ts";
 
 /** What a workerd writes to its standard error. */
 export class WorkerdLog {
@@ -32,7 +32,7 @@ export class WorkerdLog {
     const listener = (line: string) => line.includes(text) && resolve();
     this.#listeners.add(listener);
     try {
-      if (await settledWithin(promise, timeoutMs)) return;
+      if (await completesWithin(promise, timeoutMs)) return;
       throw new Error(`Cannot find ${JSON.stringify(text)} in the log within ${timeoutMs} ms`);
     } finally {
       this.#listeners.delete(listener);

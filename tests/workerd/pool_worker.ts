@@ -34,12 +34,10 @@ export default {
     const scope = OwnerScope.request();
     const db = new Database({
       pool,
-      scope,
       budget,
       defaults: { ...database.session, readOnly: false, deferrable: false, locals: {} },
       attempts: database.retryAttempts,
-      defer: (rest) => ctx.waitUntil(rest),
-    });
+    }, { scope, waitUntil: (rest) => ctx.waitUntil(rest) });
     const act = ACTS[new URL(request.url).pathname.slice(1)];
     if (act === undefined) return new Response("no such act", { status: 404 });
     try {

@@ -2,7 +2,7 @@
 import { Hono } from "hono";
 import { type Database, OwnerScope, type Session, sql } from "../../src/db/mod.ts";
 import { provideDatabase, withStreamingSession } from "../../src/http/mod.ts";
-import { Databases } from "../../src/service/open_database.ts";
+import { openDatabase } from "../../src/service/open_database.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
 
 const app = new Hono<{ Bindings: { db: Database } }>()
@@ -19,7 +19,7 @@ async function* linesOf(session: Session): AsyncIterable<Uint8Array> {
   for await (const row of rows) yield encoder.encode(`${JSON.stringify(row)}\n`);
 }
 
-let databases: Databases | undefined;
+let database: Database | undefined;
 
 export default {
   fetch(
@@ -27,12 +27,12 @@ export default {
     env: Readonly<Record<string, unknown>>,
     ctx: { waitUntil(rest: Promise<unknown>): void },
   ): Promise<Response> {
-    databases ??= new Databases(parseSettings(env));
+    database ??= openDatabase(parseSettings(env));
     const scope = OwnerScope.request();
     const { signal } = request;
-    const db = databases.of({ scope, signal, defer: (rest) => ctx.waitUntil(rest) });
+    const db = database.forOwner({ scope, signal, waitUntil: (rest) => ctx.waitUntil(rest) });
     const answer = Promise.resolve(app.fetch(request, { db }));
-    ctx.waitUntil(answer.finally(() => databases?.endScope(scope)));
+    ctx.waitUntil(answer.finally(() => database?.endScope(scope)));
     return answer;
   },
 };

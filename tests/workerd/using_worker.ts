@@ -1,6 +1,6 @@
 /** Sessions that only `await using` ends: what becomes of them shows whether a bundler has kept it. */
 import { type Database, OwnerScope, sql } from "../../src/db/mod.ts";
-import { Databases } from "../../src/service/open_database.ts";
+import { openDatabase } from "../../src/service/open_database.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
 
 async function insertAndForget(db: Database): Promise<void> {
@@ -33,14 +33,14 @@ export default {
     env: Readonly<Record<string, unknown>>,
     ctx: { waitUntil(rest: Promise<unknown>): void },
   ): Promise<Response> {
-    const databases = new Databases(parseSettings(env));
+    const database = openDatabase(parseSettings(env));
     const scope = OwnerScope.request();
-    const db = databases.of({ scope, defer: (rest) => ctx.waitUntil(rest) });
+    const db = database.forOwner({ scope, waitUntil: (rest) => ctx.waitUntil(rest) });
     await insertAndForget(db);
     const { leased, idle } = db.stats();
     const disposed: string[] = [];
     await count(disposed);
-    ctx.waitUntil(databases.endScope(scope));
+    ctx.waitUntil(database.endScope(scope));
     return Response.json({ leased, idle, disposed });
   },
 };

@@ -59,7 +59,7 @@ export interface Result<Row = Record<string, unknown>> {
   /** SQLSTATE of the newest warning or notice that came with it. */
   readonly notice?: string;
   /** Why its rows are of no use, though the server found no fault. The flight's error, if that was answered. */
-  readonly refusal?: Error;
+  readonly decodeError?: Error;
 }
 
 /**

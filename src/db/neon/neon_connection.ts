@@ -8,14 +8,14 @@ import { MessageFraming } from "./message_framing.ts";
 import {
   encode,
   type Encoded,
+  FlightQuery,
   MessageWriter,
   type NeonClient,
-  Submittable,
   toError,
   toServerError,
 } from "./neon_wire.ts";
 import { parserOf } from "../driver/result_types.ts";
-import { settledWithin } from "../time/timeout.ts";
+import { completesWithin } from "../time/timeout.ts";
 import type {
   Connection,
   ConnectionState,
@@ -38,7 +38,7 @@ interface NeonConnectionOptions extends ConnectOptions {
 const GOODBYE_TIMEOUT_MS = 1_000;
 
 interface Flight {
-  readonly query: Submittable;
+  readonly query: FlightQuery;
   error: ServerError | undefined;
   begun: boolean;
   resolve(answer: FlightAnswer): void;
@@ -143,7 +143,7 @@ export class NeonConnection implements Connection {
     } catch (error) {
       return Promise.reject(error);
     }
-    const query = new Submittable(encoded, {
+    const query = new FlightQuery(encoded, {
       writer: this.#writer,
       parserOf: (oid) => parsers[oid] ?? parserOf(oid),
     });
@@ -173,7 +173,7 @@ export class NeonConnection implements Connection {
     wire.on("end", resolve);
     wire.on("connect", () => wire.cancel(processID, secretKey));
     wire.connect(messenger.port, messenger.host);
-    await settledWithin(promise, timeoutMs);
+    await completesWithin(promise, timeoutMs);
     try {
       wire.stream.destroy();
       wire.stream.ws?.terminate?.();
@@ -194,7 +194,7 @@ export class NeonConnection implements Connection {
     } else if (this.#state !== "closed") {
       this.#fail(new Error("the connection was closed on this side"));
     }
-    if (!await settledWithin(this.closed, timeoutMs)) this.#terminate();
+    if (!await completesWithin(this.closed, timeoutMs)) this.#terminate();
   }
 
   /** workerd lets nobody look at a socket of another request. */

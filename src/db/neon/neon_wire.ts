@@ -18,13 +18,13 @@ export interface EncodedStatement {
 }
 
 /** What was written for a routine statement before. */
-interface Kept {
+interface EncodedMessages {
   readonly messages: Uint8Array;
 }
 
-export type Encoded = EncodedStatement | Kept | Fetch | Close;
+export type Encoded = EncodedStatement | EncodedMessages | Fetch | Close;
 
-const routines = new WeakMap<Statement, Kept>();
+const routines = new WeakMap<Statement, EncodedMessages>();
 
 /** Throws `TypeError` for what PostgreSQL could not take, so that nothing of the flight is sent. */
 export function encode(part: FlightPart): Encoded {
@@ -51,7 +51,7 @@ export function encode(part: FlightPart): Encoded {
  * message. Errors and ReadyForQuery are read from the wire's own events, since the client forgets a query at its
  * first error.
  */
-export class Submittable {
+export class FlightQuery {
   readonly results: Result[] = [];
   readonly #parts: readonly Encoded[];
   readonly #writer: MessageWriter;
@@ -72,7 +72,7 @@ export class Submittable {
 
   /** Why the answer is of no use, though the server found no fault. */
   get refusal(): Error | undefined {
-    return this.results.find(({ refusal }) => refusal !== undefined)?.refusal;
+    return this.results.find(({ decodeError }) => decodeError !== undefined)?.decodeError;
   }
 
   submit(wire: Wire): void {
@@ -338,6 +338,6 @@ export interface NeonClient {
   };
   _handleAuthSASLContinue(message: unknown): Promise<void>;
   connect(): Promise<void>;
-  query(submittable: Submittable): void;
+  query(submittable: FlightQuery): void;
   on(event: "error", listener: (error: unknown) => void): void;
 }

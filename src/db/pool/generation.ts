@@ -1,4 +1,4 @@
-import { judge } from "../failures.ts";
+import { classify } from "../failures.ts";
 
 /** Two goodbyes of an administrator within this time are no single kill. */
 const SUSPICION_MS = 1_000;
@@ -17,7 +17,7 @@ export class Generation {
 
   /** To be told of each end of a connection that this side did not want, and of which generation the connection was. */
   observe(reason: Error, { nowMs, of }: { nowMs: number; of: number }): void {
-    const { generation } = judge(reason, "statement");
+    const { generation } = classify(reason, "statement");
     if (generation === "stays") return;
     // Many that are terminated together are heard of one by one: the later ones say nothing of their successors.
     if (generation === "suspect" && of !== this.#current) return;

@@ -23,7 +23,7 @@ import { Lease, type LeaseReturn } from "./lease.ts";
 import { type AcquireOptions, type Ask, askOf, type PoolOptions } from "./pool_options.ts";
 import {
   abortedError,
-  heldAndWaitedError,
+  holdAndWaitError,
   outageError,
   poolClosedError,
   queueFullError,
@@ -36,7 +36,7 @@ import { type PoolCounters, PoolMetrics, type PoolStats } from "./pool_stats.ts"
 import { type PoolView, viewOf } from "./pool_view.ts";
 import type { OwnerScope } from "./owner_scope.ts";
 import { ScopeShare, Slot } from "./pool_entry.ts";
-import { settledWithin } from "../time/timeout.ts";
+import { completesWithin } from "../time/timeout.ts";
 
 /** How long a ROLLBACK on return, and then a goodbye, may take before the socket is cut. */
 const ROLLBACK_TIMEOUT_MS = 2_000;
@@ -183,7 +183,7 @@ export class Pool {
   }
 
   #emptyWithin(timeoutMs: number): Promise<boolean> {
-    return settledWithin(this.#empty.promise, timeoutMs, this.#clock);
+    return completesWithin(this.#empty.promise, timeoutMs, this.#clock);
   }
 
   #giveUpOpening(slot: Slot): void {
@@ -227,7 +227,7 @@ export class Pool {
 
   #discardOld(slot: Slot, nowMs: number): boolean {
     const cause = slot.generation !== this.#connector.generation
-      ? "outlived"
+      ? "staleGeneration"
       : nowMs >= slot.replaceAt
       ? "recycled"
       : nowMs - slot.idleSince >= this.#options.idleTimeoutMs
@@ -453,7 +453,7 @@ export class Pool {
     if (connection.state === "opening") await connection.ready.catch(() => {});
     if (connection.state === "idle" && connection.status !== "I") {
       const rollback = connection.flight([{ text: "ROLLBACK", values: [] }]);
-      await settledWithin(rollback, ROLLBACK_TIMEOUT_MS, this.#clock).catch(() => false);
+      await completesWithin(rollback, ROLLBACK_TIMEOUT_MS, this.#clock).catch(() => false);
     }
   }
 
@@ -534,7 +534,7 @@ export class Pool {
     // Whose connection has died had one: of those there are no more than permits.
     const mostWaiters = maxWaiters + (ask.fresh ? this.#limit : 0);
     if (this.#queue.size >= mostWaiters) return told(queueFullError, "queueFull");
-    if (this.#holdsAndWaits(ask.scope)) return told(heldAndWaitedError, "heldAndWaited");
+    if (this.#holdsAndWaits(ask.scope)) return told(holdAndWaitError, "holdAndWait");
     return undefined;
   }
 

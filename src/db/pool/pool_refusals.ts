@@ -76,7 +76,7 @@ export function poolClosedError(facts: RefusalFacts): PoolClosedError {
   );
 }
 
-export function heldAndWaitedError(facts: RefusalFacts): ScopeError {
+export function holdAndWaitError(facts: RefusalFacts): ScopeError {
   return new ScopeError(
     "Cannot lease a second connection for this request as all are in use, and requests that wait for each other's " +
       `would wait for ever: ${

@@ -27,13 +27,13 @@ export interface PoolCounters {
   /** Askers and waiters sent away as the database could not be reached. */
   unreachable: number;
   /** Askers sent away as their request holds a connection already, and would have had to wait for another. */
-  heldAndWaited: number;
+  holdAndWait: number;
   connected: number;
   connectFailed: number;
   /** Closed for their age. */
   recycled: number;
   /** Closed as the server has ended since they were opened. */
-  outlived: number;
+  staleGeneration: number;
   /** Closed for having been idle too long. */
   idleClosed: number;
   /** Closed as enough others were idle, as another scope waited, or as their own had ended. */
@@ -57,11 +57,11 @@ export class PoolMetrics {
     queueFull: 0,
     shed: 0,
     unreachable: 0,
-    heldAndWaited: 0,
+    holdAndWait: 0,
     connected: 0,
     connectFailed: 0,
     recycled: 0,
-    outlived: 0,
+    staleGeneration: 0,
     idleClosed: 0,
     overflowClosed: 0,
     broken: 0,

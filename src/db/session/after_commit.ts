@@ -14,8 +14,8 @@ export class AfterCommit {
   }
 
   /** Begins to call them, each once. */
-  run({ defer }: { defer: (rest: Promise<void>) => void }): void {
-    if (this.#hooks.length > 0) defer(callInOrder(this.#hooks.splice(0)));
+  run({ waitUntil }: { waitUntil: (rest: Promise<void>) => void }): void {
+    if (this.#hooks.length > 0) waitUntil(callInOrder(this.#hooks.splice(0)));
   }
 }
 

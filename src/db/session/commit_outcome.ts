@@ -5,23 +5,23 @@
 import type { Clock } from "../time/clock.ts";
 import type { FlightAnswer, Statement } from "../driver/driver.ts";
 import { PoolClosedError, ScopeError, ServerError, type UnknownReason } from "../errors.ts";
-import { isXidInFuture, judge } from "../failures.ts";
+import { classify, isXidInFuture } from "../failures.ts";
 import type { Lease } from "../pool/lease.ts";
 import { retry, type RetryOptions } from "../time/retry.ts";
-import { watchedFlight } from "./watched_flight.ts";
-import { INCARNATION, type TransactionIdentity } from "./xid.ts";
+import { sendWithDeadline } from "./watched_flight.ts";
+import { INCARNATION, type TransactionId } from "./xid.ts";
 
 export type Verdict =
   | { readonly outcome: "committed" | "rolled back" }
   | { readonly outcome: "unknown"; readonly reason: UnknownReason };
 
 /** Finds out what became of a transaction. Never rejects. */
-export type Settle = (
-  identity: TransactionIdentity | undefined,
-  surroundings: SettlementSurroundings,
+export type ResolveCommit = (
+  identity: TransactionId | undefined,
+  surroundings: ResolveCommitOptions,
 ) => Promise<Verdict>;
 
-export interface SettlementSurroundings {
+export interface ResolveCommitOptions {
   /** A connection to the same primary. */
   acquire(options: { signal: AbortSignal }): Promise<Lease>;
   /** The caller's, whose end ends the search. */
@@ -31,18 +31,21 @@ export interface SettlementSurroundings {
 }
 
 /** For how long a server is looked for that may just be starting again, or that is still at it. */
-const SETTLEMENT_TIMEOUT_MS = 10_000;
-const ANSWER_TIMEOUT_MS = 5_000;
+const RESOLVE_TIMEOUT_MS = 10_000;
+const QUERY_TIMEOUT_MS = 5_000;
 
 /** Bounded by time; this only keeps the loop from being one without an end. */
 const ATTEMPTS_MAX = 1_000;
 
 class UndecidedError extends Error {}
 
-export const settle: Settle = async (identity, { acquire, signal, clock, random }) => {
+export const resolveCommit: ResolveCommit = async (
+  identity,
+  { acquire, signal, clock, random },
+) => {
   if (identity === undefined) return unknown("no xid");
   const timeUp = new AbortController();
-  const disarm = clock.after(SETTLEMENT_TIMEOUT_MS, () => timeUp.abort());
+  const disarm = clock.after(RESOLVE_TIMEOUT_MS, () => timeUp.abort());
   const bound = signal === undefined ? timeUp.signal : AbortSignal.any([signal, timeUp.signal]);
   const pace: Pace = {
     attempts: ATTEMPTS_MAX,
@@ -72,8 +75,8 @@ interface Pace extends Omit<RetryOptions, "isRetryable"> {
 
 /** On one connection, until the server can tell. */
 async function askOnce(
-  identity: TransactionIdentity,
-  { acquire, pace }: { acquire: SettlementSurroundings["acquire"]; pace: Pace },
+  identity: TransactionId,
+  { acquire, pace }: { acquire: ResolveCommitOptions["acquire"]; pace: Pace },
 ): Promise<Verdict> {
   const lease = await acquire({ signal: pace.signal });
   try {
@@ -87,13 +90,13 @@ async function askOnce(
 }
 
 async function ask(
-  identity: TransactionIdentity,
+  identity: TransactionId,
   { lease, pace: { clock, signal } }: { lease: Lease; pace: Pace },
 ): Promise<Verdict> {
-  const answer = await watchedFlight({ lease, parts: questions(identity) }, {
+  const answer = await sendWithDeadline({ lease, parts: questions(identity) }, {
     clock,
     signal,
-    timeoutMs: () => ANSWER_TIMEOUT_MS,
+    timeoutMs: () => QUERY_TIMEOUT_MS,
     // A cancel request that comes late would hit the next one's statement.
     onCancel: () => void lease.destroy(),
   });
@@ -101,7 +104,7 @@ async function ask(
 }
 
 /** One flight: who it is that answers, the end of whoever could still commit, and then the outcome. */
-function questions({ xid, incarnation }: TransactionIdentity): readonly Statement[] {
+function questions({ xid, incarnation }: TransactionId): readonly Statement[] {
   return [
     {
       text: `select pg_is_in_recovery() as "isRecovering", ${INCARNATION} as incarnation`,
@@ -120,10 +123,10 @@ function questions({ xid, incarnation }: TransactionIdentity): readonly Statemen
   ];
 }
 
-function verdictOf({ results, error }: FlightAnswer, identity: TransactionIdentity): Verdict {
+function verdictOf({ results, error }: FlightAnswer, identity: TransactionId): Verdict {
   const isAhead = error !== undefined && isXidInFuture(error);
   if (error !== undefined && !isAhead) {
-    if (judge(error, "statement").transient) throw error;
+    if (classify(error, "statement").transient) throw error;
     return unknown("not told");
   }
   const [server, , outcome] = results.map(({ rows }) => rows[0]);

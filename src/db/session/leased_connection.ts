@@ -16,10 +16,10 @@ import type { TypeParsers } from "../driver/result_types.ts";
 import type { TransactionSettings } from "./begin.ts";
 import type { TransactionOutcome } from "./observer.ts";
 import type { TransactionRecord } from "./unit_stats.ts";
-import { watchedFlight } from "./watched_flight.ts";
-import { type TransactionIdentity, Witness } from "./xid.ts";
+import { sendWithDeadline } from "./watched_flight.ts";
+import { type TransactionId, XidTracker } from "./xid.ts";
 
-export interface LineSource {
+export interface LeasedConnectionSource {
   readonly clock: Clock;
   acquire(
     options: { signal: AbortSignal | undefined; fresh: boolean; holdMs: number },
@@ -28,7 +28,7 @@ export interface LineSource {
   record(): TransactionRecord;
 }
 
-export interface LineOptions {
+export interface LeasedConnectionOptions {
   readonly settings: TransactionSettings;
   readonly signal: AbortSignal | undefined;
   readonly parsers: TypeParsers | undefined;
@@ -47,25 +47,25 @@ const COMMIT: Statement = { text: "commit", values: [], isRoutine: true };
 /** What its answer is lost with is not lost with it: neither the rows nor the transaction's id. */
 const COMMIT_BEHIND: Statement = { ...COMMIT, flushesBefore: true };
 
-export class Line {
+export class LeasedConnection {
   #newest: { readonly flight: readonly FlightPart[]; readonly results: readonly Result[] } = {
     flight: [],
     results: [],
   };
-  readonly #source: LineSource;
-  readonly #options: LineOptions;
+  readonly #source: LeasedConnectionSource;
+  readonly #options: LeasedConnectionOptions;
   /** Of a transaction that may write. */
-  readonly #witness: Witness | undefined;
+  readonly #witness: XidTracker | undefined;
   #lease: Lease | undefined;
   #record: TransactionRecord | undefined;
   #endsAt = Infinity;
   /** A cancel request is, or was, on its way to the connection: it must not reach the next one's statement. */
   #mayBeCancelled = false;
 
-  constructor(source: LineSource, options: LineOptions) {
+  constructor(source: LeasedConnectionSource, options: LeasedConnectionOptions) {
     this.#source = source;
     this.#options = options;
-    this.#witness = options.settings.readOnly ? undefined : new Witness();
+    this.#witness = options.settings.readOnly ? undefined : new XidTracker();
   }
 
   /** Of the connection; `undefined` without one. */
@@ -80,7 +80,7 @@ export class Line {
   }
 
   /** What a lost COMMIT can be settled by, once it is known. */
-  get identity(): TransactionIdentity | undefined {
+  get identity(): TransactionId | undefined {
     return this.#witness?.identity;
   }
 
@@ -111,7 +111,7 @@ export class Line {
       const answer = await this.#record!.flight(
         asked,
         () =>
-          watchedFlight({ lease: this.#lease!, parts: flight, parsers }, {
+          sendWithDeadline({ lease: this.#lease!, parts: flight, parsers }, {
             clock: this.#source.clock,
             signal,
             timeoutMs: () => this.#answerTimeoutMs(asked.length),

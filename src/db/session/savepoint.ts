@@ -1,6 +1,6 @@
 import { StatementSkippedError } from "../errors.ts";
-import { Rider } from "./rider.ts";
-import type { ServerTransaction } from "./server_transaction.ts";
+import { PrependedStatement } from "./rider.ts";
+import type { Transaction } from "./server_transaction.ts";
 
 /**
  * A point to which a transaction can be rolled back. None of its statements takes a round trip of its own: SAVEPOINT
@@ -11,16 +11,16 @@ import type { ServerTransaction } from "./server_transaction.ts";
  * https://www.postgresql.org/docs/current/sql-rollback-to.html
  */
 export class Savepoint {
-  readonly #transaction: ServerTransaction;
+  readonly #transaction: Transaction;
   readonly #name: string;
-  readonly #begin: Rider;
+  readonly #begin: PrependedStatement;
   readonly #hadWritten: boolean;
   readonly #outer: Savepoint | undefined;
   #hasEnded = false;
 
   /** Throws where no statement could run. */
   constructor(
-    transaction: ServerTransaction,
+    transaction: Transaction,
     { name, outer }: { name: string; outer: Savepoint | undefined },
   ) {
     transaction.assertUsable();
@@ -29,7 +29,7 @@ export class Savepoint {
     this.#name = name;
     this.#begin = this.#rider("savepoint");
     this.#hadWritten = transaction.hasWritten;
-    transaction.ride(this.#begin);
+    transaction.prepend(this.#begin);
   }
 
   /** The end of the one around it is its own. */
@@ -44,7 +44,7 @@ export class Savepoint {
   release(): boolean {
     if (this.hasEnded) return false;
     this.#hasEnded = true;
-    if (this.#transaction.withdraw(this.#begin)) return true;
+    if (this.#transaction.removePrepended(this.#begin)) return true;
     if (this.#transaction.hasFailed) {
       const cause = this.#transaction.firstError;
       this.#undo();
@@ -54,7 +54,7 @@ export class Savepoint {
       );
     }
     this.#transaction.assertUsable();
-    this.#transaction.ride(this.#rider("release savepoint"));
+    this.#transaction.prepend(this.#rider("release savepoint"));
     return true;
   }
 
@@ -62,7 +62,7 @@ export class Savepoint {
   rollback(): void {
     if (this.hasEnded) return;
     this.#hasEnded = true;
-    if (!this.#transaction.withdraw(this.#begin)) this.#undo();
+    if (!this.#transaction.removePrepended(this.#begin)) this.#undo();
   }
 
   #undo(): void {
@@ -75,7 +75,7 @@ export class Savepoint {
     );
   }
 
-  #rider(command: string, options?: { mends: boolean }): Rider {
-    return new Rider({ text: `${command} ${this.#name}`, values: [] }, options);
+  #rider(command: string, options?: { mends: boolean }): PrependedStatement {
+    return new PrependedStatement({ text: `${command} ${this.#name}`, values: [] }, options);
   }
 }

@@ -1,5 +1,5 @@
 /** Does one thing after the other, in the order in which they were asked for, whether or not those before succeed. */
-export class Turns {
+export class SerialQueue {
   readonly #assertMayAsk: () => void;
   #last: Promise<unknown> = Promise.resolve();
 
@@ -8,7 +8,7 @@ export class Turns {
     this.#assertMayAsk = assertMayAsk;
   }
 
-  take<T>(step: () => T | Promise<T>): Promise<T> {
+  run<T>(step: () => T | Promise<T>): Promise<T> {
     try {
       this.#assertMayAsk();
     } catch (error) {
@@ -20,7 +20,7 @@ export class Turns {
   }
 
   /** Resolves when nothing that was asked for is still under way. Never rejects. */
-  async over(): Promise<void> {
+  async idle(): Promise<void> {
     for (let turn; turn !== this.#last;) await (turn = this.#last);
   }
 }

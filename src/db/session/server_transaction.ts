@@ -18,22 +18,26 @@ import {
   SessionEndedError,
   StatementSkippedError,
 } from "../errors.ts";
-import { isReplayable, judge } from "../failures.ts";
-import { Line, type LineOptions, type LineSource } from "./leased_connection.ts";
-import type { Rider } from "./rider.ts";
+import { classify, isReplayable } from "../failures.ts";
+import {
+  LeasedConnection,
+  type LeasedConnectionOptions,
+  type LeasedConnectionSource,
+} from "./leased_connection.ts";
+import type { PrependedStatement } from "./rider.ts";
 import type { Verdict } from "./commit_outcome.ts";
 import type { UnitCounters } from "./unit_stats.ts";
-import type { TransactionIdentity } from "./xid.ts";
+import type { TransactionId } from "./xid.ts";
 
 export type TransactionState = "new" | "open" | "committed" | "rolled back" | "lost";
 
 /** What a transaction needs of its surroundings. */
-export interface TransactionSource extends LineSource {
+export interface TransactionSource extends LeasedConnectionSource {
   /** Throws `ScopeError` for code that must not touch the transaction's connection. */
   assertCurrent(): void;
   /** Finds out what became of a COMMIT that was not answered. Never rejects. */
-  settle(
-    identity: TransactionIdentity | undefined,
+  resolveCommit(
+    identity: TransactionId | undefined,
     options: { signal: AbortSignal | undefined },
   ): Promise<Verdict>;
   readonly counters: UnitCounters;
@@ -47,27 +51,27 @@ const TRUSTED_IDLE_MS = 1_000;
 /** https://www.postgresql.org/docs/current/errcodes-appendix.html */
 const NO_ACTIVE_TRANSACTION = "25P01";
 
-export class ServerTransaction {
+export class Transaction {
   readonly settings: TransactionSettings;
   /** Whether a statement changed something that is not rolled back, by its command tag. */
   hasWritten = false;
   readonly #source: TransactionSource;
   readonly #signal: AbortSignal | undefined;
-  readonly #line: Line;
+  readonly #line: LeasedConnection;
   #state: TransactionState = "new";
-  #riders: readonly Rider[] = [];
+  #prepended: readonly PrependedStatement[] = [];
   #portals = 0;
   #firstError: Error | undefined;
   #isOutcomeUnknown = false;
 
   constructor(
     source: TransactionSource,
-    options: LineOptions,
+    options: LeasedConnectionOptions,
   ) {
     this.settings = options.settings;
     this.#source = source;
     this.#signal = options.signal;
-    this.#line = new Line(source, options);
+    this.#line = new LeasedConnection(source, options);
   }
 
   get state(): TransactionState {
@@ -91,7 +95,7 @@ export class ServerTransaction {
   /** Whether nothing can run any more, unless it is rolled back, or up to a savepoint. */
   get hasFailed(): boolean {
     return this.#state === "open" && this.#line.status === "E" &&
-      !this.#riders.some(({ mends }) => mends);
+      !this.#prepended.some(({ recovers }) => recovers);
   }
 
   /** Throws `ScopeError` for code that must not touch the transaction's connection. */
@@ -110,24 +114,24 @@ export class ServerTransaction {
   }
 
   /** Sends the part in front of the next flight, without a round trip of its own. */
-  ride(rider: Rider): void {
-    this.#riders = [...this.#riders, rider];
+  prepend(rider: PrependedStatement): void {
+    this.#prepended = [...this.#prepended, rider];
   }
 
   /** Takes back a rider that is still waiting, and all that came after it but the ends of portals; says whether it was. */
-  withdraw(rider: Rider): boolean {
-    const index = this.#riders.indexOf(rider);
+  removePrepended(rider: PrependedStatement): boolean {
+    const index = this.#prepended.indexOf(rider);
     if (index === -1) return false;
-    this.#riders = [
-      ...this.#riders.slice(0, index),
-      ...this.#riders.slice(index).filter(endsPortal),
+    this.#prepended = [
+      ...this.#prepended.slice(0, index),
+      ...this.#prepended.slice(index).filter(endsPortal),
     ];
     return true;
   }
 
   /** Undoes what came after a savepoint, by riders that do so, in place of those that wait. */
-  undo(riders: readonly Rider[], { hadWritten }: { hadWritten: boolean }): void {
-    this.#riders = [...riders, ...this.#riders.filter(endsPortal)];
+  undo(riders: readonly PrependedStatement[], { hadWritten }: { hadWritten: boolean }): void {
+    this.#prepended = [...riders, ...this.#prepended.filter(endsPortal)];
     this.#firstError = undefined;
     this.hasWritten = hadWritten;
   }
@@ -148,7 +152,7 @@ export class ServerTransaction {
    */
   async commit(parts: readonly FlightPart[]): Promise<readonly Result[]> {
     if (this.#state === "committed" && parts.length === 0) return [];
-    if (this.#state === "new" && parts.length === 0 && this.#riders.length === 0) {
+    if (this.#state === "new" && parts.length === 0 && this.#prepended.length === 0) {
       this.#state = "committed";
       return [];
     }
@@ -227,7 +231,7 @@ export class ServerTransaction {
     const { heard: { sent, answered }, identity } = this.#line;
     const verdict: Verdict = answered.length === sent && isCommit(answered.at(-1))
       ? { outcome: "committed" }
-      : await this.#source.settle(identity, { signal: this.#signal });
+      : await this.#source.resolveCommit(identity, { signal: this.#signal });
     if (verdict.outcome === "unknown") {
       const { reason } = verdict;
       if (!this.#source.isKeyed) this.#source.counters.unknown++;
@@ -235,13 +239,13 @@ export class ServerTransaction {
       throw new CommitOutcomeUnknownError({ xid: identity?.xid, reason }, { cause: error });
     }
     this.#isOutcomeUnknown = false;
-    this.#source.counters.settled++;
+    this.#source.counters.resolved++;
     this.#state = verdict.outcome;
     this.#endRecord();
     if (verdict.outcome === "rolled back") throw error;
     const results = answered.slice(sent - 1 - parts.length, sent - 1);
-    const { refusal } = results.find(({ refusal }) => refusal !== undefined) ?? {};
-    if (refusal !== undefined) throw refusal;
+    const { decodeError } = results.find(({ decodeError }) => decodeError !== undefined) ?? {};
+    if (decodeError !== undefined) throw decodeError;
     if (results.length === parts.length) return results;
     throw new CommitRowsLostError(
       "Cannot give the rows of the statements as the connection was lost while they were committed, which they are; " +
@@ -296,7 +300,7 @@ export class ServerTransaction {
     { commits }: { commits: boolean },
   ): Promise<FlightAnswer> {
     await this.#assertWanted();
-    const riders = this.#riders;
+    const riders = this.#prepended;
     const own = [...riders.map(({ part }) => part), ...parts];
     const flight = this.#line.compose(own, { commits });
     let answer: FlightAnswer;
@@ -308,7 +312,7 @@ export class ServerTransaction {
       throw this.#lost(error as Error, { commits });
     }
     const results = this.#line.asked(flight, answer.results);
-    this.#riders = this.#riders.slice(riders.length);
+    this.#prepended = this.#prepended.slice(riders.length);
     riders.slice(0, results.length).forEach((rider) => rider.hasRun = true);
     this.#note(answer);
     return { ...answer, results: results.slice(riders.length) };
@@ -370,7 +374,7 @@ export class ServerTransaction {
 
   /** After COMMIT was sent, some errors leave it open whether it took effect. */
   #isUnknownAfter(error: Error): boolean {
-    return !this.settings.readOnly && judge(error, "commit").applied !== "no";
+    return !this.settings.readOnly && classify(error, "commit").applied !== "no";
   }
 }
 
@@ -380,6 +384,6 @@ function isCommit(result: Result | undefined): boolean {
 }
 
 /** Its portal may be older than the savepoint that is undone, and would keep its table in use. */
-function endsPortal({ part }: Rider): boolean {
+function endsPortal({ part }: PrependedStatement): boolean {
   return "close" in part;
 }

@@ -10,12 +10,12 @@ import type { TransactionSettings } from "./begin.ts";
 import type { Result } from "../driver/driver.ts";
 import { SessionEndedError } from "../errors.ts";
 import type { TypeParsers } from "../driver/result_types.ts";
-import { Rider } from "./rider.ts";
+import { PrependedStatement } from "./rider.ts";
 import { Savepoint } from "./savepoint.ts";
-import type { ServerTransaction } from "./server_transaction.ts";
+import type { Transaction } from "./server_transaction.ts";
 import type { Sql } from "../driver/sql.ts";
 import { streamRows } from "./stream_rows.ts";
-import { Turns } from "./serial_queue.ts";
+import { SerialQueue } from "./serial_queue.ts";
 
 export interface SessionOptions extends Partial<TransactionSettings> {
   /** Gives up waiting, stops what runs on the server, and rolls back. */
@@ -38,20 +38,20 @@ export interface StreamOptions {
 
 interface Surroundings {
   /** Takes over a promise that need not be waited for, its failure included. */
-  readonly defer: (rest: Promise<void>) => void;
+  readonly waitUntil: (rest: Promise<void>) => void;
 }
 
 /** What a savepoint's session shares with the one around it. */
 interface Nesting {
   readonly savepoint: Savepoint;
-  readonly turns: Turns;
+  readonly turns: SerialQueue;
   readonly depth: number;
 }
 
 export class Session implements AsyncDisposable {
-  readonly #transaction: ServerTransaction;
+  readonly #transaction: Transaction;
   readonly #surroundings: Surroundings;
-  readonly #turns: Turns;
+  readonly #turns: SerialQueue;
   readonly #depth: number;
   readonly #afterCommit = new AfterCommit();
   /** Of this session; the whole transaction's has none. */
@@ -60,10 +60,10 @@ export class Session implements AsyncDisposable {
   /** The session of the savepoint that is open in this one. */
   #inner: Session | undefined;
 
-  constructor(transaction: ServerTransaction, surroundings: Surroundings, nesting?: Nesting) {
+  constructor(transaction: Transaction, surroundings: Surroundings, nesting?: Nesting) {
     this.#transaction = transaction;
     this.#surroundings = surroundings;
-    this.#turns = nesting?.turns ?? new Turns(() => transaction.assertCurrent());
+    this.#turns = nesting?.turns ?? new SerialQueue(() => transaction.assertCurrent());
     this.#depth = nesting?.depth ?? 0;
     this.#savepoint = nesting?.savepoint;
   }
@@ -103,11 +103,11 @@ export class Session implements AsyncDisposable {
   }
 
   /** Resolves when nothing that was asked for is still under way. Never rejects. */
-  async settled(): Promise<void> {
-    await this.#turns.over();
+  async idle(): Promise<void> {
+    await this.#turns.idle();
     while (this.#inner !== undefined) {
       await this.#inner.#over.promise;
-      await this.#turns.over();
+      await this.#turns.idle();
     }
   }
 
@@ -142,7 +142,7 @@ export class Session implements AsyncDisposable {
     return streamRows<Row>(statement, {
       portal: this.#transaction.newPortal({ maxRows: batchSize }),
       run: (part) => this.#inTurn(async () => (await this.#transaction.run([part]))[0]!),
-      close: (part) => this.#transaction.ride(new Rider(part)),
+      close: (part) => this.#transaction.prepend(new PrependedStatement(part)),
     });
   }
 
@@ -155,12 +155,12 @@ export class Session implements AsyncDisposable {
     const inner = await this.#inTurn(() => this.#enter());
     try {
       const value = await work(inner);
-      await inner.settled();
-      await this.#turns.take(() => this.#release(inner));
+      await inner.idle();
+      await this.#turns.run(() => this.#release(inner));
       return value;
     } catch (error) {
-      await inner.settled();
-      await this.#turns.take(() => inner.#savepoint!.rollback());
+      await inner.idle();
+      await this.#turns.run(() => inner.#savepoint!.rollback());
       throw error;
     } finally {
       this.#inner = undefined;
@@ -172,7 +172,7 @@ export class Session implements AsyncDisposable {
    * Has `hook` called once the transaction is known to be committed, and in no other case: not after a rollback, also
    * not to the savepoint it belongs to, and not where COMMIT's answer was lost. Hooks are called one after the other,
    * in the order in which they were given, and nobody waits for them: their promise, and their failure, go to the
-   * database's `defer`.
+   * database's `waitUntil`.
    */
   afterCommit(hook: () => void | Promise<void>): void {
     this.#assertUsable();
@@ -189,12 +189,12 @@ export class Session implements AsyncDisposable {
     statements: Statements,
   ): Promise<RowsOf<Statements>>;
   commit(statements: readonly Sql<unknown>[] = []): Promise<unknown[][] | void> {
-    return this.#turns.take(() => this.#commit(statements));
+    return this.#turns.run(() => this.#commit(statements));
   }
 
   /** Undoes the work: of a savepoint's session, that of the savepoint. Harmless after the end. */
   rollback(): Promise<void> {
-    return this.#turns.take(() =>
+    return this.#turns.run(() =>
       this.#savepoint === undefined ? this.#transaction.rollback() : this.#savepoint.rollback()
     );
   }
@@ -205,12 +205,12 @@ export class Session implements AsyncDisposable {
    */
   async [Symbol.asyncDispose](): Promise<void> {
     const end = this.rollback().catch(() => {});
-    if (this.settings.readOnly) this.#surroundings.defer(end);
+    if (this.settings.readOnly) this.#surroundings.waitUntil(end);
     else await end;
   }
 
   #inTurn<T>(step: () => T | Promise<T>): Promise<T> {
-    return this.#turns.take(() => {
+    return this.#turns.run(() => {
       this.#assertUsable();
       return step();
     });

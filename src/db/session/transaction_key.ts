@@ -4,7 +4,7 @@
  * it, or fails it.
  */
 import { ServerError } from "../errors.ts";
-import { Rider } from "./rider.ts";
+import { PrependedStatement } from "./rider.ts";
 import { type Sql, sql } from "../driver/sql.ts";
 
 /** The table of the keys, for a migration. Its role needs select, insert and delete. */
@@ -18,16 +18,19 @@ export const TRANSACTION_KEYS_INDEX =
   "create index transaction_keys_created_at on transaction_keys (created_at)";
 
 /** Goes ahead of all else of the unit. */
-export function claim(key: string): Rider {
+export function insertKey(key: string): PrependedStatement {
   assertKey(key);
-  return new Rider({ text: "insert into transaction_keys (key) values ($1)", values: [key] });
+  return new PrependedStatement({
+    text: "insert into transaction_keys (key) values ($1)",
+    values: [key],
+  });
 }
 
 /**
  * For a transaction that does the units of several keys together: it fails if one of them is done, and then does none.
  * Whose they are has to run them one by one then, each as a transaction with its key.
  */
-export function claimKeys(keys: readonly string[]): Sql {
+export function insertKeys(keys: readonly string[]): Sql {
   keys.forEach(assertKey);
   // In one order, so that transactions of the same keys wait for each other, and do not deadlock.
   return sql`insert into transaction_keys (key) select unnest(${keys.toSorted()}::text[])`;
@@ -41,7 +44,7 @@ function assertKey(key: string): void {
 }
 
 /** Whether `error` says that a unit of the same key is committed. */
-export function isClaimed(error: unknown): boolean {
+export function isDuplicateKey(error: unknown): boolean {
   return error instanceof ServerError && error.constraint === "transaction_keys_pkey";
 }
 
@@ -49,7 +52,7 @@ export function isClaimed(error: unknown): boolean {
  * Forgets keys that are older, the oldest first and at most `limit` of them, and gives those: units of those keys would
  * run again.
  */
-export function forgetKeys(
+export function deleteOldKeys(
   { olderThanMs, limit = 1_000 }: { olderThanMs: number; limit?: number },
 ): Sql<{ key: string }> {
   return sql<{ key: string }>`

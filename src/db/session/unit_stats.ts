@@ -15,7 +15,7 @@ export interface UnitCounters {
   /** Retries that the isolate's budget did not allow. */
   budgetDenied: number;
   /** Lost COMMITs whose outcome was found out, from the server or by a key. */
-  settled: number;
+  resolved: number;
   /** Units of work whose author was told that nobody knows whether they are committed. */
   unknown: number;
 }
@@ -44,7 +44,7 @@ export class UnitMetrics {
     lost: 0,
     replayed: 0,
     budgetDenied: 0,
-    settled: 0,
+    resolved: 0,
     unknown: 0,
   };
   readonly transactionTimes: Histogram = new Histogram();

@@ -2,9 +2,9 @@ import type { Clock } from "../time/clock.ts";
 import type { Connection, FlightAnswer, FlightOptions, FlightPart } from "../driver/driver.ts";
 import { DeadlineError, PoolClosedError } from "../errors.ts";
 import type { Lease } from "../pool/lease.ts";
-import { settledWithin } from "../time/timeout.ts";
+import { completesWithin } from "../time/timeout.ts";
 
-export interface WatchOptions {
+export interface DeadlineOptions {
   readonly clock: Clock;
   readonly signal: AbortSignal | undefined;
   /** Asked once, when the login is over, which has a deadline of its own. */
@@ -21,9 +21,9 @@ const CANCEL_TIMEOUT_MS = 500;
  * server's silence, the caller's signal, and the pool's wish to have the connection back. An interrupted flight is
  * cancelled on the server; what was done before the server heard of it is done, and answered so.
  */
-export async function watchedFlight(
+export async function sendWithDeadline(
   { lease, parts, parsers }: { lease: Lease; parts: readonly FlightPart[] } & FlightOptions,
-  { clock, signal, timeoutMs, onCancel }: WatchOptions,
+  { clock, signal, timeoutMs, onCancel }: DeadlineOptions,
 ): Promise<FlightAnswer> {
   const { connection } = lease;
   let interruption: ((cause: unknown) => Error) | undefined;
@@ -77,7 +77,7 @@ async function stop(
   const settled = answered.then(() => {}, () => {});
   // A login cannot be cancelled, only left.
   const waitMs = connection.state === "opening" ? 0 : CANCEL_TIMEOUT_MS;
-  if (!await settledWithin(settled, waitMs, clock)) await connection.close({ timeoutMs: 0 });
+  if (!await completesWithin(settled, waitMs, clock)) await connection.close({ timeoutMs: 0 });
 }
 
 function deadlineError(reason: string, cause: unknown): DeadlineError {

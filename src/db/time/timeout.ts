@@ -1,7 +1,7 @@
 import { type Clock, systemClock } from "./clock.ts";
 
 /** Resolves with the promise or after the time, whichever is first; says which. A rejection passes through. */
-export async function settledWithin(
+export async function completesWithin(
   promise: Promise<unknown>,
   timeoutMs: number,
   clock: Clock = systemClock,

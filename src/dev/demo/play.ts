@@ -1,6 +1,6 @@
 /** Plays one step, and holds what was seen against what was said. */
 import { type Database, sql } from "../../db/mod.ts";
-import { settledWithin } from "../../db/time/timeout.ts";
+import { completesWithin } from "../../db/time/timeout.ts";
 import type { Activity } from "./server_view.ts";
 import type { Env, World } from "./world.ts";
 
@@ -65,7 +65,7 @@ export async function play(
   };
   const db = world.open(settings);
   try {
-    const inTime = await settledWithin(step.run({ db, world, check }), STEP_TIMEOUT_MS);
+    const inTime = await completesWithin(step.run({ db, world, check }), STEP_TIMEOUT_MS);
     if (!inTime) check(`It ends within ${STEP_TIMEOUT_MS} ms`, false, true);
     if (leaks) await leak(db);
   } catch (error) {

@@ -1,6 +1,6 @@
 /** Where the demonstration takes place: a PostgreSQL of its own, the service's way to it, and somebody who watches. */
 import { type Database, OwnerScope } from "../../db/mod.ts";
-import { Deferred } from "../../deno/background_tasks.ts";
+import { BackgroundTasks } from "../../deno/background_tasks.ts";
 import { openDatabase } from "../../service/open_database.ts";
 import { parseSettings } from "../../settings/settings.ts";
 import { migrate } from "../migrate.ts";
@@ -28,14 +28,14 @@ export async function createWorld(): Promise<World> {
   const server = starting.use(await ServerView.open({ ...env, DATABASE_URL: adminUrl }));
   await server.query("create table accounts (name text primary key, balance integer not null)");
   await server.query("grant select, insert, update on accounts to user_service");
-  const deferred = new Deferred((error) => {
+  const background = new BackgroundTasks((error) => {
     throw error;
   });
   const faults = faultyWebSockets();
   const opened: Database[] = [];
   starting.defer(async () => {
     await Promise.all(opened.map((db) => db.close({ timeoutMs: 0 })));
-    await deferred.drain();
+    await background.drain();
   });
   const parts = starting.move();
   return {
@@ -44,8 +44,7 @@ export async function createWorld(): Promise<World> {
     faults,
     open(settings = {}) {
       const db = openDatabase(parseSettings({ ...env, ...settings }), {
-        scope: OwnerScope.lasting(),
-        defer: deferred.add,
+        owner: { scope: OwnerScope.lasting(), waitUntil: background.waitUntil },
         webSocketConstructor: faults.webSocketConstructor,
       });
       opened.push(db);

@@ -7,7 +7,7 @@
 import type { Buffer } from "node:buffer";
 // @ts-types="npm:@types/ws@8.18.2"
 import { WebSocket } from "ws";
-import { settledWithin } from "../../db/time/timeout.ts";
+import { completesWithin } from "../../db/time/timeout.ts";
 
 /** How long a PostgreSQL whose client has gone may take to close, before it is cut. */
 const LINGER_MS = 1_000;
@@ -58,7 +58,7 @@ export async function link(
 
   await clientClosed;
   // The last bytes to the server may still be on their way, and closing on unread answers would reset them.
-  await settledWithin(pumps, LINGER_MS);
+  await completesWithin(pumps, LINGER_MS);
   close(server);
   await pumps;
   signal.removeEventListener("abort", stop);

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { settledWithin } from "../../db/time/timeout.ts";
+import { completesWithin } from "../../db/time/timeout.ts";
 import { variables } from "../../settings/settings.ts";
 import { localDirectory } from "../postgres/directory.ts";
 
@@ -66,7 +66,7 @@ export async function startWorkerChild(
     async stop({ deadlineMs }) {
       // It may have ended by itself.
       await child.stdin.close().catch(() => {});
-      if (!await settledWithin(ended, deadlineMs)) kill();
+      if (!await completesWithin(ended, deadlineMs)) kill();
       await ended;
     },
   };

@@ -1,7 +1,7 @@
 /** Logins that fail, seen from a connection that nobody has used yet. */
 import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { ConnectError, ServerError } from "../../../src/db/errors.ts";
-import { judge } from "../../../src/db/failures.ts";
+import { classify } from "../../../src/db/failures.ts";
 import { faultBranch } from "../../support/fault_branch.ts";
 import { driverOf } from "../../support/fault_fixture.ts";
 import { answer } from "../../support/fault_relay.ts";
@@ -32,7 +32,7 @@ for (const role of ["user_service", "user_service_scram"] as const) {
       );
       assertInstanceOf(error.cause, ServerError);
       assertEquals(error.cause.sqlState, sqlState);
-      assertEquals(judge(error, "statement").transient, transient);
+      assertEquals(classify(error, "statement").transient, transient);
     });
   }
 }

@@ -190,22 +190,22 @@ export const RULES: Readonly<Record<string, Rule>> = {
 
   "counters add up"(world) {
     const { counters, leased } = world.pool.stats();
-    const { acquired, timedOut, aborted, heldAndWaited } = counters;
+    const { acquired, timedOut, aborted, holdAndWait } = counters;
     const refused = counters.queueFull + counters.shed + counters.unreachable;
-    assertEquals({ acquired, timedOut, aborted, refused, heldAndWaited }, {
+    assertEquals({ acquired, timedOut, aborted, refused, holdAndWait }, {
       acquired: world.count("granted"),
       timedOut: world.count("timedOut"),
       aborted: world.count("aborted") -
         world.asks.filter((ask) => ask.abortedBefore && ask.outcome === "aborted").length,
       refused: world.count("refused"),
-      heldAndWaited: world.count("heldAndWaited"),
+      holdAndWait: world.count("holdAndWait"),
     });
     assert(leased <= acquired);
     const ended = world.database.peers.filter(({ phase, connection }) =>
       phase === "given" && connection.state === "closed"
     );
-    const { recycled, outlived, idleClosed, overflowClosed, broken, destroyed } = counters;
-    const closed = recycled + outlived + idleClosed + overflowClosed + broken + destroyed;
+    const { recycled, staleGeneration, idleClosed, overflowClosed, broken, destroyed } = counters;
+    const closed = recycled + staleGeneration + idleClosed + overflowClosed + broken + destroyed;
     assert(closed <= ended.length, "closes");
   },
 

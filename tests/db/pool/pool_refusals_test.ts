@@ -123,7 +123,7 @@ Deno.test("a request that has a connection is not left to wait for a second one"
   const error = await assertRejects(() => pool.acquire({ scope: one }), ScopeError);
   assertEquals(error.pool?.leased, 2);
   assertStringIncludes(error.message, "use one session for the whole request");
-  assertEquals(pool.stats().counters.heldAndWaited, 1);
+  assertEquals(pool.stats().counters.holdAndWait, 1);
   // One that has none may wait; one that has given its own back, too.
   const waiting = pool.acquire({ scope: other });
   for (const lease of leases) await lease.destroy();

@@ -406,7 +406,7 @@ Deno.test("connections that the server has outlived are closed, a single kill co
   await kill(1);
   const fresh = await pool.acquire({ scope });
   assertEquals(driver.connections.length, 5);
-  assertEquals(pool.stats().counters.outlived, 2);
+  assertEquals(pool.stats().counters.staleGeneration, 2);
   await fresh.release();
   await pool.close({ timeoutMs: 0 });
 });
@@ -426,7 +426,7 @@ Deno.test("goodbyes of connections that are outlived already cost no newer conne
   await kill(3);
   await (await pool.acquire({ scope })).release();
   assertEquals(driver.connections.length, 5);
-  assertEquals(pool.stats().counters.outlived, 0);
+  assertEquals(pool.stats().counters.staleGeneration, 0);
   await Promise.all(leases.map((lease) => lease.release()));
   await pool.close({ timeoutMs: 0 });
 });

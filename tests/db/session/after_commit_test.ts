@@ -10,7 +10,7 @@ function scripted(reply?: Reply) {
   const deferred: Promise<void>[] = [];
   const db = databaseOf(pool, {
     random: () => 0,
-    defer: (rest) => {
+    waitUntil: (rest) => {
       rest.catch(() => {});
       deferred.push(rest);
     },

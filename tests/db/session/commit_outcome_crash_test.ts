@@ -3,9 +3,9 @@ import { assertEquals, assertRejects } from "@std/assert";
 import {
   CommitOutcomeUnknownError,
   type Database,
+  type ResolveCommit,
+  resolveCommit,
   type Session,
-  type Settle,
-  settle,
   sql,
   TRANSACTION_KEYS_TABLE,
 } from "../../../src/db/mod.ts";
@@ -30,7 +30,7 @@ interface Crash {
   readonly point: Point;
   /** What happens on the server, once it is up again, before anybody can ask. */
   readonly then?: (run: Run) => Promise<void>;
-  readonly settle?: Settle;
+  readonly settle?: ResolveCommit;
   readonly work: (db: Database) => Promise<unknown>;
 }
 
@@ -97,7 +97,7 @@ async function commitAnother(run: Run): Promise<string> {
   return row!["xid"] as string;
 }
 
-const recall = () => Promise.resolve("recalled");
+const loadResult = () => Promise.resolve("recalled");
 
 type Case = readonly [name: string, fn: (directory: string) => Promise<void>];
 
@@ -128,7 +128,7 @@ const CASES: readonly Case[] = [
   ["a key tells that a unit was committed before a crash", async (directory) => {
     const { rows, told } = await crash(directory, {
       point: COMMITTED,
-      work: (db) => db.transaction(inTwoFlights, { key: "effect", recall }),
+      work: (db) => db.transaction(inTwoFlights, { key: "effect", loadResult }),
     });
     assertEquals([rows, told], [1, "recalled"]);
   }],
@@ -139,14 +139,14 @@ const CASES: readonly Case[] = [
     const { rows, told } = await crash(directory, {
       point: COMMIT,
       then: async (run) => void await commitAnother(run),
-      work: (db) => db.transaction(inTwoFlights, { key: "effect", recall }),
+      work: (db) => db.transaction(inTwoFlights, { key: "effect", loadResult }),
     });
     assertEquals([rows, told], [1, "done"]);
   }],
 
   [
     "another transaction of the same id is not taken for the lost one",
-    (directory) => reuseId(directory, { find: settle, expected: "restarted" }),
+    (directory) => reuseId(directory, { find: resolveCommit, expected: "restarted" }),
   ],
 
   [
@@ -157,7 +157,7 @@ const CASES: readonly Case[] = [
 
 async function reuseId(
   directory: string,
-  { find, expected }: { find: Settle; expected: string },
+  { find, expected }: { find: ResolveCommit; expected: string },
 ): Promise<void> {
   let lost: string | undefined;
   let another: string | undefined;

@@ -48,7 +48,7 @@ async function runStruck(
     await session.commit();
     return "done";
   }).catch((error) => error.name);
-  return { told, runs, rows: await rowsOf(branch, name), settled: db.stats().settled };
+  return { told, runs, rows: await rowsOf(branch, name), settled: db.stats().resolved };
 }
 
 for (

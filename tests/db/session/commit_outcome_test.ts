@@ -270,7 +270,7 @@ Deno.test("rows of an answered COMMIT of unknown completion are its own, not tho
     return await session.commit([sql<{ name: string }>`select 'last' as name`]);
   });
   assertEquals(rows, [[{ name: "last" }]]);
-  assertEquals([db.stats().replayed, db.stats().settled], [1, 1]);
+  assertEquals([db.stats().replayed, db.stats().resolved], [1, 1]);
 });
 
 Deno.test("work that was committed by a statement's own text is not done again", async () => {

@@ -4,14 +4,14 @@ import {
   Lease,
   PoolClosedError,
   PoolOverloadedError,
-  type Settle,
-  settle,
-  type TransactionIdentity,
+  type ResolveCommit,
+  resolveCommit,
+  type TransactionId,
 } from "../../../src/db/mod.ts";
 import { ManualClock, settle as letSettle } from "../../support/manual_clock.ts";
 import { type Answer, ScriptedDriver, serverError } from "../../support/scripted_driver.ts";
 
-const LOST: TransactionIdentity = { xid: "4294968296", incarnation: "1/1" };
+const LOST: TransactionId = { xid: "4294968296", incarnation: "1/1" };
 
 interface Said {
   readonly isRecovering?: boolean;
@@ -62,8 +62,8 @@ const CASES: readonly (readonly [what: string, said: Said, told: string])[] = [
   ["forbidden to ask", { status: serverError("42501", "permission denied") }, "not told"],
 ];
 
-async function tellOf(...args: Parameters<Settle>): Promise<string> {
-  const verdict = await settle(...args);
+async function tellOf(...args: Parameters<ResolveCommit>): Promise<string> {
+  const verdict = await resolveCommit(...args);
   return verdict.outcome === "unknown" ? verdict.reason : verdict.outcome;
 }
 

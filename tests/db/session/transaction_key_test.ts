@@ -1,10 +1,10 @@
 /** Units of work with a key: done once, whoever asks and however often, whatever is lost. */
 import { assertEquals, assertRejects } from "@std/assert";
 import {
-  claimKeys,
   CommitOutcomeUnknownError,
   type Database,
-  forgetKeys,
+  deleteOldKeys,
+  insertKeys,
   type KeyedTransactionOptions,
   ServerError,
   type Session,
@@ -44,11 +44,11 @@ function unitOf(db: Database, name: string): Unit {
         await session.commit([sql`insert into users (id, email, name)
           values (gen_random_uuid(), gen_random_uuid()::text, ${name})`]);
         return "done";
-      }, { key: name, recall, ...options }),
+      }, { key: name, loadResult, ...options }),
   };
 }
 
-async function recall(session: Session): Promise<string> {
+async function loadResult(session: Session): Promise<string> {
   const [[row] = []] = await session.commit([sql<{ text: string }>`select 'recalled' as text`]);
   return row!.text;
 }
@@ -128,7 +128,7 @@ Deno.test("a keyed unit that fails leaves its key free", async () => {
     db.transaction(async (session) => {
       await session.query(sql`select 1 / 0`);
       return "done";
-    }, { key: "free", recall });
+    }, { key: "free", loadResult });
   await assertRejects(failing, Error, "division by zero");
   assertEquals(await unitOf(db, "free").do(), "done");
 });
@@ -141,7 +141,7 @@ Deno.test("a keyed unit that does not commit is told so", async () => {
     return "done";
   };
   await assertRejects(
-    () => db.transaction(forgetful, { key: "unsaid", recall }),
+    () => db.transaction(forgetful, { key: "unsaid", loadResult }),
     SessionNotCommittedError,
   );
 });
@@ -155,7 +155,7 @@ Deno.test("a keyed unit that only commits claims its key", async () => {
   };
   const told = [];
   for (let turn = 0; turn < 2; turn++) {
-    told.push(await db.transaction(nothing, { key: "bare", recall }));
+    told.push(await db.transaction(nothing, { key: "bare", loadResult }));
   }
   assertEquals(told, ["done", "recalled"]);
 });
@@ -168,7 +168,7 @@ Deno.test("another unique constraint is not taken for the key's", async () => {
       await session.commit([sql`insert into users (id, email, name)
         values (gen_random_uuid(), 'taken@example.org', 'Ann')`]);
       return "done";
-    }, { key, recall });
+    }, { key, loadResult });
   assertEquals(await insert("first"), "done");
   await assertRejects(() => insert("second"), Error, "users_email_key");
 });
@@ -191,20 +191,20 @@ Deno.test("keys are forgotten once they are older than is said", async () => {
   const db = await opened(branch);
   const unit = unitOf(db, "forgotten");
   await unit.do();
-  await db.transaction((session) => session.commit([forgetKeys({ olderThanMs: 3_600_000 })]));
+  await db.transaction((session) => session.commit([deleteOldKeys({ olderThanMs: 3_600_000 })]));
   assertEquals(await unit.do(), "recalled");
-  await db.transaction((session) => session.commit([forgetKeys({ olderThanMs: 0 })]));
+  await db.transaction((session) => session.commit([deleteOldKeys({ olderThanMs: 0 })]));
   assertEquals(await unit.do(), "done");
 });
 
 Deno.test("keys are forgotten from the oldest on, no more of them at once than is said", async () => {
   await using branch = await faultBranch(database);
   const db = await opened(branch);
-  await db.transaction((session) => session.commit([forgetKeys({ olderThanMs: 0 })]));
+  await db.transaction((session) => session.commit([deleteOldKeys({ olderThanMs: 0 })]));
   for (const name of ["oldest", "older", "old"]) await unitOf(db, name).do();
   const forget = async (limit: number) => {
     const [rows] = await db.transaction((session) =>
-      session.commit([forgetKeys({ olderThanMs: 0, limit })])
+      session.commit([deleteOldKeys({ olderThanMs: 0, limit })])
     );
     return rows.map(({ key }) => key).sort();
   };
@@ -217,7 +217,7 @@ Deno.test("units that are done together are done for each of their keys, and non
   await using branch = await faultBranch(database);
   const db = await opened(branch);
   const together = (keys: readonly string[]) =>
-    db.transaction((session) => session.commit([claimKeys(keys), sql`select 1`]));
+    db.transaction((session) => session.commit([insertKeys(keys), sql`select 1`]));
   await together(["one", "two"]);
   assertEquals(await unitOf(db, "two").do(), "recalled");
   await assertRejects(() => together(["three", "two"]), ServerError, "transaction_keys_pkey");

@@ -88,7 +88,7 @@ export const lostCommit: Step = {
       world.faults.loseNextCommitAnswer();
       await session.commit();
     });
-    check("The outcome was found out", db.stats().settled, 1);
+    check("The outcome was found out", db.stats().resolved, 1);
     check("None is unknown", db.stats().unknown, 0);
     check("The work ran once", runs, 1);
     check("It took effect once", await storedBalance(world.server, "lost"), 1);

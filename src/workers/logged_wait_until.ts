@@ -1,7 +1,7 @@
 import type { Log } from "../ops/log.ts";
 
 /** What need not be waited for goes to the runtime, and its failure to the log. */
-export function deferTo(
+export function loggedWaitUntil(
   waitUntil: (rest: Promise<void>) => void,
   log: Log,
 ): (rest: Promise<void>) => void {
