@@ -31,6 +31,7 @@ const REFUSALS = {
 const CLOSINGS = {
   recycled: "recycled",
   staleGeneration: "outlived",
+  closedWithPool: "pool_closed",
   idleClosed: "idle",
   overflowClosed: "overflow",
   broken: "broken",

@@ -319,6 +319,18 @@ counts("connections that their server has outlived are counted, those that said 
   },
 });
 
+counts("connections that the pool closes at its own end are counted", {
+  async events({ pool }) {
+    await (await pool.acquire({ scope })).release();
+    await pool.close({ timeoutMs: 0 });
+  },
+  expected: {
+    "connection_acquired": 1,
+    "connection_created": 1,
+    'connection_closed{cause="pool_closed"}': 1,
+  },
+});
+
 counts("a permit that a request has taken along when it ended is counted", {
   async events({ pool, clock }) {
     const requestOf = () => SimulatedScope.open({ lasting: false, isBound: true });

@@ -1,5 +1,5 @@
 import type { Connection } from "../../src/db/driver/driver.ts";
-import { Outage } from "../../src/db/pool/outage.ts";
+import { CircuitBreaker } from "../../src/db/pool/circuit_breaker.ts";
 import type { ManualClock } from "./manual_clock.ts";
 import { PoolPeer } from "./pool_peer.ts";
 import { ScriptedDriver, serverError } from "./scripted_driver.ts";
@@ -88,7 +88,7 @@ export class PoolDatabase {
   }
 
   #failed({ bornMs }: PoolPeer): void {
-    const failures = this.#clock.now() - bornMs > Outage.longestWindowMs ? 2 : 1;
+    const failures = this.#clock.now() - bornMs > CircuitBreaker.longestWindowMs ? 2 : 1;
     this.failuresInRow += failures;
     this.#failuresInAir += failures;
     this.lastTriedMs = this.#clock.now();

@@ -16,6 +16,8 @@ export class SimulatedScope extends OwnerScope {
   /** Whether the runtime ties I/O to it. */
   readonly isBound: boolean;
   isDead = false;
+  /** Whether it has been busy, so that a permit of its own may have been reclaimed while its socket was open. */
+  wasBusy = false;
   /** What it has been called in for while it was busy; `undefined` while it answers at once. */
   #missed: (() => void)[] | undefined;
   readonly #token: Token;
@@ -39,6 +41,10 @@ export class SimulatedScope extends OwnerScope {
     return tokens.run(this.#token, act);
   }
 
+  get isBusy(): boolean {
+    return this.#missed !== undefined;
+  }
+
   override isCurrent(): boolean {
     return !this.isBound || tokens.getStore() === this.#token;
   }
@@ -52,7 +58,8 @@ export class SimulatedScope extends OwnerScope {
 
   /** From now on it does not come to what it is called in for. */
   beBusy(): void {
-    this.#missed = [];
+    this.wasBusy = true;
+    this.#missed ??= [];
   }
 
   answer(): void {

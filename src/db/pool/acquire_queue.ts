@@ -1,13 +1,13 @@
 import { Alarm } from "../time/alarm.ts";
 import type { Clock } from "../time/clock.ts";
 import type { Lease } from "./lease.ts";
-import type { Ask } from "./pool_options.ts";
+import type { AcquireRequest } from "./pool_options.ts";
 import type { OwnerScope } from "./owner_scope.ts";
-import { type Place, WaiterQueue } from "./waiter_queue.ts";
+import { type QueueNode, WaiterQueue } from "./waiter_queue.ts";
 
 /** One that waits for a lease. */
 export interface Waiter {
-  readonly ask: Ask;
+  readonly request: AcquireRequest;
   readonly since: number;
 }
 
@@ -20,25 +20,25 @@ export interface AcquireQueueOptions {
   /** To refuse the waiter. */
   readonly onAbort: (waiter: Waiter, signal: AbortSignal) => void;
   /** Somebody who waits looks whether something has come free that nobody told of. */
-  readonly onLook: () => void;
+  readonly onReclaim: () => void;
   /** When to look next; `Infinity` while everything that comes free is told. */
-  readonly nextLookAt: () => number;
+  readonly nextReclaimAt: () => number;
 }
 
-interface Waiting extends Waiter {
-  readonly line: Line;
+interface QueuedWaiter extends Waiter {
+  readonly line: ScopeQueue;
   readonly resolve: (lease: Lease) => void;
   readonly reject: (error: Error) => void;
   readonly signal: AbortSignal | undefined;
   /** In the whole queue, and in its scope's line. */
-  place: Place<Waiting> | undefined;
-  linePlace: Place<Waiting> | undefined;
+  place: QueueNode<QueuedWaiter> | undefined;
+  linePlace: QueueNode<QueuedWaiter> | undefined;
   onAbort: (() => void) | undefined;
 }
 
 /** Those of one scope. All may wait equally long, so that one timer is enough for them. */
-interface Line {
-  readonly waiters: WaiterQueue<Waiting>;
+interface ScopeQueue {
+  readonly waiters: WaiterQueue<QueuedWaiter>;
   readonly alarm: Alarm;
 }
 
@@ -51,8 +51,8 @@ const DEAD_AFTER_MS = 1_000;
  */
 export class AcquireQueue {
   readonly #options: AcquireQueueOptions;
-  readonly #all = new WaiterQueue<Waiting>();
-  readonly #lines = new Map<OwnerScope, Line>();
+  readonly #all = new WaiterQueue<QueuedWaiter>();
+  readonly #lines = new Map<OwnerScope, ScopeQueue>();
 
   constructor(options: AcquireQueueOptions) {
     this.#options = options;
@@ -82,11 +82,11 @@ export class AcquireQueue {
     return this.#all[Symbol.iterator]();
   }
 
-  push({ ask, since }: Waiter, signal: AbortSignal | undefined): Promise<Lease> {
+  push({ request, since }: Waiter, signal: AbortSignal | undefined): Promise<Lease> {
     const { promise, resolve, reject } = Promise.withResolvers<Lease>();
-    const line = this.#line(ask.scope);
-    const waiting: Waiting = {
-      ask,
+    const line = this.#line(request.scope);
+    const waiting: QueuedWaiter = {
+      request,
       since,
       line,
       resolve,
@@ -97,27 +97,27 @@ export class AcquireQueue {
       onAbort: undefined,
     };
     // Whose connection has died under it has waited before.
-    const push = ask.fresh ? "pushAhead" : "push";
+    const push = request.fresh ? "pushAhead" : "push";
     waiting.place = this.#all[push](waiting);
     waiting.linePlace = line.waiters[push](waiting);
     line.alarm.setBy(since + this.#options.timeoutMs);
-    line.alarm.setBy(this.#options.nextLookAt());
+    line.alarm.setBy(this.#options.nextReclaimAt());
     if (signal !== undefined) this.#listen(waiting, signal);
     return promise;
   }
 
   grant(waiter: Waiter, lease: Lease): void {
-    this.#leave(waiter as Waiting);
-    (waiter as Waiting).resolve(lease);
+    this.#leave(waiter as QueuedWaiter);
+    (waiter as QueuedWaiter).resolve(lease);
   }
 
   refuse(waiter: Waiter, error: Error): void {
-    this.#leave(waiter as Waiting);
-    (waiter as Waiting).reject(error);
+    this.#leave(waiter as QueuedWaiter);
+    (waiter as QueuedWaiter).reject(error);
   }
 
   /** Makes those who wait look at this time. */
-  lookAt(timeMs: number): void {
+  reclaimBy(timeMs: number): void {
     for (const [scope, { waiters, alarm }] of this.#lines) {
       // A timer belongs to its owner as a socket does.
       scope.run(() => waiters.size > 0 && alarm.setBy(timeMs));
@@ -125,18 +125,18 @@ export class AcquireQueue {
   }
 
   /** Refuses those whose owner has ended without a word, once their time has run out. */
-  refuseDead(nowMs: number): void {
+  refuseAbandoned(nowMs: number): void {
     const latest = nowMs - this.#options.timeoutMs - DEAD_AFTER_MS;
     for (const waiter of this.#all) {
       if (waiter.since <= latest) this.#options.onTimeout(waiter);
-      else if (!waiter.ask.fresh) return;
+      else if (!waiter.request.fresh) return;
     }
   }
 
-  #line(scope: OwnerScope): Line {
+  #line(scope: OwnerScope): ScopeQueue {
     let line = this.#lines.get(scope);
     if (line === undefined) {
-      const made: Line = {
+      const made: ScopeQueue = {
         waiters: new WaiterQueue(),
         alarm: new Alarm(this.#options.clock, () => this.#due(made)),
       };
@@ -145,8 +145,8 @@ export class AcquireQueue {
     return line;
   }
 
-  #due({ waiters, alarm }: Line): void {
-    const { clock, timeoutMs, onTimeout, onLook, nextLookAt } = this.#options;
+  #due({ waiters, alarm }: ScopeQueue): void {
+    const { clock, timeoutMs, onTimeout, onReclaim, nextReclaimAt } = this.#options;
     const latest = clock.now() - timeoutMs;
     for (const waiter of waiters) {
       if (waiter.since <= latest) {
@@ -155,19 +155,19 @@ export class AcquireQueue {
       }
       alarm.setBy(waiter.since + timeoutMs);
       // Behind it, all have come later.
-      if (!waiter.ask.fresh) break;
+      if (!waiter.request.fresh) break;
     }
-    onLook();
-    if (waiters.size > 0) alarm.setBy(nextLookAt());
+    onReclaim();
+    if (waiters.size > 0) alarm.setBy(nextReclaimAt());
     else alarm.clear();
   }
 
-  #listen(waiting: Waiting, signal: AbortSignal): void {
+  #listen(waiting: QueuedWaiter, signal: AbortSignal): void {
     waiting.onAbort = () => this.#options.onAbort(waiting, signal);
     signal.addEventListener("abort", waiting.onAbort);
   }
 
-  #leave({ ask: { scope }, line, place, linePlace, signal, onAbort }: Waiting): void {
+  #leave({ request: { scope }, line, place, linePlace, signal, onAbort }: QueuedWaiter): void {
     this.#all.remove(place!);
     line.waiters.remove(linePlace!);
     if (onAbort !== undefined) signal?.removeEventListener("abort", onAbort);

@@ -1,15 +1,15 @@
 import type { Clock } from "../time/clock.ts";
 import type { Connection } from "../driver/driver.ts";
 import { Generation } from "./generation.ts";
-import { Outage } from "./outage.ts";
+import type { CircuitBreaker } from "./circuit_breaker.ts";
 import type { PoolOptions } from "./pool_options.ts";
 import type { PoolMetrics } from "./pool_stats.ts";
 
 export interface ConnectorOptions extends Pick<PoolOptions, "connect" | "connectTimeoutMs"> {
   readonly clock: Clock;
-  readonly random: () => number;
   readonly metrics: PoolMetrics;
-  /** A server has let somebody in. */
+  readonly breaker: CircuitBreaker;
+  /** A login succeeded. */
   readonly onReady: () => void;
 }
 
@@ -31,13 +31,13 @@ interface Born {
  * still the same server.
  */
 export class Connector {
+  readonly breaker: CircuitBreaker;
   readonly #options: ConnectorOptions;
-  readonly #outage: Outage;
   readonly #generation = new Generation();
 
   constructor(options: ConnectorOptions) {
     this.#options = options;
-    this.#outage = new Outage(options.random);
+    this.breaker = options.breaker;
   }
 
   /** Of the server, as far as is known. */
@@ -45,36 +45,11 @@ export class Connector {
     return this.#generation.current;
   }
 
-  /** The newest connect failure; `undefined` when the newest connect succeeded. */
-  get lastError(): Error | undefined {
-    return this.#outage.lastError;
-  }
-
-  /** Whether the database lets nobody in, and that is no hiccup. */
-  get isOut(): boolean {
-    return this.#outage.isOn;
-  }
-
-  /** How long no connect may be tried; 0 if one may be now. */
-  outageMs(nowMs: number): number {
-    return this.#outage.remainingMs(nowMs);
-  }
-
-  /** A connection that was in use has come back alive. */
-  heard(nowMs: number): void {
-    this.#outage.heard(nowMs);
-  }
-
-  /** Whether a connection that is still in use may be waited for: not if the database may have frozen. */
-  isAlive(nowMs: number): boolean {
-    return this.#outage.isAlive(nowMs);
-  }
-
   /** Rejects with `ConnectError`. */
   async open({ signal, isWanted }: Opening): Promise<Connection> {
     const { connect, connectTimeoutMs: timeoutMs, clock } = this.#options;
     const born = { sinceMs: clock.now(), of: this.generation };
-    this.#outage.probing(born.sinceMs);
+    this.breaker.onAttempt(born.sinceMs);
     try {
       const connection = await connect({ timeoutMs, signal });
       this.#watch(connection, { born, isWanted });
@@ -93,7 +68,7 @@ export class Connector {
     connection.ready.then(() => {
       metrics.counters.connected++;
       metrics.connectTimes.record(clock.now() - born.sinceMs);
-      this.#outage.ended(clock.now());
+      this.breaker.onSuccess(clock.now());
       onReady();
     }, (error) => {
       if (isWanted()) this.#failed(error, born);
@@ -109,6 +84,6 @@ export class Connector {
     const nowMs = this.#options.clock.now();
     this.#options.metrics.counters.connectFailed++;
     this.#generation.observe(error, { nowMs, of });
-    this.#outage.failed(error, { sinceMs, nowMs });
+    this.breaker.onFailure(error, { sinceMs, nowMs });
   }
 }

@@ -1,6 +1,6 @@
 import { Alarm } from "../time/alarm.ts";
 import type { Clock } from "../time/clock.ts";
-import { type Place, WaiterQueue } from "./waiter_queue.ts";
+import { type QueueNode, WaiterQueue } from "./waiter_queue.ts";
 
 export interface LeakOptions {
   /** How long a lease may be held before it is reported. */
@@ -21,7 +21,7 @@ export interface Leak {
 }
 
 /** A lease that is watched. */
-export interface Held {
+export interface WatchedLease {
   readonly label: string | undefined;
   readonly since: number;
   readonly stack: string | undefined;
@@ -31,7 +31,7 @@ export interface Held {
 export class LeakWatch {
   readonly #options: LeakOptions;
   readonly #clock: Clock;
-  readonly #held = new WaiterQueue<Held>();
+  readonly #held = new WaiterQueue<WatchedLease>();
   readonly #alarm: Alarm;
 
   constructor(options: LeakOptions, clock: Clock) {
@@ -40,25 +40,27 @@ export class LeakWatch {
     this.#alarm = new Alarm(clock, () => this.#due());
   }
 
-  /** `luck` from 0 up to 1 decides whether the stack is kept. */
-  add({ label, since, luck }: { label: string | undefined; since: number; luck: number }): Place<
-    Held
+  /** `sample` from 0 up to 1 decides whether the stack is kept. */
+  add(
+    { label, since, sample }: { label: string | undefined; since: number; sample: number },
+  ): QueueNode<
+    WatchedLease
   > {
     const { stackShare = 0, thresholdMs } = this.#options;
-    const stack = luck < stackShare ? new Error().stack : undefined;
+    const stack = sample < stackShare ? new Error().stack : undefined;
     this.#alarm.setBy(since + thresholdMs);
     return this.#held.push({ label, since, stack });
   }
 
   /** Harmless for a lease that was reported before. */
-  remove(place: Place<Held>): void {
+  remove(place: QueueNode<WatchedLease>): void {
     this.#held.remove(place);
     if (this.#held.size === 0) this.#alarm.clear();
   }
 
   /** For one whose owner has ended: nobody's timer will tell of it. Harmless for one that was reported before. */
-  report(place: Place<Held>): void {
-    if (!place.waiting) return;
+  report(place: QueueNode<WatchedLease>): void {
+    if (!place.isQueued) return;
     this.remove(place);
     this.#tell(place.waiter);
   }
@@ -73,7 +75,7 @@ export class LeakWatch {
     }
   }
 
-  #tell({ label, since, stack }: Held): void {
+  #tell({ label, since, stack }: WatchedLease): void {
     const leak = { label, heldMs: this.#clock.now() - since, stack };
     queueMicrotask(() => this.#options.onLeak(leak));
   }

@@ -1,107 +1,86 @@
-/** What the pool keeps of each permit in use, and of each owner scope that has some. */
+/** A permit, and the connection that it is for. */
 import type { Connection } from "../driver/driver.ts";
-import type { IdleList } from "./idle_list.ts";
-import type { Held, LeakWatch } from "./leak_watch.ts";
-import type { Lease, LeaseReturn } from "./lease.ts";
-import type { OwnerScope } from "./owner_scope.ts";
-import type { Place } from "./waiter_queue.ts";
+import type { WatchedLease } from "./leak_watch.ts";
+import type { Lease } from "./lease.ts";
+import type { OwnerPool } from "./owner_pool.ts";
+import type { PoolCounters } from "./pool_stats.ts";
+import type { QueueNode } from "./waiter_queue.ts";
 
-/** `opening` until the connection is given, `closing` until its socket is shut, `gone` when the permit is free. */
-export type SlotState = "opening" | "leased" | "idle" | "closing" | "gone";
+/**
+ * `opening` until the connection can take a flight, `closing` until its socket is shut, `gone` once the permit is free:
+ *
+ *     opening -> leased <-> idle -> closing -> gone
+ */
+export type EntryState = "opening" | "leased" | "idle" | "closing" | "gone";
 
-/** What one owner scope has of the pool. */
-export class ScopeShare {
-  readonly scope: OwnerScope;
-  readonly idle: IdleList<Slot>;
-  readonly leaks: LeakWatch | undefined;
-  readonly counts: Record<SlotState, number> = {
-    opening: 0,
-    leased: 0,
-    idle: 0,
-    closing: 0,
-    gone: 0,
-  };
-
-  constructor(
-    scope: OwnerScope,
-    { idle, leaks }: { idle: IdleList<Slot>; leaks: LeakWatch | undefined },
-  ) {
-    this.scope = scope;
-    this.idle = idle;
-    this.leaks = leaks;
-  }
-
-  get isUnused(): boolean {
-    const { opening, leased, idle, closing } = this.counts;
-    return opening + leased + idle + closing === 0;
-  }
-}
-
-export interface SlotOptions {
-  /** Unlike that of any other of the pool. */
+export interface PoolEntryOptions {
+  /** Unique within the pool. */
   readonly id: number;
   readonly bornAt: number;
+  /** Of the server, when the connect began. */
   readonly generation: number;
   readonly replaceAt: number;
-  readonly onReturn: (slot: Slot) => LeaseReturn;
 }
 
-/** A permit, and the connection that it is for. */
-export class Slot {
-  readonly share: ScopeShare;
+export class PoolEntry {
+  readonly owner: OwnerPool;
   readonly id: number;
   readonly bornAt: number;
-  /** Of the server, when it began to open. */
+  readonly replaceAt: number;
   generation: number;
-  readonly onReturn: LeaseReturn;
-  readonly #gone = Promise.withResolvers<void>();
-  /** Resolves when the permit is free. */
-  readonly gone: Promise<void> = this.#gone.promise;
-  #state: SlotState = "opening";
-  /** To give up a connect that is under way. */
-  abort: AbortController | undefined;
+  #state: EntryState = "opening";
+  readonly #onGone: (() => void)[] = [];
+  /** Gives up the connect that is under way; `undefined` before it starts. */
+  connecting: AbortController | undefined;
   connection: Connection | undefined;
   lease: Lease | undefined;
   leasedSince = 0;
-  /** Of whoever has, or had, the lease. */
+  /** Label of the newest lease. */
   label: string | undefined;
-  held: Place<Held> | undefined;
-  replaceAt: number;
-  /** `Infinity` if it never was. */
+  watch: QueueNode<WatchedLease> | undefined;
+  /** `Infinity` if it was never idle. */
   idleSince = Infinity;
   idleUntil = Infinity;
-  /** When its owner is called in, and a while later the permit taken back without a word of it. */
+  /** Request scopes only: when the pool asks the owner to act. One second later the permit is reclaimed. */
   expiresAt = Infinity;
-  /** Whether its owner has something to do for it. */
-  isCalledIn = false;
+  /** What the pool has asked the owner to do, until the owner has done it. */
+  pending: "connect" | "close" | undefined;
+  /** Whether the owner has begun to close the socket. */
+  isShutting = false;
+  /** Why the connection was closed. The first cause is the one that counts. */
+  closedFor: keyof PoolCounters | undefined;
 
-  constructor(
-    share: ScopeShare,
-    options: SlotOptions,
-  ) {
-    this.share = share;
-    this.id = options.id;
-    this.bornAt = options.bornAt;
-    this.generation = options.generation;
-    this.replaceAt = options.replaceAt;
-    this.onReturn = options.onReturn(this);
-    share.counts.opening++;
+  constructor(owner: OwnerPool, { id, bornAt, generation, replaceAt }: PoolEntryOptions) {
+    this.owner = owner;
+    this.id = id;
+    this.bornAt = bornAt;
+    this.generation = generation;
+    this.replaceAt = replaceAt;
+    owner.counts.opening++;
   }
 
-  get state(): SlotState {
+  get state(): EntryState {
     return this.#state;
   }
 
-  /** Whether nothing was ever leased on it. */
+  /** Whether no lease of this connection has come back yet. */
   get isNew(): boolean {
     return this.idleSince === Infinity;
   }
 
-  become(state: SlotState): void {
-    const { counts } = this.share;
+  become(state: EntryState): void {
+    const { counts } = this.owner;
     counts[this.#state]--;
     counts[state]++;
     this.#state = state;
-    if (state === "gone") this.#gone.resolve();
+    if (state === "gone") { for (const resolve of this.#onGone.splice(0)) resolve(); }
+  }
+
+  /** Resolves when the permit is free. Made anew for each caller: workerd drops what waits for a promise of a request that has ended. */
+  whenGone(): Promise<void> {
+    if (this.#state === "gone") return Promise.resolve();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#onGone.push(resolve);
+    return promise;
   }
 }

@@ -41,13 +41,4 @@ export interface AcquireOptions {
 }
 
 /** `AcquireOptions` with what was left out. The signal matters to those who wait only. */
-export type Ask = Readonly<Required<Omit<AcquireOptions, "signal">>>;
-
-/** The longest transaction, if settings say nothing else. */
-const DEFAULT_HOLD_MS = 30_000;
-
-export function askOf(
-  { scope, fresh = false, holdMs = DEFAULT_HOLD_MS, label }: AcquireOptions,
-): Ask {
-  return { scope, fresh, holdMs, label };
-}
+export type AcquireRequest = Readonly<Required<Omit<AcquireOptions, "signal">>>;

@@ -40,8 +40,10 @@ export interface PoolCounters {
   overflowClosed: number;
   /** Closed as they had died, or came back in a state that could not be mended. */
   broken: number;
-  /** Closed by whoever had leased them. */
+  /** Closed by the caller that had leased them. */
   destroyed: number;
+  /** Closed as the pool closed. */
+  closedWithPool: number;
   /** Permits taken back from requests that ended without giving them back. */
   expired: number;
   /** Leases that were held for longer than the threshold. */
@@ -66,6 +68,7 @@ export class PoolMetrics {
     overflowClosed: 0,
     broken: 0,
     destroyed: 0,
+    closedWithPool: 0,
     expired: 0,
     leaked: 0,
   };

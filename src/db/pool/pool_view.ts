@@ -1,7 +1,7 @@
 /** A pool as people look at it: each connection, and those who wait. */
 import type { AcquireQueue } from "./acquire_queue.ts";
 import type { FlightPart } from "../driver/driver.ts";
-import type { Slot, SlotState } from "./pool_entry.ts";
+import type { EntryState, PoolEntry } from "./pool_entry.ts";
 
 export interface PoolView {
   /** In the order in which they were opened. */
@@ -15,7 +15,7 @@ export interface PoolView {
 export interface ConnectionView {
   /** A number of the pool's own. */
   readonly id: number;
-  readonly state: Exclude<SlotState, "gone">;
+  readonly state: Exclude<EntryState, "gone">;
   /** Since it began to open. */
   readonly ageMs: number;
   /** Since its lease began or ended, if it is leased or idle; else its age. */
@@ -38,36 +38,36 @@ export interface WaiterView {
 const MOST_WAITERS = 20;
 
 export function viewOf(
-  { slots, queue, lastError }: {
-    readonly slots: Iterable<Slot>;
+  { entries, queue, lastError }: {
+    readonly entries: Iterable<PoolEntry>;
     readonly queue: AcquireQueue;
     readonly lastError: Error | undefined;
   },
   nowMs: number,
 ): PoolView {
   const waiters: WaiterView[] = [];
-  for (const { ask: { label }, since } of queue) {
+  for (const { request: { label }, since } of queue) {
     if (waiters.length >= MOST_WAITERS) break;
     waiters.push({ label, waitedMs: nowMs - since });
   }
-  const connections = Array.from(slots, (slot) => connectionView(slot, nowMs));
+  const connections = Array.from(entries, (entry) => connectionView(entry, nowMs));
   return { connections, waiters, lastConnectError: lastError };
 }
 
-function connectionView(slot: Slot, nowMs: number): ConnectionView {
-  const { id, bornAt, leasedSince, idleSince, connection, held } = slot;
-  const state = slot.state as ConnectionView["state"];
+function connectionView(entry: PoolEntry, nowMs: number): ConnectionView {
+  const { id, bornAt, leasedSince, idleSince, connection, watch } = entry;
+  const state = entry.state as ConnectionView["state"];
   const isLeased = state === "leased";
   const since = isLeased ? leasedSince : state === "idle" ? idleSince : bornAt;
-  const flight = isLeased ? slot.lease?.flight : undefined;
+  const flight = isLeased ? entry.lease?.flight : undefined;
   return {
     id,
     state,
     ageMs: nowMs - bornAt,
     stateMs: nowMs - since,
     processId: connection?.processId,
-    label: isLeased ? slot.label : undefined,
-    isLeak: isLeased && held?.waiting === false,
+    label: isLeased ? entry.label : undefined,
+    isLeak: isLeased && watch?.isQueued === false,
     running: flight && { text: textOf(flight.parts), runningMs: nowMs - flight.sinceMs },
   };
 }

@@ -1,18 +1,18 @@
 /** A place in a `WaiterQueue`. */
-export interface Place<T> {
+export interface QueueNode<T> {
   readonly waiter: T;
-  ahead: Place<T> | undefined;
-  behind: Place<T> | undefined;
-  waiting: boolean;
+  ahead: QueueNode<T> | undefined;
+  behind: QueueNode<T> | undefined;
+  isQueued: boolean;
   readonly isAhead: boolean;
 }
 
 /** First in, first out, in two lanes of which the first goes ahead of the second; and O(1) removal from anywhere, so that a waiter that gives up leaves at once. */
 export class WaiterQueue<T> {
-  #head: Place<T> | undefined;
-  #tail: Place<T> | undefined;
+  #head: QueueNode<T> | undefined;
+  #tail: QueueNode<T> | undefined;
   /** The last one of the lane that goes ahead. */
-  #lastAhead: Place<T> | undefined;
+  #lastAhead: QueueNode<T> | undefined;
   #size = 0;
   #aheadSize = 0;
 
@@ -35,12 +35,12 @@ export class WaiterQueue<T> {
     return (this.#lastAhead === undefined ? this.#head : this.#lastAhead.behind)?.waiter;
   }
 
-  push(waiter: T): Place<T> {
+  push(waiter: T): QueueNode<T> {
     return this.#put(waiter, { ahead: this.#tail, behind: undefined, isAhead: false });
   }
 
   /** For one that has had its turn already, in vain: behind others like it, ahead of all the rest. */
-  pushAhead(waiter: T): Place<T> {
+  pushAhead(waiter: T): QueueNode<T> {
     const ahead = this.#lastAhead;
     const behind = ahead === undefined ? this.#head : ahead.behind;
     this.#aheadSize++;
@@ -48,9 +48,9 @@ export class WaiterQueue<T> {
   }
 
   /** Harmless for a place that was left before. */
-  remove(place: Place<T>): void {
-    if (!place.waiting) return;
-    place.waiting = false;
+  remove(place: QueueNode<T>): void {
+    if (!place.isQueued) return;
+    place.isQueued = false;
     if (place === this.#lastAhead) this.#lastAhead = place.ahead;
     if (place.isAhead) this.#aheadSize--;
     this.#join(place.ahead, place.behind);
@@ -69,16 +69,16 @@ export class WaiterQueue<T> {
 
   #put(
     waiter: T,
-    { ahead, behind, isAhead }: Pick<Place<T>, "ahead" | "behind" | "isAhead">,
-  ): Place<T> {
-    const place: Place<T> = { waiter, ahead, behind, waiting: true, isAhead };
+    { ahead, behind, isAhead }: Pick<QueueNode<T>, "ahead" | "behind" | "isAhead">,
+  ): QueueNode<T> {
+    const place: QueueNode<T> = { waiter, ahead, behind, isQueued: true, isAhead };
     this.#join(ahead, place);
     this.#join(place, behind);
     this.#size++;
     return place;
   }
 
-  #join(ahead: Place<T> | undefined, behind: Place<T> | undefined): void {
+  #join(ahead: QueueNode<T> | undefined, behind: QueueNode<T> | undefined): void {
     if (ahead === undefined) this.#head = behind;
     else ahead.behind = behind;
     if (behind === undefined) this.#tail = ahead;

@@ -199,12 +199,16 @@ const happenings: readonly [weight: number, arbitrary: fc.Arbitrary<Command>][] 
   ],
 ];
 
+const requests = ({ scopes }: PoolWorld) => scopes.filter(({ lasting }) => !lasting);
+const busyOwners = (world: PoolWorld) =>
+  [...world.scopes, ...world.ended].filter(({ isBusy, isDead }) => isBusy && !isDead);
+
 const ends: typeof happenings = [
   [
     8,
     happening(
       "request ends without a word",
-      ({ scopes }) => scopes.filter(({ lasting }) => !lasting),
+      requests,
       async (scope, world) => {
         // What is in mid-air would still arrive here; workerd drops it.
         await settle();
@@ -212,6 +216,8 @@ const ends: typeof happenings = [
       },
     ),
   ],
+  [3, happening("an owner is busy", requests, (scope) => scope.beBusy())],
+  [3, happening("a busy owner answers", busyOwners, (scope) => scope.answer())],
 ];
 
 function commandsOf(kinds: typeof happenings) {

@@ -153,6 +153,78 @@ Deno.test("an idle connection of a request is closed by it when another one wait
   assertEquals(waiting.lease?.connection, driver.connections[1]);
 });
 
+for (const end of ["release", "destroy"] as const) {
+  Deno.test(`an owner that was busy while its permit was reclaimed closes its connection when it answers (${end})`, async () => {
+    const { clock, driver, pool } = poolOfOne();
+    const busy = request();
+    const held = ask(pool, busy);
+    await settle();
+    busy.beBusy();
+    const next = ask(pool, request());
+    await clock.advance(HOLD_MS + 2_500);
+    assertEquals([driver.connections.length, next.lease !== undefined], [2, true]);
+    assertEquals(driver.connections[0]!.closes, 0);
+    await busy.enter(() => held.lease![end]());
+    assertEquals(driver.connections[0]!.closes, 1);
+    busy.answer();
+    await busy.enter(() => pool.endScope(busy));
+    assertEquals([driver.connections[0]!.closes, driver.connections[1]!.closes], [1, 0]);
+  });
+}
+
+Deno.test("an owner that was busy while its permit was reclaimed closes its connection though it keeps the lease", async () => {
+  const { clock, driver, pool } = poolOfOne();
+  const busy = request();
+  ask(pool, busy);
+  await settle();
+  busy.beBusy();
+  ask(pool, request());
+  await clock.advance(HOLD_MS + 2_500);
+  busy.answer();
+  await settle();
+  assertEquals(driver.connections.map(({ closes }) => closes), [1, 0]);
+});
+
+Deno.test("a connection that was closed late counts once, by the cause that took its permit", async () => {
+  const { clock, pool } = poolOfOne();
+  const busy = request();
+  const first = ask(pool, busy);
+  await settle();
+  await busy.enter(() => first.lease!.release());
+  busy.beBusy();
+  ask(pool, request());
+  // It is asked to close what it has idle, and its permit is reclaimed a second later.
+  await clock.advance(2_500);
+  busy.answer();
+  await settle();
+  const { expired, overflowClosed, idleClosed } = pool.stats().counters;
+  assertEquals({ expired, overflowClosed, idleClosed }, {
+    expired: 1,
+    overflowClosed: 0,
+    idleClosed: 0,
+  });
+});
+
+Deno.test("connections that a request leaves idle are counted when its end closes them", async () => {
+  const { pool } = poolOfOne();
+  const owner = request();
+  const held = ask(pool, owner);
+  await settle();
+  await owner.enter(() => held.lease!.release());
+  await owner.enter(() => pool.endScope(owner));
+  assertEquals(pool.stats().counters.overflowClosed, 1);
+});
+
+Deno.test("connections that the pool closes at its own end are counted", async () => {
+  const { pool } = poolOfOne();
+  const owner = request();
+  const held = ask(pool, owner);
+  await settle();
+  await owner.enter(() => held.lease!.release());
+  await owner.enter(() => pool.close({ timeoutMs: 0 }));
+  assertEquals(pool.stats().counters.closedWithPool, 1);
+});
+
 /** Holds the only permit for as long as the test lasts. */
 function scopeHolds(pool: Pool, scope: SimulatedScope): void {
   scope.enter(() => pool.acquire({ scope, holdMs: Infinity })).catch(() => {});

@@ -97,6 +97,7 @@ Deno.test(`a pool keeps its rules through ${RUNS} histories (seed ${SEED})`, asy
 /** Whatever has become of those who had them, all permits can be had again. */
 async function leaseAll(world: PoolWorld): Promise<void> {
   world.database.mood = "up";
+  for (const scope of [...world.scopes, ...world.ended]) if (!scope.isDead) scope.answer();
   for (let passed = 0; passed < LOST_PERMIT_MS; passed += 500) {
     for (const holding of world.out) world.giveBack(holding, "release");
     for (const scope of world.scopes) world.endScope(scope);
@@ -104,6 +105,10 @@ async function leaseAll(world: PoolWorld): Promise<void> {
     await world.clock.advance(500);
   }
   checkAll(world);
+  const stray = world.database.peers.filter(({ owner, phase, shut }) =>
+    phase === "given" && !shut && world.ended.has(owner!)
+  );
+  assertEquals(stray.length, 0, "Not so: an owner that answers late closes its connections");
   const held = () =>
     world.asks.filter(({ keeps, outcome }) => keeps && outcome === "granted").length;
   // An outage ends with its first probe, and an owner whose time is over is given a second to answer.

@@ -8,7 +8,7 @@ import {
   type PoolOptions,
   PoolOverloadedError,
 } from "../../../src/db/mod.ts";
-import { Outage } from "../../../src/db/pool/outage.ts";
+import { CircuitBreaker } from "../../../src/db/pool/circuit_breaker.ts";
 import { poolOf } from "../../support/database.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";
 import { PoolDatabase } from "../../support/pool_database.ts";
@@ -66,7 +66,7 @@ for (
     const probes = database.peers.length - before;
     assertEquals(told.get("PoolOverloadedError"), 2_000 - probes);
     // Windows last from half of the longest one up to all of it, once they have grown to that.
-    const { longestWindowMs } = Outage;
+    const { longestWindowMs } = CircuitBreaker;
     const [fewest, most] = [10_000 / longestWindowMs - 1, 2 * 10_000 / longestWindowMs + 5];
     assert(probes >= fewest && probes <= most, `${probes} probes`);
 
@@ -123,7 +123,7 @@ Deno.test("in an outage connections that come back alive are hope for those who 
   database.mood = "down";
   await ask(pool);
   await ask(pool);
-  await clock.advance(Outage.silenceMs);
+  await clock.advance(CircuitBreaker.silenceMs);
   await held.release();
   const again = await pool.acquire({ scope });
   assertEquals((await ask(pool)).outcome, "ConnectError");
@@ -150,7 +150,7 @@ Deno.test("a database that refuses logins in its own words is alive, and connect
   });
   const held = await pool.acquire({ scope });
   isFull = true;
-  await clock.advance(10 * Outage.silenceMs);
+  await clock.advance(10 * CircuitBreaker.silenceMs);
   await assertRejects(() => pool.acquire({ scope }), ConnectError);
   await assertRejects(() => pool.acquire({ scope }), ConnectError);
   const waiting = await ask(pool);
@@ -173,10 +173,10 @@ Deno.test("in an outage without a permit for a probe askers are refused at once"
   const first = await ask(pool);
   await clock.advance(2 * CONNECT_TIMEOUT_MS);
   assertEquals(first.outcome, "ConnectError");
-  await clock.advance(Outage.longestWindowMs);
+  await clock.advance(CircuitBreaker.longestWindowMs);
   const probe = await ask(pool);
   assertEquals(probe.outcome, "waiting");
-  await clock.advance(Outage.longestWindowMs);
+  await clock.advance(CircuitBreaker.longestWindowMs);
   await assertRejects(() => pool.acquire({ scope }), PoolOverloadedError);
   await pool.close({ timeoutMs: 0 });
 });

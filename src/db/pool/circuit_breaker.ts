@@ -7,7 +7,7 @@ import { ServerError } from "../errors.ts";
  * failed probe, up to half a second, so that the database's return is seen within a second; each is jittered, so
  * that many isolates do not ask in step.
  */
-export class Outage {
+export class CircuitBreaker {
   static readonly firstWindowMs = 25;
   static readonly longestWindowMs = 500;
   /** How long after its last word a database that lets nobody in counts as alive: several transactions' time. */
@@ -29,52 +29,52 @@ export class Outage {
   }
 
   /** Whether the newest connects have failed, and not by a hiccup. */
-  get isOn(): boolean {
+  get isOpen(): boolean {
     return this.#failures > 1;
   }
 
   /** How long no connect may be tried; 0 if one may be now. */
-  remainingMs(nowMs: number): number {
+  retryInMs(nowMs: number): number {
     return Math.max(0, this.#windowEndsAt - nowMs);
   }
 
   /** To be called when a connect starts: during an outage it is the probe, and opens the next window. */
-  probing(nowMs: number): void {
-    if (!this.isOn) return;
+  onAttempt(nowMs: number): void {
+    if (!this.isOpen) return;
     // Its failure, within its window, is counted already; its success will forget it.
     this.#failures++;
     this.#windowEndsAt = nowMs + this.#windowMs();
   }
 
   /** A connection that was in use has come back alive. */
-  heard(nowMs: number): void {
+  noteAnswer(nowMs: number): void {
     this.#heardAtMs = nowMs;
   }
 
   /** Whether a connection that is still in use may be waited for: not if the database may have frozen. */
-  isAlive(nowMs: number): boolean {
-    return nowMs - this.#heardAtMs <= Outage.silenceMs;
+  answeredRecently(nowMs: number): boolean {
+    return nowMs - this.#heardAtMs <= CircuitBreaker.silenceMs;
   }
 
   /** A burst of failures within one window counts once. */
-  failed(error: Error, { sinceMs, nowMs }: { sinceMs: number; nowMs: number }): void {
+  onFailure(error: Error, { sinceMs, nowMs }: { sinceMs: number; nowMs: number }): void {
     this.#lastError = error;
     // Whoever refuses in words of its own is alive.
-    if (error.cause instanceof ServerError) this.heard(nowMs);
+    if (error.cause instanceof ServerError) this.noteAnswer(nowMs);
     if (nowMs < this.#windowEndsAt) return;
-    this.#failures += nowMs - sinceMs > Outage.longestWindowMs ? 2 : 1;
-    if (this.isOn) this.#windowEndsAt = nowMs + this.#windowMs();
+    this.#failures += nowMs - sinceMs > CircuitBreaker.longestWindowMs ? 2 : 1;
+    if (this.isOpen) this.#windowEndsAt = nowMs + this.#windowMs();
   }
 
-  ended(nowMs: number): void {
-    this.heard(nowMs);
+  onSuccess(nowMs: number): void {
+    this.noteAnswer(nowMs);
     this.#failures = 0;
     this.#lastError = undefined;
     this.#windowEndsAt = 0;
   }
 
   #windowMs(): number {
-    const windowMs = Outage.firstWindowMs * 2 ** this.#failures;
-    return Math.min(windowMs, Outage.longestWindowMs) * (0.5 + this.#random() / 2);
+    const windowMs = CircuitBreaker.firstWindowMs * 2 ** this.#failures;
+    return Math.min(windowMs, CircuitBreaker.longestWindowMs) * (0.5 + this.#random() / 2);
   }
 }
