@@ -2,7 +2,6 @@ import type { TransactionSettings } from "./session/begin.ts";
 import { type Clock, systemClock } from "./time/clock.ts";
 import type { Observer } from "./session/observer.ts";
 import type { Pool } from "./pool/pool.ts";
-import type { AcquireOptions } from "./pool/pool_options.ts";
 import type { PoolStats } from "./pool/pool_stats.ts";
 import type { PoolView } from "./pool/pool_view.ts";
 import { RetryBudget } from "./time/retry.ts";
@@ -12,8 +11,9 @@ import { Session, type SessionOptions } from "./session/session.ts";
 import { type ResolveCommit, resolveCommit } from "./session/commit_outcome.ts";
 import { ScopeError } from "./errors.ts";
 import { runUnit } from "./unit_of_work.ts";
+import type { TransactionContext } from "./session/transaction_context.ts";
 import { insertKey } from "./session/transaction_key.ts";
-import { TransactionRecord, UnitMetrics, type UnitStats } from "./session/unit_stats.ts";
+import { UnitMetrics, type UnitStats } from "./session/unit_stats.ts";
 
 /** What the databases of all owners in one isolate share. */
 export interface DatabaseOptions {
@@ -123,14 +123,14 @@ export class Database {
     { key, loadResult }: { key?: string; loadResult?: () => Promise<T> } = {},
   ): Promise<T> {
     const { random } = this.#options;
-    const { waitUntil } = this.#owned();
+    const { waitUntil, signal } = this.#owned();
     return await runUnit(work, {
       open: (attempt) => this.#open(options, { attempt, key }),
       waitUntil,
       loadResult,
       attempts: attempts ?? this.#options.attempts,
       timeoutMs,
-      signal: this.#either(options.signal),
+      signal: either(options.signal, signal),
       budget: this.#budget,
       metrics: this.#metrics,
       clock: this.#clock,
@@ -142,39 +142,25 @@ export class Database {
     { signal, label, parsers, ...own }: SessionOptions,
     { attempt, key }: { attempt: number; key?: string | undefined },
   ): Session {
-    const { pool, defaults, observer, resolveCommit: resolve = resolveCommit } = this.#options;
-    const { random = Math.random } = this.#options;
-    const { scope, waitUntil } = this.#owned();
-    const clock = this.#clock;
-    const settings = { ...defaults, ...own };
-    const acquire = (options: Omit<AcquireOptions, "scope" | "label">) =>
-      pool.acquire({ scope, label, ...options });
-    const transaction = new Transaction(
-      {
-        clock,
-        acquire,
-        assertCurrent: () => scope.assertCurrent(),
-        resolveCommit: (transactionId, { signal }) =>
-          resolve(transactionId, {
-            // The lost connection was given back before, so that this request goes ahead of all waiters.
-            acquire: ({ signal }) => acquire({ signal, fresh: true }),
-            signal,
-            clock,
-            random,
-          }),
-        counters: this.#metrics.counters,
-        isKeyed: key !== undefined,
-        record: () =>
-          new TransactionRecord(
-            this.#metrics,
-            clock,
-            observer?.transaction({ label, attempt, settings }),
-          ),
-      },
-      { settings, signal: this.#either(signal), parsers },
-    );
-    if (key !== undefined) transaction.prepend(insertKey(key));
+    const { waitUntil, signal: ownerSignal } = this.#owned();
+    const transaction = new Transaction(this.#context(), {
+      settings: { ...this.#options.defaults, ...own },
+      signal: either(signal, ownerSignal),
+      parsers,
+      label,
+      attempt,
+      isKeyed: key !== undefined,
+    });
+    if (key !== undefined) transaction.flights.prepend(insertKey(key));
     return new Session(transaction, { waitUntil });
+  }
+
+  #context(): TransactionContext {
+    const { pool, observer, random = Math.random, resolveCommit: resolve = resolveCommit } =
+      this.#options;
+    const { scope } = this.#owned();
+    const [clock, metrics] = [this.#clock, this.#metrics];
+    return { pool, scope, clock, random, metrics, observer, resolveCommit: resolve };
   }
 
   #owned(): DatabaseOwner {
@@ -183,13 +169,6 @@ export class Database {
       "Cannot open a session as the database has no owner for its sockets; " +
         "use the database that forOwner({ scope, waitUntil }) gives for the request",
     );
-  }
-
-  #either(own: AbortSignal | undefined): AbortSignal | undefined {
-    const signal = this.#owner?.signal;
-    return own === undefined || signal === undefined
-      ? own ?? signal
-      : AbortSignal.any([own, signal]);
   }
 
   /** What each connection of the pool is doing, for people to read. */
@@ -210,4 +189,11 @@ export class Database {
   async close(options: { timeoutMs: number }): Promise<void> {
     await this.#options.pool.close(options);
   }
+}
+
+function either(
+  one: AbortSignal | undefined,
+  other: AbortSignal | undefined,
+): AbortSignal | undefined {
+  return one === undefined || other === undefined ? one ?? other : AbortSignal.any([one, other]);
 }

@@ -8,7 +8,7 @@ import { PoolClosedError, ScopeError, ServerError, type UnknownReason } from "..
 import { classify, isXidInFuture } from "../failures.ts";
 import type { Lease } from "../pool/lease.ts";
 import { retry, type RetryOptions } from "../time/retry.ts";
-import { sendWithDeadline } from "./watched_flight.ts";
+import { sendWithDeadline } from "./send_with_deadline.ts";
 import { INCARNATION, type TransactionId } from "./xid.ts";
 
 export type Verdict =

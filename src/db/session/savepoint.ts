@@ -1,5 +1,5 @@
 import { StatementSkippedError } from "../errors.ts";
-import { PrependedStatement } from "./rider.ts";
+import { PrependedStatement } from "./flight_plan.ts";
 import type { Transaction } from "./server_transaction.ts";
 
 /**
@@ -29,7 +29,7 @@ export class Savepoint {
     this.#name = name;
     this.#begin = this.#rider("savepoint");
     this.#hadWritten = transaction.hasWritten;
-    transaction.prepend(this.#begin);
+    transaction.flights.prepend(this.#begin);
   }
 
   /** The end of the one around it is its own. */
@@ -44,7 +44,7 @@ export class Savepoint {
   release(): boolean {
     if (this.hasEnded) return false;
     this.#hasEnded = true;
-    if (this.#transaction.removePrepended(this.#begin)) return true;
+    if (this.#transaction.flights.removePrepended(this.#begin)) return true;
     if (this.#transaction.hasFailed) {
       const cause = this.#transaction.firstError;
       this.#undo();
@@ -54,7 +54,7 @@ export class Savepoint {
       );
     }
     this.#transaction.assertUsable();
-    this.#transaction.prepend(this.#rider("release savepoint"));
+    this.#transaction.flights.prepend(this.#rider("release savepoint"));
     return true;
   }
 
@@ -62,7 +62,7 @@ export class Savepoint {
   rollback(): void {
     if (this.hasEnded) return;
     this.#hasEnded = true;
-    if (!this.#transaction.removePrepended(this.#begin)) this.#undo();
+    if (!this.#transaction.flights.removePrepended(this.#begin)) this.#undo();
   }
 
   #undo(): void {
@@ -70,12 +70,12 @@ export class Savepoint {
     if (this.#transaction.hasEnded || !this.#begin.hasRun) return;
     this.#transaction.undo(
       // Rolled back to, it is still there.
-      [this.#rider("rollback to savepoint", { mends: true }), this.#rider("release savepoint")],
+      [this.#rider("rollback to savepoint", { recovers: true }), this.#rider("release savepoint")],
       { hadWritten: this.#hadWritten },
     );
   }
 
-  #rider(command: string, options?: { mends: boolean }): PrependedStatement {
+  #rider(command: string, options?: { recovers: boolean }): PrependedStatement {
     return new PrependedStatement({ text: `${command} ${this.#name}`, values: [] }, options);
   }
 }

@@ -10,7 +10,7 @@ import type { TransactionSettings } from "./begin.ts";
 import type { Result } from "../driver/driver.ts";
 import { SessionEndedError } from "../errors.ts";
 import type { TypeParsers } from "../driver/result_types.ts";
-import { PrependedStatement } from "./rider.ts";
+import { PrependedStatement } from "./flight_plan.ts";
 import { Savepoint } from "./savepoint.ts";
 import type { Transaction } from "./server_transaction.ts";
 import type { Sql } from "../driver/sql.ts";
@@ -142,7 +142,7 @@ export class Session implements AsyncDisposable {
     return streamRows<Row>(statement, {
       portal: this.#transaction.newPortal({ maxRows: batchSize }),
       run: (part) => this.#inTurn(async () => (await this.#transaction.run([part]))[0]!),
-      close: (part) => this.#transaction.prepend(new PrependedStatement(part)),
+      close: (part) => this.#transaction.flights.prepend(new PrependedStatement(part)),
     });
   }
 

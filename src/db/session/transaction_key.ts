@@ -4,7 +4,7 @@
  * it, or fails it.
  */
 import { ServerError } from "../errors.ts";
-import { PrependedStatement } from "./rider.ts";
+import { PrependedStatement } from "./flight_plan.ts";
 import { type Sql, sql } from "../driver/sql.ts";
 
 /** The table of the keys, for a migration. Its role needs select, insert and delete. */

@@ -1,8 +1,8 @@
 /**
- * What a transaction learns of itself while it can, so that its COMMIT can be settled should the answer be lost: the
- * id under which the server keeps its outcome, and which life of which server that was.
+ * Reads the transaction id (xid) and the server's incarnation along with the transaction's own statements. If the answer
+ * to COMMIT is lost, the outcome is looked up by them.
  */
-import type { FlightPart, Result, Statement } from "../driver/driver.ts";
+import type { Result, Statement } from "../driver/driver.ts";
 
 /** Where the server keeps the outcome of a transaction. */
 export interface TransactionId {
@@ -12,49 +12,45 @@ export interface TransactionId {
 }
 
 /**
- * An SQL expression for the server's life. A restart changes the first of its times; a crash that the postmaster
- * outlives, the second. Both count microseconds, so that no other server shares them. (The system identifier would
- * say that once more, at the price of reading a file for each transaction.)
+ * An SQL expression for one life of one server. A restart changes the first of its times; a crash that the postmaster
+ * survives changes the second. Both count microseconds, so that no other server has the same pair. (The system
+ * identifier would add nothing to it, and reading it costs a file read for each transaction.)
  */
 export const INCARNATION = `extract(epoch from pg_postmaster_start_time()) || '/' || ` +
   `extract(epoch from pg_stat_get_bgwriter_stat_reset_time())`;
 
-const XID_QUERY: Statement = {
+export const XID_QUERY: Statement = {
   text: `select pg_current_xact_id_if_assigned()::text, ${INCARNATION}`,
   values: [],
   isRoutine: true,
 };
 
+/** What is known of the xid of one transaction. */
 export class XidTracker {
-  /** Whether the newest answer says that nothing of the transaction has an id, and nothing was sent since. */
+  /** Whether the newest answer says that the transaction has no xid, and nothing was sent since. */
   #hasNone = false;
-  #identity: TransactionId | undefined;
+  #transactionId: TransactionId | undefined;
 
-  /** What a lost COMMIT can be settled by; a server gives an id to what writes, not to what reads or notifies. */
-  get identity(): TransactionId | undefined {
-    return this.#identity;
+  /** `undefined` until the server has assigned an xid, which it does for writes, not for reads or NOTIFY. */
+  get transactionId(): TransactionId | undefined {
+    return this.#transactionId;
   }
 
-  /** The parts with the question behind them, as long as its answer is not known. */
-  behind(parts: readonly FlightPart[]): readonly FlightPart[] {
-    const isNeeded = this.#identity === undefined && !(this.#hasNone && parts.length === 0);
-    return isNeeded ? [...parts, XID_QUERY] : parts;
+  /** Whether a flight has to ask. A flight of COMMIT alone cannot change an answer that the one before it got. */
+  mustAsk({ runsStatements }: { runsStatements: boolean }): boolean {
+    return this.#transactionId === undefined && (runsStatements || !this.#hasNone);
   }
 
-  /** Reads the answer, where one came: a flight that is sent again asks again, and what was said before is void. */
-  hear(flight: readonly FlightPart[], results: readonly Result[]): void {
-    const index = flight.indexOf(XID_QUERY);
-    const [xid, incarnation] = Object.values(results[index]?.rows[0] ?? {});
+  /**
+   * Reads the answer to a flight, as far as it came. A flight that is sent again asks again: what an earlier try was
+   * told belongs to a transaction that is gone.
+   */
+  read(result: Result | undefined, { wasAsked }: { wasAsked: boolean }): void {
+    const [xid, incarnation] = Object.values(result?.rows[0] ?? {});
     this.#hasNone = xid === null;
-    if (index === -1) return;
-    this.#identity = typeof xid === "string" && typeof incarnation === "string"
+    if (!wasAsked) return;
+    this.#transactionId = typeof xid === "string" && typeof incarnation === "string"
       ? { xid, incarnation }
       : undefined;
-  }
-
-  /** What there is one of for each part of the flight, without the witness's. */
-  without<T>(flight: readonly FlightPart[], each: readonly T[]): readonly T[] {
-    const index = flight.indexOf(XID_QUERY);
-    return index === -1 ? each : each.filter((_, at) => at !== index);
   }
 }
