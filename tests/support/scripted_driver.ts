@@ -3,7 +3,7 @@
  * and errors as PostgreSQL does; what statements answer, and when, is the test's to say.
  */
 import { ConnectError, ConnectionLostError, ServerError } from "../../src/db/errors.ts";
-import { encode } from "../../src/db/neon/neon_wire.ts";
+import { encode } from "../../src/db/neon/neon_query.ts";
 import type {
   Connection,
   ConnectionState,

@@ -1,4 +1,4 @@
-import type { WebSocketConstructor } from "../../src/db/neon/neon_wire.ts";
+import type { WebSocketConstructor } from "../../src/db/neon/neon_client.ts";
 
 /** Gives hold of the sockets beneath a driver. */
 export class SocketTap {

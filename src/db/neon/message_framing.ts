@@ -8,15 +8,16 @@ const MESSAGE_BYTES_MAX = 2 ** 30;
 
 const HEADER_BYTES = 5;
 
-/** `E` and `N`, whose fields end at a zero byte that the package looks for even past the end of the message. */
+/** `E` and `N`: the package looks for the zero byte that ends each of their fields even past the end of the message. */
 const FIELD_TYPES: ReadonlySet<number> = new Set(["E".charCodeAt(0), "N".charCodeAt(0)]);
 
 /**
- * Looks over a server's stream before the package parses it, in whatever chunks it comes. Bytes that are not
- * PostgreSQL's would otherwise be waited for without end, or keep the package's parser in a loop for ever.
+ * Checks a server's stream before the package parses it, in whatever chunks it comes. Without the check, bytes that are
+ * not PostgreSQL's make the package wait for a message that never ends, or loop for ever.
  */
 export class MessageFraming {
   readonly #header = new Uint8Array(HEADER_BYTES);
+  readonly #headerView = new DataView(this.#header.buffer);
   #headerBytes = 0;
   /** Of the message's body. */
   #missing = 0;
@@ -25,25 +26,28 @@ export class MessageFraming {
   /** Throws an `Error` at the first byte that cannot be right. */
   check(chunk: Uint8Array): void {
     for (let at = 0; at < chunk.length;) {
-      at += this.#missing === 0 ? this.#readHeader(chunk[at]!) : this.#readBody(chunk, at);
+      at += this.#missing === 0 ? this.#readHeader(chunk, at) : this.#readBody(chunk, at);
     }
   }
 
-  #readHeader(byte: number): number {
-    this.#header[this.#headerBytes++] = byte;
-    if (this.#headerBytes === 1 && !MESSAGE_TYPES.has(byte)) {
-      throw new Error(`the server sent what is not PostgreSQL's: message type ${byte}`);
+  #readHeader(chunk: Uint8Array, at: number): number {
+    if (this.#headerBytes === 0 && !MESSAGE_TYPES.has(chunk[at]!)) {
+      throw new Error(`the server sent what is not PostgreSQL's: message type ${chunk[at]}`);
     }
-    if (this.#headerBytes < HEADER_BYTES) return 1;
+    const count = Math.min(HEADER_BYTES - this.#headerBytes, chunk.length - at);
+    for (let index = 0; index < count; index++) {
+      this.#header[this.#headerBytes++] = chunk[at + index]!;
+    }
+    if (this.#headerBytes < HEADER_BYTES) return count;
     this.#headerBytes = 0;
-    const size = new DataView(this.#header.buffer).getUint32(1);
+    const size = this.#headerView.getUint32(1);
     if (size < 4 || size > MESSAGE_BYTES_MAX) {
       throw new Error(`the server sent what is not PostgreSQL's: a message of ${size} bytes`);
     }
     this.#missing = size - 4;
     this.#fields = FIELD_TYPES.has(this.#header[0]!) ? [] : undefined;
     if (this.#missing === 0) this.#endMessage();
-    return 1;
+    return count;
   }
 
   #readBody(chunk: Uint8Array, at: number): number {

@@ -1,21 +1,8 @@
 /**
- * One connection through the package's client. That client is built for one statement at a time, in messages of
- * its own, and hides the status byte; with a pipelined login it says that it is connected when only the socket is
- * open. So flights go through its hook for foreign queries, and states are read from the protocol events beneath it.
+ * One connection through the package's client. That client is built for one statement at a time, in messages of its own,
+ * and hides the status byte. With a pipelined login it says that it is connected when only the socket is open. So flights
+ * go through its hook for foreign queries, and states are read from the protocol events beneath it.
  */
-import { ConnectError, ConnectionLostError, ScopeError, type ServerError } from "../errors.ts";
-import { MessageFraming } from "./message_framing.ts";
-import {
-  encode,
-  type Encoded,
-  FlightQuery,
-  MessageWriter,
-  type NeonClient,
-  toError,
-  toServerError,
-} from "./neon_wire.ts";
-import { parserOf } from "../driver/result_types.ts";
-import { completesWithin } from "../time/timeout.ts";
 import type {
   Connection,
   ConnectionState,
@@ -24,6 +11,12 @@ import type {
   FlightPart,
   TransactionStatus,
 } from "../driver/driver.ts";
+import { parserOf } from "../driver/result_types.ts";
+import { ConnectError, ConnectionLostError, ScopeError, type ServerError } from "../errors.ts";
+import { completesWithin } from "../time/timeout.ts";
+import { type NeonClient, toError, toServerError } from "./neon_client.ts";
+import { encode, type Encoded, FlightQuery, MessageWriter } from "./neon_query.ts";
+import { NeonSocket, sendCancelRequest } from "./neon_socket.ts";
 
 export interface ConnectOptions {
   readonly timeoutMs: number;
@@ -33,9 +26,6 @@ export interface ConnectOptions {
 interface NeonConnectionOptions extends ConnectOptions {
   readonly pipeline: boolean;
 }
-
-/** How long a peer may take to answer the WebSocket's close. */
-const GOODBYE_TIMEOUT_MS = 1_000;
 
 interface Flight {
   readonly query: FlightQuery;
@@ -54,6 +44,7 @@ export class NeonConnection implements Connection {
   readonly #newClient: () => NeonClient;
   readonly #options: NeonConnectionOptions;
   readonly #client: NeonClient;
+  readonly #socket: NeonSocket;
   readonly #writer: MessageWriter;
   readonly #opened = Promise.withResolvers<void>();
   readonly #ready = Promise.withResolvers<void>();
@@ -66,15 +57,13 @@ export class NeonConnection implements Connection {
   #serverError: ServerError | undefined;
   #failure: Error | undefined;
   #endedByUs = false;
-  #socketEnded = false;
   #loginTimer: ReturnType<typeof setTimeout> | undefined;
-  #terminateTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(newClient: () => NeonClient, options: NeonConnectionOptions) {
     this.opened = this.#opened.promise;
     this.ready = this.#ready.promise;
     this.closed = this.#closed.promise;
-    // Who does not wait for it hears of it by the flight, or by `closed`.
+    // Avoids an unhandled rejection. The same failure also rejects the flight and resolves `closed`.
     this.ready.catch(() => {});
     this.opened.catch(() => {});
 
@@ -83,7 +72,7 @@ export class NeonConnection implements Connection {
     const client = this.#client = newClient();
     const { connection: wire } = client;
     this.#writer = new MessageWriter(wire.stream);
-    this.#catchStrayErrors();
+    this.#socket = new NeonSocket(client, { onError: (error) => this.#fail(error) });
 
     // Before the client, which takes what is said outside a query for a failure of its own.
     wire.on("error", (error) => this.#failure ??= toError(error));
@@ -128,7 +117,7 @@ export class NeonConnection implements Connection {
     parts: readonly FlightPart[],
     { parsers = {} }: FlightOptions = {},
   ): Promise<FlightAnswer> {
-    if (this.#isForeign()) return Promise.reject(ScopeError.foreign());
+    if (this.#socket.isForeign()) return Promise.reject(ScopeError.foreign());
     if (this.#state === "closed") return Promise.reject(this.#lost(undefined));
     if (this.#flight !== undefined) {
       return Promise.reject(
@@ -162,24 +151,7 @@ export class NeonConnection implements Connection {
   async cancel({ timeoutMs }: { timeoutMs: number }): Promise<void> {
     const { processID, secretKey } = this.#client;
     if (processID === null || secretKey === null || this.#state === "closed") return;
-    const messenger = this.#newClient();
-    const { connection: wire } = messenger;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    // Nothing that comes back is of interest, and none of it is to be trusted.
-    const emit = wire.stream.emit.bind(wire.stream);
-    wire.stream.emit = (event, ...args) => event === "data" ? false : emit(event, ...args);
-    wire.on("error", () => resolve());
-    // The server answers by closing: https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS
-    wire.on("end", resolve);
-    wire.on("connect", () => wire.cancel(processID, secretKey));
-    wire.connect(messenger.port, messenger.host);
-    await completesWithin(promise, timeoutMs);
-    try {
-      wire.stream.destroy();
-      wire.stream.ws?.terminate?.();
-    } catch {
-      // workerd throws for a socket that is gone already.
-    }
+    await sendCancelRequest(this.#newClient(), { processID, secretKey, timeoutMs });
   }
 
   async close({ timeoutMs }: { timeoutMs: number }): Promise<void> {
@@ -194,38 +166,7 @@ export class NeonConnection implements Connection {
     } else if (this.#state !== "closed") {
       this.#fail(new Error("the connection was closed on this side"));
     }
-    if (!await completesWithin(this.closed, timeoutMs)) this.#terminate();
-  }
-
-  /** workerd lets nobody look at a socket of another request. */
-  #isForeign(): boolean {
-    try {
-      void this.#client.connection.stream.ws?.readyState;
-      return false;
-    } catch {
-      return true;
-    }
-  }
-
-  /** The package reports some failures only as exceptions or events that, unheard, end the process. */
-  #catchStrayErrors(): void {
-    const client = this.#client;
-    const { stream } = client.connection;
-    const emit = stream.emit.bind(stream);
-    const framing = new MessageFraming();
-    stream.emit = (event, ...args) => {
-      try {
-        if (event === "data") framing.check(args[0] as Uint8Array);
-        return emit(event, ...args);
-      } catch (error) {
-        this.#fail(error);
-        return false;
-      }
-    };
-    const continueScram = client._handleAuthSASLContinue.bind(client);
-    client._handleAuthSASLContinue = (message) =>
-      continueScram(message).catch((error) => this.#fail(error));
-    client.on("error", (error) => this.#fail(error));
+    if (!await completesWithin(this.closed, timeoutMs)) this.#socket.terminate();
   }
 
   #socketOpen(): void {
@@ -258,7 +199,7 @@ export class NeonConnection implements Connection {
     const flight = this.#flight;
     this.#flight = undefined;
     this.#serverError = undefined;
-    const error = flight?.error ?? flight?.query.refusal;
+    const error = flight?.error ?? flight?.query.decodeError;
     flight?.resolve({
       results: flight.query.results,
       status,
@@ -274,19 +215,18 @@ export class NeonConnection implements Connection {
   /** Ends the connection from this side. */
   #fail(reason: unknown): void {
     this.#failure ??= toError(reason);
-    this.#settle();
-    this.#shut();
+    this.#rejectPending();
+    this.#socket.shut();
   }
 
   #socketClosed(): void {
-    this.#settle();
-    this.#socketEnded = true;
-    clearTimeout(this.#terminateTimer);
+    this.#rejectPending();
+    this.#socket.noteEnd();
     this.#closed.resolve(this.#endedByUs ? undefined : this.#lost(undefined));
   }
 
-  /** Tells whoever waits that no answer will come. */
-  #settle(): void {
+  /** No answer will come: rejects all that waits for one. */
+  #rejectPending(): void {
     this.#state = "closed";
     clearTimeout(this.#connectTimer);
     clearTimeout(this.#loginTimer);
@@ -315,22 +255,5 @@ export class NeonConnection implements Connection {
       cause,
       sent: flight !== undefined,
     });
-  }
-
-  /** Says goodbye, and ends without an answer if none comes. */
-  #shut(): void {
-    if (this.#socketEnded) return;
-    try {
-      this.#client.connection.stream.destroy();
-    } catch {
-      // workerd throws for a socket that is gone already.
-    }
-    this.#terminateTimer ??= setTimeout(() => this.#terminate(), GOODBYE_TIMEOUT_MS);
-  }
-
-  #terminate(): void {
-    const { stream } = this.#client.connection;
-    if (stream.ws?.terminate !== undefined) stream.ws.terminate();
-    else this.#shut();
   }
 }

@@ -5,7 +5,7 @@
 import { Client } from "@neondatabase/serverless";
 import { ConnectError } from "../errors.ts";
 import { type ConnectOptions, NeonConnection } from "./neon_connection.ts";
-import type { NeonClient, WebSocketConstructor } from "./neon_wire.ts";
+import type { NeonClient, WebSocketConstructor } from "./neon_client.ts";
 import type { Connection, Driver } from "../driver/driver.ts";
 
 /** How to reach one database. */
