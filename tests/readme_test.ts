@@ -1,4 +1,7 @@
-/** The README's life of a request: as it is written there, type-checked and run against a real server. */
+/**
+ * The READMEs: what they tell to run is there, what they link to exists, and the root's life of a request is
+ * type-checked and run against a real server as it is written.
+ */
 import { assert, assertEquals } from "@std/assert";
 import type { Hono } from "hono";
 import type { Database } from "../src/db/mod.ts";
@@ -69,4 +72,63 @@ Deno.test("the life of a request takes twelve lines, which do what the README sa
   app.onError((_error, c) => c.text("taken", 409));
   assertEquals((await post()).status, 409);
   assertEquals([welcomed.length, db.stats().leased], [1, 0]);
+});
+
+/** Every README of the repository, as a path from its root. */
+async function allReadmes(folder = root, prefix = ""): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    if (name === "README.md") found.push(`${prefix}${name}`);
+    if (!isDirectory || name.startsWith(".") || name === "node_modules") continue;
+    found.push(...await allReadmes(new URL(`${name}/`, folder), `${prefix}${name}/`));
+  }
+  return found.sort();
+}
+
+const readmes = await Promise.all(
+  (await allReadmes()).map(async (path) => ({
+    path,
+    text: await Deno.readTextFile(new URL(path, root)),
+  })),
+);
+
+Deno.test("every task that a README tells to run is in deno.json", async () => {
+  const { tasks } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
+  const told = readmes.flatMap(({ path, text }) =>
+    Array.from(
+      text.matchAll(/(?:deno|deno@[\d.]+) task ([a-z][a-z:-]*)/g),
+      ([, task]) => [path, task!],
+    )
+  );
+  assert(told.length > 20, `${told.length} commands were found`);
+  assertEquals(told.filter(([, task]) => !(task! in tasks)), []);
+});
+
+Deno.test("every file that a README links to or names in a path exists", async () => {
+  const missing: string[] = [];
+  for (const { path, text } of readmes) {
+    const links = Array.from(text.matchAll(/\]\((?!https?:|#)([^)#]+)/g), ([, link]) => link!);
+    const named = Array.from(
+      text.matchAll(/`((?:src|tests)\/[\w./-]+)`/g),
+      ([, name]) => new URL(name!, root).href,
+    );
+    for (const link of [...links, ...named]) {
+      const target = new URL(link, new URL(path, root));
+      await Deno.stat(target).catch(() => missing.push(`${path}: ${link}`));
+    }
+  }
+  assertEquals(missing, []);
+});
+
+Deno.test("the root's README is short enough to be read to its end", () => {
+  const { text } = readmes.find(({ path }) => path === "README.md")!;
+  assert(text.split("\n").length <= 150);
+});
+
+Deno.test("each folder of src has a README that opens with what the folder is", () => {
+  const folders = ["db", "queue", "workers", "deno", "settings", "ops", "http", "dev"];
+  const missing = folders.filter((folder) =>
+    !readmes.some(({ path, text }) => path === `src/${folder}/README.md` && text.startsWith("# "))
+  );
+  assertEquals(missing, []);
 });
