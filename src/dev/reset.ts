@@ -2,8 +2,8 @@
 import { join } from "node:path";
 import { preparePostgresBinaries } from "./postgres/binaries.ts";
 import { postgresDirectory } from "./postgres/directory.ts";
-import { developmentData } from "./postgres/server.ts";
-import { processIdentity, stopLeftover } from "./postgres/process.ts";
+import { developmentPaths } from "./postgres/server.ts";
+import { processIdentity, stopStaleServer } from "./postgres/process.ts";
 import { takeDevLock } from "./dev_lock.ts";
 
 /**
@@ -16,8 +16,8 @@ export async function reset(checkout?: string): Promise<string[]> {
   using _lock = await takeDevLock("reset the data", checkout);
   const home = await postgresDirectory(checkout);
   const { pgCtl } = await preparePostgresBinaries(home);
-  const { directory, data } = developmentData(home);
-  await stopLeftover(data, pgCtl);
+  const { directory, data } = developmentPaths(home);
+  await stopStaleServer(data, pgCtl);
   const dropped: string[] = [];
   for await (const { name } of Deno.readDir(home)) {
     const path = join(home, name);
