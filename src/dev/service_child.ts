@@ -28,7 +28,7 @@ export interface ServiceChild {
 export async function startServiceChild(plan: ServicePlan): Promise<ServiceChild> {
   await Deno.remove(plan.readyFile).catch(() => {});
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--quiet", join(import.meta.dirname!, "service.ts")],
+    args: ["run", "-A", "--quiet", join(import.meta.dirname!, "service_process.ts")],
     stdin: "piped",
     stdout: "inherit",
     stderr: "inherit",
