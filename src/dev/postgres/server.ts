@@ -33,7 +33,7 @@ export interface StopOptions {
 }
 
 export interface PostgresOptions {
-  /** Uses a data directory of its own, which `stop` removes, and turns fsync off. */
+  /** Uses a data directory of its own, without fsync. `stop` removes it. */
   readonly ephemeral?: boolean;
   /** Holds the programs and the data. Must be writable, and the server's account must be able to reach it. */
   readonly directory?: string;
