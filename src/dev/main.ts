@@ -1,4 +1,7 @@
-/** `deno task dev`: starts PostgreSQL and a relay, then migrates and runs the service, again after every change of a source file. */
+/**
+ * `deno task dev`: starts PostgreSQL and a relay, then migrates and runs the service, again after every change of a
+ * source file.
+ */
 import { join } from "node:path";
 import { banner } from "./banner.ts";
 import { takeDevLock } from "./dev_lock.ts";

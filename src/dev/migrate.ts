@@ -6,7 +6,10 @@ import { applyMigrations } from "../migrations/apply.ts";
 import { migrations } from "../migrations/mod.ts";
 import { parseSettings } from "../settings/settings.ts";
 
-/** Applies the missing migrations and returns their names. If it throws, a `SettingsError` or a database error, nothing was changed. */
+/**
+ * Applies the missing migrations and returns their names. If it throws, a `SettingsError` or a database error, nothing
+ * was changed.
+ */
 export async function migrate(
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<string[]> {

@@ -1,6 +1,6 @@
 /**
- * `deno task queue`: prints the state of a `DATABASE_URL`'s queue and its latest dead letters. `deno task queue retry ID`
- * puts a dead letter back into the queue.
+ * `deno task queue`: prints the state of a `DATABASE_URL`'s queue and its latest dead letters.
+ * `deno task queue retry ID` puts a dead letter back into the queue.
  */
 import { type Database, OwnerScope } from "../db/mod.ts";
 import { DatabaseWebSocket } from "../deno/database_websocket.ts";
@@ -37,7 +37,10 @@ function bodyOf(body: unknown): string {
   return isLong ? `${text.slice(0, BODY_CHARACTERS_MAX)}… (${text.length} characters)` : text;
 }
 
-/** Puts a dead letter back into the queue. Throws an `Error` if no dead letter has this id, or if its body is not an event. */
+/**
+ * Puts a dead letter back into the queue. Throws an `Error` if no dead letter has this id, or if its body is not an
+ * event.
+ */
 export async function retryDeadLetter(db: Database, id: string): Promise<void> {
   if (!/^[1-9]\d{0,17}$/.test(id)) {
     throw new Error(

@@ -7,8 +7,8 @@ import { processIdentity, stopStaleServer } from "./postgres/process.ts";
 import { takeDevLock } from "./dev_lock.ts";
 
 /**
- * Drops the development data of a checkout, and the ephemeral data of processes that were killed. Returns the directories
- * that were removed.
+ * Drops the development data of a checkout, and the ephemeral data of processes that were killed. Returns the
+ * directories that were removed.
  *
  * @throws {Error} when the development stack is running.
  */

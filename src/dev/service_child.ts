@@ -18,7 +18,9 @@ export interface ServiceChild {
   readonly serving: Promise<string | undefined>;
   /** Its exit code; undefined if it ended because of `drain` or `kill`. */
   readonly ended: Promise<number | undefined>;
-  /** Tells it to finish its requests and end. Resolves to true if it has, to false if it was killed after `deadlineMs`. */
+  /**
+   * Tells it to finish its requests and end. Resolves to true if it has, to false if it was killed after `deadlineMs`.
+   */
   drain(options: { deadlineMs: number }): Promise<boolean>;
   /** Kills it at once. */
   kill(): void;

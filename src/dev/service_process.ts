@@ -1,7 +1,7 @@
 /**
  * The service as a child process of `deno task dev`. It reads its plan from the first line of its stdin, and shuts down
- * when the input ends: that happens when the parent closes it and when the parent dies. A terminal's Ctrl-C reaches only
- * the parent, so it cannot cut a request.
+ * when the input ends: that happens when the parent closes it and when the parent dies. A terminal's Ctrl-C reaches
+ * only the parent, so it cannot cut a request.
  */
 import { start } from "../deno/service.ts";
 import { migrate } from "./migrate.ts";

@@ -10,9 +10,9 @@ export interface ShutdownBudget {
 const defaultSeconds = 5;
 
 /**
- * Divides `SHUTDOWN_TIMEOUT` (in seconds, default 5): the relay and PostgreSQL get one second of it, or half of a timeout
- * under two seconds, and the service gets the rest. For an invalid value it uses the default, because the service's settings
- * refuse that value.
+ * Divides `SHUTDOWN_TIMEOUT` (in seconds, default 5): the relay and PostgreSQL get one second of it, or half of a
+ * timeout under two seconds, and the service gets the rest. For an invalid value it uses the default, because the
+ * service's settings refuse that value.
  */
 export function shutdownBudget(timeout: string | undefined): ShutdownBudget {
   const seconds = Number(timeout || defaultSeconds);

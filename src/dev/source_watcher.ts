@@ -14,7 +14,9 @@ export class SourceWatcher implements Disposable {
     this.#listen();
   }
 
-  /** Resolves after the next change, or at once if a change came after the previous call. Never resolves after disposal. */
+  /**
+   * Resolves after the next change, or at once if a change came after the previous call. Never resolves after disposal.
+   */
   async next(): Promise<void> {
     await this.#changed.promise;
     this.#changed = Promise.withResolvers();

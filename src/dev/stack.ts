@@ -13,7 +13,9 @@ type Env = Readonly<Record<string, string | undefined>>;
 export interface Stack extends AsyncDisposable {
   /** Variables for the service. */
   readonly env: Env;
-  /** Variables for the migrations: the same, but with the role of the tables' owner on a server that this stack started. */
+  /**
+   * Variables for the migrations: the same, but with the role of the tables' owner on a server that this stack started.
+   */
   readonly ownerEnv: Env;
   /** The server that this stack started; undefined if DATABASE_URL names another. */
   readonly postgres: Postgres | undefined;

@@ -7,7 +7,10 @@ const COMMIT = "commit\0";
 
 export interface Faults {
   readonly webSocketConstructor: typeof DatabaseWebSocket;
-  /** Cuts the connection that sends the next COMMIT when the answer arrives: the server has committed, and the client gets no answer. */
+  /**
+   * Cuts the connection that sends the next COMMIT when the answer arrives: the server has committed, and the client
+   * gets no answer.
+   */
   loseNextCommitAnswer(): void;
   /** Sockets that are open now read nothing until they next send, as in a frozen isolate. */
   freezeUntilUsed(): void;

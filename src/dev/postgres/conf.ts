@@ -16,8 +16,8 @@ export function postgresConf({ ephemeral }: { ephemeral: boolean }): string {
 }
 
 /**
- * Asks for a cleartext password, which the driver can send with the startup message, as it does to Neon. One role logs in
- * by SCRAM, for tests of a login without that.
+ * Asks for a cleartext password, which the driver can send with the startup message, as it does to Neon. One role logs
+ * in by SCRAM, for tests of a login without that.
  */
 export const postgresHba = `host all user_service_scram 127.0.0.1/32 scram-sha-256
 host all all 127.0.0.1/32 password

@@ -49,7 +49,9 @@ export async function postgresDirectory(checkout: string = checkoutDirectory): P
   return path;
 }
 
-/** Makes a directory, if it is missing. `mode` holds whatever the umask is, so that the server's account can enter it. */
+/**
+ * Makes a directory, if it is missing. `mode` holds whatever the umask is, so that the server's account can enter it.
+ */
 export async function makeDirectory(path: string, mode = 0o755): Promise<void> {
   try {
     await Deno.mkdir(path);

@@ -6,8 +6,8 @@ import { type PostgresProcess, processIdentity } from "./process_identity.ts";
 import { findProcesses } from "./processes.ts";
 
 /**
- * Kills the server processes on `data` that outlived their postmaster. A frozen process, or one that is busy on the CPU,
- * does not notice that the postmaster is gone, and keeps the next server from starting. Nothing is killed once
+ * Kills the server processes on `data` that outlived their postmaster. A frozen process, or one that is busy on the
+ * CPU, does not notice that the postmaster is gone, and keeps the next server from starting. Nothing is killed once
  * `ownsData` reports that the data has a new owner.
  *
  * @throws {Error} when one of them is still alive after `deadlineMs`.

@@ -29,8 +29,8 @@ export async function findPostmaster(data: string): Promise<number | undefined> 
 }
 
 /**
- * Stops the postmaster within `deadlineMs`: by a fast shutdown, which rolls open transactions back, then by an immediate
- * one, then by SIGKILL. `immediately` skips the fast shutdown.
+ * Stops the postmaster within `deadlineMs`: by a fast shutdown, which rolls open transactions back, then by an
+ * immediate one, then by SIGKILL. `immediately` skips the fast shutdown.
  *
  * @throws {Error} when it is still alive after that.
  */

@@ -45,7 +45,10 @@ async function readLinks(
   return new Map([...links, ...await readLinksAs(account, denied)]);
 }
 
-/** Reads the links as `account`: root in a container usually lacks CAP_SYS_PTRACE, and a process's own account needs none. */
+/**
+ * Reads the links as `account`: root in a container usually lacks CAP_SYS_PTRACE, and a process's own account needs
+ * none.
+ */
 async function readLinksAs(
   account: { readonly uid: number; readonly gid: number },
   pids: number[],

@@ -40,8 +40,8 @@ export interface PostgresOptions {
 }
 
 /**
- * Starts PostgreSQL 18. Stops a server first that an earlier process left running on the same data. The caller must make
- * sure that no second process starts the same data at the same time: `deno task dev` holds a lock for that.
+ * Starts PostgreSQL 18. Stops a server first that an earlier process left running on the same data. The caller must
+ * make sure that no second process starts the same data at the same time: `deno task dev` holds a lock for that.
  *
  * @throws {Error} when it can't be started, with the reason and the last lines of the server's log.
  */

@@ -8,7 +8,9 @@ import { pollUntil } from "../poll.ts";
 import { killOrphans } from "./orphans.ts";
 import { findPostmaster, processIdentity, stopPostmaster } from "./process.ts";
 
-/** What the watchdog has to do. Kept in a file, which its owner can remove and a later owner of the data can replace. */
+/**
+ * What the watchdog has to do. Kept in a file, which its owner can remove and a later owner of the data can replace.
+ */
 export interface WatchdogOrder {
   readonly token: string;
   readonly owner: { readonly pid: number; readonly identity: string };
@@ -92,7 +94,9 @@ async function watch(orderFile: string, token: string): Promise<void> {
   await Deno.remove(pidFile).catch(() => {});
 }
 
-/** If the owner died while the server was starting, the postmaster appears only after the owner's death: wait for it. */
+/**
+ * If the owner died while the server was starting, the postmaster appears only after the owner's death: wait for it.
+ */
 async function stopServerOf(
   { data, pgCtl, ephemeralDirectory, token }: WatchdogOrder,
   orderFile: string,

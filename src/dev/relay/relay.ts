@@ -1,7 +1,7 @@
 /**
  * `deno task relay`: connects the WebSocket driver to a PostgreSQL that speaks only TCP. A WebSocket on
- * /v1?address=host:port is one TCP connection to that address. For development and tests: the relay listens on loopback and
- * dials only the addresses it was started for.
+ * /v1?address=host:port is one TCP connection to that address. For development and tests: the relay listens on loopback
+ * and dials only the addresses it was started for.
  */
 import { createServer, type IncomingMessage, STATUS_CODES } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -39,7 +39,10 @@ export interface RelayOptions {
   readonly observe?: RelayObserver;
   /** Longest wait for a target to accept the connection. Default 5000. */
   readonly dialTimeoutMs?: number;
-  /** Called before a target is dialled. It may wait, throw a `Refusal`, or return its own function to carry the connection. */
+  /**
+   * Called before a target is dialled. It may wait, throw a `Refusal`, or return its own function to carry the
+   * connection.
+   */
   readonly admit?: (socket: Duplex, signal: AbortSignal) => Promise<Link>;
 }
 
@@ -52,8 +55,8 @@ export interface Relay extends AsyncDisposable {
 }
 
 /**
- * Starts a relay on 127.0.0.1. It dials the target before it answers the client's upgrade: a client whose target cannot be
- * reached gets status 502, not a WebSocket that opens and then closes.
+ * Starts a relay on 127.0.0.1. It dials the target before it answers the client's upgrade: a client whose target cannot
+ * be reached gets status 502, not a WebSocket that opens and then closes.
  *
  * @throws {Error} with `code` `EADDRINUSE` if the port is taken.
  */

@@ -1,8 +1,8 @@
 /**
- * One relayed connection: a WebSocket on one side, a TCP connection on the other, and a pump for each direction. A pump reads
- * the next bytes only after the other side has taken the previous ones. A slow reader therefore slows its writer down, and
- * the relay holds one chunk for each direction. To change the traffic, put an async generator between a source and its
- * sink.
+ * One relayed connection: a WebSocket on one side, a TCP connection on the other, and a pump for each direction. A pump
+ * reads the next bytes only after the other side has taken the previous ones. A slow reader therefore slows its writer
+ * down, and the relay holds one chunk for each direction. To change the traffic, put an async generator between a
+ * source and its sink.
  */
 import type { Buffer } from "node:buffer";
 // @ts-types="npm:@types/ws@8.18.2"

@@ -1,4 +1,6 @@
-/** `deno task bundle`: writes `src/worker.ts` and its imports as one module, for `wrangler deploy` and `wrangler dev`. */
+/**
+ * `deno task bundle`: writes `src/worker.ts` and its imports as one module, for `wrangler deploy` and `wrangler dev`.
+ */
 import { dirname, join } from "node:path";
 import { lockedRun } from "./locked_run.ts";
 import { checkoutDirectory } from "../postgres/directory.ts";

@@ -1,7 +1,7 @@
 /**
  * Minifies the module on standard input, for `bundle.ts`. `deno bundle --minify` cannot be used: esbuild before 0.28.1
- * drops `await using` when it minifies a value that is used once (https://github.com/evanw/esbuild/issues/4482), and then
- * no session would be rolled back.
+ * drops `await using` when it minifies a value that is used once (https://github.com/evanw/esbuild/issues/4482), and
+ * then no session would be rolled back.
  */
 import process from "node:process";
 

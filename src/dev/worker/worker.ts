@@ -1,6 +1,6 @@
 /**
- * `deno task worker`: starts PostgreSQL and a relay, migrates, and runs the Worker in Cloudflare's runtime. Wrangler restarts
- * it after every change of a source file.
+ * `deno task worker`: starts PostgreSQL and a relay, migrates, and runs the Worker in Cloudflare's runtime. Wrangler
+ * restarts it after every change of a source file.
  */
 import { join } from "node:path";
 import { banner } from "../banner.ts";

@@ -72,7 +72,10 @@ export async function startWorkerChild(
   };
 }
 
-/** Writes the bindings to a file for wrangler, because other users can read the arguments of a process. Returns its path. */
+/**
+ * Writes the bindings to a file for wrangler, because other users can read the arguments of a process. Returns its
+ * path.
+ */
 async function writeBindings(env: Env): Promise<string> {
   const lines = Object.keys(variables.entries)
     .flatMap((name) => env[name] ? [`${name}='${percentEncoded(env[name])}'\n`] : []);

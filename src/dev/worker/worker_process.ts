@@ -1,7 +1,7 @@
 /**
  * Runs wrangler as a child process of `deno task worker`, and ends it when standard input ends: that happens when the
- * parent closes it and when the parent dies. A terminal's Ctrl-C reaches only the parent, which then stops its children in
- * order.
+ * parent closes it and when the parent dies. A terminal's Ctrl-C reaches only the parent, which then stops its children
+ * in order.
  */
 import { wrangler } from "./wrangler.ts";
 

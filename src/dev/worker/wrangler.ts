@@ -1,4 +1,7 @@
-/** `deno task wrangler`: runs Cloudflare's command line in Deno, with a lock of its own, because `deno task dev` does not need it. */
+/**
+ * `deno task wrangler`: runs Cloudflare's command line in Deno, with a lock of its own, because `deno task dev` does
+ * not need it.
+ */
 import { delimiter, dirname, join } from "node:path";
 import { lockedRun } from "./locked_run.ts";
 import { checkoutDirectory } from "../postgres/directory.ts";
