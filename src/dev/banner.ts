@@ -1,17 +1,23 @@
 import type { Stack } from "./stack.ts";
 
-/** What a newcomer needs next, to be pasted as it is. */
+/** The lines printed once the service listens. The commands among them can be pasted as they are. */
 export function banner(
-  { url, stack, tookMs }: { url: string; stack: Stack; tookMs: number },
+  { url, stack, servesOps, tookMs }: {
+    url: string;
+    stack: Stack;
+    /** Whether `/ops` is served without a token. */
+    servesOps: boolean;
+    tookMs: number;
+  },
 ): string {
   return [
-    `The service listens on ${url} (${(tookMs / 1_000).toFixed(1)} s)`,
+    `The service listens on ${url} (started in ${(tookMs / 1_000).toFixed(1)} s)`,
     stack.postgres === undefined
-      ? "It uses DATABASE_URL's database; migrations ran there with the same role"
+      ? "It uses the database of DATABASE_URL; migrations ran there as the same role"
       : `psql ${stack.postgres.url({ role: "postgres" })}`,
     createUser(url),
-    `Its connections, live: ${url}/ops`,
-    "It restarts when a file under src changes; Ctrl-C ends it all",
+    ...(servesOps ? [`Live view of its database connections: ${url}/ops`] : []),
+    "The service restarts when a file under src changes; Ctrl-C stops everything",
   ].join("\n");
 }
 

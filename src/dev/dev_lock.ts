@@ -1,32 +1,32 @@
 import { join } from "node:path";
 import { localDirectory } from "./postgres/directory.ts";
 
-/** What the holder of the lock says of itself. */
+/** What the lock's holder publishes about itself. */
 export interface LockHolder {
   readonly pid: number;
-  /** Where its service listens; missing until it does. */
+  /** The URL of its service; missing until the service listens. */
   readonly url?: string;
 }
 
-/** Held by the one process that may use this checkout's data; death gives it up. */
+/** Held by the one process that may use this checkout's data. The system releases it when that process ends. */
 export interface DevLock extends Disposable {
-  /** Tells whoever asks for the lock next where the service listens. */
+  /** Publishes the service's URL, which then appears in the errors of other `takeDevLock` calls. */
   announce(url: string): Promise<void>;
 }
 
 /**
- * Takes the lock of a checkout, without waiting, for what `purpose` names.
+ * Takes the lock of a checkout without waiting. `purpose` completes "Cannot …" in the errors.
  *
  * @throws {Error} when another process holds it, or `.local` can't be written.
  */
 export async function takeDevLock(purpose: string, checkout?: string): Promise<DevLock> {
   const local = await localDirectory(checkout);
   const path = join(local, "dev.lock");
-  // Beside the lock, as Windows lets nobody read a locked file.
+  // A second file, because Windows does not let other processes read a locked file.
   const holderPath = join(local, "dev.json");
   const file = await Deno.open(path, { read: true, write: true, create: true }).catch((cause) => {
     throw new Error(
-      `Cannot ${purpose}: ${path} can't be opened for writing; ` +
+      `Cannot ${purpose} as ${path} can't be opened for writing; ` +
         "give this user write access to it, or remove .local",
       { cause },
     );
@@ -47,7 +47,7 @@ function refusal(purpose: string, holder: LockHolder | undefined): Error {
   const who = holder === undefined ? "another process" : `process ${holder.pid}`;
   const where = holder?.url === undefined ? "" : ` and serves ${holder.url}`;
   return new Error(
-    `Cannot ${purpose}: ${who} runs this checkout's development stack${where}; stop that one first`,
+    `Cannot ${purpose} as ${who} runs this checkout's development stack${where}; stop it first`,
   );
 }
 

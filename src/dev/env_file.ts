@@ -1,6 +1,9 @@
 import process from "node:process";
 
-/** Adds a file's variables to the environment, if there is such a file. What the environment has said already stays. */
+/**
+ * Adds the variables of a file to the environment, if the file exists. Variables that are already set keep their
+ * values.
+ */
 export function readEnvFile(path: string): void {
   try {
     process.loadEnvFile(path);

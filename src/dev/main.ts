@@ -1,4 +1,7 @@
-/** `deno task dev`: PostgreSQL, relay, migrations, and the service, anew after every change. */
+/**
+ * `deno task dev`: starts PostgreSQL and a relay, then migrates and runs the service, again after every change of a
+ * source file.
+ */
 import { join } from "node:path";
 import { banner } from "./banner.ts";
 import { takeDevLock } from "./dev_lock.ts";
@@ -10,7 +13,7 @@ import { SourceWatcher } from "./source_watcher.ts";
 import { startStack } from "./stack.ts";
 import { type Running, untilSignalled } from "./until_signalled.ts";
 
-/** Gives the exit code. */
+/** Resolves to the exit code. */
 async function develop(ending: Promise<void>, running: Running): Promise<number> {
   const startedAtMs = performance.now();
   using lock = await takeDevLock("start");
@@ -34,7 +37,9 @@ async function develop(ending: Promise<void>, running: Running): Promise<number>
   const onServing = async (url: string) => {
     await lock.announce(url);
     const tookMs = performance.now() - startedAtMs;
-    console.log(hasServed ? `The service listens on ${url}` : banner({ url, stack, tookMs }));
+    console.log(
+      hasServed ? `The service listens on ${url}` : banner({ url, stack, servesOps: true, tookMs }),
+    );
     hasServed = true;
   };
   while (!isEnding) {
@@ -44,7 +49,9 @@ async function develop(ending: Promise<void>, running: Running): Promise<number>
     if (!isEnding) console.log("A file under src changed: restarting the service");
     const deadlineMs = budget.serviceMs + budget.graceMs;
     if (await child.drain({ deadlineMs })) continue;
-    console.error(`The service was killed, with its running requests, after ${deadlineMs} ms`);
+    console.error(
+      `The service did not stop within ${deadlineMs} ms; it was killed with its running requests`,
+    );
   }
   await stack.stop({ deadlineMs: Math.max(500, endsAtMs - performance.now() - budget.graceMs) });
   return 0;

@@ -1,4 +1,4 @@
-/** `deno task migrate`: brings the tables of any `DATABASE_URL` up to date, as the role that owns them. */
+/** `deno task migrate`: brings the tables of a `DATABASE_URL` up to date. Its role must own the tables. */
 import { OwnerScope } from "../db/mod.ts";
 import { DatabaseWebSocket } from "../deno/database_websocket.ts";
 import { openDatabase } from "../service/open_database.ts";
@@ -6,19 +6,22 @@ import { applyMigrations } from "../migrations/apply.ts";
 import { migrations } from "../migrations/mod.ts";
 import { parseSettings } from "../settings/settings.ts";
 
-/** Applies what is missing and returns the names. Throws `SettingsError` and database errors; then nothing was changed. */
+/**
+ * Applies the missing migrations and returns their names. If it throws, a `SettingsError` or a database error, nothing
+ * was changed.
+ */
 export async function migrate(
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<string[]> {
-  const rest: Promise<void>[] = [];
+  const background: Promise<void>[] = [];
   const db = openDatabase(parseSettings(env), {
-    owner: { scope: OwnerScope.lasting(), waitUntil: (promise) => rest.push(promise) },
+    owner: { scope: OwnerScope.lasting(), waitUntil: (promise) => background.push(promise) },
     webSocketConstructor: DatabaseWebSocket,
   });
   try {
     return await applyMigrations(db, migrations);
   } finally {
-    await Promise.all(rest);
+    await Promise.all(background);
     await db.close({ timeoutMs: 0 });
   }
 }

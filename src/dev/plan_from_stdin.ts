@@ -1,12 +1,15 @@
-/** How a child process of ours is told what to do, and that it is over: its standard input, which its parent's death ends, too. */
+/**
+ * The instructions of a child process, read from its standard input. The input stays open until the parent closes it or
+ * ends, which tells the child to stop.
+ */
 export interface GivenPlan<Plan> {
-  /** The first line, as JSON. */
+  /** The first line, parsed as JSON. */
   readonly plan: Plan;
   /** Resolves at the end of the input. */
   over(): Promise<void>;
 }
 
-/** `undefined` if the input ended before it had a line. */
+/** Waits for the first line; `undefined` if the input ended before it. */
 export async function planFromStdin<Plan>(): Promise<GivenPlan<Plan> | undefined> {
   const input = Deno.stdin.readable.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";

@@ -1,4 +1,4 @@
-/** Asks `isDone` until it says yes (true) or `deadlineMs` has passed (false). */
+/** Calls `isDone` every `intervalMs` until it returns true, then returns true; returns false after `deadlineMs`. */
 export async function pollUntil(
   isDone: () => boolean | Promise<boolean>,
   { deadlineMs, intervalMs }: { deadlineMs: number; intervalMs: number },

@@ -1,6 +1,6 @@
 /**
- * `deno task queue`: how the queue of a `DATABASE_URL` is, and its latest dead letters; `deno task queue retry ID` puts
- * one of them back.
+ * `deno task queue`: prints the state of a `DATABASE_URL`'s queue and its latest dead letters.
+ * `deno task queue retry ID` puts a dead letter back into the queue.
  */
 import { type Database, OwnerScope } from "../db/mod.ts";
 import { DatabaseWebSocket } from "../deno/database_websocket.ts";
@@ -9,57 +9,65 @@ import { listDeadLetters, putBack } from "../queue/dead_letters.ts";
 import { queueStatus } from "../queue/status.ts";
 import { parseSettings } from "../settings/settings.ts";
 
-const SHOWN = 20;
-const SHOWN_OF_BODY = 1_000;
+const LETTERS_MAX = 20;
+const BODY_CHARACTERS_MAX = 1_000;
 
-/** What to print: the state of the queue, one line for each dead letter behind it. */
+/** The text to print: the state of the queue, then two lines for each dead letter. */
 export async function describeQueue(db: Database): Promise<string> {
   const { depth, oldestMs, deadLetters } = await db.transaction(queueStatus, { readOnly: true });
   const letters = await db.transaction(
-    (session) => listDeadLetters(session, { limit: SHOWN }),
+    (session) => listDeadLetters(session, { limit: LETTERS_MAX }),
     { readOnly: true },
   );
   return [
     `waiting       ${depth}`,
     `oldest        ${(oldestMs / 1_000).toFixed(1)} s`,
-    `dead letters  ${deadLetters}${deadLetters > SHOWN ? `, the latest ${SHOWN} of them:` : ""}`,
+    `dead letters  ${deadLetters}${
+      deadLetters > LETTERS_MAX ? `, the latest ${LETTERS_MAX}:` : ""
+    }`,
     ...letters.map(({ id, diedAt, attempts, error, body }) =>
-      `${id}  ${diedAt.toISOString()}  after ${attempts}  ${error}\n    ${bodyOf(body)}`
+      `${id}  ${diedAt.toISOString()}  attempts ${attempts}  ${error}\n    ${bodyOf(body)}`
     ),
   ].join("\n");
 }
 
 function bodyOf(body: unknown): string {
   const text = JSON.stringify(body);
-  const isLong = text.length > SHOWN_OF_BODY;
-  return isLong ? `${text.slice(0, SHOWN_OF_BODY)}… (${text.length} characters)` : text;
+  const isLong = text.length > BODY_CHARACTERS_MAX;
+  return isLong ? `${text.slice(0, BODY_CHARACTERS_MAX)}… (${text.length} characters)` : text;
 }
 
-/** Puts a dead letter back. Throws an `Error` if there is none of this id, or if it was never an event. */
+/**
+ * Puts a dead letter back into the queue. Throws an `Error` if no dead letter has this id, or if its body is not an
+ * event.
+ */
 export async function retryDeadLetter(db: Database, id: string): Promise<void> {
   if (!/^[1-9]\d{0,17}$/.test(id)) {
-    throw new Error(`Cannot put back a dead letter as ids are numbers: current value is ${id}`);
+    throw new Error(
+      `Cannot retry a dead letter as its id must be a number: current value is ${id}; ` +
+        '"deno task queue" lists the ids',
+    );
   }
   if (await db.transaction((session) => putBack(session, id))) return;
   throw new Error(
-    `Cannot put back dead letter ${id} as there is none; "deno task queue" lists them`,
+    `Cannot retry dead letter ${id} as it does not exist; "deno task queue" lists the ids`,
   );
 }
 
 async function run([command, id, ...rest]: readonly string[]): Promise<string> {
   const isRetry = command === "retry" && id !== undefined && rest.length === 0;
   if (command !== undefined && !isRetry) throw new Error("Usage: deno task queue [retry ID]");
-  const deferred: Promise<void>[] = [];
+  const background: Promise<void>[] = [];
   const db = openDatabase(parseSettings(Deno.env.toObject()), {
-    owner: { scope: OwnerScope.lasting(), waitUntil: (promise) => deferred.push(promise) },
+    owner: { scope: OwnerScope.lasting(), waitUntil: (promise) => background.push(promise) },
     webSocketConstructor: DatabaseWebSocket,
   });
   try {
     if (!isRetry) return await describeQueue(db);
     await retryDeadLetter(db, id);
-    return `Dead letter ${id} waits to be delivered again`;
+    return `Dead letter ${id} is in the queue again`;
   } finally {
-    await Promise.all(deferred);
+    await Promise.all(background);
     await db.close({ timeoutMs: 0 });
   }
 }

@@ -1,29 +1,29 @@
-/** `deno task reset`: drops what `deno task dev` has stored in this checkout. */
+/** `deno task reset`: drops the data that `deno task dev` has stored in this checkout. */
 import { join } from "node:path";
 import { preparePostgresBinaries } from "./postgres/binaries.ts";
 import { postgresDirectory } from "./postgres/directory.ts";
-import { developmentData } from "./postgres/server.ts";
-import { processIdentity, stopLeftover } from "./postgres/process.ts";
+import { developmentPaths } from "./postgres/server.ts";
+import { processIdentity, stopStaleServer } from "./postgres/process.ts";
 import { takeDevLock } from "./dev_lock.ts";
 
 /**
- * Drops the development data of a checkout, and what killed test runs left behind. Returns the
- * directories that are gone.
+ * Drops the development data of a checkout, and the ephemeral data of processes that were killed. Returns the
+ * directories that were removed.
  *
- * @throws {Error} when the development stack runs.
+ * @throws {Error} when the development stack is running.
  */
 export async function reset(checkout?: string): Promise<string[]> {
   using _lock = await takeDevLock("reset the data", checkout);
   const home = await postgresDirectory(checkout);
   const { pgCtl } = await preparePostgresBinaries(home);
-  const { directory, data } = developmentData(home);
-  await stopLeftover(data, pgCtl);
+  const { directory, data } = developmentPaths(home);
+  await stopStaleServer(data, pgCtl);
   const dropped: string[] = [];
   for await (const { name } of Deno.readDir(home)) {
     const path = join(home, name);
     const owner = /^ephemeral-(\d+)-/.exec(name)?.[1];
-    const isLeft = owner !== undefined && await processIdentity(Number(owner)) === undefined;
-    if (!isLeft && path !== directory) continue;
+    const isAbandoned = owner !== undefined && await processIdentity(Number(owner)) === undefined;
+    if (!isAbandoned && path !== directory) continue;
     await Deno.remove(path, { recursive: true });
     dropped.push(path);
   }

@@ -3,48 +3,50 @@ import { pollUntil } from "./poll.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 
-/** What the child needs to know; goes through its stdin, as an argument would show passwords. */
+/** The child's instructions. They go through its stdin, because other users can read the arguments of a process. */
 export interface ServicePlan {
   readonly env: Env;
   readonly ownerEnv: Env;
-  /** Where the child writes its URL once it listens. */
+  /** The file to which the child writes its URL once it listens. */
   readonly readyFile: string;
 }
 
-/** One run of the service in a process of its own. */
+/** One run of the service in a child process. */
 export interface ServiceChild {
   readonly pid: number;
-  /** Where it listens; undefined if it ended before it did. */
+  /** Its URL, once it listens; undefined if it ended before that. */
   readonly serving: Promise<string | undefined>;
-  /** Its exit code, or undefined if it ended because it was told to. */
+  /** Its exit code; undefined if it ended because of `drain` or `kill`. */
   readonly ended: Promise<number | undefined>;
-  /** Lets it finish its requests (true), or kills it after `deadlineMs` (false). */
+  /**
+   * Tells it to finish its requests and end. Resolves to true if it has, to false if it was killed after `deadlineMs`.
+   */
   drain(options: { deadlineMs: number }): Promise<boolean>;
-  /** Ends it at once. */
+  /** Kills it at once. */
   kill(): void;
 }
 
-/** Starts `service.ts` in a process group of its own, with this process's output. */
+/** Starts `service_process.ts` in a process group of its own, with the output of this process. */
 export async function startServiceChild(plan: ServicePlan): Promise<ServiceChild> {
   await Deno.remove(plan.readyFile).catch(() => {});
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--quiet", join(import.meta.dirname!, "service.ts")],
+    args: ["run", "-A", "--quiet", join(import.meta.dirname!, "service_process.ts")],
     stdin: "piped",
     stdout: "inherit",
     stderr: "inherit",
     detached: true,
   }).spawn();
   let hasEnded = false;
-  let isTold = false;
+  let isStopping = false;
   const ended = child.status.then(({ code }) => {
     hasEnded = true;
-    return isTold ? undefined : code;
+    return isStopping ? undefined : code;
   });
   const stdin = child.stdin.getWriter();
-  // It fails if the child dies at once; `ended` tells.
+  // The write fails if the child has died already; `ended` reports that.
   stdin.write(new TextEncoder().encode(JSON.stringify(plan) + "\n")).catch(() => {});
   const kill = () => {
-    isTold = true;
+    isStopping = true;
     if (!hasEnded) child.kill("SIGKILL");
   };
   return {
@@ -53,7 +55,7 @@ export async function startServiceChild(plan: ServicePlan): Promise<ServiceChild
     serving: waitForUrl(plan.readyFile, () => hasEnded),
     kill,
     async drain({ deadlineMs }) {
-      isTold = true;
+      isStopping = true;
       stdin.close().catch(() => {});
       let isKilled = false;
       const timer = setTimeout(() => {

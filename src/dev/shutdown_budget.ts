@@ -1,17 +1,18 @@
-/** How the time from the first signal to our exit is shared. */
+/** How the time from the first signal to the exit of `deno task dev` is divided. */
 export interface ShutdownBudget {
   readonly totalMs: number;
-  /** For the service to finish its requests. */
+  /** Time for the service to finish its requests. */
   readonly serviceMs: number;
-  /** Between a deadline somebody was given and our doing without them. */
+  /** Time between the deadline that a process was given and the moment it is killed. */
   readonly graceMs: number;
 }
 
 const defaultSeconds = 5;
 
 /**
- * Leaves a second of `SHUTDOWN_TIMEOUT` (in seconds, default 5) to the relay and PostgreSQL, or
- * half of one under two. A value that can't be read is the settings' to refuse.
+ * Divides `SHUTDOWN_TIMEOUT` (in seconds, default 5): the relay and PostgreSQL get one second of it, or half of a
+ * timeout under two seconds, and the service gets the rest. For an invalid value it uses the default, because the
+ * service's settings refuse that value.
  */
 export function shutdownBudget(timeout: string | undefined): ShutdownBudget {
   const seconds = Number(timeout || defaultSeconds);

@@ -1,9 +1,9 @@
 import { basename } from "node:path";
 
-/** Long enough for an editor or a checkout to write all of its files. */
+/** A pause this long ends a change: an editor or a checkout writes several files one after the other. */
 const quietMs = 100;
 
-/** Tells when source files have changed; several at once are one change. */
+/** Watches a directory for changed source files. Files that change together are one change. */
 export class SourceWatcher implements Disposable {
   #watcher: Deno.FsWatcher;
   #changed = Promise.withResolvers<void>();
@@ -14,7 +14,9 @@ export class SourceWatcher implements Disposable {
     this.#listen();
   }
 
-  /** Resolves after the next change, or one since the last call; never after disposal. */
+  /**
+   * Resolves after the next change, or at once if a change came after the previous call. Never resolves after disposal.
+   */
   async next(): Promise<void> {
     await this.#changed.promise;
     this.#changed = Promise.withResolvers();
@@ -34,7 +36,7 @@ export class SourceWatcher implements Disposable {
   }
 }
 
-/** Not what editors keep beside a file while it is open. */
+/** False for the temporary files that editors keep beside an open file. */
 function isSource(path: string): boolean {
   const name = basename(path);
   return name.includes(".") && !name.startsWith(".") && !/~$|\.sw[a-z]$|\.tmp$/.test(name);

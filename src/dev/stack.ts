@@ -9,23 +9,24 @@ import { startRelay } from "./relay/relay.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 
-/** A database for the service, with the way to it. */
+/** The service's database, and the environment variables that lead to it. */
 export interface Stack extends AsyncDisposable {
-  /** For the service. */
+  /** Variables for the service. */
   readonly env: Env;
-  /** For migrations: the same, as the tables' owner where we know one. */
+  /**
+   * Variables for the migrations: the same, but with the role of the tables' owner on a server that this stack started.
+   */
   readonly ownerEnv: Env;
-  /** The server we started; undefined when DATABASE_URL names another. */
+  /** The server that this stack started; undefined if DATABASE_URL names another. */
   readonly postgres: Postgres | undefined;
-  /** Closes the relay, then stops our server within `deadlineMs`. Calling it twice is harmless. */
+  /** Closes the relay, then stops the server within `deadlineMs`. Calling it twice is harmless. */
   stop(options?: StopOptions): Promise<void>;
 }
 
 /**
- * Starts what `env` lacks: a PostgreSQL if it names none, a relay if its PostgreSQL speaks no
- * WebSocket.
+ * Starts a PostgreSQL if `env` names none, and a relay if its PostgreSQL does not speak WebSocket.
  *
- * @throws {Error} when either can't be started; nothing is left running then.
+ * @throws {Error} when either can't be started. Nothing is left running then.
  */
 export async function startStack(env: Env, options: PostgresOptions = {}): Promise<Stack> {
   return env["DATABASE_URL"] ? await useDatabase(env) : await startDatabase(env, options);
@@ -54,7 +55,7 @@ async function startDatabase(env: Env, options: PostgresOptions): Promise<Stack>
 async function useDatabase(env: Env): Promise<Stack> {
   const url = URL.parse(env["DATABASE_URL"]!);
   const { hostname = "", port = "" } = url ?? {};
-  // A URL that can't be read is the settings' to refuse, with all the other problems.
+  // The settings refuse a URL that can't be parsed, and report it with all other problems.
   if (hostname === "" || env["DATABASE_WS_PROXY"] || isNeonHost(hostname)) {
     const stop = () => Promise.resolve();
     return { env, ownerEnv: env, postgres: undefined, stop, [Symbol.asyncDispose]: stop };

@@ -1,14 +1,14 @@
-/** How a development task ends: in order at the first signal, at once at the second. */
+/** How a development task ends: the first signal starts a graceful shutdown, the second ends it at once. */
 import { listenForSignals } from "../deno/signals.ts";
 import type { Stack } from "./stack.ts";
 
-/** What a second signal needs to reach, whatever the first one is waiting for. */
+/** What the second signal has to stop, while the graceful shutdown may still be waiting. */
 export interface Running {
   stack?: Stack;
   child?: { kill(): void };
 }
 
-/** Runs the task, and ends the process with the exit code that it gives. `ending` resolves at the first signal. */
+/** Runs the task and exits with the code that it resolves to. `ending` resolves at the first signal. */
 export async function untilSignalled(
   develop: (ending: Promise<void>, running: Running) => Promise<number>,
 ): Promise<never> {
@@ -16,7 +16,7 @@ export async function untilSignalled(
   try {
     const ending = Promise.withResolvers<void>();
     const onFirst = () => {
-      console.log("Ending; a second Ctrl-C ends it at once");
+      console.log("Shutting down; press Ctrl-C again to stop at once");
       ending.resolve();
     };
     listenForSignals({ onFirst, onSecond: () => exitAtOnce(running) });
@@ -30,6 +30,6 @@ export async function untilSignalled(
 function exitAtOnce({ stack, child }: Running): void {
   child?.kill();
   const stopped = stack?.postgres?.stop({ deadlineMs: 1_000, immediately: true });
-  // Without a server, or when it won't stop: the guardian looks after that.
+  // Exit even if the server did not stop: its watchdog stops it then.
   Promise.resolve(stopped).catch(() => {}).finally(() => Deno.exit(130));
 }

@@ -3,12 +3,12 @@ import { checkoutDirectory } from "../../src/dev/postgres/directory.ts";
 import { LineReader } from "./line_reader.ts";
 import { makeScratch } from "./scratch.ts";
 
-/** A copy of this checkout, to run tasks in and to change. */
+/** A copy of this checkout, in which tests run tasks and change files. */
 export interface CheckoutCopy extends AsyncDisposable {
   readonly path: string;
-  /** Starts `deno task dev`'s program; settings of the environment that runs the tests are hidden. */
+  /** Starts the program of `deno task dev`, without the settings of the tests' own environment. */
   dev(env?: Record<string, string>): DevRun;
-  /** As `dev`, of `deno task worker`, which takes its time. */
+  /** As `dev`, for the program of `deno task worker`, whose start may take minutes. */
   worker(env?: Record<string, string>): DevRun;
   /** Runs a program of `src/dev` to its end. */
   run(program: string, args?: readonly string[]): Promise<{ code: number; text: string }>;
@@ -18,7 +18,7 @@ export interface DevRun extends AsyncDisposable {
   readonly pid: number;
   readonly output: LineReader;
   readonly errors: LineReader;
-  /** Waits for the banner; returns where the service and the database are, and the curl line. */
+  /** Waits for the banner. Returns the service's URL, the superuser's database URL and the curl line. */
   ready(): Promise<{ url: string; adminUrl: string; curl: string }>;
   signal(name: Deno.Signal): void;
   /** Its exit code, or 128 plus the signal's number. */
@@ -33,14 +33,14 @@ export async function copyCheckout(): Promise<CheckoutCopy> {
   for (const name of ["deno.json", "deno.lock", "wrangler.toml"]) {
     await Deno.copyFile(join(checkoutDirectory, name), join(path, name)).catch(() => {});
   }
-  // deno.json may name files there.
+  // deno.json names a file there.
   await copy(join(checkoutDirectory, "tests", "support"), join(path, "tests", "support"));
   const command = (
     program: string,
     { env = {}, args = [] }: { env?: Record<string, string>; args?: readonly string[] } = {},
   ) =>
     new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--quiet", join("src", "dev", program), ...args],
+      args: ["run", "-A", "--quiet", join("src", "dev", ...program.split("/")), ...args],
       cwd: path,
       clearEnv: true,
       env: { ...environment(), PORT: "0", ...env },
@@ -50,7 +50,8 @@ export async function copyCheckout(): Promise<CheckoutCopy> {
   return {
     path,
     dev: (env = {}) => watchRun(command("main.ts", { env }).spawn()),
-    worker: (env = {}) => watchRun(command("worker.ts", { env }).spawn(), { timeoutMs: 120_000 }),
+    worker: (env = {}) =>
+      watchRun(command("worker/worker.ts", { env }).spawn(), { timeoutMs: 120_000 }),
     async run(program, args = []) {
       const { code, stdout, stderr } = await command(program, { args }).output();
       const decoder = new TextDecoder();
@@ -91,9 +92,9 @@ function watchRun(child: Deno.ChildProcess, options?: { timeoutMs: number }): De
 }
 
 function environment(): Record<string, string> {
-  const isOurs = (name: string) => /^DATABASE_|^PORT$|^SHUTDOWN_TIMEOUT$|^LOG_LEVEL$/.test(name);
+  const isSetting = (name: string) => /^DATABASE_|^PORT$|^SHUTDOWN_TIMEOUT$|^LOG_LEVEL$/.test(name);
   return Object.fromEntries(
-    Object.entries(Deno.env.toObject()).filter(([name]) => !isOurs(name)),
+    Object.entries(Deno.env.toObject()).filter(([name]) => !isSetting(name)),
   );
 }
 

@@ -1,7 +1,7 @@
-/** Reads a child's output line by line, each wait bounded. */
+/** Reads a child process's output line by line. Each wait is bounded. */
 export class LineReader {
   readonly #reader: ReadableStreamDefaultReader<string>;
-  /** All that has come so far. */
+  /** The output so far. */
   text = "";
   readonly #timeoutMs: number;
   #read = 0;
@@ -14,7 +14,7 @@ export class LineReader {
     this.#reader = stream.pipeThrough(new TextDecoderStream()).getReader();
   }
 
-  /** The next line that matches. Rejects when the output ends before, or comes too late. */
+  /** The next line that matches. Rejects if the output ends before it, or after `timeoutMs`. */
   async next(pattern: RegExp): Promise<string> {
     const timer = setTimeout(() => this.#reader.cancel(), this.#timeoutMs);
     try {
@@ -25,7 +25,7 @@ export class LineReader {
           if (pattern.test(line)) return line;
         }
         const { done, value } = await this.#reader.read();
-        if (done) throw new Error(`no line matches ${pattern}; all that came:\n${this.text}`);
+        if (done) throw new Error(`no line matches ${pattern}; the output was:\n${this.text}`);
         this.text += value;
       }
     } finally {
@@ -33,7 +33,7 @@ export class LineReader {
     }
   }
 
-  /** All of the output, once it has ended. */
+  /** The whole output, after it has ended. */
   async rest(): Promise<string> {
     for (;;) {
       const { done, value } = await this.#reader.read();

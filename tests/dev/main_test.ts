@@ -33,13 +33,21 @@ async function assertNothingLeft(checkout: CheckoutCopy): Promise<void> {
   assertEquals(await findPostmaster(dataOf(checkout)), undefined);
 }
 
-devTest("deno task dev prints a curl line that creates a user", async (checkout) => {
-  await using dev = checkout.dev();
-  const { curl } = await dev.ready();
-  const shell = new Deno.Command("sh", { args: ["-c", `${curl} --silent`] });
-  const { stdout } = await shell.output();
-  assertMatch(new TextDecoder().decode(stdout), /^HTTP\/1.1 201 /);
-});
+devTest(
+  "deno task dev prints a curl line that creates a user, and where /ops is",
+  async (checkout) => {
+    await using dev = checkout.dev();
+    const { curl } = await dev.ready();
+    const shell = new Deno.Command("sh", { args: ["-c", `${curl} --silent`] });
+    const { stdout } = await shell.output();
+    assertMatch(new TextDecoder().decode(stdout), /^HTTP\/1.1 201 /);
+    const ops =
+      /http:\S+/.exec(await dev.output.next(/^Live view of its database connections: /))![0];
+    const page = await fetch(ops);
+    await page.body?.cancel();
+    assertEquals(page.status, 200);
+  },
+);
 
 devTest("deno task dev keeps its users from one start to the next", async (checkout) => {
   {
@@ -74,17 +82,20 @@ devTest("deno task dev stays up when the service refuses its settings", async (c
   await assertNothingLeft(checkout);
 });
 
-devTest("deno task dev and reset refuse to run beside another, and name it", async (checkout) => {
-  await using dev = checkout.dev();
-  const { url } = await dev.ready();
-  const who = `process ${dev.pid} runs this checkout's development stack and serves ${url}`;
-  for (const program of ["main.ts", "reset.ts"]) {
-    const { code, text } = await checkout.run(program);
-    assertEquals(code, 1);
-    assert(text.includes(who), text);
-  }
-  assertEquals(await createUser(url), 201);
-});
+devTest(
+  "deno task dev and reset refuse to run while another process has the lock, and name it",
+  async (checkout) => {
+    await using dev = checkout.dev();
+    const { url } = await dev.ready();
+    const who = `process ${dev.pid} runs this checkout's development stack and serves ${url}`;
+    for (const program of ["main.ts", "reset.ts"]) {
+      const { code, text } = await checkout.run(program);
+      assertEquals(code, 1);
+      assert(text.includes(who), text);
+    }
+    assertEquals(await createUser(url), 201);
+  },
+);
 
 devTest("deno task reset drops the users", async (checkout) => {
   {
@@ -107,7 +118,7 @@ devTest("a signal lets requests finish, then ends everything with 0", async (che
   const answer = createUser(url);
   await waitForLock(admin.ask);
   dev.signal("SIGINT");
-  await dev.output.next(/^Ending/);
+  await dev.output.next(/^Shutting down/);
   await assertRefuses(url);
   await session.rollback();
   assertEquals(await answer, 201);
@@ -115,19 +126,23 @@ devTest("a signal lets requests finish, then ends everything with 0", async (che
   await assertNothingLeft(checkout);
 });
 
-devTest("a signal ends everything within SHUTDOWN_TIMEOUT", async (checkout) => {
-  await using dev = checkout.dev({ SHUTDOWN_TIMEOUT: "3" });
+devTest("SHUTDOWN_TIMEOUT cuts a request that does not finish", async (checkout) => {
+  // Every other limit on the request is far longer than SHUTDOWN_TIMEOUT.
+  await using dev = checkout.dev({
+    SHUTDOWN_TIMEOUT: "3",
+    DATABASE_LOCK_TIMEOUT: "600",
+    DATABASE_STATEMENT_TIMEOUT: "600",
+    DATABASE_TRANSACTION_TIMEOUT: "600",
+  });
   const { url, adminUrl } = await dev.ready();
   await using admin = await openUrl(adminUrl);
   await using session = admin.db.session();
   await session.query(trustedSql("lock table users"));
   const answer = createUser(url).catch(() => 0);
   await waitForLock(admin.ask);
-  const signalledAtMs = performance.now();
   dev.signal("SIGTERM");
   assertEquals(await dev.ended, 0);
-  const tookMs = performance.now() - signalledAtMs;
-  assert(tookMs < 3_000, `${tookMs} ms`);
+  // The table is still locked by `session`, so the request did not end by itself.
   assertNotEquals(await answer, 201);
   await assertNothingLeft(checkout);
 });
@@ -141,30 +156,30 @@ devTest("a second signal ends everything at once with 130", async (checkout) => 
   const answer = createUser(url).catch(() => 0);
   await waitForLock(admin.ask);
   dev.signal("SIGINT");
-  await dev.output.next(/^Ending/);
-  // What follows within 300 ms is the same press, passed on by `deno task`.
+  await dev.output.next(/^Shutting down/);
+  // listenForSignals takes a signal within 300 ms for the same key press, passed on by `deno task`: repeat it.
   let hasEnded = false;
   dev.ended.then(() => hasEnded = true);
   const isOver = () => {
     if (!hasEnded) dev.signal("SIGINT");
     return hasEnded;
   };
-  assert(await pollUntil(isOver, { deadlineMs: 5_000, intervalMs: 50 }));
+  assert(await pollUntil(isOver, { deadlineMs: 30_000, intervalMs: 50 }));
   assertEquals(await dev.ended, 130);
   assertNotEquals(await answer, 201);
   await assertNothingLeft(checkout);
 });
 
-devTest("nothing is left after kill -9 of deno task dev", async (checkout) => {
+devTest("after SIGKILL of deno task dev its server and its service end", async (checkout) => {
   await using dev = checkout.dev();
   const { url } = await dev.ready();
   const postmaster = (await findPostmaster(dataOf(checkout)))!;
   dev.signal("SIGKILL");
   await dev.ended;
   const isGone = async () => await processIdentity(postmaster) === undefined;
-  assert(await pollUntil(isGone, { deadlineMs: 10_000, intervalMs: 20 }));
+  assert(await pollUntil(isGone, { deadlineMs: 30_000, intervalMs: 20 }));
   const isRefused = () => createUser(url).then(() => false, () => true);
-  assert(await pollUntil(isRefused, { deadlineMs: 10_000, intervalMs: 20 }));
+  assert(await pollUntil(isRefused, { deadlineMs: 30_000, intervalMs: 20 }));
 });
 
 devTest("deno task dev starts no server when .env names one", async (checkout) => {
@@ -174,19 +189,19 @@ devTest("deno task dev starts no server when .env names one", async (checkout) =
   await Deno.writeTextFile(join(checkout.path, ".env"), settings);
   await using dev = checkout.dev();
   const serviceUrl = /http:\S+/.exec(await dev.output.next(/^The service listens on/))![0];
-  await dev.output.next(/^It uses DATABASE_URL's database; migrations ran there/);
+  await dev.output.next(/^It uses the database of DATABASE_URL; migrations ran there/);
   assertEquals(await createUser(serviceUrl), 201);
   await assertRejects(() => Deno.stat(dataOf(checkout)), Deno.errors.NotFound);
 });
 
-/** Until the request's INSERT waits for the table. */
+/** Resolves once the request's INSERT waits for the lock on `users`. */
 async function waitForLock(
   ask: (statement: string) => Promise<readonly Record<string, unknown>[]>,
 ): Promise<void> {
   const isWaiting = async () =>
     (await ask("select 1 from pg_locks where not granted and relation = 'users'::regclass"))
       .length > 0;
-  assert(await pollUntil(isWaiting, { deadlineMs: 10_000, intervalMs: 20 }));
+  assert(await pollUntil(isWaiting, { deadlineMs: 30_000, intervalMs: 20 }));
 }
 
 async function assertRefuses(url: string): Promise<void> {
@@ -194,5 +209,5 @@ async function assertRefuses(url: string): Promise<void> {
     const response = await fetch(`${url}/readyz`);
     return (await response.json()).type === "/problems/shutting-down";
   };
-  assert(await pollUntil(isRefused, { deadlineMs: 5_000, intervalMs: 20 }));
+  assert(await pollUntil(isRefused, { deadlineMs: 30_000, intervalMs: 20 }));
 }

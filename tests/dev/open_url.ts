@@ -4,14 +4,14 @@ import { startRelay } from "../../src/dev/relay/relay.ts";
 import { openDatabase } from "../../src/service/open_database.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
 
-/** A database behind a relay of its own. */
+/** A `Database` with a relay of its own. */
 export interface OpenedUrl extends AsyncDisposable {
   readonly db: Database;
   /** Runs one statement and commits. */
   ask(statement: string): Promise<readonly Record<string, unknown>[]>;
 }
 
-/** Opens what a URL of `startPostgres` names, as the service would. */
+/** Opens the database of a `startPostgres` URL as the service would. */
 export async function openUrl(
   url: string,
   { pipelineConnect = "on" }: { pipelineConnect?: "on" | "off" } = {},
@@ -45,7 +45,7 @@ export async function openUrl(
   };
 }
 
-/** Runs one statement on a connection of its own. */
+/** Runs one statement on a new connection and commits. */
 export async function askUrl(
   url: string,
   statement: string,

@@ -8,13 +8,16 @@ import { localDatabase } from "../support/local_database.ts";
 const database = await localDatabase();
 const root = new URL("../..", import.meta.url);
 
-interface Told {
+interface TaskResult {
   readonly code: number;
   readonly out: string;
   readonly error: string;
 }
 
-async function queueTask(env: Readonly<Record<string, string>>, ...args: string[]): Promise<Told> {
+async function queueTask(
+  env: Readonly<Record<string, string>>,
+  ...args: string[]
+): Promise<TaskResult> {
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["task", "--quiet", "queue", ...args],
     cwd: root,
@@ -24,17 +27,19 @@ async function queueTask(env: Readonly<Record<string, string>>, ...args: string[
   return { code, out: out!, error: error! };
 }
 
-Deno.test("deno task queue tells what waits, since when, and what is dead", async () => {
+Deno.test("deno task queue prints the queue's depth, its oldest event's age and the number of dead letters", async () => {
   await using branch = await database.connect();
   await writeEvents(branch, { users: 2, versions: 1 });
-  await branch.asAdmin("update user_events set occurred_at = now() - interval '90 s' where id = 1");
+  await branch.asAdmin(
+    "update user_events set occurred_at = now() - interval '1 hour' where id = 1",
+  );
   const { code, out } = await queueTask(branch.env);
   assertEquals(code, 0);
-  assert(/^waiting +2\noldest +9\d\.\d s\ndead letters +0\n$/.test(out), out);
+  assert(/^waiting +2\noldest +36\d\d\.\d s\ndead letters +0\n$/.test(out), out);
   await branch.asAdmin("delete from user_events");
 });
 
-Deno.test("deno task queue retry puts one back, and what it cannot do it tells in a line and by its exit code", async () => {
+Deno.test("deno task queue retry requeues a dead letter; a refusal is one line on standard error and exit code 1", async () => {
   await using branch = await database.connect();
   const body = `{"id": "77", "type": "user.updated", "userId": "${crypto.randomUUID()}",
     "version": 3, "occurredAt": "2026-01-01T00:00:00.000Z", "data": {"email": "", "name": ""}}`;
@@ -44,14 +49,14 @@ Deno.test("deno task queue retry puts one back, and what it cannot do it tells i
   const done = await queueTask(branch.env, "retry", `${letter!.id}`);
   assertEquals([done.code, done.out], [
     0,
-    `Dead letter ${letter!.id} waits to be delivered again\n`,
+    `Dead letter ${letter!.id} is in the queue again\n`,
   ]);
   const rows = await branch.asAdmin("select id::text, version, attempts from user_events");
   assertEquals(rows, [{ id: "77", version: 3, attempts: 0 }]);
   const gone = await queueTask(branch.env, "retry", `${letter!.id}`);
   assertEquals([gone.code, gone.out], [1, ""]);
   assert(
-    /^Cannot put back dead letter \d+ as there is none; "deno task queue" lists them\n$/.test(
+    /^Cannot retry dead letter \d+ as it does not exist; "deno task queue" lists the ids\n$/.test(
       gone.error,
     ),
     gone.error,
@@ -63,7 +68,7 @@ Deno.test("deno task queue retry puts one back, and what it cannot do it tells i
   await branch.asAdmin("delete from user_events");
 });
 
-Deno.test("a dead letter whose event waits already is put back as that one", async () => {
+Deno.test("retrying a dead letter whose event is still queued leaves one event", async () => {
   await using branch = await database.connect();
   await writeEvents(branch, { users: 1, versions: 1 });
   const [letter] = await branch.asAdmin<{ id: bigint }>(`
@@ -77,7 +82,7 @@ Deno.test("a dead letter whose event waits already is put back as that one", asy
   await branch.asAdmin("delete from user_events");
 });
 
-Deno.test("a dead letter is shown in one line and within bounds, however long it is", async () => {
+Deno.test("a dead letter of any length is printed in two lines with a bounded body", async () => {
   await using branch = await database.connect();
   await branch.asAdmin(`
     insert into dead_letters (consumer, message_id, body, error, attempts)
@@ -89,7 +94,7 @@ Deno.test("a dead letter is shown in one line and within bounds, however long it
   await branch.asAdmin("delete from dead_letters");
 });
 
-Deno.test("a dead letter that is put back takes effect once what ailed it is mended", async () => {
+Deno.test("a retried dead letter is applied after its fault was repaired", async () => {
   await using branch = await database.connect();
   const [id] = await writeEvents(branch, { users: 1, versions: 3 });
   await branch.asAdmin("update user_events set type = 'user.exploded' where version = 2");
@@ -119,7 +124,7 @@ Deno.test("a dead letter that is put back takes effect once what ailed it is men
   }
 });
 
-Deno.test("a dead letter that never was an event stays where it is, and one that is not there is told", async () => {
+Deno.test("retrying refuses a dead letter that is not an event, an unknown id and an invalid id", async () => {
   await using branch = await database.connect();
   const db = branch.open();
   const [letter] = await branch.asAdmin<{ id: bigint }>(`
@@ -127,6 +132,6 @@ Deno.test("a dead letter that never was an event stays where it is, and one that
     values ('activity', 'x', '"text"', 'Cannot read it', 1) returning id`);
   await assertRejects(() => retryDeadLetter(db, String(letter!.id)), Error);
   assertEquals((await countsOf(branch)).dead, 1);
-  await assertRejects(() => retryDeadLetter(db, "999"), Error, "there is none");
-  await assertRejects(() => retryDeadLetter(db, "1; drop"), Error, "ids are numbers");
+  await assertRejects(() => retryDeadLetter(db, "999"), Error, "it does not exist");
+  await assertRejects(() => retryDeadLetter(db, "1; drop"), Error, "its id must be a number");
 });

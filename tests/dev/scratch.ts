@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { preparePostgresBinaries } from "../../src/dev/postgres/binaries.ts";
-import { findPostmaster, stopLeftover } from "../../src/dev/postgres/process.ts";
+import { findPostmaster, stopStaleServer } from "../../src/dev/postgres/process.ts";
 
-/** A directory for a test that the server's account can reach, gone with whatever serves it. */
+/** A temporary directory that the server's account can reach. Disposal stops the server on it and removes it. */
 export interface Scratch extends AsyncDisposable {
   readonly path: string;
 }
@@ -15,7 +15,7 @@ export async function makeScratch(): Promise<Scratch> {
     async [Symbol.asyncDispose]() {
       const data = join(path, "development", "cluster", "data");
       if (await findPostmaster(data) !== undefined) {
-        await stopLeftover(data, (await preparePostgresBinaries(path)).pgCtl);
+        await stopStaleServer(data, (await preparePostgresBinaries(path)).pgCtl);
       }
       await Deno.remove(path, { recursive: true });
     },

@@ -1,4 +1,4 @@
-/** What the steps work on. */
+/** The table that the scenarios read and write. */
 import { type Session, type Sql, sql } from "../../db/mod.ts";
 import type { ServerView } from "./server_view.ts";
 
@@ -16,7 +16,7 @@ export async function balanceSum(session: Session, names: readonly string[]): Pr
   return row?.sum ?? 0;
 }
 
-/** What is stored, as somebody else sees it; `null` for nothing. */
+/** The committed sum, read on the observer's connection; `null` if no row exists. */
 export async function storedBalance(server: ServerView, ...names: string[]): Promise<unknown> {
   return await server.value("select sum(balance)::int from accounts where name = any($1)", [names]);
 }

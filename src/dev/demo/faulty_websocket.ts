@@ -1,15 +1,18 @@
-/** Sockets that fail at a chosen moment, where no server can be made to. */
+/** Client sockets that fail at a chosen moment, for failures that a server cannot be made to cause on demand. */
 import { Buffer } from "node:buffer";
 import { DatabaseWebSocket } from "../../deno/database_websocket.ts";
 
-/** A COMMIT's statement as it is on the wire: a text and the zero behind it. */
+/** COMMIT's statement on the wire: its text and a terminating zero. */
 const COMMIT = "commit\0";
 
 export interface Faults {
   readonly webSocketConstructor: typeof DatabaseWebSocket;
-  /** Cuts the connection that sends the next COMMIT, as the answer arrives: the server has done it, and nobody hears. */
+  /**
+   * Cuts the connection that sends the next COMMIT when the answer arrives: the server has committed, and the client
+   * gets no answer.
+   */
   loseNextCommitAnswer(): void;
-  /** What arrives on the sockets that are open now is not read before they are used again, as in a frozen isolate. */
+  /** Sockets that are open now read nothing until they next send, as in a frozen isolate. */
   freezeUntilUsed(): void;
 }
 

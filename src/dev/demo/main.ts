@@ -1,38 +1,39 @@
 /**
- * `deno task demo`: shows on a real PostgreSQL that connections are managed as this project says, and that none is
- * left. `--json` prints one document; `--leak STEP` has a step keep a connection, to see that it is caught.
+ * `deno task demo`: runs scenarios on a real PostgreSQL, checks what each one claims about sessions and the pool, and
+ * counts the connections that are left. `--json` prints one JSON document. `--leak SCENARIO` makes that scenario keep a
+ * connection, to show that the leak is detected.
  */
 import { parseArgs } from "node:util";
-import { play, type StepResult } from "./play.ts";
+import { startDemoEnvironment } from "./environment.ts";
 import { jsonReport, plainReport, type Report, terminalReport } from "./report.ts";
-import { steps } from "./steps.ts";
-import { createWorld } from "./world.ts";
+import { runScenario, type ScenarioResult } from "./runner.ts";
+import { scenarios } from "./scenarios.ts";
 
 interface Flags {
   readonly json: boolean;
   readonly leak: string | undefined;
 }
 
-/** Gives whether no connection is left and each step did what it says. */
+/** Resolves to true if every scenario passed and no connection is left. */
 async function demonstrate(
   { leak, report }: { leak: string | undefined; report: Report },
 ): Promise<boolean> {
   const sinceMs = performance.now();
-  await using world = await createWorld();
-  const results: StepResult[] = [];
-  for (const step of steps) {
-    report.begun(step);
-    const result = await play(step, world, { leaks: step.name === leak });
+  await using environment = await startDemoEnvironment();
+  const results: ScenarioResult[] = [];
+  for (const scenario of scenarios) {
+    report.onStart(scenario);
+    const result = await runScenario(scenario, environment, { leaks: scenario.name === leak });
     results.push(result);
-    report.ended(result);
-    // Those after it would count what is not theirs.
+    report.onResult(result);
+    // The leaked connection would be counted in every later scenario.
     if (result.left > 0) break;
   }
-  const connectionsLeft = await world.server.connections();
+  const connectionsLeft = await environment.server.connections();
   const ok = connectionsLeft === 0 && results.every(({ ok }) => ok);
-  const notPlayed = steps.slice(results.length).map(({ name }) => name);
+  const notRun = scenarios.slice(results.length).map(({ name }) => name);
   const tookMs = performance.now() - sinceMs;
-  report.over({ steps: results, notPlayed, connectionsLeft, tookMs, ok });
+  report.onEnd({ scenarios: results, notRun, connectionsLeft, tookMs, ok });
   return ok;
 }
 
@@ -41,10 +42,10 @@ function flagsOf(args: readonly string[]): Flags {
     args: [...args],
     options: { json: { type: "boolean" }, leak: { type: "string" } },
   });
-  const names = steps.map(({ name }) => name);
+  const names = scenarios.map(({ name }) => name);
   if (leak !== undefined && !names.includes(leak)) {
     throw new Error(
-      `Cannot leak in a step that there is not: current value is ${leak}; use ${names.join(", ")}`,
+      `Cannot leak as there is no such scenario: current value is ${leak}; use ${names.join(", ")}`,
     );
   }
   return { json, leak };

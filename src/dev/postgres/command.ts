@@ -1,16 +1,16 @@
 import type { ServerAccount } from "./directory.ts";
 
-/** What a PostgreSQL program of ours did. */
+/** The result of a PostgreSQL program. */
 export interface CommandResult {
   readonly success: boolean;
-  /** Both of its outputs. */
+  /** Its standard output, then its standard error. */
   readonly text: string;
 }
 
 /**
- * Runs a PostgreSQL program to its end, under `account` and without the caller's PG* variables.
+ * Runs a PostgreSQL program to its end, as `account` and without the caller's PG* variables.
  *
- * @throws {Error} when it is not done after `deadlineMs`; it is killed then.
+ * @throws {Error} when it has not ended after `deadlineMs` and was killed.
  */
 export async function runPostgresCommand(
   program: string,
@@ -29,7 +29,7 @@ export async function runPostgresCommand(
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",
-    // The caller's directory may be closed to `account`, and a terminal's Ctrl-C is not for us.
+    // A terminal's Ctrl-C must not reach it, and `account` may be unable to enter the caller's directory.
     detached: true,
     ...(isWindows ? {} : { cwd: "/" }),
     ...(account ?? {}),
@@ -39,7 +39,9 @@ export async function runPostgresCommand(
   try {
     const [output] = await Promise.all([child.output(), write(child.stdin, input)]);
     if (!output.success && performance.now() - startedAtMs >= deadlineMs) {
-      throw new Error(`Cannot run ${program}: not done after ${deadlineMs} ms; is the disk busy?`);
+      throw new Error(
+        `Cannot run ${program} as it has not ended after ${deadlineMs} ms; check whether the disk is busy`,
+      );
     }
     const decoder = new TextDecoder();
     const text = decoder.decode(output.stdout) + decoder.decode(output.stderr);
@@ -55,7 +57,7 @@ async function write(stdin: WritableStream<Uint8Array>, input: string): Promise<
     await writer.write(new TextEncoder().encode(input));
     await writer.close();
   } catch {
-    // It ended without reading all of it; its exit code and output tell why.
+    // The program ended without reading all of its input. Its exit code and output give the reason.
   }
 }
 

@@ -1,7 +1,7 @@
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** The account PostgreSQL runs under; undefined is the caller's own. */
+/** The account that PostgreSQL runs as; undefined for the caller's own. */
 export type ServerAccount = { readonly uid: number; readonly gid: number } | undefined;
 
 /** The root of this checkout. */
@@ -9,12 +9,12 @@ export const checkoutDirectory: string = dirname(
   dirname(dirname(dirname(fileURLToPath(import.meta.url)))),
 );
 
-/** `nobody` when the caller is root, as which PostgreSQL refuses to run. */
+/** The system's account `nobody` if the caller is root, because PostgreSQL refuses to run as root. */
 export function serverAccount(): ServerAccount {
   return Deno.uid() === 0 ? { uid: 65534, gid: 65534 } : undefined;
 }
 
-/** Makes and returns `.local` in the checkout, which git ignores. */
+/** Makes and returns the directory `.local` of the checkout, which git ignores. */
 export async function localDirectory(checkout: string = checkoutDirectory): Promise<string> {
   const path = join(checkout, ".local");
   await makeDirectory(path);
@@ -22,11 +22,11 @@ export async function localDirectory(checkout: string = checkoutDirectory): Prom
 }
 
 /**
- * Makes and returns where PostgreSQL's programs and data live: `.local/postgres`. If the server's
- * account can't reach that (a checkout under /root), a directory of ours in /var/tmp instead, and
- * `.local/postgres-directory` says which.
+ * Makes and returns the directory of PostgreSQL's programs and data: `.local/postgres`. If the server's account can't
+ * reach that, as in a checkout under /root, it is a directory in /var/tmp, whose path is written to
+ * `.local/postgres-directory`.
  *
- * @throws {Error} when it can't be written, or the one in /var/tmp belongs to somebody else.
+ * @throws {Error} when it can't be written, or when others than root can write the one in /var/tmp.
  */
 export async function postgresDirectory(checkout: string = checkoutDirectory): Promise<string> {
   const local = await localDirectory(checkout);
@@ -41,15 +41,17 @@ export async function postgresDirectory(checkout: string = checkoutDirectory): P
   const { uid, mode, isDirectory } = await Deno.lstat(path);
   if (!isDirectory || uid !== 0 || ((mode ?? 0) & 0o022) !== 0) {
     throw new Error(
-      `Cannot keep PostgreSQL's data in ${path}: it is not a directory that only root can write; ` +
-        "remove it, or move the checkout to where other users can reach it",
+      `Cannot keep PostgreSQL's data in ${path} as it is not a directory that only root can write; ` +
+        "remove it, or move the checkout to a place that other users can reach",
     );
   }
   await Deno.writeTextFile(join(local, "postgres-directory"), `${path}\n`);
   return path;
 }
 
-/** As mkdir -p, searchable by the server's account whatever the umask is. */
+/**
+ * Makes a directory, if it is missing. `mode` holds whatever the umask is, so that the server's account can enter it.
+ */
 export async function makeDirectory(path: string, mode = 0o755): Promise<void> {
   try {
     await Deno.mkdir(path);
@@ -57,7 +59,7 @@ export async function makeDirectory(path: string, mode = 0o755): Promise<void> {
   } catch (error) {
     if (error instanceof Deno.errors.AlreadyExists) return;
     throw new Error(
-      `Cannot make the directory ${path}: ${(error as Error).message}; ` +
+      `Cannot make the directory ${path} as the system refuses it: ${(error as Error).message}; ` +
         "give this user write access to its parent, or move the checkout",
       { cause: error },
     );

@@ -7,9 +7,9 @@ import { findProcesses } from "./processes.ts";
 const attemptsMax = 20;
 
 /**
- * Starts the server of `cluster`, on the port it had last if that is free.
+ * Starts the server of `cluster`, on its previous port if that is free.
  *
- * @throws {Error} with the log's last lines when it doesn't start.
+ * @throws {Error} with the log's last lines when the server doesn't start.
  */
 export async function launchPostgres(
   cluster: Cluster,
@@ -29,23 +29,25 @@ export async function launchPostgres(
       return { port, pid };
     }
     const log = (await Deno.readTextFile(cluster.log).catch(() => "")).trim();
-    const reason = remedy(log);
-    if (reason === undefined || attempt === attemptsMax) {
-      throw await cannotStart(cluster, text, log);
+    const fault = transientFault(log);
+    if (fault === undefined || attempt === attemptsMax) {
+      throw await startError(cluster, text, log);
     }
-    if (reason === "another port") port = await chooseFreePort(undefined);
-    if (reason === "stale pid file") await Deno.remove(join(cluster.data, "postmaster.pid"));
-    if (reason === "a moment") await new Promise((resolve) => setTimeout(resolve, 100));
+    if (fault === "port taken") port = await chooseFreePort(undefined);
+    if (fault === "stale pid file") await Deno.remove(join(cluster.data, "postmaster.pid"));
+    if (fault === "data in use") await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }
 
-/** What makes a failed start worth repeating; undefined when nothing does. */
-function remedy(log: string): "another port" | "stale pid file" | "a moment" | undefined {
-  if (/could not (bind|create any TCP)/.test(log)) return "another port";
-  // Only reached when no postmaster of this data lives: the pid is another program's by now.
+/** Why a failed start is worth repeating; undefined when it is not. */
+function transientFault(
+  log: string,
+): "port taken" | "stale pid file" | "data in use" | undefined {
+  if (/could not (bind|create any TCP)/.test(log)) return "port taken";
+  // No postmaster of this data is alive here, because stale servers were stopped: the pid belongs to another program.
   if (/lock file "postmaster.pid" already exists/.test(log)) return "stale pid file";
-  // Windows, where nothing ends the children of a killed postmaster: they take a moment to notice.
-  if (isHeld(log)) return "a moment";
+  // On Windows the children of a killed postmaster cannot be found and killed, and take a moment to end by themselves.
+  if (isInUse(log)) return "data in use";
   return undefined;
 }
 
@@ -66,33 +68,35 @@ function chooseFreePort(preferred: number | undefined): number {
   throw new Error("unreachable");
 }
 
-/** So that the log in place tells of this attempt alone. */
+/** Moves the previous log away, so that the new one holds only this attempt. */
 async function rotateLog(log: string): Promise<void> {
   await Deno.rename(log, `${log}.1`).catch(() => {});
 }
 
-async function cannotStart(
+async function startError(
   { data, log: path }: Cluster,
   output: string,
   log: string,
 ): Promise<Error> {
   const lines = (log === "" ? output.trim() : log).split("\n").slice(-20).join("\n");
-  const wayOut = isHeld(log)
-    ? `end ${await describeHolders(data)}, then start again: the data stays`
+  const wayOut = isInUse(log)
+    ? `end ${await describeOrphans(data)}, then start again: the data is kept`
     : "`deno task reset` starts over with empty data";
-  return new Error(`Cannot start PostgreSQL on ${data}: ${path} ends in\n${lines}\n${wayOut}`);
+  return new Error(
+    `Cannot start PostgreSQL on ${data} as its log ${path} ends in\n${lines}\n${wayOut}`,
+  );
 }
 
-/** Whether processes of an earlier server keep the next one from starting. */
-function isHeld(log: string): boolean {
+/** True if processes of an earlier server still use the data. */
+function isInUse(log: string): boolean {
   return /pre-existing shared memory block/.test(log);
 }
 
-async function describeHolders(data: string): Promise<string> {
+async function describeOrphans(data: string): Promise<string> {
   const pids = (await findProcesses(data)).map(({ pid }) => pid);
   if (pids.length > 0) {
-    return `what an earlier server left there with \`kill -9 ${pids.join(" ")}\``;
+    return `the processes of an earlier server with \`kill -9 ${pids.join(" ")}\``;
   }
   const name = Deno.build.os === "windows" ? "postgres.exe" : "postgres";
-  return `the ${name} processes that an earlier server left there (another user's or container's?)`;
+  return `the ${name} processes of an earlier server (of another user or container, perhaps)`;
 }

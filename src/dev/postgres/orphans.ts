@@ -1,49 +1,48 @@
+/** Imported by watchdog.ts, which runs without deno.json: no bare specifiers here. */
 import { dirname, relative } from "node:path";
 import process from "node:process";
 import { pollUntil } from "../poll.ts";
-import { processIdentity } from "./process_identity.ts";
-import { findProcesses, type PostgresProcess } from "./processes.ts";
-
-/** Imported by the guardian, which runs without deno.json: no bare specifiers here. */
+import { type PostgresProcess, processIdentity } from "./process_identity.ts";
+import { findProcesses } from "./processes.ts";
 
 /**
- * Kills what a server of ours left on `data`: a process that is frozen, or busy on the CPU, does
- * not notice that its postmaster is gone, and keeps the next one from starting. Nothing is killed
- * once `isOurs` says that the data has a new owner.
+ * Kills the server processes on `data` that outlived their postmaster. A frozen process, or one that is busy on the
+ * CPU, does not notice that the postmaster is gone, and keeps the next server from starting. Nothing is killed once
+ * `ownsData` reports that the data has a new owner.
  *
- * @throws {Error} when one of them is still there after `deadlineMs`.
+ * @throws {Error} when one of them is still alive after `deadlineMs`.
  */
-export async function endRemains(
+export async function killOrphans(
   data: string,
-  { deadlineMs, pgCtl, isOurs = () => Promise.resolve(true) }: {
+  { deadlineMs, pgCtl, ownsData = () => Promise.resolve(true) }: {
     deadlineMs: number;
     pgCtl: string;
-    isOurs?: () => Promise<boolean>;
+    ownsData?: () => Promise<boolean>;
   },
 ): Promise<void> {
-  let left: PostgresProcess[] = [];
+  let orphans: PostgresProcess[] = [];
   const isDone = async () => {
-    left = await findOurs(data, pgCtl);
-    // Asked after the search: what a new owner starts from now on is not in the list.
-    if (left.length === 0 || !await isOurs()) return true;
-    await Promise.all(left.map(kill));
+    orphans = await findOrphans(data, pgCtl);
+    // Checked after the search: processes that a new owner starts from now on are not in the list.
+    if (orphans.length === 0 || !await ownsData()) return true;
+    await Promise.all(orphans.map(kill));
     return false;
   };
   if (await pollUntil(isDone, { deadlineMs, intervalMs: 10 })) return;
-  const pids = left.map(({ pid }) => pid).join(" ");
+  const pids = orphans.map(({ pid }) => pid).join(" ");
   throw new Error(
-    `Cannot stop PostgreSQL on ${data}: its processes ${pids} are still alive ` +
+    `Cannot stop PostgreSQL on ${data} as its processes ${pids} are still alive ` +
       `${Math.round(deadlineMs)} ms after their postmaster; end them with \`kill -9 ${pids}\``,
   );
 }
 
-async function findOurs(data: string, pgCtl: string): Promise<PostgresProcess[]> {
+/** Only processes that run a PostgreSQL program installed beside `pgCtl`, of any version of the package. */
+async function findOrphans(data: string, pgCtl: string): Promise<PostgresProcess[]> {
   const processes = await findProcesses(data);
   if (processes.length === 0) return [];
   const home = dirname(dirname(dirname(await Deno.realPath(pgCtl))));
-  // An older version of ours may have left them.
-  const ours = /^postgresql-[^/]+\/bin\/postgres$/;
-  return processes.filter(({ program }) => ours.test(relative(home, program)));
+  const installed = /^postgresql-[^/]+\/bin\/postgres$/;
+  return processes.filter(({ program }) => installed.test(relative(home, program)));
 }
 
 async function kill({ pid, identity }: PostgresProcess): Promise<void> {
@@ -51,6 +50,6 @@ async function kill({ pid, identity }: PostgresProcess): Promise<void> {
   try {
     process.kill(pid, "SIGKILL");
   } catch {
-    // Gone, or not ours to kill: the next search tells which.
+    // The process has ended, or this user may not kill it. The next search shows which.
   }
 }

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 
-/** Superuser, owner of the schema, the service's own role, and the service's role under SCRAM. */
+/** The superuser, the owner of the tables, the service's role, and a member of that role that logs in by SCRAM. */
 export const roles = [
   "postgres",
   "user_service_owner",
@@ -12,17 +12,17 @@ export type PostgresRole = typeof roles[number];
 
 export type Passwords = Readonly<Record<PostgresRole, string>>;
 
-/** One random password a role. */
+/** One random password for each role. */
 export function makePasswords(): Passwords {
   const entries = roles.map((role) => [role, crypto.randomUUID().replaceAll("-", "")]);
   return Object.freeze(Object.fromEntries(entries));
 }
 
-/** The passwords kept in `directory`, or undefined when they are missing or damaged. */
+/** The passwords stored in `directory`, or undefined when the file is missing or damaged. */
 export async function readPasswords(directory: string): Promise<Passwords | undefined> {
   try {
     const value = JSON.parse(await Deno.readTextFile(fileIn(directory)));
-    // Only what makePasswords makes: they go into SQL and URLs as they are.
+    // Accept only what makePasswords makes: passwords go into SQL and URLs unescaped.
     return roles.every((role) => /^[0-9a-f]{32}$/.test(value?.[role])) ? value : undefined;
   } catch (error) {
     if (error instanceof SyntaxError || error instanceof Deno.errors.NotFound) return undefined;
@@ -30,7 +30,7 @@ export async function readPasswords(directory: string): Promise<Passwords | unde
   }
 }
 
-/** Readable by this user only, and never half written. */
+/** Writes a file that only this user can read. It is renamed into place, so it is never half written. */
 export async function writePasswords(directory: string, passwords: Passwords): Promise<void> {
   const draft = `${fileIn(directory)}.new`;
   await Deno.remove(draft).catch(() => {});

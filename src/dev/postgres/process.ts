@@ -1,17 +1,19 @@
+/** Imported by watchdog.ts, which runs without deno.json: no bare specifiers here. */
 import { join } from "node:path";
 import process from "node:process";
 import { pollUntil } from "../poll.ts";
 import { processIdentity } from "./process_identity.ts";
-import { endRemains } from "./orphans.ts";
+import { killOrphans } from "./orphans.ts";
 
 export { processIdentity } from "./process_identity.ts";
 
-/** Imported by the guardian, which runs without deno.json: no bare specifiers here. */
+/**
+ * The postmaster's shutdown modes fast and immediate, then force.
+ * https://www.postgresql.org/docs/18/server-shutdown.html
+ */
+const stopSignals = ["SIGINT", "SIGQUIT", "SIGKILL"] as const;
 
-/** The ways to end a postmaster, mildest first. */
-const endings = ["SIGINT", "SIGQUIT", "SIGKILL"] as const;
-
-/** The pid of the live postmaster that serves `data`, or undefined. */
+/** The pid of the live postmaster of `data`, or undefined. */
 export async function findPostmaster(data: string): Promise<number | undefined> {
   let text: string;
   try {
@@ -27,10 +29,10 @@ export async function findPostmaster(data: string): Promise<number | undefined> 
 }
 
 /**
- * Ends the postmaster: fast (open transactions are rolled back), then immediate, then by force,
- * within `deadlineMs`.
+ * Stops the postmaster within `deadlineMs`: by a fast shutdown, which rolls open transactions back, then by an
+ * immediate one, then by SIGKILL. `immediately` skips the fast shutdown.
  *
- * @throws {Error} when it is still there after that.
+ * @throws {Error} when it is still alive after that.
  */
 export async function stopPostmaster(
   pid: number,
@@ -43,40 +45,40 @@ export async function stopPostmaster(
   const identity = await processIdentity(pid);
   if (identity === undefined) return;
   const shares = immediately ? [0, 0.7, 0.3] : [0.7, 0.2, 0.1];
-  for (const [index, ending] of endings.entries()) {
+  for (const [index, name] of stopSignals.entries()) {
     const share = shares[index]!;
     if (share === 0) continue;
-    await signal(pid, ending, pgCtl);
+    await signal(pid, name, pgCtl);
     const isGone = async () => await processIdentity(pid) !== identity;
     if (await pollUntil(isGone, { deadlineMs: deadlineMs * share, intervalMs: 10 })) return;
   }
   throw new Error(
-    `Cannot stop PostgreSQL: process ${pid} is still alive after ${Math.round(deadlineMs)} ms; ` +
-      "end it by hand",
+    `Cannot stop PostgreSQL as process ${pid} is still alive after ${Math.round(deadlineMs)} ms; ` +
+      `end it with \`kill -9 ${pid}\``,
   );
 }
 
-/** Ends the postmaster `pid`, if there is one, then whatever else its server left on `data`. */
+/** Stops the postmaster `pid`, if there is one, then kills the processes of its server that are left on `data`. */
 export async function stopServer(
   { data, pid }: { data: string; pid: number | undefined },
   { deadlineMs, ...options }: {
     deadlineMs: number;
     pgCtl: string;
     immediately?: boolean;
-    isOurs?: () => Promise<boolean>;
+    ownsData?: () => Promise<boolean>;
   },
 ): Promise<void> {
   const endsAtMs = performance.now() + deadlineMs;
   if (pid !== undefined) await stopPostmaster(pid, { ...options, deadlineMs: deadlineMs * 0.8 });
-  await endRemains(data, { ...options, deadlineMs: endsAtMs - performance.now() });
+  await killOrphans(data, { ...options, deadlineMs: endsAtMs - performance.now() });
 }
 
-/** Stops a server whose owner and guardian were both killed: nobody else will. */
-export async function stopLeftover(data: string, pgCtl: string): Promise<void> {
+/** Stops a server that an earlier process left running on `data`: its owner and its watchdog were both killed. */
+export async function stopStaleServer(data: string, pgCtl: string): Promise<void> {
   await stopServer({ data, pid: await findPostmaster(data) }, { deadlineMs: 5_000, pgCtl });
 }
 
-/** After a reboot the pid in postmaster.pid may be anybody's. */
+/** After a reboot the pid in postmaster.pid may belong to another program. */
 async function isPostmasterOf(pid: number, data: string): Promise<boolean> {
   if (Deno.build.os === "windows") return true;
   if (Deno.build.os === "linux") {
@@ -91,7 +93,7 @@ async function isPostmasterOf(pid: number, data: string): Promise<boolean> {
   return new TextDecoder().decode((await ps.output()).stdout).includes(data);
 }
 
-async function signal(pid: number, name: typeof endings[number], pgCtl: string): Promise<void> {
+async function signal(pid: number, name: typeof stopSignals[number], pgCtl: string): Promise<void> {
   if (Deno.build.os === "windows") {
     const args = ["kill", name.slice("SIG".length), `${pid}`];
     await new Deno.Command(pgCtl, { args, stdout: "null", stderr: "null" }).output();

@@ -1,8 +1,19 @@
+/** Imported by watchdog.ts, which runs without deno.json: no bare specifiers here. */
 import process from "node:process";
 
-/** Imported by the guardian, which runs without deno.json: no bare specifiers here. */
+/** A live process whose program is named `postgres`. */
+export interface PostgresProcess {
+  readonly pid: number;
+  /** As `processIdentity` returns it. */
+  readonly identity: string;
+  /** Real path of the program it executes. */
+  readonly program: string;
+}
 
-/** What survives of a pid once the system has given it to another process. */
+/**
+ * Tells a process from a later one with the same pid: on Linux by its start time, elsewhere not at all. `undefined` if
+ * no such process is alive; a zombie is not.
+ */
 export async function processIdentity(pid: number): Promise<string | undefined> {
   if (!isPidInUse(pid)) return undefined;
   if (Deno.build.os !== "linux") return `${pid}`;

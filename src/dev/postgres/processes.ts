@@ -1,20 +1,11 @@
+/** Imported by watchdog.ts, which runs without deno.json: no bare specifiers here. */
+import type { PostgresProcess } from "./process_identity.ts";
 import { findByLsof } from "./processes_lsof.ts";
 import { findInProc } from "./processes_proc.ts";
 
-/** Imported by the guardian, which runs without deno.json: no bare specifiers here. */
-
-/** A live process by the name of `postgres`. */
-export interface PostgresProcess {
-  readonly pid: number;
-  /** As of `processIdentity`. */
-  readonly identity: string;
-  /** Real path of what it executes. */
-  readonly program: string;
-}
-
 /**
- * The processes, of whichever PostgreSQL, that work in the data directory `data`, as all of a
- * server's do. None on Windows, which tells nobody where a process works.
+ * Finds the `postgres` processes, of any installation, whose working directory is the data directory `data`; that holds
+ * for every process of a server. Returns none on Windows, which has no way to read a process's working directory.
  */
 export async function findProcesses(data: string): Promise<PostgresProcess[]> {
   if (Deno.build.os === "windows") return [];

@@ -1,22 +1,20 @@
-import { processIdentity } from "./process_identity.ts";
-import type { PostgresProcess } from "./processes.ts";
+/** Imported by watchdog.ts, which runs without deno.json: no bare specifiers here. */
+import { type PostgresProcess, processIdentity } from "./process_identity.ts";
 
-/** Imported by the guardian, which runs without deno.json: no bare specifiers here. */
+type Links = readonly [program: string, directory: string];
 
-type Places = readonly [program: string, directory: string];
-
-/** Linux: the `postgres` processes that work in `directory`, a real path that `account` owns. */
+/** On Linux: the `postgres` processes whose working directory is `directory`, a real path that `account` owns. */
 export async function findInProc(
   directory: string,
   account: { readonly uid: number; readonly gid: number },
 ): Promise<PostgresProcess[]> {
   const names = (await Array.fromAsync(Deno.readDir("/proc"))).map(({ name }) => name);
   const pids = names.filter((name) => /^\d+$/.test(name)).map(Number);
-  const named = await Promise.all(pids.map(identifyPostgres));
-  const found = new Map(named.filter((entry) => entry !== undefined));
-  const places = await readPlaces([...found.keys()], account);
-  return [...places].filter(([, [, at]]) => at === directory).map(([pid, [path]]) => {
-    return { pid, identity: found.get(pid)!, program: path.replace(/ \(deleted\)$/, "") };
+  const entries = await Promise.all(pids.map(identifyPostgres));
+  const identities = new Map(entries.filter((entry) => entry !== undefined));
+  const links = await readLinks([...identities.keys()], account);
+  return [...links].filter(([, [, at]]) => at === directory).map(([pid, [path]]) => {
+    return { pid, identity: identities.get(pid)!, program: path.replace(/ \(deleted\)$/, "") };
   });
 }
 
@@ -27,30 +25,34 @@ async function identifyPostgres(pid: number): Promise<[number, string] | undefin
   return identity === undefined ? undefined : [pid, identity];
 }
 
-async function readPlaces(
+async function readLinks(
   pids: number[],
   account: { readonly uid: number; readonly gid: number },
-): Promise<Map<number, Places>> {
-  const places = new Map<number, Places>();
-  const refused: number[] = [];
+): Promise<Map<number, Links>> {
+  const links = new Map<number, Links>();
+  const denied: number[] = [];
   await Promise.all(pids.map(async (pid) => {
     try {
-      const links = ["exe", "cwd"].map((name) => Deno.readLink(`/proc/${pid}/${name}`));
-      const [program, directory] = await Promise.all(links);
-      places.set(pid, [program!, directory!]);
+      const [program, directory] = await Promise.all(
+        ["exe", "cwd"].map((name) => Deno.readLink(`/proc/${pid}/${name}`)),
+      );
+      links.set(pid, [program!, directory!]);
     } catch (error) {
-      if (error instanceof Deno.errors.PermissionDenied) refused.push(pid);
+      if (error instanceof Deno.errors.PermissionDenied) denied.push(pid);
     }
   }));
-  if (refused.length === 0 || Deno.uid() !== 0) return places;
-  return new Map([...places, ...await readPlacesAs(account, refused)]);
+  if (denied.length === 0 || Deno.uid() !== 0) return links;
+  return new Map([...links, ...await readLinksAs(account, denied)]);
 }
 
-/** Root in a container has no CAP_SYS_PTRACE as a rule; the server's own account needs none. */
-async function readPlacesAs(
+/**
+ * Reads the links as `account`: root in a container usually lacks CAP_SYS_PTRACE, and a process's own account needs
+ * none.
+ */
+async function readLinksAs(
   account: { readonly uid: number; readonly gid: number },
   pids: number[],
-): Promise<Map<number, Places>> {
+): Promise<Map<number, Links>> {
   const script = 'for pid; do echo "$pid"; readlink "/proc/$pid/exe" || echo; ' +
     'readlink "/proc/$pid/cwd" || echo; done';
   const { stdout } = await new Deno.Command("sh", {

@@ -1,65 +1,68 @@
 /**
- * A small process of its own, which outlives its owner by a moment: it stops a PostgreSQL server
- * once the process that started it is gone, however that ended. Runs as
- * `deno run postgres_guardian.ts <path of the guard file> <token>`.
+ * The watchdog: a small process of its own that stops a PostgreSQL server when the process that started the server has
+ * ended, even by SIGKILL. Runs as `deno run -A --no-config --no-lock watchdog.ts <order file> <token>`. It runs without
+ * deno.json, so this file and everything it imports must use relative and `node:` specifiers only.
  */
 import { dirname, join } from "node:path";
 import { pollUntil } from "../poll.ts";
+import { killOrphans } from "./orphans.ts";
 import { findPostmaster, processIdentity, stopPostmaster } from "./process.ts";
-import { endRemains } from "./orphans.ts";
 
-/** What the guardian is to do; a file, so that the owner can take it back or a newer one replace it. */
-export interface Guard {
+/**
+ * What the watchdog has to do. Kept in a file, which its owner can remove and a later owner of the data can replace.
+ */
+export interface WatchdogOrder {
   readonly token: string;
   readonly owner: { readonly pid: number; readonly identity: string };
   readonly data: string;
   readonly pgCtl: string;
-  /** Directory to remove with the server, or null. */
-  readonly removes: string | null;
+  /** Directory to remove after the server has stopped, or null. */
+  readonly ephemeralDirectory: string | null;
 }
 
-/** A guarded server: `release` once it is stopped, and the guardian leaves. */
-export interface Guarded {
-  /** @throws {Error} when the guardian isn't there after five seconds. */
+/** A running watchdog, seen from the process that owns the server. */
+export interface Watchdog {
+  /** @throws {Error} when the watchdog has not started within five seconds. */
   ready(): Promise<void>;
-  /** False once the data has a new owner, whose server is not ours to stop. */
-  isOurs(): Promise<boolean>;
+  /** False after a later process has become the owner of the data: the server is then that owner's. */
+  ownsData(): Promise<boolean>;
+  /** Ends the watchdog. Call it after the server has stopped. */
   release(): Promise<void>;
 }
 
 const intervalMs = 200;
 
-/** Starts a guardian for the server of `data`, in a session of its own. */
-export async function guardPostgres(
-  guardFile: string,
-  { data, pgCtl, removes }: Pick<Guard, "data" | "pgCtl" | "removes">,
-): Promise<Guarded> {
+/** Starts a watchdog for the server of `data`, in a session of its own. */
+export async function startWatchdog(
+  orderFile: string,
+  { data, pgCtl, ephemeralDirectory }: Pick<WatchdogOrder, "data" | "pgCtl" | "ephemeralDirectory">,
+): Promise<Watchdog> {
   const token = crypto.randomUUID();
   const owner = { pid: Deno.pid, identity: (await processIdentity(Deno.pid))! };
-  const guard: Guard = { token, owner, data, pgCtl, removes };
-  await Deno.writeTextFile(guardFile, JSON.stringify(guard));
-  await spawnApart([guardFile, token]);
-  const sign = signOfLife(guardFile, token);
-  const isOurs = async () => await read(guardFile, token) !== undefined;
+  const order: WatchdogOrder = { token, owner, data, pgCtl, ephemeralDirectory };
+  await Deno.writeTextFile(orderFile, JSON.stringify(order));
+  await spawnDetached([orderFile, token]);
+  const pidFile = pidFileOf(orderFile, token);
+  const ownsData = async () => await readOrder(orderFile, token) !== undefined;
   return {
-    isOurs,
+    ownsData,
     async ready() {
-      const isThere = () => Deno.stat(sign).then(() => true, () => false);
-      if (await pollUntil(isThere, { deadlineMs: 5_000, intervalMs: 10 })) return;
+      const hasStarted = () => Deno.stat(pidFile).then(() => true, () => false);
+      if (await pollUntil(hasStarted, { deadlineMs: 5_000, intervalMs: 10 })) return;
       throw new Error(
-        `Cannot guard PostgreSQL: the guardian left no sign of life at ${sign} within 5000 ms; ` +
-          `run \`deno run -A ${import.meta.filename} ${guardFile} ${token}\` to see why`,
+        `Cannot watch over PostgreSQL as the watchdog did not write ${pidFile} within 5000 ms; ` +
+          `run \`deno run -A ${import.meta.filename} ${orderFile} ${token}\` to see why`,
       );
     },
     async release() {
-      if (await isOurs()) await Deno.remove(guardFile).catch(() => {});
-      await Deno.remove(sign).catch(() => {});
+      if (await ownsData()) await Deno.remove(orderFile).catch(() => {});
+      await Deno.remove(pidFile).catch(() => {});
     },
   };
 }
 
-/** Not as a child: a test that starts a server would be told that it leaks the child. */
-async function spawnApart(args: string[]): Promise<void> {
+/** Not a child of this process: Deno's test sanitizer would report a child that outlives the test as a leak. */
+async function spawnDetached(args: string[]): Promise<void> {
   const command = [
     Deno.execPath(),
     ...["run", "-A", "--quiet", "--no-config", "--no-lock"],
@@ -75,48 +78,54 @@ async function spawnApart(args: string[]): Promise<void> {
   await new Deno.Command("sh", { ...stdio, args: inBackground, cwd: "/" }).spawn().status;
 }
 
-function signOfLife(guardFile: string, token: string): string {
-  return join(dirname(guardFile), `guardian-${token.slice(0, 8)}`);
+function pidFileOf(orderFile: string, token: string): string {
+  return join(dirname(orderFile), `watchdog-${token.slice(0, 8)}.pid`);
 }
 
-async function watch(guardFile: string, token: string): Promise<void> {
-  const sign = signOfLife(guardFile, token);
-  await Deno.writeTextFile(sign, `${Deno.pid}\n`);
-  let guard: Guard | undefined;
-  while ((guard = await read(guardFile, token)) !== undefined) {
-    if (await processIdentity(guard.owner.pid) !== guard.owner.identity) break;
+async function watch(orderFile: string, token: string): Promise<void> {
+  const pidFile = pidFileOf(orderFile, token);
+  await Deno.writeTextFile(pidFile, `${Deno.pid}\n`);
+  let order: WatchdogOrder | undefined;
+  while ((order = await readOrder(orderFile, token)) !== undefined) {
+    if (await processIdentity(order.owner.pid) !== order.owner.identity) break;
     await new Promise((resolve) => setTimeout(resolve, intervalMs));
   }
-  if (guard !== undefined) await clear(guard, guardFile);
-  await Deno.remove(sign).catch(() => {});
+  if (order !== undefined) await stopServerOf(order, orderFile);
+  await Deno.remove(pidFile).catch(() => {});
 }
 
-/** The owner may have died while the server was starting, so that it appears only now. */
-async function clear({ data, pgCtl, removes, token }: Guard, guardFile: string): Promise<void> {
-  const isOurs = async () => await read(guardFile, token) !== undefined;
+/**
+ * If the owner died while the server was starting, the postmaster appears only after the owner's death: wait for it.
+ */
+async function stopServerOf(
+  { data, pgCtl, ephemeralDirectory, token }: WatchdogOrder,
+  orderFile: string,
+): Promise<void> {
+  const ownsData = async () => await readOrder(orderFile, token) !== undefined;
   const stop = async () => {
     const pid = await findPostmaster(data);
-    // Asked again here: a new owner may have come, and this may be its server.
-    if (pid === undefined || !await isOurs()) return false;
+    // Checked after the search: a new owner may have come meanwhile, and this may be its server.
+    if (pid === undefined || !await ownsData()) return false;
     await stopPostmaster(pid, { deadlineMs: 10_000, pgCtl });
     return true;
   };
   await pollUntil(stop, { deadlineMs: 1_500, intervalMs: 100 });
-  await endRemains(data, { deadlineMs: 5_000, pgCtl, isOurs });
-  if (!await isOurs()) return;
-  if (removes === null) return await Deno.remove(guardFile);
+  await killOrphans(data, { deadlineMs: 5_000, pgCtl, ownsData });
+  if (!await ownsData()) return;
+  if (ephemeralDirectory === null) return await Deno.remove(orderFile);
   const isRemoved = () =>
-    Deno.remove(removes, { recursive: true }).then(
+    Deno.remove(ephemeralDirectory, { recursive: true }).then(
       () => true,
       (error) => error instanceof Deno.errors.NotFound,
     );
   await pollUntil(isRemoved, { deadlineMs: 5_000, intervalMs: 100 });
 }
 
-async function read(guardFile: string, token: string): Promise<Guard | undefined> {
+/** The order, unless it was removed or belongs to another token. */
+async function readOrder(orderFile: string, token: string): Promise<WatchdogOrder | undefined> {
   try {
-    const guard: Guard = JSON.parse(await Deno.readTextFile(guardFile));
-    return guard.token === token ? guard : undefined;
+    const order: WatchdogOrder = JSON.parse(await Deno.readTextFile(orderFile));
+    return order.token === token ? order : undefined;
   } catch {
     return undefined;
   }

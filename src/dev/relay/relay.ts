@@ -1,7 +1,7 @@
 /**
- * Lets the WebSocket driver speak to a PostgreSQL that knows TCP only: GET /v1?address=host:port, upgraded,
- * is one connection to that address. For development and tests: it listens on loopback and dials only
- * the addresses it was started for.
+ * `deno task relay`: connects the WebSocket driver to a PostgreSQL that speaks only TCP. A WebSocket on
+ * /v1?address=host:port is one TCP connection to that address. For development and tests: the relay listens on loopback
+ * and dials only the addresses it was started for.
  */
 import { createServer, type IncomingMessage, STATUS_CODES } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -15,7 +15,7 @@ const PATH = "/v1";
 
 const DIAL_TIMEOUT_MS = 5_000;
 
-/** Messages are held whole, so that each reaches the server as one write. */
+/** The relay buffers each message whole, so that it reaches the server as one write. */
 const MESSAGE_BYTES_MAX = 256 * 1024 * 1024;
 
 /** A TCP address the relay may dial. */
@@ -24,7 +24,7 @@ export interface RelayTarget {
   readonly port: number;
 }
 
-/** What tests count. `id` numbers the relay's connections from 1. Bytes must not be changed. */
+/** Callbacks by which tests count traffic. `id` numbers the relay's connections from 1. `bytes` must not be changed. */
 export interface RelayObserver {
   open?(id: number): void;
   message?(id: number, direction: Direction, bytes: Uint8Array): void;
@@ -32,30 +32,33 @@ export interface RelayObserver {
 }
 
 export interface RelayOptions {
-  /** Every other address is refused with 403. */
+  /** The relay refuses every other address with 403. */
   readonly targets: readonly RelayTarget[];
-  /** Default 0: the system picks one. */
+  /** Default 0: the system picks a free port. */
   readonly port?: number;
   readonly observe?: RelayObserver;
-  /** Longest wait for a target to accept. */
+  /** Longest wait for a target to accept the connection. Default 5000. */
   readonly dialTimeoutMs?: number;
-  /** Asked before a target is dialled: may wait, refuse, or bring its own way to carry the connection. */
+  /**
+   * Called before a target is dialled. It may wait, throw a `Refusal`, or return its own function to carry the
+   * connection.
+   */
   readonly admit?: (socket: Duplex, signal: AbortSignal) => Promise<Link>;
 }
 
 export interface Relay extends AsyncDisposable {
   readonly port: number;
-  /** What `DATABASE_WS_PROXY` takes. */
+  /** The value for `DATABASE_WS_PROXY`. */
   readonly url: string;
-  /** Ends every connection, within a second and a half, and frees the port. Safe to call twice. */
+  /** Ends every connection, within 1.5 s, and frees the port. Calling it twice is harmless. */
   close(): Promise<void>;
 }
 
 /**
- * Starts a relay on 127.0.0.1. A target is dialled before its client's upgrade is answered, so that one that
- * cannot be reached is a 502, not a connection that opens and dies.
+ * Starts a relay on 127.0.0.1. It dials the target before it answers the client's upgrade: a client whose target cannot
+ * be reached gets status 502, not a WebSocket that opens and then closes.
  *
- * @throws {Error} with `code` `EADDRINUSE`, if the port is taken.
+ * @throws {Error} with `code` `EADDRINUSE` if the port is taken.
  */
 export async function startRelay(options: RelayOptions): Promise<Relay> {
   const { targets, port = 0, observe, dialTimeoutMs = DIAL_TIMEOUT_MS, admit } = options;
@@ -70,8 +73,8 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
 
   const server = createServer((request, response) => {
     const { status, text } = pathOf(request) === PATH
-      ? new Refusal(426, `Cannot answer as ${PATH} speaks WebSocket only; send an upgrade`)
-      : new Refusal(404, `Cannot answer as there is only ${PATH}: current path ${pathOf(request)}`);
+      ? new Refusal(426, `Cannot answer as ${PATH} speaks only WebSocket; send an upgrade request`)
+      : new Refusal(404, unknownPath("answer", pathOf(request)));
     response.writeHead(status, {
       "content-type": "text/plain; charset=utf-8",
       connection: "close",
@@ -94,13 +97,13 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     head: Buffer,
     controller: AbortController,
   ): Promise<void> {
-    const leave = () => controller.abort();
-    socket.on("error", leave);
-    socket.on("close", leave);
+    const abort = () => controller.abort();
+    socket.on("error", abort);
+    socket.on("close", abort);
     const target = targetOf(request, targets);
     const carry = await admit?.(socket, controller.signal) ?? link;
     const connection = await dial(target, { timeoutMs: dialTimeoutMs, signal: controller.signal });
-    socket.off("close", leave);
+    socket.off("close", abort);
 
     const client = upgrade(upgrades, request, socket, head);
     if (client === undefined) return connection.close();
@@ -134,7 +137,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
   };
 }
 
-/** An answer in place of a WebSocket. */
+/** An HTTP error response, sent instead of an upgrade. */
 export class Refusal extends Error {
   constructor(readonly status: number, readonly text: string) {
     super(text);
@@ -145,10 +148,14 @@ function pathOf(request: IncomingMessage): string {
   return new URL(request.url ?? "/", "ws://relay").pathname;
 }
 
+function unknownPath(action: "answer" | "relay", path: string): string {
+  return `Cannot ${action} as the relay has only the path ${PATH}: current path ${path}; use ${PATH}`;
+}
+
 function targetOf(request: IncomingMessage, targets: readonly RelayTarget[]): RelayTarget {
   const url = new URL(request.url ?? "/", "ws://relay");
   if (url.pathname !== PATH) {
-    throw new Refusal(404, `Cannot relay as there is only ${PATH}: current path ${url.pathname}`);
+    throw new Refusal(404, unknownPath("relay", url.pathname));
   }
   const address = url.searchParams.get("address") ?? "";
   const target = targets.find((each) => addressOf(each) === unbracketed(address));
@@ -156,7 +163,7 @@ function targetOf(request: IncomingMessage, targets: readonly RelayTarget[]): Re
   const allowed = targets.map(addressOf).join(", ");
   throw new Refusal(
     403,
-    `Cannot relay as the address is not one this relay was started for: current value ` +
+    "Cannot relay as the relay was not started for this address: current value " +
       `${JSON.stringify(address)}; use ${allowed}`,
   );
 }
@@ -165,7 +172,7 @@ function addressOf({ hostname, port }: RelayTarget): string {
   return `${unbracketed(hostname)}:${port}`;
 }
 
-/** The driver and a URL differ in how they write an IPv6 address. */
+/** The driver and `URL` differ in whether they put an IPv6 address in brackets. */
 function unbracketed(host: string): string {
   return host.replace(/[[\]]/g, "");
 }
@@ -189,14 +196,14 @@ async function dial(
     const address = addressOf(target);
     throw new Refusal(
       502,
-      `Cannot relay as ${address} cannot be reached: ${reason}; is PostgreSQL running there?`,
+      `Cannot relay as ${address} cannot be reached: ${reason}; check that PostgreSQL runs there`,
     );
   } finally {
     clearTimeout(timer);
   }
 }
 
-/** `undefined` if the handshake was faulty; the client has been told then. */
+/** `undefined` if the handshake was invalid; `ws` has then answered the client with the error. */
 function upgrade(
   upgrades: WebSocketServer,
   request: IncomingMessage,
@@ -222,7 +229,7 @@ function refuse(socket: Duplex, error: unknown): void {
   );
 }
 
-/** `host:port` arguments as targets. */
+/** Parses `host:port` arguments. */
 function parseTargets(addresses: readonly string[]): RelayTarget[] {
   return addresses.map((address) => {
     const [, hostname, port] = /^(.+):(\d+)$/.exec(address) ?? [];
@@ -238,7 +245,7 @@ function parseTargets(addresses: readonly string[]): RelayTarget[] {
 if (import.meta.main) {
   const targets = parseTargets(Deno.args);
   if (targets.length === 0) {
-    console.error("Cannot start the relay as it has no target; give one, such as 127.0.0.1:5432");
+    console.error("Cannot start the relay as it has no target; pass one, such as 127.0.0.1:5432");
     Deno.exit(2);
   }
   const relay = await startRelay({ targets });

@@ -1,44 +1,43 @@
 /**
- * One relayed connection: a WebSocket on one side, a TCP connection on the other, and two pumps between them.
- * A pump takes the next bytes only when the last ones were taken by the other side, so a slow reader slows
- * down its writer, and memory stays at one chunk a direction. Whoever wants to change what passes puts an
- * async generator between a source and its sink.
+ * One relayed connection: a WebSocket on one side, a TCP connection on the other, and a pump for each direction. A pump
+ * reads the next bytes only after the other side has taken the previous ones. A slow reader therefore slows its writer
+ * down, and the relay holds one chunk for each direction. To change the traffic, put an async generator between a
+ * source and its sink.
  */
 import type { Buffer } from "node:buffer";
 // @ts-types="npm:@types/ws@8.18.2"
 import { WebSocket } from "ws";
 import { completesWithin } from "../../db/time/timeout.ts";
 
-/** How long a PostgreSQL whose client has gone may take to close, before it is cut. */
+/** After its client has closed, PostgreSQL has this long to close the connection. Then the relay closes it. */
 const LINGER_MS = 1_000;
 
-/** How long a client may take to answer the close frame of a relay that ends. */
-const FAREWELL_MS = 250;
+/** When the relay closes, a client has this long to answer the close frame. Then the relay cuts the connection. */
+const CLOSE_FRAME_TIMEOUT_MS = 250;
 
 const CHUNK_BYTES = 64 * 1024;
 
-/** Where bytes were going when they passed the relay. */
+/** The direction of bytes that pass the relay. */
 export type Direction = "toServer" | "toClient";
 
-/** What a link tells about its traffic, and when it is told to end. */
 export interface LinkOptions {
-  /** Ends the link: the client gets close code 1001, the server is closed. */
+  /** Ends the link: the client gets close code 1001, and the connection to the server is closed. */
   readonly signal: AbortSignal;
-  /** Sees every message before it is passed on. Must not change it. */
+  /** Called with every chunk before it is passed on. Must not change it. */
   readonly onMessage?: ((direction: Direction, bytes: Uint8Array) => void) | undefined;
 }
 
-/** A way to carry a connection. */
+/** A function that carries a connection. */
 export type Link = typeof link;
 
-/** Carries bytes both ways until one side ends. Resolves when both are shut; never rejects. */
+/** Carries bytes both ways until one side ends. Resolves when both sides are closed; never rejects. */
 export async function link(
   client: WebSocket,
   server: Deno.TcpConn,
   { signal, onMessage }: LinkOptions,
 ): Promise<void> {
   const clientClosed = new Promise<void>((resolve) => client.once("close", () => resolve()));
-  // `close` follows every `error`; without a listener the process would end.
+  // `close` follows every `error`. An `error` event without a listener would end the process.
   client.on("error", () => {});
 
   const toServer = pump(messagesOf(client), async (bytes) => {
@@ -57,7 +56,7 @@ export async function link(
   if (signal.aborted) stop();
 
   await clientClosed;
-  // The last bytes to the server may still be on their way, and closing on unread answers would reset them.
+  // Wait for the last bytes to the server. Closing with unread answers would reset the connection and lose those bytes.
   await completesWithin(pumps, LINGER_MS);
   close(server);
   await pumps;
@@ -100,22 +99,22 @@ export async function writeAll(server: Deno.TcpConn, bytes: Uint8Array): Promise
   for (let sent = 0; sent < bytes.length;) sent += await server.write(bytes.subarray(sent));
 }
 
-/** Resolves when the socket has taken the bytes, or when there is no client to take them any more. */
+/** Resolves when the socket has taken the bytes, or when the client is gone. */
 export function send(client: WebSocket, bytes: Uint8Array): Promise<void> {
   return new Promise((resolve) => client.send(bytes, () => resolve()));
 }
 
-/** Says goodbye to a client. It has the library's 30 s to take what is on its way and answer. */
+/** Sends a close frame. `ws` gives the client 30 s to read the remaining messages and to answer. */
 export function dismiss(client: WebSocket, code: number, reason?: string): void {
   client.close(code, reason);
-  // A paused socket would never show the answer.
+  // A paused socket would not read the client's answer.
   client.resume();
 }
 
 function end(client: WebSocket, server: Deno.TcpConn, clientClosed: Promise<void>): void {
   dismiss(client, 1001, "Relay is closing");
   close(server);
-  const timer = setTimeout(() => client.terminate(), FAREWELL_MS);
+  const timer = setTimeout(() => client.terminate(), CLOSE_FRAME_TIMEOUT_MS);
   clientClosed.then(() => clearTimeout(timer));
 }
 

@@ -1,17 +1,19 @@
-/** `deno task bundle`: `src/worker.ts` as one module, for `wrangler deploy` and `wrangler dev`. */
+/**
+ * `deno task bundle`: writes `src/worker.ts` and its imports as one module, for `wrangler deploy` and `wrangler dev`.
+ */
 import { dirname, join } from "node:path";
 import { lockedRun } from "./locked_run.ts";
 import { checkoutDirectory } from "../postgres/directory.ts";
 
 export interface BundleOptions {
-  /** From the repository's root. */
+  /** Path from the repository's root. */
   readonly entry: string;
   readonly minify?: boolean;
-  /** For all of it. */
+  /** Bounds bundling and minifying together. Default 60 000. */
   readonly timeoutMs?: number;
 }
 
-/** The module at `entry` with all that it imports but the runtime's own. Throws an `Error` with the reason. */
+/** Bundles `entry` with everything it imports except the runtime's own modules. Throws an `Error` with the reason. */
 export async function bundle(
   { entry, minify = false, timeoutMs = 60_000 }: BundleOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
@@ -26,8 +28,10 @@ export async function bundle(
     ], { signal });
     return minify ? await run(MINIFY, { signal, input: bundled }) : bundled;
   } catch (error) {
-    const reason = signal.aborted ? `it took more than ${timeoutMs} ms` : (error as Error).message;
-    throw new Error(`Cannot bundle ${entry}: ${reason}`, { cause: error });
+    const reason = signal.aborted
+      ? `it took more than ${timeoutMs} ms`
+      : `deno bundle or esbuild failed: ${(error as Error).message}`;
+    throw new Error(`Cannot bundle ${entry} as ${reason}`, { cause: error });
   }
 }
 
@@ -48,19 +52,19 @@ async function run(
     stdout: "piped",
     stderr: "piped",
   }).spawn();
-  // Why it could not be written is told by the child's own end.
+  // If the write fails, the child has ended, and its exit code and output give the reason.
   const written = input && new Blob([input]).stream().pipeTo(child.stdin).catch(() => {});
   const [{ success, stdout, stderr }] = await Promise.all([child.output(), written]);
   if (!success) throw new Error(new TextDecoder().decode(stderr));
   return stdout;
 }
 
-/** What a deployment uploads. */
+/** The module that a deployment uploads. */
 export function bundleWorker(): Promise<Uint8Array<ArrayBuffer>> {
   return bundle({ entry: "src/worker.ts", minify: true });
 }
 
-/** Size in bytes once compressed, by which Cloudflare counts. */
+/** The gzipped size in bytes, to which Cloudflare's limit applies. */
 export async function gzippedSize(bytes: Uint8Array<ArrayBuffer>): Promise<number> {
   const compressed = new Blob([bytes]).stream().pipeThrough(new CompressionStream("gzip"));
   return (await new Response(compressed).bytes()).length;
@@ -70,7 +74,7 @@ if (import.meta.main) {
   const bytes = await bundleWorker();
   const file = join(checkoutDirectory, "dist", "worker.js");
   await Deno.mkdir(dirname(file), { recursive: true });
-  // Renamed into place, so that nobody who watches it reads half of it.
+  // Renamed into place, so that a process that watches the file never reads half of it.
   await Deno.writeFile(`${file}.new`, bytes);
   await Deno.rename(`${file}.new`, file);
   const kilobytes = (size: number) => `${(size / 1_000).toFixed(1)} kB`;

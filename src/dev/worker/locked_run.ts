@@ -1,8 +1,8 @@
 import { join } from "node:path";
 
 /**
- * Deno's arguments for a program whose packages have a lock of their own, so that nobody downloads them who does not
- * run it. `lock` is the lock's name in `directory`.
+ * Deno's arguments to run a program with a lock file of its own. Packages that only this program needs stay out of
+ * deno.lock, so other tasks do not download them. `lock` is the lock's file name in `directory`.
  */
 export function lockedRun(
   directory: string,

@@ -1,12 +1,12 @@
 /**
- * Minifies the module at standard input, for `bundle.ts`. `deno bundle --minify` will not do: before 0.28.1, esbuild
- * drops `await using` with it where the value is used once (https://github.com/evanw/esbuild/issues/4482), and no session
- * would be rolled back.
+ * Minifies the module on standard input, for `bundle.ts`. `deno bundle --minify` cannot be used: esbuild before 0.28.1
+ * drops `await using` when it minifies a value that is used once (https://github.com/evanw/esbuild/issues/4482), and
+ * then no session would be rolled back.
  */
 import process from "node:process";
 
-// Not in deno.json, nor in an import that Deno can see before it runs, so that the project's lock does not list it:
-// `deno task dev` does not need it. `bundle.ts` gives this process a lock of its own.
+// Not in deno.json and not a literal import, so that deno.lock does not list it: `deno task dev` does not need it.
+// `bundle.ts` runs this file with a lock of its own.
 const ESBUILD = "npm:esbuild@0.28.2";
 
 const { transform, stop }: {

@@ -1,4 +1,7 @@
-/** `deno task worker`: PostgreSQL, relay, migrations, and the Worker in Cloudflare's runtime, anew after every change. */
+/**
+ * `deno task worker`: starts PostgreSQL and a relay, migrates, and runs the Worker in Cloudflare's runtime. Wrangler
+ * restarts it after every change of a source file.
+ */
 import { join } from "node:path";
 import { banner } from "../banner.ts";
 import { takeDevLock } from "../dev_lock.ts";
@@ -9,13 +12,13 @@ import { startStack } from "../stack.ts";
 import { type Running, untilSignalled } from "../until_signalled.ts";
 import { startWorkerChild } from "./worker_child.ts";
 
-/** Wrangler's own. */
+/** Wrangler's own default. */
 const DEFAULT_PORT = "8787";
 
-/** How long wrangler may take to end. */
+/** How long wrangler may take to end before it is killed. */
 const STOP_TIMEOUT_MS = 3_000;
 
-/** Gives the exit code. */
+/** Resolves to the exit code. */
 async function develop(ending: Promise<void>, running: Running): Promise<number> {
   const startedAtMs = performance.now();
   using lock = await takeDevLock("start");
@@ -29,7 +32,8 @@ async function develop(ending: Promise<void>, running: Running): Promise<number>
   const announced = child.serving.then(async (url) => {
     if (url === undefined) return;
     await lock.announce(url);
-    console.log(banner({ url, stack, tookMs: performance.now() - startedAtMs }));
+    const tookMs = performance.now() - startedAtMs;
+    console.log(banner({ url, stack, servesOps: false, tookMs }));
   });
   const code = await Promise.race([child.ended, ending.then(() => 0)]);
   await child.stop({ deadlineMs: STOP_TIMEOUT_MS });

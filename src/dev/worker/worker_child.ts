@@ -5,19 +5,19 @@ import { localDirectory } from "../postgres/directory.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 
-/** The Worker in one run of `wrangler dev`. */
+/** One run of the Worker in `wrangler dev`. */
 export interface WorkerChild {
-  /** Where it listens; undefined if it ended before it did. */
+  /** Its URL, once it listens; undefined if it ended before that. */
   readonly serving: Promise<string | undefined>;
   /** Its exit code. */
   readonly ended: Promise<number>;
-  /** Lets it end, and forces it to after `deadlineMs`. */
+  /** Tells it to end, and kills it after `deadlineMs`. */
   stop(options: { deadlineMs: number }): Promise<void>;
-  /** Ends it and all that it started, at once. */
+  /** Kills it and the processes that it started, at once. */
   kill(): void;
 }
 
-/** Starts `wrangler dev`, local only, in a process group of its own, with the settings of `env` as its bindings. */
+/** Starts `wrangler dev --local` in a process group of its own, with the settings in `env` as the Worker's bindings. */
 export async function startWorkerChild(
   env: Env,
   { port }: { port: string },
@@ -37,7 +37,7 @@ export async function startWorkerChild(
       "--env=",
       `--env-file=${await writeBindings(env)}`,
     ],
-    // Or it asks for facts about this machine's place in the world.
+    // Otherwise wrangler asks Cloudflare for the location data that `request.cf` would hold.
     env: { CLOUDFLARE_CF_FETCH_ENABLED: "false" },
     stdin: "piped",
     stdout: "piped",
@@ -45,7 +45,7 @@ export async function startWorkerChild(
     detached: true,
   }).spawn();
   const serving = Promise.withResolvers<string | undefined>();
-  passOn(child.stdout, (line) => {
+  printLines(child.stdout, (line) => {
     const url = /Ready on (https?:\/\/[\w.:]+)/.exec(line)?.[1];
     if (url !== undefined) serving.resolve(url);
   });
@@ -56,7 +56,7 @@ export async function startWorkerChild(
     return code;
   });
   const kill = () => {
-    // The group: wrangler starts others.
+    // Kill the whole process group, because wrangler starts processes of its own.
     if (!hasEnded) Deno.kill(Deno.build.os === "windows" ? child.pid : -child.pid, "SIGKILL");
   };
   return {
@@ -64,7 +64,7 @@ export async function startWorkerChild(
     ended,
     kill,
     async stop({ deadlineMs }) {
-      // It may have ended by itself.
+      // Closing fails if the child has ended by itself.
       await child.stdin.close().catch(() => {});
       if (!await completesWithin(ended, deadlineMs)) kill();
       await ended;
@@ -72,7 +72,10 @@ export async function startWorkerChild(
   };
 }
 
-/** Where wrangler reads them: as arguments they would show passwords to every user of this machine. */
+/**
+ * Writes the bindings to a file for wrangler, because other users can read the arguments of a process. Returns its
+ * path.
+ */
 async function writeBindings(env: Env): Promise<string> {
   const lines = Object.keys(variables.entries)
     .flatMap((name) => env[name] ? [`${name}='${percentEncoded(env[name])}'\n`] : []);
@@ -81,12 +84,15 @@ async function writeBindings(env: Env): Promise<string> {
   return path;
 }
 
-/** What quotes end at, and what wrangler expands within them: only URLs have such characters, and may encode them. */
+/**
+ * Encodes the characters that end a quoted value or that wrangler expands inside quotes. Only URLs contain them, and a
+ * URL may percent-encode them.
+ */
 function percentEncoded(value: string): string {
   return value.replace(/['$\\]/g, (char) => `%${char.charCodeAt(0).toString(16)}`);
 }
 
-async function passOn(
+async function printLines(
   output: ReadableStream<Uint8Array<ArrayBuffer>>,
   onLine: (line: string) => void,
 ): Promise<void> {

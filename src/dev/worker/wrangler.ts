@@ -1,4 +1,7 @@
-/** `deno task wrangler`: Cloudflare's command line, in Deno, under a lock of its own; the development stack needs none of it. */
+/**
+ * `deno task wrangler`: runs Cloudflare's command line in Deno, with a lock of its own, because `deno task dev` does
+ * not need it.
+ */
 import { delimiter, dirname, join } from "node:path";
 import { lockedRun } from "./locked_run.ts";
 import { checkoutDirectory } from "../postgres/directory.ts";
@@ -8,19 +11,19 @@ const WRANGLER = "npm:wrangler@4.155.0";
 const ENV = {
   WRANGLER_SEND_METRICS: "false",
   WRANGLER_SEND_ERROR_REPORTS: "false",
-  // It asks for a newer version.
+  // With the banner, wrangler looks for a newer version.
   WRANGLER_HIDE_BANNER: "true",
-  // Nothing outside the checkout.
+  // Keep its files inside the checkout.
   WRANGLER_LOG_PATH: join(checkoutDirectory, ".wrangler", "logs"),
   WRANGLER_REGISTRY_PATH: join(checkoutDirectory, ".wrangler", "registry"),
 };
 
-/** A run of wrangler in the checkout, or in a copy of it. */
+/** The command that runs wrangler, in the checkout unless `options` name another directory. */
 export function wrangler(
   args: readonly string[],
   { env = {}, ...options }: Omit<Deno.CommandOptions, "args"> = {},
 ): Deno.Command {
-  // It runs `deno task bundle`.
+  // Wrangler runs `deno task bundle`, so it must find `deno`.
   const path = `${dirname(Deno.execPath())}${delimiter}${Deno.env.get("PATH") ?? ""}`;
   return new Deno.Command(Deno.execPath(), {
     args: [
@@ -34,7 +37,7 @@ export function wrangler(
 }
 
 if (import.meta.main) {
-  // A Ctrl-C reaches wrangler, too, which says when it is over.
+  // A terminal's Ctrl-C reaches wrangler too: keep running until wrangler has ended.
   Deno.addSignalListener("SIGINT", () => {});
   const { code } = await wrangler(Deno.args).spawn().status;
   Deno.exit(code);

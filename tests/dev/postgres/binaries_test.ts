@@ -3,7 +3,7 @@ import { preparePostgresBinaries } from "../../../src/dev/postgres/binaries.ts";
 import { makeScratch } from "../scratch.ts";
 
 Deno.test({
-  name: "preparePostgresBinaries() gives several callers the same programs, and they run",
+  name: "preparePostgresBinaries() gives concurrent callers the same programs, and they run",
   timeout: 30_000,
   async fn() {
     await using scratch = await makeScratch();

@@ -12,7 +12,7 @@ Deno.test("postgresDirectory() is in the checkout when the server's account can 
 });
 
 Deno.test({
-  name: "postgresDirectory() is in /var/tmp when root's checkout is closed to others",
+  name: "postgresDirectory() is in /var/tmp when other users cannot enter root's checkout",
   ignore: !isRoot,
   timeout: 30_000,
   async fn() {
@@ -33,7 +33,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "postgresDirectory() refuses one in /var/tmp that somebody else could write",
+  name: "postgresDirectory() refuses a directory in /var/tmp that other users can write",
   ignore: !isRoot,
   async fn() {
     await using scratch = await makeScratch();
@@ -42,7 +42,11 @@ Deno.test({
     try {
       await Deno.chmod(directory, 0o777);
       const ask = () => postgresDirectory(scratch.path);
-      await assertRejects(ask, Error, "it is not a directory that only root can write; remove it");
+      await assertRejects(
+        ask,
+        Error,
+        "as it is not a directory that only root can write; remove it",
+      );
     } finally {
       await Deno.remove(directory, { recursive: true });
     }

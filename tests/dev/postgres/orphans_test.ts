@@ -8,8 +8,8 @@ import { askUrl } from "../open_url.ts";
 import { makeScratch } from "../scratch.ts";
 import { spawnOwner } from "./spawn_owner.ts";
 
-/** Windows tells nobody which directory a process works in. */
-function remainsTest(name: string, fn: () => Promise<void>): void {
+/** Windows has no way to read a process's working directory, by which orphans are found. */
+function orphansTest(name: string, fn: () => Promise<void>): void {
   Deno.test({ name, fn, timeout: 60_000, ignore: Deno.build.os === "windows" });
 }
 
@@ -29,7 +29,7 @@ async function makeBusyBackend(url: string): Promise<BusyBackend> {
     pid = row?.["pid"] as number | undefined;
     return pid !== undefined;
   };
-  assert(await pollUntil(isBusy, { deadlineMs: 10_000, intervalMs: 20 }), "the backend is busy");
+  assert(await pollUntil(isBusy, { deadlineMs: 30_000, intervalMs: 20 }), "the backend is busy");
   return {
     pid: pid!,
     async [Symbol.asyncDispose]() {
@@ -39,7 +39,7 @@ async function makeBusyBackend(url: string): Promise<BusyBackend> {
   };
 }
 
-/** Of all a server's processes that stay, mapped to what tells them from later ones. */
+/** The server's long-lived processes: pid to identity. */
 async function processesOf(postgres: Postgres): Promise<Map<number, string | undefined>> {
   const rows = await askUrl(
     postgres.url({ role: "postgres" }),
@@ -67,16 +67,15 @@ async function assertUntouched(processes: Map<number, string | undefined>): Prom
   for (const [pid, identity] of processes) assertEquals(await processIdentity(pid), identity);
 }
 
-/** On a busy machine a killed process is there for a moment longer. */
 async function assertGone(pids: Iterable<number>): Promise<void> {
   for (const pid of pids) {
     const isGone = async () => !await isAlive(pid);
-    assert(await pollUntil(isGone, { deadlineMs: 5_000, intervalMs: 10 }), `${pid} ends`);
+    assert(await pollUntil(isGone, { deadlineMs: 30_000, intervalMs: 10 }), `${pid} ends`);
   }
 }
 
-remainsTest(
-  "startPostgres() ends a busy backend of a killed server, and keeps the data",
+orphansTest(
+  "startPostgres() kills a busy backend of a killed server and keeps the data",
   async () => {
     await using scratch = await makeScratch();
     const killed = await startPostgres({ directory: scratch.path });
@@ -92,7 +91,7 @@ remainsTest(
   },
 );
 
-remainsTest("stop() ends a busy backend whose postmaster is gone", async () => {
+orphansTest("stop() kills a busy backend whose postmaster was killed", async () => {
   await using scratch = await makeScratch();
   const postgres = await startPostgres({ directory: scratch.path });
   await using busy = await makeBusyBackend(postgres.url());
@@ -104,43 +103,49 @@ remainsTest("stop() ends a busy backend whose postmaster is gone", async () => {
 
 for (const immediately of [false, true]) {
   const options = `{ immediately: ${immediately} }`;
-  remainsTest(`stop(${options}) ends a server that is frozen, and no other`, async () => {
+  orphansTest(`stop(${options}) stops a frozen server and no other`, async () => {
     await using scratch = await makeScratch();
     const frozen = await startPostgres({ directory: scratch.path });
-    // Of the same programs.
+    // It runs the same programs.
     await using other = await startPostgres({ directory: scratch.path, ephemeral: true });
     const others = await processesOf(other);
     const processes = await processesOf(frozen);
     assert(processes.size > 3);
     for (const pid of processes.keys()) Deno.kill(pid, "SIGSTOP");
-    await frozen.stop({ deadlineMs: 1_000, immediately });
+    await frozen.stop({ deadlineMs: 3_000, immediately });
     await assertGone(processes.keys());
     await assertUntouched(others);
   });
 }
 
-remainsTest("the guardian ends a busy backend whose postmaster and owner were killed", async () => {
-  for (const kind of ["lasting", "ephemeral"] as const) {
-    await using scratch = await makeScratch();
-    const { postgres, kill } = await spawnOwner(scratch.path, kind);
-    await using busy = await makeBusyBackend(postgres.url);
-    await killAndWait(postgres.pid);
-    await kill();
-    const isGone = async () => !await isAlive(busy.pid);
-    assert(await pollUntil(isGone, { deadlineMs: 10_000, intervalMs: 20 }), `${kind}: it ends`);
-    const guard = join(dirname(postgres.directory), "guard.json");
-    const isReleased = () => Deno.stat(guard).then(() => false, () => true);
-    assert(await pollUntil(isReleased, { deadlineMs: 10_000, intervalMs: 20 }), kind);
-  }
-});
+orphansTest(
+  "the watchdog kills a busy backend whose postmaster and owner were killed",
+  async () => {
+    for (const kind of ["lasting", "ephemeral"] as const) {
+      await using scratch = await makeScratch();
+      const { postgres, kill } = await spawnOwner(scratch.path, kind);
+      await using busy = await makeBusyBackend(postgres.url);
+      await killAndWait(postgres.pid);
+      await kill();
+      const isGone = async () => !await isAlive(busy.pid);
+      assert(
+        await pollUntil(isGone, { deadlineMs: 30_000, intervalMs: 20 }),
+        `${kind}: the backend ends`,
+      );
+      const order = join(dirname(postgres.directory), "watchdog.json");
+      const isReleased = () => Deno.stat(order).then(() => false, () => true);
+      assert(await pollUntil(isReleased, { deadlineMs: 30_000, intervalMs: 20 }), kind);
+    }
+  },
+);
 
-remainsTest(
-  "startPostgres() leaves others' processes alone, and says how to end them",
+orphansTest(
+  "startPostgres() does not kill foreign processes and tells how to end them",
   async () => {
     await using scratch = await makeScratch();
     const killed = await startPostgres({ directory: scratch.path });
     await using busy = await makeBusyBackend(killed.url());
-    // What runs is no longer a program of ours, yet holds on to the data.
+    // After the rename the backend's program is no installed one, but it still uses the data.
     for await (const { name } of Deno.readDir(scratch.path)) {
       if (!name.startsWith("postgresql-")) continue;
       await Deno.rename(join(scratch.path, name), join(scratch.path, "others"));
@@ -149,9 +154,10 @@ remainsTest(
     const start = () => startPostgres({ directory: scratch.path });
     const { message } = await assertRejects(start, Error, "Cannot start PostgreSQL on ");
     assertNotEquals(await processIdentity(busy.pid), undefined);
-    const way = `end what an earlier server left there with \`kill -9 ${busy.pid}\`, then start ` +
-      "again: the data stays";
-    assert(message.endsWith(way), message);
+    const wayOut =
+      `end the processes of an earlier server with \`kill -9 ${busy.pid}\`, then start ` +
+      "again: the data is kept";
+    assert(message.endsWith(wayOut), message);
     await killAndWait(busy.pid);
     await using postgres = await startPostgres({ directory: scratch.path });
     assertEquals((await askUrl(postgres.url(), "select 1 as one"))[0]!["one"], 1);
@@ -159,7 +165,7 @@ remainsTest(
   },
 );
 
-Deno.test("parseLsof() finds the processes that work in a directory, with their programs", () => {
+Deno.test("parseLsof() finds the processes whose working directory is the given one, with their programs", () => {
   const one = "p7\nfcwd\nn/data\nftxt\nn/home/bin/postgres\nftxt\nn/usr/lib/dyld\n";
   const two = "p8\nfcwd\nn/data/more\nftxt\nn/home/bin/postgres\n";
   const three = "p99\nfcwd\nn/data\nftxt\nn/home/lib/libpq.dylib\nftxt\nn/other dir/postgres\n";

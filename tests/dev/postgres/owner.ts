@@ -1,4 +1,4 @@
-/** Starts a server and lives until it is killed. Arguments: directory, "ephemeral" or "lasting". */
+/** Starts a server and runs until it is killed. Arguments: directory, "ephemeral" or "lasting". */
 import { startPostgres } from "../../../src/dev/postgres/server.ts";
 
 if (import.meta.main) {

@@ -37,7 +37,7 @@ recoveryTest(
   async () => {
     await using scratch = await makeScratch();
     const { directory, port } = await makeCluster(scratch.path);
-    // Of the server's own user: PostgreSQL itself ignores only those of others.
+    // It runs as the server's account: PostgreSQL itself ignores only processes of other accounts.
     const bystander = new Deno.Command("sleep", { args: ["60"], cwd: "/", ...serverAccount() })
       .spawn();
     const data = join(directory, "data");
@@ -55,25 +55,25 @@ recoveryTest(
 );
 
 recoveryTest(
-  "startPostgres() stops a server that lost both its owner and its guardian",
+  "startPostgres() stops a stale server, whose owner and watchdog were both killed",
   async () => {
     await using scratch = await makeScratch();
     const owner = await spawnOwner(scratch.path, "lasting");
-    const left = owner.postgres;
-    await killGuardians(dirname(left.directory));
+    const stale = owner.postgres;
+    await killWatchdogs(dirname(stale.directory));
     await owner.kill();
-    assertNotEquals(await processIdentity(left.pid), undefined);
+    assertNotEquals(await processIdentity(stale.pid), undefined);
     await using postgres = await startPostgres({ directory: scratch.path });
-    assertEquals(await processIdentity(left.pid), undefined);
-    assertEquals(postgres.url(), left.url);
+    assertEquals(await processIdentity(stale.pid), undefined);
+    assertEquals(postgres.url(), stale.url);
     await assertServes(postgres);
   },
 );
 
-recoveryTest("startPostgres() stops such a server even when it is frozen", async () => {
+recoveryTest("startPostgres() stops a stale server that is frozen", async () => {
   await using scratch = await makeScratch();
   const owner = await spawnOwner(scratch.path, "lasting");
-  await killGuardians(dirname(owner.postgres.directory));
+  await killWatchdogs(dirname(owner.postgres.directory));
   Deno.kill(owner.postgres.pid, "SIGSTOP");
   await owner.kill();
   await using postgres = await startPostgres({ directory: scratch.path });
@@ -100,15 +100,15 @@ recoveryTest("startPostgres() starts over when its first start was interrupted",
   await assertRejects(() => Deno.stat(draft), Deno.errors.NotFound);
 });
 
-recoveryTest("startPostgres() refuses data of another version, and says the way out", async () => {
+recoveryTest("startPostgres() refuses data of another version and names the way out", async () => {
   await using scratch = await makeScratch();
   const { directory } = await makeCluster(scratch.path);
   const version = join(directory, "data", "PG_VERSION");
   await Deno.writeTextFile(version, "17\n");
   const start = () => startPostgres({ directory: scratch.path });
-  await assertRejects(start, Error, "it is of version 17; `deno task reset` drops it");
+  await assertRejects(start, Error, "as it is of version 17; drop it with `deno task reset`");
   await Deno.remove(version);
-  await assertRejects(start, Error, "it has no PG_VERSION; `deno task reset` drops it");
+  await assertRejects(start, Error, "as it has no PG_VERSION; drop it with `deno task reset`");
 });
 
 recoveryTest("startPostgres() refuses a directory that can't be made", async () => {
@@ -116,11 +116,11 @@ recoveryTest("startPostgres() refuses a directory that can't be made", async () 
   const file = join(scratch.path, "file");
   await Deno.writeTextFile(file, "");
   const start = () => startPostgres({ directory: join(file, "home") });
-  await assertRejects(start, Error, `Cannot make the directory ${join(file, "home")}: `);
+  await assertRejects(start, Error, `Cannot make the directory ${join(file, "home")} as `);
 });
 
 recoveryTest(
-  "startPostgres() shows the log's last lines when the server doesn't start",
+  "startPostgres() reports the log's last lines when the server doesn't start",
   async () => {
     await using scratch = await makeScratch();
     const { directory } = await makeCluster(scratch.path);
@@ -132,12 +132,12 @@ recoveryTest(
   },
 );
 
-async function killGuardians(directory: string): Promise<void> {
+async function killWatchdogs(directory: string): Promise<void> {
   for await (const { name } of Deno.readDir(directory)) {
-    if (!name.startsWith("guardian-")) continue;
+    if (!name.startsWith("watchdog-")) continue;
     const pid = Number(await Deno.readTextFile(join(directory, name)));
     Deno.kill(pid, "SIGKILL");
     const isGone = async () => await processIdentity(pid) === undefined;
-    assert(await pollUntil(isGone, { deadlineMs: 5_000, intervalMs: 10 }));
+    assert(await pollUntil(isGone, { deadlineMs: 30_000, intervalMs: 10 }));
   }
 }

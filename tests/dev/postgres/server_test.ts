@@ -27,7 +27,7 @@ postgresTest("startPostgres() serves PostgreSQL 18 to every role, in UTF-8", asy
 });
 
 postgresTest(
-  "startPostgres() lets the service use the owner's tables and own nothing",
+  "startPostgres() lets the service use the owner's tables but own none",
   async () => {
     await using postgres = await startPostgres({ ephemeral: true });
     const owner = postgres.url({ role: "user_service_owner" });
@@ -60,7 +60,7 @@ postgresTest(
   },
 );
 
-postgresTest("startPostgres() asks SCRAM of one role, a password of the others", async () => {
+postgresTest("startPostgres() asks one role for SCRAM and the others for a password", async () => {
   await using postgres = await startPostgres({ ephemeral: true });
   const rules = await askUrl(
     postgres.url({ role: "postgres" }),
@@ -81,7 +81,7 @@ postgresTest("startPostgres() copies privileges into databases made from its own
   await using relay = await startRelay({
     targets: [{ hostname: "127.0.0.1", port: postgres.port }],
   });
-  // It refuses to run in a transaction, and so in a session.
+  // CREATE DATABASE refuses to run in a transaction, and so in a session.
   await runAlone({
     DATABASE_URL: postgres.url({ role: "postgres", database: "postgres" }),
     DATABASE_WS_PROXY: relay.url,
@@ -114,15 +114,18 @@ postgresTest("startPostgres() moves to another port when its own is taken", asyn
   assertEquals((await askUrl(second.url(), "select 1 as one"))[0]!["one"], 1);
 });
 
-postgresTest("startPostgres() keeps the passwords from other users", async () => {
-  await using postgres = await startPostgres({ ephemeral: true });
-  const { mode } = await Deno.stat(join(postgres.directory, "credentials.json"));
-  assertEquals(mode! & 0o777, 0o600);
-  for (const name of ["data", "log"]) {
-    const { mode } = await Deno.stat(join(postgres.directory, name));
-    assertEquals(mode! & 0o077, 0, name);
-  }
-});
+postgresTest(
+  "startPostgres() keeps passwords, data and log unreadable for other users",
+  async () => {
+    await using postgres = await startPostgres({ ephemeral: true });
+    const { mode } = await Deno.stat(join(postgres.directory, "credentials.json"));
+    assertEquals(mode! & 0o777, 0o600);
+    for (const name of ["data", "log"]) {
+      const { mode } = await Deno.stat(join(postgres.directory, name));
+      assertEquals(mode! & 0o077, 0, name);
+    }
+  },
+);
 
 postgresTest(
   "stop() ends the server and removes ephemeral data, also when called twice",

@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { LineReader } from "../line_reader.ts";
 
-/** A process that owns a server, to be killed. */
+/** A process that owns a server, for tests that kill it. */
 export interface SpawnedOwner {
   readonly postgres: { pid: number; port: number; directory: string; url: string };
-  /** As kill -9. Resolves when it is gone. */
+  /** Sends SIGKILL. Resolves after the process has ended. */
   kill(): Promise<void>;
 }
 

@@ -6,67 +6,67 @@ import { processIdentity } from "../../../src/dev/postgres/process.ts";
 import { makeScratch } from "../scratch.ts";
 import { spawnOwner } from "./spawn_owner.ts";
 
-function guardianTest(name: string, fn: () => Promise<void>): void {
+function watchdogTest(name: string, fn: () => Promise<void>): void {
   Deno.test({ name, fn, timeout: 60_000 });
 }
 
-async function assertSoon(isSo: () => Promise<boolean>, what: string): Promise<void> {
-  assert(await pollUntil(isSo, { deadlineMs: 10_000, intervalMs: 20 }), what);
+async function assertBecomes(isTrue: () => Promise<boolean>, what: string): Promise<void> {
+  assert(await pollUntil(isTrue, { deadlineMs: 30_000, intervalMs: 20 }), what);
 }
 
 async function assertEnds(pid: number): Promise<void> {
-  await assertSoon(async () => await processIdentity(pid) === undefined, `${pid} ends`);
+  await assertBecomes(async () => await processIdentity(pid) === undefined, `${pid} ends`);
 }
 
-async function guardianOf(directory: string): Promise<number> {
+async function watchdogOf(directory: string): Promise<number> {
   for await (const { name } of Deno.readDir(directory)) {
-    if (!name.startsWith("guardian-")) continue;
+    if (!name.startsWith("watchdog-")) continue;
     return Number(await Deno.readTextFile(join(directory, name)));
   }
-  throw new Error(`there is no guardian in ${directory}`);
+  throw new Error(`there is no watchdog in ${directory}`);
 }
 
 function isMissing(path: string): Promise<boolean> {
   return Deno.stat(path).then(() => false, () => true);
 }
 
-guardianTest("the guardian removes an ephemeral server when its owner is killed", async () => {
+watchdogTest("the watchdog removes an ephemeral server when its owner is killed", async () => {
   await using scratch = await makeScratch();
   const { postgres, kill } = await spawnOwner(scratch.path, "ephemeral");
-  const guardian = await guardianOf(dirname(postgres.directory));
+  const watchdog = await watchdogOf(dirname(postgres.directory));
   await kill();
   await assertEnds(postgres.pid);
-  await assertEnds(guardian);
-  await assertSoon(() => isMissing(dirname(postgres.directory)), "the data is gone");
+  await assertEnds(watchdog);
+  await assertBecomes(() => isMissing(dirname(postgres.directory)), "the data is gone");
 });
 
-guardianTest("the guardian stops a lasting server when its owner is killed", async () => {
+watchdogTest("the watchdog stops a lasting server when its owner is killed", async () => {
   await using scratch = await makeScratch();
   const { postgres, kill } = await spawnOwner(scratch.path, "lasting");
-  const guardian = await guardianOf(dirname(postgres.directory));
+  const watchdog = await watchdogOf(dirname(postgres.directory));
   await kill();
   await assertEnds(postgres.pid);
-  await assertEnds(guardian);
+  await assertEnds(watchdog);
   assert(await isMissing(join(postgres.directory, "data", "postmaster.pid")));
   assert(!await isMissing(join(postgres.directory, "data", "PG_VERSION")));
 });
 
-guardianTest("the guardian of a killed owner leaves the next owner's server alone", async () => {
+watchdogTest("the watchdog of a killed owner does not stop the next owner's server", async () => {
   await using scratch = await makeScratch();
   const { postgres: killed, kill } = await spawnOwner(scratch.path, "lasting");
-  const guardian = await guardianOf(dirname(killed.directory));
+  const watchdog = await watchdogOf(dirname(killed.directory));
   await kill();
   await using postgres = await startPostgres({ directory: scratch.path });
-  await assertEnds(guardian);
+  await assertEnds(watchdog);
   assertNotEquals(postgres.pid, killed.pid);
   assertNotEquals(await processIdentity(postgres.pid), undefined);
 });
 
-guardianTest("the guardian leaves when its server has been stopped", async () => {
+watchdogTest("the watchdog ends after its server has been stopped", async () => {
   const postgres = await startPostgres({ ephemeral: true });
-  const guardian = await guardianOf(dirname(postgres.directory));
-  assertNotEquals(await processIdentity(guardian), undefined);
+  const watchdog = await watchdogOf(dirname(postgres.directory));
+  assertNotEquals(await processIdentity(watchdog), undefined);
   await postgres.stop();
-  await assertEnds(guardian);
+  await assertEnds(watchdog);
   assertEquals(await isMissing(dirname(postgres.directory)), true);
 });

@@ -1,5 +1,5 @@
-/** What needs wrangler, some 200 MB, which is downloaded by the first of these tests alone. */
-import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+/** Tests that need wrangler, some 200 MB, which the first of them downloads. */
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { join } from "node:path";
 import { findPostmaster } from "../../../src/dev/postgres/process.ts";
 import { type CheckoutCopy, copyCheckout } from "../checkout_copy.ts";
@@ -12,10 +12,10 @@ function workerTest(name: string, fn: (checkout: CheckoutCopy) => Promise<void>)
   Deno.test({ name, fn: withCheckout, timeout: 300_000 });
 }
 
-workerTest("wrangler deploy --dry-run takes wrangler.toml as it is", async (checkout) => {
+workerTest("wrangler deploy --dry-run accepts wrangler.toml without warnings", async (checkout) => {
   for (const environment of ["", "staging"]) {
     const outdir = join(checkout.path, `out${environment}`);
-    const { code, text } = await checkout.run("wrangler.ts", [
+    const { code, text } = await checkout.run("worker/wrangler.ts", [
       "deploy",
       "--dry-run",
       `--env=${environment}`,
@@ -29,11 +29,13 @@ workerTest("wrangler deploy --dry-run takes wrangler.toml as it is", async (chec
 });
 
 workerTest(
-  "deno task worker answers the curl line that it prints, by an object if told, and ends with all it began",
+  "deno task worker answers its curl line through a Durable Object, and a signal ends everything it started",
   async (checkout) => {
     await Deno.writeTextFile(join(checkout.path, ".dev.vars"), "DATABASE_OBJECT_SHARDS=1\n");
     await using worker = checkout.worker();
     const { url, curl } = await worker.ready();
+    await worker.output.next(/^The service restarts when /);
+    assert(!worker.output.text.includes("/ops"), "a Worker does not serve /ops");
     const { stdout } = await new Deno.Command("sh", { args: ["-c", `${curl} --silent`] }).output();
     const answer = new TextDecoder().decode(stdout);
     assertMatch(answer, /^HTTP\/1.1 201 /);

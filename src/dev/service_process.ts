@@ -1,7 +1,7 @@
 /**
- * The service as a child of `deno task dev`. Reads its plan from the first line of its stdin and
- * drains at the end of it: that comes on request and by the parent's death alike, and a terminal's
- * Ctrl-C, which reaches only the parent, cuts no request.
+ * The service as a child process of `deno task dev`. It reads its plan from the first line of its stdin, and shuts down
+ * when the input ends: that happens when the parent closes it and when the parent dies. A terminal's Ctrl-C reaches
+ * only the parent, so it cannot cut a request.
  */
 import { start } from "../deno/service.ts";
 import { migrate } from "./migrate.ts";
@@ -17,7 +17,7 @@ async function serve(): Promise<void> {
     hostname: "127.0.0.1",
     opensOpsToLoopback: true,
   });
-  // Renamed into place, so that the parent never reads half of it.
+  // Renamed into place, so that the parent never reads half of the URL.
   await Deno.writeTextFile(`${plan.readyFile}.new`, service.url);
   await Deno.rename(`${plan.readyFile}.new`, plan.readyFile);
   await given.over();
@@ -28,7 +28,7 @@ if (import.meta.main) {
   try {
     await serve();
   } catch (error) {
-    // Our own errors say all in their message; of others the stack is worth more.
+    // The messages of the project's own errors are complete; for others print the stack too.
     console.error(error instanceof Error && /^Cannot /.test(error.message) ? error.message : error);
     Deno.exit(1);
   }

@@ -1,4 +1,4 @@
-/** Where the demonstration takes place: a PostgreSQL of its own, the service's way to it, and somebody who watches. */
+/** What the demonstration runs on: a PostgreSQL of its own, a relay, and a connection that observes the server. */
 import { type Database, OwnerScope } from "../../db/mod.ts";
 import { BackgroundTasks } from "../../deno/background_tasks.ts";
 import { openDatabase } from "../../service/open_database.ts";
@@ -10,17 +10,17 @@ import { ServerView } from "./server_view.ts";
 
 export type Env = Readonly<Record<string, string | undefined>>;
 
-export interface World extends AsyncDisposable {
-  /** What the service needs to use the database. */
+export interface DemoEnvironment extends AsyncDisposable {
+  /** The environment variables with which the service reaches the database. */
   readonly env: Env;
   readonly server: ServerView;
   readonly faults: Faults;
-  /** Opens the database as the service does; `settings` replace its defaults. */
+  /** Opens a pool as the service does. `settings` replace the service's defaults. */
   open(settings?: Env): Database;
 }
 
-/** Starts it. Nothing of it outlives its disposal, or this process. */
-export async function createWorld(): Promise<World> {
+/** Starts PostgreSQL and the relay, and makes the tables. Disposal, or the end of this process, ends all of it. */
+export async function startDemoEnvironment(): Promise<DemoEnvironment> {
   await using starting = new AsyncDisposableStack();
   const { env, ownerEnv, postgres } = starting.use(await startStack({}, { ephemeral: true }));
   await migrate(ownerEnv);

@@ -1,4 +1,4 @@
-/** Who else uses the pool: the consumer of events, and the service at its end. */
+/** Other users of the pool: the consumer of events, and the service while it shuts down. */
 import { activityConsumer } from "../../../service/activity_consumer.ts";
 import { logMessages } from "../../../service/failure_log.ts";
 import { type Database, type Session, sql } from "../../../db/mod.ts";
@@ -9,10 +9,10 @@ import type { Delivery } from "../../../queue/transport.ts";
 import { createUser } from "../../../users/user_store.ts";
 import { newUserId, type UserId } from "../../../users/user_id.ts";
 import { pollUntil } from "../../poll.ts";
-import type { Step } from "../play.ts";
+import type { Scenario } from "../runner.ts";
 import type { ServerView } from "../server_view.ts";
 
-const PATIENCE = { deadlineMs: 5_000, intervalMs: 10 };
+const WAIT = { deadlineMs: 5_000, intervalMs: 10 };
 
 async function addUser(db: Database, name: string): Promise<UserId> {
   const id = newUserId();
@@ -20,10 +20,10 @@ async function addUser(db: Database, name: string): Promise<UserId> {
   return id;
 }
 
-export const consumer: Step = {
+export const consumer: Scenario = {
   name: "consumer",
-  shows: "A queue's consumer works in sessions of the same factory; an event takes effect once",
-  async run({ db, world: { server }, check }) {
+  shows: "A queue consumer uses sessions of the same database; an event is applied once",
+  async run({ db, environment: { server }, check }) {
     const id = await addUser(db, "Ada");
     const { consume } = activityConsumer(db, { onFailure: logMessages(createLog("error")) });
     const deliveries: Delivery[] = [];
@@ -40,22 +40,22 @@ export const consumer: Step = {
     });
     const isDelivered = async () =>
       await server.value("select count(*)::int from user_events where user_id = $1", [id]) === 0;
-    check("The event leaves the outbox", await pollUntil(isDelivered, PATIENCE), true);
+    check("The event leaves the outbox", await pollUntil(isDelivered, WAIT), true);
     await queue.stop({ timeoutMs: 1_000 });
     await consume(deliveries);
     const effects = await server.value(
       "select count(*)::int from user_activity where user_id = $1",
       [id],
     );
-    check("Delivered twice, it has taken effect once", [deliveries.length, effects], [1, 1]);
+    check("Delivered twice, it was applied once", [deliveries.length, effects], [1, 1]);
     check("Nothing failed", errors, []);
   },
 };
 
-export const shutdown: Step = {
+export const shutdown: Scenario = {
   name: "shutdown",
-  shows: "A graceful shutdown answers the request that is under way, then closes every connection",
-  async run({ db, world: { env, server }, check }) {
+  shows: "A graceful shutdown answers the running request, then closes every connection",
+  async run({ db, environment: { env, server }, check }) {
     const id = await addUser(db, "Grace");
     const service = start(
       { ...env, PORT: "0", LOG_LEVEL: "error", QUEUE_CONCURRENCY: "0" },
@@ -71,19 +71,21 @@ export const shutdown: Step = {
         body: JSON.stringify({ name: "Grace Hopper" }),
       });
       const isWaiting = () => isOneWaiting(server);
-      check("A request waits for a row lock", await pollUntil(isWaiting, PATIENCE), true);
+      check("A request waits for a row lock", await pollUntil(isWaiting, WAIT), true);
       const ended = service.shutdown();
       await blocking.rollback();
       const response = await answer;
       await response.body?.cancel();
-      check("It is answered once the shutdown has begun", response.status, 200);
+      check("It is answered after the shutdown has begun", response.status, 200);
       await ended;
     } finally {
       await service.shutdown();
     }
     const refused = await fetch(url).then(() => false, () => true);
-    check("A later request finds nobody", refused, true);
-    check("PostgreSQL has the step's own connection only", await server.activity(), { idle: 1 });
+    check("A later request cannot connect", refused, true);
+    check("PostgreSQL has only the scenario's own connection", await server.activity(), {
+      idle: 1,
+    });
   },
 };
 
