@@ -5,7 +5,7 @@
 import { type Database, OwnerScope } from "../db/mod.ts";
 import { DatabaseWebSocket } from "../deno/database_websocket.ts";
 import { openDatabase } from "../service/open_database.ts";
-import { listDeadLetters, putBack } from "../queue/dead_letters.ts";
+import { listDeadLetters, requeue } from "../queue/dead_letters.ts";
 import { queueStatus } from "../queue/status.ts";
 import { parseSettings } from "../settings/settings.ts";
 
@@ -40,7 +40,7 @@ export async function retryDeadLetter(db: Database, id: string): Promise<void> {
   if (!/^[1-9]\d{0,17}$/.test(id)) {
     throw new Error(`Cannot put back a dead letter as ids are numbers: current value is ${id}`);
   }
-  if (await db.transaction((session) => putBack(session, id))) return;
+  if (await db.transaction((session) => requeue(session, id))) return;
   throw new Error(
     `Cannot put back dead letter ${id} as there is none; "deno task queue" lists them`,
   );
