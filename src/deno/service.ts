@@ -75,7 +75,7 @@ export function start(
     ...settings.queue,
     db,
     consume: traceMessages("user_events", consumer.consume),
-    onFailure: (error) => log.warn("outbox unavailable, the queue keeps retrying", { error }),
+    onFailure: (error) => log.warn("queue cannot access the outbox and keeps retrying", { error }),
   });
   const http = new HttpMetrics();
   const isTrusted = (c: Context<{ Bindings: Deno.ServeHandlerInfo<Deno.NetAddr> }>) =>

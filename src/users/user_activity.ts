@@ -1,7 +1,7 @@
 /**
- * The history of a user: the type and the time of each change, in the order of the versions. It holds no values, so no
- * personal data is left after a user is deleted. An entry appears shortly after its change, when the consumer processes
- * the event.
+ * The history of a user: the type and the time of each change, in the order of the versions. It holds no values, so
+ * the history of a deleted user contains no personal data. An entry appears shortly after its change, when the consumer
+ * processes the event.
  */
 
 import { type Session, type Sql, sql } from "../db/mod.ts";
