@@ -1,11 +1,11 @@
-/** The service on Deno: reads the environment, serves until a signal, and exits. */
+/** Entry on Deno: reads the environment, serves until SIGINT or SIGTERM, drains, and exits. */
 import { type RunningService, start } from "./deno/service.ts";
 import { listenForSignals } from "./deno/signals.ts";
 import { createLog } from "./ops/log.ts";
 
 if (import.meta.main) {
   const service = startOrExit();
-  // At every log level: a process must say where it listens.
+  // Logged at every LOG_LEVEL: the URL must always be known.
   createLog("info").info("listening", { url: service.url });
   listenForSignals({
     onFirst: () => service.shutdown().then(() => Deno.exit(0)),

@@ -1,18 +1,18 @@
-/** The one form in which a refused value is told to whoever wrote it. Imports nothing. */
+/** The form of every error message about a refused value. Imports nothing. */
 
-/** Long enough to recognise a value by, short enough for one line of a log. */
-const MAX_SHOWN_LENGTH = 60;
+/** Long enough to recognise the value, short enough for one log line. */
+const MAX_PREVIEW_LENGTH = 60;
 
-/** Message for a valibot schema: the reason, the current value, and the way out. Not for secrets. */
+/** Message for a valibot schema: the reason, the current value, and the way out. Not for secrets, as it shows the value. */
 export function rejection(reason: string, wayOut: string): (issue: { input: unknown }) => string {
   return ({ input }) => `${reason}: current value ${preview(input)}; ${wayOut}`;
 }
 
-/** A value as an error may show it: a string in quotes and cut, anything else by its type. */
+/** A value as it appears in an error message: a string in quotes and truncated, any other value by its type. */
 export function preview(value: unknown): string {
   if (typeof value !== "string") return `is ${kindOf(value)}`;
-  const whole = JSON.stringify(value.slice(0, MAX_SHOWN_LENGTH));
-  return value.length > MAX_SHOWN_LENGTH ? `${whole}… (${value.length} characters)` : whole;
+  const whole = JSON.stringify(value.slice(0, MAX_PREVIEW_LENGTH));
+  return value.length > MAX_PREVIEW_LENGTH ? `${whole}… (${value.length} characters)` : whole;
 }
 
 function kindOf(value: unknown): string {

@@ -1,6 +1,6 @@
 /**
- * The service on Cloudflare Workers: requests with sockets of their own, or, with `DATABASE_OBJECT_SHARDS`, objects that
- * keep pools; and the consumer of its events.
+ * Entry on Cloudflare Workers: HTTP requests, the consumer of user events, the cron sweep, and the Durable Object class.
+ * With `DATABASE_OBJECT_SHARDS=0` each request opens sockets of its own; otherwise Durable Objects keep pools.
  */
 import type { ExecutionContext } from "cloudflare:workers";
 import type { QueueBatch } from "./queue/cloudflare_queue.ts";
@@ -9,7 +9,7 @@ import { QueueWorker } from "./workers/queue.ts";
 
 export { DatabaseObject } from "./workers/database_object.ts";
 
-/** At the top of a module there are no timers and no random values: each isolate begins with its first request. */
+/** Workers forbid timers and random values in a module's global scope, so each isolate initialises at its first request. */
 const handler = oncePer(handlerOf);
 const queueWorker = oncePer((bindings) => new QueueWorker(bindings));
 

@@ -22,7 +22,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   ],
   "service": ["http", "ops", "queue", "users", "settings", "db/mod.ts"],
   "http": ["users", "value_message.ts", "db/mod.ts", "valibot", "hono"],
-  "queue": ["users", "db/mod.ts", "valibot"],
+  "queue": ["db/mod.ts"],
   "ops": ["settings", "db/mod.ts", "hono", "@opentelemetry/api", "uplot"],
   "users": ["value_message.ts", "db/mod.ts", "valibot", "uuid"],
   "migrations": ["db/mod.ts"],

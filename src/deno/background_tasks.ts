@@ -1,4 +1,4 @@
-/** What a process still has to finish though nobody waits for it: Deno's stand-in for `waitUntil`. */
+/** Work that no caller awaits and that a shutdown must still finish. Replaces the `waitUntil` of Workers on Deno. */
 export class BackgroundTasks {
   readonly #pending = new Set<Promise<void>>();
   readonly #onError: (error: unknown) => void;
@@ -7,13 +7,13 @@ export class BackgroundTasks {
     this.#onError = onError;
   }
 
-  /** Takes over a promise, its failure included. */
-  readonly waitUntil = (rest: Promise<void>): void => {
-    const tracked = rest.catch(this.#onError).finally(() => this.#pending.delete(tracked));
+  /** Tracks the promise. Its rejection goes to `onError`. */
+  readonly waitUntil = (promise: Promise<void>): void => {
+    const tracked = promise.catch(this.#onError).finally(() => this.#pending.delete(tracked));
     this.#pending.add(tracked);
   };
 
-  /** Resolves once nothing is pending, what is added meanwhile included. */
+  /** Resolves when no task is pending, including tasks that are added during the wait. */
   async drain(): Promise<void> {
     while (this.#pending.size > 0) await Promise.all(this.#pending);
   }

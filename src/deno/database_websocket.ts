@@ -2,8 +2,8 @@
 import { WebSocket } from "ws";
 
 /**
- * The WebSocket for database connections on Deno. Deno's own holds a small message back until the one before it is
- * acknowledged, some 40 ms, and cannot end a connection whose peer has frozen.
+ * The WebSocket for database connections on Deno. Deno's own WebSocket delays a small message until the previous one is
+ * acknowledged, by about 40 ms, and cannot close a connection whose peer has stopped responding.
  */
 export class DatabaseWebSocket extends WebSocket {
   constructor(url: string) {

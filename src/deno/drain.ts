@@ -1,53 +1,53 @@
-/** The end of a process that serves, in order and in time. */
+/** Graceful shutdown of the service's process, within a time limit. */
 import type { Database } from "../db/mod.ts";
 import { completesWithin } from "../db/time/timeout.ts";
 import type { BackgroundTasks } from "./background_tasks.ts";
 import type { RequestTracker } from "./request_tracker.ts";
 import type { PostgresQueue } from "../queue/postgres_queue.ts";
 
-/** What is under way in a process, each to be ended in its turn. */
-export interface UnderWay {
+/** The parts of the process that a shutdown ends. */
+export interface DrainTargets {
   readonly requests: Pick<RequestTracker, "idle">;
   readonly queue: Pick<PostgresQueue, "stop">;
   readonly db: Pick<Database, "close">;
   readonly server: Pick<Deno.HttpServer, "shutdown">;
   readonly tasks: Pick<BackgroundTasks, "drain">;
-  /** From then on requests are answered with 503. */
+  /** Makes the service answer new requests with 503. */
   refuseRequests(): void;
 }
 
 /**
- * For how long requests are still taken once the end has been asked for: a server that stops listening drops those
- * that have reached it and that it has not read yet.
+ * How long requests are still served after the shutdown has begun. It gives the server time to read the requests that
+ * have already reached its socket: `server.shutdown()` would drop them.
  */
-const LAST_ARRIVALS_MS = 100;
+const ACCEPT_MS = 100;
 
-/** How much of the time is kept for cutting what did not finish, and for answering it. */
-const CUTTING_MS = 750;
+/** Reserved at the end of the time limit for cancelling unfinished requests and answering them. */
+const CANCEL_MS = 750;
 
-/** And of that, for closing the sockets. */
-const CLOSING_MS = 100;
+/** Reserved of `CANCEL_MS` for closing the sockets. */
+const CLOSE_MS = 100;
 
 const NEVER = new Promise<never>(() => {});
 
-/** Resolves when all is over, or after `timeoutMs`. Never rejects. */
+/** Resolves when everything has ended, or after `timeoutMs`. Never rejects. */
 export async function drain(
-  { requests, queue, db, server, tasks, refuseRequests }: UnderWay,
+  { requests, queue, db, server, tasks, refuseRequests }: DrainTargets,
   { timeoutMs }: { timeoutMs: number },
 ): Promise<void> {
   const startedAt = performance.now();
   const leftMs = () => Math.max(0, timeoutMs - (performance.now() - startedAt));
-  const cuttingMs = Math.min(CUTTING_MS, timeoutMs / 4);
-  await completesWithin(NEVER, Math.min(LAST_ARRIVALS_MS, timeoutMs / 10));
+  const cancelMs = Math.min(CANCEL_MS, timeoutMs / 4);
+  await completesWithin(NEVER, Math.min(ACCEPT_MS, timeoutMs / 10));
   refuseRequests();
-  // Messages first: they go back to the others over a connection.
-  const stopped = queue.stop({ timeoutMs: Math.max(0, leftMs() - 2 * cuttingMs) });
+  // The queue stops before the pool closes: it needs a connection to return its events to the outbox.
+  const stopped = queue.stop({ timeoutMs: Math.max(0, leftMs() - 2 * cancelMs) });
   const idle = Promise.all([requests.idle(), stopped]);
-  // A server that is shut down breaks off the bodies that it is still receiving: not before the requests are over.
-  await completesWithin(idle, leftMs() - cuttingMs);
-  // No lease is left, unless a request is to be cut.
+  // `server.shutdown()` breaks off request bodies that are still arriving, so it waits until the requests have ended.
+  await completesWithin(idle, leftMs() - cancelMs);
+  // Only requests that did not finish in time still hold leases. Closing the pool cancels their statements.
   const closed = db.close({ timeoutMs: 0 });
-  await completesWithin(idle, leftMs() - Math.min(CLOSING_MS, timeoutMs / 20));
+  await completesWithin(idle, leftMs() - Math.min(CLOSE_MS, timeoutMs / 20));
   const served = server.shutdown();
   await completesWithin(Promise.all([served, closed, tasks.drain()]), leftMs());
 }

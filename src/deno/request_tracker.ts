@@ -1,22 +1,22 @@
-/** How many answers are still owed. */
+/** Counts the requests that are not answered yet. */
 export class RequestTracker {
   #count = 0;
-  #over: PromiseWithResolvers<void> | undefined;
+  #idle: PromiseWithResolvers<void> | undefined;
 
-  /** Counts an answer until it is there. */
-  async track<T>(answer: T | Promise<T>): Promise<T> {
+  /** Counts a request until its response settles. */
+  async track<T>(response: T | Promise<T>): Promise<T> {
     this.#count++;
     try {
-      return await answer;
+      return await response;
     } finally {
-      if (--this.#count === 0) this.#over?.resolve();
+      if (--this.#count === 0) this.#idle?.resolve();
     }
   }
 
-  /** Resolves once none is owed. */
+  /** Resolves when no request is running. */
   idle(): Promise<void> {
     if (this.#count === 0) return Promise.resolve();
-    this.#over ??= Promise.withResolvers<void>();
-    return this.#over.promise;
+    this.#idle ??= Promise.withResolvers<void>();
+    return this.#idle.promise;
   }
 }

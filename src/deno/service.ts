@@ -1,4 +1,4 @@
-/** The service on Deno: one pool for the process, and an orderly end. */
+/** The service on Deno: one pool per process, and a graceful shutdown. */
 import { activityConsumer } from "../service/activity_consumer.ts";
 import type { Context } from "hono";
 import { type Database, OwnerScope } from "../db/mod.ts";
@@ -29,34 +29,34 @@ import { parseSettings } from "../settings/settings.ts";
 
 /** A running service. */
 export interface RunningService {
-  /** Where it listens. */
+  /** Base URL of the listening server. */
   readonly url: string;
-  /** Resolves after `shutdown`, once all is closed. */
+  /** Resolves when `shutdown` is complete. */
   readonly finished: Promise<void>;
   /**
-   * Refuses new requests, lets those and the messages under way finish, runs what was deferred, and closes the pool, within
-   * `SHUTDOWN_TIMEOUT`. Requests that would take longer are cut shortly before its end, and answered so.
+   * Refuses new requests, lets running requests and messages finish, completes background tasks, and closes the pool,
+   * within `SHUTDOWN_TIMEOUT`. Shortly before that time ends, unfinished requests are cancelled and answered with 503.
    */
   shutdown(): Promise<void>;
 }
 
-/** Longest wait of `/metrics` for what the queue holds. */
+/** Longest wait of `/metrics` for the depth of the queue. */
 const QUEUE_DEPTH_TIMEOUT_MS = 1_000;
 
 export interface StartOptions {
   readonly hostname?: string;
-  /** Lets this machine see `/metrics` and `/ops` without a token. */
+  /** Lets clients on the loopback address read `/metrics` and `/ops` without a token. */
   readonly opensOpsToLoopback?: boolean;
 }
 
-/** Starts the service. Throws `SettingsError`, and an `Error` if it cannot listen. */
+/** Starts the service. Throws `SettingsError` for bad settings, and an `Error` if it cannot listen on the port. */
 export function start(
   env: Readonly<Record<string, string | undefined>>,
   { hostname = "0.0.0.0", opensOpsToLoopback = false }: StartOptions = {},
 ): RunningService {
   const settings = parseSettings(env);
   const log = createLog(settings.logLevel, { about: traceFields });
-  const tasks = new BackgroundTasks((error) => log.error("deferred work failed", { error }));
+  const tasks = new BackgroundTasks((error) => log.error("background task failed", { error }));
   const db = openDatabase(settings, {
     owner: { scope: OwnerScope.lasting(), waitUntil: tasks.waitUntil },
     onLeak: logLeaks(log),
@@ -75,7 +75,7 @@ export function start(
     ...settings.queue,
     db,
     consume: traceMessages("user_events", consumer.consume),
-    onFailure: (error) => log.warn("events could not be taken", { error }),
+    onFailure: (error) => log.warn("queue cannot access the outbox and keeps retrying", { error }),
   });
   const http = new HttpMetrics();
   const isTrusted = (c: Context<{ Bindings: Deno.ServeHandlerInfo<Deno.NetAddr> }>) =>
@@ -120,8 +120,8 @@ export function start(
     draining.abort();
     page[Symbol.dispose]();
   };
-  const underWay = { requests, queue, db, server, tasks, refuseRequests };
-  const end = () => drain(underWay, { timeoutMs: settings.shutdownTimeoutMs });
+  const targets = { requests, queue, db, server, tasks, refuseRequests };
+  const end = () => drain(targets, { timeoutMs: settings.shutdownTimeoutMs });
   const finished = Promise.withResolvers<void>();
   let ending: Promise<void> | undefined;
   return {
@@ -131,7 +131,7 @@ export function start(
   };
 }
 
-/** Where the pool is full, `/metrics` says so all the same. */
+/** Bounded in time, so that `/metrics` answers even while the pool is full. */
 function depthOfQueue(db: Database): Promise<QueueStatus> {
   return db.transaction(queueStatus, {
     readOnly: true,
@@ -162,7 +162,7 @@ function listen(
   } catch (error) {
     if (!(error instanceof Deno.errors.AddrInUse)) throw error;
     throw new Error(
-      `Cannot listen on port ${address.port} as another program does; end it, or set PORT to another one (0 takes any)`,
+      `Cannot listen on port ${address.port} as another program uses it; end that program, or set PORT to another number (0 takes any free port)`,
       { cause: error },
     );
   }

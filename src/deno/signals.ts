@@ -1,10 +1,7 @@
-/** `deno task` passes on a Ctrl-C that we have had from the terminal already. */
-const samePressMs = 300;
+/** On Ctrl-C this process gets SIGINT from the terminal and again from `deno task`. Within this time they count as one. */
+const SAME_PRESS_MS = 300;
 
-/**
- * Calls `onFirst` at SIGINT or SIGTERM, and `onSecond` at every later one, for people who do not
- * want to wait.
- */
+/** Calls `onFirst` at the first SIGINT or SIGTERM, and `onSecond` at every later one, with which a user ends the wait. */
 export function listenForSignals(
   { onFirst, onSecond }: { onFirst: () => void; onSecond: () => void },
 ): void {
@@ -14,7 +11,7 @@ export function listenForSignals(
       firstAtMs = performance.now();
       return onFirst();
     }
-    if (performance.now() - firstAtMs > samePressMs) onSecond();
+    if (performance.now() - firstAtMs > SAME_PRESS_MS) onSecond();
   };
   Deno.addSignalListener("SIGINT", onSignal);
   // Windows has no SIGTERM.

@@ -5,7 +5,7 @@
 import { type Database, OwnerScope } from "../db/mod.ts";
 import { DatabaseWebSocket } from "../deno/database_websocket.ts";
 import { openDatabase } from "../service/open_database.ts";
-import { listDeadLetters, putBack } from "../queue/dead_letters.ts";
+import { listDeadLetters, requeue } from "../queue/dead_letters.ts";
 import { queueStatus } from "../queue/status.ts";
 import { parseSettings } from "../settings/settings.ts";
 
@@ -48,7 +48,7 @@ export async function retryDeadLetter(db: Database, id: string): Promise<void> {
         '"deno task queue" lists the ids',
     );
   }
-  if (await db.transaction((session) => putBack(session, id))) return;
+  if (await db.transaction((session) => requeue(session, id))) return;
   throw new Error(
     `Cannot retry dead letter ${id} as it does not exist; "deno task queue" lists the ids`,
   );

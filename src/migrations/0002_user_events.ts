@@ -3,7 +3,7 @@ import type { Migration } from "./apply.ts";
 export const migration: Migration = {
   name: "0002_user_events",
   statements: [
-    // The outbox, and on Deno the queue itself: a row stays until its event is delivered.
+    // The outbox, which is also the queue on Deno. A row is deleted when its event is delivered.
     `create table user_events (
       id bigint generated always as identity primary key,
       user_id uuid not null,

@@ -1,6 +1,6 @@
 import type { Migration } from "./apply.ts";
 
-/** The table of `TRANSACTION_KEYS_TABLE`, as text of its own: a later edit of the constant must not rewrite history. */
+/** Creates the table of `TRANSACTION_KEYS_TABLE`. A copy of its text: editing the constant must not change this migration. */
 export const migration: Migration = {
   name: "0004_transaction_keys",
   statements: [

@@ -1,6 +1,6 @@
 import type { Migration } from "./apply.ts";
 
-/** `transaction_keys` tells which messages have been handled. */
+/** The keys in `transaction_keys` replace the inbox: they show which messages were processed. */
 export const migration: Migration = {
   name: "0007_no_inbox",
   statements: [

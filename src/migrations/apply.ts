@@ -1,22 +1,22 @@
 import { type Database, sql, trustedSql } from "../db/mod.ts";
 
-/** One step of the schema, applied once and as a whole. */
+/** One change of the schema. Applied once, completely or not at all. */
 export interface Migration {
-  /** Its number and subject, as its file is called. The `migrations` table keeps it. */
+  /** Number and subject, like the file's name. Recorded in the `migrations` table. */
   readonly name: string;
-  /** Sent one by one: the extended query protocol takes one statement in each message. */
+  /** One statement per entry: the extended query protocol accepts one statement per message. */
   readonly statements: readonly string[];
 }
 
-/** Any number that nothing else in the database locks. */
+/** Advisory lock of the migrations: an arbitrary number that nothing else in the database uses. */
 const LOCK_KEY = 7_305_814_226_510_113n;
 
-/** Building an index may take longer than a request's statement. */
+/** Building an index may take much longer than the statements of a request. */
 const STATEMENT_TIMEOUT_MS = 3_600_000;
 
 /**
- * Applies the migrations that are missing, in their order, in one transaction: all or none. A second caller waits for
- * the first, and then finds nothing to do.
+ * Applies the missing migrations in order, in one transaction: all or none. Returns their names. A concurrent call waits
+ * for the first one and then has nothing to do.
  */
 export async function applyMigrations(
   db: Database,
@@ -24,7 +24,8 @@ export async function applyMigrations(
 ): Promise<string[]> {
   return await db.transaction(async (session) => {
     await session.query(sql`select pg_advisory_xact_lock(${LOCK_KEY})`);
-    // After the lock, and seen by a new snapshot: who came second must see what the first has done.
+    // Read after the lock is held. At `read committed` each statement has a new snapshot, so a caller that waited for the
+    // lock sees the migrations that the other one applied.
     await session.query(sql`
       create table if not exists migrations (
         name text primary key,

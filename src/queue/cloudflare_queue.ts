@@ -1,11 +1,11 @@
 /**
- * The transport on Workers: Cloudflare Queues, which deliver at least once and in no order.
+ * The transport on Workers: Cloudflare Queues. They deliver at least once and keep no order.
  * https://developers.cloudflare.com/queues/configuration/javascript-apis/
  */
 
 import type { Database } from "../db/mod.ts";
-import type { Consumer } from "./consumer.ts";
-import { dropEvents, messageOf, OUTBOX_UNIT, takeEvents } from "./outbox.ts";
+import type { Consumer, KeyedMessage } from "./consumer.ts";
+import { dropEvents, messageOf, OUTBOX_TRANSACTION, takeEvents } from "./outbox.ts";
 import type { Delivery } from "./transport.ts";
 
 export interface QueueProducer {
@@ -20,43 +20,43 @@ export interface QueueBatch {
 export interface QueueMessage {
   readonly id: string;
   readonly body: unknown;
-  /** 1 at first. */
+  /** Starts at 1. */
   readonly attempts: number;
   ack(): void;
   retry(options: { delaySeconds: number }): void;
 }
 
-/** https://developers.cloudflare.com/queues/platform/limits/: at most 100 messages, and 256 KB, in one call. */
+/** https://developers.cloudflare.com/queues/platform/limits/: at most 100 messages and 256 KB per `sendBatch`. */
 const BATCH_SIZE = 100;
 
-/** What was taken and not sent is taken again after this long. */
+/** An event that was taken but not sent is taken again after this time. */
 const LEASE_MS = 60_000;
 
-/** One run of the sweep. */
+/** Per call of `sweepEvents`. */
 const MAX_BATCHES = 100;
 
-/** How the queues are called to which the runtime moves what it has delivered in vain too often. */
-const DEAD_QUEUE = /-dead$/;
+/** Name of the queues that wrangler.toml sets as `dead_letter_queue`: the runtime moves undeliverable messages there. */
+const DEAD_LETTER_QUEUE = /-dead$/;
 
 /**
- * Sends events from the outbox to the queue, the longest due first, and gives their number. Each is sent at least
- * once: what is sent and not dropped from the outbox, as in a crash, is sent again.
+ * Sends up to 100 due events from the outbox to the queue, the longest due first, and returns their number. Each event
+ * is sent at least once: if the process fails between sending and deleting, the event is sent again.
  */
 export async function dispatchEvents(
   db: Pick<Database, "transaction">,
   queue: QueueProducer,
 ): Promise<number> {
   const take = takeEvents({ limit: BATCH_SIZE, leaseMs: LEASE_MS });
-  const unit = { ...OUTBOX_UNIT, label: "dispatch" };
-  const [rows] = await db.transaction((session) => session.commit([take]), unit);
+  const options = { ...OUTBOX_TRANSACTION, label: "dispatch" };
+  const [rows] = await db.transaction((session) => session.commit([take]), options);
   if (rows.length === 0) return 0;
   await queue.sendBatch(rows.map((row) => ({ body: messageOf(row), contentType: "json" })));
   const drop = dropEvents(rows.map(({ id }) => id));
-  await db.transaction((session) => session.commit([drop]), unit);
+  await db.transaction((session) => session.commit([drop]), options);
   return rows.length;
 }
 
-/** Sends all that is due. */
+/** Sends all due events, up to 10,000. */
 export async function sweepEvents(
   db: Pick<Database, "transaction">,
   queue: QueueProducer,
@@ -66,15 +66,18 @@ export async function sweepEvents(
   }
 }
 
-/** On one connection. Never rejects. */
+/** Processes a batch that the runtime delivered, over one connection. Never rejects. */
 export async function consumeBatch(
   { queue, messages }: QueueBatch,
-  consumer: Pick<Consumer, "consume" | "bury">,
+  consumer: Pick<Consumer<KeyedMessage>, "consume" | "deadLetter">,
 ): Promise<void> {
   const deliveries = messages.map(deliveryOf);
-  if (!DEAD_QUEUE.test(queue)) return await consumer.consume(deliveries);
+  if (!DEAD_LETTER_QUEUE.test(queue)) return await consumer.consume(deliveries);
   for (const delivery of deliveries) {
-    await consumer.bury(delivery, "Cannot deliver the message: the runtime has given it up");
+    await consumer.deadLetter(
+      delivery,
+      "Cannot deliver the message as Cloudflare Queues used up its retries",
+    );
   }
 }
 

@@ -1,13 +1,12 @@
 /**
- * Messages take effect in sessions of the factory that requests use, too. The key of a message and its effect are one
- * transaction, so that it takes effect once, however often it is delivered. Knows no transport.
+ * Processes messages in sessions of the same factory that requests use. A message's key and its handler's statements are
+ * one transaction, so a message that is delivered several times takes effect once. Independent of the transport.
  *
- * Those that come together for the first time are one transaction, and so one round trip. If that fails, and for what
- * has failed before, each message is a unit of its own: what ails one does nothing to the others. Where the database is
- * out of reach, what is left comes again untried.
+ * Messages on their first attempt share one transaction, and so one round trip. If it fails, each of them runs in a
+ * transaction of its own, as does every message that was delivered before: one message's failure affects no other. Once
+ * the database is unreachable, the remaining messages are retried later without being tried now.
  */
 
-import * as v from "valibot";
 import {
   AcquireTimeoutError,
   classify,
@@ -20,18 +19,31 @@ import {
   ServerError,
   type Sql,
 } from "../db/mod.ts";
-import { UserEvent } from "../users/user_event.ts";
-import { bury } from "./dead_letters.ts";
+import { deadLetter } from "./dead_letters.ts";
 import { retryDelayMs } from "./retry_delay.ts";
 import type { Consume, ConsumeOptions, Delivery } from "./transport.ts";
 
-export interface ConsumerOptions {
+/** What a consumer must know of a message. */
+export interface KeyedMessage {
+  /** The same over all deliveries, also if the producer sent the message twice. */
+  readonly id: string;
+}
+
+export interface ConsumerOptions<Message extends KeyedMessage> {
   readonly db: Pick<Database, "transaction">;
-  /** Whose keys they are. Whoever has another name has effects of their own. */
+  /** Prefix of the message keys. Consumers of different names each process every message once. */
   readonly name: string;
-  /** What events do, each of them once. Statements only: nothing else would be undone with their transaction. */
-  readonly effect: (events: readonly UserEvent[]) => readonly Sql<unknown>[];
-  /** Told of each message that was given up, and of each failure after which messages come again. */
+  /**
+   * Validates the body of a delivery. Throws an `Error` if the body is not a message: the delivery then becomes a dead
+   * letter at once, with the error's text.
+   */
+  readonly parse: (body: unknown) => Message;
+  /**
+   * Returns the statements that the messages ask for. It must have no other effects: only statements are rolled back
+   * with the transaction.
+   */
+  readonly handler: (messages: readonly Message[]) => readonly Sql<unknown>[];
+  /** Called for each message that became a dead letter, and for each failure after which messages are retried. */
   readonly onFailure: (failure: MessageFailure) => void;
   /** From 0 up to 1, as `Math.random`. */
   readonly random?: () => number;
@@ -39,59 +51,59 @@ export interface ConsumerOptions {
 
 export interface MessageFailure {
   readonly messageIds: readonly string[];
-  /** The most that any of them has had. */
+  /** The highest attempt count among them. */
   readonly attempts: number;
   readonly error: string;
-  /** Whether they are among the dead letters now; else they come again. */
+  /** Whether the messages became dead letters. Otherwise they are retried. */
   readonly isDead: boolean;
 }
 
-interface Message {
+interface ParsedDelivery<Message> {
   readonly delivery: Delivery;
-  readonly event: UserEvent;
+  readonly message: Message;
 }
 
-/** What is still to be done with a message; gives the failure, if there is one, and says itself how it ended. */
+/** One message that is processed on its own. `run` reports the outcome, and returns the failure if there was one. */
 interface Task {
   readonly delivery: Delivery;
   run(): Promise<unknown>;
 }
 
-/** How often a message is tried whose failure is its own, as where the server refuses its statements. */
+/** Attempts before a dead letter if the failure is the message's own, such as statements that the server rejects. */
 export const MAX_ATTEMPTS = 5;
 
-/** And one that fails as the database does: for a day of outage, at the longest delay. */
+/** Attempts if the database failed: about a day of outage, at the longest delays. */
 export const MAX_OUTAGE_ATTEMPTS = 100;
 
-export class Consumer {
-  readonly #options: ConsumerOptions;
+export class Consumer<Message extends KeyedMessage> {
+  readonly #options: ConsumerOptions<Message>;
 
-  constructor(options: ConsumerOptions) {
+  constructor(options: ConsumerOptions<Message>) {
     this.#options = options;
   }
 
-  /** Has each message take effect, or come again, or buries it. Never rejects. */
+  /** Processes each message, schedules its retry, or stores it as a dead letter. Never rejects. */
   readonly consume: Consume = async (deliveries, options = {}) => {
     const tasks: Task[] = [];
-    const fresh: Message[] = [];
+    const fresh: ParsedDelivery<Message>[] = [];
     for (const delivery of deliveries) {
-      const read = readMessage(delivery);
-      if (typeof read === "string") {
-        tasks.push({ delivery, run: () => this.#bury(delivery, read, options) });
-      } else if (delivery.attempts === 1) fresh.push(read);
-      else tasks.push(this.#taskOf(read, options));
+      const parsed = this.#parse(delivery);
+      if (typeof parsed === "string") {
+        tasks.push({ delivery, run: () => this.#deadLetter(delivery, parsed, options) });
+      } else if (delivery.attempts === 1) fresh.push(parsed);
+      else tasks.push(this.#taskOf(parsed, options));
     }
-    const failure = await this.#takeEffectTogether(fresh, options);
+    const failure = await this.#applyTogether(fresh, options);
     if (failure !== undefined) tasks.unshift(...fresh.map((each) => this.#taskOf(each, options)));
     await this.#oneByOne(tasks, { ...options, after: failure });
   };
 
-  /** Moves the message to the dead letters. The later ones of its user go on without it. Never rejects. */
-  async bury(delivery: Delivery, error: string): Promise<void> {
-    await this.#bury(delivery, error, {});
+  /** Stores the message as a dead letter. Later messages are processed without it. Never rejects. */
+  async deadLetter(delivery: Delivery, error: string): Promise<void> {
+    await this.#deadLetter(delivery, error, {});
   }
 
-  /** Tries nothing any more once the database is out of reach: one after the other would wait for it in vain. */
+  /** Stops trying once the database is unreachable, because each further message would only wait for it, too. */
   async #oneByOne(
     tasks: readonly Task[],
     { signal, after }: ConsumeOptions & { after: unknown },
@@ -100,92 +112,118 @@ export class Consumer {
     for (const [index, { run }] of tasks.entries()) {
       if (signal?.aborted) return;
       if (isOutage(failure)) {
-        return this.#comeAgain(tasks.slice(index).map(({ delivery }) => delivery), failure);
+        return this.#retryLater(tasks.slice(index).map(({ delivery }) => delivery), failure);
       }
       failure = await run();
     }
   }
 
-  #taskOf(message: Message, options: ConsumeOptions): Task {
-    return { delivery: message.delivery, run: () => this.#takeEffect(message, options) };
+  #taskOf(parsed: ParsedDelivery<Message>, options: ConsumeOptions): Task {
+    return { delivery: parsed.delivery, run: () => this.#apply(parsed, options) };
   }
 
-  /** Gives the failure, if there is one; then nothing has been said of any of them. */
-  async #takeEffectTogether(
-    messages: readonly Message[],
+  /** Returns the failure if there was one. In that case no message has an outcome yet. */
+  async #applyTogether(
+    parsed: readonly ParsedDelivery<Message>[],
     options: ConsumeOptions,
   ): Promise<unknown> {
-    const { db, name, effect } = this.#options;
-    if (messages.length === 0) return undefined;
+    const { db, name, handler } = this.#options;
+    if (parsed.length === 0) return undefined;
     try {
       await db.transaction(
         (session) =>
           session.commit([
-            insertKeys(messages.map((message) => this.#keyOf(message))),
-            ...effect(messages.map(({ event }) => event)),
+            insertKeys(parsed.map(({ message }) => this.#keyOf(message))),
+            ...handler(parsed.map(({ message }) => message)),
           ]),
         { label: name, ...options },
       );
     } catch (error) {
       return error;
     }
-    for (const { delivery } of messages) delivery.ack();
+    for (const { delivery } of parsed) delivery.ack();
     return undefined;
   }
 
-  /** Gives the failure, if there is one. */
-  async #takeEffect(message: Message, options: ConsumeOptions): Promise<unknown> {
-    const { db, name: label, effect } = this.#options;
-    const { delivery, event } = message;
-    const isDone = () => Promise.resolve();
+  /** Returns the failure if there was one. */
+  async #apply(
+    { delivery, message }: ParsedDelivery<Message>,
+    options: ConsumeOptions,
+  ): Promise<unknown> {
+    const { db, name: label, handler } = this.#options;
+    const alreadyApplied = () => Promise.resolve();
     try {
       await db.transaction(
-        async (session) => void await session.commit([...effect([event])]),
-        { key: this.#keyOf(message), loadResult: isDone, label, ...options },
+        async (session) => void await session.commit([...handler([message])]),
+        { key: this.#keyOf(message), loadResult: alreadyApplied, label, ...options },
       );
       return delivery.ack();
     } catch (error) {
       if (options.signal?.aborted) return undefined;
-      if (delivery.attempts >= limitFor(error)) {
-        return await this.#bury(delivery, String(error), options);
+      if (delivery.attempts >= maxAttemptsFor(error)) {
+        return await this.#deadLetter(delivery, String(error), options);
       }
-      this.#comeAgain([delivery], error);
+      this.#retryLater([delivery], error);
       return error;
     }
   }
 
-  /** Gives the failure, if there is one. */
-  async #bury(delivery: Delivery, error: string, options: ConsumeOptions): Promise<unknown> {
+  /** Returns the failure if there was one. */
+  async #deadLetter(
+    delivery: Delivery,
+    error: string,
+    options: ConsumeOptions,
+  ): Promise<unknown> {
     const { db, name: consumer } = this.#options;
     const { body, attempts } = delivery;
-    // What is sent twice dies once.
-    const id = v.is(UserEvent, body) ? body.id : delivery.id;
-    const burial = bury({ consumer, id, body, attempts, error });
+    const insert = deadLetter({ consumer, id: this.#idOf(delivery), body, attempts, error });
     try {
-      await db.transaction((session) => session.commit([burial]), { label: consumer, ...options });
+      await db.transaction((session) => session.commit([insert]), { label: consumer, ...options });
     } catch (failure) {
       if (options.signal?.aborted) return undefined;
-      this.#comeAgain([delivery], failure);
+      this.#retryLater([delivery], failure);
       return failure;
     }
     delivery.ack();
-    this.#tell([delivery], { error, isDead: true });
+    this.#report([delivery], { error, isDead: true });
     return undefined;
   }
 
-  #keyOf({ event }: Message): string {
-    return `${this.#options.name} ${event.id}`;
+  /** The parsed delivery, or the reason why it cannot be processed. */
+  #parse(delivery: Delivery): ParsedDelivery<Message> | string {
+    // A message that kills its process is never acked or failed; the delivery count is the only sign of it.
+    if (delivery.attempts > MAX_OUTAGE_ATTEMPTS) {
+      return `Cannot process the message as ${MAX_OUTAGE_ATTEMPTS} deliveries did not complete it`;
+    }
+    try {
+      return { delivery, message: this.#options.parse(delivery.body) };
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
   }
 
-  #comeAgain(deliveries: readonly Delivery[], error: unknown): void {
+  /** The message's own id: a message that was sent twice becomes one dead letter. The transport's if it cannot be parsed. */
+  #idOf({ id, body }: Delivery): string {
+    try {
+      return this.#options.parse(body).id;
+    } catch {
+      return id;
+    }
+  }
+
+  #keyOf({ id }: Message): string {
+    return `${this.#options.name} ${id}`;
+  }
+
+  #retryLater(deliveries: readonly Delivery[], error: unknown): void {
     const { random } = this.#options;
     for (const delivery of deliveries) {
       delivery.retry({ delayMs: retryDelayMs(delivery.attempts, { random }) });
     }
-    this.#tell(deliveries, { error: String(error), isDead: false });
+    this.#report(deliveries, { error: String(error), isDead: false });
   }
 
-  #tell(
+  #report(
     deliveries: readonly Delivery[],
     outcome: Pick<MessageFailure, "error" | "isDead">,
   ): void {
@@ -197,27 +235,21 @@ export class Consumer {
   }
 }
 
-/** Or why there is none. */
-function readMessage(delivery: Delivery): Message | string {
-  // Whoever dies of it, each time, says nothing.
-  if (delivery.attempts > MAX_OUTAGE_ATTEMPTS) {
-    return `Cannot deliver the message: it was in hand ${MAX_OUTAGE_ATTEMPTS} times, and is not done`;
-  }
-  const { success, output, issues } = v.safeParse(UserEvent, delivery.body);
-  if (success) return { delivery, event: output };
-  const problems = issues.map((issue) => `${v.getDotPath(issue) ?? "body"}: ${issue.message}`);
-  return `Cannot read the message as it is no event that is known here: ${problems.join("; ")}`;
-}
-
-/** Not of one message, whatever it does to its connection, but of whoever would ask for one now. */
+/**
+ * True for errors of acquiring a connection, which every message would meet. A connection lost during one message is
+ * not an outage.
+ */
 function isOutage(error: unknown): boolean {
   return OUTAGES.some((outage) => error instanceof outage);
 }
 
 const OUTAGES = [ConnectError, AcquireTimeoutError, PoolOverloadedError, PoolClosedError];
 
-/** An outage must not bury what is good; and a lost COMMIT is harmless here, thanks to the key. */
-function limitFor(error: unknown): number {
+/**
+ * The lower limit is only for errors that a healthy database would give as well, so that an outage makes no dead letter
+ * of a good message. An unknown COMMIT outcome is no reason for it either: with the key, a second run is safe.
+ */
+function maxAttemptsFor(error: unknown): number {
   const isOwn = error instanceof ServerError
     ? !classify(error, "statement").transient
     : !(error instanceof DatabaseLayerError);

@@ -1,4 +1,4 @@
-/** Messages that were given up, each with its error, until somebody has a look. */
+/** Messages that were given up, each with its error. They stay until an operator requeues them. */
 
 import { type Session, type Sql, sql } from "../db/mod.ts";
 import type { Delivery } from "./transport.ts";
@@ -12,40 +12,42 @@ export interface DeadLetter {
   readonly diedAt: Date;
 }
 
-/** Who gave a message up, and why. */
-export interface Burial extends Pick<Delivery, "id" | "body" | "attempts"> {
+/** The message, the consumer that gave it up, and the reason. */
+export interface DeadLetterInput extends Pick<Delivery, "id" | "body" | "attempts"> {
   readonly consumer: string;
   readonly error: string;
 }
 
-/** Adds the message; once, however often it is said. Takes whatever came, as nothing else would be rid of it. */
-export function bury({ consumer, id, body, attempts, error }: Burial): Sql {
+/**
+ * Stores the message as a dead letter, once per consumer and id. Accepts any body: a body that could not be stored
+ * would be delivered forever.
+ */
+export function deadLetter({ consumer, id, body, attempts, error }: DeadLetterInput): Sql {
   return sql`
     insert into dead_letters (consumer, message_id, body, error, attempts)
     values (${consumer}, ${id}, ${storable(body)}::text::jsonb, ${printable(error)}, ${attempts})
     on conflict (consumer, message_id) do nothing`;
 }
 
-/** What `jsonb` cannot hold: https://www.postgresql.org/docs/current/datatype-json.html */
+/** Escapes that `jsonb` refuses: https://www.postgresql.org/docs/current/datatype-json.html */
 const UNSTORABLE = /\\u(?:0000|d[89a-f][0-9a-f]{2})/;
 
-/** As JSON; as its text where that has characters that the server does not take. */
+/** The body as JSON. A body that `jsonb` cannot hold becomes a JSON string that contains its JSON text. */
 function storable(body: unknown): string {
-  // What JSON has no word for is a message all the same.
+  // JSON cannot express `undefined`: store null.
   const text = JSON.stringify(body ?? null);
   return UNSTORABLE.test(text) ? JSON.stringify(text) : text;
 }
 
 const MAX_ERROR_LENGTH = 1_000;
 
-/** It may quote what came: neither a server nor a terminal is to be told what to do by it. */
+/** An error may quote the message. Escape control characters, which PostgreSQL refuses (NUL) or a terminal obeys. */
 function printable(error: string): string {
   return error.slice(0, MAX_ERROR_LENGTH).toWellFormed()
-    // deno-lint-ignore no-control-regex
-    .replace(/[\x00-\x1f\x7f-\x9f]/g, (character) => JSON.stringify(character).slice(1, -1));
+    .replace(/\p{Cc}/gu, (character) => JSON.stringify(character).slice(1, -1));
 }
 
-/** The latest of them. */
+/** The latest dead letters, newest first. */
 export async function listDeadLetters(
   session: Session,
   { limit }: { limit: number },
@@ -59,20 +61,21 @@ export async function listDeadLetters(
 }
 
 /**
- * Puts a dead letter back into the outbox, as new, unless it waits there already. Says whether there is one of this id.
- * Throws `ServerError` for what was never an event of the outbox; then it stays where it is.
+ * Moves a dead letter back into the outbox with no attempts counted. If the outbox still holds the event, only the dead
+ * letter is deleted. Returns false if no dead letter has this id. Throws `ServerError` if the body is not an event; the
+ * dead letter then stays.
  */
-export async function putBack(session: Session, id: string): Promise<boolean> {
+export async function requeue(session: Session, id: string): Promise<boolean> {
   const [rows] = await session.commit([sql`
-    with back as (delete from dead_letters where id = ${id} returning body),
-    waiting as (
+    with removed as (delete from dead_letters where id = ${id} returning body),
+    queued as (
       insert into user_events (id, user_id, version, type, data, occurred_at)
       overriding system value
       select (body->>'id')::bigint, (body->>'userId')::uuid, (body->>'version')::integer,
         body->>'type', body->'data', (body->>'occurredAt')::timestamptz
-      from back
+      from removed
       on conflict do nothing
     )
-    select from back`]);
+    select from removed`]);
   return rows.length > 0;
 }

@@ -1,8 +1,8 @@
 /**
- * The events that are still to be delivered: rows of `user_events`, which changes to users write.
+ * The outbox: rows of `user_events`, which changes to users write. A row is deleted when its event is delivered.
  *
- * Whoever takes one keeps the others away until its time is over, by `due_at`; so what a crash leaves in hand comes
- * again, and nobody holds a lock meanwhile. What is delivered is deleted.
+ * To take an event is to lease it: `due_at` moves to the end of the lease. Until then no other worker gets the event,
+ * and no lock is held. If the worker's process crashes, the event becomes due again when the lease expires.
  */
 
 import { type Sql, sql } from "../db/mod.ts";
@@ -15,26 +15,26 @@ export interface OutboxRow {
   readonly data: unknown;
   readonly occurredAt: Date;
   readonly attempts: number;
-  /** Of the request that it tells of: https://www.w3.org/TR/trace-context/ */
+  /** Trace of the request that made the change: https://www.w3.org/TR/trace-context/ */
   readonly traceparent: string | null;
-  /** Until when it is out, by the server's clock and as the server writes it: no other taking of it has the same. */
+  /** End of the lease by the server's clock, in the server's text form. Identifies the lease: each one ends at another time. */
   readonly lease: string;
 }
 
 /**
- * How a transaction on the outbox begins, whatever the default is. At a stricter level, what another has taken since
- * the snapshot fails the transaction instead of being skipped.
+ * Options of every transaction on the outbox, whatever the default isolation level is. At a stricter level, an event that
+ * another worker took after the snapshot fails the transaction instead of being skipped.
  * https://www.postgresql.org/docs/current/transaction-iso.html#XACT-REPEATABLE-READ
  */
-export const OUTBOX_UNIT = { isolation: "read committed" } as const;
+export const OUTBOX_TRANSACTION = { isolation: "read committed" } as const;
 
 export interface TakeOptions {
   readonly limit: number;
-  /** For how long nobody else is given them. */
+  /** Length of the lease. */
   readonly leaseMs: number;
 }
 
-/** Takes those that are due, the longest due first. Whoever takes at the same time gets others. */
+/** Leases events that are due, the longest due first. Concurrent calls get different events. */
 export function takeEvents({ limit, leaseMs }: TakeOptions): Sql<OutboxRow> {
   return lease(
     sql`
@@ -44,13 +44,13 @@ export function takeEvents({ limit, leaseMs }: TakeOptions): Sql<OutboxRow> {
   );
 }
 
-/** Before the ids of all users. */
+/** Sorts before the id of every user. */
 export const FIRST_USER = "00000000-0000-0000-0000-000000000000";
 
 /**
- * Takes the first event of each user, where it is due, from the users after `after` on in the order of their ids.
- * Goes from user to user by the index of their versions: however many events wait behind the first, nobody looks at
- * them.
+ * Leases the first event of each user if it is due, in the order of the user ids, from the first id above `after`.
+ * The query steps from user to user through the index on (user_id, version), so it reads no event that waits behind a
+ * user's first.
  */
 export function takeFirstEvents(
   { limit, leaseMs, after }: TakeOptions & { readonly after: string },
@@ -66,7 +66,7 @@ export function takeFirstEvents(
         union all
         select next.* from heads, lateral (${firstAfter(sql`heads.user_id`)}) as next
       ), due as materialized (
-        select id from heads where due_at <= now() limit ${SPARE * limit}
+        select id from heads where due_at <= now() limit ${CANDIDATES_PER_EVENT * limit}
       )
       select id from user_events where id = any(array(select id from due)) and due_at <= now()
       order by user_id limit ${limit} for update skip locked`,
@@ -74,8 +74,8 @@ export function takeFirstEvents(
   );
 }
 
-/** Looked at for each that is wanted: others may take some of them at the same time. */
-const SPARE = 3;
+/** Candidates read per wanted event: concurrent workers may take some of them. */
+const CANDIDATES_PER_EVENT = 3;
 
 function lease(ids: Sql, leaseMs: number): Sql<OutboxRow> {
   return sql<OutboxRow>`
@@ -87,7 +87,7 @@ function lease(ids: Sql, leaseMs: number): Sql<OutboxRow> {
       occurred_at as "occurredAt", attempts, traceparent, due_at::text as lease`;
 }
 
-/** They are delivered. */
+/** Deletes delivered events. */
 export function dropEvents(ids: readonly string[]): Sql {
   return sql`delete from user_events where id = any(${ids}::bigint[])`;
 }
@@ -96,7 +96,10 @@ export interface ReturnedEvent extends Pick<OutboxRow, "id" | "lease" | "attempt
   readonly delayMs: number;
 }
 
-/** They are due again after their times. What others have taken meanwhile, as its time was over, stays with them. */
+/**
+ * Ends the leases: each event is due again after its `delayMs`. An event whose lease expired and that another worker has
+ * leased since is left alone.
+ */
 export function returnEvents(returned: readonly ReturnedEvent[]): Sql {
   const ids = returned.map(({ id }) => id);
   const leases = returned.map(({ lease }) => lease);
@@ -110,7 +113,7 @@ export function returnEvents(returned: readonly ReturnedEvent[]): Sql {
     where event.id = returned.id and event.due_at = returned.lease`;
 }
 
-/** The event as it travels. */
+/** The message body for an event. */
 export function messageOf(
   { attempts: _, lease: __, occurredAt, traceparent, ...event }: OutboxRow,
 ): unknown {

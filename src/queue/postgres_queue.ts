@@ -1,151 +1,159 @@
 /**
- * The transport where a process lives on: PostgreSQL itself, the outbox being the queue. Any number of processes share
- * the work. Of each user only the first event that is left is handed out, so that their order is kept.
+ * The transport of a long-lived process: PostgreSQL itself, with the outbox as the queue. Any number of processes share
+ * the work. Of each user only the event of the lowest version is delivered, so a user's events keep their order.
  */
 
 import { type Clock, type Database, type Sql, systemClock } from "../db/mod.ts";
-import { Bell } from "./bell.ts";
-import { Hand } from "./hand.ts";
-import { FIRST_USER, OUTBOX_UNIT, type OutboxRow, takeFirstEvents } from "./outbox.ts";
+import { LeasedBatch } from "./leased_batch.ts";
+import { FIRST_USER, OUTBOX_TRANSACTION, type OutboxRow, takeFirstEvents } from "./outbox.ts";
 import { PRUNED_AT_ONCE, pruneSomeKeys } from "./prune.ts";
+import { Signal } from "./signal.ts";
 import type { Consume } from "./transport.ts";
 
 export interface PostgresQueueOptions {
   readonly db: Pick<Database, "transaction">;
   readonly consume: Consume;
-  /** Lanes, each with a batch under way, and so the most connections that the queue ever uses. */
+  /** Number of workers. Each processes one batch at a time, so this is also the most connections that the queue uses. */
   readonly concurrency: number;
-  /** Longest pause between two looks for work that nobody here was told of. */
+  /** Longest pause between two polls of an idle queue, for events whose writer did not call `wake`. */
   readonly pollMs: number;
-  /** Events taken in one round trip by one lane. */
+  /** Events that a worker takes in one round trip. */
   readonly batchSize?: number;
-  /** After this long, the work on what is in hand is cut, and others are given it. */
+  /** Length of a lease. When it expires, the work on the batch is aborted and other workers may take its events. */
   readonly leaseMs?: number;
-  /** Told when events cannot be taken or given back any more, not again until they can; they will be. */
+  /**
+   * Called when the queue can no longer read or write the outbox. Not called again until a later attempt has succeeded.
+   * The queue keeps trying.
+   */
   readonly onFailure: (error: unknown) => void;
   readonly clock?: Clock;
   /** From 0 up to 1, as `Math.random`. */
   readonly random?: () => number;
 }
 
-/** Many times what a message takes, also one that waits for a lock. */
+/** Many times what a message takes, even one that waits for a lock. */
 const LEASE_MS = 60_000;
-/** As many as a round trip is worth; more would hold up the requests of the same process. */
+/** Enough to make a round trip worthwhile. Larger batches would delay the requests of the same process. */
 const BATCH_SIZE = 10;
 const FIRST_PAUSE_MS = 100;
-const PRUNE_EVERY_MS = 60_000;
+const PRUNE_INTERVAL_MS = 60_000;
 
-const UNIT = { ...OUTBOX_UNIT, label: "queue" };
+const TRANSACTION = { ...OUTBOX_TRANSACTION, label: "queue" };
 
 export class PostgresQueue {
   readonly #options: PostgresQueueOptions;
   readonly #clock: Clock;
-  readonly #bell = new Bell();
-  readonly #lanes: readonly Promise<void>[];
-  /** The last user who has had a turn. */
+  readonly #workSignal = new Signal();
+  readonly #workers: readonly Promise<void>[];
+  /** The next batch starts above this user id: the highest one of the last batch, if that was full. */
   #after = FIRST_USER;
   #pauseMs = FIRST_PAUSE_MS;
   #cancelPoll: (() => void) | undefined;
   #pruneAtMs: number;
   #isFailing = false;
   #isStopping = false;
-  readonly #cutting = new AbortController();
+  readonly #stopWork = new AbortController();
 
-  /** Begins to take events at once. */
+  /** Starts to take events at once. */
   constructor(options: PostgresQueueOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    this.#pruneAtMs = this.#clock.now() + PRUNE_EVERY_MS;
-    this.#lanes = Array.from(
+    this.#pruneAtMs = this.#clock.now() + PRUNE_INTERVAL_MS;
+    this.#workers = Array.from(
       { length: options.concurrency },
-      (_, index) => this.#lane(index === 0),
+      (_, index) => this.#runWorker(index === 0),
     );
   }
 
-  /** To be called when there may be a new event. */
+  /** Call this when there may be a new event. */
   wake(): void {
-    this.#lookSoon();
-    this.#bell.ring();
+    this.#pollSoon();
+    this.#workSignal.notify();
   }
 
   /**
-   * Takes no more, lets the batches under way finish, and gives back the rest. After `timeoutMs` they are cut, and what
-   * was not done is given back. Never rejects.
+   * Takes no more events and lets the running batches finish; aborts those that are unfinished after `timeoutMs`. Events
+   * without an outcome go back to the outbox and are due at once. Never rejects.
    */
   async stop({ timeoutMs }: { timeoutMs: number }): Promise<void> {
     this.#isStopping = true;
     this.#cancelPoll?.();
-    this.#bell.ringForAll();
-    const cancelCut = this.#clock.after(timeoutMs, () => this.#cutting.abort());
-    await Promise.all(this.#lanes);
-    cancelCut();
+    this.#workSignal.notifyAll();
+    const cancelAbort = this.#clock.after(timeoutMs, () => this.#stopWork.abort());
+    await Promise.all(this.#workers);
+    cancelAbort();
   }
 
-  /** One batch after the other, so that it uses one connection at most. */
-  async #lane(isFirst: boolean): Promise<void> {
-    let hand = new Hand([]);
-    // The others begin when there is more than one of them can do.
-    if (!isFirst) await this.#bell.heard();
+  /** Processes one batch after the other, so it uses one connection at most. */
+  async #runWorker(isFirst: boolean): Promise<void> {
+    let batch = new LeasedBatch([]);
+    // The other workers start when there is more work than one can do.
+    if (!isFirst) await this.#workSignal.wait();
     while (!this.#isStopping) {
       try {
-        hand = await this.#exchange(hand);
+        batch = await this.#ackAndTake(batch);
         this.#isFailing = false;
       } catch (error) {
-        // What is in hand is told next time.
-        this.#tellFailure(error);
+        // `batch` still holds its outcomes; the next call sends them.
+        this.#reportFailure(error);
         await this.#pause();
         continue;
       }
-      if (hand.deliveries.length > 0) await this.#work(hand);
+      if (batch.deliveries.length > 0) await this.#process(batch);
       else if (this.#after === FIRST_USER) await this.#pause();
       else this.#after = FIRST_USER;
     }
-    await this.#settle(hand.settlement()).catch((error) => this.#tellFailure(error));
+    await this.#sendOutcomes(batch).catch((error) => this.#reportFailure(error));
   }
 
-  async #work(hand: Hand): Promise<void> {
+  async #process(batch: LeasedBatch): Promise<void> {
     if (this.#isStopping) return;
-    this.#lookSoon();
-    // Where there are so many, there may be more.
-    if (hand.deliveries.length === this.#batchSize) this.#bell.ring();
+    this.#pollSoon();
+    // A full batch suggests more work: wake another worker.
+    if (batch.deliveries.length === this.#batchSize) this.#workSignal.notify();
     const lease = new AbortController();
-    const cancelEnd = this.#clock.after(this.#leaseMs, () => {
-      hand.expire();
+    const cancelExpiry = this.#clock.after(this.#leaseMs, () => {
+      batch.expire();
       lease.abort();
     });
-    const signal = AbortSignal.any([lease.signal, this.#cutting.signal]);
-    await this.#options.consume(hand.deliveries, { signal }).finally(cancelEnd);
+    const signal = AbortSignal.any([lease.signal, this.#stopWork.signal]);
+    await this.#options.consume(batch.deliveries, { signal }).finally(cancelExpiry);
   }
 
-  /** Tells how it went with what was in hand, and takes more, in one round trip. */
-  async #exchange(hand: Hand): Promise<Hand> {
+  /** Sends the outcomes of the last batch and takes the next one, in one round trip. */
+  async #ackAndTake(last: LeasedBatch): Promise<LeasedBatch> {
     const take = takeFirstEvents({
       limit: this.#batchSize,
       leaseMs: this.#leaseMs,
       after: this.#after,
     });
     const isPruning = this.#clock.now() >= this.#pruneAtMs;
-    // What is told first may let a user's next event be taken.
-    const statements = [...hand.settlement(), ...(isPruning ? [pruneSomeKeys()] : []), take];
+    // Outcomes first: an ack makes the user's next event available to `take`.
+    const statements = [
+      ...last.outcomeStatements(),
+      ...(isPruning ? [pruneSomeKeys()] : []),
+      take,
+    ];
     const { db } = this.#options;
-    const answers = await db.transaction((session) => session.commit(statements), UNIT);
-    // Where all that it may was pruned, there may be more.
+    const answers = await db.transaction((session) => session.commit(statements), TRANSACTION);
+    // If the limit was reached, expired keys may be left: prune again with the next batch.
     if (isPruning && answers.at(-2)!.length < PRUNED_AT_ONCE) {
-      this.#pruneAtMs = this.#clock.now() + PRUNE_EVERY_MS;
+      this.#pruneAtMs = this.#clock.now() + PRUNE_INTERVAL_MS;
     }
     const rows = answers.at(-1) as OutboxRow[];
-    // All users in turn, so that none waits for those before it forever.
+    // Round robin over the users: events of low user ids cannot starve the others.
     const users = rows.map(({ userId }) => userId).sort();
     if (rows.length > 0) this.#after = rows.length < this.#batchSize ? FIRST_USER : users.at(-1)!;
-    return new Hand(rows);
+    return new LeasedBatch(rows);
   }
 
-  async #settle(statements: readonly Sql[]): Promise<void> {
+  async #sendOutcomes(batch: LeasedBatch): Promise<void> {
+    const statements: Sql[] = batch.outcomeStatements();
     if (statements.length === 0) return;
-    await this.#options.db.transaction((session) => session.commit(statements), UNIT);
+    await this.#options.db.transaction((session) => session.commit(statements), TRANSACTION);
   }
 
-  #tellFailure(error: unknown): void {
+  #reportFailure(error: unknown): void {
     if (!this.#isFailing) this.#options.onFailure(error);
     this.#isFailing = true;
   }
@@ -158,21 +166,24 @@ export class PostgresQueue {
     return this.#options.batchSize ?? BATCH_SIZE;
   }
 
-  #lookSoon(): void {
+  #pollSoon(): void {
     this.#pauseMs = FIRST_PAUSE_MS;
     this.#cancelPoll?.();
     this.#cancelPoll = undefined;
   }
 
-  /** Until there may be work: somebody says so, or it is time to look. However many lanes are idle, one looks. */
+  /**
+   * Waits for `wake` or for the next poll. The pause doubles with each poll of an idle queue, up to `pollMs`. All idle
+   * workers share one poll timer, which wakes one of them.
+   */
   async #pause(): Promise<void> {
     if (this.#isStopping) return;
     const { pollMs, random = Math.random } = this.#options;
     this.#cancelPoll ??= this.#clock.after(this.#pauseMs * (1 + random()) / 2, () => {
       this.#cancelPoll = undefined;
       this.#pauseMs = Math.min(pollMs, this.#pauseMs * 2);
-      this.#bell.ring();
+      this.#workSignal.notify();
     });
-    await this.#bell.heard();
+    await this.#workSignal.wait();
   }
 }

@@ -1,25 +1,28 @@
-/** Of what took effect, its key is kept for a while: until then, the same message does nothing. */
+/**
+ * Deletes old message keys. A message whose key is still stored is recognised as a duplicate and has no second effect.
+ */
 import { type Database, deleteOldKeys, type Session, type Sql } from "../db/mod.ts";
-import { OUTBOX_UNIT } from "./outbox.ts";
+import { OUTBOX_TRANSACTION } from "./outbox.ts";
 
-/** Longer than any transport keeps a message. */
-const KEYS_KEPT_MS = 30 * 24 * 3_600_000;
+/** Longer than either transport keeps a message. */
+const KEY_RETENTION_MS = 30 * 24 * 3_600_000;
 
-/** Short transactions: what is deleted is locked. */
+/** A small limit keeps the transaction short: the deleted rows stay locked until its end. */
 export const PRUNED_AT_ONCE = 1_000;
 
-/** One run. */
+/** Per call of `pruneKeys`. */
 const MAX_BATCHES = 100;
 
-/** Forgets some of the keys that are too old; all of them, if they are fewer than `PRUNED_AT_ONCE`. */
+/** Deletes up to `PRUNED_AT_ONCE` expired keys and returns them. Fewer rows than that mean that none is left. */
 export function pruneSomeKeys(): Sql {
-  return deleteOldKeys({ olderThanMs: KEYS_KEPT_MS, limit: PRUNED_AT_ONCE });
+  return deleteOldKeys({ olderThanMs: KEY_RETENTION_MS, limit: PRUNED_AT_ONCE });
 }
 
+/** Deletes expired keys, in as many short transactions as it takes, at most `MAX_BATCHES`. */
 export async function pruneKeys(db: Pick<Database, "transaction">): Promise<void> {
   for (let batch = 0; batch < MAX_BATCHES; batch++) {
     const prune = (session: Session) => session.commit([pruneSomeKeys()]);
-    const [keys] = await db.transaction(prune, { ...OUTBOX_UNIT, label: "prune" });
+    const [keys] = await db.transaction(prune, { ...OUTBOX_TRANSACTION, label: "prune" });
     if (keys.length < PRUNED_AT_ONCE) return;
   }
 }

@@ -1,14 +1,14 @@
 import { type Session, sql } from "../db/mod.ts";
 
 export interface QueueStatus {
-  /** Events that are still to be delivered. */
+  /** Events in the outbox that are not delivered yet. */
   readonly depth: number;
   /** Age of the oldest of them in milliseconds; 0 if there is none. */
   readonly oldestMs: number;
   readonly deadLetters: number;
 }
 
-/** How the queue is, in one round trip. Ends the session it is given. */
+/** Reads the state of the queue in one round trip, and ends the session. */
 export async function queueStatus(session: Session): Promise<QueueStatus> {
   const [[status]] = await session.commit([sql<QueueStatus>`
     select count(*)::integer as depth,

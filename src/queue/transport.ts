@@ -1,30 +1,30 @@
-/** What a transport and a consumer know of each other. */
+/** The contract between a transport, which delivers messages, and a consumer, which processes them. */
 
 /**
- * A message in hand. How it ended is said once, by `ack` or by `retry`; one of which nothing is said comes again by
- * itself. Neither fails, and neither has taken place when it returns.
+ * One delivery of a message. The consumer reports its outcome once, by `ack` or by `retry`. A message with neither is
+ * delivered again. Both only record the outcome and never throw; the transport sends it later.
  */
 export interface Delivery {
-  /** What the transport calls the message. */
+  /** The transport's own id for the message. */
   readonly id: string;
-  /** As it came: nobody has looked at it yet. */
+  /** As received, not validated. */
   readonly body: unknown;
-  /** How often it was delivered, this time included. */
+  /** Number of deliveries so far, this one included. */
   readonly attempts: number;
-  /** The trace that it belongs to, if there is one. */
+  /** Trace of the request that wrote the message: https://www.w3.org/TR/trace-context/ */
   readonly traceparent?: string | undefined;
-  /** It is done with. */
+  /** The message is done: do not deliver it again. */
   ack(): void;
-  /** It is to come again after the time. */
+  /** Deliver the message again after `delayMs`. */
   retry(options: { delayMs: number }): void;
 }
 
 export interface ConsumeOptions {
-  /** Cuts the work: what is under way is rolled back, and of what is left nothing is said. */
+  /** Aborts the work: the running transaction is rolled back, and unfinished messages get neither `ack` nor `retry`. */
   readonly signal?: AbortSignal;
 }
 
-/** Does what messages ask for, and says how each ended. Never rejects. */
+/** Processes the messages and reports the outcome of each. Never rejects. */
 export type Consume = (
   deliveries: readonly Delivery[],
   options?: ConsumeOptions,

@@ -1,16 +1,18 @@
 import type { Database } from "../db/mod.ts";
 import { Consumer, type ConsumerOptions } from "../queue/consumer.ts";
 import { recordActivity } from "../users/user_activity.ts";
+import { parseUserEvent, type UserEvent } from "../users/user_event.ts";
 
-/** What every entry does with events: they become the activity of their users. */
+/** The consumer of both entries: it writes each user event to the activity of its user. */
 export function activityConsumer(
   db: Pick<Database, "transaction">,
-  { onFailure }: Pick<ConsumerOptions, "onFailure">,
-): Consumer {
+  { onFailure }: Pick<ConsumerOptions<UserEvent>, "onFailure">,
+): Consumer<UserEvent> {
   return new Consumer({
     db,
     name: "activity",
-    effect: (events) => [recordActivity(events)],
+    parse: parseUserEvent,
+    handler: (events) => [recordActivity(events)],
     onFailure,
   });
 }

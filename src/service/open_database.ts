@@ -13,13 +13,13 @@ export interface OpenDatabaseOptions
   extends
     Pick<NeonDriverOptions, "webSocketConstructor">,
     Pick<DatabaseOptions, "observer" | "resolveCommit"> {
-  /** Without one, sessions are opened by `forOwner` alone: on Workers, where each request owns its sockets. */
+  /** Without an owner, only the databases that `forOwner` returns open sessions: on Workers each request owns its sockets. */
   readonly owner?: DatabaseOwner;
-  /** Called for each connection that is in use for longer than `DATABASE_LEAK_THRESHOLD`. */
+  /** Called for each connection that is leased for longer than `DATABASE_LEAK_THRESHOLD`. */
   readonly onLeak?: LeakOptions["onLeak"];
 }
 
-/** Makes the database of the settings, with a pool of its own. Connects to nothing yet. */
+/** Creates a `Database` with a pool of its own from the settings. Opens no connection. */
 export function openDatabase(
   { database }: Pick<Settings, "database">,
   { owner, webSocketConstructor, onLeak, observer, resolveCommit }: OpenDatabaseOptions = {},

@@ -1,4 +1,4 @@
-/** What a user is, and what is accepted from outside as one. Values are refused or kept as they are, never repaired. */
+/** The user, and the validation of users that clients send. A value is stored as it is or refused, never repaired. */
 
 import * as v from "valibot";
 import { rejection } from "../value_message.ts";
@@ -8,17 +8,17 @@ export interface User {
   readonly id: UserId;
   readonly email: string;
   readonly name: string;
-  /** 1 at first, and one more with every change. */
+  /** Starts at 1; every change increments it. */
   readonly version: number;
   readonly createdAt: Date;
   readonly updatedAt: Date;
 }
 
-/** https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.1.3: a path has 256 octets, two of them brackets. */
+/** https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.1.3: a path has at most 256 octets, two of them brackets. */
 const MAX_EMAIL_LENGTH = 254;
 const MAX_NAME_LENGTH = 200;
 
-/** ASCII only, by its pattern: so `lower(email)` is the same under every collation. */
+/** `rfcEmail` accepts ASCII only, so `lower(email)` gives the same result under every collation. */
 const Email = v.pipe(
   v.string(rejection("it must be a string", "write it as name@host")),
   v.maxLength(
@@ -42,12 +42,12 @@ const Name = v.pipe(
   ),
 );
 
-/** PostgreSQL's text takes neither NUL nor lone surrogates, and no name has use for the other controls. */
+/** PostgreSQL's `text` accepts neither NUL nor lone surrogates. The other control characters have no use in a name. */
 function isPlainText(text: string): boolean {
   return text.isWellFormed() && !/\p{Cc}/u.test(text);
 }
 
-/** What a valibot object says of a field that is missing, of one it does not know, and of what is no object. */
+/** Message of a valibot object for a missing field, for an unknown field, and for a value that is not an object. */
 function fieldMessage(issue: { input: unknown; expected: string | null }): string {
   if (issue.expected === "never") return "it is not a field of a user; remove it";
   if (issue.expected === "Object") {
@@ -70,5 +70,5 @@ export const UserPatch = v.pipe(
 );
 export type UserPatch = v.InferOutput<typeof UserPatch>;
 
-/** Which versions of a user a change accepts; `"any"` lets the last write win. */
+/** The versions of the user at which a change is allowed. With `"any"` the last write wins. */
 export type ExpectedVersions = readonly number[] | "any";

@@ -1,6 +1,7 @@
 /**
- * What has happened to a user, in the order of its versions. It says what and when, and not the values: nothing
- * personal outlives the user here. It follows the changes a moment later, as their events take effect.
+ * The history of a user: the type and the time of each change, in the order of the versions. It holds no values, so
+ * the history of a deleted user contains no personal data. An entry appears shortly after its change, when the consumer
+ * processes the event.
  */
 
 import { type Session, type Sql, sql } from "../db/mod.ts";
@@ -14,15 +15,15 @@ export interface Activity {
   readonly occurredAt: Date;
 }
 
-/** One page of a user's activity, and the version after which the next one begins. */
+/** One page of a user's activity. `next` is the `after` of the next page, or null on the last one. */
 export interface ActivityPage {
   readonly activity: readonly Activity[];
   readonly next: number | null;
 }
 
 /**
- * Adds each event at the place that its version has among its user's others, whichever of them came first; an event of
- * the same version changes nothing.
+ * Adds an entry for each event. Events may arrive in any order, because entries are ordered by version. If the user
+ * already has an entry of that version, the event is ignored.
  */
 export function recordActivity(events: readonly UserEvent[]): Sql {
   const users = events.map(({ userId }) => userId);
@@ -36,8 +37,8 @@ export function recordActivity(events: readonly UserEvent[]): Sql {
 }
 
 /**
- * At most `limit` entries whose versions come after `after`, also of a user that was deleted. Throws
- * `UserNotFoundError` for one that is not known at all.
+ * Returns at most `limit` entries of versions above `after`. Works for deleted users, too. Throws `UserNotFoundError` if
+ * the id has neither a user nor an entry.
  */
 export async function listActivity(
   session: Session,
@@ -45,7 +46,7 @@ export async function listActivity(
   { limit, after }: { limit: number; after: number },
 ): Promise<ActivityPage> {
   const [rows, [{ known } = { known: false }]] = await session.commit([
-    // One more than asked for tells whether there is a next page.
+    // One row more than the limit shows that there is a next page.
     sql<{ version: number; type: string; occurred_at: Date }>`
       select version, type, occurred_at from user_activity
       where user_id = ${id} and version > ${after} order by version limit ${limit + 1}`,

@@ -1,6 +1,6 @@
-/** What can be wrong with a change that the database itself accepts or refuses. */
+/** The reasons why a request for a user, or a change to one, fails. */
 
-/** Another user has this e-mail address; case makes no difference. */
+/** Another user has this e-mail address. Addresses are compared without regard to case. */
 export class EmailTakenError extends Error {
   override readonly name = "EmailTakenError";
 
@@ -9,12 +9,12 @@ export class EmailTakenError extends Error {
   }
 }
 
-/** There is no such user, or no longer. */
+/** No user has this id, or the user was deleted. */
 export class UserNotFoundError extends Error {
   override readonly name = "UserNotFoundError";
 
   constructor() {
-    super("Cannot find the user as none has this id; list users to see which exist");
+    super("Cannot find the user as no user has this id; list users to see which exist");
   }
 }
 

@@ -1,10 +1,10 @@
-/** The identity of a user: a UUIDv7, made by the service, so that a repeated unit of work inserts the same key. */
+/** Ids of users: UUIDv7. The service makes the id before the unit of work, so a retried unit inserts the same key. */
 
 import { v7 } from "uuid";
 import * as v from "valibot";
 import { rejection } from "../value_message.ts";
 
-/** Any UUID is accepted from outside; those made here sort by the time of their making. */
+/** Accepts any UUID. The ids that `newUserId` makes sort by creation time. */
 export const UserId = v.pipe(
   v.string(rejection("it must be a string", "write a UUID")),
   v.uuid(rejection("it is not a UUID", "write 8-4-4-4-12 hexadecimal digits")),
@@ -13,7 +13,7 @@ export const UserId = v.pipe(
 );
 export type UserId = v.InferOutput<typeof UserId>;
 
-/** A new id, greater than every other that this isolate made. */
+/** A new id, greater than every id that this isolate made before. */
 export function newUserId(): UserId {
   return v7() as UserId;
 }

@@ -1,6 +1,6 @@
 /**
- * Users in PostgreSQL. Each function is a whole unit of work and ends the session it is given: its statements share
- * one flight with COMMIT, so that it costs one round trip. A change brings its event along.
+ * Users in PostgreSQL. Each function is one unit of work and ends the session that it is given. Its statements share one
+ * flight with COMMIT, so it costs one round trip. Every change also writes its event.
  */
 
 import { ServerError, type Session, type Sql, sql } from "../db/mod.ts";
@@ -30,7 +30,7 @@ export async function createUser(session: Session, id: UserId, user: NewUser): P
   return userOf(row);
 }
 
-/** Throws `UserNotFoundError`. */
+/** Reads a user. Throws `UserNotFoundError`. */
 export async function readUser(session: Session, id: UserId): Promise<User> {
   const [[row]] = await session.commit([
     sql<UserRow>`select ${COLUMNS} from users where id = ${id}`,
@@ -39,13 +39,13 @@ export async function readUser(session: Session, id: UserId): Promise<User> {
   return userOf(row);
 }
 
-/** One page of users in the order of their ids, and the id after which the next one begins. */
+/** One page of users, ordered by id. `next` is the `after` of the next page, or null on the last one. */
 export interface UserPage {
   readonly users: readonly User[];
   readonly next: UserId | null;
 }
 
-/** At most `limit` users whose ids come after `after`. */
+/** Returns at most `limit` users with ids above `after`. */
 export async function listUsers(
   session: Session,
   page: { limit: number; after?: UserId | undefined },
@@ -53,14 +53,17 @@ export async function listUsers(
   const { limit, after } = page;
   const start = after === undefined ? sql`` : sql`where id > ${after}`;
   const [rows] = await session.commit([
-    // One more than asked for tells whether there is a next page.
+    // One row more than the limit shows that there is a next page.
     sql<UserRow>`select ${COLUMNS} from users ${start} order by id limit ${limit + 1}`,
   ]);
   const users = rows.slice(0, limit).map(userOf);
   return { users, next: rows.length > limit ? users.at(-1)?.id ?? null : null };
 }
 
-/** Throws `UserNotFoundError`, `VersionMismatchError` and `EmailTakenError`. */
+/**
+ * Changes the fields of the patch and increments the version. Throws `UserNotFoundError`, `VersionMismatchError` and
+ * `EmailTakenError`.
+ */
 export async function changeUser(
   session: Session,
   id: UserId,
@@ -82,7 +85,7 @@ export async function changeUser(
   return userOf(row);
 }
 
-/** Throws `UserNotFoundError` and `VersionMismatchError`. */
+/** Deletes a user. Throws `UserNotFoundError` and `VersionMismatchError`. */
 export async function deleteUser(
   session: Session,
   id: UserId,
@@ -102,7 +105,7 @@ function andVersion(expected: ExpectedVersions): Sql<unknown> {
   return expected === "any" ? sql`` : sql`and version = any(${expected}::integer[])`;
 }
 
-/** Rides in the same flight as a change, to tell why the change touched nothing. */
+/** Sent in the same flight as a change: if the change affects no row, the result tells why. */
 function selectVersion(id: UserId): Sql<{ version: number }> {
   return sql<{ version: number }>`select version from users where id = ${id}`;
 }

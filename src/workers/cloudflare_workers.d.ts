@@ -1,9 +1,9 @@
-/** The little of Cloudflare's runtime that is used here. https://developers.cloudflare.com/workers/runtime-apis/ */
+/** The parts of Cloudflare's runtime API that this project uses. https://developers.cloudflare.com/workers/runtime-apis/ */
 declare module "cloudflare:workers" {
-  /** What the runtime does for one request, or for one object. */
+  /** The runtime's context of one request or of one Durable Object. */
   export interface ExecutionContext {
-    /** Keeps the request's context alive until the promise has settled, within bounds of the runtime's own. */
-    waitUntil(rest: Promise<unknown>): void;
+    /** Keeps the request's context alive until the promise settles, up to the runtime's own limits. */
+    waitUntil(promise: Promise<unknown>): void;
   }
 
   export abstract class DurableObject<Env> {

@@ -6,16 +6,16 @@ import { producerOf } from "./queue.ts";
 import { WorkerService } from "./service.ts";
 
 /**
- * The service over a pool that outlives requests, which on Workers only an object can keep: all of its requests share
- * its sockets. It stores nothing, as a socket waits for writes to storage; and idle connections are closed by the pool's
- * timer, after which nothing keeps the runtime from evicting it.
+ * The service with a pool that outlives requests. On Workers only a Durable Object can keep one: all requests to the
+ * object share its sockets. It stores nothing, because messages on a socket wait for pending writes to storage. The
+ * pool's timer closes idle connections; the runtime can then evict the object.
  * https://developers.cloudflare.com/durable-objects/concepts/durable-object-lifecycle/
  */
 export class DatabaseObject extends DurableObject<Readonly<Record<string, unknown>>> {
   readonly #scope = OwnerScope.lasting();
   readonly #service: WorkerService;
 
-  /** Throws `SettingsError`; the Worker, which has the same settings, asks no object then. */
+  /** Throws `SettingsError`. The Worker has the same settings, so it forwards no request to an object in that case. */
   constructor(ctx: ExecutionContext, env: Readonly<Record<string, unknown>>) {
     super(ctx, env);
     this.#service = new WorkerService(parseSettings(env), { events: producerOf(env) });
@@ -24,7 +24,7 @@ export class DatabaseObject extends DurableObject<Readonly<Record<string, unknow
   override fetch(request: Request): Promise<Response> {
     return this.#service.fetch(request, {
       scope: this.#scope,
-      waitUntil: (rest) => this.ctx.waitUntil(rest),
+      waitUntil: (promise) => this.ctx.waitUntil(promise),
     });
   }
 }

@@ -1,4 +1,4 @@
-/** How requests are answered in one isolate, by its settings. */
+/** Chooses by the settings how this isolate answers requests. */
 import type { DurableObjectNamespace, ExecutionContext } from "cloudflare:workers";
 import { OwnerScope } from "../db/mod.ts";
 import { ProblemError } from "../http/problem.ts";
@@ -11,7 +11,7 @@ export type Bindings = Readonly<Record<string, unknown>>;
 
 export type Handler = (request: Request, ctx: ExecutionContext) => Promise<Response>;
 
-/** Never throws: with bindings that cannot be used, every request is answered so, and the log says why. */
+/** Never throws. With bad bindings every request is answered with status 500, and the log has the reason. */
 export function handlerOf(bindings: Bindings): Handler {
   try {
     const settings = parseSettings(bindings);
@@ -23,20 +23,20 @@ export function handlerOf(bindings: Bindings): Handler {
   }
 }
 
-/** Each request has a scope, and so sockets, of its own; the bound on them all is the isolate's. */
+/** Each request has an owner scope, and so sockets, of its own. The pool's limit is shared by the whole isolate. */
 function byRequests(settings: Settings, bindings: Bindings): Handler {
   const service = new WorkerService(settings, { events: producerOf(bindings) });
   return (request, ctx) => {
     const scope = OwnerScope.request();
-    const rests: Promise<unknown>[] = [];
-    const waitUntil = (rest: Promise<unknown>) => {
-      rests.push(rest);
-      ctx.waitUntil(rest);
+    const background: Promise<unknown>[] = [];
+    const waitUntil = (promise: Promise<unknown>) => {
+      background.push(promise);
+      ctx.waitUntil(promise);
     };
     const answer = service.fetch(request, { scope, waitUntil });
-    // From the beginning: what a client begins and does not wait for is brought to an end all the same.
-    // What an answer has left to be done may still use its connection.
-    const done = answer.finally(() => Promise.allSettled(rests));
+    // Background work of the request may still use its connection, so the scope ends after it.
+    const done = answer.finally(() => Promise.allSettled(background));
+    // Registered before the answer settles, so that the scope also ends if the client disconnects first.
     ctx.waitUntil(done.finally(() => service.endScope(scope)));
     return answer;
   };
@@ -45,7 +45,7 @@ function byRequests(settings: Settings, bindings: Bindings): Handler {
 function throughObjects({ objects, logLevel }: Settings, namespace: unknown): Handler {
   if (!isNamespace(namespace)) {
     throw new TypeError(
-      `Cannot forward requests to objects as there is no binding DATABASE_OBJECT: current ` +
+      `Cannot forward requests to Durable Objects as there is no binding DATABASE_OBJECT: current ` +
         `DATABASE_OBJECT_SHARDS is ${objects.shards}; bind the class DatabaseObject, see wrangler.toml, or set it to 0`,
     );
   }
@@ -69,7 +69,7 @@ function objectFailed({ method }: Request, cause: unknown): ProblemError {
   }
   return new ProblemError("outcome-unknown", {
     detail:
-      "Cannot tell whether the change was made as what was making it has failed; read the resource to see, " +
-      "before you repeat the request",
+      "Cannot tell whether the change was made as the Durable Object failed while it ran the request; " +
+      "read the resource before you repeat the request",
   }, { cause });
 }

@@ -1,9 +1,10 @@
 import type { Log } from "../ops/log.ts";
 
-/** What need not be waited for goes to the runtime, and its failure to the log. */
+/** Wraps the runtime's `waitUntil`: a rejection of the promise is logged. */
 export function loggedWaitUntil(
-  waitUntil: (rest: Promise<void>) => void,
+  waitUntil: (promise: Promise<void>) => void,
   log: Log,
-): (rest: Promise<void>) => void {
-  return (rest) => waitUntil(rest.catch((error) => log.error("deferred work failed", { error })));
+): (promise: Promise<void>) => void {
+  return (promise) =>
+    waitUntil(promise.catch((error) => log.error("background task failed", { error })));
 }

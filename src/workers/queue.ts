@@ -1,4 +1,4 @@
-/** What a Worker does besides answering requests: it takes messages, and sends what is left in the outbox. */
+/** The Worker's queue work: it consumes batches of user events, and sends the events that are left in the outbox. */
 import type { ExecutionContext } from "cloudflare:workers";
 import { activityConsumer } from "../service/activity_consumer.ts";
 import { type Database, OwnerScope } from "../db/mod.ts";
@@ -15,14 +15,14 @@ import { pruneKeys } from "../queue/prune.ts";
 import { parseSettings } from "../settings/settings.ts";
 import { loggedWaitUntil } from "./logged_wait_until.ts";
 
-/** The binding of the queue, if there is one: without it, events stay for a process that takes them itself. */
+/** The binding of the queue. Without it, events stay in the outbox for a Deno process that consumes them. */
 export function producerOf(bindings: Readonly<Record<string, unknown>>): QueueProducer | undefined {
   return bindings["USER_EVENTS"] as QueueProducer | undefined;
 }
 
 /**
- * With a pool of its own, as messages must not take the requests' connections; also where requests are answered by
- * objects: a batch is as a request that opens its own.
+ * Has a pool of its own, so that messages do not take connections from requests. Also with Durable Objects: a batch then
+ * opens its own connection, as a request without objects does.
  */
 export class QueueWorker {
   readonly #db: Database;
@@ -38,13 +38,13 @@ export class QueueWorker {
     this.#producer = producerOf(bindings);
   }
 
-  /** Each message is acknowledged, or is to come again; the batch fails in no case. */
+  /** Every message of the batch is acked or retried. The batch itself never fails. */
   async consume(batch: QueueBatch, ctx: ExecutionContext): Promise<void> {
     const onFailure = logMessages(this.#log);
     await this.#withDatabase(ctx, (db) => consumeBatch(batch, activityConsumer(db, { onFailure })));
   }
 
-  /** Sends what a crash, or a failure after a commit, has left in the outbox, and prunes. */
+  /** Sends events that a crash or a failed dispatch left in the outbox, and prunes old message keys. */
   async sweep(ctx: ExecutionContext): Promise<void> {
     await this.#withDatabase(ctx, async (db) => {
       if (this.#producer !== undefined) await sweepEvents(db, this.#producer);
@@ -52,10 +52,10 @@ export class QueueWorker {
     });
   }
 
-  /** The connection is closed after the end, for which nobody waits. */
+  /** Closes the connection through `waitUntil`, after the work and without delaying it. */
   async #withDatabase(ctx: ExecutionContext, work: (db: Database) => Promise<void>): Promise<void> {
     const scope = OwnerScope.request();
-    const waitUntil = loggedWaitUntil((rest) => ctx.waitUntil(rest), this.#log);
+    const waitUntil = loggedWaitUntil((promise) => ctx.waitUntil(promise), this.#log);
     try {
       await work(this.#db.forOwner({ scope, waitUntil }));
     } finally {

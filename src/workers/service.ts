@@ -13,20 +13,20 @@ import type { LogLevel } from "../settings/log_level.ts";
 import type { Settings } from "../settings/settings.ts";
 import { loggedWaitUntil } from "./logged_wait_until.ts";
 
-/** Whom a request's sockets belong to, and who finishes what its answer need not wait for. */
+/** The owner of a request's sockets, and the runtime's `waitUntil` for work that the response does not wait for. */
 export interface RequestOwner {
   readonly scope: OwnerScope;
-  waitUntil(rest: Promise<unknown>): void;
+  waitUntil(promise: Promise<unknown>): void;
 }
 
-/** The app over one pool, for any number of owners of sockets: of a whole isolate, or of one object. */
+/** The Hono app with one pool, for any number of socket owners: one per isolate, or one per Durable Object. */
 export class WorkerService {
   readonly #db: Database;
   readonly #log: Log;
   readonly #app;
   readonly #events: QueueProducer | undefined;
 
-  /** `events` is where changes to users are told. */
+  /** `events` is the queue to which user events are sent. */
   constructor(settings: Settings, { events }: { events?: QueueProducer | undefined } = {}) {
     this.#events = events;
     this.#log = createLog(settings.logLevel);
@@ -34,19 +34,19 @@ export class WorkerService {
     this.#app = appOf(settings.logLevel, this.#opsOptions(settings));
   }
 
-  /** Answers one request; a client that leaves ends its sessions. */
+  /** Answers one request. If the client disconnects, the request's sessions are aborted. */
   async fetch(request: Request, owner: RequestOwner): Promise<Response> {
     const db = this.#databaseOf(request, owner);
     const dispatch = () => this.#dispatch(owner);
     return await this.#app.fetch(request, { db: () => db, dispatch });
   }
 
-  /** Closes the connections of a scope that has ended. Resolves when their sockets are shut. */
+  /** Closes the connections of a scope that has ended. Resolves when the sockets are closed. */
   endScope(scope: OwnerScope): Promise<void> {
     return this.#db.endScope(scope);
   }
 
-  /** Of this isolate, or this object. */
+  /** Metrics of this isolate or this Durable Object. */
   #opsOptions({ opsToken: token }: Settings): Pick<AppOptions, "around" | "opsRoutes"> {
     const http = new HttpMetrics();
     const database = this.#db;
@@ -56,7 +56,7 @@ export class WorkerService {
     };
   }
 
-  /** A client that leaves does not stop it. */
+  /** Sends the event of a change. A client that disconnects does not abort it. */
   async #dispatch(owner: RequestOwner): Promise<void> {
     if (this.#events === undefined) return;
     await dispatchEvents(this.#databaseOf(undefined, owner), this.#events);
@@ -71,7 +71,7 @@ export class WorkerService {
   }
 }
 
-/** Answers a request that cannot be served with what `error` is to a client, and logs it. */
+/** Answers a request with the problem document for `error`, and logs the error. */
 export async function refuse(
   request: Request,
   { error, logLevel = "error" }: { error: unknown; logLevel?: LogLevel },
@@ -88,7 +88,7 @@ interface AppBindings {
   readonly dispatch?: () => Promise<void>;
 }
 
-/** The app, which finds the database of each request in what it is given as Hono's `env`. */
+/** The Hono app. Each request passes its database as Hono's `env`. */
 function appOf(logLevel: LogLevel, options: Partial<AppOptions> = {}) {
   return createApp({
     ...options,

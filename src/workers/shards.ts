@@ -1,23 +1,23 @@
 import type { DurableObjectNamespace } from "cloudflare:workers";
 import type { Settings } from "../settings/settings.ts";
 
-/** For how long later requests pass over an object that has failed. */
-const PASS_OVER_MS = 1_000;
+/** How long later requests skip an object that has failed. */
+const SKIP_MS = 1_000;
 
 export interface ShardsOptions {
-  /** Milliseconds that only grow. */
+  /** Monotonic clock in milliseconds. */
   readonly now?: () => number;
   /** From 0 up to 1, as `Math.random`. */
   readonly random?: () => number;
 }
 
-/** The Durable Objects that keep pools, as one isolate sees them: it asks them in turn, from any one on. */
+/** The Durable Objects that keep pools. Each isolate uses them in turn (round robin), from a random one on. */
 export class Shards {
   readonly #namespace: DurableObjectNamespace;
   readonly #location: string | undefined;
   readonly #now: () => number;
-  /** Until when each of them is passed over. */
-  readonly #passedOverUntil: number[];
+  /** Per object: the time until which it is skipped. */
+  readonly #skippedUntil: number[];
   #next: number;
 
   constructor(
@@ -28,33 +28,33 @@ export class Shards {
     this.#namespace = namespace;
     this.#location = location;
     this.#now = now;
-    this.#passedOverUntil = new Array(shards).fill(-Infinity);
+    this.#skippedUntil = new Array(shards).fill(-Infinity);
     this.#next = Math.floor(random() * shards);
   }
 
   /**
-   * Forwards the request, once and whole. When its object fails, the request may have been carried out: it is sent
-   * to no other one, only later requests are. Throws what the runtime throws.
+   * Forwards the request to one object. If the object fails, the request may still have been executed, so it is not sent
+   * to another one; only later requests are. Throws what the runtime throws.
    */
   async fetch(request: Request): Promise<Response> {
     const shard = this.#choose();
     const id = this.#namespace.idFromName(`pool-${shard}`);
-    // A stub belongs to the request, and is of no use after a failure: a new one each time.
+    // A stub belongs to the request and cannot be used after a failure, so each request gets a new one.
     const options = this.#location === undefined ? {} : { locationHint: this.#location };
     try {
       return await this.#namespace.get(id, options).fetch(request);
     } catch (error) {
-      if (!request.signal.aborted) this.#passedOverUntil[shard] = this.#now() + PASS_OVER_MS;
+      if (!request.signal.aborted) this.#skippedUntil[shard] = this.#now() + SKIP_MS;
       throw error;
     }
   }
 
-  /** The next in turn that has not just failed; the next one all the same if all have. */
+  /** The next object in turn that is not skipped, or simply the next one if all are skipped. */
   #choose(): number {
-    const { length } = this.#passedOverUntil;
+    const { length } = this.#skippedUntil;
     const nowMs = this.#now();
     const turns = Array.from({ length }, (_, turn) => (this.#next + turn) % length);
-    const shard = turns.find((each) => this.#passedOverUntil[each]! <= nowMs) ?? this.#next;
+    const shard = turns.find((each) => this.#skippedUntil[each]! <= nowMs) ?? this.#next;
     this.#next = (shard + 1) % length;
     return shard;
   }

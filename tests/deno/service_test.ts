@@ -1,4 +1,4 @@
-/** The service as a whole, in this process, on a real PostgreSQL. */
+/** The whole service, in this process, with a real PostgreSQL. */
 import { assert, assertEquals } from "@std/assert";
 import { pollUntil } from "../../src/dev/poll.ts";
 import type { RelayObserver } from "../../src/dev/relay/relay.ts";
@@ -45,7 +45,7 @@ function newUser(email: string): RequestInit {
   };
 }
 
-/** Counts the messages that leave for the server. */
+/** Counts the messages to the server. */
 function messageCounter(): { observe: RelayObserver; take(): number } {
   let count = 0;
   return {
@@ -66,7 +66,7 @@ Deno.test("requests take as few round trips as their statements need", async () 
   const messages = messageCounter();
   await using running = await serving({ observe: messages.observe });
   const { id } = await running.createUser("first@example.org");
-  assertEquals(messages.take(), 1, "a cold write: login, BEGIN, INSERT and COMMIT at once");
+  assertEquals(messages.take(), 1, "a cold write: login, BEGIN, INSERT and COMMIT in one message");
 
   await (await running.request(`/users/${id}`)).body?.cancel();
   assertEquals(messages.take(), 1, "a read");
@@ -74,9 +74,9 @@ Deno.test("requests take as few round trips as their statements need", async () 
   await running.createUser("second@example.org");
   assertEquals(messages.take(), 1, "a write and its commit");
 
-  // Whatever a request leaves for later is sent before the service has shut down.
+  // Background work of requests is sent before the shutdown is complete.
   await running[Symbol.asyncDispose]();
-  assertEquals(messages.take(), 1, "the goodbye of the only connection");
+  assertEquals(messages.take(), 1, "Terminate on the only connection");
 });
 
 Deno.test("200 requests at once share the pool's three connections", async () => {
@@ -99,7 +99,7 @@ Deno.test("200 requests at once share the pool's three connections", async () =>
   assert(most.connections > 0 && most.connections <= 3, `saw ${most.connections} connections`);
 });
 
-Deno.test("requests that reach the service as it ends are answered", async () => {
+Deno.test("requests that reach the service as its shutdown begins are answered", async () => {
   await using running = await serving();
   const requests = Array.from({ length: 50 }, async (_, index) => {
     const response = await running.request("/users", newUser(`late${index}@example.org`));
@@ -110,7 +110,7 @@ Deno.test("requests that reach the service as it ends are answered", async () =>
   assertEquals(new Set(await Promise.all(requests)), new Set([201]));
 });
 
-Deno.test("a body that is still arriving as the service ends is waited for", async () => {
+Deno.test("the shutdown waits for a request body that is still arriving", async () => {
   const running = await serving();
   const firstHalf = Promise.withResolvers<void>();
   const secondHalf = Promise.withResolvers<void>();
@@ -132,7 +132,7 @@ Deno.test("a body that is still arriving as the service ends is waited for", asy
   // The request has arrived once another one, sent after it, has been answered.
   await (await running.request("/healthz")).body?.cancel();
   const ended = running[Symbol.asyncDispose]();
-  await refused(running);
+  await untilRefused(running);
   secondHalf.resolve();
   const response = await request;
   await response.body?.cancel();
@@ -140,19 +140,19 @@ Deno.test("a body that is still arriving as the service ends is waited for", asy
   await ended;
 });
 
-/** Until the service says that it takes no new requests. */
-async function refused(running: Running): Promise<void> {
-  for (let look = 0; look < 1_000; look++) {
+/** Resolves when the service refuses new requests. */
+async function untilRefused(running: Running): Promise<void> {
+  for (let poll = 0; poll < 1_000; poll++) {
     const response = await running.request("/readyz");
     const { type } = await response.json();
     if (type === "/problems/shutting-down") return;
   }
-  throw new Error("Cannot go on as the service still takes requests");
+  throw new Error("Cannot continue the test as the service still takes requests");
 }
 
-Deno.test("requests to a frozen database are refused before the service ends", async () => {
+Deno.test("requests to a frozen database are answered with 503 before the shutdown is complete", async () => {
   await using branch = await faultBranch(database);
-  // A queue would open connections of its own, which are not frozen.
+  // No queue: its connections would not be frozen.
   const env = { PORT: "0", LOG_LEVEL: "error", SHUTDOWN_TIMEOUT: "2", QUEUE_CONCURRENCY: "0" };
   const service = start({ ...branch.env, ...env }, { hostname: "127.0.0.1" });
   const warm = await fetch(`${service.url}/users`);
@@ -165,7 +165,7 @@ Deno.test("requests to a frozen database are refused before the service ends", a
   assertEquals((await response.json()).type, "/problems/shutting-down");
 });
 
-Deno.test("no connection is left when the service has shut down", async () => {
+Deno.test("no connection is left after the shutdown", async () => {
   const running = await serving();
   await running.createUser("ann@example.org");
   const [before] = await running.branch.asAdmin<{ count: bigint }>(SERVICE_CONNECTIONS);
@@ -176,7 +176,7 @@ Deno.test("no connection is left when the service has shut down", async () => {
   assertEquals(after?.count, 0n);
 });
 
-Deno.test("a change to a user is in its activity soon after, without a wait for the next look", async () => {
+Deno.test("a change to a user appears in its activity without waiting for the next poll", async () => {
   await using running = await serving({
     env: { QUEUE_CONCURRENCY: "2", QUEUE_POLL_INTERVAL: "3600" },
   });

@@ -15,12 +15,12 @@ const two = [
   { name: "9002_two", statements: ["create table two (id int)"] },
 ];
 
-Deno.test("a migrated database has nothing to do", async () => {
+Deno.test("migrate() applies nothing to a migrated database", async () => {
   await using branch = await database.connect();
   assertEquals(await migrate(branch.envOf("user_service_owner")), []);
 });
 
-Deno.test("migrations are applied in order, once, even by two at a time", async () => {
+Deno.test("migrations are applied in order and once, even by concurrent calls", async () => {
   await using branch = await database.connect();
   const db = ownerDatabase(branch);
   const applied = await Promise.all([1, 2, 3].map(() => applyMigrations(db, two)));
@@ -29,7 +29,7 @@ Deno.test("migrations are applied in order, once, even by two at a time", async 
   assertEquals(rows, [{ id: 1 }]);
 });
 
-Deno.test("a migration that fails leaves nothing of itself or of those before it", async () => {
+Deno.test("a failed migration leaves nothing behind, and rolls back those before it", async () => {
   await using branch = await database.connect();
   const db = ownerDatabase(branch);
   const broken = [
@@ -43,7 +43,7 @@ Deno.test("a migration that fails leaves nothing of itself or of those before it
   assertEquals(row, { good: null, bad: null });
 });
 
-Deno.test("the service's role cannot change tables", async () => {
+Deno.test("the service's role cannot create or drop tables", async () => {
   await using branch = await database.connect();
   const db = branch.open();
   for (const text of [sql`create table mine (id int)`, sql`drop table users`]) {

@@ -13,7 +13,7 @@ import { localDatabase } from "../support/local_database.ts";
 const database = await localDatabase();
 const OWNER = "user_service_owner";
 
-Deno.test("the migrations are numbered from 1 on, in the order in which they are applied", async () => {
+Deno.test("the migrations are numbered from 1, in the order in which they are applied", async () => {
   const numbers = migrations.map(({ name }) => Number(/^(\d{4})_[a-z_]+$/.exec(name)?.[1]));
   assertEquals(numbers, migrations.map((_, index) => index + 1));
   const files: string[] = [];
@@ -23,14 +23,14 @@ Deno.test("the migrations are numbered from 1 on, in the order in which they are
   assertEquals(files.sort(), migrations.map(({ name }) => `${name}.ts`));
 });
 
-Deno.test("the migrations of transaction_keys make the table that the connection layer documents", () => {
+Deno.test("the migrations of transaction_keys create the table and index that the connection layer exports", () => {
   const textOf = (name: string) => migrations.find((each) => each.name === name)?.statements;
   const folded = (text: string | undefined) => text?.replace(/\s+/g, " ");
   assertEquals(folded(textOf("0004_transaction_keys")?.[0]), folded(TRANSACTION_KEYS_TABLE));
   assertEquals(textOf("0006_transaction_keys_index"), [TRANSACTION_KEYS_INDEX]);
 });
 
-Deno.test("a new database gets its migrations in numeric order", async () => {
+Deno.test("a new database gets the migrations in numeric order", async () => {
   await using branch = await database.connect();
   const db = branch.open(branch.envOf(OWNER));
   await emptySchema(db, []);
@@ -39,7 +39,7 @@ Deno.test("a new database gets its migrations in numeric order", async () => {
   assertEquals(await db.transaction(applied), names);
 });
 
-Deno.test("a database that was migrated in another order keeps its data and gets the same schema", async () => {
+Deno.test("a database that was migrated in the old order keeps its data and has the same schema", async () => {
   await using branch = await database.connect();
   const db = branch.open(branch.envOf(OWNER));
   await emptySchema(db, []);
@@ -59,7 +59,7 @@ Deno.test("a database that was migrated in another order keeps its data and gets
   assertEquals(counts, { users: 2, events: 2, dead: 1 });
 });
 
-/** Replaces all tables by those that the statements make. */
+/** Drops all tables and runs the statements. */
 async function emptySchema(db: Database, statements: readonly string[]): Promise<void> {
   const texts = ["drop schema public cascade", "create schema public", ...statements];
   await db.transaction((session) => session.commit(texts.map((text) => trustedSql(text))));
@@ -73,7 +73,7 @@ const applied: Work<string[]> = async (session) => {
   return rows.map(({ name }) => name);
 };
 
-/** Every column, constraint and index, as text that does not depend on the order in which they were made. */
+/** Every column, constraint and index as text, independent of the order in which they were created. */
 const schema: Work<unknown[]> = async (session) =>
   await session.query(sql`
     select format('%s.%s %s %s %s', table_name, column_name, data_type, is_nullable, column_default)

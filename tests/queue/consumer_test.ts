@@ -10,7 +10,7 @@ import {
 import { retryDelayMs } from "../../src/queue/retry_delay.ts";
 import type { Delivery } from "../../src/queue/transport.ts";
 import { recordActivity } from "../../src/users/user_activity.ts";
-import type { UserEvent } from "../../src/users/user_event.ts";
+import { parseUserEvent, type UserEvent } from "../../src/users/user_event.ts";
 import { newUserId } from "../../src/users/user_id.ts";
 import { pollUntil } from "../../src/dev/poll.ts";
 import { localDatabase } from "../support/local_database.ts";
@@ -32,27 +32,34 @@ function anEvent(changes: Partial<UserEvent> = {}): UserEvent {
   } as UserEvent;
 }
 
-/** A delivery that notes what it is told. */
+/** A delivery that records the outcome that the consumer reports. */
 function deliver(
   body: unknown,
   { id = (body as UserEvent).id, attempts = 1 }: { id?: string; attempts?: number } = {},
-): Delivery & { readonly told: string[] } {
-  const told: string[] = [];
-  const retry = ({ delayMs }: { delayMs: number }) => void told.push(`retry in ${delayMs} ms`);
-  return { id, body, attempts, told, ack: () => void told.push("ack"), retry };
+): Delivery & { readonly outcomes: string[] } {
+  const outcomes: string[] = [];
+  const retry = ({ delayMs }: { delayMs: number }) => void outcomes.push(`retry in ${delayMs} ms`);
+  return { id, body, attempts, outcomes, ack: () => void outcomes.push("ack"), retry };
 }
 
 function consumerOf(
   db: Pick<Database, "transaction">,
-  effect: ConsumerOptions["effect"] = (events) => [recordActivity(events)],
+  handler: ConsumerOptions<UserEvent>["handler"] = (events) => [recordActivity(events)],
 ) {
   const failures: MessageFailure[] = [];
   const onFailure = (failure: MessageFailure) => void failures.push(failure);
-  const consumer = new Consumer({ db, name: "test", effect, onFailure, random: () => 1 });
+  const consumer = new Consumer({
+    db,
+    name: "test",
+    parse: parseUserEvent,
+    handler,
+    onFailure,
+    random: () => 1,
+  });
   return { consumer, failures };
 }
 
-Deno.test("a message that is delivered twice takes effect once, and is acknowledged twice", async () => {
+Deno.test("a message that is delivered twice takes effect once and is acked twice", async () => {
   await using branch = await database.connect();
   const { consumer, failures } = consumerOf(branch.open());
   const before = await countsOf(branch);
@@ -60,23 +67,23 @@ Deno.test("a message that is delivered twice takes effect once, and is acknowled
   const [one, two] = [deliver(event), deliver(event, { attempts: 2 })];
   await consumer.consume([one]);
   await consumer.consume([two]);
-  assertEquals([one.told, two.told, failures], [["ack"], ["ack"], []]);
+  assertEquals([one.outcomes, two.outcomes, failures], [["ack"], ["ack"], []]);
   const after = await countsOf(branch);
   assertEquals(after.activity - before.activity, 1);
 });
 
-Deno.test("a message that is delivered twice at once takes effect once", async () => {
+Deno.test("concurrent deliveries of one message take effect once", async () => {
   await using branch = await database.connect();
   const { consumer } = consumerOf(branch.open());
   const before = await countsOf(branch);
   const event = anEvent();
   const deliveries = Array.from({ length: 5 }, () => deliver(event));
   await Promise.all(deliveries.map((delivery) => consumer.consume([delivery])));
-  assertEquals(deliveries.map(({ told }) => told), deliveries.map(() => ["ack"]));
+  assertEquals(deliveries.map(({ outcomes }) => outcomes), deliveries.map(() => ["ack"]));
   assertEquals((await countsOf(branch)).activity - before.activity, 1);
 });
 
-Deno.test("events that come in disorder leave the activity in the order of the versions", async () => {
+Deno.test("events that arrive out of order leave the activity ordered by version", async () => {
   await using branch = await database.connect();
   const { consumer } = consumerOf(branch.open());
   const userId = newUserId();
@@ -89,34 +96,39 @@ Deno.test("events that come in disorder leave the activity in the order of the v
   assertEquals(rows.map(({ version }) => version), [1, 2, 3, 4]);
 });
 
-Deno.test("a message that cannot be read goes to the dead letters at once, as it came and with what is wrong", async () => {
+Deno.test("a message that cannot be parsed becomes a dead letter at once, with its body and the reason", async () => {
   await using branch = await database.connect();
   const { consumer, failures } = consumerOf(branch.open());
   const bodies = [{ type: "user.exploded" }, "text", null, undefined, { ...anEvent(), version: 0 }];
   for (const [index, body] of bodies.entries()) {
     const delivery = deliver(body, { id: `unread-${index}` });
     await consumer.consume([delivery]);
-    assertEquals(delivery.told, ["ack"]);
+    assertEquals(delivery.outcomes, ["ack"]);
   }
   const rows = await branch.asAdmin<{ body: unknown; error: string }>(
     "select body, error from dead_letters where message_id like 'unread-%' order by id",
   );
   assertEquals(rows.map(({ body }) => body), bodies.map((body) => body ?? null));
-  for (const { error } of rows) assertMatch(error, /^Cannot read the message as it is no event/);
+  for (const { error } of rows) {
+    assertMatch(error, /^Cannot read the message as it is not a user event: /);
+  }
   assertEquals(failures.map(({ isDead }) => isDead), bodies.map(() => true));
 });
 
-Deno.test("a message whose statements the server refuses is tried five times, later each time, then buried", async () => {
+Deno.test("a message whose statements the server rejects is tried five times, with growing delays, then becomes a dead letter", async () => {
   await using branch = await database.connect();
   const { consumer, failures } = consumerOf(branch.open(), () => [sql`select 1 / 0`]);
   const event = anEvent();
-  const told: string[] = [];
+  const outcomes: string[] = [];
   for (let attempts = 1; attempts <= MAX_ATTEMPTS; attempts++) {
     const delivery = deliver(event, { attempts });
     await consumer.consume([delivery]);
-    told.push(...delivery.told);
+    outcomes.push(...delivery.outcomes);
   }
-  assertEquals(told, [1_000, 2_000, 4_000, 8_000].map((ms) => `retry in ${ms} ms`).concat("ack"));
+  assertEquals(
+    outcomes,
+    [1_000, 2_000, 4_000, 8_000].map((ms) => `retry in ${ms} ms`).concat("ack"),
+  );
   const [row] = await branch.asAdmin(
     `select error, attempts from dead_letters where message_id = '${event.id}'`,
   );
@@ -128,7 +140,7 @@ Deno.test("a message whose statements the server refuses is tried five times, la
   assertEquals(keys, { count: 0 });
 });
 
-Deno.test("a message that fails as the database is away is tried a hundred times, and never buried unless that succeeds", async () => {
+Deno.test("a message that fails while the database is unreachable is retried, also on its hundredth attempt, as no dead letter can be stored", async () => {
   await using branch = await database.connect();
   const db = branch.open();
   await db.close({ timeoutMs: 0 });
@@ -136,24 +148,24 @@ Deno.test("a message that fails as the database is away is tried a hundred times
   for (const attempts of [1, MAX_ATTEMPTS, MAX_OUTAGE_ATTEMPTS - 1, MAX_OUTAGE_ATTEMPTS]) {
     const delivery = deliver(anEvent(), { attempts });
     await consumer.consume([delivery]);
-    assertEquals(delivery.told, [`retry in ${retryDelayMs(attempts, { random: () => 1 })} ms`]);
+    assertEquals(delivery.outcomes, [`retry in ${retryDelayMs(attempts, { random: () => 1 })} ms`]);
   }
   assert(failures.every(({ isDead }) => !isDead));
 });
 
-Deno.test("new messages take effect together, in one transaction and one round trip", async () => {
+Deno.test("messages on their first attempt share one transaction and one call of the handler", async () => {
   await using branch = await database.connect();
   const db = branch.open();
-  let effects = 0;
+  let calls = 0;
   const { consumer, failures } = consumerOf(db, (events) => {
-    effects++;
+    calls++;
     return [recordActivity(events)];
   });
   const before = await countsOf(branch);
   const deliveries = Array.from({ length: 20 }, () => deliver(anEvent()));
   await consumer.consume(deliveries);
-  assertEquals(deliveries.map(({ told }) => told), deliveries.map(() => ["ack"]));
-  assertEquals([effects, failures], [1, []]);
+  assertEquals(deliveries.map(({ outcomes }) => outcomes), deliveries.map(() => ["ack"]));
+  assertEquals([calls, failures], [1, []]);
   assertEquals((await countsOf(branch)).activity - before.activity, 20);
   const [marks] = await branch.asAdmin<{ transactions: number }>(`
     select count(distinct xmin::text)::int as transactions from user_activity
@@ -161,61 +173,61 @@ Deno.test("new messages take effect together, in one transaction and one round t
   assertEquals(marks?.transactions, 1);
 });
 
-Deno.test("a message that fails, or that took effect before, does nothing to those that come with it", async () => {
+Deno.test("a message that fails, or that already took effect, does not affect the others of its batch", async () => {
   await using branch = await database.connect();
   await branch.asAdmin("alter table user_activity add constraint no_sevens check (version <> 7)");
   const { consumer, failures } = consumerOf(branch.open());
   const done = anEvent();
   await consumer.consume([deliver(done)]);
-  const [good, bad, again, poison, late] = [
+  const [good, bad, again, invalid, late] = [
     deliver(anEvent()),
     deliver(anEvent({ version: 7 })),
     deliver(done),
-    deliver({ type: "user.exploded" }, { id: "poison" }),
+    deliver({ type: "user.exploded" }, { id: "invalid" }),
     deliver(anEvent(), { attempts: 3 }),
   ];
   const before = await countsOf(branch);
-  await consumer.consume([good, bad, again, poison, late]);
+  await consumer.consume([good, bad, again, invalid, late]);
   await branch.asAdmin("alter table user_activity drop constraint no_sevens");
   assertEquals(
-    [good, bad, again, poison, late].map(({ told }) => told),
+    [good, bad, again, invalid, late].map(({ outcomes }) => outcomes),
     [["ack"], ["retry in 1000 ms"], ["ack"], ["ack"], ["ack"]],
   );
   const after = await countsOf(branch);
   assertEquals([after.activity - before.activity, after.dead - before.dead], [2, 1]);
   assertEquals(failures.map(({ messageIds, isDead }) => [messageIds, isDead]), [
     [[bad.id], false],
-    [["poison"], true],
+    [["invalid"], true],
   ]);
 });
 
 for (const attempts of [1, 2]) {
-  Deno.test(`an outage is tried and told once for all messages of attempt ${attempts}, poison too, which come again`, async () => {
+  Deno.test(`in an outage one transaction is tried for all messages of attempt ${attempts}, invalid ones too, and all are retried later`, async () => {
     await using branch = await database.connect();
     const db = branch.open();
     await db.close({ timeoutMs: 0 });
-    let units = 0;
+    let transactions = 0;
     const counting = {
       transaction: ((work, options) => {
-        units++;
+        transactions++;
         return db.transaction(work, options);
       }) as Database["transaction"],
     };
     const { consumer, failures } = consumerOf(counting);
     const deliveries = Array.from({ length: 20 }, () => deliver(anEvent(), { attempts }));
-    const poison = deliver({ type: "user.exploded" }, { id: "poison", attempts });
-    await consumer.consume([poison, ...deliveries]);
-    for (const { told } of [poison, ...deliveries]) {
-      assertEquals(told, [`retry in ${1_000 * attempts} ms`]);
+    const invalid = deliver({ type: "user.exploded" }, { id: "invalid", attempts });
+    await consumer.consume([invalid, ...deliveries]);
+    for (const { outcomes } of [invalid, ...deliveries]) {
+      assertEquals(outcomes, [`retry in ${1_000 * attempts} ms`]);
     }
-    assertEquals(units, 1);
-    const told = failures.flatMap(({ messageIds }) => messageIds);
-    assertEquals(told.toSorted(), [poison, ...deliveries].map(({ id }) => id).sort());
-    assert(failures.length <= 2, `it is told ${failures.length} times`);
+    assertEquals(transactions, 1);
+    const reported = failures.flatMap(({ messageIds }) => messageIds);
+    assertEquals(reported.toSorted(), [invalid, ...deliveries].map(({ id }) => id).sort());
+    assert(failures.length <= 2, `${failures.length} failures were reported`);
   });
 }
 
-Deno.test("a poison that a server cannot store, or that bears another's name, is buried all the same", async () => {
+Deno.test("an invalid message becomes a dead letter even if jsonb cannot hold its body or if it has the id of another event", async () => {
   await using branch = await database.connect();
   const { consumer } = consumerOf(branch.open());
   const event = anEvent();
@@ -228,7 +240,7 @@ Deno.test("a poison that a server cannot store, or that bears another's name, is
   ];
   const deliveries = bodies.map((body, index) => deliver(body, { id: `hard-${index}` }));
   await consumer.consume(deliveries);
-  assertEquals(deliveries.map(({ told }) => told), deliveries.map(() => ["ack"]));
+  assertEquals(deliveries.map(({ outcomes }) => outcomes), deliveries.map(() => ["ack"]));
   const rows = await branch.asAdmin<{ body: unknown; error: string }>(
     "select body, error from dead_letters where message_id like 'hard-%' order by message_id",
   );
@@ -238,48 +250,51 @@ Deno.test("a poison that a server cannot store, or that bears another's name, is
     assertMatch(error, /^Cannot read the message[^\p{Cc}]+$/u);
     assert(error.length <= 4_000, `${error.length} characters`);
   }
-  // The name is free for the event itself.
+  // Invalid messages are stored under the transport's ids, so the event's own id is still free.
   const own = deliver(event);
   await consumer.consume([own]);
-  await consumer.bury(deliver(event, { id: "delivered twice" }), "given up");
-  await consumer.bury(deliver(event, { id: "delivered thrice" }), "given up");
+  await consumer.deadLetter(deliver(event, { id: "delivered twice" }), "given up");
+  await consumer.deadLetter(deliver(event, { id: "delivered three times" }), "given up");
   const dead = await branch.asAdmin(
     `select message_id from dead_letters where error = 'given up'`,
   );
-  assertEquals([own.told, dead], [["ack"], [{ message_id: event.id }]]);
+  assertEquals([own.outcomes, dead], [["ack"], [{ message_id: event.id }]]);
 });
 
-Deno.test("a message of which nobody lives to tell the end is buried after a hundred times in hand", async () => {
+Deno.test("a message that ends its process each time becomes a dead letter after a hundred deliveries", async () => {
   await using branch = await database.connect();
   const { consumer, failures } = consumerOf(branch.open());
   const delivery = deliver(anEvent(), { attempts: MAX_OUTAGE_ATTEMPTS + 1 });
   await consumer.consume([delivery]);
-  assertEquals(delivery.told, ["ack"]);
-  assertMatch(failures[0]?.error ?? "", /^Cannot deliver the message: it was in hand 100 times/);
+  assertEquals(delivery.outcomes, ["ack"]);
+  assertMatch(
+    failures[0]?.error ?? "",
+    /^Cannot process the message as 100 deliveries did not complete it/,
+  );
 });
 
-Deno.test("of messages whose work is cut nothing is said, and nothing is done", async () => {
+Deno.test("messages whose work is aborted get no outcome, and nothing is committed", async () => {
   await using branch = await database.connect();
   await using blocking = branch.open().session();
   await blocking.query(sql`lock table user_activity in access exclusive mode`);
   const { consumer, failures } = consumerOf(branch.open());
   const deliveries = [deliver(anEvent()), deliver(anEvent()), deliver(anEvent(), { attempts: 2 })];
-  const cut = new AbortController();
-  const consumed = consumer.consume(deliveries, { signal: cut.signal });
+  const aborted = new AbortController();
+  const consumed = consumer.consume(deliveries, { signal: aborted.signal });
   const isWaiting = async () =>
     (await branch.asAdmin(`
       select from pg_locks where not granted and relation = 'user_activity'::regclass
         and database = (select oid from pg_database where datname = current_database())`))
       .length === 1;
   assert(await pollUntil(isWaiting, { deadlineMs: 10_000, intervalMs: 10 }));
-  cut.abort();
+  aborted.abort();
   await consumed;
   await blocking.rollback();
-  assertEquals(deliveries.map(({ told }) => told), [[], [], []]);
+  assertEquals(deliveries.map(({ outcomes }) => outcomes), [[], [], []]);
   assertEquals(failures, []);
 });
 
-Deno.test("the delay doubles, is at least half of its bound, and at most a quarter of an hour", () => {
+Deno.test("the retry delay doubles, is at least half of its bound, and at most a quarter of an hour", () => {
   const least = (attempts: number) => retryDelayMs(attempts, { random: () => 0 });
   const most = (attempts: number) => retryDelayMs(attempts, { random: () => 1 });
   assertEquals([1, 2, 3, 10, 100].map(most), [1_000, 2_000, 4_000, 512_000, 900_000]);

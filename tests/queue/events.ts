@@ -1,7 +1,7 @@
-/** Users, and rows of the outbox, as the tests of the queue need them. */
+/** Outbox rows and row counts for the tests of the queue. */
 import type { Branch } from "../support/branch.ts";
 
-/** Writes events as changes to users leave them, one user after the other, and gives the ids of those users. */
+/** Writes outbox rows as changes to users do, grouped by user, and returns the ids of the users. */
 export async function writeEvents(
   branch: Branch,
   { users, versions }: { users: number; versions: number },

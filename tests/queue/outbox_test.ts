@@ -13,13 +13,13 @@ interface PlanNode {
   readonly Plans?: readonly PlanNode[];
 }
 
-/** The most rows that a step of the plan has looked at. */
-function mostLookedAt(node: PlanNode): number {
+/** The highest number of rows that one step of the plan read. */
+function mostRead(node: PlanNode): number {
   const seen = node["Actual Rows"] + (node["Rows Removed by Filter"] ?? 0);
-  return Math.max(seen * node["Actual Loops"], ...(node.Plans ?? []).map(mostLookedAt));
+  return Math.max(seen * node["Actual Loops"], ...(node.Plans ?? []).map(mostRead));
 }
 
-Deno.test("takeFirstEvents() looks past none of the events that wait behind a user's first", async () => {
+Deno.test("takeFirstEvents() reads no event that waits behind a user's first", async () => {
   await using branch = await database.connect();
   await writeEvents(branch, { users: 3, versions: 2_000 });
   await branch.asAdmin("analyze user_events");
@@ -28,13 +28,13 @@ Deno.test("takeFirstEvents() looks past none of the events that wait behind a us
   const [row] = await session.query(
     sql<{ "QUERY PLAN": [{ Plan: PlanNode }] }>`explain (analyze, format json) ${take}`,
   );
-  const most = mostLookedAt(row!["QUERY PLAN"][0].Plan);
-  assert(most <= 10, `${most} rows were looked at`);
+  const most = mostRead(row!["QUERY PLAN"][0].Plan);
+  assert(most <= 10, `${most} rows were read`);
   await session.rollback();
   await branch.asAdmin("delete from user_events");
 });
 
-Deno.test("takeFirstEvents() goes on after the user it is told, and gives none twice within its time", async () => {
+Deno.test("takeFirstEvents() starts after the given user, and returns no event twice during its lease", async () => {
   await using branch = await database.connect();
   const users = (await writeEvents(branch, { users: 5, versions: 2 })).sort();
   const db = branch.open();
@@ -51,7 +51,7 @@ Deno.test("takeFirstEvents() goes on after the user it is told, and gives none t
   await branch.asAdmin("delete from user_events");
 });
 
-Deno.test("takeEvents() takes what is due, of any version, and nothing that others have in hand", async () => {
+Deno.test("takeEvents() takes due events of any version, and none that is leased", async () => {
   await using branch = await database.connect();
   await writeEvents(branch, { users: 1, versions: 5 });
   await branch.asAdmin("update user_events set due_at = now() + interval '1 h' where version = 4");

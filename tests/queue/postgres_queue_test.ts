@@ -4,6 +4,7 @@ import { Consumer } from "../../src/queue/consumer.ts";
 import { PostgresQueue, type PostgresQueueOptions } from "../../src/queue/postgres_queue.ts";
 import type { Consume, Delivery } from "../../src/queue/transport.ts";
 import { recordActivity } from "../../src/users/user_activity.ts";
+import { parseUserEvent } from "../../src/users/user_event.ts";
 import { newUserId } from "../../src/users/user_id.ts";
 import { changeUser, createUser, deleteUser } from "../../src/users/user_store.ts";
 import { pollUntil } from "../../src/dev/poll.ts";
@@ -16,7 +17,8 @@ function queueOf(db: Database, options: Partial<PostgresQueueOptions> = {}): Pos
   const { consume } = new Consumer({
     db,
     name: "activity",
-    effect: (events) => [recordActivity(events)],
+    parse: parseUserEvent,
+    handler: (events) => [recordActivity(events)],
     onFailure: () => {},
   });
   return new PostgresQueue({
@@ -29,7 +31,7 @@ function queueOf(db: Database, options: Partial<PostgresQueueOptions> = {}): Pos
   });
 }
 
-/** Does the same with every message. */
+/** Calls `consume` with each message. */
 function each(consume: (delivery: Delivery) => void): Consume {
   return (deliveries) => {
     deliveries.forEach(consume);
@@ -37,12 +39,15 @@ function each(consume: (delivery: Delivery) => void): Consume {
   };
 }
 
-async function untilNoneWaits(branch: Branch): Promise<void> {
+async function untilOutboxIsEmpty(branch: Branch): Promise<void> {
   const isDone = async () => (await countsOf(branch)).waiting === 0;
-  assert(await pollUntil(isDone, { deadlineMs: 20_000, intervalMs: 10 }), "events are left");
+  assert(
+    await pollUntil(isDone, { deadlineMs: 20_000, intervalMs: 10 }),
+    "events are left in the outbox",
+  );
 }
 
-/** A database of its own for each test: all of them count rows. */
+/** Each test gets a database of its own, because they count rows. */
 function test(name: string, fn: (branch: Branch) => Promise<void>): void {
   Deno.test(name, async () => {
     const database = await localDatabase();
@@ -51,14 +56,14 @@ function test(name: string, fn: (branch: Branch) => Promise<void>): void {
   });
 }
 
-test("what happens to a user becomes its activity, a deletion too, and nothing is left of the events", async (branch) => {
+test("every change to a user becomes an entry of its activity, deletion included, and the outbox is empty afterwards", async (branch) => {
   const db = branch.open();
   const id = newUserId();
   await createUser(db.session(), id, { email: "ann@example.org", name: "Ann" });
   await changeUser(db.session(), id, { name: "Anna" }, "any");
   await deleteUser(db.session(), id, "any");
   const queue = queueOf(db);
-  await untilNoneWaits(branch);
+  await untilOutboxIsEmpty(branch);
   await queue.stop({ timeoutMs: 10_000 });
   const rows = await branch.asAdmin("select version, type from user_activity order by version");
   assertEquals(rows, [
@@ -69,7 +74,7 @@ test("what happens to a user becomes its activity, a deletion too, and nothing i
   assertEquals(await countsOf(branch), { waiting: 0, activity: 3, keys: 3, dead: 0 });
 });
 
-test("a change that is refused leaves no event", async (branch) => {
+test("a refused change writes no event", async (branch) => {
   const db = branch.open();
   const id = newUserId();
   await createUser(db.session(), id, { email: "ann@example.org", name: "Ann" });
@@ -80,7 +85,7 @@ test("a change that is refused leaves no event", async (branch) => {
   assertEquals((await countsOf(branch)).waiting, 1);
 });
 
-test("the events of a user are handed out in their order, whoever takes them", async (branch) => {
+test("the events of a user are delivered in order, even by several processes", async (branch) => {
   await writeEvents(branch, { users: 7, versions: 8 });
   const seen = new Map<string, number[]>();
   const db = branch.open();
@@ -90,17 +95,17 @@ test("the events of a user are handed out in their order, whoever takes them", a
     delivery.ack();
   });
   const queues = [queueOf(db, { consume, batchSize: 3 }), queueOf(db, { consume, batchSize: 3 })];
-  await untilNoneWaits(branch);
+  await untilOutboxIsEmpty(branch);
   await Promise.all(queues.map((queue) => queue.stop({ timeoutMs: 10_000 })));
   assertEquals(seen.size, 7);
   for (const versions of seen.values()) assertEquals(versions, [1, 2, 3, 4, 5, 6, 7, 8]);
 });
 
-test("poison goes to the dead letters, and the later events of its user go on", async (branch) => {
+test("an invalid event becomes a dead letter, and the later events of its user are delivered", async (branch) => {
   const [id] = await writeEvents(branch, { users: 1, versions: 3 });
   await branch.asAdmin("update user_events set type = 'user.exploded' where version = 2");
   const queue = queueOf(branch.open());
-  await untilNoneWaits(branch);
+  await untilOutboxIsEmpty(branch);
   await queue.stop({ timeoutMs: 10_000 });
   const rows = await branch.asAdmin(
     `select version from user_activity where user_id = '${id}' order by version`,
@@ -109,23 +114,24 @@ test("poison goes to the dead letters, and the later events of its user go on", 
   assertEquals((await countsOf(branch)).dead, 1);
 });
 
-for (const done of ["before their effect", "after it"]) {
-  test(`what a dead process had in hand, ${done}, is handed out again once its time is over, and takes effect once`, async (branch) => {
+for (const when of ["before the commit", "after the commit"]) {
+  test(`events leased by a process that died ${when} are delivered again after the lease, and take effect once`, async (branch) => {
     await writeEvents(branch, { users: 5, versions: 1 });
     const db = branch.open();
     const { consume } = new Consumer({
       db,
       name: "activity",
-      effect: (events) => [recordActivity(events)],
+      parse: parseUserEvent,
+      handler: (events) => [recordActivity(events)],
       onFailure: () => {},
     });
     const died = Promise.withResolvers<void>();
-    // It takes all, and never comes back.
+    // Leases all events and never finishes.
     queueOf(db, {
       concurrency: 1,
       leaseMs: 100,
       consume: async (deliveries) => {
-        if (done === "after it") await consume(deliveries);
+        if (when === "after the commit") await consume(deliveries);
         died.resolve();
         await new Promise(() => {});
       },
@@ -133,13 +139,13 @@ for (const done of ["before their effect", "after it"]) {
     await died.promise;
     assertEquals((await countsOf(branch)).waiting, 5);
     const queue = queueOf(db);
-    await untilNoneWaits(branch);
+    await untilOutboxIsEmpty(branch);
     await queue.stop({ timeoutMs: 10_000 });
     assertEquals(await countsOf(branch), { waiting: 0, activity: 5, keys: 5, dead: 0 });
   });
 }
 
-test("stop() finishes the message under way, and gives back those that nobody has looked at", async (branch) => {
+test("stop() finishes the running message, and returns the unprocessed ones to the outbox", async (branch) => {
   await writeEvents(branch, { users: 5, versions: 1 });
   const begun = Promise.withResolvers<void>();
   const finish = Promise.withResolvers<void>();
@@ -161,34 +167,34 @@ test("stop() finishes the message under way, and gives back those that nobody ha
   assertEquals(rows, Array(4).fill({ attempts: 0, due: true }));
 });
 
-test("a message that is to come again is not handed out before its time", async (branch) => {
+test("a message is not delivered again before its retry delay is over", async (branch) => {
   await writeEvents(branch, { users: 1, versions: 2 });
-  const told = Promise.withResolvers<void>();
+  const retried = Promise.withResolvers<void>();
   const queue = queueOf(branch.open(), {
     consume: each((delivery) => {
       delivery.retry({ delayMs: 60_000 });
-      told.resolve();
+      retried.resolve();
     }),
   });
-  await told.promise;
+  await retried.promise;
   await queue.stop({ timeoutMs: 10_000 });
   const rows = await branch.asAdmin(`
     select version, attempts, due_at between now() + interval '50 s' and now() + interval '60 s' as later
     from user_events order by version`);
-  // The second waits for the first.
+  // The second event waits for the first.
   assertEquals(rows, [
     { version: 1, attempts: 1, later: true },
     { version: 2, attempts: 0, later: false },
   ]);
 });
 
-test("an idle queue looks less and less often, up to its interval, one lane of all, and at once when it is woken", async (branch) => {
+test("an idle queue polls with growing pauses, up to its interval, by one worker only, and at once when woken", async (branch) => {
   const clock = new ManualClock();
   const db = branch.open();
-  let looks = 0;
+  let polls = 0;
   const counting = {
     transaction: ((work, options) => {
-      looks++;
+      polls++;
       return db.transaction(work, options);
     }) as Database["transaction"],
   };
@@ -205,17 +211,17 @@ test("an idle queue looks less and less often, up to its interval, one lane of a
   });
   const idle = () => pollUntil(() => clock.pending === 1, { deadlineMs: 5_000, intervalMs: 1 });
   assert(await idle());
-  assert(await pollUntil(() => looks === 1, { deadlineMs: 5_000, intervalMs: 1 }));
-  const looksAfter: number[] = [];
+  assert(await pollUntil(() => polls === 1, { deadlineMs: 5_000, intervalMs: 1 }));
+  const pollsPerPause: number[] = [];
   for (const pauseMs of [100, 200, 400, 800, 1_000, 1_000]) {
     await clock.advance(pauseMs - 1);
-    const early = looks;
+    const before = polls;
     await clock.advance(1);
-    assert(await pollUntil(() => looks > early, { deadlineMs: 5_000, intervalMs: 1 }));
+    assert(await pollUntil(() => polls > before, { deadlineMs: 5_000, intervalMs: 1 }));
     assert(await idle());
-    looksAfter.push(looks - early);
+    pollsPerPause.push(polls - before);
   }
-  assertEquals(looksAfter, [1, 1, 1, 1, 1, 1]);
+  assertEquals(pollsPerPause, [1, 1, 1, 1, 1, 1]);
   await writeEvents(branch, { users: 1, versions: 1 });
   queue.wake();
   await consumed.promise;
@@ -224,14 +230,15 @@ test("an idle queue looks less and less often, up to its interval, one lane of a
   assertEquals(clock.pending, 0);
 });
 
-test("however many messages wait, the queue uses no more connections than its concurrency", async (branch) => {
+test("the queue uses at most as many connections as its concurrency, with any number of waiting events", async (branch) => {
   await writeEvents(branch, { users: 200, versions: 2 });
   const db = branch.open();
   let most = 0;
   const { consume } = new Consumer({
     db,
     name: "activity",
-    effect: (events) => [recordActivity(events)],
+    parse: parseUserEvent,
+    handler: (events) => [recordActivity(events)],
     onFailure: () => {},
   });
   const queue = queueOf(db, {
@@ -243,22 +250,22 @@ test("however many messages wait, the queue uses no more connections than its co
       most = Math.max(most, db.stats().leased);
     },
   });
-  await untilNoneWaits(branch);
+  await untilOutboxIsEmpty(branch);
   await queue.stop({ timeoutMs: 10_000 });
   const { counters } = db.stats();
-  assert(most >= 1 && most <= 3, `${most} were in use at once`);
+  assert(most >= 1 && most <= 3, `${most} connections were leased at once`);
   assertEquals(counters.connected, 3);
 });
 
-test("in an outage the queue looks as seldom as when it is idle, tells of it once, and goes on after it", async (branch) => {
+test("in an outage the queue polls as rarely as when idle, reports one failure, and resumes afterwards", async (branch) => {
   await writeEvents(branch, { users: 3, versions: 1 });
   const db = branch.open();
   const clock = new ManualClock();
-  let [looks, failures, isAway] = [0, 0, true];
+  let [polls, failures, isDown] = [0, 0, true];
   const flaky = {
     transaction: ((work, options) => {
-      looks++;
-      return isAway ? Promise.reject(new Error("away")) : db.transaction(work, options);
+      polls++;
+      return isDown ? Promise.reject(new Error("unreachable")) : db.transaction(work, options);
     }) as Database["transaction"],
   };
   const onFailure = () => void failures++;
@@ -266,39 +273,39 @@ test("in an outage the queue looks as seldom as when it is idle, tells of it onc
   await settle();
   for (const pauseMs of [100, 200, 400, 800, ...Array<number>(28).fill(1_000)]) {
     await clock.advance(pauseMs - 1);
-    const early = looks;
+    const before = polls;
     await clock.advance(1);
-    assertEquals(looks - early, 1);
+    assertEquals(polls - before, 1);
   }
-  assertEquals([looks, failures], [33, 1]);
-  isAway = false;
+  assertEquals([polls, failures], [33, 1]);
+  isDown = false;
   await clock.advance(1_000);
-  await untilNoneWaits(branch);
+  await untilOutboxIsEmpty(branch);
   await queue.stop({ timeoutMs: 10_000 });
   assertEquals(failures, 1);
 });
 
-test("lanes begin one by one, as there is work for more of them", async (branch) => {
+test("workers start one by one, as the work grows", async (branch) => {
   const db = branch.open();
-  const hands: number[] = [];
+  const batchSizes: number[] = [];
   const release = Promise.withResolvers<void>();
   const consume: Consume = async (deliveries) => {
-    hands.push(deliveries.length);
+    batchSizes.push(deliveries.length);
     await release.promise;
     deliveries.forEach((delivery) => delivery.ack());
   };
   await writeEvents(branch, { users: 7, versions: 1 });
   const queue = queueOf(db, { consume, concurrency: 4, batchSize: 3 });
-  const areTaken = () => hands.length === 3;
-  assert(await pollUntil(areTaken, { deadlineMs: 10_000, intervalMs: 5 }), `${hands}`);
-  assertEquals(hands, [3, 3, 1]);
+  const areLeased = () => batchSizes.length === 3;
+  assert(await pollUntil(areLeased, { deadlineMs: 10_000, intervalMs: 5 }), `${batchSizes}`);
+  assertEquals(batchSizes, [3, 3, 1]);
   assertEquals(db.stats().counters.connected, 1);
   release.resolve();
-  await untilNoneWaits(branch);
+  await untilOutboxIsEmpty(branch);
   await queue.stop({ timeoutMs: 10_000 });
 });
 
-test("what stop() cuts is given back at once, with what nobody has looked at", async (branch) => {
+test("stop() returns aborted and unprocessed events to the outbox, due at once", async (branch) => {
   await writeEvents(branch, { users: 3, versions: 1 });
   const db = branch.open();
   await using blocking = branch.open().session();
@@ -312,7 +319,7 @@ test("what stop() cuts is given back at once, with what nobody has looked at", a
   assertEquals((await countsOf(branch)).activity, 0);
 });
 
-test("a consumer that is slower than its lease is cut, others go on, and it takes nothing back from them", async (branch) => {
+test("a consumer that is slower than its lease is aborted, and cannot change events that others have leased since", async (branch) => {
   await writeEvents(branch, { users: 1, versions: 2 });
   const slow = Promise.withResolvers<void>();
   const began = Promise.withResolvers<AbortSignal>();
@@ -327,7 +334,7 @@ test("a consumer that is slower than its lease is cut, others go on, and it take
   });
   const signal = await began.promise;
   assert(await pollUntil(() => signal.aborted, { deadlineMs: 5_000, intervalMs: 5 }));
-  // Another one has it in hand when the slow one tells what became of it.
+  // Another queue has leased the event when the slow one reports its outcome.
   const held = Promise.withResolvers<void>();
   const taken = Promise.withResolvers<void>();
   const versions: number[] = [];
@@ -350,12 +357,12 @@ test("a consumer that is slower than its lease is cut, others go on, and it take
     select attempts, due_at < now() + interval '1 min' as soon from user_events where version = 1`);
   assertEquals(row, { attempts: 2, soon: true });
   held.resolve();
-  await untilNoneWaits(branch);
+  await untilOutboxIsEmpty(branch);
   await queue.stop({ timeoutMs: 10_000 });
   assertEquals(versions, [1, 2]);
 });
 
-test("lanes skip what others have taken also where transactions are serializable by default", async (branch) => {
+test("workers skip events that others have leased, also when the default isolation level is serializable", async (branch) => {
   await writeEvents(branch, { users: 300, versions: 1 });
   const db = branch.open({ DATABASE_ISOLATION_LEVEL: "serializable" });
   const errors: unknown[] = [];
@@ -365,12 +372,12 @@ test("lanes skip what others have taken also where transactions are serializable
     onFailure: (error: unknown) => void errors.push(error),
   };
   const queues = [queueOf(db, options), queueOf(db, options)];
-  await untilNoneWaits(branch);
+  await untilOutboxIsEmpty(branch);
   await Promise.all(queues.map((queue) => queue.stop({ timeoutMs: 10_000 })));
   assertEquals([errors, db.stats().retried], [[], {}]);
 });
 
-test("a message that is always slower than its lease counts as tried each time", async (branch) => {
+test("a message that is always slower than its lease is counted as an attempt each time", async (branch) => {
   await writeEvents(branch, { users: 1, versions: 1 });
   const attempts: number[] = [];
   const third = Promise.withResolvers<void>();
@@ -388,7 +395,7 @@ test("a message that is always slower than its lease counts as tried each time",
   assertEquals(attempts.slice(0, 3), [1, 2, 3]);
 });
 
-test("a queue forgets in passing, and in portions, what took effect more than a month ago", async (branch) => {
+test("a queue deletes message keys older than 30 days along with its polls, 1,000 at a time", async (branch) => {
   await branch.asAdmin(`
     insert into transaction_keys (key, created_at)
     select 'old ' || number, now() - interval '31 days' from generate_series(1, 2500) as number`);
@@ -408,7 +415,7 @@ test("a queue forgets in passing, and in portions, what took effect more than a 
   for (const count of seen) assert([2501, 1501, 501, 1].includes(count), `${[...seen]}`);
 });
 
-/** Whether one waits for the table that another has locked. */
+/** Whether a session waits for the lock on the table. */
 async function isBlocked(branch: Branch): Promise<boolean> {
   const waiting = await branch.asAdmin(`
     select from pg_locks where not granted and relation = 'user_activity'::regclass

@@ -1,9 +1,10 @@
-/** Round trips of what writes events and of what takes them, counted at the relay. */
+/** Round trips of writing events and of consuming them, counted at the relay. */
 import { assertEquals } from "@std/assert";
 import { type Database, sql } from "../../src/db/mod.ts";
 import { Consumer } from "../../src/queue/consumer.ts";
 import { PostgresQueue } from "../../src/queue/postgres_queue.ts";
 import { recordActivity } from "../../src/users/user_activity.ts";
+import { parseUserEvent } from "../../src/users/user_event.ts";
 import { newUserId } from "../../src/users/user_id.ts";
 import { changeUser, createUser, deleteUser } from "../../src/users/user_store.ts";
 import { localDatabase } from "../support/local_database.ts";
@@ -12,8 +13,8 @@ import { countsOf, writeEvents } from "./events.ts";
 const database = await localDatabase();
 
 /**
- * A database, and how many messages it has sent since it was asked last. `warm` opens a connection, or uses it: after a
- * second of idleness, COMMIT goes by itself.
+ * A database and a counter: `sent` returns the number of messages to the server since its last call. `warm` opens or uses
+ * a connection, because on one that was idle for over a second COMMIT takes a flight of its own.
  */
 async function counted() {
   let messages = 0;
@@ -54,7 +55,7 @@ Deno.test("a change to a user, its event and the commit are one round trip", asy
   await branch.asAdmin("delete from user_events");
 });
 
-Deno.test("a batch of messages is two round trips: one takes it and tells of the last, one is its effect", async () => {
+Deno.test("a batch of messages is two round trips: one acks the last batch and takes this one, one commits its effects", async () => {
   const { branch, db, sent, warm } = await counted();
   await using _ = branch;
   await writeEvents(branch, { users: 30, versions: 1 });
@@ -62,7 +63,8 @@ Deno.test("a batch of messages is two round trips: one takes it and tells of the
   const consumer = new Consumer({
     db,
     name: "activity",
-    effect: (events) => [recordActivity(events)],
+    parse: parseUserEvent,
+    handler: (events) => [recordActivity(events)],
     onFailure: () => {},
   });
   const trips: number[] = [];
@@ -82,12 +84,12 @@ Deno.test("a batch of messages is two round trips: one takes it and tells of the
   await third.promise;
   await queue.stop({ timeoutMs: 10_000 });
   assertEquals(trips, [2, 2, 2]);
-  // To tell of the third: nothing is left in hand.
+  // Acks the third batch.
   assertEquals(sent(), 1);
   assertEquals((await countsOf(branch)).waiting, 0);
 });
 
-Deno.test("who deletes a user and creates another with the same address gets events of two users", async () => {
+Deno.test("a user that is created with the address of a deleted one gets events under its own id", async () => {
   await using branch = await database.connect();
   const db: Database = branch.open();
   const [one, two] = [newUserId(), newUserId()];

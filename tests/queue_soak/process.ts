@@ -8,6 +8,7 @@ import { Consumer } from "../../src/queue/consumer.ts";
 import { PostgresQueue } from "../../src/queue/postgres_queue.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
 import { recordActivity } from "../../src/users/user_activity.ts";
+import { parseUserEvent } from "../../src/users/user_event.ts";
 import type { Env } from "../support/branch.ts";
 
 export interface ProcessPlan {
@@ -28,8 +29,9 @@ async function run(): Promise<void> {
   const { consume } = new Consumer({
     db,
     name: "soak",
+    parse: parseUserEvent,
     // No unique key there: what is done twice is to be seen.
-    effect: (events) => [
+    handler: (events) => [
       recordActivity(events),
       ...events.map((event) =>
         sql`insert into soak_effects (event_id, user_id, version)

@@ -34,8 +34,8 @@ Deno.test("a request's signal does not abort after its answer, as Deno's does", 
 
 for (
   const [path, text] of [
-    ["/throw-in-timer", "thrown where nobody listens"],
-    ["/reject", "rejected where nobody listens"],
+    ["/throw-in-timer", "thrown without a handler"],
+    ["/reject", "rejected without a handler"],
   ] as const
 ) {
   Deno.test(`what nobody caught is told: ${path}`, async () => {

@@ -33,7 +33,7 @@ Deno.test("createUser() stores the user and commits", async () => {
   assertEquals(await readUser(session, user.id), user);
 });
 
-Deno.test("createUser() rejects with EmailTakenError over the server's own, and stores nothing", async () => {
+Deno.test("createUser() rejects with EmailTakenError, whose cause is the server's error, and stores nothing", async () => {
   await using branch = await database.connect();
   const db = branch.open();
   const { email } = await storedUser(db);
@@ -59,7 +59,7 @@ Deno.test("readUser() and listUsers() run in a read-only session", async () => {
   assert(users.some(({ id }) => id === user.id));
 });
 
-Deno.test("listUsers() gives a next id exactly where more users come after the page", async () => {
+Deno.test("listUsers() returns a next id only if more users follow the page", async () => {
   await using branch = await database.connect();
   const db = branch.open();
   const made = [await storedUser(db), await storedUser(db), await storedUser(db)];
@@ -75,13 +75,13 @@ Deno.test("listUsers() gives a next id exactly where more users come after the p
   assertEquals(await page(4), { ids, next: null });
 });
 
-/** The id just below a user's, so that a page begins with it. */
+/** The id just below a user's id, so that a page starts with that user. */
 function idBefore({ id }: User): User["id"] {
   const below = (BigInt(`0x${id.replaceAll("-", "")}`) - 1n).toString(16).padStart(32, "0");
   return below.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-") as User["id"];
 }
 
-Deno.test("changeUser() changes one user, and only what the patch names", async () => {
+Deno.test("changeUser() changes one user, and only the fields in the patch", async () => {
   await using branch = await database.connect();
   const db = branch.open();
   const [user, other] = [await storedUser(db), await storedUser(db, "Eve")];
@@ -92,7 +92,7 @@ Deno.test("changeUser() changes one user, and only what the patch names", async 
   assertEquals(await readUser(after, other.id), other);
 });
 
-Deno.test("changeUser() and deleteUser() tell a stale version from an absent user", async () => {
+Deno.test("changeUser() and deleteUser() distinguish a stale version from an absent user", async () => {
   await using branch = await database.connect();
   const db = branch.open();
   const user = await storedUser(db);
@@ -119,7 +119,7 @@ Deno.test("deleteUser() removes the user at the expected version", async () => {
   await assertRejects(() => readUser(db.session(), user.id), UserNotFoundError);
 });
 
-Deno.test("a failed change gives its connection back", async () => {
+Deno.test("a failed change releases its connection", async () => {
   await using branch = await database.connect();
   const db = branch.open();
   const user = await storedUser(db);

@@ -10,13 +10,13 @@ function messagesOf(schema: v.GenericSchema, value: unknown): Record<string, str
   return Object.fromEntries(issues.map((issue) => [v.getDotPath(issue) ?? "", issue.message]));
 }
 
-Deno.test("NewUser keeps what it accepts as it is", () => {
+Deno.test("NewUser returns accepted values unchanged", () => {
   const longest = { email: `${"x".repeat(242)}@example.com`, name: "x".repeat(200) };
   const users = [ADA, longest, { email: "o'brien+tag@EXAMPLE.com", name: "Ада\u{1F600} é" }];
   for (const user of users) assertEquals(v.parse(NewUser, user), user);
 });
 
-Deno.test("NewUser says of every field why it is refused, what it was, and the way out", () => {
+Deno.test("NewUser reports for every refused field the reason, the current value and the way out", () => {
   assertEquals(messagesOf(NewUser, { email: "ada", name: 7, admin: true }), {
     email:
       'it is not an e-mail address: current value "ada"; write it as name@host, without spaces',
@@ -29,14 +29,14 @@ Deno.test("NewUser says of every field why it is refused, what it was, and the w
   });
 });
 
-Deno.test("NewUser refuses e-mail addresses that are none", () => {
+Deno.test("NewUser refuses invalid e-mail addresses", () => {
   const emails = ["", "@", "a@", "@b", "a b@c.d", " a@b.c", "a@b.c\n", "a@b@c", "a@b\0.c", "ä@b.c"];
   for (const email of [...emails, `${"x".repeat(243)}@example.com`, null]) {
     assertEquals(Object.keys(messagesOf(NewUser, { ...ADA, email })), ["email"], String(email));
   }
 });
 
-Deno.test("NewUser refuses names that PostgreSQL or a reader could not tell", () => {
+Deno.test("NewUser refuses names that are empty, too long, padded with white space, or not plain text", () => {
   const names = ["", " ", " Ada", "Ada\n", "A\0da", "A\x7fda", "A\u0085da", "\ud83d", "\ude00Ada"];
   for (const name of [...names, "x".repeat(201), 1, null]) {
     assertEquals(
@@ -47,7 +47,7 @@ Deno.test("NewUser refuses names that PostgreSQL or a reader could not tell", ()
   }
 });
 
-Deno.test("UserPatch accepts any of the fields, and refuses none of them and others", () => {
+Deno.test("UserPatch accepts a subset of the fields, and refuses an empty patch and unknown fields", () => {
   assertEquals(v.parse(UserPatch, { name: "Ada" }), { name: "Ada" });
   assertEquals(v.parse(UserPatch, { email: ADA.email }), { email: ADA.email });
   assertEquals(Object.keys(messagesOf(UserPatch, {})), [""]);
@@ -55,7 +55,7 @@ Deno.test("UserPatch accepts any of the fields, and refuses none of them and oth
   assertEquals(Object.keys(messagesOf(UserPatch, { name: undefined })), ["name"]);
 });
 
-Deno.test("UserId accepts UUIDs only, and writes them in lower case", () => {
+Deno.test("UserId accepts only UUIDs, and converts them to lower case", () => {
   const id = newUserId();
   assertEquals(v.parse(UserId, id.toUpperCase()), id);
   for (
@@ -65,7 +65,7 @@ Deno.test("UserId accepts UUIDs only, and writes them in lower case", () => {
   }
 });
 
-Deno.test("newUserId() makes UUIDs of version 7, each greater than the one before", () => {
+Deno.test("newUserId() makes UUIDs of version 7 in increasing order", () => {
   const ids = Array.from({ length: 1_000 }, newUserId);
   assertEquals(ids, ids.toSorted());
   assertEquals(new Set(ids).size, ids.length);

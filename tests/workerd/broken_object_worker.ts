@@ -1,4 +1,4 @@
-/** The service's Worker, whose objects break under every request. */
+/** The service's Worker with Durable Objects that abort on every request. */
 export { default } from "../../src/worker.ts";
 
 export class DatabaseObject {

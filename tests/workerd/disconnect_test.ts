@@ -1,4 +1,4 @@
-/** Clients that leave in mid-transaction, in real workerd. */
+/** Clients that disconnect during a transaction, in real workerd. */
 import { assertEquals } from "@std/assert";
 import { trustedSql } from "../../src/db/mod.ts";
 import { createUser, jsonRequest, uniqueEmail } from "../http/requests.ts";
@@ -8,7 +8,7 @@ import { startWorkerHost } from "../support/worker_host.ts";
 
 const database = await localDatabase();
 
-/** One permit; and nothing but the client's leaving ends what it has begun within the time of a test. */
+/** One permit. All timeouts are longer than the test, so only the disconnect ends the transaction. */
 const env = {
   DATABASE_POOL_SIZE: "1",
   DATABASE_MAX_OVERFLOW: "0",
@@ -35,7 +35,7 @@ Deno.test.afterAll(async () => {
 for (const host of hosts) {
   const { branch, request } = host;
 
-  host.test("a client that leaves in mid-transaction leaves no row and no connection, and its permit comes back", async () => {
+  host.test("a client that disconnects during a transaction leaves no row and no connection, and its permit is released", async () => {
     const email = uniqueEmail();
     await using leave = leaveWhenTold();
     await using admin = await database.connect();
@@ -43,10 +43,10 @@ for (const host of hosts) {
     await session.query(trustedSql("lock table users"));
     const init = jsonRequest("POST", { email, name: "Ada" }, leave.headers);
     const left = request("/users", init);
-    await untilOneWaits();
+    await untilInsertIsBlocked();
     leave.now();
     assertEquals(await (await left).text(), "left");
-    // The lock is still held.
+    // The lock is still held, so only the disconnect can have closed the connection.
     await host.quiet();
     assertEquals(await host.backends(), []);
     await session.rollback();
@@ -54,7 +54,7 @@ for (const host of hosts) {
     await createUser(request);
   });
 
-  const untilOneWaits = async () => {
+  const untilInsertIsBlocked = async () => {
     const waiting = () =>
       branch.asAdmin("select 1 from pg_locks where not granted and relation = 'users'::regclass");
     while ((await waiting()).length === 0);

@@ -1,4 +1,4 @@
-/** The driver's cases in workerd, where sockets fail and close otherwise than in Deno. */
+/** The driver's cases in workerd, where sockets fail and close differently than in Deno. */
 import { assertEquals } from "@std/assert";
 import { driverCases } from "../db/driver/driver_cases.ts";
 import { driverPortalCases } from "../db/driver/driver_portal_cases.ts";

@@ -1,7 +1,4 @@
-/**
- * A Worker that runs one of the driver's cases in one request, since there a socket lives no longer than the request
- * that opened it.
- */
+/** A Worker that runs one of the driver's cases per request, because a socket ends with the request that opened it. */
 import { NeonDriver } from "../../src/db/mod.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
 import { driverCases } from "../db/driver/driver_cases.ts";
@@ -10,14 +7,14 @@ import { relayFaultCases } from "../db/driver/relay_fault_cases.ts";
 import type { Env } from "../support/branch.ts";
 import { SocketTap } from "../support/socket_tap.ts";
 
-/** A case by its list and its name, with what its host is made of. */
+/** A case by its list and its name, with the settings of its host. */
 export type DriverOrder =
   | {
     readonly kind: "driver";
     readonly name: string;
     readonly env: Env;
     readonly adminEnv: Env;
-    /** Fetched to make the relay hang up. */
+    /** Fetching it makes the relay close its connections. */
     readonly hangUpUrl: string;
   }
   | {
@@ -87,7 +84,7 @@ export default {
     } catch (error) {
       report = { ok: false, error: error instanceof Error ? error.stack! : String(error) };
     }
-    // Whoever reads the log knows by it that this case's own lines are above.
+    // Marks the end of this case's lines in the log.
     console.error(`over: ${request.headers.get("x-request-id")}`);
     return Response.json(report);
   },

@@ -1,4 +1,4 @@
-/** What a Worker tells of itself, in real workerd. */
+/** The metrics of a Worker, in real workerd. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { localDatabase } from "../support/local_database.ts";
 import { startWorkerHost } from "../support/worker_host.ts";
@@ -10,7 +10,7 @@ const host = await startWorkerHost(database, { name: "Worker", env: { OPS_TOKEN:
 
 Deno.test.afterAll(() => host.stop());
 
-host.test("/metrics wants the token, and tells what this isolate has done; there is no page", async () => {
+host.test("/metrics requires the token and reports this isolate's counters; /ops does not exist", async () => {
   const get = async (path: string, headers: Record<string, string> = {}) => {
     const response = await host.request(path, { headers });
     return { status: response.status, text: await response.text() };
@@ -22,7 +22,7 @@ host.test("/metrics wants the token, and tells what this isolate has done; there
   assertEquals(status, 200);
   assertMatch(text, /^db_client_transactions_total\{outcome="committed"\} 1$/m);
   assertMatch(text, /^http_server_request_duration_seconds_count\{.*http_route="\/users"\} 1$/m);
-  // Its queue is Cloudflare's, which tells of it elsewhere.
+  // Cloudflare reports the depth of its queues itself.
   assert(!text.includes("messaging_queue_depth"));
   assertEquals((await get("/ops", bearer)).status, 404);
 });

@@ -1,11 +1,11 @@
-/** The contrast: Neon's own pool, kept at the top of a module as on any other runtime. */
+/** For contrast: Neon's own pool in a module variable, as on any other runtime. */
 import { assertEquals } from "@std/assert";
 import { localDatabase } from "../support/local_database.ts";
 import { startWorkerd } from "../support/workerd.ts";
 
 const database = await localDatabase();
 
-Deno.test("a Worker with a pool at the top of its module hangs in every second request", async () => {
+Deno.test("a Worker with a pool in a module variable hangs in every second request", async () => {
   await using branch = await database.connect();
   await using workerd = await startWorkerd({
     entry: "tests/workerd/naive_worker.ts",

@@ -1,4 +1,4 @@
-/** What edge programs do everywhere else: one pool for the whole module. */
+/** What programs do on other runtimes: one pool in a module variable. */
 import { neonConfig, Pool } from "@neondatabase/serverless";
 
 let pool: Pool | undefined;

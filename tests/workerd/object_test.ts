@@ -1,4 +1,4 @@
-/** Objects that keep pools, in real workerd. */
+/** Durable Objects that keep pools, in real workerd. */
 import { assert, assertEquals } from "@std/assert";
 import { createUser } from "../http/requests.ts";
 import { localDatabase } from "../support/local_database.ts";
@@ -50,7 +50,7 @@ async function killBackends(host: WorkerHost): Promise<void> {
   );
 }
 
-one.test("requests one after the other use the same backend", async () => {
+one.test("consecutive requests use the same backend", async () => {
   const { id } = await createUser(one.request);
   const [first, ...others] = await one.backends();
   assertEquals(others, []);
@@ -58,7 +58,7 @@ one.test("requests one after the other use the same backend", async () => {
   assertEquals(await one.backends(), [first]);
 });
 
-one.test("100 requests at once open the pool's three connections, and leave two", async () => {
+one.test("100 concurrent requests open at most the pool's three connections, and two stay open", async () => {
   const { id } = await createUser(one.request);
   const before = one.branch.relay.connections.length;
   assertEquals(await statuses(one, `/users/${id}`, 100), new Set([200]));
@@ -77,14 +77,14 @@ one.test("a warm read is one round trip to the database, and so is a warm write"
   assertEquals(one.takeMessages(), 1);
 });
 
-one.test("idle connections are given up though no request comes", async () => {
+one.test("idle connections are closed without another request", async () => {
   await createUser(one.request);
   assertEquals((await one.backends()).length, 1);
   await one.quiet();
   assertEquals(await one.backends(), []);
 });
 
-one.test("no request fails when all backends have been killed between requests", async () => {
+one.test("no request fails after all backends were killed between requests", async () => {
   const { id } = await createUser(one.request);
   for (let round = 0; round < 5; round++) {
     await statuses(one, `/users/${id}`, 10);
@@ -113,7 +113,7 @@ one.test("no read fails while all backends are being killed", async () => {
   await Promise.all([killing, ...asking]);
 });
 
-two.test("requests are spread over both objects, each with its pool", async () => {
+two.test("requests are distributed over both objects, each with its own pool", async () => {
   const { id } = await createUser(two.request);
   two.takeMessages();
   await read(two, `/users/${id}`, 19);

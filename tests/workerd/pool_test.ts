@@ -1,4 +1,4 @@
-/** One pool in one isolate of workerd, shared by requests that cannot touch each other's sockets. */
+/** One pool in one workerd isolate. Its requests share the permits but cannot use each other's sockets. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { PoolStats } from "../../src/db/mod.ts";
 import { type LocalBranch, localDatabase } from "../support/local_database.ts";
@@ -6,7 +6,7 @@ import { startWorkerd } from "../support/workerd.ts";
 
 const database = await localDatabase();
 
-/** With these the server soon ends what its client has left. */
+/** The server soon ends a transaction that its client has abandoned. */
 const IMPATIENT = {
   DATABASE_LOCK_TIMEOUT: "0.5",
   DATABASE_STATEMENT_TIMEOUT: "2",
@@ -14,7 +14,7 @@ const IMPATIENT = {
   DATABASE_TRANSACTION_TIMEOUT: "3",
 };
 
-/** With these it leaves time for whoever is slow. */
+/** The server does not end a slow transaction during a test. */
 const PATIENT = {
   DATABASE_IDLE_TRANSACTION_TIMEOUT: "30",
 };
@@ -95,7 +95,7 @@ async function backends({ branch }: Service): Promise<number> {
   return row!.count;
 }
 
-/** Each look is a round trip; the test's own time bounds them. */
+/** Polls until `isSo` is true. Each poll is a round trip; the test's timeout ends the loop. */
 async function until(isSo: () => Promise<boolean>): Promise<void> {
   while (!await isSo());
 }
@@ -105,7 +105,7 @@ function many<T>(count: number, ask: () => Promise<Answer<T>>): Promise<Answer<T
 }
 
 poolTest(
-  "a hundred requests at once share two permits, and all are served",
+  "a hundred concurrent requests share two permits, and all are served",
   patient,
   async (service) => {
     let most = 0;
@@ -125,14 +125,18 @@ poolTest(
   },
 );
 
-poolTest("the sessions of a request share its connection in turn", patient, async (service) => {
-  const { body: [first, second] } = await service.ask<number[]>("workTwice");
-  assertEquals(first, second);
-  assert((await service.ask<number>("work")).body !== first);
-});
+poolTest(
+  "the sessions of one request use its connection one after the other",
+  patient,
+  async (service) => {
+    const { body: [first, second] } = await service.ask<number[]>("workTwice");
+    assertEquals(first, second);
+    assert((await service.ask<number>("work")).body !== first);
+  },
+);
 
 poolTest(
-  "requests that are taken for hung while they hold a permit give it back",
+  "the permits of requests that the runtime cancels as hung are reclaimed",
   impatient,
   async (service) => {
     for (const { status, body } of await many(2, () => service.ask<string>("hang"))) {
@@ -145,7 +149,7 @@ poolTest(
 );
 
 poolTest(
-  "requests that end in mid-transaction without a word give their permits back",
+  "the permits of requests that end during a transaction without releasing them are reclaimed",
   impatient,
   async (service) => {
     assertEquals((await many(2, () => service.ask("leave"))).map(({ body }) => body), [
@@ -158,7 +162,7 @@ poolTest(
 );
 
 poolTest(
-  "requests that end while they wait for a permit keep nobody else from it",
+  "requests that end while they wait for a permit do not block other waiters",
   patient,
   async (service) => {
     const holders = many(2, () => service.ask("keep"));
@@ -175,7 +179,7 @@ poolTest(
 );
 
 poolTest(
-  "a connection used from another request throws ScopeError at once, and its owner goes on",
+  "using a connection from another request throws ScopeError at once, and its owner can continue",
   patient,
   async (service) => {
     const owner = service.ask("keep");
@@ -195,12 +199,12 @@ poolTest(
 );
 
 poolTest(
-  "requests that would wait for each other's second connection are told so at once",
+  "requests that would deadlock on a second connection are refused at once",
   patient,
   async (service) => {
     const answers = await many(6, () => service.ask<Refusal>("holdAndWait"));
     const refused = answers.filter(({ status }) => status === 500);
-    assert(refused.length > 0, "nobody was refused");
+    assert(refused.length > 0, "no request was refused");
     for (const { body } of refused) {
       assertEquals(body.name, "ScopeError");
       assertStringIncludes(body.message, "of 2");

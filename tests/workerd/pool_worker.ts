@@ -1,4 +1,4 @@
-/** A Worker whose requests share one pool, and may do to it what requests do. */
+/** A Worker whose requests share one pool. The path of a request chooses what it does with the pool. */
 import {
   Database,
   type Lease,
@@ -17,7 +17,7 @@ interface Context {
 
 let pool: Pool | undefined;
 const budget = new RetryBudget();
-/** What a careless program keeps between requests. */
+/** Objects that a faulty program keeps between requests. */
 let kept: { session: Session; db: Database; lease: Lease } | undefined;
 const held: (() => void)[] = [];
 
@@ -52,7 +52,7 @@ export default {
   },
 };
 
-/** The answer of one that ends without a word to the pool. */
+/** The answer of a request that ends without calling `endScope`. */
 const LEFT = "left";
 
 type Act = (db: Database, of: { pool: Pool; scope: OwnerScope }) => unknown;
@@ -70,7 +70,7 @@ const ACTS: Readonly<Record<string, Act>> = {
 
   workTwice: async (db) => [await backend(db), await backend(db)],
 
-  /** Waits for what never comes, in the middle of a transaction. */
+  /** Waits forever during a transaction. */
   hang: async (db) => {
     await db.session().query(sql`select 1`);
     return await new Promise(() => {});
@@ -82,7 +82,7 @@ const ACTS: Readonly<Record<string, Act>> = {
     return LEFT;
   },
 
-  /** Answers while it still waits for a connection. */
+  /** Answers while its `acquire` is still waiting. */
   leaveWaiting: (_, { pool, scope }) => {
     pool.acquire({ scope }).catch(() => {});
     return pool.stats().waiting > 0 ? LEFT : "did not wait";
@@ -90,7 +90,7 @@ const ACTS: Readonly<Record<string, Act>> = {
 
   /** Keeps its session where other requests can reach it. */
   keep: async (db, { pool, scope }) => {
-    // Taken and given back before, so that the session has this connection.
+    // Acquire and release first, so that the session gets this connection.
     const lease = await pool.acquire({ scope });
     await lease.release();
     await using session = db.session();
@@ -98,7 +98,7 @@ const ACTS: Readonly<Record<string, Act>> = {
     kept = { session, db, lease };
     const { promise, resolve } = Promise.withResolvers<void>();
     held.push(resolve);
-    // The runtime takes a request for hung that has nothing of its own to wait for.
+    // The runtime cancels a request as hung if it waits for nothing of its own.
     const timer = setTimeout(resolve, 10_000);
     await promise;
     clearTimeout(timer);
@@ -120,7 +120,7 @@ const ACTS: Readonly<Record<string, Act>> = {
     return "done";
   },
 
-  /** Asks for a second connection while it has one, and others have the rest. */
+  /** Asks for a second connection while it holds one and other requests hold the rest. */
   holdAndWait: async (db) => {
     await using first = db.session();
     await first.query(sql`select 1`);

@@ -1,4 +1,4 @@
-/** Shows what `startWorkerd` gives to a Worker, and what it hears of it. */
+/** Used to test `startWorkerd`: shows the bindings that a Worker gets, and throws errors for the log. */
 interface ProbeEnv {
   readonly GREETING: string;
   readonly COUNTER: {
@@ -26,8 +26,8 @@ export default {
       case "/counter":
         return await env.COUNTER.get(env.COUNTER.idFromName("one")).fetch(request);
       case "/meet":
-        // Answers once three requests are under way. Each by a timer of its own: workerd gives up on a request that
-        // waits for nothing but another one.
+        // Answers when three requests are running. Each has a timer of its own, because workerd cancels a request that
+        // waits only for another request.
         arrived++;
         while (arrived < 3) await new Promise((resolve) => setTimeout(resolve, 1));
         return new Response("met");
@@ -38,11 +38,11 @@ export default {
         return new Response(String(aborted));
       case "/throw-in-timer":
         setTimeout(() => {
-          throw new Error("thrown where nobody listens");
+          throw new Error("thrown without a handler");
         }, 0);
         break;
       case "/reject":
-        Promise.reject(new Error("rejected where nobody listens"));
+        Promise.reject(new Error("rejected without a handler"));
         break;
     }
     await new Promise((resolve) => setTimeout(resolve, 1));

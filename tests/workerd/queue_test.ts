@@ -1,4 +1,4 @@
-/** The consumer in real workerd: batches as Cloudflare Queues hands them over, and a queue of miniflare's from end to end. */
+/** The consumer in real workerd: batches in the form of Cloudflare Queues, and miniflare's queue from end to end. */
 import { assert, assertEquals } from "@std/assert";
 import { pollUntil } from "../../src/dev/poll.ts";
 import { createUser, jsonRequest } from "../http/requests.ts";
@@ -22,9 +22,12 @@ const QUEUES = {
   },
 };
 
-/** By hand, batch by batch. */
-const hand = await startWorkerHost(await localDatabase(), { name: "batches", front: BATCH_SENDER });
-/** From a request to its effect; and with objects. */
+/** The test sends the batches. */
+const direct = await startWorkerHost(await localDatabase(), {
+  name: "batches",
+  front: BATCH_SENDER,
+});
+/** From the request to the activity, without and with Durable Objects. */
 const hosts = await Promise.all([
   startWorkerHost(await localDatabase(), {
     name: "queue, Worker",
@@ -40,7 +43,7 @@ const hosts = await Promise.all([
 ]);
 
 Deno.test.afterAll(async () => {
-  await Promise.all([hand, ...hosts].map((host) => host.stop()));
+  await Promise.all([direct, ...hosts].map((host) => host.stop()));
 });
 
 interface Message {
@@ -73,7 +76,7 @@ async function send(
   messages: readonly Message[],
   { queue = "user-events" }: { queue?: string } = {},
 ): Promise<BatchAnswer> {
-  const response = await hand.request(`/_queue/${queue}`, jsonRequest("POST", messages));
+  const response = await direct.request(`/_queue/${queue}`, jsonRequest("POST", messages));
   assertEquals(response.status, 200, await response.clone().text());
   return await response.json();
 }
@@ -85,31 +88,31 @@ async function versionsOf(host: WorkerHost, userId: string): Promise<number[]> {
   return rows.map(({ version }) => version);
 }
 
-hand.test("a batch in disorder, with duplicates and poison, is acknowledged whole, each effect once", async () => {
-  const before = await countsOf(hand.branch);
+direct.test("a batch that is out of order, with duplicates and an invalid message, is acked as a whole, and each message takes effect once", async () => {
+  const before = await countsOf(direct.branch);
   const userId = crypto.randomUUID();
   const [one, two, three] = [1, 2, 3].map((version) => message({ userId, version }));
   const again = { ...two!, id: crypto.randomUUID() };
-  const poison = { id: crypto.randomUUID(), body: { type: "user.exploded" }, attempts: 1 };
-  const batch = [three!, two!, poison, again, one!];
+  const invalid = { id: crypto.randomUUID(), body: { type: "user.exploded" }, attempts: 1 };
+  const batch = [three!, two!, invalid, again, one!];
   const answer = await send(batch);
   assertEquals(answer.outcome, "ok");
   assertEquals(answer.explicitAcks.toSorted(), batch.map(({ id }) => id).sort());
   assertEquals(answer.retryMessages, []);
-  assertEquals(await versionsOf(hand, userId), [1, 2, 3]);
-  const after = await countsOf(hand.branch);
+  assertEquals(await versionsOf(direct, userId), [1, 2, 3]);
+  const after = await countsOf(direct.branch);
   assertEquals(
     [after.activity - before.activity, after.keys - before.keys, after.dead - before.dead],
     [3, 3, 1],
   );
-  const [dead] = await hand.branch.asAdmin<{ body: unknown }>(
-    `select body from dead_letters where message_id = '${poison.id}'`,
+  const [dead] = await direct.branch.asAdmin<{ body: unknown }>(
+    `select body from dead_letters where message_id = '${invalid.id}'`,
   );
-  assertEquals(dead?.body, poison.body);
+  assertEquals(dead?.body, invalid.body);
 });
 
-hand.test("a message that fails comes again later, and the others of its batch do not", async () => {
-  await hand.branch.asAdmin(
+direct.test("a failed message is retried later, and the others of its batch are acked", async () => {
+  await direct.branch.asAdmin(
     "alter table user_activity add constraint no_sevens check (version <> 7)",
   );
   try {
@@ -119,27 +122,27 @@ hand.test("a message that fails comes again later, and the others of its batch d
     const [retry] = answer.retryMessages;
     assertEquals(retry?.msgId, bad.id);
     const { delaySeconds = 0 } = retry ?? {};
-    assert(delaySeconds >= 4 && delaySeconds <= 8, `it comes again after ${delaySeconds} s`);
+    assert(delaySeconds >= 4 && delaySeconds <= 8, `the retry delay is ${delaySeconds} s`);
     // The last of its attempts.
     const last = await send([{ ...bad, attempts: 5 }]);
     assertEquals([last.explicitAcks, last.retryMessages], [[bad.id], []]);
-    const [dead] = await hand.branch.asAdmin<{ error: string }>(
+    const [dead] = await direct.branch.asAdmin<{ error: string }>(
       `select error from dead_letters where body->>'id' = '${(bad.body as { id: string }).id}'`,
     );
     assert(dead?.error.includes("no_sevens"), dead?.error);
   } finally {
-    await hand.branch.asAdmin("alter table user_activity drop constraint no_sevens");
+    await direct.branch.asAdmin("alter table user_activity drop constraint no_sevens");
   }
 });
 
-hand.test("while backends are being killed no message is lost or done twice", async () => {
-  const before = await countsOf(hand.branch);
+direct.test("while backends are being killed no message is lost or takes effect twice", async () => {
+  const before = await countsOf(direct.branch);
   const userId = crypto.randomUUID();
   let left = Array.from({ length: 40 }, (_, index) => message({ userId, version: index + 1 }));
   for (let round = 0; left.length > 0 && round < 20; round++) {
     const answering = send(left);
     for (let kill = 0; round < 3 && kill < 3; kill++) {
-      await hand.branch.asAdmin(
+      await direct.branch.asAdmin(
         `select pg_terminate_backend(pid) from pg_stat_activity
          where usename = 'user_service' and datname = current_database()`,
       );
@@ -148,35 +151,35 @@ hand.test("while backends are being killed no message is lost or done twice", as
     left = left.filter(({ id }) => retryMessages.some(({ msgId }) => msgId === id));
   }
   assertEquals(left, []);
-  assertEquals((await versionsOf(hand, userId)).length, 40);
-  assertEquals((await countsOf(hand.branch)).dead, before.dead);
+  assertEquals((await versionsOf(direct, userId)).length, 40);
+  assertEquals((await countsOf(direct.branch)).dead, before.dead);
 });
 
-hand.test("what the runtime has given up is kept among the dead letters", async () => {
+direct.test("a message from the runtime's dead letter queue becomes a dead letter", async () => {
   const given = message();
   const answer = await send([given], { queue: "user-events-dead" });
   assertEquals(answer.explicitAcks, [given.id]);
-  const [dead] = await hand.branch.asAdmin<{ body: unknown; error: string }>(
+  const [dead] = await direct.branch.asAdmin<{ body: unknown; error: string }>(
     `select body, error from dead_letters where body->>'id' = '${
       (given.body as { id: string }).id
     }'`,
   );
   assertEquals(dead?.body, given.body);
-  assert(dead?.error.includes("the runtime has given it up"), dead?.error);
+  assert(dead?.error.includes("Cloudflare Queues used up its retries"), dead?.error);
 });
 
-hand.test("the answer to a batch does not wait for its connection to be closed", async () => {
-  const goodbye = hand.branch.relay.when({ direction: "toServer", kind: "Terminate" }, hold());
+direct.test("a batch is acked without waiting for its connection to close", async () => {
+  const goodbye = direct.branch.relay.when({ direction: "toServer", kind: "Terminate" }, hold());
   const given = message();
   const answer = await send([given]);
   await goodbye.struck();
   assertEquals(answer.explicitAcks, [given.id]);
-  assertEquals(hand.branch.relay.openConnections.length, 1);
+  assertEquals(direct.branch.relay.openConnections.length, 1);
   goodbye.release();
 });
 
 for (const host of hosts) {
-  host.test("what happens to a user becomes its activity", async () => {
+  host.test("every change to a user becomes an entry of its activity", async () => {
     const { id } = await createUser(host.request);
     const patch = await host.request(`/users/${id}`, jsonRequest("PATCH", { name: "Eve" }));
     await patch.body?.cancel();
@@ -195,7 +198,7 @@ for (const host of hosts) {
     assertEquals((await countsOf(host.branch)).waiting, 0);
   });
 
-  host.test("what was killed between commit and dispatch is delivered by the sweep", async () => {
+  host.test("events that were never dispatched are delivered by the sweep", async () => {
     const [id] = await writeEvents(host.branch, { users: 1, versions: 250 });
     const swept = await host.request("/_scheduled");
     assertEquals((await swept.json()).outcome, "ok");

@@ -1,4 +1,4 @@
-/** What the Worker says when it cannot serve, in real workerd. */
+/** Answers of a Worker that cannot serve, in real workerd. */
 import { assertEquals, assertFalse, assertStringIncludes } from "@std/assert";
 import { assertProblem, jsonRequest } from "../http/requests.ts";
 import { startWorkerd } from "../support/workerd.ts";
@@ -10,7 +10,7 @@ const ENV = {
   DATABASE_WS_PROXY: "ws://127.0.0.1:1/v1",
 };
 
-Deno.test("settings that cannot be used are a 500 that says nothing of them, and a log line that says all", async () => {
+Deno.test("bad settings are answered with a 500 that does not mention them, and logged in full", async () => {
   await using workerd = await startWorkerd({
     entry: "src/worker.ts",
     bindings: { ...ENV, DATABASE_POOL_SIZE: "many", DATABASE_OBJECT_SHARDS: 1, OTHER: { a: [1] } },
@@ -24,7 +24,7 @@ Deno.test("settings that cannot be used are a 500 that says nothing of them, and
   assertFalse(workerd.log.includes("s3cret"));
 });
 
-Deno.test("objects without a binding are a 500, and a log line that says what is missing", async () => {
+Deno.test("shards without a binding are answered with 500, and the missing binding is logged", async () => {
   await using workerd = await startWorkerd({
     entry: "src/worker.ts",
     bindings: { ...ENV, DATABASE_OBJECT_SHARDS: "2" },
@@ -33,7 +33,7 @@ Deno.test("objects without a binding are a 500, and a log line that says what is
   await workerd.logged("there is no binding DATABASE_OBJECT", { timeoutMs: TIMEOUT_MS });
 });
 
-Deno.test("an object that fails is 503 to a read, and an unknown outcome to a write", async () => {
+Deno.test("when an object fails, a read is answered with 503 and a write with outcome-unknown", async () => {
   await using workerd = await startWorkerd({
     entry: "tests/workerd/broken_object_worker.ts",
     bindings: { ...ENV, DATABASE_OBJECT_SHARDS: "1" },
@@ -50,7 +50,7 @@ Deno.test("an object that fails is 503 to a read, and an unknown outcome to a wr
   assertStringIncludes(detail, "read the resource");
 });
 
-Deno.test("a database that cannot be reached is 503 to each of many requests at once", async () => {
+Deno.test("while the database is unreachable, each of many concurrent requests is answered with 503", async () => {
   await using workerd = await startWorkerd({
     entry: "src/worker.ts",
     bindings: { ...ENV, DATABASE_POOL_SIZE: "1", DATABASE_MAX_OVERFLOW: "0", LOG_LEVEL: "error" },
@@ -59,7 +59,7 @@ Deno.test("a database that cannot be reached is 503 to each of many requests at 
     Array.from({ length: 30 }, () => fetch(new URL("/users", workerd.url))),
   );
   await Promise.all(answers.map((response) => response.body?.cancel()));
-  const told = answers.map(({ status, headers }) => `${status} ${headers.get("Retry-After")}`);
-  assertEquals(new Set(told), new Set(["503 1"]));
+  const seen = answers.map(({ status, headers }) => `${status} ${headers.get("Retry-After")}`);
+  assertEquals(new Set(seen), new Set(["503 1"]));
   assertEquals(workerd.takeUncaught(), []);
 });

@@ -1,4 +1,4 @@
-/** Clients that never finish their body, in real workerd: there, a read that is cancelled fails instead of ending. */
+/** Request bodies that never end, in real workerd, where a cancelled read rejects instead of ending. */
 import { assertEquals } from "@std/assert";
 import { localDatabase } from "../support/local_database.ts";
 import { startWorkerHost } from "../support/worker_host.ts";

@@ -16,11 +16,11 @@ async function readAll(): Promise<number> {
   return text.split("\n").length - 1;
 }
 
-host.test("a body that is written while its rows are read keeps its connection until it ends", async () => {
+host.test("a streamed body keeps its connection until it ends", async () => {
   assertEquals(await readAll(), 8_000);
 });
 
-host.test("a client that leaves within a body gives the connection and its permit back", async () => {
+host.test("when a client disconnects during a body, the connection and its permit are released", async () => {
   const response = await host.request("/rows");
   const reader = response.body!.getReader();
   const { value } = await reader.read();

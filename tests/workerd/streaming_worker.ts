@@ -1,4 +1,4 @@
-/** A Worker whose answers are written while their rows are read, by requests with sockets of their own. */
+/** A Worker that streams rows into its response body. Each request has its own sockets. */
 import { Hono } from "hono";
 import { type Database, OwnerScope, type Session, sql } from "../../src/db/mod.ts";
 import { provideDatabase, withStreamingSession } from "../../src/http/mod.ts";

@@ -1,4 +1,4 @@
-/** The users API in real workerd, by requests' own sockets and by an object's: the cases that run on Deno, too. */
+/** The users API in real workerd, with sockets per request and with Durable Objects. The same cases run on Deno. */
 import { bodyCases } from "../http/body_cases.ts";
 import { usersCases } from "../http/users_cases.ts";
 import { localDatabase } from "../support/local_database.ts";

@@ -5,7 +5,7 @@ import { startWorkerd } from "../support/workerd.ts";
 const database = await localDatabase();
 
 for (const minify of [false, true]) {
-  Deno.test(`await using ends what it holds in workerd, ${minify ? "" : "not "}minified`, async () => {
+  Deno.test(`await using disposes its resources in workerd, ${minify ? "" : "not "}minified`, async () => {
     await using branch = await database.connect();
     await using workerd = await startWorkerd({
       entry: "tests/workerd/using_worker.ts",

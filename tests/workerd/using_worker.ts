@@ -1,4 +1,4 @@
-/** Sessions that only `await using` ends: what becomes of them shows whether a bundler has kept it. */
+/** Sessions that only `await using` ends: their state shows whether the bundler kept the disposal. */
 import { type Database, OwnerScope, sql } from "../../src/db/mod.ts";
 import { openDatabase } from "../../src/service/open_database.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
@@ -10,7 +10,7 @@ async function insertAndForget(db: Database): Promise<void> {
   );
 }
 
-/** Its value is used nowhere else: what a minifier may take for superfluous. */
+/** The values are not used otherwise, so a faulty minifier may remove the declarations. */
 async function count(disposed: string[]): Promise<void> {
   await using _first = noted("first", disposed);
   await using _second = noted("second", disposed);

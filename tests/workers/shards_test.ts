@@ -4,7 +4,7 @@ import type { DurableObjectNamespace } from "cloudflare:workers";
 import type { Settings } from "../../src/settings/settings.ts";
 import { Shards } from "../../src/workers/shards.ts";
 
-/** Objects that answer with their names, unless they are broken. */
+/** Durable Objects that answer with their names, or fail if they are in `broken`. */
 class FakeNamespace implements DurableObjectNamespace {
   readonly asked: string[] = [];
   readonly hints: unknown[] = [];
@@ -39,14 +39,14 @@ function shardsOf(namespace: FakeNamespace, objects: Settings["objects"]) {
   };
 }
 
-Deno.test("requests are spread evenly over the objects", async () => {
+Deno.test("requests are distributed evenly over the objects", async () => {
   const namespace = new FakeNamespace();
   const { ask } = shardsOf(namespace, { shards: 3 });
   for (let count = 0; count < 7; count++) await ask();
   assertEquals(namespace.asked.map((name) => name.at(-1)).join(""), "0120120");
 });
 
-Deno.test("an object that has failed is passed over for a second, and a request is sent once", async () => {
+Deno.test("an object that has failed is skipped for a second, and no request is sent twice", async () => {
   const namespace = new FakeNamespace();
   const { ask, clock } = shardsOf(namespace, { shards: 3 });
   namespace.broken.add("pool-0");
@@ -60,7 +60,7 @@ Deno.test("an object that has failed is passed over for a second, and a request 
   assertEquals(await ask(), "pool-0");
 });
 
-Deno.test("when all objects have failed, they are asked all the same", async () => {
+Deno.test("when all objects have failed, they are used nevertheless", async () => {
   const namespace = new FakeNamespace();
   const { ask } = shardsOf(namespace, { shards: 2 });
   for (const name of ["pool-0", "pool-1"]) namespace.broken.add(name);
@@ -68,7 +68,7 @@ Deno.test("when all objects have failed, they are asked all the same", async () 
   assertEquals(namespace.asked, ["pool-0", "pool-1", "pool-0", "pool-1"]);
 });
 
-Deno.test("a client that has left says nothing of the object", async () => {
+Deno.test("a request that its client aborted does not make later requests skip the object", async () => {
   const namespace = new FakeNamespace();
   const { ask } = shardsOf(namespace, { shards: 2 });
   namespace.broken.add("pool-0");
@@ -78,7 +78,7 @@ Deno.test("a client that has left says nothing of the object", async () => {
   assertEquals(namespace.asked, ["pool-0", "pool-1", "pool-0"]);
 });
 
-Deno.test("objects are made where the settings say", async () => {
+Deno.test("the location in the settings is passed as location hint", async () => {
   const namespace = new FakeNamespace();
   await shardsOf(namespace, { shards: 1, location: "weur" }).ask();
   await shardsOf(namespace, { shards: 1 }).ask();

@@ -2,6 +2,7 @@ import type { Database } from "../../../src/db/mod.ts";
 import { Consumer } from "../../../src/queue/consumer.ts";
 import { PostgresQueue, type PostgresQueueOptions } from "../../../src/queue/postgres_queue.ts";
 import { recordActivity } from "../../../src/users/user_activity.ts";
+import { parseUserEvent } from "../../../src/users/user_event.ts";
 import type { Branch } from "../../support/branch.ts";
 import { BATCH_SIZE, CONCURRENCY, type QueueContender } from "../queue_contender.ts";
 
@@ -52,7 +53,8 @@ export function startQueue(
   const { consume } = new Consumer({
     db,
     name: "activity",
-    effect: (events) => [recordActivity(events)],
+    parse: parseUserEvent,
+    handler: (events) => [recordActivity(events)],
     onFailure: ({ error }) => fail(error),
   });
   return new PostgresQueue({

@@ -2,13 +2,13 @@ import type { Sql } from "../db/mod.ts";
 import { dropEvents, messageOf, type OutboxRow, returnEvents } from "./outbox.ts";
 import type { Delivery } from "./transport.ts";
 
-/** What one lane has taken, and how each of it ended. */
-export class Hand {
+/** The events that one worker has leased, and the outcome of each. */
+export class LeasedBatch {
   readonly deliveries: readonly Delivery[];
   readonly #rows: readonly OutboxRow[];
-  readonly #done = new Set<string>();
+  readonly #acked = new Set<string>();
   readonly #delays = new Map<string, number>();
-  #isOver = false;
+  #isExpired = false;
 
   constructor(rows: readonly OutboxRow[]) {
     this.#rows = rows;
@@ -17,27 +17,30 @@ export class Hand {
       body: messageOf(row),
       attempts: row.attempts,
       traceparent: row.traceparent ?? undefined,
-      ack: () => void this.#done.add(row.id),
+      ack: () => void this.#acked.add(row.id),
       retry: ({ delayMs }) => void this.#delays.set(row.id, delayMs),
     }));
   }
 
-  /** Its time is over: what is not done comes again by itself, and counts as tried, whoever was too slow. */
+  /** The lease expired. Events without an ack become due again by themselves and keep their attempt count. */
   expire(): void {
-    this.#isOver = true;
+    this.#isExpired = true;
   }
 
-  /** Tells the outbox how it ended; what nobody has looked at goes back. Harmless if told twice. */
-  settlement(): Sql[] {
-    const left = this.#rows.filter(({ id }) => !this.#done.has(id));
-    const returned = this.#isOver ? [] : left.map((row) => {
+  /**
+   * Statements that write the outcomes to the outbox. An event with neither `ack` nor `retry` becomes due now, and this
+   * attempt is not counted. Running the statements twice is harmless.
+   */
+  outcomeStatements(): Sql[] {
+    const unacked = this.#rows.filter(({ id }) => !this.#acked.has(id));
+    const returned = this.#isExpired ? [] : unacked.map((row) => {
       const delayMs = this.#delays.get(row.id);
       return delayMs === undefined
         ? { ...row, attempts: row.attempts - 1, delayMs: 0 }
         : { ...row, delayMs };
     });
     return [
-      ...(this.#done.size > 0 ? [dropEvents([...this.#done])] : []),
+      ...(this.#acked.size > 0 ? [dropEvents([...this.#acked])] : []),
       ...(returned.length > 0 ? [returnEvents(returned)] : []),
     ];
   }
