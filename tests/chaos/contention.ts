@@ -3,7 +3,7 @@ import { type Database, NeonDriver, RetryBudget, sql } from "../../src/db/mod.ts
 import { DatabaseWebSocket } from "../../src/deno/database_websocket.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
 import { type Latencies, latenciesOf } from "../outage/latencies.ts";
-import { databaseOf, poolOf } from "../support/database.ts";
+import { databaseOf, poolOf } from "../support/test_pool.ts";
 import type { LocalDatabase } from "../support/local_database.ts";
 
 export interface ContentionOptions {

@@ -6,12 +6,12 @@ import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
 import type { RelayFault } from "../db/driver/relay_fault_cases.ts";
 
-export interface FaultyRelay extends AsyncDisposable {
+export interface BrokenEndpoints extends AsyncDisposable {
   /** To be followed by `/` and a fault. */
   readonly url: string;
 }
 
-export async function startFaultyRelay(): Promise<FaultyRelay> {
+export async function startBrokenEndpoints(): Promise<BrokenEndpoints> {
   const upgrades = new WebSocketServer({
     noServer: true,
     perMessageDeflate: false,

@@ -1,12 +1,12 @@
 /** Tests through PgBouncer in transaction mode; skipped, and saying so, where there is none. */
 import { findPgBouncer } from "./pgbouncer.ts";
-import { type PooledBranch, pooledDatabase } from "./pooled_database.ts";
+import { type PgBouncerBranch, pgBouncerDatabase } from "./pgbouncer_database.ts";
 
 const program = await findPgBouncer();
-const database = program === undefined ? undefined : await pooledDatabase(program);
+const database = program === undefined ? undefined : await pgBouncerDatabase(program);
 
 /** Runs on a branch of its own. */
-export function pooledTest(name: string, run: (branch: PooledBranch) => Promise<void>): void {
+export function pgBouncerTest(name: string, run: (branch: PgBouncerBranch) => Promise<void>): void {
   const reason = database === undefined
     ? " (skipped: no `pgbouncer`, which Debian's package of that name brings)"
     : "";

@@ -7,18 +7,18 @@ import { type LocalBranch, localDatabase } from "./local_database.ts";
 import { POOL_SIZE, startPgBouncer } from "./pgbouncer.ts";
 import { type Role, testServer } from "./test_server.ts";
 
-export interface PooledBranch extends LocalBranch {
+export interface PgBouncerBranch extends LocalBranch {
   /** What is left on server connections that are nobody's now, as `backend: what`; once all of them are. */
   leftovers(): Promise<string[]>;
 }
 
-export interface PooledDatabase {
+export interface PgBouncerDatabase {
   /** Opens a way to it, through a relay of its own. Its administrator's way has no pooler. */
-  connect(): Promise<PooledBranch>;
+  connect(): Promise<PgBouncerBranch>;
 }
 
 /** Makes a local database behind a PgBouncer of its own. To be called once for each test file. */
-export async function pooledDatabase(program: string): Promise<PooledDatabase> {
+export async function pgBouncerDatabase(program: string): Promise<PgBouncerDatabase> {
   const database = await localDatabase();
   const { port, stop } = await startPgBouncer(program, await testServer());
   Deno.test.afterAll(stop);

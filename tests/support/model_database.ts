@@ -13,7 +13,7 @@ interface ConnectOptions {
 }
 
 /** A database for a pool under test, on a scripted driver that keeps the driver's contract on the test's clock. */
-export class PoolDatabase {
+export class ModelDatabase {
   mood: Mood = "up";
   readonly peers: PoolPeer[] = [];
   /** Connects that the database let fail since it last let one succeed, at most; one that took long counts twice. */
