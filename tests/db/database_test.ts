@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { DeadlineError, sql } from "../../src/db/mod.ts";
-import { databaseOf, poolOf } from "../support/database.ts";
+import { databaseOf, poolOf } from "../support/test_pool.ts";
 import { ScriptedDriver } from "../support/scripted_driver.ts";
 
 for (const which of ["the database's", "the session's"] as const) {

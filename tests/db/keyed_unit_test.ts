@@ -7,7 +7,7 @@ import {
   type Session,
   sql,
 } from "../../src/db/mod.ts";
-import { databaseOf, poolOf } from "../support/database.ts";
+import { databaseOf, poolOf } from "../support/test_pool.ts";
 import { ScriptedDriver } from "../support/scripted_driver.ts";
 
 const INSERT = sql`insert into t values (1)`;

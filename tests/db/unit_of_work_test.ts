@@ -11,7 +11,7 @@ import {
   SessionNotCommittedError,
   sql,
 } from "../../src/db/mod.ts";
-import { databaseOf, poolOf } from "../support/database.ts";
+import { databaseOf, poolOf } from "../support/test_pool.ts";
 import { type Reply, ScriptedDriver, serverError } from "../support/scripted_driver.ts";
 
 function scripted(reply?: Reply, onConnect?: () => void) {

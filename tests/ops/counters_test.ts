@@ -9,7 +9,7 @@ import {
   sql,
 } from "../../src/db/mod.ts";
 import { metricsText } from "../../src/ops/metrics.ts";
-import { databaseOf, poolOf } from "../support/database.ts";
+import { databaseOf, poolOf } from "../support/test_pool.ts";
 import { ManualClock } from "../support/manual_clock.ts";
 import { parsePrometheus } from "../support/prometheus.ts";
 import { ScriptedDriver, serverError } from "../support/scripted_driver.ts";

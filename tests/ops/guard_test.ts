@@ -7,7 +7,7 @@ import { guard } from "../../src/ops/guard.ts";
 import { HttpMetrics } from "../../src/ops/http_metrics.ts";
 import { metricsRoute } from "../../src/ops/metrics_route.ts";
 import { PoolPage } from "../../src/ops/pool_page.ts";
-import { databaseOf, poolOf } from "../support/database.ts";
+import { databaseOf, poolOf } from "../support/test_pool.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { ScriptedDriver } from "../support/scripted_driver.ts";
 import { relayTo, testServer } from "../support/test_server.ts";

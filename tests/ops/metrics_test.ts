@@ -4,7 +4,7 @@ import { sql } from "../../src/db/mod.ts";
 import { HttpMetrics } from "../../src/ops/http_metrics.ts";
 import { metricsText } from "../../src/ops/metrics.ts";
 import { metricsRoute } from "../../src/ops/metrics_route.ts";
-import { databaseOf, poolOf } from "../support/database.ts";
+import { databaseOf, poolOf } from "../support/test_pool.ts";
 import { ManualClock } from "../support/manual_clock.ts";
 import { parsePrometheus } from "../support/prometheus.ts";
 import { ScriptedDriver } from "../support/scripted_driver.ts";

@@ -4,7 +4,7 @@ import { createApp } from "../../src/http/app.ts";
 import { withSession } from "../../src/http/mod.ts";
 import { traceMessages } from "../../src/ops/message_trace.ts";
 import { databaseObserver, traceFields, traceRequests } from "../../src/ops/tracing.ts";
-import { databaseOf, poolOf } from "../support/database.ts";
+import { databaseOf, poolOf } from "../support/test_pool.ts";
 import { ScriptedDriver, serverError } from "../support/scripted_driver.ts";
 import { finishedSpans } from "./in_memory_spans.ts";
 

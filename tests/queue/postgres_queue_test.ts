@@ -10,7 +10,7 @@ import { changeUser, createUser, deleteUser } from "../../src/users/user_store.t
 import { pollUntil } from "../../src/dev/poll.ts";
 import type { Branch } from "../support/branch.ts";
 import { localDatabase } from "../support/local_database.ts";
-import { ManualClock, settle } from "../support/manual_clock.ts";
+import { flushPromises, ManualClock } from "../support/manual_clock.ts";
 import { countsOf, writeEvents } from "./events.ts";
 
 function queueOf(db: Database, options: Partial<PostgresQueueOptions> = {}): PostgresQueue {
@@ -225,7 +225,7 @@ test("an idle queue polls with growing pauses, up to its interval, by one worker
   await writeEvents(branch, { users: 1, versions: 1 });
   queue.wake();
   await consumed.promise;
-  await settle();
+  await flushPromises();
   await queue.stop({ timeoutMs: 10_000 });
   assertEquals(clock.pending, 0);
 });
@@ -270,7 +270,7 @@ test("in an outage the queue polls as rarely as when idle, reports one failure, 
   };
   const onFailure = () => void failures++;
   const queue = queueOf(db, { db: flaky, clock, pollMs: 1_000, random: () => 1, onFailure });
-  await settle();
+  await flushPromises();
   for (const pauseMs of [100, 200, 400, 800, ...Array<number>(28).fill(1_000)]) {
     await clock.advance(pauseMs - 1);
     const before = polls;

@@ -1,15 +1,38 @@
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { ConnectError, ConnectionLostError } from "../../src/db/errors.ts";
-import { backends, connect, faultTestsOn, insert, rowsOf, statement } from "./fault_fixture.ts";
+/** The fault relay: what it counts, delays, freezes, refuses, cuts and answers itself, on a real server. */
 import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
+import { ConnectError, ConnectionLostError, ServerError } from "../../src/db/errors.ts";
+import {
+  backends,
+  connect,
+  driverOf,
+  faultTestsOn,
+  insert,
+  rowsOf,
+  serverDone,
+  statement,
+} from "./fault_fixture.ts";
+import {
+  answer,
+  BEGIN,
   COMMIT,
+  COMMIT_EXECUTE,
+  COMMITTED,
   delay,
+  dropAfter,
   dropBefore,
+  type Fault,
   freeze,
   halfClose,
   hold,
   mutate,
   pass,
+  type Point,
   refuse,
   trickle,
 } from "./fault_relay.ts";
@@ -204,4 +227,235 @@ faultTest("what a fault throws comes out of close()", async (branch) => {
   await assertRejects(() => connection.flight([statement("select 1")]), ConnectionLostError);
   await assertRejects(() => branch.relay.close(), TypeError, "broken fault");
   await connection.closed;
+});
+
+/** Each cut once, in the flight `[begin, insert, commit]`. */
+const cuts: [what: string, point: Point, fault: Fault, rows: number][] = [
+  ["COMMIT never reached the server", COMMIT, dropBefore(), 0],
+  ["COMMIT was parsed only", COMMIT, dropAfter(), 0],
+  ["COMMIT was executed", COMMIT_EXECUTE, dropAfter(), 1],
+  ["COMMIT was executed, by a reset", COMMIT_EXECUTE, dropAfter({ reset: true }), 1],
+  ["BEGIN never reached the server", BEGIN, dropBefore(), 0],
+  ["the flight was sent whole", { kind: "Sync", statement: /commit/ }, dropAfter(), 1],
+  ["the server had committed", COMMITTED, dropBefore(), 1],
+  ["the server had begun", { kind: "ParseComplete", statement: /insert/ }, dropAfter(), 1],
+  [
+    "all was over but the last word",
+    { kind: "ReadyForQuery", statement: /commit/ },
+    dropBefore(),
+    1,
+  ],
+];
+
+for (const [what, point, fault, rows] of cuts) {
+  faultTest(`a connection is cut when ${what}`, async (branch) => {
+    const connection = await connect(branch);
+    const armed = branch.relay.when(point, fault);
+    const error = await assertRejects(
+      () => connection.flight([statement("begin"), insert(what), statement("commit")]),
+      ConnectionLostError,
+    );
+    assertEquals(error.cause instanceof ServerError, false);
+    const seen = await armed.struck();
+    await seen.closed;
+    await connection.closed;
+    await serverDone(branch);
+    assertEquals(await rowsOf(branch, what), rows);
+    assertEquals(armed.strikes, 1);
+  });
+}
+
+faultTest("a ParseComplete passed before the cut has begun the flight", async (branch) => {
+  const connection = await connect(branch);
+  branch.relay.when({ kind: "ParseComplete" }, dropAfter());
+  const error = await assertRejects(
+    () => connection.flight([statement("select 1")]),
+    ConnectionLostError,
+  );
+  assertEquals(error.begun, true);
+  await connection.closed;
+});
+
+faultTest("a held COMMIT arrives after its client has given up", async (branch) => {
+  const connection = await connect(branch);
+  const held = branch.relay.when(COMMIT, hold());
+  const lost = assertRejects(
+    () => connection.flight([statement("begin"), insert("held"), statement("commit")]),
+    ConnectionLostError,
+  );
+  const seen = await held.struck();
+  await connection.close({ timeoutMs: 5_000 });
+  await lost;
+  assertEquals(await rowsOf(branch, "held"), 0);
+  assertEquals(await backends(branch), 1);
+  held.release();
+  await seen.closed;
+  await serverDone(branch);
+  assertEquals(await rowsOf(branch, "held"), 1);
+});
+
+faultTest("a server that hears the end of its client's stream rolls back", async (branch) => {
+  const connection = await connect(branch);
+  const armed = branch.relay.when(COMMIT, halfClose("toServer"));
+  await assertRejects(
+    () => connection.flight([statement("begin"), insert("half"), statement("commit")]),
+    ConnectionLostError,
+  );
+  await (await armed.struck()).closed;
+  await connection.closed;
+  assertEquals(await rowsOf(branch, "half"), 0);
+});
+
+faultTest(
+  "a client that hears the end of its server's stream gives up, though COMMIT went through",
+  async (branch) => {
+    const connection = await connect(branch);
+    const armed = branch.relay.when(COMMIT, halfClose("toClient"));
+    await assertRejects(
+      () => connection.flight([statement("begin"), insert("half"), statement("commit")]),
+      ConnectionLostError,
+    );
+    await (await armed.struck()).closed;
+    await connection.closed;
+    await serverDone(branch);
+    assertEquals(await rowsOf(branch, "half"), 1);
+  },
+);
+
+faultTest("an idle connection is cut", async (branch) => {
+  const connection = await connect(branch);
+  branch.relay.connections[0]!.cut();
+  assertInstanceOf(await connection.closed, ConnectionLostError);
+  await serverDone(branch);
+});
+
+faultTest("a login's own flight is cut before its COMMIT", async (branch) => {
+  const armed = branch.relay.when(COMMIT, dropBefore());
+  const connection = await driverOf(branch, "user_service").connect({ timeoutMs: 5_000 });
+  await assertRejects(
+    () => connection.flight([statement("begin"), insert("cold"), statement("commit")]),
+    ConnectError,
+  );
+  await (await armed.struck()).closed;
+  await connection.closed;
+  await serverDone(branch);
+  assertEquals(await rowsOf(branch, "cold"), 0);
+});
+
+faultTest(
+  "an ERROR in place of a statement aborts the transaction on the server too",
+  async (branch) => {
+    const connection = await connect(branch);
+    branch.relay.when(
+      { kind: "Parse", text: /insert/ },
+      answer({ sqlState: "40001", message: "could not serialize access" }),
+    );
+    const { error, status, results } = await connection.flight([
+      statement("begin"),
+      insert("refused"),
+      statement("commit"),
+    ]);
+    assertInstanceOf(error, ServerError);
+    assertEquals([error.severity, error.sqlState], ["ERROR", "40001"]);
+    assertEquals(results.map(({ command }) => command), ["BEGIN"]);
+    assertEquals(status, "E");
+    const { error: second } = await connection.flight([statement("select 1")]);
+    assertEquals((second as ServerError).sqlState, "25P02");
+    await connection.flight([statement("rollback")]);
+    assertEquals(await rowsOf(branch, "refused"), 0);
+    await connection.close({ timeoutMs: 5_000 });
+  },
+);
+
+faultTest("an ERROR in place of COMMIT has rolled back", async (branch) => {
+  const connection = await connect(branch);
+  branch.relay.when(COMMIT, answer({ sqlState: "40001", message: "could not serialize access" }));
+  const { error, status } = await connection.flight([
+    statement("begin"),
+    insert("refused"),
+    statement("commit"),
+  ]);
+  assertEquals((error as ServerError).sqlState, "40001");
+  assertEquals(status, "I");
+  assertEquals(await rowsOf(branch, "refused"), 0);
+  await connection.close({ timeoutMs: 5_000 });
+});
+
+for (
+  const [what, point, rows] of [
+    ["before COMMIT arrived", COMMIT, 0],
+    ["after COMMIT was done", COMMITTED, 1],
+  ] as const
+) {
+  faultTest(`a FATAL ${what} ends the connection`, async (branch) => {
+    const connection = await connect(branch);
+    branch.relay.when(
+      point,
+      answer({ severity: "FATAL", sqlState: "57P01", message: "terminating connection" }),
+    );
+    const error = await assertRejects(
+      () => connection.flight([statement("begin"), insert(what), statement("commit")]),
+      ConnectionLostError,
+    );
+    assertEquals((error.cause as ServerError).sqlState, "57P01");
+    await connection.closed;
+    await branch.relay.connections[0]!.closed;
+    await serverDone(branch);
+    assertEquals(await rowsOf(branch, what), rows);
+  });
+}
+
+for (
+  const [sqlState, message] of [
+    ["53300", "sorry, too many clients already"],
+    ["57P03", "the database system is starting up"],
+    ["XX000", "Couldn't connect to compute node"],
+  ] as const
+) {
+  for (const role of ["user_service", "user_service_scram"] as const) {
+    faultTest(`${role} is refused at startup with ${sqlState}`, async (branch) => {
+      branch.relay.when(
+        { kind: "Startup" },
+        answer({ severity: "FATAL", sqlState, message }),
+      );
+      const error = await assertRejects(
+        () =>
+          driverOf(branch, role).connect({ timeoutMs: 5_000 })
+            .then((connection) => connection.flight([statement("select 1")])),
+        ConnectError,
+      );
+      assertEquals((error.cause as ServerError).sqlState, sqlState);
+      assertStringIncludes(error.message, message);
+      await branch.relay.connections[0]!.closed;
+    });
+  }
+}
+
+faultTest("a FATAL in a login's own flight comes after the login", async (branch) => {
+  branch.relay.when(
+    { kind: "Parse", text: /insert/ },
+    answer({ severity: "FATAL", sqlState: "57P01", message: "terminating connection" }),
+  );
+  const connection = await driverOf(branch, "user_service").connect({ timeoutMs: 5_000 });
+  const error = await assertRejects(
+    () => connection.flight([statement("begin"), insert("cold"), statement("commit")]),
+    ConnectionLostError,
+  );
+  assertEquals([error.begun, (error.cause as ServerError).sqlState], [true, "57P01"]);
+  await connection.closed;
+  await serverDone(branch);
+  assertEquals(await rowsOf(branch, "cold"), 0);
+});
+
+faultTest("an ERROR can stand at any message of a flight", async (branch) => {
+  const connection = await connect(branch);
+  for (const kind of ["Parse", "Bind", "Describe", "Execute", "Sync", "RowDescription"] as const) {
+    branch.relay.when({ kind }, answer({ sqlState: "55P03", message: `no ${kind}` }));
+    const { error, status } = await connection.flight([statement("select 1")]);
+    assertEquals(error?.message, `no ${kind}`);
+    assertEquals(status, "I");
+  }
+  const { error } = await connection.flight([statement("select 1")]);
+  assertEquals(error, undefined);
+  await connection.close({ timeoutMs: 5_000 });
 });

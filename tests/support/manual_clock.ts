@@ -32,10 +32,10 @@ export class ManualClock implements Clock {
       this.#alarms.delete(due);
       this.#nowMs = due.atMs;
       due.callback();
-      await settle();
+      await flushPromises();
     }
     this.#nowMs = endMs;
-    await settle();
+    await flushPromises();
   }
 
   #next(endMs: number): Alarm | undefined {
@@ -45,7 +45,7 @@ export class ManualClock implements Clock {
 }
 
 /** Lets every promise that is due settle: macrotasks run only after all microtasks. */
-export function settle(): Promise<void> {
+export function flushPromises(): Promise<void> {
   return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = () => {

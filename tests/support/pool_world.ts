@@ -2,7 +2,7 @@ import { Pool } from "../../src/db/mod.ts";
 import type { Clock } from "../../src/db/time/clock.ts";
 import type { Lease } from "../../src/db/pool/lease.ts";
 import type { ManualClock } from "./manual_clock.ts";
-import { PoolDatabase } from "./pool_database.ts";
+import { ModelDatabase } from "./model_database.ts";
 import type { PoolPeer } from "./pool_peer.ts";
 import { ownedTimers, SimulatedScope } from "./simulated_scope.ts";
 
@@ -79,7 +79,7 @@ export interface Holding {
 export class PoolWorld {
   readonly options: WorldOptions;
   readonly clock: ManualClock;
-  readonly database: PoolDatabase;
+  readonly database: ModelDatabase;
   readonly pool: Pool;
   readonly asks: Ask[] = [];
   readonly holdings: Holding[] = [];
@@ -101,7 +101,7 @@ export class PoolWorld {
   constructor(clock: ManualClock, options: WorldOptions) {
     this.options = options;
     this.clock = clock;
-    this.database = new PoolDatabase(clock, options);
+    this.database = new ModelDatabase(clock, options);
     const kinds = options.oneScope ? [true] : [true, true, false, false];
     this.scopes = kinds.map((lasting) => this.#newScope(lasting));
     this.pool = new Pool({

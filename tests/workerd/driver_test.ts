@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import { driverCases } from "../db/driver/driver_cases.ts";
 import { driverPortalCases } from "../db/driver/driver_portal_cases.ts";
 import { relayFaultCases } from "../db/driver/relay_fault_cases.ts";
-import { startFaultyRelay } from "../support/faulty_relay.ts";
+import { startBrokenEndpoints } from "../support/broken_endpoints.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { ownRelay } from "../support/own_relay.ts";
 import { startWorkerd } from "../support/workerd.ts";
@@ -48,12 +48,12 @@ for (
 
   for (const { name } of relayFaultCases) {
     Deno.test(`neon driver in workerd, ${login}: ${name}`, async () => {
-      await using relay = await startFaultyRelay();
+      await using endpoints = await startBrokenEndpoints();
       await runInWorker({
         kind: "relay fault",
         name,
         url: "postgresql://user:password@127.0.0.1/database",
-        relayUrl: relay.url,
+        relayUrl: endpoints.url,
         pipelineConnect: role === "user_service",
       });
     });

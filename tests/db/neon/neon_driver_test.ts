@@ -9,7 +9,7 @@ import { ConnectError, ServerError } from "../../../src/db/errors.ts";
 import { NeonDriver } from "../../../src/db/mod.ts";
 import { DatabaseWebSocket } from "../../../src/deno/database_websocket.ts";
 import { parseSettings } from "../../../src/settings/settings.ts";
-import { startFaultyRelay } from "../../support/faulty_relay.ts";
+import { startBrokenEndpoints } from "../../support/broken_endpoints.ts";
 import { localDatabase } from "../../support/local_database.ts";
 import { ownRelay } from "../../support/own_relay.ts";
 import { SocketTap } from "../../support/socket_tap.ts";
@@ -51,12 +51,12 @@ for (
 
   for (const { name, run } of relayFaultCases) {
     Deno.test(`${kind}: ${name}`, async () => {
-      await using relay = await startFaultyRelay();
+      await using endpoints = await startBrokenEndpoints();
       await run({
         driverTo: (fault) =>
           new NeonDriver({
             url: "postgresql://user:password@127.0.0.1/database",
-            wsProxy: fault === "absent" ? "ws://127.0.0.1:1/v1" : `${relay.url}/${fault}`,
+            wsProxy: fault === "absent" ? "ws://127.0.0.1:1/v1" : `${endpoints.url}/${fault}`,
             pipelineConnect: role === "user_service",
             webSocketConstructor,
           }),

@@ -9,9 +9,9 @@ import {
   PoolOverloadedError,
 } from "../../../src/db/mod.ts";
 import { CircuitBreaker } from "../../../src/db/pool/circuit_breaker.ts";
-import { poolOf } from "../../support/database.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
-import { PoolDatabase } from "../../support/pool_database.ts";
+import { poolOf } from "../../support/test_pool.ts";
+import { flushPromises, ManualClock } from "../../support/manual_clock.ts";
+import { ModelDatabase } from "../../support/model_database.ts";
 import { ScriptedDriver, serverError } from "../../support/scripted_driver.ts";
 
 const scope = OwnerScope.lasting();
@@ -19,7 +19,7 @@ const CONNECT_TIMEOUT_MS = 1_000;
 
 function setUp(options: Partial<PoolOptions> = {}) {
   const clock = new ManualClock();
-  const database = new PoolDatabase(clock, { pipelined: false, heedsAbort: true });
+  const database = new ModelDatabase(clock, { pipelined: false, heedsAbort: true });
   const pool = poolOf(new ScriptedDriver(), {
     connect: (connectOptions) => database.connect(connectOptions),
     connectTimeoutMs: CONNECT_TIMEOUT_MS,
@@ -40,7 +40,7 @@ async function ask(pool: Pool): Promise<{ outcome: Outcome }> {
   }, (error: Error) => {
     asker.outcome = error.name;
   });
-  await settle();
+  await flushPromises();
   return asker;
 }
 
@@ -130,7 +130,7 @@ Deno.test("in an outage connections that come back alive are hope for those who 
   const waiting = await ask(pool);
   assertEquals(waiting.outcome, "waiting");
   await again.release();
-  await settle();
+  await flushPromises();
   assertEquals(waiting.outcome, "served");
   await pool.close({ timeoutMs: 0 });
 });
@@ -156,7 +156,7 @@ Deno.test("a database that refuses logins in its own words is alive, and connect
   const waiting = await ask(pool);
   assertEquals(waiting.outcome, "waiting");
   await held.release();
-  await settle();
+  await flushPromises();
   assertEquals(waiting.outcome, "served");
   await pool.close({ timeoutMs: 0 });
 });
@@ -167,7 +167,7 @@ Deno.test("in an outage without a permit for a probe askers are refused at once"
   database.peers[0]!.mute = true;
   database.mood = "slow";
   void frozen.destroy();
-  await settle();
+  await flushPromises();
   assertEquals(pool.stats().closing, 1);
   // Its goodbye is given up after a second; the connect that follows fails after another.
   const first = await ask(pool);

@@ -1,8 +1,8 @@
 /** What requests that end without a word leave behind, and what no other request may do in their name. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { type Pool, ScopeError } from "../../../src/db/mod.ts";
-import { poolOf } from "../../support/database.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
+import { poolOf } from "../../support/test_pool.ts";
+import { flushPromises, ManualClock } from "../../support/manual_clock.ts";
 import { ScriptedDriver } from "../../support/scripted_driver.ts";
 import { ownedTimers, SimulatedScope } from "../../support/simulated_scope.ts";
 
@@ -53,7 +53,7 @@ Deno.test("acquire() throws ScopeError for code that runs on behalf of another s
   const lease = await one.enter(() => pool.acquire({ scope: one }));
   await one.enter(() => lease.release());
   await assertRejects(() => other.enter(() => pool.acquire({ scope: one })), ScopeError);
-  await settle();
+  await flushPromises();
   assertEquals(pool.stats().idle, 1);
   await one.enter(() => pool.endScope(one));
 });

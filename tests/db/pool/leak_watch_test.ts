@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { type Leak, OwnerScope } from "../../../src/db/mod.ts";
-import { poolOf } from "../../support/database.ts";
+import { poolOf } from "../../support/test_pool.ts";
 import { ManualClock } from "../../support/manual_clock.ts";
 import { ScriptedDriver } from "../../support/scripted_driver.ts";
 

@@ -1,7 +1,7 @@
 /** What can happen to a pool. A number picks one of those to which it can happen. */
 import fc from "fast-check";
-import { settle } from "../../support/manual_clock.ts";
-import type { Mood } from "../../support/pool_database.ts";
+import { flushPromises } from "../../support/manual_clock.ts";
+import type { Mood } from "../../support/model_database.ts";
 import type { PoolPeer } from "../../support/pool_peer.ts";
 import type { Holding, PoolWorld } from "../../support/pool_world.ts";
 import { checkAll } from "./pool_model.ts";
@@ -44,7 +44,7 @@ class Happening<T> implements Command {
 
   async run(_: Model, world: PoolWorld): Promise<void> {
     if (!this.#isSudden) {
-      await settle();
+      await flushPromises();
       checkAll(world);
     }
     const those = this.#among(world);
@@ -93,7 +93,7 @@ function mood(mood: Mood): fc.Arbitrary<Command> {
 function jump(timeMs: number): fc.Arbitrary<Command> {
   return happening(`${timeMs} ms pass`, itself, async ({ clock }) => {
     // Time passes more slowly than promises settle.
-    await settle();
+    await flushPromises();
     await clock.advance(timeMs);
   });
 }
@@ -211,7 +211,7 @@ const ends: typeof happenings = [
       requests,
       async (scope, world) => {
         // What is in mid-air would still arrive here; workerd drops it.
-        await settle();
+        await flushPromises();
         world.kill(scope);
       },
     ),

@@ -1,8 +1,8 @@
 /** One pool, many owners whose I/O is their own, as requests of a Worker have it. */
 import { assertEquals } from "@std/assert";
 import type { Lease, Pool } from "../../../src/db/mod.ts";
-import { poolOf } from "../../support/database.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
+import { poolOf } from "../../support/test_pool.ts";
+import { flushPromises, ManualClock } from "../../support/manual_clock.ts";
 import { ScriptedDriver } from "../../support/scripted_driver.ts";
 import { ownedTimers, SimulatedScope } from "../../support/simulated_scope.ts";
 
@@ -45,7 +45,7 @@ Deno.test("one who waits finds the permit of a request that has ended without a 
   const { clock, pool } = poolOfOne();
   const dead = request();
   ask(pool, dead);
-  await settle();
+  await flushPromises();
   dead.isDead = true;
   const waiting = ask(pool, request());
   await clock.advance(HOLD_MS);
@@ -60,16 +60,16 @@ Deno.test("those who wait on behalf of requests that have ended leave when their
   const { clock, pool } = poolOfOne({ maxWaiters: 1 });
   const holder = request();
   scopeHolds(pool, holder);
-  await settle();
+  await flushPromises();
   const dead = request();
   ask(pool, dead);
   dead.isDead = true;
   const refused = ask(pool, request());
-  await settle();
+  await flushPromises();
   assertEquals(refused.error, "PoolOverloadedError");
   await clock.advance(ACQUIRE_TIMEOUT_MS + 1_000);
   const waiting = ask(pool, request());
-  await settle();
+  await flushPromises();
   assertEquals([waiting.error, pool.stats().waiting], [undefined, 1]);
 });
 
@@ -77,7 +77,7 @@ Deno.test("a permit that its waiter does not take up goes to the next, and the w
   const { clock, pool } = poolOfOne();
   const holder = request();
   const held = ask(pool, holder);
-  await settle();
+  await flushPromises();
   const busy = request();
   const late = ask(pool, busy);
   const next = ask(pool, request());
@@ -96,17 +96,17 @@ Deno.test("a permit that was held out to one who gave up meanwhile is free, and 
   const { driver, pool } = poolOfOne();
   const holder = request();
   const held = ask(pool, holder);
-  await settle();
+  await flushPromises();
   const busy = request();
   const caller = new AbortController();
   busy.enter(() => pool.acquire({ scope: busy, signal: caller.signal })).catch(() => {});
   busy.beBusy();
   await holder.enter(() => held.lease!.destroy());
-  await settle();
+  await flushPromises();
   assertEquals(pool.stats().opening, 1);
   caller.abort();
   busy.answer();
-  await settle();
+  await flushPromises();
   assertEquals([pool.stats().opening, driver.connections.length], [0, 1]);
 });
 
@@ -114,7 +114,7 @@ Deno.test("a permit that was held out to a request that has ended goes to the ne
   const { clock, pool } = poolOfOne();
   const holder = request();
   const held = ask(pool, holder);
-  await settle();
+  await flushPromises();
   const dead = request();
   ask(pool, dead);
   dead.isDead = true;
@@ -128,15 +128,15 @@ Deno.test("an idle connection that was asked for, and is in use again when its o
   const { driver, pool } = poolOfOne();
   const owner = request();
   const first = ask(pool, owner);
-  await settle();
+  await flushPromises();
   await owner.enter(() => first.lease!.release());
   owner.beBusy();
   ask(pool, request());
-  await settle();
+  await flushPromises();
   const again = ask(pool, owner);
-  await settle();
+  await flushPromises();
   owner.answer();
-  await settle();
+  await flushPromises();
   assertEquals(again.lease?.connection, driver.connections[0]);
   assertEquals([driver.connections[0]!.closes, pool.stats().leased], [0, 1]);
 });
@@ -145,10 +145,10 @@ Deno.test("an idle connection of a request is closed by it when another one wait
   const { driver, pool } = poolOfOne();
   const owner = request();
   const first = ask(pool, owner);
-  await settle();
+  await flushPromises();
   await owner.enter(() => first.lease!.release());
   const waiting = ask(pool, request());
-  await settle();
+  await flushPromises();
   assertEquals(driver.connections[0]!.closes, 1);
   assertEquals(waiting.lease?.connection, driver.connections[1]);
 });
@@ -158,7 +158,7 @@ for (const end of ["release", "destroy"] as const) {
     const { clock, driver, pool } = poolOfOne();
     const busy = request();
     const held = ask(pool, busy);
-    await settle();
+    await flushPromises();
     busy.beBusy();
     const next = ask(pool, request());
     await clock.advance(HOLD_MS + 2_500);
@@ -176,12 +176,12 @@ Deno.test("an owner that was busy while its permit was reclaimed closes its conn
   const { clock, driver, pool } = poolOfOne();
   const busy = request();
   ask(pool, busy);
-  await settle();
+  await flushPromises();
   busy.beBusy();
   ask(pool, request());
   await clock.advance(HOLD_MS + 2_500);
   busy.answer();
-  await settle();
+  await flushPromises();
   assertEquals(driver.connections.map(({ closes }) => closes), [1, 0]);
 });
 
@@ -189,14 +189,14 @@ Deno.test("a connection that was closed late counts once, by the cause that took
   const { clock, pool } = poolOfOne();
   const busy = request();
   const first = ask(pool, busy);
-  await settle();
+  await flushPromises();
   await busy.enter(() => first.lease!.release());
   busy.beBusy();
   ask(pool, request());
   // It is asked to close what it has idle, and its permit is reclaimed a second later.
   await clock.advance(2_500);
   busy.answer();
-  await settle();
+  await flushPromises();
   const { expired, overflowClosed, idleClosed } = pool.stats().counters;
   assertEquals({ expired, overflowClosed, idleClosed }, {
     expired: 1,
@@ -209,7 +209,7 @@ Deno.test("connections that a request leaves idle are counted when its end close
   const { pool } = poolOfOne();
   const owner = request();
   const held = ask(pool, owner);
-  await settle();
+  await flushPromises();
   await owner.enter(() => held.lease!.release());
   await owner.enter(() => pool.endScope(owner));
   assertEquals(pool.stats().counters.overflowClosed, 1);
@@ -219,7 +219,7 @@ Deno.test("connections that the pool closes at its own end are counted", async (
   const { pool } = poolOfOne();
   const owner = request();
   const held = ask(pool, owner);
-  await settle();
+  await flushPromises();
   await owner.enter(() => held.lease!.release());
   await owner.enter(() => pool.close({ timeoutMs: 0 }));
   assertEquals(pool.stats().counters.closedWithPool, 1);

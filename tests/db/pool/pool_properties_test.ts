@@ -11,7 +11,7 @@ import {
   PoolWorld,
   type WorldOptions,
 } from "../../support/pool_world.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
+import { flushPromises, ManualClock } from "../../support/manual_clock.ts";
 import { checkAll } from "./pool_model.ts";
 import { commands, commandsWithEnds } from "./pool_model_commands.ts";
 
@@ -39,7 +39,7 @@ async function serveAll(world: PoolWorld): Promise<void> {
     for (const holding of world.out) world.giveBack(holding, "release");
     // What a request has left idle is closed at its end, by nobody else.
     for (const scope of world.scopes) if (!scope.lasting) world.endScope(scope);
-    await settle();
+    await flushPromises();
     checkAll(world);
     if (world.waiting.length + world.out.length === 0) return;
   }
@@ -58,7 +58,7 @@ async function endAll(world: PoolWorld): Promise<void> {
 /** `close` resolves within its bounds, whatever is under way, and leaves nothing. */
 async function closeAll(world: PoolWorld): Promise<void> {
   if (world.closing === undefined) world.close(1_000);
-  await settle();
+  await flushPromises();
   checkAll(world);
   // The deadline, the time to hear of it, and a goodbye.
   await world.clock.advance(1_000 + 2_000 + 1_000);
@@ -84,7 +84,7 @@ Deno.test(`a pool keeps its rules through ${RUNS} histories (seed ${SEED})`, asy
       timers.clock = new ManualClock();
       const world = new PoolWorld(timers.clock, options);
       await fc.asyncModelRun(() => ({ model: { world }, real: world }), commands);
-      await settle();
+      await flushPromises();
       checkAll(world);
       if (endsCalmly) await serveAll(world);
       if (endsCalmly && world.closing === undefined) await endAll(world);
@@ -116,7 +116,7 @@ async function leaseAll(world: PoolWorld): Promise<void> {
     for (let missing = world.limit - held() - world.waiting.length; missing > 0; missing--) {
       world.acquire(world.newRequest(), { fresh: false, aborted: false, keeps: true });
     }
-    await settle();
+    await flushPromises();
     for (const peer of world.database.peers) if (!peer.hasVanished) peer.behave();
     await world.clock.advance(500);
   }
@@ -133,11 +133,11 @@ Deno.test(`a pool keeps its rules though requests end without a word, through ${
       timers.clock = new ManualClock();
       const world = new PoolWorld(timers.clock, options);
       await fc.asyncModelRun(() => ({ model: { world }, real: world }), commands);
-      await settle();
+      await flushPromises();
       checkAll(world);
       if (world.closing === undefined) await leaseAll(world);
       if (world.closing === undefined) world.close(1_000);
-      await settle();
+      await flushPromises();
       // The deadline, the time to hear of it, a goodbye, and what is left to owners that do not answer.
       await world.clock.advance(1_000 + 2_000 + 1_000 + 3_000);
       checkAll(world);

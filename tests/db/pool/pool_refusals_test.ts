@@ -11,8 +11,8 @@ import {
   PoolOverloadedError,
   ScopeError,
 } from "../../../src/db/mod.ts";
-import { poolOf } from "../../support/database.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
+import { poolOf } from "../../support/test_pool.ts";
+import { flushPromises, ManualClock } from "../../support/manual_clock.ts";
 import { ScriptedDriver, serverError } from "../../support/scripted_driver.ts";
 
 const scope = OwnerScope.lasting();
@@ -47,7 +47,7 @@ Deno.test("AcquireTimeoutError tells the counts, the wait, the last connect fail
   await assertRejects(() => pool.acquire({ scope }), ConnectError);
   isDown = false;
   const other = pool.acquire({ scope });
-  await settle();
+  await flushPromises();
   const error = await refusedAfter300({ pool, clock }, AcquireTimeoutError);
   assertEquals(error.pool, {
     limit: 2,
@@ -197,7 +197,7 @@ Deno.test("a permit is free as soon as its connection is dead, though the lease 
   const pool = poolOf(driver, SMALL);
   const dead = await pool.acquire({ scope });
   driver.connections[0]!.cut();
-  await settle();
+  await flushPromises();
   assertEquals(pool.stats().leased, 0);
   const next = await pool.acquire({ scope });
   await dead.release();

@@ -14,8 +14,8 @@ import {
   PoolClosedError,
   PoolOverloadedError,
 } from "../../../src/db/mod.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
-import { poolOf } from "../../support/database.ts";
+import { flushPromises, ManualClock } from "../../support/manual_clock.ts";
+import { poolOf } from "../../support/test_pool.ts";
 import {
   type ScriptedConnection,
   ScriptedDriver,
@@ -52,7 +52,7 @@ Deno.test("acquire() never has more connections than size and overflow together"
   const pool = poolOf(driver, { size: 2, maxOverflow: 1 });
   const leases = await Promise.all([1, 2, 3].map(() => pool.acquire({ scope })));
   const fourth = pool.acquire({ scope });
-  await settle();
+  await flushPromises();
   assertEquals(driver.connections.length, 3);
   assertEquals(pool.stats().waiting, 1);
   await leases[0]!.release();
@@ -90,7 +90,7 @@ Deno.test("a waiter takes what comes free first, not the connection that was ope
   const second = await waiting;
   assertEquals(second.connection, first.connection);
   slow.resolve();
-  await settle();
+  await flushPromises();
   assertEquals(pool.stats().idle, 1);
   await second.release();
   await pool.close({ timeoutMs: 0 });
@@ -151,7 +151,7 @@ Deno.test("a connection that opens after its asker has left goes to the pool", a
   gaveUp.abort();
   await asker;
   slow.resolve();
-  await settle();
+  await flushPromises();
   assertEquals(pool.stats().idle, 1);
   const lease = await pool.acquire({ scope });
   assertEquals(driver.connections.length, 1);
@@ -210,7 +210,7 @@ Deno.test("while the database cannot be reached, one probe per window asks and a
   isDown = false;
   await clock.advance(500);
   const lease = await pool.acquire({ scope });
-  await settle();
+  await flushPromises();
   const other = await pool.acquire({ scope });
   await Promise.all([lease.release(), other.release()]);
   await pool.close({ timeoutMs: 0 });
@@ -232,7 +232,7 @@ Deno.test("a hanging probe does not keep the next window's probe away", async ()
   await assertRejects(() => pool.acquire({ scope }), ConnectError);
   await clock.advance(500);
   const probe = pool.acquire({ scope });
-  await settle();
+  await flushPromises();
   await clock.advance(500);
   const next = pool.acquire({ scope });
   // Served by the second probe, the first one still hanging.
@@ -240,7 +240,7 @@ Deno.test("a hanging probe does not keep the next window's probe away", async ()
   await (await next).release();
   assertEquals(connects, 4);
   hanging.resolve();
-  await settle();
+  await flushPromises();
   await pool.close({ timeoutMs: 0 });
 });
 
@@ -258,7 +258,7 @@ Deno.test("a waiter that hopes for another's lease gets the next window's probe 
   await assertRejects(() => pool.acquire({ scope }), ConnectError);
   await assertRejects(() => pool.acquire({ scope }), ConnectError);
   const waiting = pool.acquire({ scope });
-  await settle();
+  await flushPromises();
   assertEquals(pool.stats().waiting, 1);
   isFull = false;
   await clock.advance(500);
@@ -272,7 +272,7 @@ Deno.test("release() closes a connection when as many as the pool keeps are idle
   const pool = poolOf(driver, { size: 1, maxOverflow: 2 });
   const leases = await Promise.all([1, 2, 3].map(() => pool.acquire({ scope })));
   await Promise.all(leases.map((lease) => lease.release()));
-  await settle();
+  await flushPromises();
   assertEquals(pool.stats().idle, 1);
   assertEquals(driver.open.length, 1);
   assertEquals(pool.stats().counters.overflowClosed, 2);
@@ -301,7 +301,7 @@ Deno.test("release() closes a connection whose rollback is not answered", async 
   const lease = await pool.acquire({ scope });
   await lease.connection.flight([{ text: "begin", values: [] }]);
   await lease.release();
-  await settle();
+  await flushPromises();
   assertEquals(pool.stats().idle, 0);
   assertEquals(pool.stats().counters.broken, 1);
   const next = await pool.acquire({ scope });
@@ -331,7 +331,7 @@ Deno.test("a permit comes back when the peer has closed, not when this side has"
   driver.connections[0]!.goodbye = goodbye.promise;
   const destroyed = lease.destroy();
   const waiting = pool.acquire({ scope });
-  await settle();
+  await flushPromises();
   assertEquals(driver.connections.length, 1);
   goodbye.resolve();
   await destroyed;
@@ -345,7 +345,7 @@ Deno.test("an idle connection that dies frees its permit", async () => {
   const pool = poolOf(driver, { size: 1, maxOverflow: 0 });
   await (await pool.acquire({ scope })).release();
   driver.connections[0]!.cut();
-  await settle();
+  await flushPromises();
   assertEquals(pool.stats().idle, 0);
   await (await pool.acquire({ scope })).release();
   assertEquals(driver.connections.length, 2);
@@ -385,7 +385,7 @@ Deno.test("a connection that grew too old while leased is not kept", async () =>
   const lease = await pool.acquire({ scope });
   await clock.advance(1_000);
   await lease.release();
-  await settle();
+  await flushPromises();
   assertEquals(driver.open.length, 0);
   await pool.close({ timeoutMs: 0 });
 });
@@ -398,7 +398,7 @@ Deno.test("connections that the server has outlived are closed, a single kill co
   await Promise.all(leases.map((lease) => lease.release()));
   const kill = async (index: number) => {
     driver.connections[index]!.cut({ fatal: serverError("57P01", "terminating", "FATAL") });
-    await settle();
+    await flushPromises();
   };
   await kill(0);
   await (await pool.acquire({ scope })).release();
@@ -417,7 +417,7 @@ Deno.test("goodbyes of connections that are outlived already cost no newer conne
   const leases = await Promise.all([1, 2, 3, 4].map(() => pool.acquire({ scope })));
   const kill = async (index: number) => {
     driver.connections[index]!.cut({ fatal: serverError("57P01", "terminating", "FATAL") });
-    await settle();
+    await flushPromises();
   };
   await kill(0);
   await kill(1);
@@ -514,7 +514,7 @@ Deno.test("close() does not wait for a connect that hangs", async () => {
   const driver = new ScriptedDriver({ onConnect: () => new Promise(() => {}) });
   const pool = poolOf(driver);
   const waiting = assertRejects(() => pool.acquire({ scope }), PoolClosedError);
-  await settle();
+  await flushPromises();
   await pool.close({ timeoutMs: 10_000 });
   await waiting;
   assertEquals(driver.open.length, 0);
@@ -533,11 +533,11 @@ Deno.test("close() closes a connection that opens after it", async () => {
     },
   });
   const waiting = assertRejects(() => pool.acquire({ scope }), PoolClosedError);
-  await settle();
+  await flushPromises();
   await pool.close({ timeoutMs: 0 });
   await waiting;
   slow.resolve();
-  await settle();
+  await flushPromises();
   assertEquals(opened.map(({ state }) => state), ["closed"]);
 });
 

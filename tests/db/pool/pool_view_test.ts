@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { sql } from "../../../src/db/mod.ts";
-import { databaseOf, poolOf } from "../../support/database.ts";
-import { settle } from "../../support/manual_clock.ts";
+import { databaseOf, poolOf } from "../../support/test_pool.ts";
+import { flushPromises } from "../../support/manual_clock.ts";
 import { ScriptedDriver } from "../../support/scripted_driver.ts";
 
 for (
@@ -19,7 +19,7 @@ for (
     await using db = databaseOf(poolOf(driver));
     await using session = db.session(options);
     const running = session.commit([sql`select 1`]);
-    await settle();
+    await flushPromises();
     const [connection] = db.inspect().connections;
     answer.resolve(undefined);
     await running;

@@ -1,7 +1,7 @@
 /** What is called after a commit, in which order, and when it is not. */
 import { assertEquals, assertInstanceOf, assertRejects, assertStrictEquals } from "@std/assert";
 import { SessionEndedError, sql } from "../../../src/db/mod.ts";
-import { databaseOf, poolOf } from "../../support/database.ts";
+import { databaseOf, poolOf } from "../../support/test_pool.ts";
 import { type Reply, ScriptedDriver, serverError } from "../../support/scripted_driver.ts";
 
 function scripted(reply?: Reply) {

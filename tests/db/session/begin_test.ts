@@ -1,6 +1,6 @@
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { beginStatements } from "../../../src/db/session/begin.ts";
-import { SESSION_DEFAULTS } from "../../support/database.ts";
+import { SESSION_DEFAULTS } from "../../support/test_pool.ts";
 
 Deno.test("transactions that begin alike begin by the same statements", () => {
   assertStrictEquals(

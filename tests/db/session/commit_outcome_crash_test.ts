@@ -11,7 +11,7 @@ import {
 } from "../../../src/db/mod.ts";
 import { startPostgres } from "../../../src/dev/postgres/server.ts";
 import { startRelay } from "../../../src/dev/relay/relay.ts";
-import { settleById } from "../../chaos/cheats.ts";
+import { resolveByXidAlone } from "../../endurance/chaos/mutations.ts";
 import { makeScratch } from "../../dev/scratch.ts";
 import { branchOf, runAlone } from "../../support/branch.ts";
 import {
@@ -151,7 +151,7 @@ const CASES: readonly Case[] = [
 
   [
     "it would be, if the server's life were not looked at",
-    (directory) => reuseId(directory, { find: settleById, expected: "done" }),
+    (directory) => reuseId(directory, { find: resolveByXidAlone, expected: "done" }),
   ],
 ];
 

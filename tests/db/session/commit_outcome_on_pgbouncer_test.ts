@@ -9,21 +9,21 @@ import {
   hold,
   startFaultRelay,
 } from "../../support/fault_relay.ts";
-import type { PooledBranch } from "../../support/pooled_database.ts";
-import { pooledTest } from "../../support/pooled_test.ts";
+import type { PgBouncerBranch } from "../../support/pgbouncer_database.ts";
+import { pgBouncerTest } from "../../support/pgbouncer_case.ts";
 
 function relayedTest(
   name: string,
-  run: (branch: PooledBranch, relay: FaultRelay) => Promise<void>,
+  run: (branch: PgBouncerBranch, relay: FaultRelay) => Promise<void>,
 ): void {
-  pooledTest(name, async (branch) => {
+  pgBouncerTest(name, async (branch) => {
     const { hostname, port } = new URL(branch.env["DATABASE_URL"]!);
     await using relay = await startFaultRelay({ targets: [{ hostname, port: Number(port) }] });
     await run(branch, relay);
   });
 }
 
-async function rowsOf(branch: PooledBranch, name: string): Promise<number | undefined> {
+async function rowsOf(branch: PgBouncerBranch, name: string): Promise<number | undefined> {
   const [row] = await branch.asAdmin<{ rows: number }>(
     `select count(*)::int as rows from users where name = '${name}'`,
   );
@@ -32,7 +32,7 @@ async function rowsOf(branch: PooledBranch, name: string): Promise<number | unde
 
 /** A unit that is struck once; gives how often it ran, and how many rows it left. */
 async function runStruck(
-  branch: PooledBranch,
+  branch: PgBouncerBranch,
   relay: FaultRelay,
   { name, statementTimeout = "15" }: { name: string; statementTimeout?: string },
 ) {

@@ -8,7 +8,7 @@ import {
   resolveCommit,
   type TransactionId,
 } from "../../../src/db/mod.ts";
-import { ManualClock, settle as letSettle } from "../../support/manual_clock.ts";
+import { flushPromises, ManualClock } from "../../support/manual_clock.ts";
 import { type Answer, ScriptedDriver, serverError } from "../../support/scripted_driver.ts";
 
 const LOST: TransactionId = { xid: "4294968296", incarnation: "1/1" };
@@ -88,7 +88,7 @@ Deno.test("a transaction that is in progress is asked about until it is over", a
   const busy = { status: "in progress" };
   const { clock, acquire, asked, released } = serverOf(busy, busy, { status: "committed" });
   const told = tellOf(LOST, { acquire, clock, signal: undefined, random: () => 0.5 });
-  await letSettle();
+  await flushPromises();
   await clock.advance(1_000);
   assertEquals(await told, "committed");
   assertEquals(asked(), 3);
@@ -98,7 +98,7 @@ Deno.test("a transaction that is in progress is asked about until it is over", a
 Deno.test("a transaction that stays in progress is given up after ten seconds", async () => {
   const { clock, acquire, released, asked } = serverOf({ status: "in progress" });
   const told = tellOf(LOST, { acquire, clock, signal: undefined, random: () => 0.5 });
-  await letSettle();
+  await flushPromises();
   await clock.advance(10_000);
   assertEquals(await told, "in progress");
   assertEquals(asked() > 10, true);
@@ -112,7 +112,7 @@ Deno.test("a question that fails for the moment is asked again", async () => {
     { status: "committed" },
   );
   const told = tellOf(LOST, { acquire, clock, signal: undefined, random: () => 0.5 });
-  await letSettle();
+  await flushPromises();
   await clock.advance(1_000);
   assertEquals([await told, asked()], ["committed", 2]);
 });
@@ -126,7 +126,7 @@ Deno.test("a server that is back within ten seconds is asked", async () => {
     signal: undefined,
     random: () => 0.5,
   });
-  await letSettle();
+  await flushPromises();
   await clock.advance(6_000);
   assertEquals(await told, "rolled back");
 });
@@ -136,7 +136,7 @@ Deno.test("a server that is away for longer is not waited for", async () => {
   const refusal = new PoolOverloadedError("scripted", { retryAfterMs: 100 });
   const acquire = () => Promise.reject(refusal);
   const told = tellOf(LOST, { acquire, clock, signal: undefined, random: () => 0.5 });
-  await letSettle();
+  await flushPromises();
   await clock.advance(10_000);
   assertEquals(await told, "unreachable");
 });
@@ -150,7 +150,7 @@ Deno.test("a connection that is waited for is given up after ten seconds", async
     signal: undefined,
     random: () => 0.5,
   });
-  await letSettle();
+  await flushPromises();
   await clock.advance(10_000);
   assertEquals(await told, "unreachable");
 });

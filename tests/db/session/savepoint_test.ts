@@ -15,7 +15,7 @@ import {
   sql,
   StatementSkippedError,
 } from "../../../src/db/mod.ts";
-import { databaseOf, poolOf } from "../../support/database.ts";
+import { databaseOf, poolOf } from "../../support/test_pool.ts";
 import { type Reply, ScriptedDriver, serverError } from "../../support/scripted_driver.ts";
 
 const BEGIN = "begin isolation level read committed";

@@ -1,17 +1,17 @@
 /** The session's cases through PgBouncer in transaction mode: nothing is refused, and nothing stays behind. */
 import { assertEquals } from "@std/assert";
 import { NeonDriver, sql } from "../../../src/db/mod.ts";
-import { pooledTest } from "../../support/pooled_test.ts";
+import { pgBouncerTest } from "../../support/pgbouncer_case.ts";
 import { sessionCases } from "./session_cases.ts";
 
 for (const { name, run } of sessionCases) {
-  pooledTest(name, async (branch) => {
+  pgBouncerTest(name, async (branch) => {
     await run(branch);
     assertEquals(await branch.leftovers(), []);
   });
 }
 
-pooledTest("a role whose password goes by SCRAM works as well", async (branch) => {
+pgBouncerTest("a role whose password goes by SCRAM works as well", async (branch) => {
   const db = branch.open(branch.envOf("user_service_scram"));
   const [[row]] = await db.transaction(
     (session) => session.commit([sql<{ role: string }>`select current_user::text as role`]),
@@ -20,7 +20,7 @@ pooledTest("a role whose password goes by SCRAM works as well", async (branch) =
   assertEquals(row?.role, "user_service_scram");
 });
 
-pooledTest("two sessions in turn share a server connection, but no locals", async (branch) => {
+pgBouncerTest("two sessions in turn share a server connection, but no locals", async (branch) => {
   const who = sql<{ pid: number; user: string }>`
     select pg_backend_pid() as pid, coalesce(current_setting('app.user', true), '') as user`;
   const [first, second] = [branch.open(), branch.open()];
@@ -32,7 +32,7 @@ pooledTest("two sessions in turn share a server connection, but no locals", asyn
   assertEquals(nobodys, { pid: anns!.pid, user: "" });
 });
 
-pooledTest("what somebody else leaves on a server connection is seen", async (branch) => {
+pgBouncerTest("what somebody else leaves on a server connection is seen", async (branch) => {
   const driver = new NeonDriver({
     url: branch.env["DATABASE_URL"]!,
     wsProxy: branch.env["DATABASE_WS_PROXY"],

@@ -1,7 +1,17 @@
 /** The session's cases on a server reached directly, and what only that can show. */
 import { assertEquals, assertInstanceOf, assertNotEquals, assertRejects } from "@std/assert";
-import { CommitRolledBackError, DeadlineError, ServerError, sql } from "../../../src/db/mod.ts";
+import {
+  CommitRolledBackError,
+  DeadlineError,
+  NeonDriver,
+  ServerError,
+  sql,
+} from "../../../src/db/mod.ts";
+import { DatabaseWebSocket } from "../../../src/deno/database_websocket.ts";
+import { parseSettings } from "../../../src/settings/settings.ts";
 import { branchDatabase } from "../../support/branch_database.ts";
+import { ManualClock } from "../../support/manual_clock.ts";
+import { databaseOf, poolOf } from "../../support/test_pool.ts";
 import { sessionCases, untilActivity } from "./session_cases.ts";
 
 const database = await branchDatabase();
@@ -34,9 +44,14 @@ Deno.test("a cancel request needs no permit, and its connection is nobody's next
 
 Deno.test("a commit([...]) that fails gives its lease back, also after a long idleness", async () => {
   await using branch = await database.connect();
-  const db = branch.open();
+  const clock = new ManualClock();
+  const driver = new NeonDriver({
+    ...parseSettings(branch.env).database,
+    webSocketConstructor: DatabaseWebSocket,
+  });
+  await using db = databaseOf(poolOf(driver, { clock }));
   await db.session().commit([sql`select 1`]);
-  await new Promise((resolve) => setTimeout(resolve, 1_100));
+  await clock.advance(1_100);
   await assertRejects(() => db.session().commit([sql`select 1 / 0`]), ServerError);
   assertEquals(db.stats().leased, 0);
 });

@@ -17,8 +17,8 @@ import {
   sql,
   StatementSkippedError,
 } from "../../../src/db/mod.ts";
-import { databaseOf, poolOf } from "../../support/database.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
+import { databaseOf, poolOf } from "../../support/test_pool.ts";
+import { flushPromises, ManualClock } from "../../support/manual_clock.ts";
 import { type Reply, ScriptedDriver, serverError } from "../../support/scripted_driver.ts";
 
 const BEGIN = "begin isolation level read committed";
@@ -295,7 +295,7 @@ Deno.test("an aborted signal cancels the statement on the server, and then cuts 
   const gaveUp = new AbortController();
   await using session = db.session({ signal: gaveUp.signal });
   const statement = assertRejects(() => session.query(sql`select 1`), DeadlineError, "gave up");
-  await settle();
+  await flushPromises();
   gaveUp.abort();
   assertEquals(driver.connections[0]!.cancels, 1);
   await clock.advance(500);
@@ -312,7 +312,7 @@ Deno.test("a server that stays silent past the statement timeout is given up", a
   await using _ = db;
   await using session = db.session({ statementTimeoutMs: 100 });
   const statement = assertRejects(() => session.query(sql`select 1`), DeadlineError);
-  await settle();
+  await flushPromises();
   // 100 ms for each of the three statements of the flight, and a second for the answer.
   await clock.advance(1_300);
   const error = await statement;
@@ -332,9 +332,9 @@ Deno.test("a closing pool cancels a statement, and the answer tells whether it w
     PoolClosedError,
     "Cannot finish the statement",
   );
-  await settle();
+  await flushPromises();
   const closed = pool.close({ timeoutMs: 0 });
-  await settle();
+  await flushPromises();
   await clock.advance(0);
   await write;
   await closed;
@@ -457,7 +457,7 @@ Deno.test("disposing of a session twice, or while a statement runs, gives its le
   const session = db.session();
   const statement = session.query(sql`insert 1`);
   const ends = [session[Symbol.asyncDispose](), session[Symbol.asyncDispose]()];
-  await settle();
+  await flushPromises();
   assertEquals(pool.stats().leased, 1);
   answered.resolve(undefined);
   await Promise.all([statement, ...ends]);
@@ -506,7 +506,7 @@ Deno.test("a timeout of 0, to PostgreSQL none, ends nothing on this side either"
   await using _ = db;
   await using session = db.session({ statementTimeoutMs: 0, transactionTimeoutMs: 0 });
   const statement = session.query(sql`select 1`);
-  await settle();
+  await flushPromises();
   await clock.advance(3_600_000);
   answer.resolve(undefined);
   assertEquals(await statement, []);

@@ -1,7 +1,7 @@
 /** Run by `stream_test.ts` in a process of little memory: reads a million rows, and prints their sum. */
 import { NeonDriver, OwnerScope, sql } from "../../../src/db/mod.ts";
 import { DatabaseWebSocket } from "../../../src/deno/database_websocket.ts";
-import { databaseOf, poolOf } from "../../support/database.ts";
+import { databaseOf, poolOf } from "../../support/test_pool.ts";
 
 const driver = new NeonDriver({
   url: Deno.env.get("DATABASE_URL")!,

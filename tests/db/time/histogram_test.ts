@@ -1,8 +1,8 @@
 import { assertEquals } from "@std/assert";
 import { Histogram } from "../../../src/db/time/histogram.ts";
 import { OwnerScope } from "../../../src/db/mod.ts";
-import { poolOf } from "../../support/database.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
+import { poolOf } from "../../support/test_pool.ts";
+import { flushPromises, ManualClock } from "../../support/manual_clock.ts";
 import { ScriptedDriver } from "../../support/scripted_driver.ts";
 
 /** The upper bounds of the classes that something fell into, with how often. */
@@ -43,7 +43,7 @@ Deno.test("a pool tells how long its callers waited, its leases were used and it
   await clock.advance(150);
   await lease.release();
   await (await second).release();
-  await settle();
+  await flushPromises();
   const { waitTimes, useTimes, connectTimes } = pool.stats();
   assertEquals(filled(waitTimes), [[50, 1], [200, 1]]);
   assertEquals(filled(useTimes), [[1, 1], [200, 1]]);

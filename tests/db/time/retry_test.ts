@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { fullJitterMs, retry, RetryBudget, type RetryOptions } from "../../../src/db/time/retry.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
+import { flushPromises, ManualClock } from "../../support/manual_clock.ts";
 
 const ALWAYS: RetryOptions = { attempts: 3, isRetryable: () => true, random: () => 0 };
 
@@ -40,7 +40,7 @@ Deno.test("retry() waits between attempts as its jitter says", async () => {
     runs++;
     return runs < 3 ? Promise.reject(new Error("not yet")) : Promise.resolve();
   }, { ...ALWAYS, clock, baseMs: 100, random: () => 0.5 });
-  await settle();
+  await flushPromises();
   await clock.advance(49);
   assertEquals(runs, 1);
   await clock.advance(1);
@@ -57,7 +57,7 @@ Deno.test("retry() waits for as long as the failure asks for, and for its jitter
     runs++;
     return runs < 2 ? Promise.reject(new Error("in a second")) : Promise.resolve();
   }, { ...ALWAYS, clock, baseMs: 100, random: () => 0.5, leastWaitMs: () => 1_000 });
-  await settle();
+  await flushPromises();
   await clock.advance(1_049);
   assertEquals(runs, 1);
   await clock.advance(1);
@@ -82,7 +82,7 @@ Deno.test("retry() begins no attempt after its time", async () => {
       random: () => 0.99,
     })
   );
-  await settle();
+  await flushPromises();
   await clock.advance(1_000);
   await done;
   assertEquals(runs, 3);
@@ -100,7 +100,7 @@ Deno.test("retry() stops waiting when its signal aborts, and throws what had fai
       random: () => 0.9,
     })
   );
-  await settle();
+  await flushPromises();
   gaveUp.abort();
   assertStrictEquals(await done, failure);
   assertEquals(clock.pending, 0);

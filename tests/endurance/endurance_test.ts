@@ -1,0 +1,75 @@
+/** The short forms of the endurance scenarios, under the same verdicts as the full ones. */
+import { assert, assertEquals } from "@std/assert";
+import { chaos, chaosReport, scaled } from "./chaos/chaos.ts";
+import { HOSTS } from "./chaos/hosts.ts";
+import { contentionScenario } from "./contention.ts";
+import { stormScenario } from "./outage.ts";
+import { queueSoakScenario } from "./queue_soak.ts";
+import { textOf } from "./report.ts";
+import { soakScenario } from "./soak.ts";
+import { type Measure, violationsOf } from "./verdict.ts";
+
+const seed = Math.floor(Math.random() * 2 ** 31);
+const quiet = () => {};
+
+function enduranceTest(name: string, timeout: number, run: () => Promise<readonly Measure[]>) {
+  Deno.test({
+    name,
+    timeout,
+    async fn() {
+      const report = await run();
+      assertEquals(violationsOf(report), [], textOf(report));
+    },
+  });
+}
+
+enduranceTest(
+  "soak: while random backends are terminated no unit fails that could be repeated, none is " +
+    "done twice, and none outlives the pool",
+  120_000,
+  () => soakScenario.run({ sessions: 1_500, killEveryMs: 200, seed }, quiet),
+);
+
+enduranceTest(
+  "queue soak: while random consumers and backends are killed every event takes effect once, in " +
+    "its user's order, and only events that cannot be read are dead letters",
+  180_000,
+  () => {
+    const size = { users: 200, versions: 8, deadlineMs: 120_000 };
+    return queueSoakScenario.run({ ...size, leaseMs: 2_000, killEveryMs: 1_000, seed }, quiet);
+  },
+);
+
+for (const host of HOSTS) {
+  enduranceTest(
+    `chaos on ${host}: under faults nothing is lost, done twice, reported falsely or left behind`,
+    180_000,
+    async () => {
+      const result = await chaos({
+        ...scaled(6_000),
+        atMostMs: 60_000,
+        host,
+        seed,
+        faultEveryMs: 60,
+        stopEveryMs: 3_000,
+        leastUnits: 100,
+        leastFaults: 30,
+      });
+      assert(result.counters.resolved > 0, textOf(chaosReport(result)));
+      // One in a hundred of some twenty lost COMMITs is none: only the full run judges the share of unknown outcomes.
+      return chaosReport({ ...result, unknown: { ...result.unknown, calm: 0 } });
+    },
+  );
+}
+
+enduranceTest(
+  "contention: clients at one counter lose no increment under serializable isolation alone",
+  120_000,
+  () => contentionScenario.run({ clients: 16, increments: 10 }, quiet),
+);
+
+enduranceTest(
+  "storm: while the server is stopped retries send little to it, and its return is seen",
+  120_000,
+  () => stormScenario.run({ goneMs: 2_000, callEveryMs: 5 }, quiet),
+);

@@ -1,0 +1,106 @@
+import type { Connection } from "../../src/db/driver/driver.ts";
+import { CircuitBreaker } from "../../src/db/pool/circuit_breaker.ts";
+import type { ManualClock } from "./manual_clock.ts";
+import { PoolPeer } from "./pool_peer.ts";
+import { ScriptedDriver, serverError } from "./scripted_driver.ts";
+
+/** What connects meet: success at once, the test's later decision, or refusal at once. */
+export type Mood = "up" | "slow" | "down";
+
+interface ConnectOptions {
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** A database for a pool under test, on a scripted driver that keeps the driver's contract on the test's clock. */
+export class ModelDatabase {
+  mood: Mood = "up";
+  readonly peers: PoolPeer[] = [];
+  /** Connects that the database let fail since it last let one succeed, at most; one that took long counts twice. */
+  failuresInRow = 0;
+  /** When a connect last began or failed. */
+  lastTriedMs = -Infinity;
+  #failuresInAir = 0;
+  readonly #clock: ManualClock;
+  readonly #driver: ScriptedDriver;
+  readonly #heedsAbort: boolean;
+
+  constructor(
+    clock: ManualClock,
+    { pipelined, heedsAbort }: { pipelined: boolean; heedsAbort: boolean },
+  ) {
+    this.#clock = clock;
+    this.#heedsAbort = heedsAbort;
+    this.#driver = new ScriptedDriver({
+      pipelined,
+      onConnect: (connection) => this.#admit(new PoolPeer(connection, clock)),
+      reply: async ({ text }, connection) => {
+        const peer = this.peers.find((peer) => peer.connection === connection)!;
+        await peer.answer(text);
+        const fails = text === "fail" || (text === "ROLLBACK" && peer.cannotRollBack);
+        return fails ? serverError("22012", "division by zero") : undefined;
+      },
+    });
+  }
+
+  /** Sockets that the server counts. */
+  get open(): number {
+    return this.peers.filter(({ phase, shut }) => phase !== "failed" && !shut).length;
+  }
+
+  /** To be called when promises have settled. */
+  turnThePage(): void {
+    this.#failuresInAir = 0;
+  }
+
+  async connect({ timeoutMs, signal }: ConnectOptions): Promise<Connection> {
+    const connecting = this.#driver.connect(
+      this.#heedsAbort ? { timeoutMs, signal } : { timeoutMs },
+    );
+    const peer = this.peers.at(-1)!;
+    signal.addEventListener("abort", () => peer.noteTouch());
+    this.#bound(peer, timeoutMs);
+    try {
+      const connection = await connecting;
+      peer.phase = "given";
+      peer.idleSinceMs = this.#clock.now();
+      return connection;
+    } catch (error) {
+      peer.phase = "failed";
+      if (!signal.aborted) this.#failed(peer);
+      throw error;
+    }
+  }
+
+  #admit(peer: PoolPeer): Promise<void> {
+    this.peers.push(peer);
+    this.lastTriedMs = this.#clock.now();
+    const { connection } = peer;
+    connection.ready.then(() => {
+      // Of two things in mid-air the pool may learn in another order.
+      this.failuresInRow = this.#failuresInAir;
+    }, () => {
+      if (peer.phase === "given" && peer.refused) this.#failed(peer);
+    });
+    if (this.mood === "up") peer.gate.resolve();
+    if (this.mood === "down") peer.gate.reject(new Error("refused"));
+    return peer.gate.promise;
+  }
+
+  #failed({ bornMs }: PoolPeer): void {
+    const failures = this.#clock.now() - bornMs > CircuitBreaker.longestWindowMs ? 2 : 1;
+    this.failuresInRow += failures;
+    this.#failuresInAir += failures;
+    this.lastTriedMs = this.#clock.now();
+  }
+
+  /** As the driver's contract has it: neither a connect nor a login outlasts its time. */
+  #bound(peer: PoolPeer, timeoutMs: number): void {
+    const giveUp = this.#clock.after(timeoutMs, () => {
+      if (peer.hasVanished) return;
+      peer.gate.reject(new Error("timed out"));
+      if (peer.connection.state === "opening") peer.connection.cut();
+    });
+    peer.connection.ready.then(giveUp, giveUp);
+  }
+}
