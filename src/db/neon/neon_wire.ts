@@ -31,7 +31,7 @@ export function encode(part: FlightPart): Encoded {
   if (!("text" in part)) return part;
   const kept = routines.get(part);
   if (kept !== undefined) return kept;
-  const { text, values, portal, isRoutine, flushesBefore = false } = part;
+  const { text, values, portal, isStatic, flushesBefore = false } = part;
   if (text.includes("\0") || !text.isWellFormed()) {
     throw new TypeError(
       "Cannot send the statement as its text contains a NUL character or a lone surrogate; pass such data as bytea",
@@ -42,7 +42,7 @@ export function encode(part: FlightPart): Encoded {
     values: encodeParameters(values),
     portal,
     flushesBefore,
-    routine: isRoutine ? part : undefined,
+    routine: isStatic ? part : undefined,
   };
 }
 

@@ -43,7 +43,7 @@ export interface HeardFlight {
 /** The server's own answer to its timeouts is waited for this long, before its silence counts as one. */
 const ANSWER_GRACE_MS = 1_000;
 
-const COMMIT: Statement = { text: "commit", values: [], isRoutine: true };
+const COMMIT: Statement = { text: "commit", values: [], isStatic: true, isInternal: true };
 /** What its answer is lost with is not lost with it: neither the rows nor the transaction's id. */
 const COMMIT_BEHIND: Statement = { ...COMMIT, flushesBefore: true };
 
