@@ -274,7 +274,7 @@ function fits(
 }
 
 /** A server's own goodbyes to a connection. A pooler that breaks says other things, and may hold answers back. */
-const GOODBYES: ReadonlySet<string> = new Set(["57P01", "57P05", "25P03"]);
+const TERMINATION_STATES: ReadonlySet<string> = new Set(["57P01", "57P05", "25P03"]);
 
 /**
  * Whether the first flight on a connection that had been idle can be sent again as it is. A connection that died in
@@ -285,7 +285,7 @@ export function isReplayable(error: unknown, { commits }: { commits: boolean }):
   if (!(error instanceof ConnectionLostError)) return false;
   if (!commits) return true;
   const { begun, cause } = error;
-  return !begun && cause instanceof ServerError && GOODBYES.has(cause.sqlState);
+  return !begun && cause instanceof ServerError && TERMINATION_STATES.has(cause.sqlState);
 }
 
 /** Whether the server refuses to tell the outcome of a transaction as it has given out no such id. */

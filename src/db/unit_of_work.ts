@@ -74,7 +74,7 @@ export async function runUnit<T>(
       isRetryable: (error) =>
         ending === "repeatable" ||
         isKeyed && (ending === "in doubt" || inDoubt !== undefined && stayAwayMs(error) > 0),
-      leastWaitMs: stayAwayMs,
+      minWaitMs: stayAwayMs,
       onRetry: (error) => metrics.retried(kindOf(error)),
       onBudgetDenied: () => metrics.counters.budgetDenied++,
     });

@@ -1,64 +1,71 @@
 /**
- * What the connection layer needs of a PostgreSQL driver, and no more. The pool and the session know these
- * interfaces only; `neon_driver.ts` and the tests' scripted driver are their two implementations.
+ * What the connection layer needs of a PostgreSQL driver. The pool and the session know these interfaces only;
+ * `neon_driver.ts` and the tests' scripted driver are their two implementations.
  */
 import type { TypeParsers } from "./result_types.ts";
 
-/** One parameterised statement. Values are always sent apart from the text. */
+/** One parameterised statement. The driver sends the values apart from the text, never as a part of it. */
 export interface Statement {
+  /** SQL with `$1`, `$2`, … where the values go. */
   readonly text: string;
   readonly values: readonly unknown[];
-  /** Gives its rows in portions: the first now, the next by `Fetch`. Only inside a transaction. */
+  /** Returns the rows in portions: the first one with this statement, the next ones by `Fetch`. Only inside a transaction. */
   readonly portal?: Portal;
   /**
-   * For one that is sent again and again as this very object: a driver may keep the messages that it has made of it.
-   * Its rows come without the names and types of their columns: as texts, by position.
+   * The same object is sent many times and never changes: a driver may cache its encoded messages. Its rows come without
+   * column names and types, as text by position.
    */
-  readonly isRoutine?: true;
-  /** Has the answers to all that stands in front of it sent before it is run, so that they are there if it is not. */
+  readonly isStatic?: true;
+  /** The connection layer adds this statement to the caller's own ones. Views and traces leave it out. */
+  readonly isInternal?: true;
+  /**
+   * Puts a Flush message in front of the statement: the server sends the answers to all earlier parts before it runs this
+   * one, so that they arrive even if the answer to this one does not.
+   */
   readonly flushesBefore?: true;
 }
 
 /**
- * A statement in the middle of its rows. Lasts until `Close`, or the transaction's end.
+ * The server's cursor over a statement's rows. Lasts until `Close`, or the transaction's end.
  * https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY
  */
 export interface Portal {
-  /** Unlike that of any other of the transaction. */
+  /** Unique within the transaction. */
   readonly name: string;
+  /** Rows of one portion. */
   readonly maxRows: number;
 }
 
-/** Asks for a portal's next rows. */
+/** Returns a portal's next rows, at most `maxRows`. */
 export interface Fetch {
   readonly fetch: Portal;
 }
 
-/** Ends a portal early. Never fails, also where the portal has ended by itself or the transaction has failed. */
+/** Ends a portal early. Never fails, not even if the portal does not exist any more or the transaction has failed. */
 export interface Close {
   readonly close: Portal;
 }
 
-/** What a flight is made of. Each part has a result. */
+/** One part of a flight. The server answers each with a result. */
 export type FlightPart = Statement | Fetch | Close;
 
 export interface FlightOptions {
-  /** Instead of the driver's own, by type id. */
+  /** Parsers by type id, which override the driver's own (`result_types.ts`) for this flight. */
   readonly parsers?: TypeParsers | undefined;
 }
 
-/** The rows of one statement, with the number of rows it touched and its command tag's first word. */
+/** The answer to one part of a flight. */
 export interface Result<Row = Record<string, unknown>> {
   readonly rows: Row[];
   /** Rows returned or changed; 0 for commands that have no count. */
   readonly rowCount: number;
-  /** `INSERT`, `COMMIT`, …; `""` for an empty statement, a `Close`, and a portal that has not come to its end. */
+  /** The command tag's first word, as `INSERT`; `""` for an empty statement, a `Close`, and a suspended portal. */
   readonly command: string;
-  /** Whether its portal has reached `maxRows`, so that there may be more. */
+  /** Set if the portal stopped at `maxRows`, so that there may be more rows. */
   readonly isSuspended?: boolean;
-  /** SQLSTATE of the newest warning or notice that came with it. */
+  /** SQLSTATE of the newest warning or notice that came with the result. */
   readonly notice?: string;
-  /** Why its rows are of no use, though the server found no fault. The flight's error, if that was answered. */
+  /** Why the rows could not be decoded, although the statement ran without an error. */
   readonly decodeError?: Error;
 }
 
@@ -68,17 +75,19 @@ export interface Result<Row = Record<string, unknown>> {
  */
 export type TransactionStatus = "I" | "T" | "E";
 
-/**
- * The definite answer to a flight: the server said ReadyForQuery. `error` is the one that stopped the flight;
- * `results` then holds those of the statements before it, and the statements after it were not run.
- */
+/** The complete answer to a flight: the server has sent ReadyForQuery. */
 export interface FlightAnswer {
+  /** One for each part that ran without an error, in the order of the parts. */
   readonly results: readonly Result[];
+  /**
+   * The server's error: it stopped the flight, and the parts after the failed one did not run. If there is none, the
+   * first `decodeError` of the results.
+   */
   readonly error?: Error;
   readonly status: TransactionStatus;
 }
 
-/** How far a connection is: `opening` lasts until the first real ReadyForQuery. */
+/** `opening` until the server's first ReadyForQuery, `busy` while a flight is under way. */
 export type ConnectionState = "opening" | "idle" | "busy" | "closed";
 
 /** One PostgreSQL session over one socket. Carries one flight at a time. */
@@ -86,34 +95,43 @@ export interface Connection {
   readonly state: ConnectionState;
   /** Status byte of the newest ReadyForQuery; `undefined` before the first. */
   readonly status: TransactionStatus | undefined;
-  /** The backend's process id, once the server has told it. */
+  /** The backend's process id, once the server has sent it. */
   readonly processId: number | undefined;
   /** Resolves at the first ReadyForQuery; rejects with `ConnectError` if the connection ends before it. */
   readonly ready: Promise<void>;
-  /** Resolves once the socket is shut, with what ended it; with nothing after our own `close`. */
+  /** Resolves when the socket is shut, with the error that ended the connection; with `undefined` after our own `close`. */
   readonly closed: Promise<Error | undefined>;
 
   /**
-   * Sends the parts in one message, with one Sync, and resolves with the server's answer.
-   * Rejects with `ConnectError` if the connection fails before its first ReadyForQuery, with
-   * `ConnectionLostError` if it ends later without a whole answer, and with `TypeError` for values that cannot be
-   * sent (nothing was).
+   * Sends the parts in one message, with one Sync, and resolves with the server's answer. A statement's error does not
+   * reject: it is in the answer. Rejects with
+   * - `ConnectError` if the connection fails before its first ReadyForQuery;
+   * - `ConnectionLostError` if it ends later without a complete answer;
+   * - `TypeError` for a value that cannot be sent, and during another flight: nothing was sent;
+   * - `ScopeError` if the calling code runs on behalf of another owner than the socket's.
    */
   flight(parts: readonly FlightPart[], options?: FlightOptions): Promise<FlightAnswer>;
 
-  /** Asks the server, over a socket of its own, to stop the running statement. Resolves when the request was delivered or given up. */
+  /**
+   * Asks the server, over a second socket, to stop the running statement. Resolves when the server has taken the request,
+   * at the latest after `timeoutMs`. Never rejects. The request may arrive late, and then stops a later statement:
+   * https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS
+   */
   cancel(options: { timeoutMs: number }): Promise<void>;
 
-  /** Says goodbye and waits, up to `timeoutMs`, until the server has closed too. Never rejects. */
+  /**
+   * Ends the connection, and rejects a flight in progress. Waits up to `timeoutMs` until the server has closed its side,
+   * then cuts the socket. Never rejects.
+   */
   close(options: { timeoutMs: number }): Promise<void>;
 }
 
 /** Opens connections. */
 export interface Driver {
   /**
-   * Resolves when a flight may be sent; that may be before the server has accepted the login (`opening`).
-   * Rejects with `ConnectError`, at the latest after `timeoutMs`. The same time bounds the wait for the first
-   * ReadyForQuery, after which a silent connection fails by itself.
+   * Resolves when a flight may be sent, which may be before the server has accepted the login (state `opening`).
+   * Rejects with `ConnectError`, at the latest after `timeoutMs`, and when `signal` aborts. `timeoutMs` also bounds the
+   * time from the call to the first ReadyForQuery: a connection that is not ready by then fails by itself.
    */
   connect(options: { timeoutMs: number; signal?: AbortSignal }): Promise<Connection>;
 }

@@ -41,7 +41,7 @@ export function encode(part: FlightPart): Encoded {
   if (!("text" in part)) return part;
   const cached = cache.get(part);
   if (cached !== undefined) return cached;
-  const { text, values, portal, isRoutine, flushesBefore = false } = part;
+  const { text, values, portal, isStatic, flushesBefore = false } = part;
   if (text.includes("\0") || !text.isWellFormed()) {
     throw new TypeError(
       "Cannot send the statement as its text contains a NUL character or a lone surrogate; pass such data as bytea",
@@ -52,7 +52,7 @@ export function encode(part: FlightPart): Encoded {
     values: encodeParameters(values),
     portal,
     flushesBefore,
-    cacheKey: isRoutine ? part : undefined,
+    cacheKey: isStatic ? part : undefined,
   };
 }
 

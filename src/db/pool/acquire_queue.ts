@@ -5,54 +5,57 @@ import type { AcquireRequest } from "./pool_options.ts";
 import type { OwnerScope } from "./owner_scope.ts";
 import { type QueueNode, WaiterQueue } from "./waiter_queue.ts";
 
-/** One that waits for a lease. */
+/** A request that waits for a lease. */
 export interface Waiter {
   readonly request: AcquireRequest;
+  /** When `acquire` was called, on the pool's clock. */
   readonly since: number;
 }
 
 export interface AcquireQueueOptions {
   readonly clock: Clock;
-  /** Longest wait. */
+  /** The longest wait. */
   readonly timeoutMs: number;
-  /** To refuse the waiter. */
+  /** Refuses a waiter that has waited for `timeoutMs`. */
   readonly onTimeout: (waiter: Waiter) => void;
-  /** To refuse the waiter. */
+  /** Refuses a waiter whose signal has aborted. */
   readonly onAbort: (waiter: Waiter, signal: AbortSignal) => void;
-  /** Somebody who waits looks whether something has come free that nobody told of. */
+  /** Called from a waiter's timer: reclaims permits of owners that ended without releasing them. */
   readonly onReclaim: () => void;
-  /** When to look next; `Infinity` while everything that comes free is told. */
+  /** When `onReclaim` is due next; `Infinity` while no permit can expire. */
   readonly nextReclaimAt: () => number;
 }
 
 interface QueuedWaiter extends Waiter {
-  readonly line: ScopeQueue;
+  readonly scopeQueue: ScopeQueue;
   readonly resolve: (lease: Lease) => void;
   readonly reject: (error: Error) => void;
   readonly signal: AbortSignal | undefined;
-  /** In the whole queue, and in its scope's line. */
-  place: QueueNode<QueuedWaiter> | undefined;
-  linePlace: QueueNode<QueuedWaiter> | undefined;
+  /** In the queue of all scopes. */
+  node: QueueNode<QueuedWaiter> | undefined;
+  /** In `scopeQueue`. */
+  scopeNode: QueueNode<QueuedWaiter> | undefined;
   onAbort: (() => void) | undefined;
 }
 
-/** Those of one scope. All may wait equally long, so that one timer is enough for them. */
+/** The waiters of one scope. All have the same timeout, so that one timer serves them all. */
 interface ScopeQueue {
   readonly waiters: WaiterQueue<QueuedWaiter>;
   readonly alarm: Alarm;
 }
 
-/** After this much more than the longest wait, one who waits is dead: its own timer has not spoken. */
-const DEAD_AFTER_MS = 1_000;
+/** A waiter this long past its timeout belongs to a request that has ended; its own timer would have removed it. */
+const ABANDONED_AFTER_MS = 1_000;
 
 /**
- * Who waits, in the order in which they came: as a whole, and in one line for each owner scope. A waiter leaves at
- * once when it is served, refused, late or given up, and leaves nothing behind.
+ * The waiters of all scopes in FIFO order, and once more by scope. Requests for a fresh connection go first. A waiter
+ * leaves the queue at once when it is granted a lease, refused, timed out or aborted; its timer and its abort listener
+ * go with it.
  */
 export class AcquireQueue {
   readonly #options: AcquireQueueOptions;
   readonly #all = new WaiterQueue<QueuedWaiter>();
-  readonly #lines = new Map<OwnerScope, ScopeQueue>();
+  readonly #scopeQueues = new Map<OwnerScope, ScopeQueue>();
 
   constructor(options: AcquireQueueOptions) {
     this.#options = options;
@@ -63,46 +66,47 @@ export class AcquireQueue {
   }
 
   sizeOf(scope: OwnerScope): number {
-    return this.#lines.get(scope)?.waiters.size ?? 0;
+    return this.#scopeQueues.get(scope)?.waiters.size ?? 0;
   }
 
-  /** Those of the scope that take no connection that was used before. */
-  freshOf(scope: OwnerScope): number {
-    return this.#lines.get(scope)?.waiters.aheadSize ?? 0;
+  /** Number of the scope's waiters that take only a new connection. */
+  freshCountOf(scope: OwnerScope): number {
+    return this.#scopeQueues.get(scope)?.waiters.prioritySize ?? 0;
   }
 
-  /** The one of the scope whose turn is next, among those who take a connection that was used before, or among all. */
+  /** The scope's first waiter for a new connection, which all waiters take, or for one that was used before. */
   headOf(scope: OwnerScope, { isNew }: { isNew: boolean }): Waiter | undefined {
-    const waiters = this.#lines.get(scope)?.waiters;
-    return isNew ? waiters?.head : waiters?.headBehind;
+    const waiters = this.#scopeQueues.get(scope)?.waiters;
+    return isNew ? waiters?.head : waiters?.regularHead;
   }
 
-  /** In their turn. The current one may leave while iterating. */
+  /** In queue order. The current waiter may leave while iterating. */
   [Symbol.iterator](): Iterator<Waiter> {
     return this.#all[Symbol.iterator]();
   }
 
+  /** Rejects with what `refuse` is given. */
   push({ request, since }: Waiter, signal: AbortSignal | undefined): Promise<Lease> {
     const { promise, resolve, reject } = Promise.withResolvers<Lease>();
-    const line = this.#line(request.scope);
-    const waiting: QueuedWaiter = {
+    const scopeQueue = this.#scopeQueue(request.scope);
+    const waiter: QueuedWaiter = {
       request,
       since,
-      line,
+      scopeQueue,
       resolve,
       reject,
       signal,
-      place: undefined,
-      linePlace: undefined,
+      node: undefined,
+      scopeNode: undefined,
       onAbort: undefined,
     };
-    // Whose connection has died under it has waited before.
-    const push = request.fresh ? "pushAhead" : "push";
-    waiting.place = this.#all[push](waiting);
-    waiting.linePlace = line.waiters[push](waiting);
-    line.alarm.setBy(since + this.#options.timeoutMs);
-    line.alarm.setBy(this.#options.nextReclaimAt());
-    if (signal !== undefined) this.#listen(waiting, signal);
+    // This caller has waited before, and its connection has died.
+    const push = request.fresh ? "pushPriority" : "push";
+    waiter.node = this.#all[push](waiter);
+    waiter.scopeNode = scopeQueue.waiters[push](waiter);
+    scopeQueue.alarm.setBy(since + this.#options.timeoutMs);
+    scopeQueue.alarm.setBy(this.#options.nextReclaimAt());
+    if (signal !== undefined) this.#listenForAbort(waiter, signal);
     return promise;
   }
 
@@ -116,36 +120,36 @@ export class AcquireQueue {
     (waiter as QueuedWaiter).reject(error);
   }
 
-  /** Makes those who wait look at this time. */
+  /** Makes a timer of each scope that has waiters call `onReclaim` by this time. */
   reclaimBy(timeMs: number): void {
-    for (const [scope, { waiters, alarm }] of this.#lines) {
-      // A timer belongs to its owner as a socket does.
+    for (const [scope, { waiters, alarm }] of this.#scopeQueues) {
+      // A timer, like a socket, belongs to the request that sets it.
       scope.run(() => waiters.size > 0 && alarm.setBy(timeMs));
     }
   }
 
-  /** Refuses those whose owner has ended without a word, once their time has run out. */
+  /** Refuses the waiters of requests that have ended: they are past their timeout, and no timer has removed them. */
   refuseAbandoned(nowMs: number): void {
-    const latest = nowMs - this.#options.timeoutMs - DEAD_AFTER_MS;
+    const latest = nowMs - this.#options.timeoutMs - ABANDONED_AFTER_MS;
     for (const waiter of this.#all) {
       if (waiter.since <= latest) this.#options.onTimeout(waiter);
       else if (!waiter.request.fresh) return;
     }
   }
 
-  #line(scope: OwnerScope): ScopeQueue {
-    let line = this.#lines.get(scope);
-    if (line === undefined) {
+  #scopeQueue(scope: OwnerScope): ScopeQueue {
+    let scopeQueue = this.#scopeQueues.get(scope);
+    if (scopeQueue === undefined) {
       const made: ScopeQueue = {
         waiters: new WaiterQueue(),
-        alarm: new Alarm(this.#options.clock, () => this.#due(made)),
+        alarm: new Alarm(this.#options.clock, () => this.#onAlarm(made)),
       };
-      this.#lines.set(scope, line = made);
+      this.#scopeQueues.set(scope, scopeQueue = made);
     }
-    return line;
+    return scopeQueue;
   }
 
-  #due({ waiters, alarm }: ScopeQueue): void {
+  #onAlarm({ waiters, alarm }: ScopeQueue): void {
     const { clock, timeoutMs, onTimeout, onReclaim, nextReclaimAt } = this.#options;
     const latest = clock.now() - timeoutMs;
     for (const waiter of waiters) {
@@ -154,7 +158,7 @@ export class AcquireQueue {
         continue;
       }
       alarm.setBy(waiter.since + timeoutMs);
-      // Behind it, all have come later.
+      // All waiters behind this one came later.
       if (!waiter.request.fresh) break;
     }
     onReclaim();
@@ -162,17 +166,20 @@ export class AcquireQueue {
     else alarm.clear();
   }
 
-  #listen(waiting: QueuedWaiter, signal: AbortSignal): void {
-    waiting.onAbort = () => this.#options.onAbort(waiting, signal);
-    signal.addEventListener("abort", waiting.onAbort);
+  #listenForAbort(waiter: QueuedWaiter, signal: AbortSignal): void {
+    waiter.onAbort = () => this.#options.onAbort(waiter, signal);
+    signal.addEventListener("abort", waiter.onAbort);
   }
 
-  #leave({ request: { scope }, line, place, linePlace, signal, onAbort }: QueuedWaiter): void {
-    this.#all.remove(place!);
-    line.waiters.remove(linePlace!);
+  #leave({ request, scopeQueue, node, scopeNode, signal, onAbort }: QueuedWaiter): void {
+    const { waiters, alarm } = scopeQueue;
+    this.#all.remove(node!);
+    waiters.remove(scopeNode!);
     if (onAbort !== undefined) signal?.removeEventListener("abort", onAbort);
-    if (line.waiters.size > 0) return;
-    line.alarm.clear();
-    if (this.#lines.get(scope) === line) this.#lines.delete(scope);
+    if (waiters.size > 0) return;
+    alarm.clear();
+    if (this.#scopeQueues.get(request.scope) === scopeQueue) {
+      this.#scopeQueues.delete(request.scope);
+    }
   }
 }

@@ -1,23 +1,25 @@
 import { ServerError } from "../errors.ts";
 
 /**
- * Whether to try connecting at all. One quick failure may be a hiccup, and is simply tried again. From the second
- * in a row on, or the first that took longer than a window to show, the database is asked by one probe per window,
- * and everybody else is refused at once: that costs microseconds here and nothing there. Windows grow with each
- * failed probe, up to half a second, so that the database's return is seen within a second; each is jittered, so
- * that many isolates do not ask in step.
+ * Decides whether the pool may start a connect. One quick failure is no outage: the next connect starts at once. The
+ * breaker opens at the second failure in a row, or at the first one if that connect took longer than the longest window.
+ *
+ * While the breaker is open, one connect per window (the probe) tests the database. The pool refuses all other callers
+ * at once: a refusal costs microseconds, and sends nothing to the database. Each failed probe doubles the window, up to
+ * half a second, so that the pool sees the database's return within a second. The windows are jittered, so that many
+ * isolates do not probe in the same moment.
  */
 export class CircuitBreaker {
   static readonly firstWindowMs = 25;
   static readonly longestWindowMs = 500;
-  /** How long after its last word a database that lets nobody in counts as alive: several transactions' time. */
-  static readonly silenceMs = 1_000;
+  /** While connects fail, the database counts as alive for this long after the last answer on an open connection. */
+  static readonly maxSilenceMs = 1_000;
 
   readonly #random: () => number;
   #failures = 0;
   #windowEndsAt = 0;
   #lastError: Error | undefined;
-  #heardAtMs = -Infinity;
+  #answeredAtMs = -Infinity;
 
   constructor(random: () => number) {
     this.#random = random;
@@ -28,38 +30,38 @@ export class CircuitBreaker {
     return this.#lastError;
   }
 
-  /** Whether the newest connects have failed, and not by a hiccup. */
   get isOpen(): boolean {
     return this.#failures > 1;
   }
 
-  /** How long no connect may be tried; 0 if one may be now. */
+  /** Time until the next connect may start; 0 if it may start now. */
   retryInMs(nowMs: number): number {
     return Math.max(0, this.#windowEndsAt - nowMs);
   }
 
-  /** To be called when a connect starts: during an outage it is the probe, and opens the next window. */
+  /** To be called when a connect starts. If the breaker is open, that connect is the probe and opens the next window. */
   onAttempt(nowMs: number): void {
     if (!this.isOpen) return;
-    // Its failure, within its window, is counted already; its success will forget it.
+    // Counts the probe as failed in advance. `onFailure` does not count it again within its window, and `onSuccess`
+    // resets the count.
     this.#failures++;
     this.#windowEndsAt = nowMs + this.#windowMs();
   }
 
-  /** A connection that was in use has come back alive. */
+  /** To be called when the database has answered on an open connection. */
   noteAnswer(nowMs: number): void {
-    this.#heardAtMs = nowMs;
+    this.#answeredAtMs = nowMs;
   }
 
-  /** Whether a connection that is still in use may be waited for: not if the database may have frozen. */
+  /** Whether waiters may count on the connections that are leased. A database that is silent for longer may hang. */
   answeredRecently(nowMs: number): boolean {
-    return nowMs - this.#heardAtMs <= CircuitBreaker.silenceMs;
+    return nowMs - this.#answeredAtMs <= CircuitBreaker.maxSilenceMs;
   }
 
-  /** A burst of failures within one window counts once. */
+  /** Counts the failures of one window once. `sinceMs` is when the connect started. */
   onFailure(error: Error, { sinceMs, nowMs }: { sinceMs: number; nowMs: number }): void {
     this.#lastError = error;
-    // Whoever refuses in words of its own is alive.
+    // A server that refuses a login with an error of its own is alive.
     if (error.cause instanceof ServerError) this.noteAnswer(nowMs);
     if (nowMs < this.#windowEndsAt) return;
     this.#failures += nowMs - sinceMs > CircuitBreaker.longestWindowMs ? 2 : 1;

@@ -9,26 +9,25 @@ export interface ConnectorOptions extends Pick<PoolOptions, "connect" | "connect
   readonly clock: Clock;
   readonly metrics: PoolMetrics;
   readonly breaker: CircuitBreaker;
-  /** A login succeeded. */
+  /** A connection got its first ReadyForQuery. */
   readonly onReady: () => void;
 }
 
-/** One connect, as whoever asked for it sees it. */
-export interface Opening {
+export interface ConnectAttempt {
   readonly signal: AbortSignal;
-  /** Whether it is not the pool itself that has given it up, which says nothing of the database. */
+  /** False once the pool has given the connect up: a failure then says nothing about the database. */
   readonly isWanted: () => boolean;
 }
 
-/** When a connect began, and of which generation the server was then. */
-interface Born {
+interface ConnectStart {
   readonly sinceMs: number;
-  readonly of: number;
+  /** The server's generation at that time. */
+  readonly openedIn: number;
 }
 
 /**
- * Opens connections, and learns from how they begin and end whether the database can be reached, and whether it is
- * still the same server.
+ * Opens connections. From how they begin and end it learns whether the database can be reached (circuit breaker), and
+ * whether the server has ended since a connection was opened (generation).
  */
 export class Connector {
   readonly breaker: CircuitBreaker;
@@ -40,50 +39,50 @@ export class Connector {
     this.breaker = options.breaker;
   }
 
-  /** Of the server, as far as is known. */
+  /** The server's current generation. */
   get generation(): number {
     return this.#generation.current;
   }
 
   /** Rejects with `ConnectError`. */
-  async open({ signal, isWanted }: Opening): Promise<Connection> {
+  async open({ signal, isWanted }: ConnectAttempt): Promise<Connection> {
     const { connect, connectTimeoutMs: timeoutMs, clock } = this.#options;
-    const born = { sinceMs: clock.now(), of: this.generation };
-    this.breaker.onAttempt(born.sinceMs);
+    const start = { sinceMs: clock.now(), openedIn: this.generation };
+    this.breaker.onAttempt(start.sinceMs);
     try {
       const connection = await connect({ timeoutMs, signal });
-      this.#watch(connection, { born, isWanted });
+      this.#watch(connection, { start, isWanted });
       return connection;
     } catch (error) {
-      if (isWanted()) this.#failed(error as Error, born);
+      if (isWanted()) this.#noteFailure(error as Error, start);
       throw error;
     }
   }
 
   #watch(
     connection: Connection,
-    { born, isWanted }: { born: Born; isWanted: () => boolean },
+    { start, isWanted }: { start: ConnectStart; isWanted: () => boolean },
   ): void {
     const { clock, metrics, onReady } = this.#options;
     connection.ready.then(() => {
       metrics.counters.connected++;
-      metrics.connectTimes.record(clock.now() - born.sinceMs);
+      metrics.connectTimes.record(clock.now() - start.sinceMs);
       this.breaker.onSuccess(clock.now());
       onReady();
     }, (error) => {
-      if (isWanted()) this.#failed(error, born);
+      if (isWanted()) this.#noteFailure(error, start);
     });
     connection.closed.then((reason) => {
-      // A refused login is told by `ready`.
+      // Before the first ReadyForQuery `ready` reports the failure.
       if (reason === undefined || connection.status === undefined) return;
-      this.#generation.observe(reason, { nowMs: clock.now(), of: born.of });
+      this.#generation.noteFailure(reason, { nowMs: clock.now(), openedIn: start.openedIn });
     });
   }
 
-  #failed(error: Error, { sinceMs, of }: Born): void {
+  #noteFailure(error: Error, { sinceMs, openedIn }: ConnectStart): void {
     const nowMs = this.#options.clock.now();
     this.#options.metrics.counters.connectFailed++;
-    this.#generation.observe(error, { nowMs, of });
+    this.#generation.noteFailure(error, { nowMs, openedIn });
     this.breaker.onFailure(error, { sinceMs, nowMs });
   }
 }

@@ -1,11 +1,11 @@
 import { classify } from "../failures.ts";
 
-/** Two goodbyes of an administrator within this time are no single kill. */
+/** Two terminations by an administrator (57P01) within this time are more than a single kill. */
 const SUSPICION_MS = 1_000;
 
 /**
- * Counts the lives of the server, as far as its goodbyes tell: connections that were opened before the newest one are
- * not to be trusted. A single kill costs a single connection.
+ * Counts the ends of the server that its errors report (`Failure.generation`). The pool does not reuse a connection
+ * that was opened in an earlier generation. One connection that an administrator terminates ends no generation.
  */
 export class Generation {
   #current = 0;
@@ -15,12 +15,16 @@ export class Generation {
     return this.#current;
   }
 
-  /** To be told of each end of a connection that this side did not want, and of which generation the connection was. */
-  observe(reason: Error, { nowMs, of }: { nowMs: number; of: number }): void {
+  /**
+   * To be called for each failed connect, and for each connection that this side did not close. `openedIn` is the
+   * generation in which that connect started.
+   */
+  noteFailure(reason: Error, { nowMs, openedIn }: { nowMs: number; openedIn: number }): void {
     const { generation } = classify(reason, "statement");
     if (generation === "stays") return;
-    // Many that are terminated together are heard of one by one: the later ones say nothing of their successors.
-    if (generation === "suspect" && of !== this.#current) return;
+    // A server that shuts down terminates its connections one by one. The later ones belong to the generation that has
+    // ended already, and say nothing about the connections that were opened since.
+    if (generation === "suspect" && openedIn !== this.#current) return;
     const isSecond = nowMs - this.#suspectedAtMs <= SUSPICION_MS;
     if (generation === "ends" || isSecond) this.#current++;
     this.#suspectedAtMs = generation === "suspect" && !isSecond ? nowMs : -Infinity;

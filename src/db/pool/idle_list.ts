@@ -1,15 +1,14 @@
 import { Alarm } from "../time/alarm.ts";
 import type { Clock } from "../time/clock.ts";
 
-/** A connection that nobody uses. */
 export interface Idle {
-  /** When it has been idle for too long, or is too old. */
+  /** When the connection reaches its idle timeout or its age. */
   readonly idleUntil: number;
 }
 
 /**
- * The idle connections of one scope, the most recently used first, so that those that are not needed grow old. Where
- * the owner lives on, a timer tells when the first of them is due; elsewhere that is seen when one is asked for.
+ * The idle connections of one scope, last in, first out: the pool reuses the same few connections, and the others reach
+ * their idle timeout.
  */
 export class IdleList<T extends Idle> {
   readonly #clock: Clock;
@@ -17,7 +16,10 @@ export class IdleList<T extends Idle> {
   readonly #alarm: Alarm | undefined;
   #idle: T[] = [];
 
-  /** `onDue` is told of those that have left the list. */
+  /**
+   * With `sweeps`, a timer removes the connections that are due and passes them to `onDue`. Without it the caller of
+   * `pop` checks `idleUntil`.
+   */
   constructor(
     { clock, sweeps, onDue }: { clock: Clock; sweeps: boolean; onDue: (idle: T) => void },
   ) {
@@ -44,7 +46,7 @@ export class IdleList<T extends Idle> {
     if (index !== -1) this.#idle.splice(index, 1);
   }
 
-  /** Empties the list, and sets no timer for it any more. */
+  /** Empties the list and cancels its timer. */
   takeAll(): T[] {
     this.#alarm?.clear();
     return this.#idle.splice(0);

@@ -1,82 +1,86 @@
 import { Alarm } from "../time/alarm.ts";
 import type { Clock } from "../time/clock.ts";
+import type { PoolCounters } from "./pool_stats.ts";
 import { type QueueNode, WaiterQueue } from "./waiter_queue.ts";
 
 export interface LeakOptions {
-  /** How long a lease may be held before it is reported. */
+  /** A lease that is held for longer than this is reported. */
   readonly thresholdMs: number;
-  /** Share of the leases, from 0 to 1, whose stack is kept for the report; 0 by default, as one costs microseconds. */
+  /** Share of the leases, from 0 to 1, whose stack is kept for the report. 0 by default: a stack costs microseconds. */
   readonly stackShare?: number;
-  /** Told once of each lease, in a turn of its own: what it throws is nobody's who uses the pool. */
+  /** Called once per lease, in a microtask, so that an exception thrown here reaches no caller of the pool. */
   readonly onLeak: (leak: Leak) => void;
 }
 
-/** A lease that is held for too long, or that was never given back. */
+/** A lease that is held for longer than the threshold, or whose request ended without returning it. */
 export interface Leak {
-  /** Who asked for it, in the caller's words. */
+  /** `AcquireOptions.label` of the lease. */
   readonly label: string | undefined;
   readonly heldMs: number;
-  /** Where it was asked for, if it was among those whose stack is kept. */
+  /** Stack of the code that leased, if the lease was sampled. */
   readonly stack: string | undefined;
 }
 
-/** A lease that is watched. */
 export interface WatchedLease {
   readonly label: string | undefined;
+  /** When it was leased, on the pool's clock. */
   readonly since: number;
   readonly stack: string | undefined;
 }
 
-/** Watches over the leases of one scope: all may be held equally long, so that one timer is enough for them. */
+/** Watches the leases of one scope. All have the same threshold, so that one timer serves them all. */
 export class LeakWatch {
   readonly #options: LeakOptions;
   readonly #clock: Clock;
-  readonly #held = new WaiterQueue<WatchedLease>();
+  readonly #counters: PoolCounters;
+  readonly #watched = new WaiterQueue<WatchedLease>();
   readonly #alarm: Alarm;
 
-  constructor(options: LeakOptions, clock: Clock) {
+  constructor(options: LeakOptions, { clock, counters }: { clock: Clock; counters: PoolCounters }) {
     this.#options = options;
     this.#clock = clock;
-    this.#alarm = new Alarm(clock, () => this.#due());
+    this.#counters = counters;
+    this.#alarm = new Alarm(clock, () => this.#onAlarm());
   }
 
-  /** `sample` from 0 up to 1 decides whether the stack is kept. */
+  /** Keeps the stack if `sample`, a random number from 0 up to 1, is below `stackShare`. */
   add(
     { label, since, sample }: { label: string | undefined; since: number; sample: number },
-  ): QueueNode<
-    WatchedLease
-  > {
+  ): QueueNode<WatchedLease> {
     const { stackShare = 0, thresholdMs } = this.#options;
     const stack = sample < stackShare ? new Error().stack : undefined;
     this.#alarm.setBy(since + thresholdMs);
-    return this.#held.push({ label, since, stack });
+    return this.#watched.push({ label, since, stack });
   }
 
-  /** Harmless for a lease that was reported before. */
-  remove(place: QueueNode<WatchedLease>): void {
-    this.#held.remove(place);
-    if (this.#held.size === 0) this.#alarm.clear();
+  /** Does nothing for a lease that was reported or removed before. */
+  remove(node: QueueNode<WatchedLease>): void {
+    this.#watched.remove(node);
+    if (this.#watched.size === 0) this.#alarm.clear();
   }
 
-  /** For one whose owner has ended: nobody's timer will tell of it. Harmless for one that was reported before. */
-  report(place: QueueNode<WatchedLease>): void {
-    if (!place.isQueued) return;
-    this.remove(place);
-    this.#tell(place.waiter);
+  /** For a lease whose request has ended: the timer ended with it. Does nothing for a lease that was reported before. */
+  reportAbandoned(node: QueueNode<WatchedLease>): void {
+    if (!node.isQueued) return;
+    this.remove(node);
+    this.#report(node.value);
   }
 
-  #due(): void {
+  #onAlarm(): void {
     const { thresholdMs } = this.#options;
     const latest = this.#clock.now() - thresholdMs;
-    for (const held of this.#held) {
-      if (held.since > latest) return this.#alarm.setBy(held.since + thresholdMs);
-      this.#held.removeHead();
-      this.#tell(held);
+    for (const lease of this.#watched) {
+      if (lease.since > latest) return this.#alarm.setBy(lease.since + thresholdMs);
+      this.#watched.removeHead();
+      this.#report(lease);
     }
   }
 
-  #tell({ label, since, stack }: WatchedLease): void {
+  #report({ label, since, stack }: WatchedLease): void {
     const leak = { label, heldMs: this.#clock.now() - since, stack };
-    queueMicrotask(() => this.#options.onLeak(leak));
+    queueMicrotask(() => {
+      this.#counters.leaked++;
+      this.#options.onLeak(leak);
+    });
   }
 }

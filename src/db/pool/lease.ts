@@ -1,24 +1,27 @@
 import type { Connection, FlightPart } from "../driver/driver.ts";
 
-/** What the pool does when a lease comes back. */
+/** What the pool does when a lease is returned. */
 export interface LeaseReturn {
-  /** Keeps the connection if its own state allows it. */
+  /** Keeps the connection if its status byte allows it. */
   release(): Promise<void>;
   /** Closes the connection, whatever its state. */
   destroy(): Promise<void>;
 }
 
-/** A permit with its connection, given back exactly once: later calls do nothing. */
+/**
+ * A permit with its connection. `Pool.acquire` makes it. The holder returns it once, by `release()` or `destroy()`;
+ * later calls of either do nothing and return the first call's promise.
+ */
 export class Lease {
   readonly connection: Connection;
-  /** How long the connection had been idle before; `undefined` if it is new. */
+  /** How long the connection was idle before this lease; `undefined` if the connection is new. */
   readonly idleMs: number | undefined;
   /**
-   * Set by the holder while a flight is under way: called when the pool wants the connection back for good. The holder
-   * then stops the flight and returns the lease; without it the pool closes the connection.
+   * Set by the holder during a flight. The pool calls it when it closes and its deadline has passed. The holder then
+   * stops the flight and returns the lease. If it is not set, the pool closes the connection itself.
    */
   onRevoke: (() => void) | undefined;
-  /** Set by the holder likewise, for those who look at the pool. */
+  /** Set by the holder during a flight, for `Pool.inspect`. */
   flight: { readonly parts: readonly FlightPart[]; readonly sinceMs: number } | undefined;
   readonly #return: LeaseReturn;
   #returned: Promise<void> | undefined;
@@ -32,12 +35,16 @@ export class Lease {
     this.#return = options.onReturn;
   }
 
-  /** Never rejects. */
+  /**
+   * Returns the connection for reuse. The pool rolls back if its status byte is `T` or `E`. It closes a connection whose
+   * byte is not `I` then, and one that is too old or not needed. Never rejects. Resolves when the connection was handed
+   * on or kept, or when the pool has begun to close it.
+   */
   release(): Promise<void> {
     return this.#returned ??= this.#return.release();
   }
 
-  /** Never rejects. */
+  /** Closes the connection. Never rejects. Resolves when the permit is free. */
   destroy(): Promise<void> {
     return this.#returned ??= this.#return.destroy();
   }

@@ -1,7 +1,7 @@
 /**
- * The connections of one owner scope: opens them, leases them, takes them back and closes them. Each holds a permit of
- * the pool's bound (`permits.ts`) from the moment it begins to open until its socket is shut. A socket is opened, used
- * and closed on behalf of its owner alone (`OwnerScope.run`), also where another owner's request frees the permit.
+ * The connections of one owner scope: opens, leases, takes back and closes them. Each holds a permit of the pool's bound
+ * (`permits.ts`) from the moment it begins to open until its socket is shut. A socket is opened, used and closed on
+ * behalf of its owner alone (`OwnerScope.run`), also where the request of another owner frees the permit.
  */
 import type { Connection } from "../driver/driver.ts";
 import type { Clock } from "../time/clock.ts";
@@ -13,15 +13,17 @@ import { LeakWatch } from "./leak_watch.ts";
 import { Lease } from "./lease.ts";
 import type { OwnerScope } from "./owner_scope.ts";
 import type { Permits } from "./permits.ts";
-import { type EntryState, PoolEntry } from "./pool_entry.ts";
+import { PoolEntry, zeroCounts } from "./pool_entry.ts";
 import type { PoolOptions } from "./pool_options.ts";
-import { poolClosedError } from "./pool_refusals.ts";
+import { POOL_CLOSED } from "./pool_refusals.ts";
 import type { PoolCounters, PoolMetrics } from "./pool_stats.ts";
 import { OWNER_TIMEOUT_MS, type Reclaimer } from "./reclaimer.ts";
 
-/** How long a ROLLBACK on return, and then a goodbye, may take before the socket is cut. */
+/** How long the ROLLBACK of a returned connection may take; after that the connection is closed. */
 const ROLLBACK_TIMEOUT_MS = 2_000;
-export const GOODBYE_TIMEOUT_MS = 1_000;
+
+/** How long the server may take to close its side; after that the socket is cut. */
+export const CLOSE_TIMEOUT_MS = 1_000;
 
 /** What the pools of all owners share. */
 export interface PoolParts {
@@ -36,14 +38,8 @@ export interface PoolParts {
 
 export class OwnerPool {
   readonly scope: OwnerScope;
-  readonly counts: Record<EntryState, number> = {
-    opening: 0,
-    leased: 0,
-    idle: 0,
-    closing: 0,
-    gone: 0,
-  };
-  /** Whether the owner has ended: then no connection is kept. */
+  readonly counts = zeroCounts();
+  /** Whether `Pool.endScope` was called: no connection that comes back is kept. */
   hasEnded = false;
   readonly #parts: PoolParts;
   readonly #idle: IdleList<PoolEntry>;
@@ -56,13 +52,9 @@ export class OwnerPool {
     this.#idle = new IdleList({
       clock,
       sweeps: scope.lasting,
-      onDue: (entry) => void this.#closeOld(entry, clock.now()),
+      onDue: (entry) => void this.#closeIfStale(entry, clock.now()),
     });
-    const onLeak = (leak: Parameters<NonNullable<typeof leaks>["onLeak"]>[0]) => {
-      metrics.counters.leaked++;
-      leaks?.onLeak(leak);
-    };
-    this.#leaks = leaks && new LeakWatch({ ...leaks, onLeak }, clock);
+    this.#leaks = leaks && new LeakWatch(leaks, { clock, counters: metrics.counters });
   }
 
   get isUnused(): boolean {
@@ -74,7 +66,7 @@ export class OwnerPool {
   takeIdle(nowMs: number): PoolEntry | undefined {
     for (let entry = this.#idle.pop(); entry !== undefined; entry = this.#idle.pop()) {
       if (entry.connection?.state === "closed") this.closeFor(entry, "broken");
-      else if (!this.#closeOld(entry, nowMs)) return entry;
+      else if (!this.#closeIfStale(entry, nowMs)) return entry;
     }
     return undefined;
   }
@@ -101,7 +93,7 @@ export class OwnerPool {
     });
   }
 
-  /** Opens a connection for the owner's waiters. */
+  /** Takes a permit and opens a connection with it, for the owner's waiters. */
   open(nowMs: number): void {
     const { options, random, connector, permits, reclaimer } = this.#parts;
     const entry = new PoolEntry(this, {
@@ -111,21 +103,21 @@ export class OwnerPool {
       replaceAt: nowMs + options.recycleMs * (1 - random() / 10),
     });
     permits.add(entry, nowMs);
-    reclaimer.ask(entry, "connect", () => void this.#connect(entry));
+    reclaimer.askOwner(entry, "connect", () => void this.#connect(entry));
   }
 
   async #connect(entry: PoolEntry): Promise<void> {
     const { options, clock, connector, permits, reclaimer } = this.#parts;
-    if (permits.waitersOf(this.scope) === 0) return permits.release(entry);
+    if (permits.queue.sizeOf(this.scope) === 0) return permits.release(entry);
     entry.pending = undefined;
     entry.generation = connector.generation;
     const { signal } = entry.connecting = new AbortController();
-    reclaimer.expireAt(entry, clock.now() + options.connectTimeoutMs + GOODBYE_TIMEOUT_MS);
+    reclaimer.expireAt(entry, clock.now() + options.connectTimeoutMs + CLOSE_TIMEOUT_MS);
     const isWanted = () => entry.state !== "closing" && !permits.isClosed;
     try {
       const connection = await connector.open({ signal, isWanted });
       entry.connection = connection;
-      if (entry.state !== "opening") return this.shut(entry);
+      if (entry.state !== "opening") return this.closeSocket(entry);
       connection.closed.then(() => this.#noteSocketClosed(entry));
       this.#handOver(entry, clock.now());
     } catch (error) {
@@ -135,23 +127,23 @@ export class OwnerPool {
     }
   }
 
-  /** A permit is for a connection: without one it is free, whether or not the lease has come back. */
+  /** The connection has ended by itself. Its permit is free at once, also while the lease is still held. */
   #noteSocketClosed(entry: PoolEntry): void {
     if (entry.state === "idle") this.#idle.remove(entry);
     if (entry.state === "idle" || entry.state === "leased") this.countClosed(entry, "broken");
     this.#parts.permits.release(entry);
   }
 
-  /** Gives a usable connection to the owner's longest waiter, or keeps it, or closes it. */
+  /** Gives a usable connection to the owner's first waiter, or keeps it, or closes it. */
   #handOver(entry: PoolEntry, nowMs: number): void {
     const { options, permits, reclaimer } = this.#parts;
     if (permits.isClosed) return this.closeFor(entry, "closedWithPool");
-    if (!entry.isNew && permits.areMissingForFresh(this)) {
+    if (!entry.isNew && permits.hasFreshShortage(this)) {
       return this.closeFor(entry, "overflowClosed");
     }
     const waiter = permits.nextWaiterOf(this.scope, { isNew: entry.isNew }, nowMs);
-    if (waiter !== undefined) return permits.grant(waiter, this.lease(entry, waiter, nowMs));
-    if (this.#idle.size >= options.size || this.hasEnded || permits.areMissing) {
+    if (waiter !== undefined) return permits.queue.grant(waiter, this.lease(entry, waiter, nowMs));
+    if (this.#idle.size >= options.size || this.hasEnded || permits.hasShortage) {
       return this.closeFor(entry, "overflowClosed");
     }
     entry.become("idle");
@@ -160,18 +152,20 @@ export class OwnerPool {
     entry.idleUntil = Math.min(nowMs + options.idleTimeoutMs, entry.replaceAt);
     reclaimer.expireAt(entry, entry.idleUntil);
     this.#idle.push(entry);
-    permits.wakeIfQueued();
+    // Callers still wait, but none can use this connection. Run the wake loop again: during an outage it refuses them
+    // now instead of at their timeout.
+    permits.wake();
   }
 
-  /** Keeps the connection if its status byte says that it is clean, or can be made so. Never rejects. */
+  /** Keeps the connection if its status byte is `I`, or if a ROLLBACK makes it so. Never rejects. */
   #release(entry: PoolEntry): Promise<void> {
-    // Not async: each async layer takes turns of the microtask queue before the next waiter goes on.
+    // Not async: each async function adds microtasks before the next waiter continues.
     const { connection, state } = entry;
     const { clock } = this.#parts;
     const nowMs = clock.now();
     this.#recordUse(entry, nowMs);
     if (connection === undefined || state !== "leased") {
-      this.#shutIfReclaimed(entry);
+      this.#closeSocketIfReclaimed(entry);
       return Promise.resolve();
     }
     if (connection.state !== "idle" || connection.status !== "I") {
@@ -189,7 +183,7 @@ export class OwnerPool {
   }
 
   async #resetOnReturn(connection: Connection): Promise<void> {
-    // A connection that was leased and not used is clean as soon as it is ready.
+    // A connection that was leased during its login and not used is clean once it is ready.
     if (connection.state === "opening") await connection.ready.catch(() => {});
     if (connection.state === "idle" && connection.status !== "I") {
       const rollback = connection.flight([{ text: "ROLLBACK", values: [] }]);
@@ -198,13 +192,13 @@ export class OwnerPool {
   }
 
   #returnToPool(entry: PoolEntry, connection: Connection, nowMs: number): void {
-    if (entry.state !== "leased") return this.#shutIfReclaimed(entry);
+    if (entry.state !== "leased") return this.#closeSocketIfReclaimed(entry);
     if (connection.state !== "idle" || connection.status !== "I") {
       return this.closeFor(entry, "broken");
     }
     entry.idleSince = nowMs;
     this.#parts.connector.breaker.noteAnswer(nowMs);
-    if (!this.#closeOld(entry, nowMs)) this.#handOver(entry, nowMs);
+    if (!this.#closeIfStale(entry, nowMs)) this.#handOver(entry, nowMs);
   }
 
   #recordUse({ leasedSince, watch }: PoolEntry, nowMs: number): void {
@@ -212,26 +206,19 @@ export class OwnerPool {
     if (watch !== undefined) this.#leaks?.remove(watch);
   }
 
-  /** For a lease whose owner has ended: the owner's timer will not report it. */
+  /** For a lease whose owner has ended, and its timer for leaks with it. */
   reportLeak({ watch }: PoolEntry): void {
-    if (watch !== undefined) this.#leaks?.report(watch);
+    if (watch !== undefined) this.#leaks?.reportAbandoned(watch);
   }
 
-  #closeOld(entry: PoolEntry, nowMs: number): boolean {
-    const { connector, options } = this.#parts;
-    const cause = entry.generation !== connector.generation
-      ? "staleGeneration"
-      : nowMs >= entry.replaceAt
-      ? "recycled"
-      : nowMs - entry.idleSince >= options.idleTimeoutMs
-      ? "idleClosed"
-      : undefined;
-    if (cause === undefined) return false;
-    this.closeFor(entry, cause);
-    return true;
+  #closeIfStale(entry: PoolEntry, nowMs: number): boolean {
+    const { connector: { generation }, options: { idleTimeoutMs } } = this.#parts;
+    const cause = entry.staleCause(nowMs, { generation, idleTimeoutMs });
+    if (cause !== undefined) this.closeFor(entry, cause);
+    return cause !== undefined;
   }
 
-  /** Closes what is idle. Resolves when those sockets are shut. */
+  /** Closes the idle connections. Resolves when their permits are free. */
   async closeIdle(cause: keyof PoolCounters): Promise<void> {
     await Promise.all(
       this.#idle.takeAll().map((entry) => {
@@ -241,12 +228,12 @@ export class OwnerPool {
     );
   }
 
-  /** Gives up a connect, as the pool closes. */
+  /** Gives up a connect because the pool closes. */
   giveUpOpening(entry: PoolEntry): void {
     const { permits } = this.#parts;
-    // The owner was asked to connect and has not started.
+    // The owner has not started the connect yet.
     if (entry.connecting === undefined) return permits.release(entry);
-    const reason = poolClosedError(permits.facts(0));
+    const reason = POOL_CLOSED.toError(permits.facts(0));
     this.scope.run(() => entry.connecting?.abort(reason));
   }
 
@@ -261,12 +248,15 @@ export class OwnerPool {
     this.#parts.metrics.counters[cause]++;
   }
 
-  /** The permit returns when the socket is shut: until then the server still counts the connection. */
+  /**
+   * Has the owner close the connection. Resolves when the permit is free, which is when the socket is shut: until then
+   * the server still counts the connection.
+   */
   close(entry: PoolEntry): Promise<void> {
     const { permits, reclaimer } = this.#parts;
     const { state, connection } = entry;
     if (state === "closing" || state === "gone") {
-      this.#shutIfReclaimed(entry);
+      this.#closeSocketIfReclaimed(entry);
       return entry.whenGone();
     }
     if (state === "idle") this.#idle.remove(entry);
@@ -274,36 +264,36 @@ export class OwnerPool {
     const gone = entry.whenGone();
     if (connection === undefined) permits.release(entry);
     else {
-      reclaimer.ask(entry, "close", () => this.shut(entry), {
-        timeoutMs: GOODBYE_TIMEOUT_MS + OWNER_TIMEOUT_MS,
+      reclaimer.askOwner(entry, "close", () => this.closeSocket(entry), {
+        timeoutMs: CLOSE_TIMEOUT_MS + OWNER_TIMEOUT_MS,
       });
     }
     return gone;
   }
 
-  /** Its owner did not do what the pool asked for in time: the permit is taken back. */
+  /** The owner did not act in time, and the reclaimer takes the permit back. */
   noteReclaimed(entry: PoolEntry): void {
     if (entry.state === "idle") this.#idle.remove(entry);
     this.countClosed(entry, "expired");
   }
 
-  /** An owner that was only busy finds its permit taken back. Its connection is its own to close. */
-  #shutIfReclaimed(entry: PoolEntry): void {
-    if (entry.state === "gone") this.shut(entry);
+  /** The permit was reclaimed, but the owner was only busy: it closes its connection itself. */
+  #closeSocketIfReclaimed(entry: PoolEntry): void {
+    if (entry.state === "gone") this.closeSocket(entry);
   }
 
-  /** Shuts the socket, or gives up the connect. Runs on behalf of the owner. Harmless if done before. */
-  shut(entry: PoolEntry): void {
+  /** Closes the socket, or gives up the connect. To be called on behalf of the owner. Does nothing the second time. */
+  closeSocket(entry: PoolEntry): void {
     const { connection } = entry;
     if (connection === undefined) return entry.connecting?.abort();
-    if (entry.isShutting) return;
-    entry.isShutting = true;
-    connection.close({ timeoutMs: GOODBYE_TIMEOUT_MS })
+    if (entry.isClosingSocket) return;
+    entry.isClosingSocket = true;
+    connection.close({ timeoutMs: CLOSE_TIMEOUT_MS })
       .then(() => this.#parts.permits.release(entry));
   }
 
-  /** Sets no timer for its connections any more. */
-  retire(): void {
+  /** Cancels the timer of the idle list. */
+  dispose(): void {
     this.#idle.takeAll();
   }
 }

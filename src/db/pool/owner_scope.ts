@@ -1,63 +1,72 @@
 import { ScopeError } from "../errors.ts";
 
 /**
- * What a socket belongs to. On Deno that is the isolate, in a Durable Object the object: both outlive a request, and
- * connections wait idle in them. On Workers it is the request, and its sockets end with it:
- * https://developers.cloudflare.com/workers/runtime-apis/bindings/ forbids I/O on behalf of another request.
+ * The owner of sockets and timers. On Deno it is the isolate, in a Durable Object the object: both outlive a request
+ * and keep idle connections. On Workers it is the request, whose sockets end with it: the runtime forbids I/O on behalf
+ * of another request, https://developers.cloudflare.com/workers/runtime-apis/bindings/.
  *
- * To be made where it is to hold: in the request's handler, in the object's constructor.
+ * Make the scope in the context that it stands for: in the request's handler, or in the object's constructor.
  */
 export class OwnerScope {
-  /** Whether the owner lives on between requests, so that connections may stay. */
+  /** Whether the owner outlives a request, so that connections may stay idle in it. */
   readonly lasting: boolean;
-  /** workerd lets nobody look at a signal that was made in another request. Elsewhere everybody may. */
-  readonly #own = new AbortController();
-  readonly #steps: (() => void)[] = [];
-  #summons = Promise.withResolvers<void>();
+  /** workerd throws when code of one request reads a signal that another request made. Other runtimes never throw. */
+  readonly #contextProbe = new AbortController();
+  readonly #tasks: (() => void)[] = [];
+  #wakeUp = Promise.withResolvers<void>();
 
   protected constructor(lasting: boolean) {
     this.lasting = lasting;
     this.#listen();
   }
 
-  /** For a Deno process or a Durable Object, and a pool of its own: whoever lasts is never taken for ended. */
+  /**
+   * For a Deno process or a Durable Object. Give it a pool of its own: a pool never takes a lasting scope for ended, and
+   * so never reclaims its permits.
+   */
   static lasting(): OwnerScope {
     return new OwnerScope(true);
   }
 
-  /** For one request of a Worker. The pool closes its connections in `endScope`. */
+  /** For one request of a Worker. At the request's end call `Pool.endScope`, which closes its idle connections. */
   static request(): OwnerScope {
     return new OwnerScope(false);
   }
 
-  /** Whether the code that asks runs on behalf of this owner, so that it may touch its sockets. */
+  /** Whether the calling code runs on behalf of this owner, so that it may use the owner's sockets. */
   isCurrent(): boolean {
     try {
-      void this.#own.signal.aborted;
+      void this.#contextProbe.signal.aborted;
       return true;
     } catch {
       return false;
     }
   }
 
-  /** Throws `ScopeError` for code that runs on behalf of another owner, or after this one's end. */
+  /** Throws `ScopeError` if the calling code runs on behalf of another owner, or after this owner's end. */
   assertCurrent(): void {
     if (!this.isCurrent()) throw ScopeError.foreign();
   }
 
-  /** Does the step on the owner's behalf: at once, or when the runtime turns to it; never if the owner has ended. */
-  run(step: () => void): void {
-    if (this.isCurrent()) return step();
-    this.#steps.push(step);
-    this.#summons.resolve();
+  /**
+   * Runs the task on the owner's behalf: now if the calling code runs on its behalf, otherwise when the runtime
+   * schedules the owner. A task never runs if the owner has ended.
+   */
+  run(task: () => void): void {
+    if (this.isCurrent()) return task();
+    this.#tasks.push(task);
+    this.#wakeUp.resolve();
   }
 
-  /** What continues a promise runs where it was written down, whoever resolves it. */
+  /**
+   * In workerd a `then` callback runs in the request that registered it, whichever request resolves the promise. `run`
+   * uses that to reach the owner.
+   */
   #listen(): void {
-    this.#summons.promise.then(() => {
-      this.#summons = Promise.withResolvers();
+    this.#wakeUp.promise.then(() => {
+      this.#wakeUp = Promise.withResolvers();
       this.#listen();
-      for (const step of this.#steps.splice(0)) step();
+      for (const task of this.#tasks.splice(0)) task();
     });
   }
 }

@@ -2,9 +2,9 @@
  * The bound of the whole pool, and its queue. A permit is the right to have one connection: an entry holds one from the
  * moment its connection begins to open until its socket is shut.
  *
- * Callers wait for a permit, not for a particular connection. All wait in one queue, in the order in which they came.
- * Every change of capacity (a connection opened, came back, died, failed to open) passes through `nextWaiterOf` or
- * `wake`, so that a caller that leaves the queue wastes nothing.
+ * Callers wait for a permit, not for a particular connection, in one FIFO queue. Every change of capacity (a connection
+ * opened, came back, died, failed to open) passes through `nextWaiterOf` or `wake`, so that a caller that leaves the
+ * queue wastes no permit.
  */
 import type { PoolCounts } from "../errors.ts";
 import type { Clock } from "../time/clock.ts";
@@ -14,18 +14,20 @@ import { QueueDelayControl } from "./codel.ts";
 import type { Lease } from "./lease.ts";
 import type { OwnerPool } from "./owner_pool.ts";
 import type { OwnerScope } from "./owner_scope.ts";
-import type { PoolEntry } from "./pool_entry.ts";
+import { type PoolEntry, zeroCounts } from "./pool_entry.ts";
 import type { AcquireRequest, PoolOptions } from "./pool_options.ts";
 import {
-  abortedError,
-  holdAndWaitError,
-  outageError,
-  poolClosedError,
-  queueFullError,
+  aborted,
+  connectFailed,
+  errorOf,
+  HOLD_AND_WAIT,
+  POOL_CLOSED,
+  QUEUE_FULL,
+  type Refusal,
   type RefusalFacts,
-  shedError,
-  timeoutError,
-  withPoolState,
+  SHED,
+  TIMED_OUT,
+  unreachable,
 } from "./pool_refusals.ts";
 import type { PoolCounters } from "./pool_stats.ts";
 import { RECLAIM_INTERVAL_MS, Reclaimer } from "./reclaimer.ts";
@@ -35,11 +37,11 @@ export interface PermitsOptions {
   readonly clock: Clock;
   readonly counters: PoolCounters;
   readonly breaker: CircuitBreaker;
-  /** The connections of an owner, if it has any. */
-  readonly find: (scope: OwnerScope) => OwnerPool | undefined;
+  /** The pool of an owner that has connections. */
+  readonly ownerOf: (scope: OwnerScope) => OwnerPool | undefined;
   /** Opens a connection for the owner's waiters. */
-  readonly open: (scope: OwnerScope, nowMs: number) => void;
-  /** The owner has no connection any more. */
+  readonly openFor: (scope: OwnerScope, nowMs: number) => void;
+  /** The owner's last connection is gone. */
   readonly onUnused: (owner: OwnerPool) => void;
 }
 
@@ -47,24 +49,22 @@ export class Permits {
   readonly limit: number;
   readonly queue: AcquireQueue;
   readonly reclaimer: Reclaimer;
-  /** Refuses all waits, and keeps no connection that comes back. */
+  /** When set, `wait` refuses every caller, and no connection that comes back is kept. */
   isClosed = false;
   readonly #options: PermitsOptions;
   readonly #clock: Clock;
   readonly #breaker: CircuitBreaker;
-  readonly #counters: PoolCounters;
   readonly #entries = new Set<PoolEntry>();
   readonly #delayControl: QueueDelayControl;
   readonly #empty = Promise.withResolvers<void>();
   #lastId = 0;
 
   constructor(permitsOptions: PermitsOptions) {
-    const { options, clock, counters, breaker } = permitsOptions;
+    const { options, clock, breaker } = permitsOptions;
     this.limit = options.size + options.maxOverflow;
     this.#options = permitsOptions;
     this.#clock = clock;
     this.#breaker = breaker;
-    this.#counters = counters;
     this.#delayControl = new QueueDelayControl(options.shedTargetMs);
     this.reclaimer = new Reclaimer({
       clock,
@@ -75,9 +75,8 @@ export class Permits {
     this.queue = new AcquireQueue({
       clock,
       timeoutMs: options.acquireTimeoutMs,
-      onTimeout: (waiter) => this.#refuse(waiter, "timedOut", timeoutError),
-      onAbort: (waiter, { reason }) =>
-        this.#refuse(waiter, "aborted", (facts) => abortedError(reason, facts)),
+      onTimeout: (waiter) => this.#refuse(waiter, TIMED_OUT),
+      onAbort: (waiter, { reason }) => this.#refuse(waiter, aborted(reason)),
       onReclaim: () => this.#reclaim(),
       nextReclaimAt: () => this.reclaimer.nextReclaimAt,
     });
@@ -92,22 +91,22 @@ export class Permits {
     return ++this.#lastId;
   }
 
-  /** Waits for a lease, or says at once why there will be none. */
+  /** Waits for a lease. Rejects at once if the caller may not wait. */
   wait(
     request: AcquireRequest,
     signal: AbortSignal | undefined,
     nowMs: number,
   ): Promise<Lease> {
-    const refusal = this.#refusal(request, signal, nowMs);
-    if (refusal !== undefined) return Promise.reject(refusal);
+    const refusal = this.#refusalOf(request, signal, nowMs);
+    if (refusal !== undefined) return Promise.reject(this.#toError(refusal, 0));
     const lease = this.queue.push({ request, since: nowMs }, signal);
     this.wake();
     return lease;
   }
 
-  /** A caller was served without a wait. */
+  /** Tells CoDel of a caller that got an idle connection without a wait. */
   noteServedAtOnce(nowMs: number): void {
-    this.#delayControl.refuses(0, nowMs);
+    this.#delayControl.shouldShed(0, nowMs);
   }
 
   add(entry: PoolEntry, nowMs: number): void {
@@ -115,7 +114,7 @@ export class Permits {
     this.reclaimer.add(entry, nowMs);
   }
 
-  /** Frees the permit of an entry. Harmless if it is free already. */
+  /** Frees the permit of an entry. Does nothing if it is free already. */
   release(entry: PoolEntry): void {
     if (!this.#entries.delete(entry)) return;
     this.reclaimer.remove(entry);
@@ -132,83 +131,68 @@ export class Permits {
 
   /** Opens connections for waiters, while permits last. */
   wake(): void {
-    if (this.isClosed) return;
+    if (this.isClosed || this.queue.size === 0) return;
     for (const { request: { scope } } of this.queue) {
       if (this.#entries.size >= this.limit) return this.#reclaimIdle();
-      const opening = this.#options.find(scope)?.counts.opening ?? 0;
+      const opening = this.#options.ownerOf(scope)?.counts.opening ?? 0;
       if (opening >= this.queue.sizeOf(scope)) continue;
       if (this.reclaimer.isUnresponsive(scope)) continue;
       const nowMs = this.#clock.now();
       const retryInMs = this.#breaker.retryInMs(nowMs);
       if (retryInMs > 0) return this.#waitForProbe(retryInMs);
-      this.#options.open(scope, nowMs);
+      this.#options.openFor(scope, nowMs);
     }
   }
 
-  /**
-   * Callers still wait, but none can use the connection that has just become idle. During an outage they are refused
-   * now instead of at their timeout.
-   */
-  wakeIfQueued(): void {
-    if (this.queue.size > 0) this.wake();
-  }
-
-  waitersOf(scope: OwnerScope): number {
-    return this.queue.sizeOf(scope);
-  }
-
-  /** The scope's waiter that a usable connection goes to. Waiters that CoDel drops are refused on the way to it. */
+  /** The scope's waiter that a usable connection goes to. Refuses the waiters that CoDel sheds on the way to it. */
   nextWaiterOf(
     scope: OwnerScope,
     { isNew }: { isNew: boolean },
     nowMs: number,
   ): Waiter | undefined {
     for (let waiter; (waiter = this.queue.headOf(scope, { isNew })) !== undefined;) {
-      // A wait for the first answer of a cold database is no sign of a queue that is too long.
-      if (isNew || !this.#delayControl.refuses(nowMs - waiter.since, nowMs)) return waiter;
-      this.#refuse(waiter, "shed", shedError);
+      // The wait for a new connection includes its connect, which says nothing about the queue.
+      if (isNew || !this.#delayControl.shouldShed(nowMs - waiter.since, nowMs)) return waiter;
+      this.#refuse(waiter, SHED);
     }
     return undefined;
   }
 
-  grant(waiter: Waiter, lease: Lease): void {
-    this.queue.grant(waiter, lease);
-  }
-
-  /** A connect failed: its error goes to the waiter that has waited longest for one. */
+  /** A connect failed: the scope's first waiter gets its error. */
   refuseHeadOf(scope: OwnerScope, error: Error): void {
     const waiter = this.queue.headOf(scope, { isNew: true });
-    if (waiter !== undefined) this.#refuse(waiter, undefined, () => error);
+    if (waiter !== undefined) this.#refuse(waiter, connectFailed(error));
   }
 
-  refuseAll(error: (facts: RefusalFacts) => Error): void {
-    for (const waiter of this.queue) this.#refuse(waiter, undefined, error);
+  refuseAll(refusal: Refusal): void {
+    for (const waiter of this.queue) this.#refuse(waiter, refusal);
   }
 
   /** Whether all permits are taken, and more callers wait than permits are about to be free or opened. */
-  get areMissing(): boolean {
+  get hasShortage(): boolean {
     if (this.queue.size === 0 || this.#entries.size < this.limit) return false;
     const { opening, closing } = this.counts();
     return this.queue.size > opening + closing;
   }
 
-  /** The same for callers of one owner that take only a new connection. */
-  areMissingForFresh({ scope, counts: { opening, closing } }: OwnerPool): boolean {
-    return this.#entries.size >= this.limit && this.queue.freshOf(scope) > opening + closing;
+  /** The same for the owner's callers that take only a new connection. */
+  hasFreshShortage({ scope, counts: { opening, closing } }: OwnerPool): boolean {
+    return this.#entries.size >= this.limit && this.queue.freshCountOf(scope) > opening + closing;
   }
 
   counts(): PoolCounts {
-    const counts = { opening: 0, leased: 0, idle: 0, closing: 0, gone: 0 };
+    const counts = zeroCounts();
     for (const { state } of this.#entries) counts[state]++;
     const { opening, leased, idle, closing } = counts;
     return { limit: this.limit, opening, leased, idle, closing, waiting: this.queue.size };
   }
 
+  /** The pool's state for the error of a caller that has waited for `waitedMs`. */
   facts(waitedMs: number): RefusalFacts {
     return { counts: this.counts(), waitedMs, cause: this.#breaker.lastError };
   }
 
-  /** Takes back what ended owners left behind, and opens what can be opened now. */
+  /** Reclaims the permits of owners that have ended, and opens connections with them. */
   #reclaim(): void {
     if (!this.reclaimer.isIdle) {
       const nowMs = this.#clock.now();
@@ -218,10 +202,8 @@ export class Permits {
     this.wake();
   }
 
-  /** At the bound, idle connections that no waiter can use give their permits up. */
+  /** At the bound, closes idle connections that no waiter can use, so that their permits come free for the waiters. */
   #reclaimIdle(): void {
-    const retryInMs = this.#breaker.retryInMs(this.#clock.now());
-    if (retryInMs > 0) return this.#waitForProbe(retryInMs);
     let missing = this.queue.size;
     for (const { state, pending } of this.#entries) {
       if (state === "opening" || state === "closing" || pending !== undefined) missing--;
@@ -230,7 +212,7 @@ export class Permits {
       if (missing <= 0) return;
       if (entry.state !== "idle" || entry.pending !== undefined) continue;
       missing--;
-      this.reclaimer.askToClose(entry, "overflowClosed");
+      this.reclaimer.askOwnerToClose(entry, "overflowClosed");
     }
   }
 
@@ -244,7 +226,7 @@ export class Permits {
     let servable = this.#hasResponsiveLease(nowMs) ? Infinity : this.counts().opening;
     for (const waiter of this.queue) {
       if (servable-- > 0) continue;
-      this.#refuse(waiter, "unreachable", (facts) => outageError(retryInMs, facts));
+      this.#refuse(waiter, unreachable(retryInMs));
     }
     this.queue.reclaimBy(nowMs + retryInMs);
   }
@@ -256,19 +238,14 @@ export class Permits {
       );
   }
 
-  /** Why the caller cannot wait; `undefined` if it can. */
-  #refusal(
+  /** Why the caller may not wait; `undefined` if it may. */
+  #refusalOf(
     { scope, fresh }: AcquireRequest,
     signal: AbortSignal | undefined,
     nowMs: number,
-  ): Error | undefined {
-    const refused = (error: (facts: RefusalFacts) => Error, count?: keyof PoolCounters) => {
-      if (count !== undefined) this.#counters[count]++;
-      const facts = this.facts(0);
-      return withPoolState(error(facts), facts);
-    };
-    if (this.isClosed) return refused(poolClosedError);
-    if (signal?.aborted) return refused((facts) => abortedError(signal.reason, facts));
+  ): Refusal | undefined {
+    if (this.isClosed) return POOL_CLOSED;
+    if (signal?.aborted) return aborted(signal.reason);
     const { maxWaiters } = this.#options.options;
     const isCrowded = this.#entries.size >= this.limit || this.queue.size >= maxWaiters;
     if (!this.reclaimer.isIdle && isCrowded) this.#reclaim();
@@ -276,36 +253,32 @@ export class Permits {
     else if (this.queue.size > 0) this.queue.refuseAbandoned(nowMs);
     const retryInMs = this.#breaker.retryInMs(nowMs);
     const mayProbe = retryInMs === 0 && this.#entries.size < this.limit;
-    // A probe of another caller may hang, so that this one does not wait for it.
+    // This caller does not wait for another caller's probe: that probe may hang.
     if (this.#breaker.isOpen && !mayProbe && !this.#hasResponsiveLease(nowMs)) {
-      // With no permit left, the next probe can start when one of those under way has ended.
-      return refused(
-        (facts) => outageError(retryInMs || RECLAIM_INTERVAL_MS, facts),
-        "unreachable",
-      );
+      // With no permit left, the next probe can start when a probe in progress has ended.
+      return unreachable(retryInMs || RECLAIM_INTERVAL_MS);
     }
-    // Callers whose connection has died held a permit: there are no more of them than permits.
+    // A caller that asks for a fresh connection held a permit before: there are no more of them than permits.
     const mostWaiters = maxWaiters + (fresh ? this.limit : 0);
-    if (this.queue.size >= mostWaiters) return refused(queueFullError, "queueFull");
-    if (this.#holdsAndWaits(scope)) return refused(holdAndWaitError, "holdAndWait");
-    return undefined;
+    if (this.queue.size >= mostWaiters) return QUEUE_FULL;
+    return this.#holdsAndWaits(scope) ? HOLD_AND_WAIT : undefined;
   }
 
-  /** Requests that wait for a second connection while they hold one can wait for each other for ever. */
+  /** Requests that wait for a second connection while they hold one can deadlock. */
   #holdsAndWaits(scope: OwnerScope): boolean {
-    const leased = this.#options.find(scope)?.counts.leased ?? 0;
+    const leased = this.#options.ownerOf(scope)?.counts.leased ?? 0;
     if (scope.lasting || leased === 0) return false;
-    // Idle connections can be had, and opening ones are for the waiters.
+    // Without other waiters, a permit that is not leased can serve this caller. With other waiters, it is for them.
     return this.queue.size > 0 || this.counts().leased >= this.limit;
   }
 
-  #refuse(
-    waiter: Waiter,
-    count: keyof PoolCounters | undefined,
-    error: (facts: RefusalFacts) => Error,
-  ): void {
-    if (count !== undefined) this.#counters[count]++;
-    const facts = this.facts(this.#clock.now() - waiter.since);
-    this.queue.refuse(waiter, withPoolState(error(facts), facts));
+  #refuse(waiter: Waiter, refusal: Refusal): void {
+    this.queue.refuse(waiter, this.#toError(refusal, this.#clock.now() - waiter.since));
+  }
+
+  /** Counts the refusal, and makes its error. */
+  #toError(refusal: Refusal, waitedMs: number): Error {
+    if (refusal.counter !== undefined) this.#options.counters[refusal.counter]++;
+    return errorOf(refusal, this.facts(waitedMs));
   }
 }

@@ -1,8 +1,8 @@
 /**
- * A bounded pool. Its one bound is on permits, whoever owns the sockets:
+ * A bounded pool of connections. Its one bound is on permits, for all owners of sockets together:
  *
- * - `permits.ts` is the bound, its queue and its refusals;
- * - `owner_pool.ts` is the connections of one owner: a process, a Durable Object, or one request of a Worker;
+ * - `permits.ts` has the bound, its queue and the refusals;
+ * - `owner_pool.ts` has the connections of one owner: a process, a Durable Object, or one request of a Worker;
  * - `reclaimer.ts` takes permits back from requests that ended without releasing them.
  */
 import { ScopeError } from "../errors.ts";
@@ -11,35 +11,38 @@ import { completesWithin } from "../time/timeout.ts";
 import { CircuitBreaker } from "./circuit_breaker.ts";
 import { Connector } from "./connector.ts";
 import type { Lease } from "./lease.ts";
-import { GOODBYE_TIMEOUT_MS, OwnerPool, type PoolParts } from "./owner_pool.ts";
+import { CLOSE_TIMEOUT_MS, OwnerPool, type PoolParts } from "./owner_pool.ts";
 import type { OwnerScope } from "./owner_scope.ts";
 import { Permits } from "./permits.ts";
 import type { AcquireOptions, PoolOptions } from "./pool_options.ts";
-import { poolClosedError } from "./pool_refusals.ts";
+import { POOL_CLOSED } from "./pool_refusals.ts";
 import { PoolMetrics, type PoolStats } from "./pool_stats.ts";
 import { type PoolView, viewOf } from "./pool_view.ts";
 import { OWNER_TIMEOUT_MS } from "./reclaimer.ts";
 
-/** How long the holder of a revoked lease may take to stop its flight and return it. */
+/** How long the holder of a revoked lease may take to stop its flight and return the lease. */
 const REVOKE_TIMEOUT_MS = 2_000;
 
-/** The longest transaction, if the caller names none. */
+/** Default of `AcquireOptions.holdMs`. */
 const DEFAULT_HOLD_MS = 30_000;
 
+/** A pool of connections that the owners in one isolate share. Opens no connection until the first `acquire`. */
 export class Pool {
   readonly #parts: PoolParts;
   readonly #permits: Permits;
   readonly #owners = new Map<OwnerScope, OwnerPool>();
-  /** Scopes that have ended: what comes back, or opens, afterwards is not kept. */
+  /** Scopes that have ended: a connection that comes back or opens later is not kept. */
   readonly #closedScopes = new WeakSet<OwnerScope>();
   #closing: Promise<void> | undefined;
 
+  /** Throws `RangeError` for a size or an overflow that is not a whole number in its range. */
   constructor(options: PoolOptions) {
     const { size, maxOverflow, clock = systemClock, random = Math.random } = options;
     const isCounted = Number.isSafeInteger(size) && Number.isSafeInteger(maxOverflow);
     if (!(isCounted && size >= 1 && maxOverflow >= 0)) {
       throw new RangeError(
-        `Cannot make a pool as its size must be a whole number from 1 on and its overflow one from 0 on: current values are ${size} and ${maxOverflow}`,
+        `Cannot make a pool as 'size' must be a whole number from 1 and 'maxOverflow' a whole number from 0: ` +
+          `current values are ${size} and ${maxOverflow}`,
       );
     }
     const metrics = new PoolMetrics();
@@ -49,8 +52,8 @@ export class Pool {
       clock,
       counters: metrics.counters,
       breaker,
-      find: (scope) => this.#owners.get(scope),
-      open: (scope, nowMs) => this.#ownerPool(scope).open(nowMs),
+      ownerOf: (scope) => this.#owners.get(scope),
+      openFor: (scope, nowMs) => this.#ownerPool(scope).open(nowMs),
       onUnused: (owner) => this.#forget(owner),
     });
     const connector = new Connector({
@@ -72,16 +75,25 @@ export class Pool {
   }
 
   /**
-   * Leases a connection: an idle one of the scope, a new one while permits last, else the next that comes free.
-   * Throws `PoolClosedError`, `PoolOverloadedError`, `AcquireTimeoutError`, `DeadlineError` when the signal aborts,
-   * the `ConnectError` of a connection that was opened for the queue and failed, and `ScopeError` for code that runs
-   * on behalf of another scope, and for a request that would wait for a second connection while it holds one.
+   * Leases a connection: an idle one of the scope, else a new one while permits last, else the next one that comes free.
+   * The caller returns the lease by `release()` or `destroy()`.
+   *
+   * Rejects with
+   * - `PoolClosedError` if the pool is closing or closed;
+   * - `PoolOverloadedError` if the queue is full or slow, or the database cannot be reached;
+   * - `AcquireTimeoutError` after a wait of `acquireTimeoutMs`;
+   * - `DeadlineError` if `signal` aborts first;
+   * - `ConnectError` if a connect for the scope's waiters fails while this caller is the first of them;
+   * - `ScopeError` if the calling code runs on behalf of another scope, or if a request that holds a connection would
+   *   wait for a second one.
+   *
+   * All but the first kind of `ScopeError` carry the pool's state in `pool`.
    */
   acquire(
     { scope, signal, fresh = false, holdMs = DEFAULT_HOLD_MS, label }: AcquireOptions,
   ): Promise<Lease> {
-    // Not async: each async layer takes turns of the microtask queue before the caller goes on.
-    // A timer that is set here would end with the wrong owner.
+    // Not async: each async function adds microtasks before the caller continues.
+    // A timer that is set in another owner's context would end with that owner.
     if (!scope.isCurrent()) return Promise.reject(ScopeError.foreign());
     const request = { scope, fresh, holdMs, label };
     // `clock.now()` is expensive on this path: read it once and pass the value on.
@@ -97,18 +109,22 @@ export class Pool {
     return this.#permits.wait(request, signal, nowMs);
   }
 
+  /** Counts by state, counters since the pool was made, and histograms. */
   stats(): PoolStats {
     return { ...this.#permits.counts(), ...this.#parts.metrics.snapshot() };
   }
 
-  /** What each connection and each of the first waiters is doing, for people to read. */
+  /** The state of each connection and of the first 20 waiters, for the operator. */
   inspect(): PoolView {
     const { clock, connector: { breaker } } = this.#parts;
     const { entries, queue } = this.#permits;
     return viewOf({ entries, queue, lastError: breaker.lastError }, clock.now());
   }
 
-  /** Closes what an ended request left idle. Resolves when those sockets are shut. */
+  /**
+   * To be called when a request ends. Closes its idle connections, and those that come back later. Resolves when the
+   * permits of the idle ones are free.
+   */
   async endScope(scope: OwnerScope): Promise<void> {
     this.#closedScopes.add(scope);
     const owner = this.#owners.get(scope);
@@ -118,8 +134,9 @@ export class Pool {
   }
 
   /**
-   * Refuses new work, fails the waiters, lets leases finish until `timeoutMs`, then revokes them, so that what they
-   * still run on the server is stopped. Resolves when all sockets are shut; never rejects.
+   * Refuses new callers and all waiters, and closes what is idle. Leases may finish within `timeoutMs`; then the pool
+   * revokes them, so that the holders stop what still runs on the server. Resolves when all sockets are shut, or when
+   * their owners did not close them in time. Never rejects. A second call returns the first one's promise.
    */
   close({ timeoutMs }: { timeoutMs: number }): Promise<void> {
     this.#permits.isClosed = true;
@@ -128,7 +145,7 @@ export class Pool {
 
   async #close(timeoutMs: number): Promise<void> {
     const permits = this.#permits;
-    permits.refuseAll(poolClosedError);
+    permits.refuseAll(POOL_CLOSED);
     for (const owner of this.#owners.values()) void owner.closeIdle("closedWithPool");
     for (const entry of permits.entries) {
       if (entry.state === "opening") entry.owner.giveUpOpening(entry);
@@ -142,8 +159,8 @@ export class Pool {
     }
     await this.#emptyWithin(REVOKE_TIMEOUT_MS);
     for (const entry of permits.entries) entry.owner.closeFor(entry, "closedWithPool");
-    if (await this.#emptyWithin(GOODBYE_TIMEOUT_MS + OWNER_TIMEOUT_MS)) return;
-    // Their owners have ended, and their sockets with them.
+    if (await this.#emptyWithin(CLOSE_TIMEOUT_MS + OWNER_TIMEOUT_MS)) return;
+    // The owners that did not close their connections have ended, and the sockets ended with them.
     for (const entry of permits.entries) permits.release(entry);
   }
 
@@ -163,7 +180,7 @@ export class Pool {
   }
 
   #forget(owner: OwnerPool): void {
-    owner.retire();
+    owner.dispose();
     this.#owners.delete(owner.scope);
   }
 }

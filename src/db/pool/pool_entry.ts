@@ -13,11 +13,16 @@ import type { QueueNode } from "./waiter_queue.ts";
  */
 export type EntryState = "opening" | "leased" | "idle" | "closing" | "gone";
 
+/** No entry in any state, for a count by state. */
+export function zeroCounts(): Record<EntryState, number> {
+  return { opening: 0, leased: 0, idle: 0, closing: 0, gone: 0 };
+}
+
 export interface PoolEntryOptions {
   /** Unique within the pool. */
   readonly id: number;
   readonly bornAt: number;
-  /** Of the server, when the connect began. */
+  /** The server's generation when the connect began. */
   readonly generation: number;
   readonly replaceAt: number;
 }
@@ -30,7 +35,7 @@ export class PoolEntry {
   generation: number;
   #state: EntryState = "opening";
   readonly #onGone: (() => void)[] = [];
-  /** Gives up the connect that is under way; `undefined` before it starts. */
+  /** Gives up the connect in progress; `undefined` before the connect starts. */
   connecting: AbortController | undefined;
   connection: Connection | undefined;
   lease: Lease | undefined;
@@ -46,8 +51,8 @@ export class PoolEntry {
   /** What the pool has asked the owner to do, until the owner has done it. */
   pending: "connect" | "close" | undefined;
   /** Whether the owner has begun to close the socket. */
-  isShutting = false;
-  /** Why the connection was closed. The first cause is the one that counts. */
+  isClosingSocket = false;
+  /** Why the connection was closed: the first cause, which is the only one that is counted. */
   closedFor: keyof PoolCounters | undefined;
 
   constructor(owner: OwnerPool, { id, bornAt, generation, replaceAt }: PoolEntryOptions) {
@@ -63,7 +68,7 @@ export class PoolEntry {
     return this.#state;
   }
 
-  /** Whether no lease of this connection has come back yet. */
+  /** Whether no lease of this connection has been returned yet. */
   get isNew(): boolean {
     return this.idleSince === Infinity;
   }
@@ -76,7 +81,20 @@ export class PoolEntry {
     if (state === "gone") { for (const resolve of this.#onGone.splice(0)) resolve(); }
   }
 
-  /** Resolves when the permit is free. Made anew for each caller: workerd drops what waits for a promise of a request that has ended. */
+  /** Why the connection may not be reused, as the counter that its closing adds to; `undefined` if it may. */
+  staleCause(
+    nowMs: number,
+    { generation, idleTimeoutMs }: { generation: number; idleTimeoutMs: number },
+  ): "staleGeneration" | "recycled" | "idleClosed" | undefined {
+    if (this.generation !== generation) return "staleGeneration";
+    if (nowMs >= this.replaceAt) return "recycled";
+    return nowMs - this.idleSince >= idleTimeoutMs ? "idleClosed" : undefined;
+  }
+
+  /**
+   * Resolves when the permit is free. Makes a promise for each caller: workerd drops continuations of a promise whose
+   * request has ended.
+   */
   whenGone(): Promise<void> {
     if (this.#state === "gone") return Promise.resolve();
     const { promise, resolve } = Promise.withResolvers<void>();

@@ -1,44 +1,58 @@
-/** What a pool takes: at its making, and for each lease. */
+/** What the caller passes to a pool when it makes it, and for each lease. */
 import type { Clock } from "../time/clock.ts";
 import type { Connection } from "../driver/driver.ts";
 import type { LeakOptions } from "./leak_watch.ts";
 import type { OwnerScope } from "./owner_scope.ts";
 
 export interface PoolOptions {
+  /**
+   * Opens a connection, as `Driver.connect` does: rejects with `ConnectError`, at the latest after `timeoutMs`, and when
+   * `signal` aborts.
+   */
   connect(options: { timeoutMs: number; signal: AbortSignal }): Promise<Connection>;
-  /** Connections kept. */
+  /** Idle connections that one owner keeps. With `maxOverflow`, the bound on permits. A whole number from 1. */
   readonly size: number;
-  /** Permits beyond `size`. */
+  /** Permits beyond `size`. A whole number from 0. */
   readonly maxOverflow: number;
-  /** Longest wait of `acquire`. */
+  /** The longest wait of `acquire`, for a permit and for a connect together. */
   readonly acquireTimeoutMs: number;
+  /** The longest time from the start of a connect to the connection's first ReadyForQuery. */
   readonly connectTimeoutMs: number;
-  /** Age at which a connection is replaced, less up to a tenth; `Infinity` for never. */
+  /** Age at which a connection is replaced, less a random share of up to a tenth; `Infinity` for never. */
   readonly recycleMs: number;
+  /** A connection that is idle for this long is closed. */
   readonly idleTimeoutMs: number;
+  /** The queue's bound: `acquire` refuses at once when this many callers wait. */
   readonly maxWaiters: number;
-  /** CoDel's target for the wait in the queue; 0 for off. */
+  /** CoDel's target for the wait in the queue (`codel.ts`); 0 switches it off. */
   readonly shedTargetMs: number;
-  /** Reports leases that are held too long. Off by default. */
+  /** Reports leases that are held for too long. Off by default. */
   readonly leaks?: LeakOptions | undefined;
+  /** The runtime's clock by default. */
   readonly clock?: Clock;
-  /** From 0 up to 1, as `Math.random`. */
+  /** A number from 0 up to 1, as `Math.random`, the default. */
   readonly random?: () => number;
 }
 
 export interface AcquireOptions {
+  /** The owner of the connection. The calling code must run on its behalf. */
   readonly scope: OwnerScope;
+  /** Its abort ends the wait with `DeadlineError`. A granted lease does not heed it. */
   readonly signal?: AbortSignal | undefined;
-  /** Takes no connection that was used before, and goes ahead of those who wait: for one that has died at once. */
+  /**
+   * Takes only a connection that was never leased, and goes ahead of all other waiters. For a caller whose leased
+   * connection has died.
+   */
   readonly fresh?: boolean;
   /**
-   * After this long the server has ended what the lease is for, by its own timeouts. A request that ended without
-   * giving its lease back loses the permit then. In a lasting scope a lease is held until it is given back.
+   * The longest use of the lease, by the server's own timeouts; 30 s by default. The pool reclaims the permit of a
+   * request that ended without returning its lease after this time. In a lasting scope it has no effect: the lease
+   * lasts until it is returned.
    */
   readonly holdMs?: number;
-  /** Who asks, for reports. */
+  /** Names the caller in reports of leaks and in `Pool.inspect`. */
   readonly label?: string | undefined;
 }
 
-/** `AcquireOptions` with what was left out. The signal matters to those who wait only. */
+/** `AcquireOptions` with the defaults filled in. The signal is left out: only the queue needs it. */
 export type AcquireRequest = Readonly<Required<Omit<AcquireOptions, "signal">>>;

@@ -1,11 +1,11 @@
-/** What a pool tells of itself. */
+/** The pool's counters and histograms, for metrics and the operator. */
 import type { PoolCounts } from "../errors.ts";
 import { Histogram, type HistogramStats } from "../time/histogram.ts";
 
-/** A snapshot. */
+/** A snapshot of a pool: permits by state, counters and histograms. */
 export interface PoolStats extends PoolCounts {
   readonly counters: Readonly<PoolCounters>;
-  /** From `acquire` to the lease, of those that got one. */
+  /** From `acquire` to the lease, for the callers that got one. */
   readonly waitTimes: HistogramStats;
   /** From the lease to its return. */
   readonly useTimes: HistogramStats;
@@ -13,44 +13,46 @@ export interface PoolStats extends PoolCounts {
   readonly connectTimes: HistogramStats;
 }
 
-/** How often each has happened since the pool was made. */
+/** How often each event has happened since the pool was made. */
 export interface PoolCounters {
+  /** Leases granted. */
   acquired: number;
-  /** Waiters whose time ran out. */
+  /** Waiters refused after `acquireTimeoutMs`. */
   timedOut: number;
-  /** Waiters whose signal aborted. */
+  /** Waiters whose signal aborted while they waited. */
   aborted: number;
-  /** Askers sent away at once as the queue was full. */
+  /** Callers refused at once because the queue was full. */
   queueFull: number;
-  /** Waiters sent away as the queue had been slow for too long. */
+  /** Waiters refused because the queue had been slow for too long (CoDel). */
   shed: number;
-  /** Askers and waiters sent away as the database could not be reached. */
+  /** Callers and waiters refused because the database could not be reached. */
   unreachable: number;
-  /** Askers sent away as their request holds a connection already, and would have had to wait for another. */
+  /** Callers refused because their request holds a connection already and would have waited for another. */
   holdAndWait: number;
+  /** Connections that got their first ReadyForQuery. */
   connected: number;
+  /** Connects that failed, without those that the pool gave up. */
   connectFailed: number;
-  /** Closed for their age. */
+  /** Connections closed at `recycleMs`. */
   recycled: number;
-  /** Closed as the server has ended since they were opened. */
+  /** Connections closed because the server has ended since they were opened. */
   staleGeneration: number;
-  /** Closed for having been idle too long. */
+  /** Connections closed after `idleTimeoutMs`. */
   idleClosed: number;
-  /** Closed as enough others were idle, as another scope waited, or as their own had ended. */
+  /** Connections closed because `size` others were idle, another caller needed the permit, or the scope had ended. */
   overflowClosed: number;
-  /** Closed as they had died, or came back in a state that could not be mended. */
+  /** Connections that died, or that a ROLLBACK on return did not bring to status `I`. */
   broken: number;
-  /** Closed by the caller that had leased them. */
+  /** Connections closed by `Lease.destroy`. */
   destroyed: number;
-  /** Closed as the pool closed. */
+  /** Connections closed because the pool closed. */
   closedWithPool: number;
-  /** Permits taken back from requests that ended without giving them back. */
+  /** Permits that expired because a request did not release them in time. */
   expired: number;
-  /** Leases that were held for longer than the threshold. */
+  /** Leases reported by `PoolOptions.leaks`. */
   leaked: number;
 }
 
-/** Counts as things happen. */
 export class PoolMetrics {
   readonly counters: PoolCounters = {
     acquired: 0,

@@ -1,32 +1,32 @@
-/** A pool as people look at it: each connection, and those who wait. */
+/** A pool as the operator sees it: each connection, and the first waiters. */
 import type { AcquireQueue } from "./acquire_queue.ts";
 import type { FlightPart } from "../driver/driver.ts";
 import type { EntryState, PoolEntry } from "./pool_entry.ts";
 
 export interface PoolView {
-  /** In the order in which they were opened. */
+  /** In the order in which they began to open. */
   readonly connections: readonly ConnectionView[];
-  /** The first of those who wait, in their order; at most 20. */
+  /** The first 20 waiters, in queue order. */
   readonly waiters: readonly WaiterView[];
   /** The newest connect failure; `undefined` when the newest connect succeeded. */
   readonly lastConnectError: Error | undefined;
 }
 
 export interface ConnectionView {
-  /** A number of the pool's own. */
+  /** Unique within the pool. */
   readonly id: number;
   readonly state: Exclude<EntryState, "gone">;
-  /** Since it began to open. */
+  /** Since the connection began to open. */
   readonly ageMs: number;
-  /** Since its lease began or ended, if it is leased or idle; else its age. */
+  /** Since its lease began (`leased`) or ended (`idle`); else its age. */
   readonly stateMs: number;
-  /** Of the server's process, once it has told. */
+  /** The backend's process id, once the server has sent it. */
   readonly processId: number | undefined;
-  /** Who has its lease, in the caller's words. */
+  /** `AcquireOptions.label` of the current lease. */
   readonly label: string | undefined;
   /** Whether the lease has been held for longer than the threshold. */
   readonly isLeak: boolean;
-  /** What the server is at work on; without one, a leased connection waits for its holder. */
+  /** The flight in progress. `undefined` on a leased connection: the holder has sent nothing since the last answer. */
   readonly running: { readonly text: string; readonly runningMs: number } | undefined;
 }
 
@@ -35,7 +35,7 @@ export interface WaiterView {
   readonly waitedMs: number;
 }
 
-const MOST_WAITERS = 20;
+const MAX_WAITERS = 20;
 
 export function viewOf(
   { entries, queue, lastError }: {
@@ -47,7 +47,7 @@ export function viewOf(
 ): PoolView {
   const waiters: WaiterView[] = [];
   for (const { request: { label }, since } of queue) {
-    if (waiters.length >= MOST_WAITERS) break;
+    if (waiters.length >= MAX_WAITERS) break;
     waiters.push({ label, waitedMs: nowMs - since });
   }
   const connections = Array.from(entries, (entry) => connectionView(entry, nowMs));
@@ -72,16 +72,10 @@ function connectionView(entry: PoolEntry, nowMs: number): ConnectionView {
   };
 }
 
-/** What a flight is for, without its values: what its author sent, or its last statement if there is nothing of that. */
+/** A flight's SQL without its values: the caller's statements, or the last part if all are internal (a lone COMMIT). */
 export function textOf(parts: readonly FlightPart[]): string {
-  const own = parts.filter((part) => !isOurs(part));
+  const own = parts.filter((part) => !("text" in part && part.isInternal));
   return (own.length > 0 ? own : parts.slice(-1)).map(nameOf).join("; ");
-}
-
-/** What this layer sends around its authors' statements. With settings of its own, a transaction begins like no other. */
-function isOurs(part: FlightPart): boolean {
-  return "text" in part &&
-    (part.isRoutine === true || /^(?:begin isolation|select set_config)/.test(part.text));
 }
 
 function nameOf(part: FlightPart): string {

@@ -1,19 +1,19 @@
 /**
- * All that the pool does because a request of a Worker may end without releasing what it holds. Owners that live on
- * (a Deno process, a Durable Object) never meet it.
+ * Takes permits back from requests of a Worker that ended without releasing them. Lasting owners (a Deno process, a
+ * Durable Object) are exempt: their permits do not expire.
  *
- * A permit of such a request has an expiry. When it passes, the pool asks the owner to close the connection. An owner
- * that has not done so a second later has ended: the pool takes the permit back. The socket ended with the request.
+ * The permit of a request expires. When it does, the pool asks the owner to close the connection. If the owner has not
+ * done so one second later, the pool takes it for ended and frees the permit: the socket ended with the request.
  */
 import type { Clock } from "../time/clock.ts";
 import type { OwnerScope } from "./owner_scope.ts";
 import type { PoolEntry } from "./pool_entry.ts";
 import type { PoolCounters } from "./pool_stats.ts";
 
-/** How long an owner may take to do what the pool asked; an owner that is alive takes one turn of its event loop. */
+/** How long an owner may take to do what the pool asked for. An owner that is alive takes one turn of its event loop. */
 export const OWNER_TIMEOUT_MS = 1_000;
 
-/** How often waiters' timers look for expired permits. */
+/** How often the waiters' timers check for expired permits. */
 export const RECLAIM_INTERVAL_MS = 500;
 
 export interface ReclaimerOptions {
@@ -22,7 +22,7 @@ export interface ReclaimerOptions {
   readonly release: (entry: PoolEntry) => void;
   /** Makes the waiters of all scopes call `reclaim` by this time. */
   readonly reclaimBy: (timeMs: number) => void;
-  /** A scope that was taken for ended runs after all. */
+  /** A scope that was taken for ended has run a task after all. */
   readonly onResponse: () => void;
 }
 
@@ -37,12 +37,12 @@ export class Reclaimer {
     this.#options = options;
   }
 
-  /** Whether no permit can expire, so that every change of capacity is told. */
+  /** Whether no permit can expire: every change of capacity then calls `Permits.wake`. */
   get isIdle(): boolean {
     return this.#entries.size === 0;
   }
 
-  /** When waiters look next for permits that have expired. */
+  /** When the waiters' timers check next for expired permits. */
   get nextReclaimAt(): number {
     return this.isIdle ? Infinity : this.#options.clock.now() + RECLAIM_INTERVAL_MS;
   }
@@ -50,7 +50,7 @@ export class Reclaimer {
   add(entry: PoolEntry, nowMs: number): void {
     if (entry.owner.scope.lasting) return;
     this.#entries.add(entry);
-    // Waiters that came before the first such entry have no timer for it yet.
+    // Waiters that came before the first such entry have no timer for this check yet.
     if (this.#entries.size === 1) this.#options.reclaimBy(nowMs + RECLAIM_INTERVAL_MS);
   }
 
@@ -66,8 +66,11 @@ export class Reclaimer {
     return this.#unresponsive.has(scope);
   }
 
-  /** Has the owner act for its entry within `timeoutMs`: at once, if it is the one that runs. */
-  ask(
+  /**
+   * Asks the owner to run `act` within `timeoutMs`. It runs now if the calling code runs on behalf of the owner. It does
+   * not run if the permit was reclaimed, or the connection leased again, before the owner's turn.
+   */
+  askOwner(
     entry: PoolEntry,
     pending: "connect" | "close",
     act: () => void,
@@ -78,26 +81,25 @@ export class Reclaimer {
     this.expireAt(entry, this.#options.clock.now() + timeoutMs);
     scope.run(() => {
       if (this.#unresponsive.delete(scope)) this.#options.onResponse();
-      // Reclaimed or leased again since: the owner has nothing to do for it any more.
       if (entry.pending === pending && entry.state !== "gone") act();
     });
   }
 
-  /** Has the owner close the connection, or give up the connect. */
-  askToClose(entry: PoolEntry, cause: keyof PoolCounters): void {
-    this.ask(entry, "close", () => {
+  /** Asks the owner to close the connection, or to give up the connect. */
+  askOwnerToClose(entry: PoolEntry, cause: keyof PoolCounters): void {
+    this.askOwner(entry, "close", () => {
       entry.connecting?.abort();
       if (entry.state !== "opening") entry.owner.closeFor(entry, cause);
     });
   }
 
-  /** Asks the owners of expired permits to close, and takes back the permits of owners that were asked and did nothing. */
+  /** Asks the owners of expired permits to close. Takes back the permits of owners that were asked before. */
   reclaim(nowMs: number): void {
     for (const entry of [...this.#entries].filter(({ expiresAt }) => expiresAt <= nowMs)) {
       if (entry.pending !== undefined) this.#takeBack(entry);
       else {
         entry.owner.reportLeak(entry);
-        this.askToClose(entry, entry.state === "idle" ? "idleClosed" : "expired");
+        this.askOwnerToClose(entry, entry.state === "idle" ? "idleClosed" : "expired");
       }
     }
   }
@@ -107,7 +109,7 @@ export class Reclaimer {
     if (pending === "connect") this.#unresponsive.add(owner.scope);
     owner.noteReclaimed(entry);
     this.#options.release(entry);
-    // An owner that was only busy closes its connection itself, when it runs again.
-    owner.scope.run(() => owner.shut(entry));
+    // If the owner was only busy, it closes its connection itself when it runs again.
+    owner.scope.run(() => owner.closeSocket(entry));
   }
 }

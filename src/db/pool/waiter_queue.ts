@@ -1,87 +1,100 @@
-/** A place in a `WaiterQueue`. */
+/** A node of a `WaiterQueue`, by which its value is removed in constant time. */
 export interface QueueNode<T> {
-  readonly waiter: T;
-  ahead: QueueNode<T> | undefined;
-  behind: QueueNode<T> | undefined;
+  readonly value: T;
+  previous: QueueNode<T> | undefined;
+  next: QueueNode<T> | undefined;
+  /** False once the node was removed. */
   isQueued: boolean;
-  readonly isAhead: boolean;
+  /** Whether the node is in the priority lane. */
+  readonly isPriority: boolean;
 }
 
-/** First in, first out, in two lanes of which the first goes ahead of the second; and O(1) removal from anywhere, so that a waiter that gives up leaves at once. */
+/**
+ * A doubly linked list in FIFO order with two lanes: the priority lane is ahead of the regular one. Removal takes
+ * constant time anywhere in the queue, so that a waiter that gives up leaves at once.
+ */
 export class WaiterQueue<T> {
   #head: QueueNode<T> | undefined;
   #tail: QueueNode<T> | undefined;
-  /** The last one of the lane that goes ahead. */
-  #lastAhead: QueueNode<T> | undefined;
+  #lastPriority: QueueNode<T> | undefined;
   #size = 0;
-  #aheadSize = 0;
+  #prioritySize = 0;
 
+  /** Number of values in both lanes. */
   get size(): number {
     return this.#size;
   }
 
-  /** Of the lane that goes ahead. */
-  get aheadSize(): number {
-    return this.#aheadSize;
+  /** Number of values in the priority lane. */
+  get prioritySize(): number {
+    return this.#prioritySize;
   }
 
-  /** The one whose turn is next. */
+  /** The oldest value of the priority lane; of the regular lane if the priority lane is empty. */
   get head(): T | undefined {
-    return this.#head?.waiter;
+    return this.#head?.value;
   }
 
-  /** The first one of those who do not go ahead. */
-  get headBehind(): T | undefined {
-    return (this.#lastAhead === undefined ? this.#head : this.#lastAhead.behind)?.waiter;
+  /** The oldest value of the regular lane. */
+  get regularHead(): T | undefined {
+    return (this.#lastPriority === undefined ? this.#head : this.#lastPriority.next)?.value;
   }
 
-  push(waiter: T): QueueNode<T> {
-    return this.#put(waiter, { ahead: this.#tail, behind: undefined, isAhead: false });
+  push(value: T): QueueNode<T> {
+    return this.#insert({
+      value,
+      previous: this.#tail,
+      next: undefined,
+      isQueued: true,
+      isPriority: false,
+    });
   }
 
-  /** For one that has had its turn already, in vain: behind others like it, ahead of all the rest. */
-  pushAhead(waiter: T): QueueNode<T> {
-    const ahead = this.#lastAhead;
-    const behind = ahead === undefined ? this.#head : ahead.behind;
-    this.#aheadSize++;
-    return this.#lastAhead = this.#put(waiter, { ahead, behind, isAhead: true });
+  /** Appends to the priority lane: for a caller whose leased connection has died. */
+  pushPriority(value: T): QueueNode<T> {
+    const previous = this.#lastPriority;
+    const next = previous === undefined ? this.#head : previous.next;
+    this.#prioritySize++;
+    return this.#lastPriority = this.#insert({
+      value,
+      previous,
+      next,
+      isQueued: true,
+      isPriority: true,
+    });
   }
 
-  /** Harmless for a place that was left before. */
-  remove(place: QueueNode<T>): void {
-    if (!place.isQueued) return;
-    place.isQueued = false;
-    if (place === this.#lastAhead) this.#lastAhead = place.ahead;
-    if (place.isAhead) this.#aheadSize--;
-    this.#join(place.ahead, place.behind);
+  /** Does nothing for a node that was removed before. */
+  remove(node: QueueNode<T>): void {
+    if (!node.isQueued) return;
+    node.isQueued = false;
+    if (node === this.#lastPriority) this.#lastPriority = node.previous;
+    if (node.isPriority) this.#prioritySize--;
+    this.#link(node.previous, node.next);
     this.#size--;
   }
 
-  /** Harmless if there is none. */
+  /** Does nothing if the queue is empty. */
   removeHead(): void {
     if (this.#head !== undefined) this.remove(this.#head);
   }
 
-  /** In their turn. The current one may be removed while iterating. */
+  /** In queue order. The caller may remove the current value while iterating. */
   *[Symbol.iterator](): Iterator<T> {
-    for (let place = this.#head; place !== undefined; place = place.behind) yield place.waiter;
+    for (let node = this.#head; node !== undefined; node = node.next) yield node.value;
   }
 
-  #put(
-    waiter: T,
-    { ahead, behind, isAhead }: Pick<QueueNode<T>, "ahead" | "behind" | "isAhead">,
-  ): QueueNode<T> {
-    const place: QueueNode<T> = { waiter, ahead, behind, isQueued: true, isAhead };
-    this.#join(ahead, place);
-    this.#join(place, behind);
+  #insert(node: QueueNode<T>): QueueNode<T> {
+    this.#link(node.previous, node);
+    this.#link(node, node.next);
     this.#size++;
-    return place;
+    return node;
   }
 
-  #join(ahead: QueueNode<T> | undefined, behind: QueueNode<T> | undefined): void {
-    if (ahead === undefined) this.#head = behind;
-    else ahead.behind = behind;
-    if (behind === undefined) this.#tail = ahead;
-    else behind.ahead = ahead;
+  #link(previous: QueueNode<T> | undefined, next: QueueNode<T> | undefined): void {
+    if (previous === undefined) this.#head = next;
+    else previous.next = next;
+    if (next === undefined) this.#tail = previous;
+    else next.previous = previous;
   }
 }

@@ -36,7 +36,7 @@ export function beginStatements(settings: TransactionSettings): readonly Stateme
   if (statements === undefined) {
     statements = [begin(settings), setLocals(settings)].map((each) => ({
       ...each,
-      isRoutine: true,
+      isStatic: true,
     }));
     if (routines.size < ROUTINES_MAX) routines.set(key, statements);
   }
@@ -55,7 +55,7 @@ function begin({ isolation, readOnly, deferrable }: TransactionSettings): Statem
   const modes = [`isolation level ${isolation}`];
   if (readOnly) modes.push("read only");
   if (deferrable) modes.push("deferrable");
-  return { text: `begin ${modes.join(", ")}`, values: [] };
+  return { text: `begin ${modes.join(", ")}`, values: [], isInternal: true };
 }
 
 function setLocals(settings: TransactionSettings): Statement {
@@ -73,5 +73,5 @@ function setLocals(settings: TransactionSettings): Statement {
       ? `case when current_setting('transaction_timeout', true) is not null then ${call} end`
       : call;
   });
-  return { text: `select ${calls.join(", ")}`, values: locals.flat() };
+  return { text: `select ${calls.join(", ")}`, values: locals.flat(), isInternal: true };
 }

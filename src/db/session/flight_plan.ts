@@ -9,7 +9,7 @@ import { XID_QUERY } from "./xid.ts";
 /** https://www.postgresql.org/docs/current/errcodes-appendix.html */
 const NO_ACTIVE_TRANSACTION = "25P01";
 
-const COMMIT: Statement = { text: "commit", values: [], isRoutine: true };
+const COMMIT: Statement = { text: "commit", values: [], isStatic: true, isInternal: true };
 /**
  * COMMIT behind a Flush: the server sends the rows and the transaction id before it runs COMMIT, so they arrive even if
  * the answer to COMMIT does not.

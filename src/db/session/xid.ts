@@ -22,7 +22,8 @@ export const INCARNATION = `extract(epoch from pg_postmaster_start_time()) || '/
 export const XID_QUERY: Statement = {
   text: `select pg_current_xact_id_if_assigned()::text, ${INCARNATION}`,
   values: [],
-  isRoutine: true,
+  isStatic: true,
+  isInternal: true,
 };
 
 /** What is known of the xid of one transaction. */

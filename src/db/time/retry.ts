@@ -11,7 +11,7 @@ export interface RetryOptions {
   readonly baseMs?: number;
   readonly capMs?: number;
   /** Shortest wait after this failure: the jitter comes on top. None unless said otherwise. */
-  readonly leastWaitMs?: (error: unknown) => number;
+  readonly minWaitMs?: (error: unknown) => number;
   /** After this long no further attempt begins. */
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -36,7 +36,7 @@ export async function retry<T>(
     isRetryable,
     baseMs = 50,
     capMs = 1_000,
-    leastWaitMs = () => 0,
+    minWaitMs = () => 0,
     timeoutMs = Infinity,
     signal,
     budget,
@@ -57,7 +57,7 @@ export async function retry<T>(
     try {
       return await work(attempt);
     } catch (error) {
-      const waitMs = leastWaitMs(error) + fullJitterMs({ attempt, baseMs, capMs, random });
+      const waitMs = minWaitMs(error) + fullJitterMs({ attempt, baseMs, capMs, random });
       const isLast = attempt >= attempts || signal?.aborted || clock.now() + waitMs >= endsAt;
       if (isLast || !isRetryable(error)) throw error;
       if (budget?.withdraw(clock.now()) === false) {
@@ -89,15 +89,15 @@ export function fullJitterMs(
 export class RetryBudget {
   static readonly perUnit = 0.2;
   static readonly perSecond = 10;
-  static readonly most = 10 * RetryBudget.perSecond;
+  static readonly max = 10 * RetryBudget.perSecond;
 
   #tokens = RetryBudget.perSecond;
-  #countedAtMs: number | undefined;
+  #refilledAtMs: number | undefined;
 
   /** To be called once for each unit of work. */
   deposit(nowMs: number): void {
     this.#refill(nowMs);
-    this.#tokens = Math.min(RetryBudget.most, this.#tokens + RetryBudget.perUnit);
+    this.#tokens = Math.min(RetryBudget.max, this.#tokens + RetryBudget.perUnit);
   }
 
   /** Whether there is one for a retry; takes it if so. */
@@ -109,10 +109,10 @@ export class RetryBudget {
   }
 
   #refill(nowMs: number): void {
-    const elapsedMs = nowMs - (this.#countedAtMs ?? nowMs);
-    this.#countedAtMs = nowMs;
+    const elapsedMs = nowMs - (this.#refilledAtMs ?? nowMs);
+    this.#refilledAtMs = nowMs;
     this.#tokens = Math.min(
-      RetryBudget.most,
+      RetryBudget.max,
       this.#tokens + elapsedMs / 1_000 * RetryBudget.perSecond,
     );
   }

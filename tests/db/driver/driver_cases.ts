@@ -20,7 +20,7 @@ export const driverCases: readonly DriverCase[] = [
   }),
 
   withConnection("a routine statement runs each time it is sent", async (connection) => {
-    const routine = { ...statement("select $1::text as text", "again"), isRoutine: true } as const;
+    const routine = { ...statement("select $1::text as text", "again"), isStatic: true } as const;
     for (let turn = 0; turn < 2; turn++) {
       const { results } = await connection.flight([routine, selectOne, routine]);
       assertEquals(results.map(({ command }) => command), ["SELECT", "SELECT", "SELECT"]);

@@ -131,7 +131,7 @@ Deno.test("a routine statement has its effect each time, and its rows come as te
   const routine = {
     text: "select set_config('app.user', $1, false)",
     values: ["Ann"],
-    isRoutine: true,
+    isStatic: true,
   } as const;
   const look = { text: "select current_setting('app.user') as user", values: [] };
   const forget = { text: "select set_config('app.user', '', false)", values: [] };

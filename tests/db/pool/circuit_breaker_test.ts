@@ -123,7 +123,7 @@ Deno.test("in an outage connections that come back alive are hope for those who 
   database.mood = "down";
   await ask(pool);
   await ask(pool);
-  await clock.advance(CircuitBreaker.silenceMs);
+  await clock.advance(CircuitBreaker.maxSilenceMs);
   await held.release();
   const again = await pool.acquire({ scope });
   assertEquals((await ask(pool)).outcome, "ConnectError");
@@ -150,7 +150,7 @@ Deno.test("a database that refuses logins in its own words is alive, and connect
   });
   const held = await pool.acquire({ scope });
   isFull = true;
-  await clock.advance(10 * CircuitBreaker.silenceMs);
+  await clock.advance(10 * CircuitBreaker.maxSilenceMs);
   await assertRejects(() => pool.acquire({ scope }), ConnectError);
   await assertRejects(() => pool.acquire({ scope }), ConnectError);
   const waiting = await ask(pool);

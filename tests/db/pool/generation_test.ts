@@ -27,7 +27,7 @@ const cases: [what: string, ends: [reason: Error, atMs: number][], generation: n
 for (const [what, ends, expected] of cases) {
   Deno.test(`${what} ${expected === 0 ? "leaves the generation" : "ends the generation"}`, () => {
     const generation = new Generation();
-    for (const [reason, atMs] of ends) generation.observe(reason, { nowMs: atMs, of: 0 });
+    for (const [reason, atMs] of ends) generation.noteFailure(reason, { nowMs: atMs, openedIn: 0 });
     assertEquals(generation.current, expected);
   });
 }

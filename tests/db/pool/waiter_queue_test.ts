@@ -47,15 +47,15 @@ Deno.test("waiters may be removed while the queue is gone through", () => {
 Deno.test("who goes ahead is before all who do not, and behind those who did before", () => {
   const queue = new WaiterQueue<string>();
   queue.push("a");
-  queue.pushAhead("first");
-  const second = queue.pushAhead("second");
+  queue.pushPriority("first");
+  const second = queue.pushPriority("second");
   queue.push("b");
   assertEquals([...queue], ["first", "second", "a", "b"]);
   queue.remove(second);
-  queue.pushAhead("third");
+  queue.pushPriority("third");
   assertEquals([...queue], ["first", "third", "a", "b"]);
   queue.removeHead();
   queue.removeHead();
-  queue.pushAhead("fourth");
+  queue.pushPriority("fourth");
   assertEquals([...queue], ["fourth", "a", "b"]);
 });

@@ -56,7 +56,7 @@ Deno.test("retry() waits for as long as the failure asks for, and for its jitter
   const done = retry(() => {
     runs++;
     return runs < 2 ? Promise.reject(new Error("in a second")) : Promise.resolve();
-  }, { ...ALWAYS, clock, baseMs: 100, random: () => 0.5, leastWaitMs: () => 1_000 });
+  }, { ...ALWAYS, clock, baseMs: 100, random: () => 0.5, minWaitMs: () => 1_000 });
   await flushPromises();
   await clock.advance(1_049);
   assertEquals(runs, 1);
@@ -167,7 +167,7 @@ Deno.test("a budget does not save up more than ten seconds' worth", () => {
   budget.deposit(0);
   let afforded = 0;
   while (budget.withdraw(3_600_000)) afforded++;
-  assertEquals(afforded, RetryBudget.most);
+  assertEquals(afforded, RetryBudget.max);
 });
 
 Deno.test("retry() throws the first failure when the budget is used up", async () => {
