@@ -245,7 +245,8 @@ export class Permits {
     nowMs: number,
   ): Refusal | undefined {
     if (this.isClosed) return POOL_CLOSED;
-    if (signal?.aborted) return aborted(signal.reason);
+    // Counted are the callers that waited.
+    if (signal?.aborted) return { ...aborted(signal.reason), counter: undefined };
     const { maxWaiters } = this.#options.options;
     const isCrowded = this.#entries.size >= this.limit || this.queue.size >= maxWaiters;
     if (!this.reclaimer.isIdle && isCrowded) this.#reclaim();

@@ -24,7 +24,7 @@ export interface RefusalFacts {
 
 export interface Refusal {
   /** The counter that the refusal adds to. */
-  readonly counter?: keyof PoolCounters;
+  readonly counter?: keyof PoolCounters | undefined;
   readonly toError: (facts: RefusalFacts) => Error;
 }
 
