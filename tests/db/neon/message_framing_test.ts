@@ -51,7 +51,7 @@ for (
           }
         },
         Error,
-        "not PostgreSQL's",
+        "broke PostgreSQL's protocol",
       );
     }
   });

@@ -224,7 +224,7 @@ Deno.test("rows that are lost with their COMMIT are not made up, and the work is
         await session.commit([sql`select name from users`]);
       }),
     CommitRowsLostError,
-    "do not do the work again",
+    "do not repeat the work",
   );
   assertEquals(runs, 1);
   assertEquals(await rowsInTheEnd(branch, { name, expected: 1 }), 1);

@@ -178,7 +178,11 @@ Deno.test("commit() in a savepoint is refused", async () => {
   await using session = db.session();
   await session.savepoint(async (inner) => {
     await inner.query(sql`insert 1`);
-    await assertRejects(() => inner.commit(), SessionEndedError, "return from it");
+    await assertRejects(
+      () => inner.commit(),
+      SessionEndedError,
+      "return from the savepoint's function",
+    );
     await assertRejects(() => inner.commit([sql`insert 2`]), SessionEndedError);
   });
   await session.commit();
