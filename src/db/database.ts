@@ -18,58 +18,67 @@ import { UnitMetrics, type UnitStats } from "./session/unit_stats.ts";
 /** What the databases of all owners in one isolate share. */
 export interface DatabaseOptions {
   readonly pool: Pool;
-  /** What a session begins with unless it says otherwise. */
+  /** Settings of every transaction, where the session's own options do not replace them. */
   readonly defaults: TransactionSettings;
-  /** Attempts in all for a unit of work. */
+  /** Most attempts for one unit of work, the first included; at least 1. `TransactionOptions.attempts` replaces it. */
   readonly attempts: number;
+  /** Limits the retries of all units of work together. By default the database makes one of its own. */
   readonly budget?: RetryBudget;
+  /** Counters that several databases may share. By default the database makes its own. */
   readonly metrics?: UnitMetrics;
+  /** Receives every transaction and flight, for traces. */
   readonly observer?: Observer | undefined;
   readonly clock?: Clock;
-  /** From 0 up to 1, as `Math.random`. */
+  /** At least 0 and below 1. `Math.random` by default. */
   readonly random?: () => number;
-  /** Finds out what became of a lost COMMIT: by asking the server, unless a test has another way. */
+  /** Finds the outcome of a COMMIT whose answer was lost. The default asks the server; tests replace it. */
   readonly resolveCommit?: ResolveCommit | undefined;
 }
 
-/** Whose sockets a database opens, and what becomes of its work. */
+/** The owner of a database's sockets: a process, a Durable Object, or one request on Workers. */
 export interface DatabaseOwner {
+  /** The pool keeps the connections of different scopes apart. */
   readonly scope: OwnerScope;
   /**
-   * Takes over a promise that need not be waited for, its failure included, such as that of an `afterCommit` hook:
-   * `waitUntil` on Workers, the process's own list on Deno.
+   * Keeps the owner alive until the promise settles, and handles its rejection. The caller of the session does not wait
+   * for it. On Workers this is the runtime's `waitUntil`; on Deno, the process's list of background tasks.
    */
   readonly waitUntil: (rest: Promise<void>) => void;
-  /** Ends every session, beside the session's own signal: of the request that all of them are for. */
+  /** Aborts all sessions of this owner, such as the signal of the request. Each session's own signal works as well. */
   readonly signal?: AbortSignal | undefined;
 }
 
+/** How to run one unit of work with retry. */
 export interface TransactionOptions extends SessionOptions {
-  /** Attempts in all, the first included. */
+  /** Most attempts, the first included; at least 1. `DatabaseOptions.attempts` by default. */
   readonly attempts?: number;
-  /** After this long no further attempt begins. */
+  /** No attempt begins later than this after the call. A running attempt is not stopped: use `signal` for that. */
   readonly timeoutMs?: number;
 }
 
+/** How to run one unit of work at most once for a key. */
 export interface KeyedTransactionOptions<T> extends TransactionOptions {
   /**
-   * From 1 to 255 characters. A unit of work of this key is done once, whoever asks for it and however often, for as
-   * long as the key is kept. Wants the table of `TRANSACTION_KEYS_TABLE`.
+   * The idempotency key, from 1 to 255 characters. At most one unit with this key commits, until `deleteOldKeys`
+   * deletes the key. The table of `TRANSACTION_KEYS_TABLE` must exist.
    */
   readonly key: string;
-  /** Reads what `work` would have given, once it is known to be done already. */
+  /**
+   * Runs in place of `work`, in a read-only session, if the unit turns out to be committed: gives what `work` would
+   * give.
+   */
   readonly loadResult: (session: Session) => Promise<T>;
 }
 
-/** What the pool tells, and what all that share `metrics` have done with it. */
+/** The pool's counts, and those of all databases that share `metrics`. */
 export interface DatabaseStats extends PoolStats, UnitStats {}
 
-/** What runs units of work: all of a `Database` that request handlers and consumers need. */
+/** The part of a `Database` that request handlers and queue consumers use. */
 export type TransactionRunner = Pick<Database, "session" | "transaction">;
 
 /**
- * The session factory that requests, queue consumers and scripts share. Connects to nothing until a session's first
- * statement.
+ * Opens sessions and runs units of work, for requests, queue consumers and scripts. It connects with the first
+ * statement of a session, not before.
  */
 export class Database {
   readonly #options: DatabaseOptions;
@@ -78,7 +87,7 @@ export class Database {
   readonly #budget: RetryBudget;
   readonly #metrics: UnitMetrics;
 
-  /** Without an owner, sessions are opened by the databases that `forOwner` gives, and by those alone. */
+  /** Without `owner`, the database opens no sessions itself: use the one that `forOwner` returns. */
   constructor(options: DatabaseOptions, owner?: DatabaseOwner) {
     this.#options = options;
     this.#owner = owner;
@@ -87,50 +96,56 @@ export class Database {
     this.#metrics = options.metrics ?? new UnitMetrics();
   }
 
-  /** The same database, pool, budget and counters for another owner of sockets: on Workers, for each request. */
+  /** Returns a database with the same pool, budget and counters for another owner. On Workers: one for each request. */
   forOwner(owner: DatabaseOwner): Database {
     return new Database({ ...this.#options, budget: this.#budget, metrics: this.#metrics }, owner);
   }
 
-  /** Opens a session. Costs nothing until its first statement. Throws `ScopeError` without an owner. */
+  /** Opens a session. Nothing is leased or sent before its first statement. Throws `ScopeError` without an owner. */
   session(options: SessionOptions = {}): Session {
-    return this.#open(options, { attempt: 1 });
+    return this.#openSession(options, { attempt: 1 });
   }
 
   /**
-   * Runs a unit of work in a session, again and whole where a failure left nothing behind and may pass. The work must
-   * commit what it wrote, and should have no effects but those of its session. A transaction that is begun in the work
-   * of another one is a unit of its own; what it has retried in vain, the outer one does not retry.
+   * Runs a unit of work: calls `work` with a session and returns its result. `work` must call `session.commit()` if it
+   * writes, and must have no effects outside its session, because it may run several times.
    *
-   * With a key the work is also run again after a COMMIT of unknown outcome, as the key makes sure that one of the
-   * runs counts.
+   * After a failure, the whole unit is run again if its transaction was not applied and the failure is transient
+   * (`failures.ts` has the rules). With a `key` it is also run again after a COMMIT of unknown outcome, because the key
+   * lets at most one run commit. A `transaction` called inside `work` is a unit of its own, on a second connection; if
+   * its attempts are used up, the outer unit does not retry either.
+   *
+   * Throws the last attempt's own error, with the number of attempts as `attempts` if there were several;
+   * `CommitOutcomeUnknownError` if an attempt may have been committed and no later one could clear that up;
+   * `SessionNotCommittedError` if `work` wrote and neither committed nor rolled back; `ScopeError` without an owner;
+   * `RangeError` for a key that is empty or too long, or for less than one attempt.
    */
   async transaction<T>(
     work: (session: Session) => Promise<T>,
     options: TransactionOptions | KeyedTransactionOptions<T> = {},
   ): Promise<T> {
-    if (!("key" in options)) return await this.#unit(work, options);
+    if (!("key" in options)) return await this.#runUnit(work, options);
     const { key, loadResult, ...rest } = options;
-    return await this.#unit(work, rest, {
+    return await this.#runUnit(work, rest, {
       key,
-      loadResult: () => this.#unit(loadResult, { ...rest, readOnly: true }),
+      loadResult: () => this.#runUnit(loadResult, { ...rest, readOnly: true }),
     });
   }
 
-  async #unit<T>(
+  async #runUnit<T>(
     work: (session: Session) => Promise<T>,
     { attempts, timeoutMs, ...options }: TransactionOptions,
     { key, loadResult }: { key?: string; loadResult?: () => Promise<T> } = {},
   ): Promise<T> {
     const { random } = this.#options;
-    const { waitUntil, signal } = this.#owned();
+    const { waitUntil, signal } = this.#requireOwner();
     return await runUnit(work, {
-      open: (attempt) => this.#open(options, { attempt, key }),
+      open: (attempt) => this.#openSession(options, { attempt, key }),
       waitUntil,
       loadResult,
       attempts: attempts ?? this.#options.attempts,
       timeoutMs,
-      signal: either(options.signal, signal),
+      signal: anyOf(options.signal, signal),
       budget: this.#budget,
       metrics: this.#metrics,
       clock: this.#clock,
@@ -138,14 +153,14 @@ export class Database {
     });
   }
 
-  #open(
+  #openSession(
     { signal, label, parsers, ...own }: SessionOptions,
     { attempt, key }: { attempt: number; key?: string | undefined },
   ): Session {
-    const { waitUntil, signal: ownerSignal } = this.#owned();
+    const { waitUntil, signal: ownerSignal } = this.#requireOwner();
     const transaction = new Transaction(this.#context(), {
       settings: { ...this.#options.defaults, ...own },
-      signal: either(signal, ownerSignal),
+      signal: anyOf(signal, ownerSignal),
       parsers,
       label,
       attempt,
@@ -158,12 +173,12 @@ export class Database {
   #context(): TransactionContext {
     const { pool, observer, random = Math.random, resolveCommit: resolve = resolveCommit } =
       this.#options;
-    const { scope } = this.#owned();
+    const { scope } = this.#requireOwner();
     const [clock, metrics] = [this.#clock, this.#metrics];
     return { pool, scope, clock, random, metrics, observer, resolveCommit: resolve };
   }
 
-  #owned(): DatabaseOwner {
+  #requireOwner(): DatabaseOwner {
     if (this.#owner !== undefined) return this.#owner;
     throw new ScopeError(
       "Cannot open a session as the database has no owner for its sockets; " +
@@ -171,27 +186,32 @@ export class Database {
     );
   }
 
-  /** What each connection of the pool is doing, for people to read. */
+  /** Every connection and waiter of the pool, for an operator to read. */
   inspect(): PoolView {
     return this.#options.pool.inspect();
   }
 
+  /** Counters and histograms, as they are now. */
   stats(): DatabaseStats {
     return { ...this.#options.pool.stats(), ...this.#metrics.snapshot() };
   }
 
-  /** Closes the connections of an owner that has ended. Resolves when their sockets are shut. */
+  /** Closes the connections of an owner that has ended. Resolves when their sockets are closed. */
   endScope(scope: OwnerScope): Promise<void> {
     return this.#options.pool.endScope(scope);
   }
 
-  /** Refuses new work, lets sessions finish until `timeoutMs`, then cuts them. Resolves when all sockets are shut. */
+  /**
+   * Refuses every new lease with `PoolClosedError`, lets open sessions finish for `timeoutMs`, then closes their
+   * connections. Resolves when all sockets are closed.
+   */
   async close(options: { timeoutMs: number }): Promise<void> {
     await this.#options.pool.close(options);
   }
 }
 
-function either(
+/** Aborts when one of the two does. */
+function anyOf(
   one: AbortSignal | undefined,
   other: AbortSignal | undefined,
 ): AbortSignal | undefined {

@@ -1,4 +1,7 @@
-/** The closed set of errors of the connection layer, for callers to catch. What each means is in `failures.ts`. */
+/**
+ * All errors of the connection layer, for callers to catch. `failures.ts` says what each means for a unit of work: whether
+ * it may have been applied, and whether running it again may help.
+ */
 
 import type { Result } from "./driver/driver.ts";
 
@@ -15,7 +18,7 @@ export interface ServerErrorFields {
   readonly constraint?: string | undefined;
 }
 
-/** A pool's permits by the state of their connections, and who waits for one. */
+/** The permits of a pool by the state of their connections, and the callers that wait for one. */
 export interface PoolCounts {
   /** Permits in all. */
   readonly limit: number;
@@ -26,20 +29,23 @@ export interface PoolCounts {
   readonly waiting: number;
 }
 
-/** The pool at a refusal, and how long the refused one had waited. */
+/** The pool at the moment of a refusal, and how long the refused caller had waited. */
 export interface PoolState extends PoolCounts {
   readonly waitedMs: number;
 }
 
-/** Base of every error that this layer makes. */
+/** Base class of every error that this layer throws by itself. */
 export abstract class DatabaseLayerError extends Error {
-  /** How many times the unit of work was tried, set by `transaction` on the error that comes out. */
+  /** Attempts at the unit of work, if there were several. Set by `Database.transaction` on the error that comes out. */
   declare attempts?: number;
-  /** The pool as it was, on what comes out of `acquire`. */
+  /** The state of the pool, on errors of `acquire`. */
   declare pool?: PoolState;
 }
 
-/** The server's own answer to a statement: SQLSTATE, severity and the names it gave. */
+/**
+ * The server answered with an error: SQLSTATE, severity and the names it gave. Whether the unit is run again depends on the
+ * SQLSTATE: see `failures.ts`.
+ */
 export class ServerError extends DatabaseLayerError {
   override readonly name = "ServerError";
   readonly severity: string;
@@ -65,10 +71,13 @@ export class ServerError extends DatabaseLayerError {
   }
 }
 
-/** A connection could not be made, or ended before its first ReadyForQuery. */
+/**
+ * A connection could not be opened, or ended before the server's first ReadyForQuery. `db.transaction` runs the unit again
+ * if the cause is transient; a wrong password or an unknown database is not.
+ */
 export class ConnectError extends DatabaseLayerError {
   override readonly name = "ConnectError";
-  /** Whether a flight had left with the login: then it may have run all the same, its answers lost. */
+  /** Whether a flight was sent together with the login. The server may have run it, and only its answer was lost. */
   readonly sent: boolean;
 
   constructor(message: string, options: ErrorOptions & { sent?: boolean } = {}) {
@@ -77,12 +86,12 @@ export class ConnectError extends DatabaseLayerError {
   }
 }
 
-/** A connection that had been ready ended without answering. */
+/** A connection that had been ready ended before it answered. Before COMMIT was sent, the unit can be run again. */
 export class ConnectionLostError extends DatabaseLayerError {
   override readonly name = "ConnectionLostError";
-  /** Whether the server had begun on the flight (a ParseComplete was seen). */
+  /** Whether the server had started the flight: a ParseComplete of it arrived. */
   readonly begun: boolean;
-  /** Of the flight's parts, those that had been answered. */
+  /** The results of the flight that had arrived. */
   declare readonly answered: readonly Result[];
 
   constructor(
@@ -91,14 +100,14 @@ export class ConnectionLostError extends DatabaseLayerError {
   ) {
     super(message, options);
     this.begun = options.begun;
-    // Rows are no part of what is printed of an error.
+    // Not enumerable, so that logging the error does not print rows.
     Object.defineProperty(this, "answered", { value: options.answered ?? [], enumerable: false });
   }
 }
 
-/** The pool could not serve the caller now. */
+/** The pool did not lease a connection. Nothing was sent to the server. */
 export abstract class PoolRefusal extends DatabaseLayerError {
-  /** How long the caller should stay away. */
+  /** How long the caller should wait before it asks again. */
   readonly retryAfterMs: number;
 
   constructor(message: string, options: ErrorOptions & { retryAfterMs: number }) {
@@ -107,26 +116,35 @@ export abstract class PoolRefusal extends DatabaseLayerError {
   }
 }
 
-/** Nobody gave a connection back in time. */
+/**
+ * No connection came free within `acquireTimeoutMs`. `pool` holds the counts. Shorten transactions, or raise
+ * `DATABASE_POOL_SIZE`.
+ */
 export class AcquireTimeoutError extends PoolRefusal {
   override readonly name = "AcquireTimeoutError";
 }
 
-/** The pool refused at once: its queue is full, or the database could not be reached a moment ago. */
+/**
+ * The pool refused without a wait, or ended one early: the queue is full, the queue has been slow for too long, or the
+ * newest connects failed. Wait for `retryAfterMs`.
+ */
 export class PoolOverloadedError extends PoolRefusal {
   override readonly name = "PoolOverloadedError";
 }
 
-/** The pool is closing or closed. */
+/** The pool is closing or closed, so that another instance has to do the work. Also ends flights that the closing pool cuts. */
 export class PoolClosedError extends DatabaseLayerError {
   override readonly name = "PoolClosedError";
 }
 
-/** A connection was used outside the owner scope that its socket belongs to, or a scope asked for a second one in vain. */
+/**
+ * The calling code may not use the connection: it runs on behalf of another owner than the socket's, or after its
+ * owner's end, or its request holds a connection and would have to wait for a second one.
+ */
 export class ScopeError extends DatabaseLayerError {
   override readonly name = "ScopeError";
 
-  /** For code that runs on behalf of another owner, or after the owner's end. */
+  /** For code that runs on behalf of another owner, or after its owner's end. */
   static foreign(): ScopeError {
     return new ScopeError(
       "Cannot use a connection outside the request that it belongs to, as the runtime ties sockets to requests; " +
@@ -135,52 +153,58 @@ export class ScopeError extends DatabaseLayerError {
   }
 }
 
-/** The caller's deadline passed, or its signal aborted, before the work was done. */
+/** The caller's signal aborted, or the server did not answer within the timeouts. Never retried: the next run would take as long. */
 export class DeadlineError extends DatabaseLayerError {
   override readonly name = "DeadlineError";
 }
 
-/** The session was used after its end, or while a savepoint was open in it. */
+/** The session was used after its end, or while a savepoint was open in it. A mistake of the author's: nothing was sent. */
 export class SessionEndedError extends DatabaseLayerError {
   override readonly name = "SessionEndedError";
 }
 
-/** A unit of work wrote, or read at `serializable`, succeeded, and never said `commit()` or `rollback()`. */
+/**
+ * The work returned without `commit()` or `rollback()`, after it wrote, or read at `serializable`. It was rolled back. Add
+ * `await session.commit()`.
+ */
 export class SessionNotCommittedError extends DatabaseLayerError {
   override readonly name = "SessionNotCommittedError";
 }
 
-/** COMMIT was, or would have been, answered ROLLBACK: an earlier statement had failed. The first failure is the `cause`. */
+/** The server answered COMMIT with ROLLBACK, or would have: an earlier statement had failed. The first failure is the `cause`. */
 export class CommitRolledBackError extends DatabaseLayerError {
   override readonly name = "CommitRolledBackError";
 }
 
-/** A statement, or a savepoint's release, was not run, since a statement before it failed. That failure is the `cause`. */
+/** The statement, or the savepoint's release, did not run: a statement before it had failed. That failure is the `cause`. */
 export class StatementSkippedError extends DatabaseLayerError {
   override readonly name = "StatementSkippedError";
 }
 
-/** Why nobody can tell what became of a COMMIT. */
+/** Why the outcome of a COMMIT cannot be found out. */
 export type UnknownReason =
-  /** The server had not told the transaction's id: the whole flight was lost, or nothing but a NOTIFY was done. */
+  /** The transaction's id never arrived: the answer to the whole flight was lost, or the unit did nothing but NOTIFY. */
   | "no xid"
   /** The caller's signal aborted. */
   | "gave up"
-  /** No connection could be had to ask on. */
+  /** No connection could be opened for the question. */
   | "unreachable"
-  /** The server has started again or has crashed since, so that the id may be another transaction's. */
+  /** The server has restarted or crashed since, so that the id may belong to another transaction now. */
   | "restarted"
-  /** What answers is a standby. */
+  /** A standby answered. It may not have received the COMMIT yet. */
   | "in recovery"
-  /** It was neither done nor undone in time. */
+  /** The transaction was still in progress when the time was up. */
   | "in progress"
-  /** The server does not know any more, or does not say. */
+  /** The server does not keep the outcome any more, or refuses to tell it. */
   | "not told";
 
-/** COMMIT was sent, its answer never came, and the server could not be asked: the work is there, or it is not. */
+/**
+ * COMMIT was sent, its answer was lost, and its outcome cannot be found out: the work is there, or it is not. Never
+ * retried, unless the unit has a key. Read the data to see, or give such work a key.
+ */
 export class CommitOutcomeUnknownError extends DatabaseLayerError {
   override readonly name = "CommitOutcomeUnknownError";
-  /** The transaction's id, for `pg_xact_status`, where it is known. */
+  /** The transaction's id for `pg_xact_status`, if it is known. */
   readonly xid: string | undefined;
   readonly reason: UnknownReason;
 
@@ -199,7 +223,7 @@ export class CommitOutcomeUnknownError extends DatabaseLayerError {
   }
 }
 
-/** The transaction is committed, but the rows that came with its COMMIT were lost: read them, do not repeat the work. */
+/** The transaction is committed, but the rows that came with its COMMIT were lost. Read them; do not do the work again. */
 export class CommitRowsLostError extends DatabaseLayerError {
   override readonly name = "CommitRowsLostError";
 }

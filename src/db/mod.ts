@@ -1,6 +1,6 @@
 /**
- * Database connections for the edge: a bounded pool, a session for each unit of work, and retry that never guesses
- * about a lost COMMIT.
+ * The public names of the connection layer: a bounded pool of PostgreSQL connections, one session for each unit of
+ * work, and retry that asks the server for the outcome of a COMMIT whose answer was lost.
  */
 export {
   ISOLATION_LEVELS,

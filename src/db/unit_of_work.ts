@@ -15,24 +15,25 @@ import type { UnitMetrics } from "./session/unit_stats.ts";
 
 export interface UnitOptions<T>
   extends Pick<RetryOptions, "attempts" | "timeoutMs" | "signal" | "budget" | "clock" | "random"> {
-  /** Opens the session of one attempt; 1 is the first. */
+  /** Opens the session of one attempt. Attempts are counted from 1. */
   open(attempt: number): Session;
   /**
-   * Of a unit with a key, a second run of which fails once the first is committed, and cannot overtake it: gives what
-   * the work would have given, once it is known to be done.
+   * Only for a unit with a key: reads the result if the unit turns out to be committed. The key's unique constraint
+   * makes a second run wait for the first one, and fail if that commits.
    */
   readonly loadResult?: (() => Promise<T>) | undefined;
   readonly metrics: UnitMetrics;
-  /** Takes over what need not be waited for. */
+  /** Runs a promise in the background: see `DatabaseOwner.waitUntil`. */
   waitUntil(rest: Promise<void>): void;
 }
 
 /**
- * Runs a unit of work, and runs it again, whole, when its failure left nothing behind and may pass: so the work must
- * have no effects but those of its session. Once a COMMIT has been answered, nothing is run again.
+ * Runs a unit of work. Runs the whole unit again if the failed attempt was not applied and the failure is transient.
+ * After an answered COMMIT nothing is run again.
  *
- * Throws the last attempt's own error, with `attempts` on it, unless an earlier one may have been committed: then that
- * one's. Throws `SessionNotCommittedError` for work that wrote, returned, and neither committed nor rolled back.
+ * Throws the last attempt's own error. If an earlier attempt may have been committed, throws that attempt's error
+ * instead. Sets `attempts` on the error if there were several. Throws `SessionNotCommittedError` if the work wrote and
+ * returned without commit or rollback.
  */
 export async function runUnit<T>(
   work: (session: Session) => Promise<T>,
@@ -40,29 +41,29 @@ export async function runUnit<T>(
 ): Promise<T> {
   const isKeyed = loadResult !== undefined;
   let attempts = 0;
-  let ending = "failed" as Ending;
-  /** An attempt that may have been committed, as long as those after it have not found out. */
-  let inDoubt: unknown;
+  let outcome = "failed" as AttemptOutcome;
+  /** The error of an attempt that may have been committed, until a later attempt shows whether it was. */
+  let unresolvedError: unknown;
 
   async function attempt(): Promise<T> {
     const session = open(++attempts);
     try {
       const value = await work(session);
-      // What the work has begun and not waited for is part of it.
+      // Statements that the work started without awaiting them belong to the unit.
       await session.idle();
-      await endUnsaid(session, waitUntil);
-      // What commits nothing finds nothing out.
-      if (inDoubt !== undefined && !session.isCommitted) throw inDoubt;
+      await endImplicitly(session, waitUntil);
+      // An attempt that did not commit cannot prove that the earlier, uncertain one did not: throw the earlier error.
+      if (unresolvedError !== undefined && !session.isCommitted) throw unresolvedError;
       return value;
     } catch (error) {
-      // The connection goes back before the wait for the next attempt, and after a COMMIT that is still under way.
+      // Gives the connection back before the pause. The session's queue runs this after a COMMIT still in progress.
       await session.rollback();
-      ending = endingOf(error, session);
-      if (ending === "in doubt") inDoubt = error;
+      outcome = outcomeOfAttempt(error, session);
+      if (outcome === "unknown") unresolvedError = error;
       throw error;
     } finally {
-      if (inDoubt !== undefined && (session.isCommitted || ending === "done")) {
-        inDoubt = undefined;
+      if (unresolvedError !== undefined && (session.isCommitted || outcome === "committed")) {
+        unresolvedError = undefined;
         metrics.counters.resolved++;
       }
     }
@@ -72,85 +73,97 @@ export async function runUnit<T>(
     return await retry(attempt, {
       ...options,
       isRetryable: (error) =>
-        ending === "repeatable" ||
-        isKeyed && (ending === "in doubt" || inDoubt !== undefined && stayAwayMs(error) > 0),
-      minWaitMs: stayAwayMs,
+        outcome === "retryable" ||
+        isKeyed &&
+          (outcome === "unknown" || unresolvedError !== undefined && retryAfterMs(error) > 0),
+      minWaitMs: retryAfterMs,
       onRetry: (error) => metrics.retried(kindOf(error)),
       onBudgetDenied: () => metrics.counters.budgetDenied++,
     });
   } catch (last) {
-    if (isKeyed && ending === "done") return await loadResult();
-    if (isKeyed && inDoubt !== undefined) metrics.counters.unknown++;
-    const error = inDoubt ?? last;
+    if (isKeyed && outcome === "committed") return await loadResult();
+    if (isKeyed && unresolvedError !== undefined) metrics.counters.unknown++;
+    const error = unresolvedError ?? last;
     if (attempts > 1 && error instanceof Error) Object.assign(error, { attempts });
     throw error;
   }
 }
 
-type Ending =
-  /** It is committed, though what it gives is not known: by this attempt, or by another of its key. */
-  | "done"
-  /** It may be committed. */
-  | "in doubt"
-  /** It left nothing behind, and may succeed the next time. */
-  | "repeatable"
+type AttemptOutcome =
+  /** The unit is committed, by this attempt or by another one with its key, but its result is not known. */
+  | "committed"
+  /** The attempt may have been committed. */
+  | "unknown"
+  /** The attempt was not applied, and the failure is transient. */
+  | "retryable"
+  /** The unit is not run again: it failed for good, or its failure came after its commit. */
   | "failed";
 
-/** What an attempt came to. Its own session tells: the error may be that of another unit, begun within the work. */
-function endingOf(error: unknown, session: Session): Ending {
-  const own = decisiveIn(error);
-  if (session.isCommitted) return own instanceof CommitRowsLostError ? "done" : "failed";
-  if (session.mayHaveCommitted) {
-    return own instanceof CommitOutcomeUnknownError ? "in doubt" : "failed";
+/** Asks the attempt's own session first, because the error may come from another unit that the work ran. */
+function outcomeOfAttempt(error: unknown, session: Session): AttemptOutcome {
+  const databaseError = databaseErrorIn(error);
+  if (session.isCommitted) {
+    return databaseError instanceof CommitRowsLostError ? "committed" : "failed";
   }
-  if (isDuplicateKey(own) && own === session.firstError) return "done";
-  const { applied, transient } = classify(own, "statement");
-  return applied === "no" && transient && !wasRetried(error) ? "repeatable" : "failed";
+  if (session.mayHaveCommitted) {
+    return databaseError instanceof CommitOutcomeUnknownError ? "unknown" : "failed";
+  }
+  if (isDuplicateKey(databaseError) && databaseError === session.firstError) return "committed";
+  const { applied, transient } = classify(databaseError, "statement");
+  return applied === "no" && transient && !wasRetriedByInnerUnit(error) ? "retryable" : "failed";
 }
 
-/** What a unit within the work has retried in vain is not worth as many attempts again. */
-function wasRetried(error: unknown): boolean {
-  return chainOf(error).some((each) => "attempts" in each && Number(each.attempts) > 1);
+/**
+ * Whether another unit, run inside the work, has already retried this failure. Retrying it here would multiply
+ * attempts.
+ */
+function wasRetriedByInnerUnit(error: unknown): boolean {
+  return causeChain(error).some((each) => "attempts" in each && Number(each.attempts) > 1);
 }
 
-/** What the pool, which refused at once, asks for; 0 for any other failure. */
-function stayAwayMs(error: unknown): number {
-  const own = decisiveIn(error);
-  return own instanceof PoolOverloadedError ? own.retryAfterMs : 0;
+/** The shortest pause that the pool asks for when it refuses at once; 0 for any other failure. */
+function retryAfterMs(error: unknown): number {
+  const databaseError = databaseErrorIn(error);
+  return databaseError instanceof PoolOverloadedError ? databaseError.retryAfterMs : 0;
 }
 
 function kindOf(error: unknown): string {
-  return classify(decisiveIn(error), "statement").kind;
+  return classify(databaseErrorIn(error), "statement").kind;
 }
 
-/** The work may have wrapped the database's error in one of its own; what that one means is ours alone to say. */
-function decisiveIn(error: unknown): DatabaseLayerError | undefined {
-  return chainOf(error).find((each) => each instanceof DatabaseLayerError && !isConsequence(each));
+/** `work` may have wrapped our error. Searches the cause chain; only our own error classes are classified. */
+function databaseErrorIn(error: unknown): DatabaseLayerError | undefined {
+  return causeChain(error).find((each) =>
+    each instanceof DatabaseLayerError && !isConsequence(each)
+  );
 }
 
-/** The error and its causes. */
-function chainOf(error: unknown): Error[] {
+/** The error and its causes, at most five, so that a cyclic chain ends. */
+function causeChain(error: unknown): Error[] {
   const chain: Error[] = [];
   for (; chain.length < 5 && error instanceof Error; error = error.cause) chain.push(error);
   return chain;
 }
 
-/** Of an earlier failure, which is the one that counts. */
+/** Whether the error only reports an earlier failure, which is its `cause` and is classified instead. */
 function isConsequence(error: Error): boolean {
   return error instanceof CommitRolledBackError || error instanceof StatementSkippedError;
 }
 
-/** Ends a unit that succeeded and did not say how. */
-async function endUnsaid(
+/**
+ * Ends a unit whose work returned without commit or rollback. Throws `SessionNotCommittedError` if a commit was needed.
+ */
+async function endImplicitly(
   session: Session,
   waitUntil: UnitOptions<unknown>["waitUntil"],
 ): Promise<void> {
   if (session.hasEnded) return;
   const { isolation, readOnly, deferrable } = session.settings;
-  // https://www.postgresql.org/docs/current/transaction-iso.html#XACT-SERIALIZABLE: until then they may not be consistent.
-  const readsAwaitCommit = session.isOpen && isolation === "serializable" &&
+  // Serializable reads may be inconsistent until their transaction has committed, except in a read-only deferrable one:
+  // https://www.postgresql.org/docs/current/transaction-iso.html#XACT-SERIALIZABLE
+  const readsNeedCommit = session.isOpen && isolation === "serializable" &&
     !(readOnly && deferrable);
-  if (session.hasWritten || (readsAwaitCommit && !readOnly)) {
+  if (session.hasWritten || (readsNeedCommit && !readOnly)) {
     throw new SessionNotCommittedError(
       `Cannot ${
         session.hasWritten ? "keep the work" : "trust the serializable reads"
@@ -159,7 +172,7 @@ async function endUnsaid(
       { cause: session.firstError },
     );
   }
-  if (readsAwaitCommit) await session.commit();
-  // Reads that nobody committed: their rollback need not hold up the answer.
+  if (readsNeedCommit) await session.commit();
+  // Only reads: the caller need not wait for their rollback.
   else waitUntil(session.rollback());
 }

@@ -4,7 +4,7 @@ import { databaseOf, poolOf } from "../support/test_pool.ts";
 import { ScriptedDriver } from "../support/scripted_driver.ts";
 
 for (const which of ["the database's", "the session's"] as const) {
-  Deno.test(`${which} signal ends a session that has both, and every later attempt of its unit`, async () => {
+  Deno.test(`${which} signal ends a session that has both signals, and its unit is not retried`, async () => {
     const [ofDatabase, ofSession] = [new AbortController(), new AbortController()];
     const driver = new ScriptedDriver({});
     await using db = databaseOf(poolOf(driver), { signal: ofDatabase.signal });
@@ -25,7 +25,7 @@ for (const which of ["the database's", "the session's"] as const) {
   });
 }
 
-Deno.test("a database's signal alone ends a session, and one that does not abort ends nothing", async () => {
+Deno.test("a database's signal alone ends a session, and only once it aborts", async () => {
   const gone = new AbortController();
   const driver = new ScriptedDriver({});
   await using db = databaseOf(poolOf(driver), { signal: gone.signal });

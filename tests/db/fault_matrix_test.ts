@@ -1,6 +1,6 @@
 /**
- * Every point at which a unit of work can be struck, by every kind of fault, on a real server: what the caller is
- * told, what is in the database, and what becomes of the connection.
+ * Every kind of fault at every point of a unit of work, on a real server: the caller's result, the rows in the
+ * database, and the connections that the pool keeps.
  */
 import { assertEquals } from "@std/assert";
 import { type Database, sql } from "../../src/db/mod.ts";
@@ -44,10 +44,11 @@ type Point = typeof POINTS[number];
 type Kind = typeof KINDS[number];
 
 /**
- * What the caller is told: "done", or the error's class, its kind, whether it was applied, and whether it may pass;
- * then the unit's rows in the database, and the connections that the pool has kept.
+ * `result` is "done", or the error's class, its kind, whether the unit was applied, and whether the failure is
+ * transient ("again") or not ("final"). Then come the unit's rows in the database, and the connections that the pool
+ * has kept.
  */
-type Outcome = readonly [told: string, rows: number, idle: number];
+type Outcome = readonly [result: string, rows: number, idle: number];
 
 const DONE: Outcome = ["done", 1, 1];
 const UNDONE: Outcome = ["done", 0, 1];
@@ -57,30 +58,35 @@ const REFUSED: Outcome = ["ConnectError: admin_shutdown, no, again", 0, 0];
 const LOST: Outcome = ["ConnectionLostError: connection_lost, no, again", 0, 0];
 const KILLED: Outcome = ["ConnectionLostError: admin_shutdown, no, again", 0, 0];
 const TOO_LONG: Outcome = ["DeadlineError: deadline, no, final", 0, 0];
-/** The server was asked, on a connection that the pool has kept. */
-const settled = ([told, rows]: Outcome): Outcome => [told, rows, 1];
-/** COMMIT's own answer was heard, and only the flight's end was not. */
-const HEARD: Outcome = ["done", 1, 0];
+/** The outcome of COMMIT was looked up, on a second connection, which the pool has kept. */
+const resolved = ([result, rows]: Outcome): Outcome => [result, rows, 1];
+/** The answer to COMMIT arrived, and ReadyForQuery did not: no lookup is needed. */
+const ANSWERED: Outcome = ["done", 1, 0];
 
-/** In the order of `KINDS`. Until a connection is up there is no stream to close by half: that is a drop there. */
+/**
+ * In the order of `KINDS`. Before the upgrade is complete there is no stream to half-close: the relay then drops the
+ * connection.
+ */
 const EXPECTED: Readonly<Record<Point, readonly [Outcome, Outcome, Outcome, Outcome, Outcome]>> = {
   "dial": [NOT_REACHED, NOT_REACHED, NOT_REACHED, NOT_REACHED, DONE],
   "upgrade": [NOT_REACHED, NOT_REACHED, NOT_REACHED, NOT_REACHED, DONE],
   "startup": [NOT_REACHED, NOT_REACHED, NOT_REACHED, REFUSED, DONE],
   "password": [NOT_REACHED, NOT_REACHED, NOT_REACHED, REFUSED, DONE],
-  // The server ends in order when its client's stream does, and so gets to say that it had been ready.
+  // After a half-close the server ends in order, and still sends the ReadyForQuery of the login.
   "first flight sent": [NOT_REACHED, LOST, NOT_REACHED, KILLED, DONE],
   "first answer": [NOT_REACHED, NOT_REACHED, NOT_REACHED, REFUSED, DONE],
   "mid-statement": [LOST, LOST, TOO_LONG, KILLED, DONE],
-  "before COMMIT": [settled(LOST), settled(LOST), settled(TOO_LONG), settled(KILLED), DONE],
-  "COMMIT sent": [DONE, HEARD, DONE, HEARD, DONE],
+  "before COMMIT": [resolved(LOST), resolved(LOST), resolved(TOO_LONG), resolved(KILLED), DONE],
+  "COMMIT sent": [DONE, ANSWERED, DONE, ANSWERED, DONE],
   "COMMIT unanswered": [DONE, DONE, DONE, DONE, DONE],
-  // A frozen peer says nothing that a replay could go by.
+  // A frozen peer sends no error that would allow a replay.
   "idle": [DONE, DONE, TOO_LONG, DONE, DONE],
   "release": [UNDONE_AND_CUT, UNDONE_AND_CUT, UNDONE_AND_CUT, UNDONE_AND_CUT, UNDONE],
 };
 
-/** Where the relay strikes. A client's messages leave as one, so each is struck on its way past the relay. */
+/**
+ * Where the relay applies the fault. The client sends several messages as one, so the relay matches single messages.
+ */
 const STRIKES: Readonly<Record<Exclude<Point, "idle">, RelayPoint>> = {
   "dial": { at: "dial" },
   "upgrade": { at: "upgrade" },
@@ -95,7 +101,7 @@ const STRIKES: Readonly<Record<Exclude<Point, "idle">, RelayPoint>> = {
   "release": { direction: "toServer", kind: "Parse", text: /^ROLLBACK$/ },
 };
 
-const GOODBYE = {
+const TERMINATED = {
   severity: "FATAL",
   sqlState: "57P01",
   message: "terminating connection due to administrator command",
@@ -112,7 +118,7 @@ function faultOf(point: Exclude<Point, "idle">, kind: Kind): Fault {
     case "freeze":
       return point === "dial" ? hold() : freeze();
     case "error":
-      return isMoment ? refuse(503) : answer(GOODBYE);
+      return isMoment ? refuse(503) : answer(TERMINATED);
     case "trickle":
       return isMoment ? delay(20) : trickle();
   }
@@ -133,12 +139,12 @@ async function strike(point: Point, kind: Kind, expected: Outcome): Promise<Outc
     DATABASE_LOCK_TIMEOUT: "0.1",
   });
   const name = `${point} ${kind}`;
-  const told = point === "idle"
+  const result = point === "idle"
     ? await strikeIdle(branch, db, { kind, name })
     : await strikeUnit(branch, db, { point, kind, name });
   const { idle, leased, opening, waiting } = db.stats();
-  assertEquals([leased, opening, waiting], [0, 0, 0], "nothing is held or awaited");
-  return [told, await rowsInTheEnd(branch, { name, expected: expected[1] }), idle];
+  assertEquals([leased, opening, waiting], [0, 0, 0], "no permit is leased or awaited");
+  return [result, await rowsInTheEnd(branch, { name, expected: expected[1] }), idle];
 }
 
 async function strikeUnit(

@@ -1,4 +1,4 @@
-/** What a key allows, and what it does not: whose failure it was decides, and what is known by then. */
+/** When a unit with a key is retried or its result is loaded, and when not, on a scripted driver. */
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import {
   CommitOutcomeUnknownError,
@@ -12,7 +12,10 @@ import { ScriptedDriver } from "../support/scripted_driver.ts";
 
 const INSERT = sql`insert into t values (1)`;
 
-/** Loses the first `lost` COMMITs, and is told of each what `resolveCommit` says. */
+/**
+ * A database that loses its first `lost` COMMITs, resolves them by `resolveCommit`, and then refuses `refused`
+ * connects.
+ */
 function losing(
   { lost, resolveCommit, refused = 0 }: {
     lost: number;
@@ -30,14 +33,14 @@ function losing(
     },
   });
   const pool = poolOf(driver);
-  // Without jitter, attempts follow each other at once.
+  // Without jitter, an attempt follows the last one at once.
   return databaseOf(pool, { random: () => 0, resolveCommit });
 }
 
 const committed: ResolveCommit = () => Promise.resolve({ outcome: "committed" });
-const loadResult = () => Promise.resolve("recalled");
+const loadResult = () => Promise.resolve("loaded");
 
-Deno.test("a keyed unit is not run again for the unknown outcome of a unit within it, which has no key", async () => {
+Deno.test("a keyed unit is not retried for the unknown outcome of a unit without a key inside it", async () => {
   await using db = losing({ lost: 1 });
   let inner = 0;
   await assertRejects(() =>
@@ -53,7 +56,7 @@ Deno.test("a keyed unit is not run again for the unknown outcome of a unit withi
   assertEquals(inner, 1);
 });
 
-Deno.test("a keyed unit is not taken for done because a unit within it is", async () => {
+Deno.test("a keyed unit does not count as committed because a unit inside it is committed", async () => {
   await using db = losing({ lost: 1, resolveCommit: committed });
   await assertRejects(() =>
     db.transaction(async (session) => {
@@ -64,9 +67,9 @@ Deno.test("a keyed unit is not taken for done because a unit within it is", asyn
     }, { key: "outer", loadResult }), CommitRowsLostError);
 });
 
-Deno.test("a keyed unit that is committed is not told as unknown for an attempt that was lost before", async () => {
+Deno.test("a committed keyed unit is not reported as unknown because of an earlier lost attempt", async () => {
   await using db = losing({ lost: 1 });
-  const own = new Error("from what came after");
+  const own = new Error("from the work, after its commit");
   const error = await assertRejects(() =>
     db.transaction(async (session) => {
       await session.commit([INSERT]);
@@ -76,7 +79,7 @@ Deno.test("a keyed unit that is committed is not told as unknown for an attempt 
   assertStrictEquals(error, own);
 });
 
-Deno.test("a keyed unit in doubt is not told as done by a run that committed nothing", async () => {
+Deno.test("a keyed unit of unknown outcome does not succeed by a run that commits nothing", async () => {
   await using db = losing({ lost: 1 });
   let runs = 0;
   await assertRejects(() =>
@@ -87,19 +90,19 @@ Deno.test("a keyed unit in doubt is not told as done by a run that committed not
   assertEquals(runs, 2);
 });
 
-Deno.test("a keyed unit in doubt that the pool refuses asks again when the pool says", async () => {
+Deno.test("a keyed unit of unknown outcome retries after the pause that the pool asks for", async () => {
   await using db = losing({ lost: 1, refused: 2 });
   let runs = 0;
-  const told = await db.transaction(async (session) => {
+  const result = await db.transaction(async (session) => {
     runs++;
     await session.commit([INSERT]);
     return "done";
   }, { key: "refused", loadResult, attempts: 5 });
-  // Lost, twice not reached, refused for a while, done.
-  assertEquals([told, runs], ["done", 5]);
+  // The first attempt is lost, two connects fail, the pool refuses one attempt, and the last one succeeds.
+  assertEquals([result, runs], ["done", 5]);
 });
 
-Deno.test("what a key finds out is counted as settled, and what nobody does as unknown", async () => {
+Deno.test("an outcome found by the key counts as resolved, and one never found as unknown", async () => {
   await using db = losing({ lost: 3 });
   const unit = (attempts: number) =>
     db.transaction((session: Session) => session.commit([INSERT]).then(() => "done"), {

@@ -1,6 +1,6 @@
 /**
- * A COMMIT whose answer never came, with all that left with it: never a second run, never a false success or failure.
- * Where the transaction's id is known, see `settlement_test.ts`.
+ * A write and its COMMIT in one flight whose answer is lost as a whole, so that no xid is known: never a second run,
+ * never a false success or failure. Cases with a known xid are in `session/commit_outcome_test.ts`.
  */
 import { assertEquals, assertRejects } from "@std/assert";
 import { CommitOutcomeUnknownError, DeadlineError, sql } from "../../src/db/mod.ts";
@@ -18,15 +18,15 @@ function insert(name: string) {
 
 for (
   const [what, point, fault, rows] of [
-    ["taken by the server", COMMIT_EXECUTE, dropAfter, 1],
-    ["kept from the server", COMMIT, dropBefore, 0],
+    ["received by the server", COMMIT_EXECUTE, dropAfter, 1],
+    ["dropped before the server", COMMIT, dropBefore, 0],
   ] as const
 ) {
   for (const isCold of [true, false]) {
     const name = `a one-flight write, its COMMIT ${what}, on a ${
       isCold ? "cold" : "warm"
     } connection`;
-    Deno.test(`${name} is of unknown outcome, and run once`, async () => {
+    Deno.test(`${name}: the outcome is unknown, and the work runs once`, async () => {
       await using branch = await faultBranch(database);
       const db = branch.open();
       if (!isCold) await db.transaction((session) => session.commit([sql`select 1`]));
@@ -44,7 +44,7 @@ for (
   }
 }
 
-Deno.test("a read whose COMMIT was lost with its cold connection is run again", async () => {
+Deno.test("a read is retried if its cold connection is lost during COMMIT", async () => {
   await using branch = await faultBranch(database);
   const db = branch.open();
   branch.relay.when(COMMIT_EXECUTE, dropAfter());
@@ -55,7 +55,7 @@ Deno.test("a read whose COMMIT was lost with its cold connection is run again", 
   assertEquals(row?.one, 1);
 });
 
-Deno.test("whoever gives up during a pipelined login does not wait for it", async () => {
+Deno.test("a caller that aborts during a pipelined login does not wait for the login", async () => {
   await using branch = await faultBranch(database);
   const db = branch.open({ DATABASE_CONNECT_TIMEOUT: "60" });
   const armed = branch.relay.when({ at: "upgrade" }, freeze());

@@ -20,7 +20,7 @@ function scripted(reply?: Reply, onConnect?: () => void) {
     ...(onConnect === undefined ? {} : { onConnect }),
   });
   const pool = poolOf(driver);
-  // Without jitter, attempts follow each other at once.
+  // Without jitter, an attempt follows the last one at once.
   return { driver, pool, db: databaseOf(pool, { random: () => 0 }) };
 }
 
@@ -33,7 +33,7 @@ function failing(text: string, { count, sqlState }: { count: number; sqlState: s
   };
 }
 
-Deno.test("transaction() gives what the work returns", async () => {
+Deno.test("transaction() returns what the work returns", async () => {
   const { db } = scripted(({ text }) => (text === "select 1" ? { rows: [{ one: 1 }] } : undefined));
   await using _ = db;
   const rows = await db.transaction((session) => session.query(sql<{ one: number }>`select 1`));
@@ -81,7 +81,7 @@ for (const sqlState of ["23505", "57014", "42601", "40003"]) {
   });
 }
 
-Deno.test("transaction() gives up after its attempts, with the last one's own error and their number", async () => {
+Deno.test("transaction() stops after its attempts, and throws the last one's own error with their number", async () => {
   const { pool, db } = scripted(failing("update t", { count: 9, sqlState: "40001" }));
   await using _ = db;
   const errors: unknown[] = [];
@@ -100,7 +100,7 @@ Deno.test("transaction() gives up after its attempts, with the last one's own er
   assertEquals(pool.stats().leased, 0);
 });
 
-Deno.test("transaction() runs the unit again when a connection could not be made", async () => {
+Deno.test("transaction() runs the unit again after a failed connect", async () => {
   let connects = 0;
   const { db } = scripted(undefined, () => {
     if (++connects === 1) throw new Error("refused");
@@ -110,7 +110,7 @@ Deno.test("transaction() runs the unit again when a connection could not be made
   assertEquals(connects, 2);
 });
 
-Deno.test("transaction() does not run a unit again that the pool refused", async () => {
+Deno.test("transaction() does not retry a unit that the pool refused", async () => {
   const { driver, db } = scripted(undefined, () => {
     throw new Error("refused");
   });
@@ -145,7 +145,7 @@ for (
   });
 }
 
-Deno.test("transaction() runs nothing again while its COMMIT is under way", async () => {
+Deno.test("transaction() does not retry while its COMMIT is in progress", async () => {
   const answered = Promise.withResolvers<undefined>();
   const { db } = scripted(({ text }) => (text === "commit" ? answered.promise : undefined));
   await using _ = db;
@@ -160,7 +160,7 @@ Deno.test("transaction() runs nothing again while its COMMIT is under way", asyn
   assertEquals(runs, 1);
 });
 
-Deno.test("transaction() runs nothing again after an unknown COMMIT that the work has caught", async () => {
+Deno.test("transaction() does not retry after a COMMIT of unknown outcome whose error the work has caught", async () => {
   const { db } = scripted(({ text }, connection) => {
     if (text === "commit") connection.cut({ begun: true });
     return undefined;
@@ -176,7 +176,7 @@ Deno.test("transaction() runs nothing again after an unknown COMMIT that the wor
   assertEquals(runs, 1);
 });
 
-Deno.test("transaction() counts work that was begun and not waited for", async () => {
+Deno.test("transaction() includes statements that the work has not awaited", async () => {
   const { driver, db } = scripted();
   await using _ = db;
   await assertRejects(
@@ -213,7 +213,7 @@ Deno.test("transaction() runs the unit again when the connection is lost before 
   assertEquals(driver.connections.length, 2);
 });
 
-Deno.test("transaction() never runs a unit again whose COMMIT may have taken effect", async () => {
+Deno.test("transaction() never retries a unit whose COMMIT may have taken effect", async () => {
   const { driver, db } = scripted(({ text }, connection) => {
     if (text === "commit") connection.cut({ begun: true });
     return undefined;
@@ -229,7 +229,7 @@ Deno.test("transaction() never runs a unit again whose COMMIT may have taken eff
   assertEquals(driver.connections.length, 1);
 });
 
-Deno.test("transaction() runs nothing again after a known COMMIT", async () => {
+Deno.test("transaction() does not retry after a known COMMIT", async () => {
   const { db } = scripted();
   await using _ = db;
   let runs = 0;
@@ -242,7 +242,7 @@ Deno.test("transaction() runs nothing again after a known COMMIT", async () => {
   assertEquals(runs, 1);
 });
 
-Deno.test("transaction() refuses work that wrote and did not end", async () => {
+Deno.test("transaction() rejects work that wrote and neither committed nor rolled back", async () => {
   const { driver, db } = scripted();
   await using _ = db;
   await assertRejects(
@@ -253,7 +253,7 @@ Deno.test("transaction() refuses work that wrote and did not end", async () => {
   assertEquals(driver.connections[0]!.flights.at(-1), ["ROLLBACK"]);
 });
 
-Deno.test("transaction() rolls back when the work throws, and throws the same", async () => {
+Deno.test("transaction() rolls back when the work throws, and rethrows the error", async () => {
   const { driver, pool, db } = scripted();
   await using _ = db;
   const failure = new Error("changed my mind");
@@ -268,7 +268,7 @@ Deno.test("transaction() rolls back when the work throws, and throws the same", 
   assertEquals(pool.stats().idle, 1);
 });
 
-Deno.test("transaction() sees a transient failure through the error that the work wraps it in", async () => {
+Deno.test("transaction() finds a transient failure in the cause of the error that the work throws", async () => {
   const { db } = scripted(failing("update t", { count: 1, sqlState: "40001" }));
   await using _ = db;
   let runs = 0;
@@ -313,7 +313,7 @@ Deno.test("transaction() on a closed pool is refused at once", async () => {
   );
 });
 
-Deno.test("transaction() answers before the rollback of reads that nobody committed", async () => {
+Deno.test("transaction() does not wait for the rollback of reads", async () => {
   const rolledBack = Promise.withResolvers<undefined>();
   const { pool, db } = scripted(({ text }) => (
     text === "ROLLBACK" ? rolledBack.promise : undefined
@@ -345,7 +345,7 @@ for (
   });
 }
 
-Deno.test("transaction() runs serializable reads again that do not stand at COMMIT", async () => {
+Deno.test("transaction() retries serializable reads whose COMMIT fails with 40001", async () => {
   const { db } = scripted(failing("commit", { count: 1, sqlState: "40001" }));
   await using _ = db;
   let runs = 0;
@@ -356,7 +356,7 @@ Deno.test("transaction() runs serializable reads again that do not stand at COMM
   assertEquals(runs, 2);
 });
 
-Deno.test("transaction() refuses serializable reads that nobody committed, where a write may hide in them", async () => {
+Deno.test("transaction() rejects uncommitted serializable reads in a transaction that may write", async () => {
   const { driver, db } = scripted();
   await using _ = db;
   await assertRejects(
@@ -368,14 +368,14 @@ Deno.test("transaction() refuses serializable reads that nobody committed, where
   assertEquals(driver.connections[0]!.flights.at(-1), ["ROLLBACK"]);
 });
 
-Deno.test("transaction() asks no end of serializable work that ran nothing", async () => {
+Deno.test("transaction() accepts serializable work that ran no statement and did not commit", async () => {
   const { driver, db } = scripted();
   await using _ = db;
   await db.transaction(() => Promise.resolve(), { isolation: "serializable" });
   assertEquals(driver.connections.length, 0);
 });
 
-Deno.test("the first error of work that swallowed it and did not commit is told beside", async () => {
+Deno.test("SessionNotCommittedError has the error that the work swallowed as its cause", async () => {
   const { db } = scripted(failing("update t", { count: 1, sqlState: "23505" }));
   await using _ = db;
   const error = await assertRejects(() =>
@@ -387,7 +387,7 @@ Deno.test("the first error of work that swallowed it and did not commit is told 
   assertEquals(error.cause.sqlState, "23505");
 });
 
-Deno.test("a unit within another multiplies no attempts", async () => {
+Deno.test("a unit inside another does not multiply attempts", async () => {
   const { db } = scripted(failing("update t", { count: Infinity, sqlState: "40001" }));
   await using _ = db;
   let outer = 0;
@@ -404,7 +404,7 @@ Deno.test("a unit within another multiplies no attempts", async () => {
   assertEquals([outer, inner, error.attempts], [1, 4, 4]);
 });
 
-Deno.test("a unit within another multiplies no attempts, though its work wraps the failure", async () => {
+Deno.test("a unit inside another does not multiply attempts, even if its work wraps the failure", async () => {
   const { db } = scripted(failing("update t", { count: Infinity, sqlState: "40001" }));
   await using _ = db;
   let outer = 0;

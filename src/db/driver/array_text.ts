@@ -1,12 +1,12 @@
 import type { Parse } from "./result_types.ts";
 
 /**
- * Makes a parser for the arrays of a type from the one for its items: nested as deep as they are, `null` where they
- * have NULL. https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO
+ * Makes a parser for arrays from the parser of their items. Nested arrays stay nested, NULL becomes `null`.
+ * https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO
  */
 export function arrayOf(parseItem: Parse): Parse {
   return (text) => {
-    // Bounds that do not begin at 1 stand in front: `[0:1]={a,b}`.
+    // Bounds that do not begin at 1 precede the array: `[0:1]={a,b}`.
     const reader = new ArrayReader(text, { from: text.indexOf("{"), parseItem });
     return reader.array();
   };
@@ -26,7 +26,7 @@ class ArrayReader {
   array(): unknown[] {
     const items: unknown[] = [];
     do {
-      // Past the brace, or past the comma.
+      // Skips the brace or the comma.
       this.#at++;
       if (this.#text[this.#at] === "}") break;
       items.push(this.#text[this.#at] === "{" ? this.array() : this.#item());

@@ -17,7 +17,7 @@ const READING: ReadonlySet<string> = new Set([
   "SHOW",
 ]);
 
-/** Whether a command of this tag changes data. A SELECT over a function or a writing WITH does so unseen. */
+/** Whether a command with this tag changes data. The tag does not show it for a SELECT over a function or a writing WITH. */
 export function changesData(command: string): boolean {
   return !READING.has(command);
 }

@@ -1,7 +1,7 @@
 /**
  * From JavaScript values to PostgreSQL's text format.
  *
- * Refuses, before anything is sent, what the server could only refuse after the connection had seen it:
+ * Refuses before anything is sent what the server would refuse only after it had begun to read the message:
  * https://www.postgresql.org/docs/current/datatype-character.html (no NUL), and UTF-8 has no lone surrogates.
  */
 
@@ -23,7 +23,7 @@ export function encodeParameters(values: readonly unknown[]): (string | null)[] 
   });
 }
 
-/** A `toJSON` may throw anything, and a cycle overflows the stack: nothing has been sent by then. */
+/** A `toJSON` may throw anything, and a cycle throws a RangeError. Nothing has been sent by then. */
 function encodeOrRefuse(value: unknown, index: number): string | null {
   try {
     return encode(value, index);

@@ -1,6 +1,6 @@
 /**
- * From PostgreSQL's text format to JavaScript values that lose nothing of it. Where JavaScript has no such value, the
- * text itself is the value: numeric, date, time, timestamp, interval, and whatever is not listed here.
+ * From PostgreSQL's text format to JavaScript values, without loss. A type that has no JavaScript equivalent (numeric,
+ * date, time, timestamp, interval) and a type that is not listed here stay text.
  */
 import { arrayOf } from "./array_text.ts";
 
@@ -62,7 +62,7 @@ function parseBytea(text: string): Uint8Array {
   return bytes;
 }
 
-/** Of `0` to `9` and `a` to `f`, which is all that PostgreSQL writes. */
+/** The value of `0` to `9` and `a` to `f`, the only digits that PostgreSQL writes. */
 function hexDigit(code: number): number {
   return code <= 57 ? code - 48 : code - 87;
 }
@@ -80,8 +80,8 @@ const TIMESTAMPTZ =
   /^(\d{4,})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?([+-])(\d\d)(?::(\d\d))?(?::(\d\d))?( BC)?$/;
 
 /**
- * A `Date`, to the millisecond; `Infinity` and `-Infinity`; the text itself where a `Date` cannot reach, after the
- * year 275760, and for a `DateStyle` that is not ISO.
+ * A `Date` with milliseconds, or `Infinity` and `-Infinity`. Stays text after the year 275760, which a `Date` cannot
+ * hold, and for a `DateStyle` that is not ISO.
  */
 function parseTimestamptz(text: string): Date | number | string {
   if (text === "infinity") return Infinity;

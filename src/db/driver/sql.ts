@@ -1,10 +1,10 @@
 import type { Statement } from "./driver.ts";
 
-/** A statement, or a piece of one, whose rows have the shape `Row`. Made by `sql`. */
+/** A statement, or a part of one, whose rows have the type `Row`. Made by `sql`. */
 export class Sql<Row = Record<string, unknown>> implements Statement {
-  /** Never set: it only carries the type. */
+  /** Never set: it only carries the type of the rows. */
   declare readonly row: Row;
-  /** Text between the values: always one more than there are values. */
+  /** Text between the values: one part more than there are values. */
   readonly parts: readonly string[];
   readonly values: readonly unknown[];
 
@@ -20,7 +20,7 @@ export class Sql<Row = Record<string, unknown>> implements Statement {
 }
 
 /**
- * Writes a statement. A value becomes a parameter, whatever it is; another `sql` is put in where it stands.
+ * Makes a statement. Each value becomes a parameter. A nested `sql` becomes part of the text, with its own parameters.
  *
  * ```ts
  * const recent = sql`created_at > ${since}`;
@@ -48,7 +48,7 @@ export function sql<Row = Record<string, unknown>>(
   return new Sql(parts, values);
 }
 
-/** A table's or column's name that is only known at run time, quoted so that it can be nothing else. */
+/** The name of a table or column that is known only at run time, quoted. Throws `TypeError` for an empty name and for NUL. */
 export function identifier(name: string): Sql {
   if (name === "" || name.includes("\0")) {
     throw new TypeError(
@@ -60,7 +60,7 @@ export function identifier(name: string): Sql {
   return new Sql([`"${name.replaceAll('"', '""')}"`], []);
 }
 
-/** Text that is SQL already, such as a migration's. Never give it anything that came from outside. */
+/** A statement from text that is SQL already, such as a migration's. Do not pass text that came from a client. */
 export function trustedSql<Row = Record<string, unknown>>(text: string): Sql<Row> {
   return new Sql([text], []);
 }

@@ -1,11 +1,11 @@
 /**
- * The package's client as it is used here: the parts that its own declarations leave out, and what it reports, as our
- * errors.
+ * Types of the package's client as this folder uses it, which the package's own declarations leave out, and the
+ * conversion of what the package reports into this layer's errors.
  */
 import { ServerError } from "../errors.ts";
 import type { FlightQuery } from "./neon_query.ts";
 
-/** Fields that the server left out get the values that say least. */
+/** A missing severity becomes ERROR, and a missing SQLSTATE XX000, internal_error. */
 export function toServerError(message: ErrorMessage): ServerError {
   return new ServerError({
     message: message.message ?? "the server gave no reason",
@@ -20,7 +20,7 @@ export function toServerError(message: ErrorMessage): ServerError {
   });
 }
 
-/** The package also rejects with `ErrorEvent`s, which are not `Error`s. */
+/** Makes an `Error` of a rejection. The package also rejects with an `ErrorEvent`, which is not an `Error`. */
 export function toError(reason: unknown): Error {
   if (reason instanceof Error) return reason;
   const event = reason as { message?: unknown; error?: unknown } | null | undefined;
@@ -30,9 +30,10 @@ export function toError(reason: unknown): Error {
   return new Error(message, { cause: event?.error });
 }
 
-/** The runtime's WebSocket, or a library's with the same interface. */
+/** The runtime's WebSocket class, or a library's class with the same interface. */
 export type WebSocketConstructor = new (url: string) => unknown;
 
+/** The fields of an ErrorResponse: https://www.postgresql.org/docs/current/protocol-error-fields.html */
 export interface ErrorMessage {
   readonly message?: string;
   readonly severity?: string;
@@ -45,14 +46,16 @@ export interface ErrorMessage {
   readonly constraint?: string;
 }
 
+/** The package's socket. */
 export interface WireStream {
-  /** The standard's WebSocket has no `terminate`, which closes without waiting for the peer. */
+  /** `terminate` closes without waiting for the peer. A standard WebSocket does not have it. */
   readonly ws?: { readonly readyState: number; terminate?(): void } | null;
   emit(event: string, ...args: unknown[]): boolean;
   write(bytes: Uint8Array, ...callback: unknown[]): boolean;
   destroy(): void;
 }
 
+/** The package's protocol layer, `client.connection`: writes the messages to the server and emits those from it. */
 export interface Wire {
   readonly stream: WireStream;
   connect(port: number, host: string): void;
@@ -76,7 +79,7 @@ export interface Wire {
   ): void;
 }
 
-/** The package's client, as far as it is used here. */
+/** The package's client. */
 export interface NeonClient {
   readonly connection: Wire;
   readonly host: string;

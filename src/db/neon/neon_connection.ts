@@ -1,7 +1,8 @@
 /**
- * One connection through the package's client. That client is built for one statement at a time, in messages of its own,
- * and hides the status byte. With a pipelined login it says that it is connected when only the socket is open. So flights
- * go through its hook for foreign queries, and states are read from the protocol events beneath it.
+ * One connection through the package's client. That client sends one statement at a time, in messages of its own, and
+ * hides the status byte. With a pipelined login it reports that it is connected when only the socket is open. So
+ * flights are sent through its hook for query objects of other libraries, and the connection's state is read from the
+ * protocol events of `client.connection`.
  */
 import type {
   Connection,
@@ -19,25 +20,29 @@ import { encode, type Encoded, FlightQuery, MessageWriter } from "./neon_query.t
 import { NeonSocket, sendCancelRequest } from "./neon_socket.ts";
 
 export interface ConnectOptions {
+  /** Longest time from the start to the first ReadyForQuery. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
 }
 
 interface NeonConnectionOptions extends ConnectOptions {
+  /** See `NeonDriverOptions.pipelineConnect`. */
   readonly pipeline: boolean;
 }
 
 interface Flight {
   readonly query: FlightQuery;
+  /** The server's first ERROR in answer to it. */
   error: ServerError | undefined;
+  /** Whether a ParseComplete has arrived. */
   begun: boolean;
   resolve(answer: FlightAnswer): void;
   reject(error: Error): void;
 }
 
-/** Connects as it is made; `opened` tells when. */
+/** The constructor starts to connect. */
 export class NeonConnection implements Connection {
-  /** Resolves when a flight may be sent: with a pipelined login, that is before the server has accepted it. */
+  /** Resolves when a flight may be sent. With a pipelined login, the server has not accepted the login yet. */
   readonly opened: Promise<void>;
   readonly ready: Promise<void>;
   readonly closed: Promise<Error | undefined>;
@@ -53,17 +58,17 @@ export class NeonConnection implements Connection {
   #state: ConnectionState = "opening";
   #status: TransactionStatus | undefined;
   #flight: Flight | undefined;
-  /** The server's newest complaint: the reason, if the connection ends next. */
+  /** The newest ERROR or FATAL since the last ReadyForQuery. If the connection ends now, this is the reason. */
   #serverError: ServerError | undefined;
   #failure: Error | undefined;
-  #endedByUs = false;
+  #closedByUs = false;
   #loginTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(newClient: () => NeonClient, options: NeonConnectionOptions) {
     this.opened = this.#opened.promise;
     this.ready = this.#ready.promise;
     this.closed = this.#closed.promise;
-    // Avoids an unhandled rejection. The same failure also rejects the flight and resolves `closed`.
+    // Avoids an unhandled rejection: the same failure also rejects the flight and resolves `closed`.
     this.ready.catch(() => {});
     this.opened.catch(() => {});
 
@@ -74,14 +79,14 @@ export class NeonConnection implements Connection {
     this.#writer = new MessageWriter(wire.stream);
     this.#socket = new NeonSocket(client, { onError: (error) => this.#fail(error) });
 
-    // Before the client, which takes what is said outside a query for a failure of its own.
+    // Registered before the client's own listeners: those treat an error outside a query as a failure of the client.
     wire.on("error", (error) => this.#failure ??= toError(error));
     wire.on("errorMessage", (message) => this.#errorResponse(toServerError(message)));
-    // Before the socket opens, so that startup and password wait for the first flight.
-    if (options.pipeline) this.#writer.hold();
+    // Before the socket opens, so that the startup message and the password are sent together with the first flight.
+    if (options.pipeline) this.#writer.cork();
     client.connect().then(() => this.#socketOpen(), (error) => this.#fail(error));
 
-    // After connect(), which drops the listeners of readyForQuery when it pipelines the login.
+    // After connect(): with a pipelined login, connect() removes all listeners of readyForQuery.
     wire.on("readyForQuery", ({ status }) => this.#readyForQuery(status));
     wire.on("parseComplete", () => {
       if (this.#flight !== undefined) this.#flight.begun = true;
@@ -118,7 +123,7 @@ export class NeonConnection implements Connection {
     { parsers = {} }: FlightOptions = {},
   ): Promise<FlightAnswer> {
     if (this.#socket.isForeign()) return Promise.reject(ScopeError.foreign());
-    if (this.#state === "closed") return Promise.reject(this.#lost(undefined));
+    if (this.#state === "closed") return Promise.reject(this.#lostError(undefined));
     if (this.#flight !== undefined) {
       return Promise.reject(
         new TypeError(
@@ -142,7 +147,7 @@ export class NeonConnection implements Connection {
     try {
       this.#client.query(query);
     } catch (error) {
-      // workerd throws when the socket is gone; its close event is still to come.
+      // workerd throws if the socket is closed, before it emits the close event.
       this.#fail(error);
     }
     return promise;
@@ -155,16 +160,16 @@ export class NeonConnection implements Connection {
   }
 
   async close({ timeoutMs }: { timeoutMs: number }): Promise<void> {
-    this.#endedByUs = true;
+    this.#closedByUs = true;
     if (this.#state === "idle") {
       this.#state = "closed";
       try {
         this.#client.connection.end();
       } catch {
-        // workerd throws for a socket that is gone already.
+        // workerd throws if the socket is already closed.
       }
     } else if (this.#state !== "closed") {
-      this.#fail(new Error("the connection was closed on this side"));
+      this.#fail(new Error("the client closed the connection"));
     }
     if (!await completesWithin(this.closed, timeoutMs)) this.#socket.terminate();
   }
@@ -172,10 +177,10 @@ export class NeonConnection implements Connection {
   #socketOpen(): void {
     this.#opened.resolve();
     if (!this.#options.pipeline) return;
-    // A connection that gets no flight at once must still log in.
+    // The startup messages are held for the first flight. Without a flight in this turn, they are sent alone.
     this.#loginTimer = setTimeout(() => {
       try {
-        this.#writer.release();
+        this.#writer.uncork();
       } catch (error) {
         this.#fail(error);
       }
@@ -212,34 +217,35 @@ export class NeonConnection implements Connection {
     if (this.#state === "busy" && this.#flight !== undefined) this.#flight.error ??= error;
   }
 
-  /** Ends the connection from this side. */
+  /** Closes the connection because of an error. The first error is kept. */
   #fail(reason: unknown): void {
     this.#failure ??= toError(reason);
     this.#rejectPending();
-    this.#socket.shut();
+    this.#socket.close();
   }
 
   #socketClosed(): void {
     this.#rejectPending();
-    this.#socket.noteEnd();
-    this.#closed.resolve(this.#endedByUs ? undefined : this.#lost(undefined));
+    this.#socket.noteClosed();
+    this.#closed.resolve(this.#closedByUs ? undefined : this.#lostError(undefined));
   }
 
-  /** No answer will come: rejects all that waits for one. */
+  /** Rejects the flight and the promises of the login: no answer will come. */
   #rejectPending(): void {
     this.#state = "closed";
     clearTimeout(this.#connectTimer);
     clearTimeout(this.#loginTimer);
-    const error = this.#lost(this.#flight);
+    const error = this.#lostError(this.#flight);
     this.#opened.reject(error);
     this.#ready.reject(error);
     this.#flight?.reject(error);
     this.#flight = undefined;
   }
 
-  #lost(flight: Flight | undefined): ConnectError | ConnectionLostError {
+  /** `ConnectError` before the first ReadyForQuery, `ConnectionLostError` after it. */
+  #lostError(flight: Flight | undefined): ConnectError | ConnectionLostError {
     const cause = this.#serverError ?? this.#failure;
-    const reason = cause?.message ?? "the other side closed the socket";
+    const reason = cause?.message ?? "the server or the relay closed the socket";
     if (this.#status !== undefined) {
       return new ConnectionLostError(`Lost the connection to PostgreSQL: ${reason}`, {
         cause,
@@ -247,7 +253,7 @@ export class NeonConnection implements Connection {
         answered: flight?.query.results,
       });
     }
-    // 08P01, protocol_violation: the answer of a server that wanted SCRAM and got a password.
+    // 08P01, protocol_violation: a server that expects SCRAM answers a pipelined password with it.
     const hint = this.#options.pipeline && this.#serverError?.sqlState === "08P01"
       ? "; this server may not take a pipelined password: set DATABASE_PIPELINE_CONNECT=off"
       : "";

@@ -1,6 +1,6 @@
 /**
- * PostgreSQL over a WebSocket, by `@neondatabase/serverless`. The only importer of that package: it gives the
- * socket, the login and the wire format. Its quirks are kept in the three `neon_…` files.
+ * PostgreSQL over a WebSocket, by `@neondatabase/serverless`. Only this file imports that package, for the socket, the
+ * login and the wire format. This folder's README lists the quirks of the package and the files that hide them.
  */
 import { Client } from "@neondatabase/serverless";
 import { ConnectError } from "../errors.ts";
@@ -8,23 +8,27 @@ import { type ConnectOptions, NeonConnection } from "./neon_connection.ts";
 import type { NeonClient, WebSocketConstructor } from "./neon_client.ts";
 import type { Connection, Driver } from "../driver/driver.ts";
 
-/** How to reach one database. */
+/** The address of one database and how to log in. */
 export interface NeonDriverOptions {
   /** `postgresql://user:password@host:port/database`. */
   readonly url: string;
-  /** Relay (`ws://host:port/path`) for a PostgreSQL that is not Neon. Without it the host itself is asked, as Neon expects. */
+  /**
+   * A WebSocket relay, `ws://host:port/path` or `wss://`, for a PostgreSQL that is not Neon. Without it the driver
+   * connects to the host of `url` itself, as Neon expects.
+   */
   readonly wsProxy?: string | undefined;
   /**
-   * Send the password together with the startup message, and the first flight with both. Saves two round trips;
-   * only for servers that want the password in clear text, since any other has seen it by the time it refuses.
+   * Sends the startup message, the password and the first flight together, which saves two round trips. Only for
+   * servers that ask for the password in clear text, as Neon does. Any other server has received the password in clear
+   * text when it refuses the login.
    */
   readonly pipelineConnect: boolean;
   /**
-   * The runtime's own by default. One with `terminate()`, as npm's `ws` has, also ends a connection whose peer has
-   * frozen; the standard's waits for the peer for ever.
+   * The runtime's own by default. A class with `terminate()`, such as that of npm's `ws`, also closes a connection
+   * whose peer is frozen. A standard WebSocket waits for the peer for ever.
    */
   readonly webSocketConstructor?: WebSocketConstructor | undefined;
-  /** Shown in `pg_stat_activity`. */
+  /** `application_name` in `pg_stat_activity`. */
   readonly applicationName?: string;
 }
 
@@ -36,6 +40,10 @@ export class NeonDriver implements Driver {
     this.#options = options;
   }
 
+  /**
+   * Opens one connection and resolves when a flight may be sent. Throws `ConnectError` if that fails, if it takes
+   * longer than `timeoutMs`, or if the signal aborts.
+   */
   async connect(options: ConnectOptions): Promise<Connection> {
     if (options.signal?.aborted) {
       throw new ConnectError("Cannot connect to PostgreSQL: the caller gave up", {
@@ -63,7 +71,7 @@ export class NeonDriver implements Driver {
       application_name: applicationName,
     }) as unknown as NeonClient;
     client.neonConfig.pipelineConnect = pipelineConnect ? "password" : false;
-    // The package's own coalescing waits a timer turn for each message, and throws where nobody can catch.
+    // The package's coalescing delays each message by a timer, and throws in that timer, where no caller can catch it.
     client.neonConfig.coalesceWrites = false;
     client.neonConfig.disableWarningInBrowsers = true;
     client.neonConfig.webSocketConstructor = webSocketConstructor;

@@ -1,6 +1,6 @@
 /**
- * One flight through the package's client: its messages go out as one WebSocket message, and what comes back becomes
- * results.
+ * One flight through the package's client. Its protocol messages are sent in one WebSocket message, and the server's
+ * messages are turned into results.
  */
 import { encodeParameters } from "../driver/parameters.ts";
 import type { Close, Fetch, FlightPart, Portal, Result, Statement } from "../driver/driver.ts";
@@ -17,7 +17,7 @@ interface RowField {
   readonly dataTypeID: number;
 }
 
-/** A statement whose values have been checked and made text. */
+/** A statement whose values were checked and converted to text. */
 export interface EncodedStatement {
   readonly text: string;
   readonly values: (string | null)[];
@@ -27,7 +27,7 @@ export interface EncodedStatement {
   readonly cacheKey: Statement | undefined;
 }
 
-/** The messages of a statement that was sent before and is static. */
+/** The messages of a cached statement, ready to be sent. */
 interface EncodedMessages {
   readonly messages: Uint8Array;
 }
@@ -36,7 +36,9 @@ export type Encoded = EncodedStatement | EncodedMessages | Fetch | Close;
 
 const cache = new WeakMap<Statement, EncodedMessages>();
 
-/** Throws `TypeError` for what PostgreSQL could not take, so that nothing of the flight is sent. */
+/**
+ * Prepares a part before anything of its flight is sent. Throws `TypeError` for a text or value that cannot be sent.
+ */
 export function encode(part: FlightPart): Encoded {
   if (!("text" in part)) return part;
   const cached = cache.get(part);
@@ -57,9 +59,9 @@ export function encode(part: FlightPart): Encoded {
 }
 
 /**
- * The package's hook for queries that are not its own: it calls `submit` when the connection is free, then `handle…` for
- * each message. Errors and ReadyForQuery are read from the connection's own events, since the client forgets a query at
- * its first error.
+ * Implements the package's `Submittable`, its hook for query objects of other libraries. The client calls `submit` when
+ * the connection is free, then `handle…` for each message from the server. `NeonConnection` reads errors and
+ * ReadyForQuery from the protocol events instead, because the client drops a query at its first error.
  */
 export class FlightQuery {
   readonly results: Result[] = [];
@@ -80,22 +82,23 @@ export class FlightQuery {
     this.#parserOf = parserOf;
   }
 
-  /** Of the first result whose rows could not be read, though the server reported no error. */
+  /** The error of the first result whose rows could not be read. */
   get decodeError(): Error | undefined {
     return this.results.find(({ decodeError }) => decodeError !== undefined)?.decodeError;
   }
 
+  /** Sends all messages of the flight and one Sync. */
   submit(wire: Wire): void {
-    this.#writer.hold();
+    this.#writer.cork();
     for (const part of this.#parts) {
       if ("cacheKey" in part && part.cacheKey !== undefined) this.#cache(wire, part, part.cacheKey);
       else write(wire, part);
     }
     wire.sync();
-    this.#writer.release();
+    this.#writer.uncork();
   }
 
-  /** Without Describe: the rows of a static statement are read by position, as text. */
+  /** Sends the statement and keeps its messages. There is no Describe: its rows are read by position, as text. */
   #cache(wire: Wire, { text, values, flushesBefore }: EncodedStatement, key: Statement): void {
     const messages = this.#writer.copyOf(() => {
       if (flushesBefore) wire.flush();
@@ -127,7 +130,7 @@ export class FlightQuery {
     try {
       return parse(text);
     } catch (cause) {
-      // An exception here would count as a failure of the connection.
+      // The client would treat an exception here as a failure of the connection.
       this.#decodeError ??= new TypeError(
         `Cannot read the column ${JSON.stringify(name)} as its parser failed; see the cause`,
         { cause },
@@ -142,7 +145,7 @@ export class FlightQuery {
     this.#complete(words[0] ?? "", Number.isInteger(count) ? count : 0);
   }
 
-  /** Called by the connection: the client gives notices to its listeners only. */
+  /** Called by `NeonConnection`: the client does not pass notices to the query. */
   handleNotice({ code }: { code?: string }): void {
     this.#notice = code;
   }
@@ -151,16 +154,16 @@ export class FlightQuery {
     this.#complete("", 0);
   }
 
-  /** COPY needs a stream of its own kind. Refused here, it ends with an ERROR from the server. */
+  /** Refuses COPY FROM STDIN, which would need a stream of data. The server then answers with an ERROR. */
   handleCopyInResponse(wire: Wire): void {
     wire.sendCopyFail("COPY FROM STDIN is not supported here");
-    // While the server waits for COPY's data it ignores the Sync that was sent before.
+    // The server has ignored the first Sync, because it was waiting for COPY's data.
     wire.sync();
   }
 
   handleCopyData(): void {
     this.#decodeError ??= new TypeError(
-      "Cannot give the data of COPY TO STDOUT as only rows are read here; use SELECT",
+      "Cannot return the data of COPY TO STDOUT as the driver reads only rows; use SELECT",
     );
   }
 
@@ -168,11 +171,12 @@ export class FlightQuery {
     this.#complete("", this.#rows.length, { isSuspended: true });
   }
 
-  /** Called by the connection: the client does not pass this message on. */
+  /** Called by `NeonConnection`: the client does not pass CloseComplete to the query. */
   handleCloseComplete(): void {
     this.#complete("", 0);
   }
 
+  // The client calls these two as well. `NeonConnection` handles both messages.
   handleError(): void {}
   handleReadyForQuery(): void {}
 
@@ -210,39 +214,39 @@ function run(wire: Wire, { name, maxRows }: Portal = { name: "", maxRows: 0 }): 
 }
 
 /**
- * Makes one WebSocket message of all that is written between `hold` and `release`. A relay whose TCP side delays small
- * segments would hold the second of two messages back until the first is acknowledged.
+ * Sends everything that is written between `cork` and `uncork` as one WebSocket message. With two messages, a relay
+ * whose TCP side delays small segments (Nagle's algorithm) would hold the second one until the first is acknowledged.
  */
 export class MessageWriter {
   readonly #send: WireStream["write"];
-  #held: Uint8Array[] | undefined;
+  #corked: Uint8Array[] | undefined;
 
   constructor(stream: WireStream) {
     this.#send = stream.write.bind(stream);
     stream.write = (bytes, ...callback) => {
-      // The stream closes itself in the callback of an empty write.
-      if (this.#held === undefined || bytes.length === 0) return this.#send(bytes, ...callback);
-      this.#held.push(bytes);
+      // The stream closes in the callback of an empty write, which must therefore not be corked.
+      if (this.#corked === undefined || bytes.length === 0) return this.#send(bytes, ...callback);
+      this.#corked.push(bytes);
       return true;
     };
   }
 
-  hold(): void {
-    this.#held ??= [];
+  cork(): void {
+    this.#corked ??= [];
   }
 
-  release(): void {
-    const held = this.#held ?? [];
-    this.#held = undefined;
-    if (held.length > 0) this.#send(concat(held));
+  uncork(): void {
+    const corked = this.#corked ?? [];
+    this.#corked = undefined;
+    if (corked.length > 0) this.#send(concat(corked));
   }
 
-  /** The bytes that `write` adds to the message that is held. */
+  /** The bytes that `write` adds to the corked message. */
   copyOf(write: () => void): Uint8Array {
-    const held = this.#held!;
-    const start = held.length;
+    const corked = this.#corked!;
+    const start = corked.length;
     write();
-    return concat(held.slice(start));
+    return concat(corked.slice(start));
   }
 }
 

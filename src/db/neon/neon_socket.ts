@@ -1,23 +1,23 @@
-/** The socket beneath the package's client: what it fails to report, and how it is closed. */
+/** The socket of the package's client: reports the errors that the package loses, and closes the socket. */
 import { completesWithin } from "../time/timeout.ts";
 import { MessageFraming } from "./message_framing.ts";
 import type { NeonClient } from "./neon_client.ts";
 
-/** How long a peer may take to answer the WebSocket's close. */
-const GOODBYE_TIMEOUT_MS = 1_000;
+/** How long the peer may take to answer the WebSocket's close frame. */
+const CLOSE_TIMEOUT_MS = 1_000;
 
 export class NeonSocket {
   readonly #client: NeonClient;
-  #hasEnded = false;
+  #isClosed = false;
   #terminateTimer: ReturnType<typeof setTimeout> | undefined;
 
-  /** Must be made before the client connects. */
+  /** Must be called before the client connects. */
   constructor(client: NeonClient, { onError }: { onError: (error: unknown) => void }) {
     this.#client = client;
     this.#catchStrayErrors(onError);
   }
 
-  /** Whether the socket belongs to another request: workerd then throws for every access to it. */
+  /** Whether the socket belongs to another request. workerd throws for every access to such a socket. */
   isForeign(): boolean {
     try {
       void this.#client.connection.stream.ws?.readyState;
@@ -27,30 +27,31 @@ export class NeonSocket {
     }
   }
 
-  /** Says goodbye. A peer that does not answer is cut off after a second. */
-  shut(): void {
-    if (this.#hasEnded) return;
+  /** Sends the WebSocket's close frame. If the peer does not answer within a second, terminates the connection. */
+  close(): void {
+    if (this.#isClosed) return;
     try {
       this.#client.connection.stream.destroy();
     } catch {
-      // workerd throws for a socket that is gone already.
+      // workerd throws if the socket is already closed.
     }
-    this.#terminateTimer ??= setTimeout(() => this.terminate(), GOODBYE_TIMEOUT_MS);
+    this.#terminateTimer ??= setTimeout(() => this.terminate(), CLOSE_TIMEOUT_MS);
   }
 
-  /** Closes without waiting for the peer, where the WebSocket can do that. */
+  /** Closes without waiting for the peer, if the WebSocket class has `terminate()`. */
   terminate(): void {
     const { stream } = this.#client.connection;
     if (stream.ws?.terminate !== undefined) stream.ws.terminate();
-    else this.shut();
+    else this.close();
   }
 
-  noteEnd(): void {
-    this.#hasEnded = true;
+  /** The socket is closed: stops the timer. */
+  noteClosed(): void {
+    this.#isClosed = true;
     clearTimeout(this.#terminateTimer);
   }
 
-  /** The package reports some failures only as exceptions or events that end the process if they are not caught. */
+  /** The package reports some failures only as exceptions or events, which would end the process if not caught. */
   #catchStrayErrors(onError: (error: unknown) => void): void {
     const client = this.#client;
     const { stream } = client.connection;
@@ -72,8 +73,8 @@ export class NeonSocket {
 }
 
 /**
- * Asks the server, over a socket of its own, to stop what a backend runs. Resolves when the request was delivered, or
- * after `timeoutMs`.
+ * Sends a cancel request over a new socket: the server cancels the statement that the backend is running. Resolves when
+ * the request was delivered, or after `timeoutMs`.
  *
  * The server answers by closing the socket:
  * https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS
@@ -84,7 +85,7 @@ export async function sendCancelRequest(
 ): Promise<void> {
   const { connection: wire, port, host } = client;
   const { promise, resolve } = Promise.withResolvers<void>();
-  // The answer has no content, so that the client parses nothing of it.
+  // The answer has no content: the client must not parse data from this socket.
   const emit = wire.stream.emit.bind(wire.stream);
   wire.stream.emit = (event, ...args) => event === "data" ? false : emit(event, ...args);
   wire.on("error", () => resolve());
@@ -96,6 +97,6 @@ export async function sendCancelRequest(
     wire.stream.destroy();
     wire.stream.ws?.terminate?.();
   } catch {
-    // workerd throws for a socket that is gone already.
+    // workerd throws if the socket is already closed.
   }
 }

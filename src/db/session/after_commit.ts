@@ -1,26 +1,26 @@
 type Hook = () => void | Promise<void>;
 
-/** What is to be done once a transaction is known to be committed. */
-export class AfterCommit {
+/** The functions that a session calls after its transaction is known to be committed. */
+export class AfterCommitHooks {
   readonly #hooks: Hook[] = [];
 
   add(hook: Hook): void {
     this.#hooks.push(hook);
   }
 
-  /** Takes those of a savepoint whose work is kept. */
-  addAll(other: AfterCommit): void {
+  /** Takes over the hooks of a released savepoint. */
+  addAll(other: AfterCommitHooks): void {
     this.#hooks.push(...other.#hooks);
   }
 
-  /** Begins to call them, each once. */
-  run({ waitUntil }: { waitUntil: (rest: Promise<void>) => void }): void {
-    if (this.#hooks.length > 0) waitUntil(callInOrder(this.#hooks.splice(0)));
+  /** Starts to call the hooks in the background, each once. */
+  run({ waitUntil }: { waitUntil: (hooks: Promise<void>) => void }): void {
+    if (this.#hooks.length > 0) waitUntil(runInOrder(this.#hooks.splice(0)));
   }
 }
 
-/** Calls all, also after one that fails; throws the first failure, or an `AggregateError` of several. */
-async function callInOrder(hooks: readonly Hook[]): Promise<void> {
+/** Calls every hook, also after one has failed. Throws the failure, or an `AggregateError` if there are several. */
+async function runInOrder(hooks: readonly Hook[]): Promise<void> {
   const failures: unknown[] = [];
   for (const hook of hooks) {
     try {

@@ -1,44 +1,52 @@
 import type { Statement } from "../driver/driver.ts";
 
-/** https://www.postgresql.org/docs/current/transaction-iso.html; read uncommitted is read committed there. */
+/** https://www.postgresql.org/docs/current/transaction-iso.html. PostgreSQL runs read uncommitted as read committed. */
 export const ISOLATION_LEVELS = ["read committed", "repeatable read", "serializable"] as const;
 
 export type IsolationLevel = typeof ISOLATION_LEVELS[number];
 
-/** How a transaction begins. */
+/** How a transaction begins. In each timeout, 0 means no limit, as in PostgreSQL. */
 export interface TransactionSettings {
   readonly isolation: IsolationLevel;
-  /** Nothing is lost with the answer to its COMMIT, so that it is run again then: a NOTIFY in it may be sent twice. */
+  /**
+   * A read-only transaction has no effect that could be lost with the answer to its COMMIT. It is then run again, so
+   * that a NOTIFY in it may be sent twice.
+   */
   readonly readOnly: boolean;
+  /**
+   * With `serializable` and `readOnly`: waits at the beginning for a snapshot that cannot cause serialization failures.
+   */
   readonly deferrable: boolean;
-  /** Longest run of one statement. */
+  /** Longest run of one statement: `statement_timeout`. The server cancels the statement. */
   readonly statementTimeoutMs: number;
+  /** Longest wait for one lock: `lock_timeout`. The server cancels the statement. */
   readonly lockTimeoutMs: number;
-  /** Longest pause between statements, after which the server ends the connection and frees its locks. */
+  /** Longest pause between two statements: `idle_in_transaction_session_timeout`. The server closes the connection. */
   readonly idleTransactionTimeoutMs: number;
+  /** Longest transaction: `transaction_timeout`, on PostgreSQL 17 and later. The server closes the connection. */
   readonly transactionTimeoutMs: number;
-  /** Settings that last as long as the transaction, for policies and triggers: `{ "app.user": id }`. */
+  /** Settings that last as long as the transaction, for row policies and triggers: `{ "app.user": id }`. */
   readonly locals: Readonly<Record<string, string>>;
 }
 
-/** Nearly every transaction begins in one of a few ways. Bounded, as a timeout may be anything. */
-const ROUTINES_MAX = 64;
-const routines = new Map<string, readonly Statement[]>();
+/** Most transactions use one of a few settings. The cache is bounded because a timeout can have any value. */
+const BEGIN_CACHE_MAX = 64;
+const beginCache = new Map<string, readonly Statement[]>();
 
 /**
- * The statements that open a transaction, to be sent ahead of its first. Everything is local to the transaction,
- * since a connection may come from a pooler that lends it to somebody else next.
+ * The statements that open a transaction; they are sent in front of its first statement. Every setting is local to the
+ * transaction, because a pooler in transaction mode may give the server's connection to another client afterwards.
  */
 export function beginStatements(settings: TransactionSettings): readonly Statement[] {
   if (Object.keys(settings.locals).length > 0) return [begin(settings), setLocals(settings)];
   const key = keyOf(settings);
-  let statements = routines.get(key);
+  let statements = beginCache.get(key);
   if (statements === undefined) {
     statements = [begin(settings), setLocals(settings)].map((each) => ({
       ...each,
       isStatic: true,
     }));
-    if (routines.size < ROUTINES_MAX) routines.set(key, statements);
+    if (beginCache.size < BEGIN_CACHE_MAX) beginCache.set(key, statements);
   }
   return statements;
 }
@@ -68,7 +76,7 @@ function setLocals(settings: TransactionSettings): Statement {
   ];
   const calls = locals.map(([name], index) => {
     const call = `set_config($${2 * index + 1}, $${2 * index + 2}, true)`;
-    // Came with PostgreSQL 17; older servers must not fail over it.
+    // Older servers than PostgreSQL 17 do not know `transaction_timeout` and would refuse to set it.
     return name === "transaction_timeout"
       ? `case when current_setting('transaction_timeout', true) is not null then ${call} end`
       : call;

@@ -1,22 +1,22 @@
-/** What the answer to a flight with COMMIT means, and what is done where there was no answer. */
+/** Reads the answer to a flight with COMMIT, and has a lost COMMIT resolved. */
 import type { FlightAnswer, Result } from "../driver/driver.ts";
 import { CommitRolledBackError, CommitRowsLostError, SessionEndedError } from "../errors.ts";
 import { classify } from "../failures.ts";
 import type { TransactionSettings } from "./begin.ts";
 import type { Verdict } from "./commit_outcome.ts";
-import { type FlightPlan, foundNoTransaction, isCommit } from "./flight_plan.ts";
+import { type FlightPlan, isCommit, ranOutsideTransaction } from "./flight_plan.ts";
 import type { TransactionContext, TransactionRequest } from "./transaction_context.ts";
 import type { TransactionId } from "./xid.ts";
 
 export type CommitAnswer =
-  /** `rolled back`: the server answered COMMIT with ROLLBACK, since a statement had failed before. */
   | "committed"
+  /** The server answered COMMIT with ROLLBACK, because an earlier statement had failed. */
   | "rolled back"
-  /** A statement of this flight failed, so that COMMIT was not run, or COMMIT itself was refused. */
+  /** A statement of this flight failed, so that COMMIT was not run; or COMMIT itself failed. */
   | "failed"
-  /** COMMIT ran, and its error leaves it open whether it took effect. */
+  /** COMMIT ran, and its error does not say whether it took effect. */
   | "unknown"
-  /** A statement of the author's had ended the transaction before. */
+  /** One of the caller's statements had ended the transaction before COMMIT. */
   | "no transaction";
 
 export function readCommitAnswer(
@@ -25,25 +25,26 @@ export function readCommitAnswer(
   settings: TransactionSettings,
 ): CommitAnswer {
   const commit = plan.commitResult(results);
-  if (foundNoTransaction(commit)) return "no transaction";
+  if (ranOutsideTransaction(commit)) return "no transaction";
   if (isCommit(commit)) return "committed";
   if (error === undefined) return "rolled back";
   return plan.hasAllOwn(results) && isUnknownAfter(error, settings) ? "unknown" : "failed";
 }
 
-/** After COMMIT was sent, some errors leave it open whether it took effect. A read has no effect to lose. */
+/** Whether COMMIT may have taken effect despite the error. Never for a read-only transaction: it has no effect. */
 export function isUnknownAfter(error: Error, { readOnly }: TransactionSettings): boolean {
   return !readOnly && classify(error, "commit").applied !== "no";
 }
 
-/** Finds out what became of a COMMIT that was not answered, or not by a definite answer. Never rejects. */
+/** Finds the outcome of a COMMIT that got no definite answer. Never rejects. */
 export async function outcomeOf(
   transactionId: TransactionId | undefined,
   { pool, scope, clock, random, resolveCommit }: TransactionContext,
   { signal, label }: TransactionRequest,
 ): Promise<Verdict> {
   return await resolveCommit(transactionId, {
-    // The lost connection was given back before, so that this request goes ahead of all waiters.
+    // The lost connection has been given back already, so this is not a second lease of the same owner.
+    // `fresh` goes ahead of all waiters and opens a new connection.
     acquire: ({ signal }) => pool.acquire({ scope, label, signal, fresh: true }),
     signal,
     clock,
@@ -52,8 +53,8 @@ export async function outcomeOf(
 }
 
 /**
- * The results of a committed flight whose answer broke off. Throws the error of a parser that failed, and
- * `CommitRowsLostError` if not all results had come.
+ * The results of a committed flight whose answer was cut off. Throws the error of a parser that failed, and
+ * `CommitRowsLostError` if the server had not sent all results.
  */
 export function resultsOfCommitted(
   plan: FlightPlan,
@@ -65,23 +66,23 @@ export function resultsOfCommitted(
   if (decodeError !== undefined) throw decodeError;
   if (plan.hasAllOwn(answered)) return results;
   throw new CommitRowsLostError(
-    "Cannot give the rows of the statements as the connection was lost while they were committed, which they are; " +
-      "read them, and do not do the work again",
+    "Cannot return the rows as the connection was lost during COMMIT: the transaction is committed; " +
+      "read the rows again, and do not repeat the work",
     { cause },
   );
 }
 
-/** The server has answered COMMIT with ROLLBACK, or would. */
+/** For a COMMIT that the server answered, or would answer, with ROLLBACK. */
 export function commitRolledBackError(cause: Error | undefined): CommitRolledBackError {
   return new CommitRolledBackError(
-    "Cannot commit as a statement of the transaction failed, so that all of it was rolled back; see the cause",
+    "Cannot commit as a statement of the transaction failed and the transaction was rolled back; see the cause",
     { cause },
   );
 }
 
-/** A COMMIT or ROLLBACK in a statement's text, or a BEGIN that failed: what follows would run without a transaction. */
+/** A statement's text was COMMIT or ROLLBACK, or BEGIN failed: further statements would run without a transaction. */
 export function endedByStatementError(): SessionEndedError {
   return new SessionEndedError(
-    "Cannot go on as a statement has ended the transaction; end it with `commit()` or `rollback()` instead",
+    "Cannot continue as a statement has ended the transaction; end it with `commit()` or `rollback()` instead",
   );
 }

@@ -1,6 +1,6 @@
 /**
- * What became of a transaction whose COMMIT was sent and not answered. Asked of the server itself, on another
- * connection: https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT
+ * Finds the outcome of a transaction whose COMMIT was sent and not answered. Asks the server for the status of its xid,
+ * on another connection: https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT
  */
 import type { Clock } from "../time/clock.ts";
 import type { FlightAnswer, Statement } from "../driver/driver.ts";
@@ -11,107 +11,115 @@ import { retry, type RetryOptions } from "../time/retry.ts";
 import { sendWithDeadline } from "./send_with_deadline.ts";
 import { INCARNATION, type TransactionId } from "./xid.ts";
 
+/** What could be shown about the COMMIT. `UnknownReason` says why nothing could. */
 export type Verdict =
   | { readonly outcome: "committed" | "rolled back" }
   | { readonly outcome: "unknown"; readonly reason: UnknownReason };
 
-/** Finds out what became of a transaction. Never rejects. */
+/**
+ * Finds the outcome of a COMMIT whose answer was lost. `transactionId` is `undefined` if the server had not assigned or
+ * not sent an xid. Never rejects: gives the outcome `unknown`, with a reason, if nothing can be shown.
+ */
 export type ResolveCommit = (
-  identity: TransactionId | undefined,
-  surroundings: ResolveCommitOptions,
+  transactionId: TransactionId | undefined,
+  options: ResolveCommitOptions,
 ) => Promise<Verdict>;
 
 export interface ResolveCommitOptions {
-  /** A connection to the same primary. */
+  /** Leases a new connection to the same primary. */
   acquire(options: { signal: AbortSignal }): Promise<Lease>;
-  /** The caller's, whose end ends the search. */
+  /** The caller's signal. An abort ends the search with the outcome `unknown`. */
   readonly signal: AbortSignal | undefined;
   readonly clock: Clock;
+  /** At least 0 and below 1, as `Math.random`. */
   readonly random: () => number;
 }
 
-/** For how long a server is looked for that may just be starting again, or that is still at it. */
+/** Longest search. The server may be restarting, or may still be running the COMMIT. */
 const RESOLVE_TIMEOUT_MS = 10_000;
+/** Longest wait for the answer to one flight of the search. */
 const QUERY_TIMEOUT_MS = 5_000;
 
-/** Bounded by time; this only keeps the loop from being one without an end. */
+/** `RESOLVE_TIMEOUT_MS` ends the search long before this. */
 const ATTEMPTS_MAX = 1_000;
 
-class UndecidedError extends Error {}
+class StillInProgressError extends Error {}
 
+/** Asks the server, for up to 10 seconds. The steps are in this folder's README. */
 export const resolveCommit: ResolveCommit = async (
-  identity,
+  transactionId,
   { acquire, signal, clock, random },
 ) => {
-  if (identity === undefined) return unknown("no xid");
-  const timeUp = new AbortController();
-  const disarm = clock.after(RESOLVE_TIMEOUT_MS, () => timeUp.abort());
-  const bound = signal === undefined ? timeUp.signal : AbortSignal.any([signal, timeUp.signal]);
-  const pace: Pace = {
+  if (transactionId === undefined) return unknown("no xid");
+  const timeout = new AbortController();
+  const stopTimer = clock.after(RESOLVE_TIMEOUT_MS, () => timeout.abort());
+  const either = signal === undefined ? timeout.signal : AbortSignal.any([signal, timeout.signal]);
+  const timing: RetryTiming = {
     attempts: ATTEMPTS_MAX,
     baseMs: 20,
     capMs: 250,
-    signal: bound,
+    signal: either,
     clock,
     random,
   };
   try {
-    return await retry(() => askOnce(identity, { acquire, pace }), {
-      ...pace,
+    return await retry(() => resolveOnOneConnection(transactionId, { acquire, timing }), {
+      ...timing,
       isRetryable: (error) => !(error instanceof PoolClosedError || error instanceof ScopeError),
     });
   } catch (error) {
     if (signal?.aborted) return unknown("gave up");
-    return unknown(error instanceof UndecidedError ? "in progress" : "unreachable");
+    return unknown(error instanceof StillInProgressError ? "in progress" : "unreachable");
   } finally {
-    disarm();
+    stopTimer();
   }
 };
 
-interface Pace extends Omit<RetryOptions, "isRetryable"> {
+interface RetryTiming extends Omit<RetryOptions, "isRetryable"> {
   readonly signal: AbortSignal;
   readonly clock: Clock;
 }
 
-/** On one connection, until the server can tell. */
-async function askOnce(
-  identity: TransactionId,
-  { acquire, pace }: { acquire: ResolveCommitOptions["acquire"]; pace: Pace },
+/** Asks on one connection until the server gives an outcome. Rejects if the connection fails. */
+async function resolveOnOneConnection(
+  transactionId: TransactionId,
+  { acquire, timing }: { acquire: ResolveCommitOptions["acquire"]; timing: RetryTiming },
 ): Promise<Verdict> {
-  const lease = await acquire({ signal: pace.signal });
+  const lease = await acquire({ signal: timing.signal });
   try {
-    return await retry(() => ask(identity, { lease, pace }), {
-      ...pace,
-      isRetryable: (error) => error instanceof UndecidedError || error instanceof ServerError,
+    return await retry(() => queryOutcome(transactionId, { lease, timing }), {
+      ...timing,
+      isRetryable: (error) => error instanceof StillInProgressError || error instanceof ServerError,
     });
   } finally {
     void lease.release();
   }
 }
 
-async function ask(
-  identity: TransactionId,
-  { lease, pace: { clock, signal } }: { lease: Lease; pace: Pace },
+async function queryOutcome(
+  transactionId: TransactionId,
+  { lease, timing: { clock, signal } }: { lease: Lease; timing: RetryTiming },
 ): Promise<Verdict> {
-  const answer = await sendWithDeadline({ lease, parts: questions(identity) }, {
+  const answer = await sendWithDeadline({ lease, parts: outcomeStatements(transactionId) }, {
     clock,
     signal,
     timeoutMs: () => QUERY_TIMEOUT_MS,
-    // A cancel request that comes late would hit the next one's statement.
+    // A late cancel request must not reach a statement of the connection's next holder.
     onCancel: () => void lease.destroy(),
   });
-  return verdictOf(answer, identity);
+  return verdictOf(answer, transactionId);
 }
 
-/** One flight: who it is that answers, the end of whoever could still commit, and then the outcome. */
-function questions({ xid, incarnation }: TransactionId): readonly Statement[] {
+/** One flight: identifies the server, terminates the transaction's backend, and reads the outcome. */
+function outcomeStatements({ xid, incarnation }: TransactionId): readonly Statement[] {
   return [
     {
       text: `select pg_is_in_recovery() as "isRecovering", ${INCARNATION} as incarnation`,
       values: [],
     },
-    // A backend whose client is gone may still have the COMMIT before it. After a restart, the id can be another's.
-    // One that only waits for a standby to have it would, ended, count as committed without:
+    // The backend of the lost connection may still run the COMMIT later. After a restart the xid can be another
+    // transaction's: hence the incarnation. A backend in SyncRep has committed and waits for the standby. If it were
+    // terminated, the transaction would count as committed although the standby does not have it:
     // https://www.postgresql.org/docs/current/warm-standby.html#SYNCHRONOUS-REPLICATION
     {
       text: `select pg_terminate_backend(pid) from pg_stat_activity
@@ -123,27 +131,27 @@ function questions({ xid, incarnation }: TransactionId): readonly Statement[] {
   ];
 }
 
-function verdictOf({ results, error }: FlightAnswer, identity: TransactionId): Verdict {
+function verdictOf({ results, error }: FlightAnswer, transactionId: TransactionId): Verdict {
   const isAhead = error !== undefined && isXidInFuture(error);
   if (error !== undefined && !isAhead) {
     if (classify(error, "statement").transient) throw error;
     return unknown("not told");
   }
   const [server, , outcome] = results.map(({ rows }) => rows[0]);
-  // A standby has not heard of everything.
+  // A standby may not have received the COMMIT.
   if (server?.["isRecovering"] !== false) return unknown("in recovery");
-  // The server has not come to that id (yet, again): nothing of the transaction reached its log.
+  // The server has not assigned this xid, or not again after a crash: nothing of the transaction is in its log.
   if (isAhead) return { outcome: "rolled back" };
   switch (outcome?.["status"]) {
     case "aborted":
       return { outcome: "rolled back" };
     case "committed":
-      // After a crash, the same id may have been given to somebody else's transaction.
-      return server["incarnation"] === identity.incarnation
+      // After a crash the server may have assigned the same xid to another transaction.
+      return server["incarnation"] === transactionId.incarnation
         ? { outcome: "committed" }
         : unknown("restarted");
     case "in progress":
-      throw new UndecidedError("the transaction is still in progress");
+      throw new StillInProgressError("the transaction is still in progress");
     default:
       return unknown("not told");
   }

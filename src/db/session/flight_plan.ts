@@ -1,7 +1,7 @@
 /**
- * What one flight of a transaction is made of, and which of its results is whose:
+ * The parts of one flight, and the results that belong to each:
  *
- *     BEGIN and settings | prepended statements | the author's own | the xid query | COMMIT
+ *     BEGIN and settings | prepended statements | the caller's statements | the xid query | COMMIT
  */
 import type { FlightPart, Result, Statement } from "../driver/driver.ts";
 import { XID_QUERY } from "./xid.ts";
@@ -16,11 +16,14 @@ const COMMIT: Statement = { text: "commit", values: [], isStatic: true, isIntern
  */
 const COMMIT_BEHIND_FLUSH: Statement = { ...COMMIT, flushesBefore: true };
 
-/** What is sent in front of the next flight of the transaction, such as a SAVEPOINT: it needs no round trip of its own. */
+/**
+ * Is sent at the front of the transaction's next flight, so that it needs no round trip of its own, such as SAVEPOINT.
+ */
 export class PrependedStatement {
   readonly part: FlightPart;
-  /** Whether a failed transaction can go on behind it. */
+  /** Whether a failed transaction becomes usable again after it. */
   readonly recovers: boolean;
+  /** Whether the server has run it. */
   hasRun = false;
 
   constructor(part: FlightPart, { recovers = false }: { recovers?: boolean } = {}) {
@@ -30,18 +33,19 @@ export class PrependedStatement {
 }
 
 export interface FlightPlanOptions {
-  /** Of a transaction that has not begun on the server. */
+  /** Empty once the transaction has begun on the server. */
   readonly begin: readonly Statement[];
   readonly prepended: readonly PrependedStatement[];
+  /** The caller's statements. */
   readonly own: readonly FlightPart[];
   readonly asksXid: boolean;
   readonly commits: boolean;
-  /** Whether the answer to COMMIT may be missed, as there is something to lose with it. */
+  /** Whether the transaction may write, so that its outcome matters if the answer to COMMIT is lost. */
   readonly mayWrite: boolean;
 }
 
 export class FlightPlan {
-  /** All of it, in the order in which it is sent. */
+  /** All parts, in the order in which they are sent. */
   readonly parts: readonly FlightPart[];
   readonly #options: FlightPlanOptions;
   readonly #ownAt: number;
@@ -74,17 +78,17 @@ export class FlightPlan {
     return this.#options.commits;
   }
 
-  /** Without the xid query, which is this layer's own bookkeeping: for observers and for the deadline. */
+  /** The parts without the xid query, which is internal. Observers see these, and the deadline counts these. */
   get observedParts(): readonly FlightPart[] {
     return this.asksXid ? this.parts.toSpliced(this.#ownEnd, 1) : this.parts;
   }
 
-  /** Of the author's statements; fewer than there are if one failed, or if the answer broke off. */
+  /** The results of the caller's statements: fewer than the statements if one failed or the answer was cut off. */
   ownResults(results: readonly Result[]): readonly Result[] {
     return results.slice(this.#ownAt, this.#ownEnd);
   }
 
-  /** Whether each of the author's statements has a result. */
+  /** Whether each of the caller's statements has a result. */
   hasAllOwn(results: readonly Result[]): boolean {
     return results.length >= this.#ownEnd;
   }
@@ -93,13 +97,13 @@ export class FlightPlan {
     return this.asksXid ? results[this.#ownEnd] : undefined;
   }
 
-  /** Of the COMMIT that the plan itself holds. */
+  /** The result of the COMMIT at the end of this plan. A COMMIT in the text of a caller's statement does not count. */
   commitResult(results: readonly Result[]): Result | undefined {
     const { asksXid, commits } = this.#options;
     return commits ? results[this.#ownEnd + (asksXid ? 1 : 0)] : undefined;
   }
 
-  /** Marks the prepended statements that have a result. */
+  /** Sets `hasRun` on the prepended statements that have a result. */
   markPrepended(results: readonly Result[]): void {
     const { begin, prepended } = this.#options;
     const count = Math.max(0, results.length - begin.length);
@@ -107,12 +111,12 @@ export class FlightPlan {
   }
 }
 
-/** Whether the result is of a COMMIT that found a transaction: without one the server answers COMMIT and a warning. */
+/** Whether a COMMIT committed a transaction. Outside a transaction the server answers COMMIT too, with a warning. */
 export function isCommit(result: Result | undefined): boolean {
-  return result?.command === "COMMIT" && !foundNoTransaction(result);
+  return result?.command === "COMMIT" && !ranOutsideTransaction(result);
 }
 
-/** Whether COMMIT stood outside any transaction, as a statement of the author's had ended it. */
-export function foundNoTransaction(result: Result | undefined): boolean {
+/** Whether COMMIT ran outside a transaction, because one of the caller's statements had ended it. */
+export function ranOutsideTransaction(result: Result | undefined): boolean {
   return result?.notice === NO_ACTIVE_TRANSACTION;
 }

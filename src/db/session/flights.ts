@@ -1,6 +1,6 @@
 /**
- * The flights of one transaction, in order: composes each, sends it, reads the xid that it brings back, and replays the
- * first one if its connection had died while it was idle.
+ * Composes and sends the flights of one transaction, one after the other, and reads the xid from their answers. Sends
+ * the first flight again if its connection had died while it was idle.
  */
 import type { FlightAnswer, FlightPart, Result, TransactionStatus } from "../driver/driver.ts";
 import { isReplayable } from "../failures.ts";
@@ -12,8 +12,8 @@ import type { TransactionContext, TransactionRequest } from "./transaction_conte
 import { type TransactionId, XidTracker } from "./xid.ts";
 
 /**
- * A socket idle for longer than this may be dead without our knowing. A write is then sent before COMMIT, in a flight of
- * its own, so that it can be replayed safely.
+ * A socket idle for longer than this may be dead without our knowing. A write is then sent before COMMIT, in a flight
+ * of its own, so that it can be replayed safely.
  */
 const TRUSTED_IDLE_MS = 1_000;
 
@@ -21,7 +21,7 @@ export class Flights {
   readonly #context: TransactionContext;
   readonly #request: TransactionRequest;
   readonly #connection: LeasedConnection;
-  /** Of a transaction that may write. */
+  /** `undefined` in a read-only transaction. */
   readonly #xid: XidTracker | undefined;
   #prepended: readonly PrependedStatement[] = [];
   #hasBegun = false;
@@ -33,34 +33,34 @@ export class Flights {
     this.#xid = request.settings.readOnly ? undefined : new XidTracker();
   }
 
-  /** Of the connection; `undefined` without one. */
+  /** The status byte of the connection; `undefined` without a connection. */
   get status(): TransactionStatus | undefined {
     return this.#connection.status;
   }
 
-  /** What a lost COMMIT can be looked up by; `undefined` as long as the server has assigned no xid. */
+  /** A lost COMMIT is looked up by it. `undefined` until the server has assigned an xid. */
   get transactionId(): TransactionId | undefined {
     return this.#xid?.transactionId;
   }
 
-  /** Of the newest flight, as far as its answer came. */
+  /** The results of the newest flight that have arrived. */
   get lastResults(): readonly Result[] {
     return this.#connection.lastResults;
   }
 
-  /** Statements that the next flight takes with it. */
+  /** The statements at the front of the next flight. */
   get prepended(): readonly PrependedStatement[] {
     return this.#prepended;
   }
 
-  /** Sends the statement in front of the next flight, without a round trip of its own. */
+  /** Puts the statement at the front of the next flight, behind those already there. */
   prepend(statement: PrependedStatement): void {
     this.#prepended = [...this.#prepended, statement];
   }
 
   /**
-   * Takes back a statement that is still to be sent, and all that were prepended after it but the ends of portals. Says
-   * whether it was still to be sent.
+   * Removes a prepended statement that has not been sent, and those prepended after it, except the ends of portals.
+   * Returns false if it has been sent already.
    */
   removePrepended(statement: PrependedStatement): boolean {
     const index = this.#prepended.indexOf(statement);
@@ -72,13 +72,13 @@ export class Flights {
     return true;
   }
 
-  /** Prepends the statements in place of all others but the ends of portals. */
+  /** Replaces all prepended statements except the ends of portals. */
   replacePrepended(statements: readonly PrependedStatement[]): void {
     this.#prepended = [...statements, ...this.#prepended.filter(endsPortal)];
   }
 
-  /** Whether a write must not share its flight with COMMIT: on a socket that was cut in silence it could not be replayed. */
-  async mustSendAheadOfCommit(): Promise<boolean> {
+  /** Whether a write must not share its flight with COMMIT, because the socket may be dead: see `TRUSTED_IDLE_MS`. */
+  async mustSendBeforeCommit(): Promise<boolean> {
     if (this.#hasBegun || this.#request.settings.readOnly) return false;
     const { idleMs = 0 } = await this.#connection.open();
     return idleMs > TRUSTED_IDLE_MS;
@@ -96,17 +96,19 @@ export class Flights {
     });
   }
 
-  /** Rejects where no definite answer came. */
+  /** Rejects if the server gave no whole answer. */
   async send(plan: FlightPlan): Promise<FlightAnswer> {
     const answer = this.#hasBegun ? await this.#send(plan) : await this.#sendFirst(plan);
     this.#hasBegun = true;
-    // What was prepended while the flight was under way stays for the next one.
+    // A statement that was prepended during the flight stays for the next one.
     this.#prepended = this.#prepended.slice(plan.prepended.length);
     plan.markPrepended(answer.results);
     return answer;
   }
 
-  /** A connection that died while it was idle costs the caller nothing, where nothing can have happened twice. */
+  /**
+   * Sends the first flight again, on a new connection, if the old one had died while idle and nothing can run twice.
+   */
   async #sendFirst(plan: FlightPlan): Promise<FlightAnswer> {
     const { idleMs } = await this.#connection.open();
     try {
@@ -135,18 +137,21 @@ export class Flights {
     return this.#connection.release();
   }
 
-  /** Closes the connection. Says whether there was one. */
+  /** Closes the connection. Returns whether there was one. */
   destroy(): boolean {
     return this.#connection.destroy();
   }
 
-  /** The transaction has ended. Counts once. */
+  /** Records the end of the transaction. Only the first call counts. */
   end(outcome: TransactionOutcome, error: Error | undefined): void {
     this.#connection.end(outcome, error);
   }
 }
 
-/** Its portal may be older than the savepoint that is undone, and would keep its table in use. */
+/**
+ * Whether the part closes a portal. It must be sent even if the savepoint is undone: an older portal keeps its table in
+ * use.
+ */
 function endsPortal({ part }: PrependedStatement): boolean {
   return "close" in part;
 }

@@ -1,6 +1,4 @@
-/**
- * The connection of one transaction: leased with the first flight, sent over with a deadline, given back once.
- */
+/** The connection of one transaction: leased for the first flight, used under a deadline, given back once. */
 import type { FlightAnswer, Result, TransactionStatus } from "../driver/driver.ts";
 import { ConnectionLostError } from "../errors.ts";
 import type { Lease } from "../pool/lease.ts";
@@ -10,7 +8,7 @@ import { sendWithDeadline } from "./send_with_deadline.ts";
 import type { TransactionContext, TransactionRequest } from "./transaction_context.ts";
 import { TransactionRecord } from "./unit_stats.ts";
 
-/** How long this side waits beyond the server's own timeouts, before it takes silence for one. */
+/** How long the client waits beyond the server's own timeouts before it gives up on the answer. */
 const ANSWER_GRACE_MS = 1_000;
 
 export class LeasedConnection {
@@ -18,8 +16,12 @@ export class LeasedConnection {
   readonly #request: TransactionRequest;
   #lease: Lease | undefined;
   #record: TransactionRecord | undefined;
+  /** On the clock: the server's transaction timeout, counted from the first flight. */
   #endsAt = Infinity;
-  /** A cancel request may be on its way to the connection. It must not reach a statement of the next lease. */
+  /**
+   * A cancel request may be in flight. The connection is then closed: the request must not hit the next lease's
+   * statement.
+   */
   #mayBeCancelled = false;
   #lastResults: readonly Result[] = [];
 
@@ -28,17 +30,17 @@ export class LeasedConnection {
     this.#request = request;
   }
 
-  /** Of the connection; `undefined` without one. */
+  /** The status byte of the connection; `undefined` without a connection. */
   get status(): TransactionStatus | undefined {
     return this.#lease?.connection.status;
   }
 
-  /** Of the newest flight, as far as its answer came. */
+  /** The results of the newest flight that have arrived. */
   get lastResults(): readonly Result[] {
     return this.#lastResults;
   }
 
-  /** Leases a connection, if there is none yet. `fresh`: one that was never used. */
+  /** Leases a connection if there is none yet. With `fresh`, one that was never used before. */
   async open({ fresh = false }: { fresh?: boolean } = {}): Promise<Lease> {
     return this.#lease ??= await this.#acquire({ fresh });
   }
@@ -55,6 +57,7 @@ export class LeasedConnection {
     return pool.acquire({ scope, label, signal, fresh, holdMs });
   }
 
+  /** Rejects if the server gave no whole answer. */
   async send(plan: FlightPlan): Promise<FlightAnswer> {
     const { signal, parsers } = this.#request;
     const observed = plan.observedParts;
@@ -77,14 +80,14 @@ export class LeasedConnection {
     }
   }
 
-  /** Gives the connection back. */
+  /** Gives the connection back to the pool, or closes it if a cancel request may still reach it. */
   release(): Promise<void> | undefined {
     const lease = this.#lease;
     this.#lease = undefined;
     return this.#mayBeCancelled ? lease?.destroy() : lease?.release();
   }
 
-  /** Closes the connection. Says whether there was one. */
+  /** Closes the connection. Returns whether there was one. */
   destroy(): boolean {
     const lease = this.#lease;
     this.#lease = undefined;
@@ -92,15 +95,15 @@ export class LeasedConnection {
     return lease !== undefined;
   }
 
-  /** The transaction has ended. Counts once. */
+  /** Records the end of the transaction. Only the first call counts. */
   end(outcome: TransactionOutcome, error: Error | undefined): void {
     this.#record?.end(outcome, error);
   }
 
-  /** How long to wait for a flight: the server's own timeouts, and a grace for its answer. */
+  /** How long to wait for the answer to a flight: the server's timeouts, plus a grace period. */
   #answerTimeoutMs(statements: number): number {
     const { settings } = this.#request;
-    // To PostgreSQL, 0 is no timeout.
+    // PostgreSQL takes 0 as no timeout.
     const statementTimeoutMs = settings.statementTimeoutMs || Infinity;
     const transactionTimeoutMs = settings.transactionTimeoutMs || Infinity;
     const nowMs = this.#context.clock.now();
@@ -110,7 +113,7 @@ export class LeasedConnection {
   }
 }
 
-/** The results that had come when the answer broke off. */
+/** The results that arrived before the connection was lost. */
 function answeredBefore(error: unknown): readonly Result[] {
   for (let depth = 0; depth < 3 && error instanceof Error; depth++, error = error.cause) {
     if (error instanceof ConnectionLostError) return error.answered;

@@ -2,27 +2,30 @@ import type { FlightPart } from "../driver/driver.ts";
 import type { TransactionSettings } from "./begin.ts";
 
 /**
- * Told of what transactions do, for traces. Without one, nothing is told and nothing is spent. What it throws is thrown
- * at whoever works: it must not throw.
+ * Is called for transactions and their flights, for traces. Its methods must not throw: an exception would reject the
+ * caller's statement.
  */
 export interface Observer {
-  /** A transaction asks for its connection. Whoever does not want to hear of it gives nothing back. */
+  /** Called when a transaction leases its connection. Returns `undefined` if this transaction is not to be observed. */
   transaction(begun: TransactionBegun): TransactionObserver | undefined;
 }
 
+/** What is known of a transaction before its first flight. */
 export interface TransactionBegun {
-  /** Who works, in the caller's words. */
+  /** `SessionOptions.label`. */
   readonly label: string | undefined;
-  /** 1 for the first try of a unit of work. */
+  /** The attempt of the unit of work, counted from 1. */
   readonly attempt: number;
   readonly settings: TransactionSettings;
 }
 
+/** Observes one transaction. */
 export interface TransactionObserver {
-  /** A flight leaves. What comes back is called with its end, and with the error that was its answer. */
+  /** Called when a flight is sent. The returned function is called when it ends, with its error if it failed. */
   flight(parts: readonly FlightPart[]): (error?: unknown) => void;
+  /** Called once, at the end of the transaction, with its first error if there was one. */
   ended(outcome: TransactionOutcome, error: Error | undefined): void;
 }
 
-/** `lost` without an answer: of a COMMIT that was sent, or of anything before it. */
+/** `lost`: the transaction got no connection, lost it before COMMIT, or lost it with a COMMIT of unknown outcome. */
 export type TransactionOutcome = "committed" | "rolled back" | "lost";

@@ -3,10 +3,10 @@ import { PrependedStatement } from "./flight_plan.ts";
 import type { Transaction } from "./server_transaction.ts";
 
 /**
- * A point to which a transaction can be rolled back. None of its statements takes a round trip of its own: SAVEPOINT
- * rides with the first statement behind it, and is never sent if there is none; what ends it rides with the statement
- * or the COMMIT that follows. The server runs them all in the order in which they were said, so that only the moment
- * is another: until the next flight a rolled-back savepoint keeps its locks.
+ * A point to which a transaction can be rolled back. Its statements take no round trips of their own. SAVEPOINT is sent
+ * with the first statement inside it, or never if there is none. RELEASE and ROLLBACK TO are sent with the next
+ * statement or COMMIT. The server runs all statements in the caller's order. Only their time differs: a rolled-back
+ * savepoint keeps its locks until the next flight.
  *
  * https://www.postgresql.org/docs/current/sql-rollback-to.html
  */
@@ -18,7 +18,7 @@ export class Savepoint {
   readonly #outer: Savepoint | undefined;
   #hasEnded = false;
 
-  /** Throws where no statement could run. */
+  /** Throws `SessionEndedError` or `StatementSkippedError` if the transaction cannot run a statement. */
   constructor(
     transaction: Transaction,
     { name, outer }: { name: string; outer: Savepoint | undefined },
@@ -27,19 +27,20 @@ export class Savepoint {
     this.#outer = outer;
     this.#transaction = transaction;
     this.#name = name;
-    this.#begin = this.#rider("savepoint");
+    this.#begin = this.#statement("savepoint");
     this.#hadWritten = transaction.hasWritten;
     transaction.flights.prepend(this.#begin);
   }
 
-  /** The end of the one around it is its own. */
+  /** A savepoint ends with the one around it. */
   get hasEnded(): boolean {
     return this.#hasEnded || (this.#outer?.hasEnded ?? false);
   }
 
   /**
-   * Makes its work the transaction's; false if it was rolled back before. Throws `StatementSkippedError`, and rolls
-   * back, if a statement of it failed, and `SessionEndedError` if the transaction has ended.
+   * Keeps the work of the savepoint. Returns false if it has ended before, such as by a rollback. If a statement of it
+   * failed, rolls back to it and throws `StatementSkippedError`. Throws `SessionEndedError` if the transaction has
+   * ended.
    */
   release(): boolean {
     if (this.hasEnded) return false;
@@ -49,16 +50,16 @@ export class Savepoint {
       const cause = this.#transaction.firstError;
       this.#undo();
       throw new StatementSkippedError(
-        "Cannot keep the work of the savepoint as a statement of it failed, so that it was rolled back; see the cause",
+        "Cannot keep the work of the savepoint as a statement in it failed and it was rolled back; see the cause",
         { cause },
       );
     }
     this.#transaction.assertUsable();
-    this.#transaction.flights.prepend(this.#rider("release savepoint"));
+    this.#transaction.flights.prepend(this.#statement("release savepoint"));
     return true;
   }
 
-  /** Undoes its work, and nothing else. Harmless after its end, and the transaction's. */
+  /** Undoes the work of the savepoint only. Does nothing after the end of the savepoint or of the transaction. */
   rollback(): void {
     if (this.hasEnded) return;
     this.#hasEnded = true;
@@ -66,16 +67,19 @@ export class Savepoint {
   }
 
   #undo(): void {
-    // One that was sent and did not run stood behind the failure, which is not its own.
+    // If SAVEPOINT was sent and did not run, a statement before it failed: the failure is the transaction's.
     if (this.#transaction.hasEnded || !this.#begin.hasRun) return;
     this.#transaction.undo(
-      // Rolled back to, it is still there.
-      [this.#rider("rollback to savepoint", { recovers: true }), this.#rider("release savepoint")],
+      // ROLLBACK TO leaves the savepoint in place; RELEASE removes it.
+      [
+        this.#statement("rollback to savepoint", { recovers: true }),
+        this.#statement("release savepoint"),
+      ],
       { hadWritten: this.#hadWritten },
     );
   }
 
-  #rider(command: string, options?: { recovers: boolean }): PrependedStatement {
+  #statement(command: string, options?: { recovers: boolean }): PrependedStatement {
     return new PrependedStatement({ text: `${command} ${this.#name}`, values: [] }, options);
   }
 }

@@ -7,49 +7,54 @@ import { completesWithin } from "../time/timeout.ts";
 export interface DeadlineOptions {
   readonly clock: Clock;
   readonly signal: AbortSignal | undefined;
-  /** Asked once, when the login is over, which has a deadline of its own. */
+  /** Longest wait for the answer. Called once, after the login, which has a deadline of its own. */
   readonly timeoutMs: () => number;
-  /** A cancel request goes out: from now on the connection is nobody else's. */
+  /** Called when a cancel request is sent. The connection must not be used for another lease from then on. */
   readonly onCancel: () => void;
 }
 
-/** How long a cancel request and the answer to it may take before the connection is cut. */
+/** How long a cancel request and the server's answer to the flight may take before the connection is closed. */
 const CANCEL_TIMEOUT_MS = 500;
 
 /**
- * Sends a flight on a leased connection and watches over it: the server enforces its timeouts, and this side the
- * server's silence, the caller's signal, and the pool's wish to have the connection back. An interrupted flight is
- * cancelled on the server; what was done before the server heard of it is done, and answered so.
+ * Sends a flight on a leased connection. Interrupts it if no answer comes in time, if the caller's signal aborts, or if
+ * the pool revokes the lease: sends a cancel request to the server, and closes the connection if the flight is not
+ * answered soon after. The server's own timeouts work independently of this.
+ *
+ * If an interrupted flight still succeeds, resolves with its answer. Otherwise the error, in the answer or as the
+ * rejection, is `DeadlineError`, or `PoolClosedError` for a revoked lease. Its cause is the server's error or the lost
+ * connection.
  */
 export async function sendWithDeadline(
   { lease, parts, parsers }: { lease: Lease; parts: readonly FlightPart[] } & FlightOptions,
   { clock, signal, timeoutMs, onCancel }: DeadlineOptions,
 ): Promise<FlightAnswer> {
   const { connection } = lease;
+  /** Makes the error of an interrupted flight from its cause. */
   let interruption: ((cause: unknown) => Error) | undefined;
   const interrupt = (toError: (cause: unknown) => Error) => {
     if (interruption !== undefined) return;
     interruption = toError;
     onCancel();
-    void stop({ connection, answered }, clock);
+    void cancelThenClose({ connection, answered }, clock);
   };
   const abort = () => interrupt((cause) => deadlineError("the caller gave up", cause));
 
   lease.flight = { parts, sinceMs: clock.now() };
   const answered = connection.flight(parts, { parsers });
   answered.catch(() => {});
-  let disarm = () => {};
-  let isOver = false;
-  const arm = () => {
-    // What could not be sent is over before the login is.
-    if (isOver) return;
+  let stopTimer = () => {};
+  let isFinished = false;
+  const startTimer = () => {
+    // A flight that could not be sent has ended before the login.
+    if (isFinished) return;
     const limitMs = timeoutMs();
-    disarm = clock.after(limitMs, () => {
+    stopTimer = clock.after(limitMs, () => {
       interrupt((cause) => deadlineError(`no answer within ${limitMs} ms`, cause));
     });
   };
-  if (connection.state === "opening") connection.ready.then(arm, () => {});
-  else arm();
+  if (connection.state === "opening") connection.ready.then(startTimer, () => {});
+  else startTimer();
   if (signal?.aborted) abort();
   signal?.addEventListener("abort", abort, { once: true });
   lease.onRevoke = () => interrupt(revokedError);
@@ -60,22 +65,22 @@ export async function sendWithDeadline(
   } catch (error) {
     throw interruption?.(error) ?? error;
   } finally {
-    isOver = true;
-    disarm();
+    isFinished = true;
+    stopTimer();
     signal?.removeEventListener("abort", abort);
     lease.onRevoke = undefined;
     lease.flight = undefined;
   }
 }
 
-/** Asks the server to stop, waits a little for its answer, then cuts the connection. */
-async function stop(
+/** Sends a cancel request, waits `CANCEL_TIMEOUT_MS` for the answer to the flight, then closes the connection. */
+async function cancelThenClose(
   { connection, answered }: { connection: Connection; answered: Promise<unknown> },
   clock: Clock,
 ): Promise<void> {
   void connection.cancel({ timeoutMs: CANCEL_TIMEOUT_MS });
   const settled = answered.then(() => {}, () => {});
-  // A login cannot be cancelled, only left.
+  // PostgreSQL cannot cancel a login: the connection is closed at once.
   const waitMs = connection.state === "opening" ? 0 : CANCEL_TIMEOUT_MS;
   if (!await completesWithin(settled, waitMs, clock)) await connection.close({ timeoutMs: 0 });
 }

@@ -1,26 +1,30 @@
-/** Does one thing after the other, in the order in which they were asked for, whether or not those before succeed. */
+/** Runs tasks one after the other, in the order of the calls. A task that fails does not stop those after it. */
 export class SerialQueue {
-  readonly #assertMayAsk: () => void;
+  readonly #assertMayRun: () => void;
   #last: Promise<unknown> = Promise.resolve();
 
-  /** `assertMayAsk` throws for whoever must not even wait for a turn: another request's may never come. */
-  constructor(assertMayAsk: () => void) {
-    this.#assertMayAsk = assertMayAsk;
+  /**
+   * `assertMayRun` throws for a caller that must not wait in this queue. In workerd, code of another request would wait
+   * for ever.
+   */
+  constructor(assertMayRun: () => void) {
+    this.#assertMayRun = assertMayRun;
   }
 
-  run<T>(step: () => T | Promise<T>): Promise<T> {
+  /** Settles as the task does. Rejects at once with what `assertMayRun` throws. */
+  run<T>(task: () => T | Promise<T>): Promise<T> {
     try {
-      this.#assertMayAsk();
+      this.#assertMayRun();
     } catch (error) {
       return Promise.reject(error);
     }
-    const done = this.#last.then(step);
+    const done = this.#last.then(task);
     this.#last = done.catch(() => {});
     return done;
   }
 
-  /** Resolves when nothing that was asked for is still under way. Never rejects. */
+  /** Resolves when all tasks have ended, also those that are added meanwhile. Never rejects. */
   async idle(): Promise<void> {
-    for (let turn; turn !== this.#last;) await (turn = this.#last);
+    for (let last; last !== this.#last;) await (last = this.#last);
   }
 }

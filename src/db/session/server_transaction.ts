@@ -1,12 +1,12 @@
 /**
- * A transaction as the server goes through it, flight by flight, on one leased connection:
+ * The state of one transaction on one leased connection:
  *
  *     new -> open -> committed | rolled back | lost
  *
- * Its first flight leases the connection and takes BEGIN and the timeouts with it. Statements that need no answer of
- * their own, such as SAVEPOINT, are prepended to the next flight. Flights do not overlap: the session sends one at a
- * time. If the answer to COMMIT is lost, its outcome is looked up (`commit_outcome.ts`): a transaction that ends as
- * `lost` with an unknown outcome is rare.
+ * The first flight leases the connection and carries BEGIN and the timeouts. Statements that need no answer of their
+ * own, such as SAVEPOINT, are prepended to the next flight. Flights do not overlap: the session sends one at a time. If
+ * the answer to COMMIT is lost, `commit_outcome.ts` finds the outcome. The state is `lost` if it cannot be found, if
+ * the connection was lost before COMMIT, or if there was no connection.
  */
 import { changesData } from "../driver/command_tag.ts";
 import type { FlightAnswer, FlightPart, Portal, Result } from "../driver/driver.ts";
@@ -33,7 +33,9 @@ import type { TransactionContext, TransactionRequest } from "./transaction_conte
 export type TransactionState = "new" | "open" | "committed" | "rolled back" | "lost";
 
 export class Transaction {
-  /** Whether a statement changed something that is not rolled back, by its command tag. */
+  /**
+   * Whether a statement changed data, by its command tag. A rollback to a savepoint restores the value from before it.
+   */
   hasWritten = false;
   readonly #context: TransactionContext;
   readonly #request: TransactionRequest;
@@ -61,23 +63,23 @@ export class Transaction {
     return this.#state !== "new" && this.#state !== "open";
   }
 
-  /** Whether running the work again could do it twice. */
+  /** Whether the work could take effect twice if it were run again. */
   get mayHaveCommitted(): boolean {
     return this.#state === "committed" || this.#isOutcomeUnknown;
   }
 
-  /** The failure that made the transaction what it is, if it has failed. */
+  /** The error that made the transaction fail. Later errors, such as 25P02, only follow from it. */
   get firstError(): Error | undefined {
     return this.#firstError;
   }
 
-  /** Whether the server refuses all statements but a rollback, of the transaction or to a savepoint. */
+  /** Whether the server refuses every statement except ROLLBACK and ROLLBACK TO. */
   get hasFailed(): boolean {
     return this.#state === "open" && this.flights.status === "E" &&
       !this.flights.prepended.some(({ recovers }) => recovers);
   }
 
-  /** Throws `ScopeError` for code that must not touch the transaction's connection. */
+  /** Throws `ScopeError` for code of another owner, which must not use the transaction's connection. */
   assertCurrent(): void {
     this.#context.scope.assertCurrent();
   }
@@ -92,13 +94,15 @@ export class Transaction {
     }
     if (this.hasFailed) {
       throw new StatementSkippedError(
-        "Cannot run the statement as an earlier one of the transaction failed; roll back, see the cause",
+        "Cannot run the statement as an earlier one of the transaction failed, see the cause; roll back",
         { cause: this.#firstError },
       );
     }
   }
 
-  /** A way to fetch a statement's rows in portions. */
+  /**
+   * A portal for fetching a statement's rows in portions. Throws `RangeError` if `maxRows` is not from 1 to 2^31 - 1.
+   */
   newPortal({ maxRows }: { maxRows: number }): Portal {
     if (!(Number.isInteger(maxRows) && maxRows >= 1 && maxRows < 2 ** 31)) {
       throw new RangeError(
@@ -108,28 +112,28 @@ export class Transaction {
     return { name: `stream_${++this.#portals}`, maxRows };
   }
 
-  /** Undoes what came after a savepoint: sends the statements that do so in place of those that are still to be sent. */
+  /** Rolls back to a savepoint by `statements`. They replace the statements that were prepended and not sent. */
   undo(statements: readonly PrependedStatement[], { hadWritten }: { hadWritten: boolean }): void {
     this.flights.replacePrepended(statements);
     this.#firstError = undefined;
     this.hasWritten = hadWritten;
   }
 
-  /** Runs the parts in one flight. Rejects with the first error; those after it are not run. */
+  /** Runs the parts in one flight. Rejects with the first error; the parts after it are not run. */
   async run(parts: readonly FlightPart[]): Promise<readonly Result[]> {
     this.assertUsable();
-    await this.#assertWanted();
+    await this.#assertNotAborted();
     const plan = this.flights.plan(parts, { commits: false });
     const answer = await this.#send(plan);
-    if (answer.status === "I") throw this.#endByStatement(answer);
+    if (answer.status === "I") throw this.#noteEndedByStatement(answer);
     if (answer.error !== undefined) throw answer.error;
     return plan.ownResults(answer.results);
   }
 
   /**
    * Runs the parts and COMMIT in one flight. Throws `CommitRolledBackError` if the server rolled back instead,
-   * `CommitOutcomeUnknownError` if the answer was lost and the outcome cannot be found out, and `CommitRowsLostError` if
-   * only the parts' results are lost. Harmless if said twice.
+   * `CommitOutcomeUnknownError` if the answer was lost and the outcome cannot be found, and `CommitRowsLostError` if
+   * the transaction is committed and only the parts' results are lost. Does nothing if called again after a commit.
    */
   async commit(parts: readonly FlightPart[]): Promise<readonly Result[]> {
     if (this.#state === "committed" && parts.length === 0) return [];
@@ -137,35 +141,35 @@ export class Transaction {
       this.#state = "committed";
       return [];
     }
-    if (this.hasFailed) return await this.#refuseCommit();
+    if (this.hasFailed) return await this.#rollBackFailedCommit();
     this.assertUsable();
-    if (await this.#mustSendAhead(parts)) {
-      const results = await this.#runAhead(parts);
+    if (await this.#mustSendBeforeCommit(parts)) {
+      const results = await this.#runBeforeCommit(parts);
       await this.commit([]);
       return results;
     }
     return await this.#commitFlight(parts);
   }
 
-  /** Undoes the work and gives the connection back. Harmless after the end; never rejects. */
+  /** Rolls back and gives the connection back. Does nothing after the end. Never rejects. */
   async rollback(): Promise<void> {
     if (this.hasEnded) return;
     this.#state = "rolled back";
-    // The pool sends ROLLBACK where the connection's status byte asks for one.
-    await this.#giveBack();
+    // The pool sends ROLLBACK if the connection's status byte shows an open transaction.
+    await this.#releaseConnection();
   }
 
-  async #mustSendAhead(parts: readonly FlightPart[]): Promise<boolean> {
+  async #mustSendBeforeCommit(parts: readonly FlightPart[]): Promise<boolean> {
     if (parts.length === 0) return false;
     try {
-      return await this.flights.mustSendAheadOfCommit();
+      return await this.flights.mustSendBeforeCommit();
     } catch (error) {
-      throw this.#lose(error as Error, { commits: false });
+      throw this.#noteLost(error as Error, { commits: false });
     }
   }
 
-  /** Rolls back on failure, as a flight with COMMIT would: a caller that has said `commit` need not end the session. */
-  async #runAhead(parts: readonly FlightPart[]): Promise<readonly Result[]> {
+  /** Rolls back on failure, as a flight with COMMIT would: after `commit` the caller need not end the session. */
+  async #runBeforeCommit(parts: readonly FlightPart[]): Promise<readonly Result[]> {
     try {
       return await this.run(parts);
     } catch (error) {
@@ -175,7 +179,7 @@ export class Transaction {
   }
 
   async #commitFlight(parts: readonly FlightPart[]): Promise<readonly Result[]> {
-    await this.#assertWanted();
+    await this.#assertNotAborted();
     const plan = this.flights.plan(parts, { commits: true });
     let answer: FlightAnswer;
     try {
@@ -187,15 +191,15 @@ export class Transaction {
     const { results, error } = answer;
     switch (readCommitAnswer(plan, answer, this.settings)) {
       case "no transaction":
-        throw this.#endByStatement(answer);
+        throw this.#noteEndedByStatement(answer);
       case "committed":
         this.#state = "committed";
-        void this.#giveBack();
-        // A parser may have failed on the rows all the same.
+        void this.#releaseConnection();
+        // The transaction is committed, and a parser may still have failed on a row.
         if (error !== undefined) throw error;
         return plan.ownResults(results);
       case "rolled back":
-        return await this.#refuseCommit();
+        return await this.#rollBackFailedCommit();
       case "failed":
         await this.rollback();
         throw error;
@@ -205,7 +209,9 @@ export class Transaction {
     }
   }
 
-  /** A lost COMMIT becomes a success, the failure that lost it, or `CommitOutcomeUnknownError`. */
+  /**
+   * If committed, returns the results. If rolled back, throws `cause`. Otherwise throws `CommitOutcomeUnknownError`.
+   */
   async #resolveCommit(plan: FlightPlan, cause: Error): Promise<readonly Result[]> {
     this.#isOutcomeUnknown = true;
     const { counters } = this.#context.metrics;
@@ -227,19 +233,19 @@ export class Transaction {
     return resultsOfCommitted(plan, lastResults, cause);
   }
 
-  async #refuseCommit(): Promise<never> {
+  async #rollBackFailedCommit(): Promise<never> {
     await this.rollback();
     throw commitRolledBackError(this.#firstError);
   }
 
-  #endByStatement({ results, error }: FlightAnswer): Error {
+  #noteEndedByStatement({ results, error }: FlightAnswer): Error {
     this.#state = results.some(isCommit) ? "committed" : "rolled back";
-    void this.#giveBack();
+    void this.#releaseConnection();
     if (error !== undefined) return error;
     return this.#firstError ??= endedByStatementError();
   }
 
-  #giveBack(): Promise<void> | undefined {
+  #releaseConnection(): Promise<void> | undefined {
     this.#endRecord();
     return this.flights.release();
   }
@@ -253,7 +259,7 @@ export class Transaction {
    * If the caller's signal has aborted, rolls back and throws `DeadlineError`. Nothing is sent after an abort, in
    * particular no COMMIT.
    */
-  async #assertWanted(): Promise<void> {
+  async #assertNotAborted(): Promise<void> {
     const { signal } = this.#request;
     if (!signal?.aborted) return;
     const error = this.#firstError = new DeadlineError(
@@ -269,19 +275,19 @@ export class Transaction {
     try {
       answer = await this.flights.send(plan);
     } catch (error) {
-      throw this.#lose(error as Error, plan);
+      throw this.#noteLost(error as Error, plan);
     }
     const { results, error, status } = answer;
     this.#state = "open";
     this.hasWritten ||= results.some(({ command }) => changesData(command));
-    // An answer that cannot be read is no failure of the transaction's.
+    // With status T the transaction is intact: only a parser failed on the answer.
     if (status !== "T") this.#firstError ??= error;
     return answer;
   }
 
-  /** No answer came: the connection is of no more use. */
-  #lose(error: Error, { commits }: { commits: boolean }): Error {
-    // Values that could not be sent have harmed nothing.
+  /** A flight got no connection or no whole answer: closes the connection. Returns the error for the caller. */
+  #noteLost(error: Error, { commits }: { commits: boolean }): Error {
+    // A value could not be encoded: nothing was sent, and the transaction goes on.
     if (error instanceof TypeError) return error;
     const wasSent = this.flights.destroy();
     this.#state = "lost";

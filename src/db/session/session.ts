@@ -1,11 +1,10 @@
 /**
- * The unit of work: one transaction, as its author says it.
+ * The API of one transaction, for the code that runs a unit of work.
  *
- * Opening a session costs nothing. `commit()` is said; everything else ends in a rollback. What is asked of a session
- * is done one after the other, in the order in which it was asked for. How that becomes flights is
- * `server_transaction.ts`.
+ * Opening a session leases and sends nothing. Only `commit()` commits; every other end rolls back. Calls on a session
+ * run one after the other, in the order in which they were made. `server_transaction.ts` turns them into flights.
  */
-import { AfterCommit } from "./after_commit.ts";
+import { AfterCommitHooks } from "./after_commit.ts";
 import type { TransactionSettings } from "./begin.ts";
 import type { Result } from "../driver/driver.ts";
 import { SessionEndedError } from "../errors.ts";
@@ -17,77 +16,96 @@ import type { Sql } from "../driver/sql.ts";
 import { streamRows } from "./stream_rows.ts";
 import { SerialQueue } from "./serial_queue.ts";
 
+/** How one session differs from the database's defaults. */
 export interface SessionOptions extends Partial<TransactionSettings> {
-  /** Gives up waiting, stops what runs on the server, and rolls back. */
+  /** An abort ends the wait for a connection, cancels the running statement, and rolls back. */
   readonly signal?: AbortSignal;
-  /** Who works here, for reports of leases that are held too long. */
+  /** Names the caller in traces, the pool's view and reports of leases that are held too long. */
   readonly label?: string;
-  /** How to read columns, by type id, where it is not to be as usual: `{ 1700: Number }` for numeric. */
+  /** Parsers that replace the standard ones, by type id: `{ 1700: Number }` reads numeric as a number. */
   readonly parsers?: TypeParsers;
 }
 
-/** The rows of each of several statements. */
+/** The type of the rows of several statements: one array for each. */
 export type RowsOf<Statements extends readonly Sql<unknown>[]> = {
   -readonly [Index in keyof Statements]: Statements[Index] extends Sql<infer Row> ? Row[] : never;
 };
 
 export interface StreamOptions {
-  /** Rows fetched in one round trip, and held in memory; 1,000 unless said otherwise. */
+  /** Rows fetched in one round trip and held in memory, from 1 to 2^31 - 1; 1,000 by default. */
   readonly batchSize?: number;
 }
 
-interface Surroundings {
-  /** Takes over a promise that need not be waited for, its failure included. */
+interface SessionContext {
+  /** Runs a promise in the background: see `DatabaseOwner.waitUntil`. */
   readonly waitUntil: (rest: Promise<void>) => void;
 }
 
-/** What a savepoint's session shares with the one around it. */
-interface Nesting {
+/** Makes a session that of a savepoint inside another session. */
+interface SavepointContext {
   readonly savepoint: Savepoint;
-  readonly turns: SerialQueue;
+  /** Of the outermost session: all sessions of one transaction share it. */
+  readonly queue: SerialQueue;
+  /** 1 for a savepoint of the outermost session. */
   readonly depth: number;
 }
 
+/**
+ * One transaction. `await using session = db.session()` rolls back at the end of the block what is not committed.
+ *
+ * Every method that runs a statement throws `SessionEndedError` after the end of the session, `StatementSkippedError`
+ * after a failed statement, `ScopeError` for code of another owner, `DeadlineError` after an abort or without an answer
+ * in time, `ServerError` for an ERROR of the server, `ConnectError` or `ConnectionLostError` for a lost connection,
+ * `TypeError` for a value that cannot be sent or read, and the pool's refusals when it leases the connection.
+ */
 export class Session implements AsyncDisposable {
   readonly #transaction: Transaction;
-  readonly #surroundings: Surroundings;
-  readonly #turns: SerialQueue;
+  readonly #context: SessionContext;
+  readonly #queue: SerialQueue;
   readonly #depth: number;
-  readonly #afterCommit = new AfterCommit();
-  /** Of this session; the whole transaction's has none. */
+  readonly #afterCommitHooks = new AfterCommitHooks();
+  /** The savepoint of this session; `undefined` in the outermost session. */
   readonly #savepoint: Savepoint | undefined;
-  readonly #over = Promise.withResolvers<void>();
-  /** The session of the savepoint that is open in this one. */
+  /** Resolves at the end of the savepoint. */
+  readonly #ended = Promise.withResolvers<void>();
+  /** The session of the savepoint that is open inside this session. */
   #inner: Session | undefined;
 
-  constructor(transaction: Transaction, surroundings: Surroundings, nesting?: Nesting) {
+  constructor(
+    transaction: Transaction,
+    context: SessionContext,
+    savepointContext?: SavepointContext,
+  ) {
     this.#transaction = transaction;
-    this.#surroundings = surroundings;
-    this.#turns = nesting?.turns ?? new SerialQueue(() => transaction.assertCurrent());
-    this.#depth = nesting?.depth ?? 0;
-    this.#savepoint = nesting?.savepoint;
+    this.#context = context;
+    this.#queue = savepointContext?.queue ?? new SerialQueue(() => transaction.assertCurrent());
+    this.#depth = savepointContext?.depth ?? 0;
+    this.#savepoint = savepointContext?.savepoint;
   }
 
-  /** Whether COMMIT was answered COMMIT. */
+  /** Whether the transaction is known to be committed. */
   get isCommitted(): boolean {
     return this.#transaction.state === "committed";
   }
 
-  /** Whether running the work again could do it twice. */
+  /** Whether the work could take effect twice if it were run again. */
   get mayHaveCommitted(): boolean {
     return this.#transaction.mayHaveCommitted;
   }
 
+  /** Whether the session, or the savepoint that it belongs to, has ended. */
   get hasEnded(): boolean {
     return this.#transaction.hasEnded || (this.#savepoint?.hasEnded ?? false);
   }
 
-  /** Whether a statement changed something that is not rolled back, by its command tag. */
+  /**
+   * Whether a statement changed data, by its command tag. Work that was rolled back to a savepoint does not count.
+   */
   get hasWritten(): boolean {
     return this.#transaction.hasWritten;
   }
 
-  /** The failure that made the transaction what it is, if it has failed. */
+  /** The error that made the transaction fail. */
   get firstError(): Error | undefined {
     return this.#transaction.firstError;
   }
@@ -97,43 +115,44 @@ export class Session implements AsyncDisposable {
     return this.#transaction.settings;
   }
 
-  /** Whether it has begun on the server and not ended. */
+  /** Whether the transaction has begun on the server and has not ended. */
   get isOpen(): boolean {
     return this.#transaction.state === "open" && !this.hasEnded;
   }
 
-  /** Resolves when nothing that was asked for is still under way. Never rejects. */
+  /** Resolves when every call on this session and its savepoints has ended. Never rejects. */
   async idle(): Promise<void> {
-    await this.#turns.idle();
+    await this.#queue.idle();
     while (this.#inner !== undefined) {
-      await this.#inner.#over.promise;
-      await this.#turns.idle();
+      await this.#inner.#ended.promise;
+      await this.#queue.idle();
     }
   }
 
-  /** Runs one statement and gives its rows: one round trip. */
+  /** Runs one statement in one round trip and returns its rows. */
   async query<Row>(statement: Sql<Row>): Promise<Row[]> {
     const [rows] = await this.batch([statement]);
     return rows as Row[];
   }
 
   /**
-   * Runs several statements in one round trip, and gives the rows of each. As with `Promise.all`, the first error is
-   * the batch's. The statements after it are not run; what else was asked for meanwhile rejects with
-   * `StatementSkippedError`, that error its cause.
+   * Runs several statements in one round trip and returns the rows of each. Rejects with the first error, as
+   * `Promise.all` does; the server does not run the statements after it. Calls that were made meanwhile reject with
+   * `StatementSkippedError`, whose cause is that error.
    */
   batch<const Statements extends readonly Sql<unknown>[]>(
     statements: Statements,
   ): Promise<RowsOf<Statements>> {
-    return this.#inTurn(async () =>
-      rowsOf(await this.#transaction.run(statements)) as RowsOf<Statements>
+    return this.#enqueue(async () =>
+      rowsPerStatement(await this.#transaction.run(statements)) as RowsOf<Statements>
     );
   }
 
   /**
-   * Gives the rows of a statement one by one, a round trip for every `batchSize`, so that any number of them fits into
-   * memory. Other statements of the session may run in between. Whoever stops early (`break`) is done with it;
-   * whoever is slower than `idleTransactionTimeoutMs` between two round trips loses the transaction.
+   * Yields the rows of a statement one by one, and fetches `batchSize` rows in each round trip, so that a result of any
+   * size needs little memory. Other statements of the session may run in between. `break` ends the stream. If the
+   * caller pauses for longer than `idleTransactionTimeoutMs` between two round trips, the server ends the transaction.
+   * Throws `RangeError` for a bad `batchSize`.
    */
   stream<Row>(
     statement: Sql<Row>,
@@ -141,115 +160,117 @@ export class Session implements AsyncDisposable {
   ): AsyncGenerator<Row, void, void> {
     return streamRows<Row>(statement, {
       portal: this.#transaction.newPortal({ maxRows: batchSize }),
-      run: (part) => this.#inTurn(async () => (await this.#transaction.run([part]))[0]!),
+      run: (part) => this.#enqueue(async () => (await this.#transaction.run([part]))[0]!),
       close: (part) => this.#transaction.flights.prepend(new PrependedStatement(part)),
     });
   }
 
   /**
-   * Runs `work` in a session of its own, whose statements are undone if it fails, and only they: what `work` throws is
-   * thrown on, and this session can go on. Adds no round trips. While it lasts, this session itself must not be used;
-   * savepoints nest, and are never open side by side.
+   * Runs `work` in a savepoint, with a session of its own. If `work` throws, undoes the statements of that session
+   * only, rethrows, and this session remains usable. Adds no round trips. While the savepoint is open, calls on this
+   * session throw `SessionEndedError`. Savepoints can be nested, but not be open side by side. Throws
+   * `StatementSkippedError` if `work` returns although one of its statements failed.
    */
   async savepoint<T>(work: (inner: Session) => T | Promise<T>): Promise<T> {
-    const inner = await this.#inTurn(() => this.#enter());
+    const inner = await this.#enqueue(() => this.#beginSavepoint());
     try {
       const value = await work(inner);
       await inner.idle();
-      await this.#turns.run(() => this.#release(inner));
+      await this.#queue.run(() => this.#releaseSavepoint(inner));
       return value;
     } catch (error) {
       await inner.idle();
-      await this.#turns.run(() => inner.#savepoint!.rollback());
+      await this.#queue.run(() => inner.#savepoint!.rollback());
       throw error;
     } finally {
       this.#inner = undefined;
-      inner.#over.resolve();
+      inner.#ended.resolve();
     }
   }
 
   /**
-   * Has `hook` called once the transaction is known to be committed, and in no other case: not after a rollback, also
-   * not to the savepoint it belongs to, and not where COMMIT's answer was lost. Hooks are called one after the other,
-   * in the order in which they were given, and nobody waits for them: their promise, and their failure, go to the
+   * Calls `hook` after the transaction is known to be committed. Does not call it after a rollback, after a rollback to
+   * the savepoint that it belongs to, or if the outcome of COMMIT is unknown. Hooks run one after the other, in the
+   * order in which they were added. `commit()` does not wait for them: their promise and their failures go to the
    * database's `waitUntil`.
    */
   afterCommit(hook: () => void | Promise<void>): void {
     this.#assertUsable();
-    this.#afterCommit.add(hook);
+    this.#afterCommitHooks.add(hook);
   }
 
   /**
-   * Makes the work last. With statements, they share COMMIT's round trip: a single read is `commit([select])`.
-   * Throws `CommitRolledBackError` if the server rolled back instead, and `CommitOutcomeUnknownError` if its answer
-   * was lost. Harmless if said twice.
+   * Commits the transaction. `statements` run in the same round trip as COMMIT: a single read is `commit([select])`.
+   * Throws `CommitRolledBackError` if the server rolled back instead, `CommitOutcomeUnknownError` if the answer was
+   * lost and the outcome could not be found, `CommitRowsLostError` if the transaction is committed and only the rows of
+   * `statements` were lost, and `SessionEndedError` in a savepoint. A second call without statements does nothing.
    */
   commit(): Promise<void>;
   commit<const Statements extends readonly Sql<unknown>[]>(
     statements: Statements,
   ): Promise<RowsOf<Statements>>;
   commit(statements: readonly Sql<unknown>[] = []): Promise<unknown[][] | void> {
-    return this.#turns.run(() => this.#commit(statements));
+    return this.#queue.run(() => this.#commit(statements));
   }
 
-  /** Undoes the work: of a savepoint's session, that of the savepoint. Harmless after the end. */
+  /** Rolls back the transaction; in a savepoint's session, the work of the savepoint. Does nothing after the end. */
   rollback(): Promise<void> {
-    return this.#turns.run(() =>
+    return this.#queue.run(() =>
       this.#savepoint === undefined ? this.#transaction.rollback() : this.#savepoint.rollback()
     );
   }
 
   /**
-   * Rolls back what is not committed and gives the connection back; where the session is read only, off the caller's
-   * path. Never rejects.
+   * Rolls back what is not committed and gives the connection back. The caller waits for it, except in a read-only
+   * session: there it runs through `waitUntil`. Never rejects.
    */
   async [Symbol.asyncDispose](): Promise<void> {
     const end = this.rollback().catch(() => {});
-    if (this.settings.readOnly) this.#surroundings.waitUntil(end);
+    if (this.settings.readOnly) this.#context.waitUntil(end);
     else await end;
   }
 
-  #inTurn<T>(step: () => T | Promise<T>): Promise<T> {
-    return this.#turns.run(() => {
+  #enqueue<T>(task: () => T | Promise<T>): Promise<T> {
+    return this.#queue.run(() => {
       this.#assertUsable();
-      return step();
+      return task();
     });
   }
 
   async #commit(statements: readonly Sql<unknown>[]): Promise<unknown[][]> {
     if (this.#savepoint !== undefined) {
       throw new SessionEndedError(
-        "Cannot commit in a savepoint, as its work lasts only if that around it does; " +
-          "return from it, then commit the session that it was opened in",
+        "Cannot commit as the session belongs to a savepoint; " +
+          "return from the savepoint's function, then commit the session in which it was opened",
       );
     }
     this.#assertOutermost();
     try {
-      return rowsOf(await this.#transaction.commit(statements));
+      return rowsPerStatement(await this.#transaction.commit(statements));
     } finally {
-      if (this.isCommitted) this.#afterCommit.run(this.#surroundings);
+      if (this.isCommitted) this.#afterCommitHooks.run(this.#context);
     }
   }
 
-  #enter(): Session {
+  #beginSavepoint(): Session {
     const depth = this.#depth + 1;
     const savepoint = new Savepoint(this.#transaction, {
       name: `savepoint_${depth}`,
       outer: this.#savepoint,
     });
-    const nesting = { savepoint, turns: this.#turns, depth };
-    return this.#inner = new Session(this.#transaction, this.#surroundings, nesting);
+    const context = { savepoint, queue: this.#queue, depth };
+    return this.#inner = new Session(this.#transaction, this.#context, context);
   }
 
-  #release(inner: Session): void {
-    if (inner.#savepoint!.release()) this.#afterCommit.addAll(inner.#afterCommit);
+  #releaseSavepoint(inner: Session): void {
+    if (inner.#savepoint!.release()) this.#afterCommitHooks.addAll(inner.#afterCommitHooks);
   }
 
   #assertUsable(): void {
     this.#assertOutermost();
     if (this.#savepoint?.hasEnded) {
       throw new SessionEndedError(
-        "Cannot use the session of a savepoint as that has ended; use the session that it was opened in",
+        "Cannot use the session as its savepoint has ended; use the session in which the savepoint was opened",
       );
     }
     this.#transaction.assertUsable();
@@ -258,12 +279,12 @@ export class Session implements AsyncDisposable {
   #assertOutermost(): void {
     if (this.#inner === undefined) return;
     throw new SessionEndedError(
-      "Cannot use the session while a savepoint is open in it; " +
-        "use the session that the savepoint's function is given, or await the savepoint first",
+      "Cannot use the session as a savepoint is open in it; " +
+        "use the session that is passed to the savepoint's function, or await the savepoint first",
     );
   }
 }
 
-function rowsOf(results: readonly Result[]): unknown[][] {
+function rowsPerStatement(results: readonly Result[]): unknown[][] {
   return results.map(({ rows }) => rows);
 }

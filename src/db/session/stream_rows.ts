@@ -2,26 +2,27 @@ import type { Close, Fetch, Portal, Result, Statement } from "../driver/driver.t
 
 export interface StreamRowsOptions {
   readonly portal: Portal;
+  /** Runs one part in a flight and returns its result. */
   run(part: Statement | Fetch): Promise<Result>;
-  /** Ends the portal, whenever that costs nothing. */
+  /** Closes the portal with the next flight, without a round trip of its own. */
   close(part: Close): void;
 }
 
-/** Gives a statement's rows one by one, and asks for as many as `maxRows` when it has no more. */
+/** Yields a statement's rows one by one. Fetches the next `maxRows` rows when all fetched ones are used. */
 export async function* streamRows<Row>(
   { text, values }: Statement,
   { portal, run, close }: StreamRowsOptions,
 ): AsyncGenerator<Row, void, void> {
   let result = await run({ text, values, portal });
   try {
-    // `yield*` would take twice the turns of the microtask queue for each row.
+    // `yield*` would take twice as many microtasks for each row.
     for (const row of result.rows) yield row as Row;
     while (result.isSuspended) {
       result = await run({ fetch: portal });
       for (const row of result.rows) yield row as Row;
     }
   } finally {
-    // One that has come to its end still holds what it was run with.
+    // Even a portal that has returned all rows holds its resources on the server until it is closed.
     close({ close: portal });
   }
 }

@@ -7,28 +7,28 @@ import type { ResolveCommit } from "./commit_outcome.ts";
 import type { Observer } from "./observer.ts";
 import type { UnitMetrics } from "./unit_stats.ts";
 
-/** What all transactions of one database share. */
+/** The parts that all transactions of one database share. */
 export interface TransactionContext {
   readonly pool: Pool;
   readonly scope: OwnerScope;
   readonly clock: Clock;
-  /** From 0 up to 1, as `Math.random`. */
+  /** At least 0 and below 1, as `Math.random`. */
   readonly random: () => number;
   readonly metrics: UnitMetrics;
   readonly observer: Observer | undefined;
   readonly resolveCommit: ResolveCommit;
 }
 
-/** What one transaction is asked to be. */
+/** The options of one transaction. */
 export interface TransactionRequest {
   readonly settings: TransactionSettings;
-  /** Gives up waiting, stops what runs on the server, and rolls back. */
+  /** An abort ends the wait for a connection, cancels the running statement, and rolls back. */
   readonly signal: AbortSignal | undefined;
   readonly parsers: TypeParsers | undefined;
-  /** For reports and traces, in the caller's words. */
+  /** Names the caller in reports and traces. */
   readonly label: string | undefined;
-  /** 1 for the first try of a unit of work. */
+  /** The attempt of the unit of work, counted from 1. */
   readonly attempt: number;
-  /** Whether the unit finds out by its key what became of it, and counts that itself. */
+  /** Whether the unit of work has a key. It then finds an unknown outcome by the key, and counts it itself. */
   readonly isKeyed: boolean;
 }

@@ -1,23 +1,28 @@
 /**
- * A name for a unit of work that is there once: a row under a unique constraint, in the unit's own transaction. It
- * settles what the server cannot be asked for, as a second run that comes while the first may still commit waits for
- * it, or fails it.
+ * Idempotency keys for units of work. The key is inserted under a unique constraint, in the unit's own transaction, so
+ * at most one unit with a key commits. If the outcome of a COMMIT is unknown, the unit is run again: its INSERT waits
+ * while the first transaction is in progress, and fails with a duplicate key if that one commits.
  */
 import { ServerError } from "../errors.ts";
 import { PrependedStatement } from "./flight_plan.ts";
 import { type Sql, sql } from "../driver/sql.ts";
 
-/** The table of the keys, for a migration. Its role needs select, insert and delete. */
+/**
+ * The statement that creates the table of the keys, for a migration. The service's role needs select, insert and
+ * delete.
+ */
 export const TRANSACTION_KEYS_TABLE = `create table transaction_keys (
   key text constraint transaction_keys_pkey primary key check (length(key) between 1 and 255),
   created_at timestamptz not null default now()
 )`;
 
-/** By it, `forgetKeys` finds the oldest. For a migration. */
+/** The statement that creates the index by which `deleteOldKeys` finds the oldest keys, for a migration. */
 export const TRANSACTION_KEYS_INDEX =
   "create index transaction_keys_created_at on transaction_keys (created_at)";
 
-/** Goes ahead of all else of the unit. */
+/**
+ * The INSERT of one key, to be sent in front of the unit's statements. Throws `RangeError` for a key of a bad length.
+ */
 export function insertKey(key: string): PrependedStatement {
   assertKey(key);
   return new PrependedStatement({
@@ -27,12 +32,14 @@ export function insertKey(key: string): PrependedStatement {
 }
 
 /**
- * For a transaction that does the units of several keys together: it fails if one of them is done, and then does none.
- * Whose they are has to run them one by one then, each as a transaction with its key.
+ * The INSERT of several keys, for a transaction that runs the units of all of them together. If one of the keys exists
+ * already, the statement fails with SQLSTATE 23505 and nothing of the transaction takes effect. The caller then runs
+ * the units one by one, each in a transaction with its key. Throws `RangeError` for a key that is empty or longer than
+ * 255 characters.
  */
 export function insertKeys(keys: readonly string[]): Sql {
   keys.forEach(assertKey);
-  // In one order, so that transactions of the same keys wait for each other, and do not deadlock.
+  // All transactions insert keys in the same order, so that they cannot deadlock.
   return sql`insert into transaction_keys (key) select unnest(${keys.toSorted()}::text[])`;
 }
 
@@ -43,14 +50,14 @@ function assertKey(key: string): void {
   );
 }
 
-/** Whether `error` says that a unit of the same key is committed. */
+/** Whether the error shows that another unit with the same key is committed. */
 export function isDuplicateKey(error: unknown): boolean {
   return error instanceof ServerError && error.constraint === "transaction_keys_pkey";
 }
 
 /**
- * Forgets keys that are older, the oldest first and at most `limit` of them, and gives those: units of those keys would
- * run again.
+ * Deletes keys older than `olderThanMs`, the oldest first and at most `limit` of them, and returns them. A unit with a
+ * deleted key would run again.
  */
 export function deleteOldKeys(
   { olderThanMs, limit = 1_000 }: { olderThanMs: number; limit?: number },

@@ -1,32 +1,34 @@
-/** What the databases of one isolate tell of their units of work, beside what their pool tells. */
+/** Counters and histograms of units of work, for all databases of one isolate. The pool has its own. */
 import type { Clock } from "../time/clock.ts";
 import type { FlightAnswer, FlightPart } from "../driver/driver.ts";
 import { Histogram, type HistogramStats } from "../time/histogram.ts";
 import type { TransactionObserver, TransactionOutcome } from "./observer.ts";
 
-/** How often each has happened since the isolate's first database was made. */
+/** Counters since the `UnitMetrics` was made. A session that has run no statement is not counted. */
 export interface UnitCounters {
+  /** Transactions. */
   committed: number;
+  /** Transactions. */
   rolledBack: number;
-  /** Ended without an answer. */
+  /** Transactions that got no connection or lost it, and that are not known to be committed or rolled back. */
   lost: number;
-  /** First flights that were sent again, as their connections had died while they were idle. */
+  /** First flights that were sent again because their connection had died while idle. */
   replayed: number;
-  /** Retries that the isolate's budget did not allow. */
+  /** Retries that the shared retry budget did not allow. */
   budgetDenied: number;
-  /** Lost COMMITs whose outcome was found out, from the server or by a key. */
+  /** Lost COMMITs whose outcome was found, by the server or by a key. */
   resolved: number;
-  /** Units of work whose author was told that nobody knows whether they are committed. */
+  /** Units of work whose caller got `CommitOutcomeUnknownError`. */
   unknown: number;
 }
 
-/** A snapshot. */
+/** A snapshot of the counters and histograms. Times are in milliseconds. */
 export interface UnitStats extends Readonly<UnitCounters> {
-  /** Attempts after the first one, by the kind of failure that they followed (`Failure.kind`). */
+  /** Retries, by the kind of the failure before them (`Failure.kind`). */
   readonly retried: Readonly<Record<string, number>>;
-  /** From asking for the connection to the transaction's end. */
+  /** From the request for a connection to the end of the transaction. */
   readonly transactionTimes: HistogramStats;
-  /** From sending statements to their answer. */
+  /** From sending a flight to its answer or failure. */
   readonly statementTimes: HistogramStats;
 }
 
@@ -36,7 +38,7 @@ const COUNTED_AS = {
   "lost": "lost",
 } as const;
 
-/** Counts as things happen. */
+/** Holds the counters and histograms that transactions and units of work update. */
 export class UnitMetrics {
   readonly counters: UnitCounters = {
     committed: 0,
@@ -65,7 +67,7 @@ export class UnitMetrics {
   }
 }
 
-/** Times one transaction and its flights, and passes both on to whoever observes it. */
+/** Records the times of one transaction and its flights, and reports both to its observer. */
 export class TransactionRecord {
   readonly #metrics: UnitMetrics;
   readonly #clock: Clock;
@@ -80,6 +82,7 @@ export class TransactionRecord {
     this.#sinceMs = clock.now();
   }
 
+  /** Sends a flight, records how long it took, and tells the observer its start and end. */
   async flight(
     parts: readonly FlightPart[],
     send: () => Promise<FlightAnswer>,
@@ -98,7 +101,7 @@ export class TransactionRecord {
     }
   }
 
-  /** Counts once, whatever comes after. */
+  /** Counts the transaction by its outcome. Only the first call has an effect. */
   end(outcome: TransactionOutcome, error: Error | undefined): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;

@@ -1,20 +1,22 @@
 /**
- * Reads the transaction id (xid) and the server's incarnation along with the transaction's own statements. If the answer
- * to COMMIT is lost, the outcome is looked up by them.
+ * Reads the transaction id (xid) and the server's incarnation along with the transaction's own statements. If the
+ * answer to COMMIT is lost, the outcome is looked up by them.
  */
 import type { Result, Statement } from "../driver/driver.ts";
 
-/** Where the server keeps the outcome of a transaction. */
+/** Identifies a transaction, so that the server can be asked for its outcome. */
 export interface TransactionId {
-  /** https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT; 64 bits, in decimal. */
+  /** An xid8: 64 bits, in decimal. https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-PG-SNAPSHOT */
   readonly xid: string;
+  /** The value of `INCARNATION` when the xid was read. */
   readonly incarnation: string;
 }
 
 /**
- * An SQL expression for one life of one server. A restart changes the first of its times; a crash that the postmaster
- * survives changes the second. Both count microseconds, so that no other server has the same pair. (The system
- * identifier would add nothing to it, and reading it costs a file read for each transaction.)
+ * An SQL expression that identifies one life of one server, from the start to the next restart or crash. A restart
+ * changes its first time; a crash that the postmaster survives changes the second. Both have microseconds, so that no
+ * other server has the same pair. (The system identifier would add nothing, and PostgreSQL reads a file for it in each
+ * transaction.)
  */
 export const INCARNATION = `extract(epoch from pg_postmaster_start_time()) || '/' || ` +
   `extract(epoch from pg_stat_get_bgwriter_stat_reset_time())`;
@@ -26,29 +28,31 @@ export const XID_QUERY: Statement = {
   isInternal: true,
 };
 
-/** What is known of the xid of one transaction. */
+/** Keeps the xid of one transaction as the answers to its flights show it. */
 export class XidTracker {
-  /** Whether the newest answer says that the transaction has no xid, and nothing was sent since. */
-  #hasNone = false;
+  /** Whether the newest answer says that the transaction has no xid, and no flight was sent since. */
+  #hasNoXid = false;
   #transactionId: TransactionId | undefined;
 
-  /** `undefined` until the server has assigned an xid, which it does for writes, not for reads or NOTIFY. */
+  /** `undefined` until the server has assigned an xid. It does so for writes, not for reads or NOTIFY. */
   get transactionId(): TransactionId | undefined {
     return this.#transactionId;
   }
 
-  /** Whether a flight has to ask. A flight of COMMIT alone cannot change an answer that the one before it got. */
+  /**
+   * Whether a flight needs the xid query. COMMIT alone does not assign an xid, so that an earlier "no xid" still holds.
+   */
   mustAsk({ runsStatements }: { runsStatements: boolean }): boolean {
-    return this.#transactionId === undefined && (runsStatements || !this.#hasNone);
+    return this.#transactionId === undefined && (runsStatements || !this.#hasNoXid);
   }
 
   /**
-   * Reads the answer to a flight, as far as it came. A flight that is sent again asks again: what an earlier try was
-   * told belongs to a transaction that is gone.
+   * Reads the result of the xid query from a flight's answer, which may be cut off. If the flight is sent again, its
+   * second answer replaces the first one, which belongs to a transaction that no longer exists.
    */
   read(result: Result | undefined, { wasAsked }: { wasAsked: boolean }): void {
     const [xid, incarnation] = Object.values(result?.rows[0] ?? {});
-    this.#hasNone = xid === null;
+    this.#hasNoXid = xid === null;
     if (!wasAsked) return;
     this.#transactionId = typeof xid === "string" && typeof incarnation === "string"
       ? { xid, incarnation }

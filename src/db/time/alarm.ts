@@ -1,6 +1,6 @@
 import type { Clock } from "./clock.ts";
 
-/** One timer, for the earliest of all the times that it is set to. */
+/** One timer for many deadlines: it fires at the earliest of them. */
 export class Alarm {
   readonly #clock: Clock;
   readonly #onDue: () => void;
@@ -12,12 +12,12 @@ export class Alarm {
     this.#onDue = onDue;
   }
 
-  /** Calls back at this time of the clock at the latest. `Infinity` changes nothing. */
+  /** Fires at this time of the clock at the latest, in milliseconds. `Infinity` changes nothing. */
   setBy(dueAt: number): void {
     if (dueAt >= this.#dueAt) return;
     this.#cancel?.();
     this.#dueAt = dueAt;
-    // A runtime's timers count whole milliseconds.
+    // The runtime's timers count whole milliseconds.
     const waitMs = Math.max(0, Math.ceil(dueAt - this.#clock.now()));
     this.#cancel = this.#clock.after(waitMs, () => {
       this.#cancel = undefined;

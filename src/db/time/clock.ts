@@ -1,15 +1,15 @@
-/** Time as the pool and retry see it, so that tests can run it. */
+/** The time that the pool and retry use. Tests pass one that they move by hand. */
 export interface Clock {
-  /** Milliseconds that only grow; their zero means nothing. */
+  /** Monotonic, in milliseconds from an arbitrary origin. */
   now(): number;
-  /** Calls back once after the time, or after some weeks if that is sooner, unless the function that it returns is called first. */
+  /** Calls back once after `timeMs`, at most some 24 days. The function that it returns cancels that. */
   after(timeMs: number, callback: () => void): () => void;
 }
 
-/** Runtimes count a timer's milliseconds in 32 bits, and take more for none at all. */
+/** A runtime's timer holds its milliseconds in 32 bits, and fires at once for more. */
 const LONGEST_MS = 2 ** 31 - 1;
 
-/** The runtime's own time. */
+/** `performance.now()` and `setTimeout`. */
 export const systemClock: Clock = {
   now: () => performance.now(),
   after(timeMs, callback) {

@@ -1,16 +1,16 @@
-/** How often a time fell into which class. */
+/** A snapshot of a histogram of durations. */
 export interface HistogramStats {
-  /** Upper bounds of the classes in milliseconds, each included; the last class has none. */
+  /** Inclusive upper bounds of the buckets, in milliseconds. The last bucket has no bound. */
   readonly boundsMs: readonly number[];
-  /** One more than there are bounds. */
+  /** Durations in each bucket: one bucket more than there are bounds. */
   readonly counts: readonly number[];
   readonly sumMs: number;
 }
 
-/** OpenTelemetry's advice for database durations, made finer at its lower end. */
+/** OpenTelemetry's buckets for database durations, with finer ones at the lower end. */
 const BOUNDS_MS: readonly number[] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 5_000, 10_000];
 
-/** Counts times by class, in bounded memory. */
+/** Counts durations by bucket, in bounded memory. */
 export class Histogram {
   readonly #counts: number[] = Array<number>(BOUNDS_MS.length + 1).fill(0);
   #sumMs = 0;

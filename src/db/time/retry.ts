@@ -1,24 +1,24 @@
-/** Trying again: when, how often, and how much of it an isolate can afford. Knows nothing of SQL. */
+/** Retry with backoff, full jitter and a budget for the whole isolate. Knows no SQL. */
 import { type Clock, systemClock } from "./clock.ts";
 import { sleep } from "./timeout.ts";
 
 export interface RetryOptions {
   /** Attempts in all, at least 1. */
   readonly attempts: number;
-  /** Whether the failed work may be done again and may then succeed. */
+  /** Whether the work may be done again after this failure, and may then succeed. */
   readonly isRetryable: (error: unknown) => boolean;
-  /** Longest wait before the second attempt; doubled before each further one, up to `capMs`. */
+  /** Longest wait before the second attempt, in milliseconds; doubled before each further one, up to `capMs`. Default 50. */
   readonly baseMs?: number;
   readonly capMs?: number;
-  /** Shortest wait after this failure: the jitter comes on top. None unless said otherwise. */
+  /** Shortest wait after this failure, to which the jitter is added. Default 0. */
   readonly minWaitMs?: (error: unknown) => number;
-  /** After this long no further attempt begins. */
+  /** No attempt begins after this time. Default `Infinity`. */
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly budget?: RetryBudget;
-  /** Told of each attempt after the first one, as it begins, with the failure that it follows. */
+  /** Called as each attempt after the first one begins, with the failure before it. */
   readonly onRetry?: (error: unknown) => void;
-  /** Told of each attempt that there would be if the budget allowed it. */
+  /** Called when the budget does not allow another attempt. */
   readonly onBudgetDenied?: () => void;
   readonly clock?: Clock;
   /** From 0 up to 1, as `Math.random`. */
@@ -26,8 +26,8 @@ export interface RetryOptions {
 }
 
 /**
- * Does the work until it succeeds, fails for good, or has used up its attempts, its budget or the caller's patience.
- * The error that comes out is the last attempt's own.
+ * Does the work until it succeeds, fails with an error that is not retryable, or runs out of attempts, time or budget.
+ * Throws the last attempt's own error, and `RangeError` for `attempts` below 1. A signal that aborts ends the waiting.
  */
 export async function retry<T>(
   work: (attempt: number) => Promise<T>,
@@ -70,7 +70,10 @@ export async function retry<T>(
   }
 }
 
-/** Anything from 0 up to the exponential bound, so that those who failed together do not come back together. */
+/**
+ * A random time from 0 up to the exponential bound, in milliseconds: callers that failed at one moment do not retry at one
+ * moment. https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/
+ */
 export function fullJitterMs(
   { attempt, baseMs, capMs, random }: {
     attempt: number;
@@ -83,8 +86,8 @@ export function fullJitterMs(
 }
 
 /**
- * How many retries an isolate may add to its load: a fifth of its units of work, and ten a second, so that a quiet
- * one can retry at all. What is not used is kept for ten seconds' worth at most.
+ * How many retries an isolate may add to its load: one for every five units of work, and ten a second, so that an isolate
+ * with few units can retry too. Unused retries are kept, at most ten seconds' worth.
  */
 export class RetryBudget {
   static readonly perUnit = 0.2;
@@ -94,13 +97,13 @@ export class RetryBudget {
   #tokens = RetryBudget.perSecond;
   #refilledAtMs: number | undefined;
 
-  /** To be called once for each unit of work. */
+  /** Must be called once for each unit of work. */
   deposit(nowMs: number): void {
     this.#refill(nowMs);
     this.#tokens = Math.min(RetryBudget.max, this.#tokens + RetryBudget.perUnit);
   }
 
-  /** Whether there is one for a retry; takes it if so. */
+  /** Takes a retry from the budget. Says whether there was one. */
   withdraw(nowMs: number): boolean {
     this.#refill(nowMs);
     if (this.#tokens < 1) return false;

@@ -1,6 +1,6 @@
 import { type Clock, systemClock } from "./clock.ts";
 
-/** Resolves with the promise or after the time, whichever is first; says which. A rejection passes through. */
+/** Whether the promise settles within `timeoutMs`: resolves with `true` when it does, with `false` after the time. A rejection is passed on. */
 export async function completesWithin(
   promise: Promise<unknown>,
   timeoutMs: number,
@@ -15,7 +15,7 @@ export async function completesWithin(
   }
 }
 
-/** Resolves after the time; at once, and with false, if the signal aborts first. */
+/** Resolves with `true` after `timeMs`, or with `false` as soon as the signal aborts. */
 export function sleep(
   timeMs: number,
   { signal, clock = systemClock }: { signal: AbortSignal | undefined; clock?: Clock },

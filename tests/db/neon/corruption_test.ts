@@ -1,4 +1,4 @@
-/** What a real server has said, with bytes changed, cut out, repeated or missing: the driver never hangs or dies of it. */
+/** A real server's answers with bytes changed, removed, repeated or inserted: the driver neither hangs nor crashes. */
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import type { Statement } from "../../../src/db/driver/driver.ts";
@@ -8,7 +8,7 @@ import { localDatabase } from "../../support/local_database.ts";
 import { ReplayedWebSocket } from "../../support/replayed_websocket.ts";
 
 const RUNS = 10_000;
-/** They wait for deadlines, not for the processor. */
+/** Runs at a time: they wait for deadlines, not for the processor. */
 const AT_ONCE = 250;
 const DEADLINE_MS = 50;
 
@@ -23,7 +23,7 @@ function statements(texts: readonly string[]): Statement[] {
   return texts.map((text) => ({ text, values: [] }));
 }
 
-/** What the server answers to the login, with the first flight, and to each later one. */
+/** The server's bytes in answer to each flight; the first part includes the answer to the login. */
 async function record(): Promise<Uint8Array[]> {
   const database = await localDatabase();
   const parts: number[][] = [];
@@ -50,7 +50,7 @@ type Damage =
   | { kind: "insert"; at: number; bytes: Uint8Array }
   | { kind: "end"; at: number };
 
-/** Positions are shares of the length, so that they fit any part. */
+/** A position is a fraction of the part's length, so that it fits any part. */
 const share = fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true });
 const size = fc.integer({ min: 1, max: 64 });
 const damage: fc.Arbitrary<Damage> = fc.oneof(
@@ -94,7 +94,7 @@ function joined(...parts: ArrayLike<number>[]): Uint8Array {
   return Uint8Array.from(parts.flatMap((part) => Array.from(part)));
 }
 
-/** Runs the flights against the damaged stream; what happened to each, the deadline being the caller's. */
+/** Runs the flights against the damaged answers, each under a deadline. Returns what happened to each. */
 async function run(answers: readonly Uint8Array[]): Promise<string[]> {
   const sockets: ReplayedWebSocket[] = [];
   class Socket extends ReplayedWebSocket {
@@ -110,15 +110,15 @@ async function run(answers: readonly Uint8Array[]): Promise<string[]> {
     webSocketConstructor: Socket,
   });
   const connection = await driver.connect({ timeoutMs: DEADLINE_MS });
-  const told: string[] = [];
+  const outcomes: string[] = [];
   for (const flight of FLIGHTS) {
     const late = setTimeout(() => connection.close({ timeoutMs: 0 }), 2 * DEADLINE_MS);
     try {
       const { error } = await connection.flight(statements(flight));
-      told.push(error === undefined ? "answered" : "answered with an error");
+      outcomes.push(error === undefined ? "answered" : "answered with an error");
     } catch (error) {
       assert(error instanceof ConnectError || error instanceof ConnectionLostError, String(error));
-      told.push(error.name);
+      outcomes.push(error.name);
     } finally {
       clearTimeout(late);
     }
@@ -127,10 +127,10 @@ async function run(answers: readonly Uint8Array[]): Promise<string[]> {
   await connection.closed;
   assertEquals(connection.state, "closed");
   assertEquals(sockets.map(({ readyState }) => readyState), [3]);
-  return told;
+  return outcomes;
 }
 
-Deno.test("an undamaged recording is answered like the server it was taken from", async () => {
+Deno.test("an undamaged recording gives the answers of the real server", async () => {
   assertEquals(await run(await record()), [
     "answered",
     "answered",
@@ -139,7 +139,7 @@ Deno.test("an undamaged recording is answered like the server it was taken from"
   ]);
 });
 
-Deno.test("a last error that does not end keeps nobody in a loop", async () => {
+Deno.test("an error message without an end does not make the driver loop for ever", async () => {
   const text = "SFATAL\0C57P01\0Mterminating\0.";
   const unended = Uint8Array.from([
     69,
@@ -152,7 +152,7 @@ Deno.test("a last error that does not end keeps nobody in a loop", async () => {
   assertEquals(new Set(await run([unended])), new Set(["ConnectError"]));
 });
 
-Deno.test(`${RUNS} damaged streams: an answer or an error of ours each time, and no socket left`, async () => {
+Deno.test(`${RUNS} damaged streams: each flight gets an answer or an error of this layer, and no socket is left`, async () => {
   const parts = await record();
   const seed = Math.floor(Math.random() * 2 ** 31);
   console.log(`seed ${seed}`);
@@ -173,7 +173,7 @@ Deno.test(`${RUNS} damaged streams: an answer or an error of ours each time, and
   }
   assertEquals(left, 0);
   console.log(counts);
-  // All four happen: the damage is neither harmless nor total.
+  // All four outcomes occur: the damage is neither harmless nor total.
   assertEquals(Object.keys(counts).length, 4);
 });
 

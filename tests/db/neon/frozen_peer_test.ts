@@ -1,10 +1,10 @@
-/** A peer that neither reads nor writes any more: nobody may wait for it, and nothing of it may stay. */
+/** A peer that has stopped reading and writing: a connect must fail in time and leave no socket. */
 import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { createHash } from "node:crypto";
 import { ConnectError, NeonDriver } from "../../../src/db/mod.ts";
 import { DatabaseWebSocket } from "../../../src/deno/database_websocket.ts";
 
-/** Answers the upgrade and then nothing. */
+/** Answers the upgrade, and then sends nothing. */
 function frozenPeer(): Disposable & { url: string } {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const sockets: Deno.TcpConn[] = [];
@@ -36,7 +36,7 @@ function frozenPeer(): Disposable & { url: string } {
 }
 
 for (const pipelineConnect of [true, false]) {
-  Deno.test(`a frozen peer fails the connect at its deadline, and its socket is gone (pipelined: ${pipelineConnect})`, async () => {
+  Deno.test(`a connect to a frozen peer fails at its deadline, and its socket is closed (pipelined: ${pipelineConnect})`, async () => {
     using peer = frozenPeer();
     const driver = new NeonDriver({
       url: "postgresql://user:password@127.0.0.1/database",

@@ -22,7 +22,7 @@ const stream = Uint8Array.from([
   ...message("Z", "I"),
 ]);
 
-Deno.test("a server's stream passes in whatever chunks it comes", () => {
+Deno.test("a correct stream passes, however it is cut into chunks", () => {
   for (let size = 1; size <= stream.length; size++) {
     const framing = new MessageFraming();
     for (let at = 0; at < stream.length; at += size) framing.check(stream.subarray(at, at + size));
@@ -41,7 +41,7 @@ for (
     ["an empty error", message("E", "")],
   ] as const
 ) {
-  Deno.test(`${what} is refused, in whatever chunks it comes`, () => {
+  Deno.test(`${what} is an error, however the stream is cut into chunks`, () => {
     for (let size = 1; size <= bytes.length; size++) {
       const framing = new MessageFraming();
       assertThrows(
@@ -51,7 +51,7 @@ for (
           }
         },
         Error,
-        "not PostgreSQL's",
+        "broke PostgreSQL's protocol",
       );
     }
   });

@@ -65,7 +65,7 @@ for (
   }
 }
 
-Deno.test("startup, password and first flight leave in one message", async () => {
+Deno.test("startup message, password and first flight are sent in one message", async () => {
   const sent: number[] = [];
   await using branch = await database.connect({
     observe: { message: (id, direction) => void (direction === "toServer" && sent.push(id)) },
@@ -79,7 +79,7 @@ Deno.test("startup, password and first flight leave in one message", async () =>
   await connection.close({ timeoutMs: 5_000 });
 });
 
-Deno.test("a pipelined login that gets no flight logs in all the same", async () => {
+Deno.test("a pipelined login without a flight still logs in", async () => {
   await using branch = await database.connect();
   const { DATABASE_URL: url, DATABASE_WS_PROXY: wsProxy } = branch.env;
   const driver = new NeonDriver({ url: url!, wsProxy, pipelineConnect: true });
@@ -110,7 +110,7 @@ Deno.test("a wrong password is a ConnectError with the server's SQLSTATE, and wi
   }
 });
 
-Deno.test("a SCRAM server that is sent a pipelined password names the way out", async () => {
+Deno.test("the error of a SCRAM server that gets a pipelined password names the setting to change", async () => {
   await using branch = await database.connect();
   const { DATABASE_URL: url, DATABASE_WS_PROXY: wsProxy } = branch.envOf("user_service_scram");
   const driver = new NeonDriver({ url: url!, wsProxy, pipelineConnect: true });
@@ -123,7 +123,7 @@ Deno.test("a SCRAM server that is sent a pipelined password names the way out", 
   await connection.closed;
 });
 
-Deno.test("a routine statement has its effect each time, and its rows come as texts, by position", async () => {
+Deno.test("a cached statement runs each time, and its rows are texts by position", async () => {
   await using branch = await database.connect();
   const { DATABASE_URL: url, DATABASE_WS_PROXY: wsProxy } = branch.env;
   const driver = new NeonDriver({ url: url!, wsProxy, pipelineConnect: true });
@@ -133,16 +133,16 @@ Deno.test("a routine statement has its effect each time, and its rows come as te
     values: ["Ann"],
     isStatic: true,
   } as const;
-  const look = { text: "select current_setting('app.user') as user", values: [] };
-  const forget = { text: "select set_config('app.user', '', false)", values: [] };
+  const read = { text: "select current_setting('app.user') as user", values: [] };
+  const reset = { text: "select set_config('app.user', '', false)", values: [] };
   for (let turn = 0; turn < 2; turn++) {
-    const { results } = await connection.flight([routine, look, forget]);
+    const { results } = await connection.flight([routine, read, reset]);
     assertEquals(results.slice(0, 2).map(({ rows }) => rows), [[{ 0: "Ann" }], [{ user: "Ann" }]]);
   }
   await connection.close({ timeoutMs: 5_000 });
 });
 
-Deno.test("values survive the way there and back", async () => {
+Deno.test("values are the same after a round trip to the server", async () => {
   await using branch = await database.connect();
   const { DATABASE_URL: url, DATABASE_WS_PROXY: wsProxy } = branch.env;
   const driver = new NeonDriver({ url: url!, wsProxy, pipelineConnect: true });

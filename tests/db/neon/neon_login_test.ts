@@ -1,4 +1,4 @@
-/** Logins that fail, seen from a connection that nobody has used yet. */
+/** Logins that the server refuses, on a connection that has sent no flight. */
 import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { ConnectError, ServerError } from "../../../src/db/errors.ts";
 import { classify } from "../../../src/db/failures.ts";
@@ -19,7 +19,7 @@ for (const role of ["user_service", "user_service_scram"] as const) {
       ["XX000", "Your project has exceeded the data transfer quota", false],
     ] as const
   ) {
-    Deno.test(`a login of ${role} refused with "${message}" is known for what it is`, async () => {
+    Deno.test(`a login of ${role} refused with "${message}" is classified by its cause`, async () => {
       await using branch = await faultBranch(database);
       branch.relay.when({ kind: "Startup" }, answer({ severity: "FATAL", sqlState, message }));
       const error = await assertRejects(

@@ -139,7 +139,7 @@ const KNOWN_FAULTS: readonly KnownFault[] = [
     of: "node-postgres #1790",
     guards: [
       "a flight is rejected when the connection is cut, and so is the next",
-      "the end of a session may be said twice, and its use after it throws",
+      "a session may be ended twice, and its use after the end throws",
     ],
   },
 
@@ -174,7 +174,7 @@ const KNOWN_FAULTS: readonly KnownFault[] = [
     fault: "Settings of one user reach the next",
     of: "node-postgres #391; deadpool #57",
     guards: [
-      "the transaction begins as the session says, and nothing of it stays on the connection",
+      "a transaction begins with the session's settings, and none of them stays on the connection",
     ],
   },
   {
@@ -195,8 +195,8 @@ const KNOWN_FAULTS: readonly KnownFault[] = [
       "What timed out on this side goes on running on the server, or its connection is used again",
     of: "Neon's query_timeout; node-postgres #2774",
     guards: [
-      "what an aborted session runs on the server stops there",
-      "an aborted signal cancels the statement on the server, and then cuts the connection",
+      "an aborted session's statement is stopped on the server",
+      "an aborted signal cancels the statement on the server, and then closes the connection",
     ],
   },
 
@@ -233,7 +233,7 @@ const KNOWN_FAULTS: readonly KnownFault[] = [
     fault: "A COMMIT whose answer was lost is done twice",
     of: "pgx #1223; Slonik, which tries 40003 again",
     guards: [
-      "transaction() never runs a unit again whose COMMIT may have taken effect",
+      "transaction() never retries a unit whose COMMIT may have taken effect",
       "${sqlState} in answer to COMMIT leaves the outcome unknown",
     ],
   },

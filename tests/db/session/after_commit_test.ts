@@ -1,4 +1,4 @@
-/** What is called after a commit, in which order, and when it is not. */
+/** When `afterCommit` hooks are called, in which order, and when not. */
 import { assertEquals, assertInstanceOf, assertRejects, assertStrictEquals } from "@std/assert";
 import { SessionEndedError, sql } from "../../../src/db/mod.ts";
 import { databaseOf, poolOf } from "../../support/test_pool.ts";
@@ -7,20 +7,20 @@ import { type Reply, ScriptedDriver, serverError } from "../../support/scripted_
 function scripted(reply?: Reply) {
   const driver = new ScriptedDriver(reply === undefined ? {} : { reply });
   const pool = poolOf(driver);
-  const deferred: Promise<void>[] = [];
+  const background: Promise<void>[] = [];
   const db = databaseOf(pool, {
     random: () => 0,
     waitUntil: (rest) => {
       rest.catch(() => {});
-      deferred.push(rest);
+      background.push(rest);
     },
   });
-  return { db, pool, deferred };
+  return { db, pool, background };
 }
 
-Deno.test("hooks are called after COMMIT is answered, in order, when the lease is back", async () => {
+Deno.test("hooks are called after the answer to COMMIT, in order, after the lease was returned", async () => {
   const seen: string[] = [];
-  const { db, pool, deferred } = scripted(({ text }) => {
+  const { db, pool, background } = scripted(({ text }) => {
     if (text === "commit") seen.push("COMMIT");
     return undefined;
   });
@@ -33,24 +33,24 @@ Deno.test("hooks are called after COMMIT is answered, in order, when the lease i
   });
   session.afterCommit(() => void seen.push("second"));
   await session.commit();
-  await Promise.all(deferred);
+  await Promise.all(background);
   assertEquals(seen, ["COMMIT", "first, 0 leased", "second"]);
 });
 
 Deno.test("commit() does not wait for hooks", async () => {
-  const { db, deferred } = scripted();
+  const { db, background } = scripted();
   await using _ = db;
   await using session = db.session();
   const { promise, resolve } = Promise.withResolvers<void>();
   session.afterCommit(() => promise);
   await session.commit([sql`insert 1`]);
-  assertEquals(deferred.length, 1);
+  assertEquals(background.length, 1);
   resolve();
-  await Promise.all(deferred);
+  await Promise.all(background);
 });
 
-Deno.test("a hook that fails is the deferred promise's failure, and stops neither commit() nor the next hook", async () => {
-  const { db, deferred } = scripted();
+Deno.test("a failing hook rejects the promise given to waitUntil, and stops neither commit() nor the next hook", async () => {
+  const { db, background } = scripted();
   await using _ = db;
   await using session = db.session();
   const failure = new Error("from the hook");
@@ -60,22 +60,22 @@ Deno.test("a hook that fails is the deferred promise's failure, and stops neithe
   });
   session.afterCommit(() => void called.push(2));
   await session.commit([sql`insert 1`]);
-  assertStrictEquals(await assertRejects(() => deferred[0]!), failure);
+  assertStrictEquals(await assertRejects(() => background[0]!), failure);
   assertEquals(called, [2]);
 });
 
-Deno.test("the failures of several hooks come together", async () => {
-  const { db, deferred } = scripted();
+Deno.test("the failures of several hooks are one AggregateError", async () => {
+  const { db, background } = scripted();
   await using _ = db;
   await using session = db.session();
   for (const _ of [1, 2]) session.afterCommit(() => Promise.reject(new Error("from the hook")));
   await session.commit();
-  const error = await assertRejects(() => deferred[0]!);
+  const error = await assertRejects(() => background[0]!);
   assertInstanceOf(error, AggregateError);
   assertEquals(error.errors.length, 2);
 });
 
-Deno.test("hooks are not called after a rollback, a failed COMMIT, or one of unknown outcome", async () => {
+Deno.test("hooks are not called after a rollback, a failed COMMIT, or a COMMIT of unknown outcome", async () => {
   const endings: Record<string, Reply> = {
     failed: ({ text }) => (text === "commit" ? serverError("23503", "deferred") : undefined),
     "answered ROLLBACK": ({ text }) => (text === "commit" ? { command: "ROLLBACK" } : undefined),
@@ -86,7 +86,7 @@ Deno.test("hooks are not called after a rollback, a failed COMMIT, or one of unk
     "rolled back": () => undefined,
   };
   for (const [ending, reply] of Object.entries(endings)) {
-    const { db, deferred } = scripted(reply);
+    const { db, background } = scripted(reply);
     await using _ = db;
     await using session = db.session();
     session.afterCommit(() => {
@@ -95,12 +95,12 @@ Deno.test("hooks are not called after a rollback, a failed COMMIT, or one of unk
     await session.query(sql`insert 1`);
     if (ending !== "rolled back") await assertRejects(() => session.commit());
     await session.rollback();
-    assertEquals(deferred.length, 0, ending);
+    assertEquals(background.length, 0, ending);
   }
 });
 
-Deno.test("hooks of a savepoint that was kept are called in their turn, those of one that was not are dropped", async () => {
-  const { db, deferred } = scripted();
+Deno.test("hooks of a released savepoint are called in order, those of a rolled-back one are not", async () => {
+  const { db, background } = scripted();
   await using _ = db;
   await using session = db.session();
   const called: string[] = [];
@@ -122,13 +122,13 @@ Deno.test("hooks of a savepoint that was kept are called in their turn, those of
   });
   session.afterCommit(() => void called.push("after"));
   await session.commit();
-  await Promise.all(deferred);
+  await Promise.all(background);
   assertEquals(called, ["before", "kept", "kept within", "after"]);
 });
 
-Deno.test("of a unit that was run again, the hooks of its last attempt are called", async () => {
+Deno.test("after a retry only the hooks of the last attempt are called", async () => {
   let attempts = 0;
-  const { db, deferred } = scripted(({ text }) => (
+  const { db, background } = scripted(({ text }) => (
     text === "commit" && attempts < 3 ? serverError("40001", "again") : undefined
   ));
   await using _ = db;
@@ -138,23 +138,23 @@ Deno.test("of a unit that was run again, the hooks of its last attempt are calle
     session.afterCommit(() => void called.push(attempt));
     await session.commit([sql`insert 1`]);
   });
-  await Promise.all(deferred);
+  await Promise.all(background);
   assertEquals(called, [3]);
 });
 
-Deno.test("hooks are called once, also if commit() is said twice", async () => {
-  const { db, deferred } = scripted();
+Deno.test("hooks are called once, also if commit() is called twice", async () => {
+  const { db, background } = scripted();
   await using _ = db;
   await using session = db.session();
   let calls = 0;
   session.afterCommit(() => void calls++);
   await session.commit();
   await session.commit();
-  await Promise.all(deferred);
+  await Promise.all(background);
   assertEquals(calls, 1);
 });
 
-Deno.test("afterCommit() is refused once the session has ended", async () => {
+Deno.test("afterCommit() throws after the end of the session", async () => {
   const { db } = scripted();
   await using _ = db;
   await using session = db.session();

@@ -2,14 +2,14 @@ import { assertEquals, assertStrictEquals } from "@std/assert";
 import { beginStatements } from "../../../src/db/session/begin.ts";
 import { SESSION_DEFAULTS } from "../../support/test_pool.ts";
 
-Deno.test("transactions that begin alike begin by the same statements", () => {
+Deno.test("transactions with equal settings share the same statement objects", () => {
   assertStrictEquals(
     beginStatements(SESSION_DEFAULTS),
     beginStatements({ ...SESSION_DEFAULTS, locals: {} }),
   );
 });
 
-Deno.test("each setting makes a beginning of its own", () => {
+Deno.test("each setting changes the opening statements", () => {
   const others = [
     { isolation: "serializable" },
     { readOnly: true },
@@ -27,7 +27,7 @@ Deno.test("each setting makes a beginning of its own", () => {
   assertEquals(new Set(texts).size, texts.length);
 });
 
-Deno.test("timeouts that changed places make another beginning", () => {
+Deno.test("two timeouts with swapped values give different statements", () => {
   const one = beginStatements({ ...SESSION_DEFAULTS, statementTimeoutMs: 1, lockTimeoutMs: 2 });
   const other = beginStatements({ ...SESSION_DEFAULTS, lockTimeoutMs: 1, statementTimeoutMs: 2 });
   assertEquals(one[1]!.values.slice(0, 4), ["statement_timeout", "1ms", "lock_timeout", "2ms"]);

@@ -1,4 +1,6 @@
-/** A lost COMMIT on a server that crashes: its ids begin again where its log ends, so that one can be given out twice. */
+/**
+ * A lost COMMIT on a server that crashes. After recovery the server may assign an xid again that its log does not have.
+ */
 import { assertEquals, assertRejects } from "@std/assert";
 import {
   CommitOutcomeUnknownError,
@@ -26,19 +28,19 @@ import {
 type Run = (text: string) => Promise<Record<string, unknown>[]>;
 
 interface Crash {
-  /** Where the unit's connection is struck. */
+  /** Where the relay drops the unit's connection. */
   readonly point: Point;
-  /** What happens on the server, once it is up again, before anybody can ask. */
+  /** Runs on the restarted server before the outcome can be looked up. */
   readonly then?: (run: Run) => Promise<void>;
-  readonly settle?: ResolveCommit;
+  readonly resolve?: ResolveCommit;
   readonly work: (db: Database) => Promise<unknown>;
 }
 
-/** Runs a unit whose server is ended without a word as soon as its COMMIT is struck; gives how often its row is there. */
+/** Runs a unit, and crashes the server as soon as `point` is reached. Returns the unit's rows and its result. */
 async function crash(
   directory: string,
-  { point, then, settle, work }: Crash,
-): Promise<{ rows: unknown; told: unknown }> {
+  { point, then, resolve, work }: Crash,
+): Promise<{ rows: unknown; result: unknown }> {
   await using stack = new AsyncDisposableStack();
   let postgres = await startPostgres({ directory });
   stack.defer(() => postgres.stop());
@@ -56,7 +58,7 @@ async function crash(
   const branch = stack.use(
     branchOf({ env: envOf("user_service", faulty), adminEnv: envOf("postgres", plain) }),
   );
-  const db = branch.open({}, settle);
+  const db = branch.open({}, resolve);
   await db.transaction((session) => session.commit([sql`select 1`]), { readOnly: true });
   const struck = faulty.when(point, dropBefore());
   const asking = faulty.when({ at: "dial", times: Infinity }, hold());
@@ -67,13 +69,13 @@ async function crash(
   await then?.(run);
   asking.clear();
   asking.release();
-  const told = await unit;
+  const result = await unit;
   const [row] = await run("select count(*)::int as rows from effects where name = 'effect'");
-  return { rows: row?.["rows"], told };
+  return { rows: row?.["rows"], result };
 }
 
 async function prepare(run: Run): Promise<void> {
-  // What is not committed stays out of the log on disk.
+  // The server does not write the log of uncommitted transactions to disk meanwhile.
   await run("alter system set wal_writer_delay = '10s'");
   await run("select pg_reload_conf()");
   await run("drop table if exists effects, transaction_keys");
@@ -89,7 +91,7 @@ const inTwoFlights = async (session: Session) => {
   return "done";
 };
 
-/** Commits something else, under the id that the lost transaction had if the log has lost that one. */
+/** Commits another transaction. It gets the lost transaction's xid if the log does not have that one. */
 async function commitAnother(run: Run): Promise<string> {
   const [row] = await run(
     "with _ as (insert into effects values ('another')) select pg_current_xact_id()::text as xid",
@@ -97,60 +99,63 @@ async function commitAnother(run: Run): Promise<string> {
   return row!["xid"] as string;
 }
 
-const loadResult = () => Promise.resolve("recalled");
+const loadResult = () => Promise.resolve("loaded");
 
 type Case = readonly [name: string, fn: (directory: string) => Promise<void>];
 
 const CASES: readonly Case[] = [
   [
-    "a server that crashes before COMMIT reached it has not committed, and the unit is run again",
+    "if the server crashes before COMMIT arrives, the outcome is rolled back and the unit is retried",
     async (
       directory,
     ) => {
-      const { rows, told } = await crash(directory, {
+      const { rows, result } = await crash(directory, {
         point: COMMIT,
         work: (db) => db.transaction(inTwoFlights),
       });
-      assertEquals([rows, told], [1, "done"]);
+      assertEquals([rows, result], [1, "done"]);
     },
   ],
 
-  ["a server that crashes right after COMMIT leaves an outcome that nobody can tell", async (
+  ["if the server crashes right after COMMIT, the outcome is unknown", async (
     directory,
   ) => {
-    const { rows, told } = await crash(directory, {
+    const { rows, result } = await crash(directory, {
       point: COMMITTED,
       work: (db) => assertRejects(() => db.transaction(inTwoFlights), CommitOutcomeUnknownError),
     });
-    assertEquals([rows, (told as CommitOutcomeUnknownError).reason], [1, "restarted"]);
+    assertEquals([rows, (result as CommitOutcomeUnknownError).reason], [1, "restarted"]);
   }],
 
-  ["a key tells that a unit was committed before a crash", async (directory) => {
-    const { rows, told } = await crash(directory, {
+  ["a key shows that a unit was committed before a crash", async (directory) => {
+    const { rows, result } = await crash(directory, {
       point: COMMITTED,
       work: (db) => db.transaction(inTwoFlights, { key: "effect", loadResult }),
     });
-    assertEquals([rows, told], [1, "recalled"]);
-  }],
-
-  ["a key tells that it was not, though another transaction of the same id was", async (
-    directory,
-  ) => {
-    const { rows, told } = await crash(directory, {
-      point: COMMIT,
-      then: async (run) => void await commitAnother(run),
-      work: (db) => db.transaction(inTwoFlights, { key: "effect", loadResult }),
-    });
-    assertEquals([rows, told], [1, "done"]);
+    assertEquals([rows, result], [1, "loaded"]);
   }],
 
   [
-    "another transaction of the same id is not taken for the lost one",
+    "a key shows that a unit was not committed, although another transaction with its xid was",
+    async (
+      directory,
+    ) => {
+      const { rows, result } = await crash(directory, {
+        point: COMMIT,
+        then: async (run) => void await commitAnother(run),
+        work: (db) => db.transaction(inTwoFlights, { key: "effect", loadResult }),
+      });
+      assertEquals([rows, result], [1, "done"]);
+    },
+  ],
+
+  [
+    "another transaction with the same xid is not taken for the lost one",
     (directory) => reuseId(directory, { find: resolveCommit, expected: "restarted" }),
   ],
 
   [
-    "it would be, if the server's life were not looked at",
+    "without the check of the incarnation it would be taken for the lost one",
     (directory) => reuseId(directory, { find: resolveByXidAlone, expected: "done" }),
   ],
 ];
@@ -161,11 +166,11 @@ async function reuseId(
 ): Promise<void> {
   let lost: string | undefined;
   let another: string | undefined;
-  const { rows, told } = await crash(directory, {
+  const { rows, result } = await crash(directory, {
     point: COMMIT,
-    settle: (identity, surroundings) => {
-      lost = identity?.xid;
-      return find(identity, surroundings);
+    resolve: (transactionId, options) => {
+      lost = transactionId?.xid;
+      return find(transactionId, options);
     },
     then: async (run) => void (another = await commitAnother(run)),
     work: (db) =>
@@ -173,8 +178,8 @@ async function reuseId(
         error instanceof CommitOutcomeUnknownError ? error.reason : error
       ),
   });
-  assertEquals(another, lost, "the id was given out again");
-  assertEquals([rows, told], [0, expected]);
+  assertEquals(another, lost, "the xid was assigned again");
+  assertEquals([rows, result], [0, expected]);
 }
 
 Deno.test({

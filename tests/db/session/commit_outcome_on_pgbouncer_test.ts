@@ -1,4 +1,4 @@
-/** A lost COMMIT through PgBouncer in transaction mode, where the question goes by another server connection. */
+/** A lost COMMIT through PgBouncer in transaction mode, where the lookup runs on another server connection. */
 import { assertEquals } from "@std/assert";
 import { sql } from "../../../src/db/mod.ts";
 import {
@@ -30,7 +30,7 @@ async function rowsOf(branch: PgBouncerBranch, name: string): Promise<number | u
   return row?.rows;
 }
 
-/** A unit that is struck once; gives how often it ran, and how many rows it left. */
+/** Runs a unit that meets the relay's fault once. Returns its result, its runs and its rows. */
 async function runStruck(
   branch: PgBouncerBranch,
   relay: FaultRelay,
@@ -41,14 +41,14 @@ async function runStruck(
     DATABASE_STATEMENT_TIMEOUT: statementTimeout,
   });
   let runs = 0;
-  const told = await db.transaction(async (session) => {
+  const result = await db.transaction(async (session) => {
     runs++;
     await session.query(sql`insert into users (id, email, name)
       values (gen_random_uuid(), gen_random_uuid()::text, ${name})`);
     await session.commit();
     return "done";
   }).catch((error) => error.name);
-  return { told, runs, rows: await rowsOf(branch, name), settled: db.stats().resolved };
+  return { result, runs, rows: await rowsOf(branch, name), resolved: db.stats().resolved };
 }
 
 for (
@@ -57,15 +57,15 @@ for (
     ["server never saw it", COMMIT, 2],
   ] as const
 ) {
-  relayedTest(`a COMMIT whose ${what} is settled`, async (branch, relay) => {
+  relayedTest(`a COMMIT whose ${what} is resolved`, async (branch, relay) => {
     const armed = relay.when(point, dropBefore());
     const seen = await runStruck(branch, relay, { name: what });
-    assertEquals(seen, { told: "done", runs, rows: 1, settled: 1 });
+    assertEquals(seen, { result: "done", runs, rows: 1, resolved: 1 });
     assertEquals(armed.strikes, 1);
   });
 }
 
-relayedTest("a COMMIT that is held until its sender has given up does nothing", async (
+relayedTest("a COMMIT that is held until the client has timed out has no effect", async (
   branch,
   relay,
 ) => {
@@ -73,6 +73,6 @@ relayedTest("a COMMIT that is held until its sender has given up does nothing", 
   const name = "held";
   const seen = await runStruck(branch, relay, { name, statementTimeout: "0.1" });
   armed.release();
-  assertEquals(seen, { told: "DeadlineError", runs: 1, rows: 0, settled: 1 });
+  assertEquals(seen, { result: "DeadlineError", runs: 1, rows: 0, resolved: 1 });
   assertEquals(await rowsOf(branch, name), 0);
 });

@@ -1,4 +1,4 @@
-/** A lost COMMIT that its server holds back until a standby has it: asking about it must not have it done without. */
+/** A lost COMMIT that waits for a synchronous standby: the lookup must not terminate its backend. */
 import { assertEquals } from "@std/assert";
 import { sql } from "../../../src/db/mod.ts";
 import { startPostgres } from "../../../src/dev/postgres/server.ts";
@@ -11,7 +11,7 @@ const WAITING = `select count(*)::int as count from pg_stat_activity
   where usename = 'user_service' and wait_event = 'SyncRep'`;
 
 Deno.test({
-  name: "a lost COMMIT that waits for a standby is waited for, not cut short",
+  name: "the lookup waits for a lost COMMIT that waits for a standby, and does not end it",
   timeout: 60_000,
   async fn() {
     await using scratch = await makeScratch();
@@ -33,7 +33,7 @@ Deno.test({
     await run("alter system set synchronous_standby_names = 'nobody'");
     await run("alter system set wal_level = 'replica'");
     await run("alter system set max_wal_senders = 1");
-    // A reload reaches the process that minds it at a time of its own.
+    // Restarted, because a reload reaches the process that applies the setting at an unknown time.
     await postgres.stop();
     postgres = await startPostgres({ directory: scratch.path });
 

@@ -1,4 +1,7 @@
-/** A lost COMMIT, on a real server: the unit is there once and its author is told so, or nobody can tell and he is told that. */
+/**
+ * A lost COMMIT on a real server: the unit takes effect once and succeeds, or the caller learns that the outcome is
+ * unknown.
+ */
 import { assertEquals, assertRejects } from "@std/assert";
 import {
   CommitOutcomeUnknownError,
@@ -30,47 +33,50 @@ function insert(name: string) {
     values (gen_random_uuid(), gen_random_uuid()::text, ${name}) returning name`;
 }
 
-const GOODBYE = answer({
+const TERMINATED = answer({
   severity: "FATAL",
   sqlState: "57P01",
   message: "terminating connection due to administrator command",
 });
 
-/** Warm, so that the login is over. */
+/** With one warm connection, so that no login is part of the flight. */
 async function opened(branch: FaultBranch, env = {}): Promise<Database> {
   const db = branch.open(env);
   await db.transaction((session) => session.commit([sql`select 1`]), { readOnly: true });
   return db;
 }
 
-type Way = readonly [what: string, work: (session: Session, name: string) => Promise<unknown>];
+type Unit = readonly [what: string, work: (session: Session, name: string) => Promise<unknown>];
 
-const IN_TWO_FLIGHTS: Way = ["a write, then COMMIT", async (session, name) => {
+const IN_TWO_FLIGHTS: Unit = ["a write, then COMMIT", async (session, name) => {
   const rows = await session.query(insert(name));
   await session.commit();
   return rows;
 }];
-const IN_ONE_FLIGHT: Way = ["a write with its COMMIT", async (session, name) => {
+const IN_ONE_FLIGHT: Unit = ["a write with its COMMIT", async (session, name) => {
   const [rows] = await session.commit([insert(name)]);
   return rows;
 }];
 
 for (
-  const [what, point, fault, runs, ways] of [
+  const [what, point, fault, runs, units] of [
     ["answer dropped after the server committed", COMMITTED, dropBefore(), 1, [
       IN_TWO_FLIGHTS,
       IN_ONE_FLIGHT,
     ]],
-    ["goodbye in place of its answer", COMMITTED, GOODBYE, 1, [IN_TWO_FLIGHTS, IN_ONE_FLIGHT]],
+    ["FATAL in place of the answer to COMMIT", COMMITTED, TERMINATED, 1, [
+      IN_TWO_FLIGHTS,
+      IN_ONE_FLIGHT,
+    ]],
     ["COMMIT dropped before it reached the server", COMMIT, dropBefore(), 2, [IN_TWO_FLIGHTS]],
-  ] as const satisfies readonly (readonly [string, Point, Fault, number, readonly Way[]])[]
+  ] as const satisfies readonly (readonly [string, Point, Fault, number, readonly Unit[]])[]
 ) {
-  for (const [way, work] of ways) {
-    Deno.test(`${what}: ${way} succeeds, and is there once`, async () => {
+  for (const [unit, work] of units) {
+    Deno.test(`${what}: ${unit} succeeds and takes effect once`, async () => {
       await using branch = await faultBranch(database);
       const db = await opened(branch);
       const armed = branch.relay.when(point, fault);
-      const name = `${what}, ${way}`;
+      const name = `${what}, ${unit}`;
       let attempts = 0;
       let hooks = 0;
       const rows = await db.transaction((session) => {
@@ -85,7 +91,7 @@ for (
   }
 }
 
-Deno.test("a COMMIT that is held until its sender has given up does nothing when it is let go", async () => {
+Deno.test("a COMMIT that is held until the client has timed out has no effect when it is released", async () => {
   await using branch = await faultBranch(database);
   const db = await opened(branch, { DATABASE_STATEMENT_TIMEOUT: "0.1" });
   const name = "held";
@@ -104,11 +110,11 @@ Deno.test("a COMMIT that is held until its sender has given up does nothing when
     `select count(*)::int as open from pg_stat_activity
      where datname = current_database() and state like 'idle in transaction%'`,
   );
-  assertEquals(open, 0, "no ghost is left that could still commit");
+  assertEquals(open, 0, "no backend is left that could still commit");
   assertEquals(await rowsOf(branch, name), 0);
 });
 
-Deno.test("whoever gives up while COMMIT is on its way is told that nobody can tell, and by which id to ask", async () => {
+Deno.test("a caller that aborts during COMMIT gets CommitOutcomeUnknownError with the xid", async () => {
   await using branch = await faultBranch(database);
   const db = await opened(branch);
   const armed = branch.relay.when(COMMITTED, hold());
@@ -133,11 +139,11 @@ Deno.test("whoever gives up while COMMIT is on its way is told that nobody can t
   assertEquals(await rowsOf(branch, "gave up"), 1);
 });
 
-Deno.test("the id of a first flight that was lost and sent again is not the one that is asked about", async () => {
+Deno.test("after a replay the xid of the first try is not looked up", async () => {
   await using branch = await faultBranch(database);
   const db = await opened(branch);
   const name = "sent again";
-  // All of the first answer but its end, so that the lost transaction's id is heard.
+  // Only the end of the first answer is dropped, so that the client has read the lost transaction's xid.
   const first = branch.relay.when(
     { direction: "toClient", kind: "ReadyForQuery", statement: /^insert into users/m },
     dropBefore(),
@@ -154,7 +160,7 @@ Deno.test("the id of a first flight that was lost and sent again is not the one 
   assertEquals(await rowsOf(branch, name), 1);
 });
 
-Deno.test("an id that only the lost one of two first flights had is not asked about", async () => {
+Deno.test("after a replay that assigns no xid, the xid of the first try is not looked up", async () => {
   await using branch = await faultBranch(database);
   const db = await opened(branch);
   const name = "sent again, and had none";
@@ -177,7 +183,7 @@ Deno.test("an id that only the lost one of two first flights had is not asked ab
   assertEquals(await rowsOf(branch, name), 1);
 });
 
-Deno.test("the id is learned of a write that is rolled back to a savepoint, too", async () => {
+Deno.test("the xid of a write that is rolled back to a savepoint is known", async () => {
   await using branch = await faultBranch(database);
   const db = await opened(branch);
   const armed = branch.relay.when(COMMITTED, dropBefore());
@@ -194,7 +200,7 @@ Deno.test("the id is learned of a write that is rolled back to a savepoint, too"
   assertEquals(await rowsOf(branch, "undone"), 0);
 });
 
-Deno.test("a lost COMMIT of nothing but a NOTIFY is of unknown outcome", async () => {
+Deno.test("a lost COMMIT after NOTIFY alone has an unknown outcome", async () => {
   await using branch = await faultBranch(database);
   const db = await opened(branch);
   branch.relay.when(COMMITTED, dropBefore());
@@ -209,7 +215,7 @@ Deno.test("a lost COMMIT of nothing but a NOTIFY is of unknown outcome", async (
   assertEquals(reason, "no xid");
 });
 
-Deno.test("rows that are lost with their COMMIT are not made up, and the work is not done again", async () => {
+Deno.test("if only the rows are lost with COMMIT, the caller gets CommitRowsLostError and the work is not repeated", async () => {
   await using branch = await faultBranch(database);
   const db = await opened(branch);
   const name = "rows lost";
@@ -219,18 +225,18 @@ Deno.test("rows that are lost with their COMMIT are not made up, and the work is
       db.transaction(async (session) => {
         runs++;
         await session.query(insert(name));
-        // Only the way back is cut, at the first word of an answer.
+        // Drops only the server's messages, from the first one of the answer on.
         branch.relay.when({ direction: "toClient" }, dropAfter());
         await session.commit([sql`select name from users`]);
       }),
     CommitRowsLostError,
-    "do not do the work again",
+    "do not repeat the work",
   );
   assertEquals(runs, 1);
   assertEquals(await rowsInTheEnd(branch, { name, expected: 1 }), 1);
 });
 
-Deno.test("rows that could not be read are not made up where the answer to their COMMIT was lost", async () => {
+Deno.test("a parser's error is thrown also if the answer to COMMIT was lost", async () => {
   await using branch = await faultBranch(database);
   const db = await opened(branch);
   const name = "unreadable";
@@ -256,7 +262,7 @@ Deno.test("rows that could not be read are not made up where the answer to their
   assertEquals(await rowsOf(branch, name), 1);
 });
 
-Deno.test("rows of an answered COMMIT of unknown completion are its own, not those of a flight that was lost before", async () => {
+Deno.test("the rows of a COMMIT answered with 40003 are its own, not those of an earlier lost flight", async () => {
   await using branch = await faultBranch(database);
   const db = await opened(branch);
   branch.relay.when(
@@ -273,7 +279,7 @@ Deno.test("rows of an answered COMMIT of unknown completion are its own, not tho
   assertEquals([db.stats().replayed, db.stats().resolved], [1, 1]);
 });
 
-Deno.test("work that was committed by a statement's own text is not done again", async () => {
+Deno.test("work that a statement's text has committed is not retried", async () => {
   await using branch = await faultBranch(database);
   const db = await opened(branch);
   const name = "committed by a text";
@@ -292,7 +298,7 @@ Deno.test("work that was committed by a statement's own text is not done again",
   assertEquals(await rowsOf(branch, name), 1);
 });
 
-Deno.test("a reading session asks for no id", async () => {
+Deno.test("a read-only session sends no xid query", async () => {
   await using branch = await faultBranch(database);
   const db = await opened(branch);
   const armed = branch.relay.when(
@@ -303,7 +309,7 @@ Deno.test("a reading session asks for no id", async () => {
   assertEquals(armed.strikes, 0);
 });
 
-Deno.test("a writing session asks for its id until it has one, and no longer", async () => {
+Deno.test("a writing session sends the xid query until it has an xid, and no longer", async () => {
   await using branch = await faultBranch(database);
   const db = await opened(branch);
   const asked: number[] = [];

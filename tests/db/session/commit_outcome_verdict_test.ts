@@ -1,4 +1,4 @@
-/** What is concluded from what a server says of a lost COMMIT, and for how long it is asked. */
+/** Which outcome follows from the server's answers about a lost COMMIT, and how long the lookup lasts. */
 import { assertEquals } from "@std/assert";
 import {
   Lease,
@@ -13,20 +13,20 @@ import { type Answer, ScriptedDriver, serverError } from "../../support/scripted
 
 const LOST: TransactionId = { xid: "4294968296", incarnation: "1/1" };
 
-interface Said {
+interface ServerState {
   readonly isRecovering?: boolean;
   readonly incarnation?: string;
   readonly status: string | null | Error;
 }
 
-/** A server that says these one after the other, the last one again and again. */
-function serverOf(...saids: readonly Said[]) {
+/** A server that gives these answers one after the other, and then repeats the last one. */
+function serverOf(...states: readonly ServerState[]) {
   const clock = new ManualClock();
   let turn = 0;
   const driver = new ScriptedDriver({
     reply: ({ text }): Answer => {
       const { isRecovering = false, incarnation = LOST.incarnation, status } =
-        saids[Math.min(turn, saids.length - 1)]!;
+        states[Math.min(turn, states.length - 1)]!;
       if (text.includes("pg_is_in_recovery")) return { rows: [{ isRecovering, incarnation }] };
       if (!text.includes("pg_xact_status")) return undefined;
       turn++;
@@ -47,7 +47,7 @@ function serverOf(...saids: readonly Said[]) {
 
 const IN_FUTURE = serverError("22023", "transaction ID 4294968296 is in the future");
 
-const CASES: readonly (readonly [what: string, said: Said, told: string])[] = [
+const CASES: readonly (readonly [what: string, state: ServerState, verdict: string])[] = [
   ["committed", { status: "committed" }, "committed"],
   ["aborted", { status: "aborted" }, "rolled back"],
   ["in the future", { status: IN_FUTURE }, "rolled back"],
@@ -62,65 +62,65 @@ const CASES: readonly (readonly [what: string, said: Said, told: string])[] = [
   ["forbidden to ask", { status: serverError("42501", "permission denied") }, "not told"],
 ];
 
-async function tellOf(...args: Parameters<ResolveCommit>): Promise<string> {
+async function verdictOf(...args: Parameters<ResolveCommit>): Promise<string> {
   const verdict = await resolveCommit(...args);
   return verdict.outcome === "unknown" ? verdict.reason : verdict.outcome;
 }
 
-for (const [what, said, told] of CASES) {
-  Deno.test(`a lost COMMIT that is ${what}: ${told}`, async () => {
-    const { clock, acquire, released } = serverOf(said);
-    const surroundings = { acquire, clock, signal: undefined, random: () => 0.5 };
-    assertEquals(await tellOf(LOST, surroundings), told);
+for (const [what, state, expected] of CASES) {
+  Deno.test(`a lost COMMIT that is ${what}: ${expected}`, async () => {
+    const { clock, acquire, released } = serverOf(state);
+    const options = { acquire, clock, signal: undefined, random: () => 0.5 };
+    assertEquals(await verdictOf(LOST, options), expected);
     assertEquals(released, ["released"]);
     assertEquals(clock.pending, 0);
   });
 }
 
-Deno.test("a lost COMMIT of no known id is not asked about", async () => {
+Deno.test("a lost COMMIT without a known xid is not looked up", async () => {
   const { clock, acquire, asked } = serverOf({ status: "committed" });
-  const surroundings = { acquire, clock, signal: undefined, random: () => 0.5 };
-  assertEquals(await tellOf(undefined, surroundings), "no xid");
+  const options = { acquire, clock, signal: undefined, random: () => 0.5 };
+  assertEquals(await verdictOf(undefined, options), "no xid");
   assertEquals(asked(), 0);
 });
 
-Deno.test("a transaction that is in progress is asked about until it is over", async () => {
+Deno.test("a transaction in progress is looked up again until it has ended", async () => {
   const busy = { status: "in progress" };
   const { clock, acquire, asked, released } = serverOf(busy, busy, { status: "committed" });
-  const told = tellOf(LOST, { acquire, clock, signal: undefined, random: () => 0.5 });
+  const verdict = verdictOf(LOST, { acquire, clock, signal: undefined, random: () => 0.5 });
   await flushPromises();
   await clock.advance(1_000);
-  assertEquals(await told, "committed");
+  assertEquals(await verdict, "committed");
   assertEquals(asked(), 3);
   assertEquals(released, ["released"], "all on one connection");
 });
 
-Deno.test("a transaction that stays in progress is given up after ten seconds", async () => {
+Deno.test("the lookup ends after ten seconds if the transaction stays in progress", async () => {
   const { clock, acquire, released, asked } = serverOf({ status: "in progress" });
-  const told = tellOf(LOST, { acquire, clock, signal: undefined, random: () => 0.5 });
+  const verdict = verdictOf(LOST, { acquire, clock, signal: undefined, random: () => 0.5 });
   await flushPromises();
   await clock.advance(10_000);
-  assertEquals(await told, "in progress");
+  assertEquals(await verdict, "in progress");
   assertEquals(asked() > 10, true);
   assertEquals(released, ["released"]);
   assertEquals(clock.pending, 0);
 });
 
-Deno.test("a question that fails for the moment is asked again", async () => {
+Deno.test("a lookup that fails with a transient error is repeated", async () => {
   const { clock, acquire, asked } = serverOf(
     { status: serverError("40P01", "deadlock detected") },
     { status: "committed" },
   );
-  const told = tellOf(LOST, { acquire, clock, signal: undefined, random: () => 0.5 });
+  const verdict = verdictOf(LOST, { acquire, clock, signal: undefined, random: () => 0.5 });
   await flushPromises();
   await clock.advance(1_000);
-  assertEquals([await told, asked()], ["committed", 2]);
+  assertEquals([await verdict, asked()], ["committed", 2]);
 });
 
-Deno.test("a server that is back within ten seconds is asked", async () => {
+Deno.test("a server that is reachable again within ten seconds is asked", async () => {
   const { clock, acquire } = serverOf({ status: "aborted" });
   const refusal = new PoolOverloadedError("scripted", { retryAfterMs: 100 });
-  const told = tellOf(LOST, {
+  const verdict = verdictOf(LOST, {
     acquire: () => clock.now() < 5_000 ? Promise.reject(refusal) : acquire(),
     clock,
     signal: undefined,
@@ -128,22 +128,22 @@ Deno.test("a server that is back within ten seconds is asked", async () => {
   });
   await flushPromises();
   await clock.advance(6_000);
-  assertEquals(await told, "rolled back");
+  assertEquals(await verdict, "rolled back");
 });
 
-Deno.test("a server that is away for longer is not waited for", async () => {
+Deno.test("the lookup ends after ten seconds if the server stays unreachable", async () => {
   const clock = new ManualClock();
   const refusal = new PoolOverloadedError("scripted", { retryAfterMs: 100 });
   const acquire = () => Promise.reject(refusal);
-  const told = tellOf(LOST, { acquire, clock, signal: undefined, random: () => 0.5 });
+  const verdict = verdictOf(LOST, { acquire, clock, signal: undefined, random: () => 0.5 });
   await flushPromises();
   await clock.advance(10_000);
-  assertEquals(await told, "unreachable");
+  assertEquals(await verdict, "unreachable");
 });
 
-Deno.test("a connection that is waited for is given up after ten seconds", async () => {
+Deno.test("the lookup ends after ten seconds if it gets no connection", async () => {
   const clock = new ManualClock();
-  const told = tellOf(LOST, {
+  const verdict = verdictOf(LOST, {
     acquire: ({ signal }) =>
       new Promise((_, reject) => signal.onabort = () => reject(signal.reason)),
     clock,
@@ -152,18 +152,18 @@ Deno.test("a connection that is waited for is given up after ten seconds", async
   });
   await flushPromises();
   await clock.advance(10_000);
-  assertEquals(await told, "unreachable");
+  assertEquals(await verdict, "unreachable");
 });
 
-Deno.test("nobody is asked once the pool is closed, or the caller has given up", async () => {
+Deno.test("the lookup ends at once if the pool is closed or the caller has aborted", async () => {
   const clock = new ManualClock();
   let asked = 0;
   const acquire = () => {
     asked++;
     return Promise.reject(new PoolClosedError("scripted"));
   };
-  const surroundings = { acquire, clock, random: () => 0.5 };
-  assertEquals(await tellOf(LOST, { ...surroundings, signal: undefined }), "unreachable");
+  const options = { acquire, clock, random: () => 0.5 };
+  assertEquals(await verdictOf(LOST, { ...options, signal: undefined }), "unreachable");
   assertEquals(asked, 1);
-  assertEquals(await tellOf(LOST, { ...surroundings, signal: AbortSignal.abort() }), "gave up");
+  assertEquals(await verdictOf(LOST, { ...options, signal: AbortSignal.abort() }), "gave up");
 });

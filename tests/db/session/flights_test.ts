@@ -1,6 +1,6 @@
 /**
- * Round trips, counted where they cannot be denied: each message that the driver sends through the relay, and each of
- * those that came while a lease was held. No session here is disposed of: its lease must be back without that.
+ * Round trips, counted at the relay: each message that the driver sends, and those sent while a lease was held. The
+ * sessions here are not disposed: their leases must be returned without that.
  */
 import { assertEquals } from "@std/assert";
 import { type Database, type SessionOptions, sql, trustedSql } from "../../../src/db/mod.ts";
@@ -16,7 +16,7 @@ const users = sql`select * from generate_series(1, 5)`;
 interface Flights {
   readonly what: string;
   readonly messages: number;
-  /** Of them, those that pass while the lease is held. */
+  /** The number of these messages that pass while the lease is held. */
   readonly held: number;
   readonly work: (db: Database, options: SessionOptions) => Promise<unknown>;
 }
@@ -36,7 +36,7 @@ const cases: readonly Flights[] = [
       db.transaction((session) => session.commit([sql`select 1`]), { ...options, readOnly: true }),
   },
   {
-    what: "a write, then its commit",
+    what: "a write, then COMMIT",
     messages: 2,
     held: 2,
     async work(db, options) {
@@ -46,13 +46,13 @@ const cases: readonly Flights[] = [
     },
   },
   {
-    what: "a write with its commit",
+    what: "a write with COMMIT",
     messages: 1,
     held: 1,
     work: (db, options) => db.session(options).commit([insert]),
   },
   {
-    what: "three dependent statements, then their commit",
+    what: "three dependent statements, then COMMIT",
     messages: 4,
     held: 4,
     async work(db, options) {
@@ -62,7 +62,7 @@ const cases: readonly Flights[] = [
     },
   },
   {
-    what: "a batch, then its commit",
+    what: "a batch, then COMMIT",
     messages: 2,
     held: 2,
     async work(db, options) {
@@ -72,7 +72,7 @@ const cases: readonly Flights[] = [
     },
   },
   {
-    what: "a write in a savepoint, then its commit",
+    what: "a write in a savepoint, then COMMIT",
     messages: 2,
     held: 2,
     async work(db, options) {
@@ -82,7 +82,7 @@ const cases: readonly Flights[] = [
     },
   },
   {
-    what: "a write, one in each of two savepoints within a third, then their commit",
+    what: "a write, one in each of two savepoints inside a third, then COMMIT",
     messages: 4,
     held: 4,
     async work(db, options) {
@@ -96,7 +96,7 @@ const cases: readonly Flights[] = [
     },
   },
   {
-    what: "a failed write in a savepoint, then another with its commit",
+    what: "a failed write in a savepoint, then another write with COMMIT",
     messages: 2,
     held: 2,
     async work(db, options) {
@@ -106,7 +106,7 @@ const cases: readonly Flights[] = [
     },
   },
   {
-    what: "five rows streamed two at a time, then their commit",
+    what: "five rows streamed two at a time, then COMMIT",
     messages: 4,
     held: 4,
     async work(db, options) {
@@ -116,7 +116,7 @@ const cases: readonly Flights[] = [
     },
   },
   {
-    what: "a stream that is broken off, then its commit",
+    what: "a stream ended by break, then COMMIT",
     messages: 2,
     held: 2,
     async work(db, options) {
@@ -145,7 +145,7 @@ const cases: readonly Flights[] = [
 
 const settings: Record<string, SessionOptions> = {
   "": {},
-  " with settings of its own": {
+  " with its own settings": {
     isolation: "serializable",
     statementTimeoutMs: 1_000,
     lockTimeoutMs: 1_000,
@@ -155,7 +155,7 @@ const settings: Record<string, SessionOptions> = {
   },
 };
 
-/** A database whose messages are counted, and those of them that pass while a lease is held. */
+/** A database whose messages to the server are counted, in all and while a lease is held. */
 async function counted(): Promise<{ branch: LocalBranch; db: Database; count: Count }> {
   const count = { messages: 0, held: 0 };
   const branch = await database.connect({
@@ -188,7 +188,7 @@ for (const isWarm of [true, false]) {
         await work(db, options);
         assertEquals(db.stats().leased, 0);
         assertEquals(count, { messages, held });
-        // Nothing follows but the goodbye.
+        // Closing sends one more message, Terminate.
         await db.close({ timeoutMs: 5_000 });
         assertEquals(count, { messages: messages + 1, held });
       });

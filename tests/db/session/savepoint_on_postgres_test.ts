@@ -1,4 +1,4 @@
-/** That savepoints whose statements wait for company mean the same to a server as those that do not. */
+/** Savepoints on a real server: their statements are sent with later flights, and must mean the same. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import fc from "fast-check";
 import {
@@ -13,7 +13,7 @@ import { localDatabase } from "../../support/local_database.ts";
 
 const database = await localDatabase();
 
-/** With a table of its own, whose rows are numbers. */
+/** Gives the test a table of numbers. */
 async function withNumbers(
   work: (db: Database, numbers: () => Promise<number[]>) => Promise<void>,
 ): Promise<void> {
@@ -38,7 +38,7 @@ function insert(n: number) {
 
 const failing = trustedSql("select 1 / 0");
 
-Deno.test("a statement that failed in a savepoint is undone, and the transaction goes on", () =>
+Deno.test("a failed statement in a savepoint is undone, and the transaction can go on", () =>
   withNumbers(async (db, numbers) => {
     await using session = db.session();
     await session.query(insert(1));
@@ -53,7 +53,7 @@ Deno.test("a statement that failed in a savepoint is undone, and the transaction
     assertEquals(await numbers(), [1, 3, 4]);
   }));
 
-Deno.test("the first statement of a session may be one that fails in a savepoint", () =>
+Deno.test("the first statement of a session may fail in a savepoint", () =>
   withNumbers(async (db, numbers) => {
     await using session = db.session();
     await assertRejects(() => session.savepoint((inner) => inner.query(failing)));
@@ -61,7 +61,7 @@ Deno.test("the first statement of a session may be one that fails in a savepoint
     assertEquals(await numbers(), [1]);
   }));
 
-Deno.test("settings last with the savepoint that made them", () =>
+Deno.test("a setting made in a savepoint lasts only if the savepoint is released", () =>
   withNumbers(async (db) => {
     await using session = db.session({ locals: { "app.user": "Ann" } });
     const set = (user: string) => sql`select set_config('app.user', ${user}, true)`;
@@ -75,7 +75,7 @@ Deno.test("settings last with the savepoint that made them", () =>
     assertEquals(await session.query(shown), [{ user: "Cem" }]);
   }));
 
-Deno.test("keeping a savepoint asks nothing of deferred constraints", () =>
+Deno.test("releasing a savepoint does not check deferred constraints", () =>
   withNumbers(async (db, numbers) => {
     await using session = db.session();
     await session.savepoint((inner) => inner.batch([insert(1), insert(1)]));
@@ -83,7 +83,7 @@ Deno.test("keeping a savepoint asks nothing of deferred constraints", () =>
     assertEquals(await numbers(), [1]);
   }));
 
-Deno.test("a constraint made immediate in a savepoint fails there", () =>
+Deno.test("a constraint made immediate in a savepoint fails in the savepoint", () =>
   withNumbers(async (db, numbers) => {
     await using session = db.session();
     await session.query(insert(1));
@@ -111,7 +111,7 @@ Deno.test("a savepoint may be opened while the rows of a stream are read", () =>
     assertEquals(await numbers(), [1, 3, 5, 7]);
   }));
 
-Deno.test("a serialization failure in a savepoint has the whole unit run again", () =>
+Deno.test("a serialization failure in a savepoint retries the whole unit", () =>
   withNumbers(async (db, numbers) => {
     await db.transaction((session) => session.commit([insert(1)]));
     let runs = 0;
@@ -127,7 +127,7 @@ Deno.test("a serialization failure in a savepoint has the whole unit run again",
     assertEquals([runs, ...await numbers()], [2, 12]);
   }));
 
-Deno.test("rolling back a savepoint ends the one that is open in it", () =>
+Deno.test("rolling back a savepoint ends the savepoint that is open inside it", () =>
   withNumbers(async (db, numbers) => {
     await using session = db.session();
     await session.query(insert(1));
@@ -143,9 +143,9 @@ Deno.test("rolling back a savepoint ends the one that is open in it", () =>
   }));
 
 for (const isUsed of [false, true]) {
-  const title = `a stream is closed though ${
+  const title = `a stream is closed even if ${
     isUsed ? "a used" : "an unused"
-  } savepoint was undone meanwhile`;
+  } savepoint was rolled back meanwhile`;
   Deno.test(title, () =>
     withNumbers(async (db, numbers) => {
       await db.session().commit([insert(1), insert(2)]);
@@ -157,7 +157,7 @@ for (const isUsed of [false, true]) {
         await rows.return();
         await inner.rollback();
       });
-      // The server refuses it for as long as a portal reads the table.
+      // The server refuses TRUNCATE while a portal reads the table.
       await session.commit([sql`truncate numbers`]);
       assertEquals(await numbers(), []);
     }));
@@ -183,12 +183,12 @@ const { step } = fc.letrec<{ step: Step; savepoint: Step }>((tie) => ({
   ),
 }));
 
-/** Does what the steps say, and keeps account of what should stay. */
+/** Runs the steps, and records which rows and hooks must remain. */
 class Program {
   #n = 0;
   readonly called: number[] = [];
 
-  /** Gives the numbers that were inserted, and those of hooks. Throws where the steps do. */
+  /** Returns the numbers that were inserted, and those of hooks. Throws if a step does. */
   async run(
     session: Session,
     steps: readonly Step[],
@@ -230,10 +230,10 @@ class Program {
   }
 }
 
-Deno.test("after any nesting of savepoints, failures and streams, what was kept is there and nothing else", () =>
+Deno.test("after any nesting of savepoints, failures and streams, exactly the kept work remains", () =>
   withNumbers(async (db, numbers) => {
     const steps = fc.array(step, { maxLength: 6 }).map((steps) =>
-      // A failure outside any savepoint would be the end.
+      // A failure outside any savepoint would fail the transaction.
       steps.filter((step) => step !== "fail")
     );
     await fc.assert(
@@ -244,7 +244,7 @@ Deno.test("after any nesting of savepoints, failures and streams, what was kept 
         const { rows, hooks } = await program.run(session, steps);
         await session.commit();
         assert(session.isCommitted);
-        await settled();
+        await nextTurn();
         assertEquals([await numbers(), program.called], [rows, hooks]);
         assertEquals(db.stats().leased, 0);
       }),
@@ -252,7 +252,7 @@ Deno.test("after any nesting of savepoints, failures and streams, what was kept 
     );
   }));
 
-/** Hooks that need no waiting are over in the turn that follows. */
-function settled(): Promise<void> {
+/** Hooks without asynchronous work have run by the next timer. */
+function nextTurn(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 0));
 }

@@ -1,4 +1,4 @@
-/** Which flights a savepoint's statements ride in, and what a session around it may do. */
+/** Which flights carry a savepoint's statements, and what the outer session may do meanwhile. */
 import {
   assert,
   assertEquals,
@@ -38,7 +38,7 @@ function flightsOf(driver: ScriptedDriver): string[][] {
     .map((texts) => texts.filter((text) => !/^select (set_config|pg_current_xact)/.test(text)));
 }
 
-Deno.test("SAVEPOINT rides with the first statement behind it, and RELEASE with COMMIT", async () => {
+Deno.test("SAVEPOINT is sent with the first statement inside it, and RELEASE with COMMIT", async () => {
   const { db, flights } = scripted();
   await using _ = db;
   await using session = db.session();
@@ -66,7 +66,7 @@ Deno.test("a savepoint without statements sends nothing", async () => {
   assertEquals(flights(), [[BEGIN, "insert 1", "commit"]]);
 });
 
-Deno.test("what a savepoint's function throws is thrown on, and its work undone in front of the next flight", async () => {
+Deno.test("an error of the savepoint's function is rethrown, and its work is undone in the next flight", async () => {
   const { db, flights } = failing("insert 2");
   await using _ = db;
   await using session = db.session();
@@ -84,7 +84,7 @@ Deno.test("what a savepoint's function throws is thrown on, and its work undone 
   ]);
 });
 
-Deno.test("a rollback to a savepoint rides with COMMIT, and not at all where everything is rolled back", async () => {
+Deno.test("a rollback to a savepoint is sent with COMMIT, and not before a ROLLBACK", async () => {
   for (const ending of ["commit", "rollback"] as const) {
     const { db, flights } = failing("insert 2");
     await using _ = db;
@@ -101,7 +101,7 @@ Deno.test("a rollback to a savepoint rides with COMMIT, and not at all where eve
   }
 });
 
-Deno.test("savepoints nest, and undoing the outer one undoes what waits of the inner one", async () => {
+Deno.test("savepoints nest, and a rollback of the outer one drops the inner one's unsent statements", async () => {
   const { db, flights } = scripted();
   await using _ = db;
   await using session = db.session();
@@ -118,7 +118,7 @@ Deno.test("savepoints nest, and undoing the outer one undoes what waits of the i
   ]);
 });
 
-Deno.test("a savepoint that was kept, and one that follows it, share a flight", async () => {
+Deno.test("the RELEASE of a savepoint and the next SAVEPOINT share a flight", async () => {
   const { db, flights } = scripted();
   await using _ = db;
   await using session = db.session();
@@ -130,7 +130,7 @@ Deno.test("a savepoint that was kept, and one that follows it, share a flight", 
   ]);
 });
 
-Deno.test("a savepoint whose function swallows a failed statement is rolled back, and says so", async () => {
+Deno.test("a savepoint whose function swallows a failed statement is rolled back, and throws", async () => {
   const { db } = failing("insert 1");
   await using _ = db;
   await using session = db.session();
@@ -144,8 +144,8 @@ Deno.test("a savepoint whose function swallows a failed statement is rolled back
   assert(session.isCommitted);
 });
 
-Deno.test("a failure around a savepoint is not undone by it", async () => {
-  // What follows BEGIN fails, and the savepoint behind it is never set.
+Deno.test("a failure before a savepoint is not undone by it", async () => {
+  // The settings after BEGIN fail, so SAVEPOINT is never run.
   const { db, flights } = scripted(({ text }) => (
     text.startsWith("select set_config") ? failure : undefined
   ));
@@ -157,7 +157,7 @@ Deno.test("a failure around a savepoint is not undone by it", async () => {
   assertEquals(flights().at(-1), ["ROLLBACK"]);
 });
 
-Deno.test("rollback() of a savepoint's session undoes the savepoint only", async () => {
+Deno.test("rollback() of a savepoint's session undoes only the savepoint", async () => {
   const { db, flights } = scripted();
   await using _ = db;
   await using session = db.session();
@@ -172,13 +172,17 @@ Deno.test("rollback() of a savepoint's session undoes the savepoint only", async
   assertEquals(flights().at(-1)?.slice(-2), ["insert 3", "commit"]);
 });
 
-Deno.test("commit() in a savepoint is refused", async () => {
+Deno.test("commit() in a savepoint throws", async () => {
   const { db, flights } = scripted();
   await using _ = db;
   await using session = db.session();
   await session.savepoint(async (inner) => {
     await inner.query(sql`insert 1`);
-    await assertRejects(() => inner.commit(), SessionEndedError, "return from it");
+    await assertRejects(
+      () => inner.commit(),
+      SessionEndedError,
+      "return from the savepoint's function",
+    );
     await assertRejects(() => inner.commit([sql`insert 2`]), SessionEndedError);
   });
   await session.commit();
@@ -193,7 +197,7 @@ const misuses: [what: string, use: (session: Session) => Promise<unknown> | void
   ["afterCommit()", (session) => session.afterCommit(() => {})],
 ];
 for (const [what, use] of misuses) {
-  Deno.test(`${what} of a session is refused while a savepoint is open in it`, async () => {
+  Deno.test(`${what} of a session throws while a savepoint is open in it`, async () => {
     const { db, flights } = scripted();
     await using _ = db;
     await using session = db.session();
@@ -206,7 +210,7 @@ for (const [what, use] of misuses) {
   });
 }
 
-Deno.test("savepoints side by side are refused", async () => {
+Deno.test("a second savepoint beside an open one throws", async () => {
   const { db } = scripted();
   await using _ = db;
   await using session = db.session();
@@ -219,7 +223,7 @@ Deno.test("savepoints side by side are refused", async () => {
   await session.commit();
 });
 
-Deno.test("a savepoint's session is of no use after the savepoint", async () => {
+Deno.test("a savepoint's session throws after the end of the savepoint", async () => {
   const { db } = scripted();
   await using _ = db;
   await using session = db.session();
@@ -228,7 +232,7 @@ Deno.test("a savepoint's session is of no use after the savepoint", async () => 
   await assertRejects(() => kept!.query(sql`select 1`), SessionEndedError, "savepoint");
 });
 
-Deno.test("what a savepoint's function has begun and not awaited belongs to the savepoint", async () => {
+Deno.test("statements that a savepoint's function has not awaited belong to the savepoint", async () => {
   const { db, flights } = scripted();
   await using _ = db;
   await using session = db.session();
@@ -244,7 +248,7 @@ Deno.test("what a savepoint's function has begun and not awaited belongs to the 
   ]);
 });
 
-Deno.test("rolling back the session ends the savepoint that is open in it", async () => {
+Deno.test("rolling back the session ends the savepoint that is open inside it", async () => {
   const { db, flights } = scripted();
   await using _ = db;
   await using session = db.session();
@@ -260,7 +264,7 @@ Deno.test("rolling back the session ends the savepoint that is open in it", asyn
   assertEquals(flights().at(-1), ["ROLLBACK"]);
 });
 
-Deno.test("a connection lost in a savepoint is the session's loss", async () => {
+Deno.test("a connection lost in a savepoint ends the session", async () => {
   const { db } = scripted(({ text }, connection) => {
     if (text === "insert 2") connection.cut({ begun: true });
     return undefined;
@@ -275,7 +279,7 @@ Deno.test("a connection lost in a savepoint is the session's loss", async () => 
   await assertRejects(() => session.commit(), SessionEndedError, "lost");
 });
 
-Deno.test("a value that cannot be sent keeps what rides in front of it waiting", async () => {
+Deno.test("a value that cannot be sent keeps the prepended statements for the next flight", async () => {
   const { db, flights } = scripted();
   await using _ = db;
   await using session = db.session();
@@ -287,7 +291,7 @@ Deno.test("a value that cannot be sent keeps what rides in front of it waiting",
   assertEquals(flights()[0], [BEGIN, "savepoint savepoint_1", "insert 1"]);
 });
 
-Deno.test("work that wrote in a savepoint that was undone has written nothing", async () => {
+Deno.test("writes in a rolled-back savepoint do not count as writes of the unit", async () => {
   const { db } = scripted();
   await using _ = db;
   await db.transaction(async (session) => {
@@ -302,7 +306,7 @@ Deno.test("work that wrote in a savepoint that was undone has written nothing", 
   );
 });
 
-Deno.test("transaction() waits for a savepoint that the work has begun and not awaited", async () => {
+Deno.test("transaction() waits for a savepoint that the work has not awaited", async () => {
   const { db } = scripted();
   await using _ = db;
   await assertRejects(() =>

@@ -1,4 +1,4 @@
-/** What only a real server can show of sessions, whether it is reached directly or through a pooler. */
+/** Cases of sessions that need a real server. They run directly and through a pooler. */
 import { assertEquals, assertRejects } from "@std/assert";
 import {
   ConnectionLostError,
@@ -14,7 +14,7 @@ import type { Branch } from "../../support/branch.ts";
 
 export interface SessionCase {
   readonly name: string;
-  /** On a branch of its own. */
+  /** Each case gets its own branch. */
   run(branch: Branch): Promise<void>;
 }
 
@@ -36,7 +36,7 @@ async function assertUserCount(db: Database, email: string, count: bigint): Prom
 }
 
 sessionCase(
-  "the transaction begins as the session says, and nothing of it stays on the connection",
+  "a transaction begins with the session's settings, and none of them stays on the connection",
   async (branch) => {
     const db = branch.open();
     const settings = [
@@ -79,7 +79,7 @@ sessionCase(
   },
 );
 
-sessionCase("a committed write stays, and one that is rolled back does not", async (branch) => {
+sessionCase("a committed write remains, and one that was rolled back does not", async (branch) => {
   const db = branch.open();
   {
     await using session = db.session();
@@ -94,13 +94,13 @@ sessionCase("a committed write stays, and one that is rolled back does not", asy
   await assertUserCount(db, "dropped@example.org", 0n);
 });
 
-sessionCase("the statement timeout holds for the first statement already", async (branch) => {
+sessionCase("the statement timeout applies to the first statement", async (branch) => {
   await using session = branch.open().session({ statementTimeoutMs: 50 });
   const error = await assertRejects(() => session.query(sql`select pg_sleep(60)`), ServerError);
   assertEquals(error.sqlState, "57014");
 });
 
-sessionCase("the lock timeout holds for the first statement already", async (branch) => {
+sessionCase("the lock timeout applies to the first statement", async (branch) => {
   const db = branch.open();
   await db.transaction((session) => session.commit([insertUser("locked@example.org")]));
   const lock = sql`select 1 from users where email = 'locked@example.org' for update`;
@@ -111,27 +111,27 @@ sessionCase("the lock timeout holds for the first statement already", async (bra
   assertEquals(error.sqlState, "55P03");
 });
 
-sessionCase("a session that says nothing for too long is ended by the server", async (branch) => {
+sessionCase("the server ends a session that is idle for too long", async (branch) => {
   await using session = branch.open().session({ idleTransactionTimeoutMs: 50 });
   const [row] = await session.query(sql<{ pid: number }>`select pg_backend_pid() as pid`);
   await untilGone(branch, row!.pid);
   await assertRejects(() => session.query(sql`select 1`), ConnectionLostError);
 });
 
-sessionCase("a transaction that lasts too long is ended by the server", async (branch) => {
+sessionCase("the server ends a transaction that lasts too long", async (branch) => {
   await using session = branch.open().session({ transactionTimeoutMs: 50 });
   await assertRejects(() => session.query(sql`select pg_sleep(60)`), ConnectionLostError);
 });
 
 async function untilGone(branch: Branch, pid: number): Promise<void> {
-  for (let look = 0; look < 5_000; look++) {
+  for (let attempt = 0; attempt < 5_000; attempt++) {
     const rows = await branch.asAdmin(`select 1 from pg_stat_activity where pid = ${pid}`);
     if (rows.length === 0) return;
   }
   throw new Error(`Cannot go on as the server still has its backend ${pid}`);
 }
 
-sessionCase("what an aborted session runs on the server stops there", async (branch) => {
+sessionCase("an aborted session's statement is stopped on the server", async (branch) => {
   const db = branch.open();
   const gaveUp = new AbortController();
   const running = assertRejects(
@@ -148,12 +148,12 @@ sessionCase("what an aborted session runs on the server stops there", async (bra
 });
 
 sessionCase(
-  "a statement that has rid itself of the server's timeout is cancelled by this side's",
+  "a statement without the server's timeout is cancelled by the client's timeout",
   async (branch) => {
     const db = branch.open();
     await using session = db.session({ statementTimeoutMs: 100 });
     await session.query(sql`set local statement_timeout = 0`);
-    // 100 ms, and a second of grace for the answer.
+    // The statement timeout of 100 ms, and one second of grace for the answer.
     await assertRejects(
       () => session.query(sql`select pg_sleep(57)`),
       DeadlineError,
@@ -164,7 +164,7 @@ sessionCase(
 );
 
 sessionCase(
-  "closing the database stops what still runs, and says so to whoever waits for it",
+  "closing the database stops running statements, and their callers get PoolClosedError",
   async (branch) => {
     const db = branch.open();
     const running = assertRejects(
@@ -179,7 +179,7 @@ sessionCase(
 );
 
 export async function untilActivity(branch: Branch, query: string, count: bigint): Promise<void> {
-  for (let look = 0; look < 500; look++) {
+  for (let attempt = 0; attempt < 500; attempt++) {
     const [row] = await branch.asAdmin<{ count: bigint }>(
       `select count(*) from pg_stat_activity
        where state = 'active' and query = '${query}' and datname = current_database()`,
@@ -190,7 +190,7 @@ export async function untilActivity(branch: Branch, query: string, count: bigint
 }
 
 sessionCase(
-  "serializable units that collide are run again until each has its turn",
+  "serializable units that conflict are retried until each one succeeds",
   async (branch) => {
     const db = branch.open();
     await db.transaction((session) => session.commit([insertUser("counter@example.org")]));
@@ -212,7 +212,7 @@ sessionCase(
   },
 );
 
-sessionCase("a deadlock is resolved by running its victim again", async (branch) => {
+sessionCase("the victim of a deadlock is retried", async (branch) => {
   const db = branch.open();
   await db.transaction((session) =>
     session.commit([insertUser("one@example.org"), insertUser("two@example.org")])
@@ -237,7 +237,7 @@ sessionCase("a deadlock is resolved by running its victim again", async (branch)
   assertEquals(runs, 3);
 });
 
-sessionCase("a statement that ends the transaction itself is noticed", async (branch) => {
+sessionCase("a statement that ends the transaction ends the session", async (branch) => {
   await using session = branch.open().session();
   await assertRejects(
     () => session.query(trustedSql("commit")),
@@ -248,7 +248,7 @@ sessionCase("a statement that ends the transaction itself is noticed", async (br
 });
 
 sessionCase(
-  "a COMMIT behind a statement that has ended the transaction is no success",
+  "a COMMIT after a statement that has ended the transaction is an error",
   async (branch) => {
     const db = branch.open();
     for (const [text, count] of [["rollback", 0n], ["commit", 1n]] as const) {
@@ -265,20 +265,23 @@ sessionCase(
   },
 );
 
-sessionCase("a refused answer beside a COMMIT that was done leaves it done", async (branch) => {
-  const db = branch.open();
-  await using session = db.session();
-  await assertRejects(
-    () =>
-      session.commit([insertUser("copied@example.org"), trustedSql("copy (select 1) to stdout")]),
-    TypeError,
-    "COPY TO STDOUT",
-  );
-  assertEquals(session.isCommitted, true);
-  await assertUserCount(db, "copied@example.org", 1n);
-});
+sessionCase(
+  "a transaction stays committed if the driver cannot read another answer of its flight",
+  async (branch) => {
+    const db = branch.open();
+    await using session = db.session();
+    await assertRejects(
+      () =>
+        session.commit([insertUser("copied@example.org"), trustedSql("copy (select 1) to stdout")]),
+      TypeError,
+      "COPY TO STDOUT",
+    );
+    assertEquals(session.isCommitted, true);
+    await assertUserCount(db, "copied@example.org", 1n);
+  },
+);
 
-sessionCase("a constraint that fails at COMMIT is a definite rollback", async (branch) => {
+sessionCase("a constraint that fails at COMMIT rolls the transaction back", async (branch) => {
   const db = branch.open();
   await branch.asAdmin(`
     create table deferred (id int primary key deferrable initially deferred)`);
@@ -292,7 +295,7 @@ sessionCase("a constraint that fails at COMMIT is a definite rollback", async (b
   assertEquals(db.stats().idle, 1);
 });
 
-sessionCase("backends that are killed while idle cost no caller anything", async (branch) => {
+sessionCase("no caller notices backends that were killed while idle", async (branch) => {
   const db = branch.open();
   const reads = () =>
     Promise.all(
@@ -316,7 +319,7 @@ sessionCase("backends that are killed while idle cost no caller anything", async
 });
 
 sessionCase(
-  "a backend that is killed in mid-transaction has its unit run again",
+  "a unit is retried if its backend is killed during the transaction",
   async (branch) => {
     const db = branch.open();
     let runs = 0;
@@ -334,7 +337,7 @@ sessionCase(
 );
 
 sessionCase(
-  "a backend that is killed while it commits has not, and the unit is run again",
+  "a unit is retried if its backend is killed while it runs COMMIT",
   async (branch) => {
     await branch.asAdmin(`
     create function linger() returns trigger language plpgsql

@@ -1,7 +1,7 @@
 /**
- * A session whose server says ERROR, or is gone, at each of its flights: which error its author sees, what is in the
- * database, and whether the connection is kept. The first error survives whatever follows it. That of a server which
- * says FATAL, freezes or trickles is in `fault_matrix_test.ts`.
+ * An ERROR, or a lost connection, at each flight of a session: the caller's error, the rows in the database, and
+ * whether the connection is kept. The caller gets the first error, whatever follows it. FATAL errors and frozen or slow
+ * servers are in `fault_matrix_test.ts`.
  */
 import { assertEquals } from "@std/assert";
 import { type Database, type Session, type Sql, sql } from "../../../src/db/mod.ts";
@@ -36,13 +36,13 @@ const FAULTS = {
   cut: () => dropBefore(),
 };
 
-/** What the author sees, the rows that are there in the end, and the connections kept. */
-type Outcome = readonly [told: string, rows: number, idle: number];
+/** The caller's error, the rows in the end, and the connections that the pool has kept. */
+type Outcome = readonly [error: string, rows: number, idle: number];
 
 const DONE: Outcome = ["nothing", 2, 1];
 const SERVER_ERROR: Outcome = ["ServerError", 0, 1];
 const LOST: Outcome = ["ConnectionLostError", 0, 0];
-/** The connection that the server was asked on is kept. */
+/** The connection on which the outcome was looked up is kept. */
 const NOT_COMMITTED: Outcome = ["ConnectionLostError", 0, 1];
 
 /** Two rows, the second in a savepoint. */
@@ -61,16 +61,16 @@ const units: Record<string, {
       await session.commit();
     },
     outcomes: {
-      // The connection had been idle, so that its first flight is sent again on another.
+      // The connection was idle before, so the first flight is sent again on a new one.
       BEGIN: { ERROR: SERVER_ERROR, cut: DONE },
       "the first statement": { ERROR: SERVER_ERROR, cut: DONE },
       SAVEPOINT: { ERROR: SERVER_ERROR, cut: LOST },
-      // It shares COMMIT's flight: one that is cut may have been done, so that the server is asked.
+      // RELEASE shares COMMIT's flight. If the connection is lost, the outcome is looked up.
       RELEASE: { ERROR: SERVER_ERROR, cut: NOT_COMMITTED },
       COMMIT: { ERROR: SERVER_ERROR, cut: NOT_COMMITTED },
     },
   },
-  "that undoes its savepoint, and commits": {
+  "that rolls back its savepoint, and commits": {
     async work(session, insert) {
       await session.query(insert);
       await session.savepoint(async (inner) => {
@@ -91,7 +91,7 @@ const units: Record<string, {
       ROLLBACK: { ERROR: ["RangeError", 0, 0], cut: ["RangeError", 0, 0] },
     },
   },
-  "that says rollback()": {
+  "that calls rollback()": {
     async work(session, insert) {
       await write(session, insert);
       await session.rollback();
@@ -118,9 +118,10 @@ async function runUnit(
 for (const [unit, { work, outcomes }] of Object.entries(units)) {
   for (const [point, byFault] of Object.entries(outcomes)) {
     for (const [fault, expected] of Object.entries(byFault)) {
-      const [told, rows, idle] = expected;
+      const [error, rows, idle] = expected;
       Deno.test({
-        name: `a session ${unit}, ${fault} at ${point}: ${told}, rows ${rows}, connections ${idle}`,
+        name:
+          `a session ${unit}, ${fault} at ${point}: ${error}, rows ${rows}, connections ${idle}`,
         timeout: 20_000,
         async fn() {
           await using branch = await faultBranch(database);
@@ -146,7 +147,7 @@ function insertOf(name: string) {
 }
 
 Deno.test({
-  name: "disposal during a running statement waits for it, twice is once, and rolls it back",
+  name: "disposal during a running statement waits for it and rolls it back, also if called twice",
   timeout: 20_000,
   async fn() {
     await using branch = await faultBranch(database);
@@ -167,7 +168,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "what a handler throws survives a connection that died meanwhile",
+  name: "the caller gets the handler's error although the connection died meanwhile",
   timeout: 20_000,
   async fn() {
     await using branch = await faultBranch(database);

@@ -1,4 +1,4 @@
-/** The session's cases on a server reached directly, and what only that can show. */
+/** The session's cases on a direct connection, and cases that need one. */
 import { assertEquals, assertInstanceOf, assertNotEquals, assertRejects } from "@std/assert";
 import {
   CommitRolledBackError,
@@ -23,7 +23,7 @@ for (const { name, run } of sessionCases) {
   });
 }
 
-Deno.test("a cancel request needs no permit, and its connection is nobody's next", async () => {
+Deno.test("a cancel request needs no permit, and the cancelled connection is not reused", async () => {
   await using branch = await database.connect();
   const db = branch.open({ DATABASE_POOL_SIZE: "1", DATABASE_MAX_OVERFLOW: "0" });
   const gaveUp = new AbortController();
@@ -42,7 +42,7 @@ Deno.test("a cancel request needs no permit, and its connection is nobody's next
   assertNotEquals(next?.pid, row?.pid);
 });
 
-Deno.test("a commit([...]) that fails gives its lease back, also after a long idleness", async () => {
+Deno.test("a failed commit([...]) gives its lease back, also on a connection that was idle for long", async () => {
   await using branch = await database.connect();
   const clock = new ManualClock();
   const driver = new NeonDriver({
@@ -56,7 +56,7 @@ Deno.test("a commit([...]) that fails gives its lease back, also after a long id
   assertEquals(db.stats().leased, 0);
 });
 
-Deno.test("a statement's own error leaves no doubt about the COMMIT behind it", async () => {
+Deno.test("an 08007 raised by a statement does not make the outcome of COMMIT unknown", async () => {
   await using branch = await database.connect();
   const failing = sql`do $$ begin raise sqlstate '08007'; end $$`;
   await assertRejects(() => branch.open().session().commit([failing]), ServerError);

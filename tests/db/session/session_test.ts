@@ -36,7 +36,7 @@ function flightsOf(driver: ScriptedDriver, connection = 0): string[][] {
     .map((texts) => texts.filter((text) => !/^select (set_config|pg_current_xact)/.test(text)));
 }
 
-Deno.test("a session that is opened and not used costs nothing", async () => {
+Deno.test("a session that is not used opens no connection", async () => {
   const { driver, db } = scripted();
   await using _ = db;
   {
@@ -46,7 +46,7 @@ Deno.test("a session that is opened and not used costs nothing", async () => {
   assertEquals(driver.connections.length, 0);
 });
 
-Deno.test("the first statement takes BEGIN and the timeouts with it", async () => {
+Deno.test("BEGIN and the timeouts are sent with the first statement", async () => {
   const { driver, db } = scripted();
   await using _ = db;
   await using session = db.session({ isolation: "serializable", readOnly: true, deferrable: true });
@@ -57,7 +57,7 @@ Deno.test("the first statement takes BEGIN and the timeouts with it", async () =
   assertEquals(flight?.[2], "select 1");
 });
 
-Deno.test("commit() with statements is one flight, and the lease is back when it is answered", async () => {
+Deno.test("commit() with statements is one flight, and its answer returns the lease", async () => {
   const { driver, pool, db } = scripted();
   await using _ = db;
   await using session = db.session({ readOnly: true });
@@ -66,7 +66,7 @@ Deno.test("commit() with statements is one flight, and the lease is back when it
   assertEquals(flightsOf(driver), [[`${BEGIN}, read only`, "select 1", "select 2", "commit"]]);
 });
 
-Deno.test("a statement and its commit are two flights", async () => {
+Deno.test("a statement and a later commit() are two flights", async () => {
   const { driver, db } = scripted();
   await using _ = db;
   await using session = db.session();
@@ -75,7 +75,7 @@ Deno.test("a statement and its commit are two flights", async () => {
   assertEquals(flightsOf(driver), [[BEGIN, "insert into t values ($1)"], ["commit"]]);
 });
 
-Deno.test("disposal rolls back what was not committed", async () => {
+Deno.test("disposal rolls back uncommitted work", async () => {
   const { driver, pool, db } = scripted();
   await using _ = db;
   {
@@ -86,7 +86,7 @@ Deno.test("disposal rolls back what was not committed", async () => {
   assertEquals(pool.stats().idle, 1);
 });
 
-Deno.test("the end of a session may be said twice, and its use after it throws", async () => {
+Deno.test("a session may be ended twice, and its use after the end throws", async () => {
   const { driver, db } = scripted();
   await using _ = db;
   await using session = db.session();
@@ -108,7 +108,7 @@ Deno.test("commit() after rollback() throws", async () => {
   await assertRejects(() => session.commit([sql`select 1`]), SessionEndedError, "rolled back");
 });
 
-Deno.test("statements of one session run in the order in which they were asked for", async () => {
+Deno.test("statements of one session run in the order of the calls", async () => {
   const { driver, db } = scripted();
   await using _ = db;
   await using session = db.session();
@@ -120,7 +120,7 @@ Deno.test("statements of one session run in the order in which they were asked f
   assertEquals(flightsOf(driver), [[BEGIN, "select 1"], ["select 2"], ["commit"]]);
 });
 
-Deno.test("after a failed statement the others are skipped, with its error as the cause", async () => {
+Deno.test("after a failed statement later ones are skipped, with its error as the cause", async () => {
   const failure = serverError("23505", "duplicate key");
   const { driver, db } = scripted(({ text }) => (text.startsWith("insert") ? failure : undefined));
   await using _ = db;
@@ -135,7 +135,7 @@ Deno.test("after a failed statement the others are skipped, with its error as th
   assertEquals(flightsOf(driver).length, 1);
 });
 
-Deno.test("commit() after a failed statement throws, and rolls back", async () => {
+Deno.test("commit() after a failed statement throws and rolls back", async () => {
   const failure = serverError("23505", "duplicate key");
   const { driver, pool, db } = scripted(({ text }) => (
     text.startsWith("insert") ? failure : undefined
@@ -158,7 +158,7 @@ Deno.test("commit() that is answered ROLLBACK throws", async () => {
   assert(!session.isCommitted);
 });
 
-Deno.test("an ERROR in answer to COMMIT is a definite rollback", async () => {
+Deno.test("an ERROR in answer to COMMIT means that the transaction is rolled back", async () => {
   const failure = serverError("23503", "deferred constraint");
   const { pool, db } = scripted(({ text }) => (text === "commit" ? failure : undefined));
   await using _ = db;
@@ -209,7 +209,7 @@ Deno.test("FATAL in answer to COMMIT leaves the outcome unknown", async () => {
   );
 });
 
-Deno.test("a connection lost before COMMIT was sent says so, and nothing more", async () => {
+Deno.test("a connection lost before COMMIT is a ConnectionLostError, not an unknown outcome", async () => {
   const { pool, db } = scripted(({ text }, connection) => {
     if (text === "select 2") connection.cut({ begun: true });
     return undefined;
@@ -222,7 +222,7 @@ Deno.test("a connection lost before COMMIT was sent says so, and nothing more", 
   assertEquals(pool.stats().leased, 0);
 });
 
-Deno.test("a connection that died while idle costs the caller nothing", async () => {
+Deno.test("a connection that died while idle is replaced unnoticed by the caller", async () => {
   let isDead = false;
   const { driver, db } = scripted((_, connection) => {
     if (isDead) connection.cut({ fatal: serverError("57P01", "terminating", "FATAL") });
@@ -240,7 +240,7 @@ Deno.test("a connection that died while idle costs the caller nothing", async ()
   assertEquals(driver.connections.length, 3);
 });
 
-Deno.test("a write that may have run with its COMMIT is not sent again", async () => {
+Deno.test("a write that may have run together with COMMIT is not sent again", async () => {
   let isDead = false;
   const { driver, db } = scripted((_, connection) => {
     if (isDead) connection.cut({ begun: true });
@@ -258,7 +258,7 @@ Deno.test("a write that may have run with its COMMIT is not sent again", async (
   assertEquals(driver.connections.length, 1);
 });
 
-Deno.test("a new connection that dies under its first flight is not replaced", async () => {
+Deno.test("a new connection that dies during its first flight is not replaced", async () => {
   const { driver, db } = scripted((_, connection) => {
     connection.cut();
     return undefined;
@@ -269,7 +269,7 @@ Deno.test("a new connection that dies under its first flight is not replaced", a
   assertEquals(driver.connections.length, 1);
 });
 
-Deno.test("a write goes ahead of its COMMIT on a connection that was idle for over a second", async () => {
+Deno.test("a write is sent before its COMMIT on a connection that was idle for over a second", async () => {
   const { clock, driver, db } = scripted();
   await using _ = db;
   await using warm = db.session();
@@ -287,7 +287,7 @@ Deno.test("a write goes ahead of its COMMIT on a connection that was idle for ov
   ]);
 });
 
-Deno.test("an aborted signal cancels the statement on the server, and then cuts the connection", async () => {
+Deno.test("an aborted signal cancels the statement on the server, and then closes the connection", async () => {
   const { clock, pool, driver, db } = scripted(({ text }) => (
     text === "select 1" ? new Promise(() => {}) : undefined
   ));
@@ -303,7 +303,7 @@ Deno.test("an aborted signal cancels the statement on the server, and then cuts 
   assertEquals(pool.stats().leased, 0);
 });
 
-Deno.test("a server that stays silent past the statement timeout is given up", async () => {
+Deno.test("a flight without an answer within the statement timeout is cancelled", async () => {
   const { clock, driver, db } = scripted(({ text }, connection) => {
     const cancelled = Promise.withResolvers<Error>();
     connection.onCancel = () => cancelled.resolve(serverError("57014", "canceling"));
@@ -313,14 +313,14 @@ Deno.test("a server that stays silent past the statement timeout is given up", a
   await using session = db.session({ statementTimeoutMs: 100 });
   const statement = assertRejects(() => session.query(sql`select 1`), DeadlineError);
   await flushPromises();
-  // 100 ms for each of the three statements of the flight, and a second for the answer.
+  // 100 ms for each of the flight's three statements, and one second of grace for the answer.
   await clock.advance(1_300);
   const error = await statement;
   assertStringIncludes(error.message, "no answer within 1300 ms");
   assertEquals(driver.connections[0]!.cancels, 1);
 });
 
-Deno.test("a closing pool cancels a statement, and the answer tells whether it was done", async () => {
+Deno.test("a closing pool cancels a statement, and its caller gets PoolClosedError", async () => {
   const cancelled = Promise.withResolvers<Error>();
   const { clock, driver, pool, db } = scripted(({ text }, connection) => {
     connection.onCancel = () => cancelled.resolve(serverError("57014", "canceling"));
@@ -341,7 +341,7 @@ Deno.test("a closing pool cancels a statement, and the answer tells whether it w
   assertEquals(driver.connections[0]!.cancels, 1);
 });
 
-Deno.test("an answer that was on its way when the caller gave up still counts", async () => {
+Deno.test("an answer that arrives after the caller has aborted still counts", async () => {
   const gaveUp = new AbortController();
   const { pool, db } = scripted(({ text }) => {
     if (text === "commit") gaveUp.abort();
@@ -351,11 +351,11 @@ Deno.test("an answer that was on its way when the caller gave up still counts", 
   await using session = db.session({ signal: gaveUp.signal });
   await session.commit([sql`insert into t values (1)`]);
   assert(session.isCommitted);
-  // The cancel request may still arrive, and must find nobody else's statement.
+  // The cancel request may still arrive, and must not hit another lease's statement.
   assertEquals(pool.stats().idle, 0);
 });
 
-Deno.test("a commit that found no connection ends its session", async () => {
+Deno.test("a commit that gets no connection ends its session", async () => {
   const driver = new ScriptedDriver({
     onConnect() {
       throw new Error("refused");
@@ -368,7 +368,7 @@ Deno.test("a commit that found no connection ends its session", async () => {
   assert(!session.isCommitted);
 });
 
-Deno.test("a value that cannot be sent leaves the session as it was", async () => {
+Deno.test("a value that cannot be sent leaves the session usable", async () => {
   const { db } = scripted();
   await using _ = db;
   await using session = db.session();
@@ -379,7 +379,7 @@ Deno.test("a value that cannot be sent leaves the session as it was", async () =
   assert(session.isCommitted);
 });
 
-Deno.test("what is asked for behind a failed statement is skipped, with its error as the cause", async () => {
+Deno.test("calls queued after a failed statement are skipped, with its error as the cause", async () => {
   const failure = serverError("23505", "duplicate key");
   const { driver, db } = scripted(({ text }) => (text === "insert 2" ? failure : undefined));
   await using _ = db;
@@ -397,7 +397,7 @@ Deno.test("what is asked for behind a failed statement is skipped, with its erro
   assertEquals(flightsOf(driver), [[BEGIN, "insert 1", "insert 2", "insert 3"], ["ROLLBACK"]]);
 });
 
-Deno.test("a BEGIN that failed ends the session, so that nothing runs without a transaction", async () => {
+Deno.test("a failed BEGIN ends the session, so that no statement runs without a transaction", async () => {
   const failure = serverError("25006", "cannot set read-write mode during recovery");
   const { pool, driver, db } = scripted(({ text }) => (text === BEGIN ? failure : undefined));
   await using _ = db;
@@ -410,7 +410,7 @@ Deno.test("a BEGIN that failed ends the session, so that nothing runs without a 
   assertEquals(pool.stats().idle, 1);
 });
 
-Deno.test("a statement that ended the transaction and one that failed behind it end the session", async () => {
+Deno.test("a statement that ended the transaction ends the session, also if a later one failed", async () => {
   const failure = serverError("22012", "division by zero");
   const { db } = scripted(({ text }) => (text === "select 1/0" ? failure : undefined));
   await using _ = db;
@@ -420,7 +420,7 @@ Deno.test("a statement that ended the transaction and one that failed behind it 
   await assertRejects(() => session.query(sql`insert 1`), SessionEndedError);
 });
 
-Deno.test("after its signal has aborted, a session sends nothing, a COMMIT least of all", async () => {
+Deno.test("after its signal has aborted, a session sends no statement and no COMMIT", async () => {
   const { pool, driver, db } = scripted();
   await using _ = db;
   const gaveUp = new AbortController();
@@ -433,7 +433,7 @@ Deno.test("after its signal has aborted, a session sends nothing, a COMMIT least
   assertEquals([pool.stats().idle, driver.connections[0]!.cancels], [1, 0]);
 });
 
-Deno.test("disposing of a read-only session does not wait for its rollback", async () => {
+Deno.test("the disposal of a read-only session does not wait for its rollback", async () => {
   const rolledBack = Promise.withResolvers<undefined>();
   const { pool, db } = scripted(({ text }) => (
     text === "ROLLBACK" ? rolledBack.promise : undefined
@@ -448,7 +448,7 @@ Deno.test("disposing of a read-only session does not wait for its rollback", asy
   rolledBack.resolve(undefined);
 });
 
-Deno.test("disposing of a session twice, or while a statement runs, gives its lease back once", async () => {
+Deno.test("the disposal of a session, twice and while a statement runs, returns its lease once", async () => {
   const answered = Promise.withResolvers<undefined>();
   const { pool, driver, db } = scripted(({ text }) => (
     text === "insert 1" ? answered.promise : undefined
@@ -465,7 +465,7 @@ Deno.test("disposing of a session twice, or while a statement runs, gives its le
   assertEquals([pool.stats().leased, pool.stats().idle], [0, 1]);
 });
 
-Deno.test("what a handler throws survives a connection that is dead by then", async () => {
+Deno.test("the caller gets the handler's error although the connection is dead by then", async () => {
   const { pool, driver, db } = scripted();
   await using _ = db;
   const failure = new Error("from the handler");
@@ -479,7 +479,7 @@ Deno.test("what a handler throws survives a connection that is dead by then", as
   assertEquals([pool.stats().leased, pool.stats().idle], [0, 0]);
 });
 
-Deno.test("a failed rollback throws nothing, and its connection is not kept", async () => {
+Deno.test("a failed rollback does not throw, and its connection is not kept", async () => {
   const { pool, db } = scripted(({ text }) => (
     text === "ROLLBACK" ? serverError("XX000", "cannot roll back") : undefined
   ));
@@ -490,7 +490,7 @@ Deno.test("a failed rollback throws nothing, and its connection is not kept", as
   assertEquals([pool.stats().leased, pool.stats().idle], [0, 0]);
 });
 
-Deno.test("a value that could not be sent during the login leaves no deadline behind", async () => {
+Deno.test("a value that could not be sent during the login leaves no timer", async () => {
   const clock = new ManualClock();
   const driver = new ScriptedDriver({ pipelined: true });
   await using db = databaseOf(poolOf(driver, { clock }), { clock });
@@ -500,7 +500,7 @@ Deno.test("a value that could not be sent during the login leaves no deadline be
   assertEquals(clock.pending, 0);
 });
 
-Deno.test("a timeout of 0, to PostgreSQL none, ends nothing on this side either", async () => {
+Deno.test("a timeout of 0 is no timeout, as in PostgreSQL", async () => {
   const answer = Promise.withResolvers<undefined>();
   const { clock, db } = scripted(({ text }) => text === "select 1" ? answer.promise : undefined);
   await using _ = db;
@@ -512,7 +512,7 @@ Deno.test("a timeout of 0, to PostgreSQL none, ends nothing on this side either"
   assertEquals(await statement, []);
 });
 
-Deno.test("a value that throws as it is encoded leaves the transaction as it was", async () => {
+Deno.test("a value whose encoding throws leaves the transaction usable", async () => {
   const { db } = scripted(() => undefined);
   await using _ = db;
   await using session = db.session();

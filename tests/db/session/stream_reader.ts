@@ -1,4 +1,4 @@
-/** Run by `stream_test.ts` in a process of little memory: reads a million rows, and prints their sum. */
+/** `stream_test.ts` runs this in a process with a small heap: reads a million rows and prints their sum. */
 import { NeonDriver, OwnerScope, sql } from "../../../src/db/mod.ts";
 import { DatabaseWebSocket } from "../../../src/deno/database_websocket.ts";
 import { databaseOf, poolOf } from "../../support/test_pool.ts";

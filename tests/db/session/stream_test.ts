@@ -1,4 +1,4 @@
-/** Results larger than memory, on a real server. */
+/** Streams of rows on a real server, also of results larger than memory. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
   type Database,
@@ -41,7 +41,7 @@ async function withDatabase(
   await work(branch.open({ DATABASE_POOL_SIZE: "1", DATABASE_MAX_OVERFLOW: "0" }), traffic, branch);
 }
 
-Deno.test("a million rows are read in a heap that holds a third of them", () =>
+Deno.test("a million rows are read in a heap that can hold a third of them", () =>
   withDatabase(async (_db, _traffic, { env }) => {
     const { code, stdout } = await new Deno.Command(Deno.execPath(), {
       args: [
@@ -59,7 +59,7 @@ Deno.test("a million rows are read in a heap that holds a third of them", () =>
     assertEquals([code, new TextDecoder().decode(stdout)], [0, `${sum}\n`]);
   }));
 
-Deno.test("whoever breaks off has read one batch, and leaves a clean connection", () =>
+Deno.test("after break one batch was read, and the connection is clean", () =>
   withDatabase(async (db, traffic, branch) => {
     const before = traffic.bytes;
     await db.transaction(async (session) => {
@@ -77,14 +77,14 @@ Deno.test("whoever breaks off has read one batch, and leaves a clean connection"
     assertEquals(busy, []);
   }));
 
-Deno.test("a unit of work that breaks off and ends has its lease back", () =>
+Deno.test("a unit of work that returns from within a stream returns its lease", () =>
   withDatabase(async (db) => {
     const first = await db.transaction(async (session) => {
       for await (const { n } of session.stream(rows(1_000_000))) return n;
       return 0;
     }, { readOnly: true });
     assertEquals(first, 1);
-    // The only connection there may be.
+    // The pool allows one connection, so its lease must have been returned.
     const [[row]] = await db.transaction((session) =>
       session.commit([sql<{ one: number }>`select 1 as one`])
     );
@@ -112,7 +112,7 @@ Deno.test("other statements, and other streams, may run between two portions", (
     assertEquals(seen, [10, 1, 2, 20, 1, 2, 30, 1, 2]);
   }));
 
-Deno.test("rows that a write returns can be streamed, and the write counts", () =>
+Deno.test("rows that a write returns can be streamed, and the session has written", () =>
   withDatabase(async (db) => {
     const insert = sql<{ name: string }>`insert into users (id, email, name)
       select gen_random_uuid(), gen_random_uuid()::text, n::text from generate_series(1, 5) n
@@ -129,7 +129,7 @@ Deno.test("rows that a write returns can be streamed, and the write counts", () 
     assertEquals(row?.count, 5n);
   }));
 
-Deno.test("a statement that fails halfway throws where its rows are read, and the rest are not", () =>
+Deno.test("a statement that fails between two portions throws after the rows before them", () =>
   withDatabase(async (db) => {
     await using session = db.session();
     const seen: number[] = [];
@@ -143,7 +143,7 @@ Deno.test("a statement that fails halfway throws where its rows are read, and th
     assertEquals(db.stats().idle, 1);
   }));
 
-Deno.test("what a stream's next portion needs of the server stops when its session is aborted", () =>
+Deno.test("an abort stops the server's work for a stream's next portion", () =>
   withDatabase(async (db, _, branch) => {
     const gaveUp = new AbortController();
     await using session = db.session({ signal: gaveUp.signal });
@@ -165,7 +165,7 @@ Deno.test("what a stream's next portion needs of the server stops when its sessi
   }));
 
 async function untilActive(branch: LocalBranch, count: number): Promise<void> {
-  for (let look = 0; look < 500; look++) {
+  for (let attempt = 0; attempt < 500; attempt++) {
     const [row] = await branch.asAdmin<{ count: number }>(
       `select count(*)::int as count from pg_stat_activity
        where wait_event = 'PgSleep' and datname = current_database()`,
@@ -175,7 +175,7 @@ async function untilActive(branch: LocalBranch, count: number): Promise<void> {
   throw new Error(`Cannot go on as the server still does not sleep ${count} times`);
 }
 
-Deno.test("a stream that outlives its session says so", () =>
+Deno.test("reading a stream after the end of its session throws", () =>
   withDatabase(async (db) => {
     const session = db.session();
     const stream = session.stream(rows(9), { batchSize: 1 });
@@ -184,7 +184,7 @@ Deno.test("a stream that outlives its session says so", () =>
     await assertRejects(() => stream.next(), SessionEndedError, "committed");
   }));
 
-Deno.test("a stream costs nothing until it is read, and refuses a batch of no size", () =>
+Deno.test("a stream sends nothing until it is read, and a bad batch size throws", () =>
   withDatabase(async (db, traffic) => {
     await using session = db.session();
     session.stream(rows(1));

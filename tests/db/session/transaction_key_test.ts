@@ -1,4 +1,4 @@
-/** Units of work with a key: done once, whoever asks and however often, whatever is lost. */
+/** Units of work with a key on a real server: at most one run commits, whatever is lost. */
 import { assertEquals, assertRejects } from "@std/assert";
 import {
   CommitOutcomeUnknownError,
@@ -31,7 +31,7 @@ interface Unit {
   do(options?: Partial<KeyedTransactionOptions<string>>): Promise<string>;
 }
 
-/** A unit that inserts one row and commits it, all in one flight, so that no id is known of it. */
+/** A unit that inserts one row and commits it in one flight, so that its xid is not known. */
 function unitOf(db: Database, name: string): Unit {
   let runs = 0;
   return {
@@ -49,7 +49,7 @@ function unitOf(db: Database, name: string): Unit {
 }
 
 async function loadResult(session: Session): Promise<string> {
-  const [[row] = []] = await session.commit([sql<{ text: string }>`select 'recalled' as text`]);
+  const [[row] = []] = await session.commit([sql<{ text: string }>`select 'loaded' as text`]);
   return row!.text;
 }
 
@@ -61,11 +61,11 @@ async function opened(branch: FaultBranch): Promise<Database> {
 
 for (
   const [what, point, fault, expected, runs] of [
-    ["that the server took", COMMIT_EXECUTE, dropAfter, "recalled", 2],
-    ["that never reached it", COMMIT, dropBefore, "done", 2],
+    ["was run and its answer lost", COMMIT_EXECUTE, dropAfter, "loaded", 2],
+    ["was lost before the server", COMMIT, dropBefore, "done", 2],
   ] as const
 ) {
-  Deno.test(`a keyed unit whose only flight is lost, one ${what}, is there once`, async () => {
+  Deno.test(`a keyed unit whose only flight ${what} takes effect once`, async () => {
     await using branch = await faultBranch(database);
     const db = await opened(branch);
     const unit = unitOf(db, what);
@@ -76,7 +76,7 @@ for (
   });
 }
 
-Deno.test("a keyed unit that is still on its way when another of its key commits is not done twice", async () => {
+Deno.test("a keyed unit that reaches the server after another with its key has committed loads the result", async () => {
   await using branch = await faultBranch(database);
   const db = await opened(branch);
   const name = "overtaken";
@@ -85,14 +85,14 @@ Deno.test("a keyed unit that is still on its way when another of its key commits
   await held.struck();
   assertEquals(await unitOf(db, name).do(), "done");
   held.release();
-  assertEquals(await first, "recalled");
+  assertEquals(await first, "loaded");
   assertEquals(await rowsOf(branch, name), 1);
 });
 
-Deno.test("a keyed unit that may be done is not told as failed when its second run is", async () => {
+Deno.test("a keyed unit of unknown outcome stays unknown if its second run fails", async () => {
   await using branch = await faultBranch(database);
   const db = await opened(branch);
-  const name = "in doubt";
+  const name = "unknown outcome";
   branch.relay.when(COMMIT_EXECUTE, dropAfter());
   branch.relay.when({ at: "dial", times: Infinity }, refuse(503));
   const { attempts } = await assertRejects(
@@ -103,21 +103,21 @@ Deno.test("a keyed unit that may be done is not told as failed when its second r
   assertEquals(await rowsInTheEnd(branch, { name, expected: 1 }), 1);
 });
 
-Deno.test("a unit of a key that is done is recalled, and not run to its end", async () => {
+Deno.test("a second unit with a committed key loads the result, and does not commit", async () => {
   await using branch = await faultBranch(database);
   const db = await opened(branch);
   const name = "asked twice";
   assertEquals(await unitOf(db, name).do(), "done");
-  assertEquals(await unitOf(db, name).do(), "recalled");
+  assertEquals(await unitOf(db, name).do(), "loaded");
   assertEquals(await rowsOf(branch, name), 1);
 });
 
-Deno.test("of many at once with one key, one does the work", async () => {
+Deno.test("of many concurrent units with one key, one does the work", async () => {
   await using branch = await faultBranch(database);
   const db = await opened(branch);
   const name = "at once";
-  const told = await Promise.all(Array.from({ length: 8 }, () => unitOf(db, name).do()));
-  assertEquals(told.sort(), ["done", ...Array(7).fill("recalled")]);
+  const results = await Promise.all(Array.from({ length: 8 }, () => unitOf(db, name).do()));
+  assertEquals(results.sort(), ["done", ...Array(7).fill("loaded")]);
   assertEquals(await rowsOf(branch, name), 1);
 });
 
@@ -133,7 +133,7 @@ Deno.test("a keyed unit that fails leaves its key free", async () => {
   assertEquals(await unitOf(db, "free").do(), "done");
 });
 
-Deno.test("a keyed unit that does not commit is told so", async () => {
+Deno.test("a keyed unit that does not commit is a SessionNotCommittedError", async () => {
   await using branch = await faultBranch(database);
   const db = await opened(branch);
   const forgetful = async (session: Session) => {
@@ -146,21 +146,21 @@ Deno.test("a keyed unit that does not commit is told so", async () => {
   );
 });
 
-Deno.test("a keyed unit that only commits claims its key", async () => {
+Deno.test("a keyed unit that only commits inserts its key", async () => {
   await using branch = await faultBranch(database);
   const db = await opened(branch);
   const nothing = async (session: Session) => {
     await session.commit();
     return "done";
   };
-  const told = [];
+  const results = [];
   for (let turn = 0; turn < 2; turn++) {
-    told.push(await db.transaction(nothing, { key: "bare", loadResult }));
+    results.push(await db.transaction(nothing, { key: "bare", loadResult }));
   }
-  assertEquals(told, ["done", "recalled"]);
+  assertEquals(results, ["done", "loaded"]);
 });
 
-Deno.test("another unique constraint is not taken for the key's", async () => {
+Deno.test("a violation of another unique constraint is not taken for the key's", async () => {
   await using branch = await faultBranch(database);
   const db = await opened(branch);
   const insert = (key: string) =>
@@ -186,40 +186,40 @@ Deno.test("keys have from 1 to 255 characters", async () => {
   assertEquals(await unitOf(db, "x".repeat(255)).do(), "done");
 });
 
-Deno.test("keys are forgotten once they are older than is said", async () => {
+Deno.test("deleteOldKeys deletes keys older than olderThanMs", async () => {
   await using branch = await faultBranch(database);
   const db = await opened(branch);
   const unit = unitOf(db, "forgotten");
   await unit.do();
   await db.transaction((session) => session.commit([deleteOldKeys({ olderThanMs: 3_600_000 })]));
-  assertEquals(await unit.do(), "recalled");
+  assertEquals(await unit.do(), "loaded");
   await db.transaction((session) => session.commit([deleteOldKeys({ olderThanMs: 0 })]));
   assertEquals(await unit.do(), "done");
 });
 
-Deno.test("keys are forgotten from the oldest on, no more of them at once than is said", async () => {
+Deno.test("deleteOldKeys deletes the oldest keys first, at most limit of them", async () => {
   await using branch = await faultBranch(database);
   const db = await opened(branch);
   await db.transaction((session) => session.commit([deleteOldKeys({ olderThanMs: 0 })]));
   for (const name of ["oldest", "older", "old"]) await unitOf(db, name).do();
-  const forget = async (limit: number) => {
+  const deleteKeys = async (limit: number) => {
     const [rows] = await db.transaction((session) =>
       session.commit([deleteOldKeys({ olderThanMs: 0, limit })])
     );
     return rows.map(({ key }) => key).sort();
   };
-  assertEquals(await forget(2), ["older", "oldest"]);
-  assertEquals(await forget(2), ["old"]);
-  assertEquals(await forget(2), []);
+  assertEquals(await deleteKeys(2), ["older", "oldest"]);
+  assertEquals(await deleteKeys(2), ["old"]);
+  assertEquals(await deleteKeys(2), []);
 });
 
-Deno.test("units that are done together are done for each of their keys, and none is if one was", async () => {
+Deno.test("insertKeys inserts all keys, or none if one exists already", async () => {
   await using branch = await faultBranch(database);
   const db = await opened(branch);
   const together = (keys: readonly string[]) =>
     db.transaction((session) => session.commit([insertKeys(keys), sql`select 1`]));
   await together(["one", "two"]);
-  assertEquals(await unitOf(db, "two").do(), "recalled");
+  assertEquals(await unitOf(db, "two").do(), "loaded");
   await assertRejects(() => together(["three", "two"]), ServerError, "transaction_keys_pkey");
   assertEquals(await unitOf(db, "three").do(), "done");
   await assertRejects(() => together(["four", ""]), RangeError, "current length is 0");
