@@ -1,9 +1,9 @@
 /**
- * What a failure means, decided here alone: nobody else compares SQLSTATEs or matches texts.
+ * What a failure means for a unit of work. Only this file compares SQLSTATEs or matches error texts.
  *
- * Safe to repeat and worth repeating are two questions. The first is one of phase: what was sent, and what was
- * answered. The second is one of kind. The table is read from its top; its first row that fits decides. Rows of what
- * a server said rest on the list of SQLSTATEs, https://www.postgresql.org/docs/current/errcodes-appendix.html.
+ * Is it safe to run the unit again? That depends on the phase: what was sent, and what was answered. Is it worth it? That
+ * depends on the kind of failure. The first row of the table that fits decides. Rows for a server's errors rest on
+ * PostgreSQL's list of SQLSTATEs, https://www.postgresql.org/docs/current/errcodes-appendix.html.
  */
 import {
   CommitOutcomeUnknownError,
@@ -15,7 +15,7 @@ import {
   ServerError,
 } from "./errors.ts";
 
-/** Where a unit of work was when it failed. In `commit`, a COMMIT was on its way; in `connect`, nothing was. */
+/** Where a unit of work was when it failed. `commit`: COMMIT had been sent. `connect`: nothing had been sent. */
 export type Phase = "connect" | "statement" | "commit";
 
 /** What a failure means for the unit of work that it ended, for its connection and for the pool. */
@@ -28,11 +28,11 @@ export interface Failure {
   readonly transient: boolean;
   /** Whether the connection is gone. */
   readonly connectionLost: boolean;
-  /** Whether all connections of this time are gone too: surely, if it happens twice within a second, or not. */
+  /** Whether all connections of this life of the server are gone too: `suspect` if it happens twice within a second. */
   readonly generation: "ends" | "suspect" | "stays";
 }
 
-/** A row of the table. What it leaves out it does not ask for. */
+/** A row of the table. A condition that is left out fits everything. */
 export interface FailureRow extends Omit<Failure, "connectionLost"> {
   readonly source: string;
   readonly phases?: readonly Phase[];
@@ -54,7 +54,7 @@ const TRANSIENT = { applied: "no", transient: true, generation: "stays" } as con
 const UNKNOWN = { applied: "unknown", transient: false, generation: "stays" } as const;
 
 export const FAILURES: readonly FailureRow[] = [
-  // A server that says goodbye takes more than one connection with it.
+  // A server that ends a connection may be ending all of them.
   {
     kind: "crash_shutdown",
     source: `${ERRCODES}: 57P02; every backend of the server ends`,
@@ -80,7 +80,7 @@ export const FAILURES: readonly FailureRow[] = [
     generation: "suspect",
   },
 
-  // Once COMMIT was sent, only an ERROR in answer to it, with the connection alive, says that it was not done.
+  // Once COMMIT was sent, only an ERROR in answer to it, on a connection that stays open, shows that it had no effect.
   {
     kind: "commit_lost_in_crash",
     source: `${PROTOCOL}: FATAL in answer to COMMIT may come after it took effect`,
@@ -120,7 +120,7 @@ export const FAILURES: readonly FailureRow[] = [
     ...UNKNOWN,
   },
 
-  // Refusals of a login. Neon's proxy gives all of its own one SQLSTATE, so that their texts decide.
+  // Refusals of a login. All refusals of Neon's proxy have one SQLSTATE, so that their texts decide.
   {
     kind: "neon_transient",
     source: NEON_PROXY,
@@ -167,12 +167,12 @@ export const FAILURES: readonly FailureRow[] = [
   },
   {
     kind: "not_reached",
-    source: "no word from a server: a refused or broken socket, a deadline, an ErrorEvent",
+    source: "no answer from a server: a refused or broken socket, a deadline, an ErrorEvent",
     phases: ["connect"],
     ...TRANSIENT,
   },
 
-  // Answers to a statement or to COMMIT, the connection alive: the transaction is rolled back.
+  // Errors of a statement or of COMMIT, on a connection that stays open: the transaction is rolled back.
   {
     kind: "serialization_failure",
     source: `${RETRY_DOCS}: 40001`,
@@ -188,13 +188,13 @@ export const FAILURES: readonly FailureRow[] = [
   },
   {
     kind: "query_canceled",
-    source: `${ERRCODES}: 57014; a timeout or somebody's wish, and the next run would be as long`,
+    source: `${ERRCODES}: 57014; a timeout or a cancel request; the next run would take as long`,
     sqlStates: ["57014"],
     ...PERMANENT,
   },
   {
     kind: "too_long_in_transaction",
-    source: `${ERRCODES}: 25P03, 25P04; the next run would be as long`,
+    source: `${ERRCODES}: 25P03, 25P04; the next run would take as long`,
     sqlStates: ["25P03", "25P04"],
     ...PERMANENT,
   },
@@ -231,7 +231,7 @@ export const FAILURES: readonly FailureRow[] = [
   },
 ];
 
-/** For what did not come from a connection: our own refusals, and the caller's own errors. */
+/** For errors that no connection caused: the pool's refusals, and the caller's own errors. */
 const NOT_OURS: Failure = { kind: "other", ...PERMANENT, connectionLost: false };
 
 /** What `error` means for a unit of work that was in `phase`. */
@@ -242,14 +242,15 @@ export function classify(error: unknown, phase: Exclude<Phase, "connect">): Fail
   if (error instanceof CommitRowsLostError) {
     return { ...UNKNOWN, kind: "rows_lost", applied: "yes", connectionLost: true };
   }
-  // Whoever gave up knows as little as if the answer had been lost; what was answered all the same is known.
+  // A deadline or a closing pool that interrupts a flight leaves it as uncertain as a lost connection. Classify by the
+  // cause, and never retry.
   if (error instanceof DeadlineError || error instanceof PoolClosedError) {
     const kind = error instanceof DeadlineError ? "deadline" : "closed";
     return { ...classify(error.cause, phase), kind, transient: false };
   }
   const lost = error instanceof ConnectError || error instanceof ConnectionLostError;
   const said = lost ? error.cause : error;
-  // A refused login ran nothing. One that broke off in silence may have been followed by all that left with it.
+  // A refused login ran nothing. After a login that broke off, the server may have run the flight that was sent with it.
   const isConnect = error instanceof ConnectError &&
     (phase === "statement" || !error.sent || said instanceof ServerError);
   if (!lost && !(said instanceof ServerError)) return NOT_OURS;
@@ -273,13 +274,13 @@ function fits(
     (text === undefined || (facts.said !== undefined && text.test(facts.said.message)));
 }
 
-/** A server's own goodbyes to a connection. A pooler that breaks says other things, and may hold answers back. */
+/** SQLSTATEs by which a server itself ends a connection. A pooler that breaks uses others, and may hold answers back. */
 const TERMINATION_STATES: ReadonlySet<string> = new Set(["57P01", "57P05", "25P03"]);
 
 /**
- * Whether the first flight on a connection that had been idle can be sent again as it is. A connection that died in
- * the pool answers with its server's goodbye before any ParseComplete; anything else may have run, which matters once
- * it held a COMMIT.
+ * Whether the first flight on a connection that had been idle can be sent again as it is. If the connection had died in
+ * the pool, the server's FATAL arrives before any ParseComplete of the flight: nothing of it ran. In any other case it may
+ * have run, which matters once it held a COMMIT.
  */
 export function isReplayable(error: unknown, { commits }: { commits: boolean }): boolean {
   if (!(error instanceof ConnectionLostError)) return false;
@@ -288,7 +289,7 @@ export function isReplayable(error: unknown, { commits }: { commits: boolean }):
   return !begun && cause instanceof ServerError && TERMINATION_STATES.has(cause.sqlState);
 }
 
-/** Whether the server refuses to tell the outcome of a transaction as it has given out no such id. */
+/** Whether the server cannot tell the outcome of a transaction as it has not assigned that id yet. */
 export function isXidInFuture(error: Error): boolean {
   return error instanceof ServerError && error.sqlState === "22023";
 }
