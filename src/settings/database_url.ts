@@ -18,7 +18,7 @@ export function databaseUrl() {
     text(),
     v.rawCheck(({ dataset, addIssue }) => {
       if (!dataset.typed) return;
-      const fault = faultOf(dataset.value);
+      const fault = findProblem(dataset.value);
       if (fault !== undefined) {
         addIssue({ message: `${fault.reason}: current value is hidden; ${fault.wayOut}` });
       }
@@ -31,7 +31,7 @@ export function isNeonHost(host: string): boolean {
   return host.toLowerCase().endsWith(".neon.tech");
 }
 
-interface Fault {
+interface UrlProblem {
   readonly reason: string;
   readonly wayOut: string;
 }
@@ -40,7 +40,7 @@ const FORM = "write it as postgresql://user:password@host/database";
 const ENCODE =
   "percent-encode the user, the password and the database: @ as %40, / as %2F, # as %23";
 
-function faultOf(value: string): Fault | undefined {
+function findProblem(value: string): UrlProblem | undefined {
   if (!/^postgres(?:ql)?:\/\//.test(value)) {
     return { reason: "it does not begin with postgresql:// or postgres://", wayOut: FORM };
   }
@@ -52,10 +52,10 @@ function faultOf(value: string): Fault | undefined {
   if (value.split("@").length > 2) return { reason: "it contains more than one @", wayOut: ENCODE };
   const url = URL.parse(value);
   if (url === null) return { reason: "it is not a URL", wayOut: `${FORM}, and ${ENCODE}` };
-  return faultOfParts(url) ?? faultOfEncoding(url) ?? faultOfParameters(url);
+  return partProblem(url) ?? encodingProblem(url) ?? parameterProblem(url);
 }
 
-function faultOfParts(url: URL): Fault | undefined {
+function partProblem(url: URL): UrlProblem | undefined {
   if (url.username === "") return { reason: "it has no user", wayOut: FORM };
   if (url.hostname === "") return { reason: "it has no host", wayOut: FORM };
   if (url.port === "0") return { reason: "its port is 0", wayOut: "leave the port out for 5432" };
@@ -64,7 +64,7 @@ function faultOfParts(url: URL): Fault | undefined {
   return undefined;
 }
 
-function faultOfEncoding(url: URL): Fault | undefined {
+function encodingProblem(url: URL): UrlProblem | undefined {
   const parts = {
     user: url.username,
     password: url.password,
@@ -85,7 +85,7 @@ function faultOfEncoding(url: URL): Fault | undefined {
   return undefined;
 }
 
-function faultOfParameters(url: URL): Fault | undefined {
+function parameterProblem(url: URL): UrlProblem | undefined {
   for (const [name, value] of url.searchParams) {
     const known = Object.hasOwn(PARAMETERS, name) ? PARAMETERS[name] : undefined;
     if (known === undefined) {

@@ -5,7 +5,7 @@ import { ISOLATION_LEVELS, type IsolationLevel } from "../db/mod.ts";
 import { databaseUrl, isNeonHost } from "./database_url.ts";
 import { LOG_LEVELS, type LogLevel } from "./log_level.ts";
 import { relayUrl } from "./relay_url.ts";
-import { count, oneOf, seconds, secondsOrNever, secretToken } from "./variable.ts";
+import { oneOf, seconds, secondsOrNever, secretToken, wholeNumber } from "./variable.ts";
 
 /** https://developers.cloudflare.com/durable-objects/reference/data-location/#provide-a-location-hint */
 const OBJECT_LOCATIONS = [
@@ -82,12 +82,15 @@ const BOUNDED = "write digits only; no value stands for no limit, as everything 
 /** Every variable that the service reads, with its default as it would be written in the environment. */
 export const variables = v.object({
   DATABASE_URL: databaseUrl(),
-  DATABASE_POOL_SIZE: v.optional(count({ min: 1, max: 10_000, wayOut: BOUNDED }), "20"),
-  DATABASE_MAX_OVERFLOW: v.optional(count({ min: 0, max: 10_000, wayOut: BOUNDED }), "30"),
+  DATABASE_POOL_SIZE: v.optional(wholeNumber({ min: 1, max: 10_000, wayOut: BOUNDED }), "20"),
+  DATABASE_MAX_OVERFLOW: v.optional(wholeNumber({ min: 0, max: 10_000, wayOut: BOUNDED }), "30"),
   DATABASE_POOL_TIMEOUT: v.optional(seconds({ min: 0.001, max: HOUR_S }), "30"),
   DATABASE_POOL_RECYCLE: v.optional(secondsOrNever({ min: 1, max: WEEK_S }), "3600"),
   DATABASE_POOL_IDLE_TIMEOUT: v.optional(seconds({ min: 0.001, max: WEEK_S }), "60"),
-  DATABASE_POOL_MAX_WAITERS: v.optional(count({ min: 0, max: 1_000_000, wayOut: BOUNDED }), "1000"),
+  DATABASE_POOL_MAX_WAITERS: v.optional(
+    wholeNumber({ min: 0, max: 1_000_000, wayOut: BOUNDED }),
+    "1000",
+  ),
   DATABASE_POOL_SHED_TARGET: v.optional(seconds({ min: 0, max: HOUR_S }), "0.5"),
   DATABASE_LEAK_THRESHOLD: v.optional(seconds({ min: 0, max: HOUR_S }), "60"),
   DATABASE_CONNECT_TIMEOUT: v.optional(seconds({ min: 0.001, max: HOUR_S }), "15"),
@@ -97,13 +100,13 @@ export const variables = v.object({
   DATABASE_LOCK_TIMEOUT: v.optional(seconds({ min: 0.001, max: HOUR_S }), "5"),
   DATABASE_TRANSACTION_TIMEOUT: v.optional(seconds({ min: 0.001, max: HOUR_S }), "30"),
   DATABASE_ISOLATION_LEVEL: v.optional(oneOf(ISOLATION_LEVELS), "read committed"),
-  DATABASE_RETRY_ATTEMPTS: v.optional(count({ min: 1, max: 20 }), "4"),
+  DATABASE_RETRY_ATTEMPTS: v.optional(wholeNumber({ min: 1, max: 20 }), "4"),
   DATABASE_WS_PROXY: v.optional(relayUrl()),
-  DATABASE_OBJECT_SHARDS: v.optional(count({ min: 0, max: 1_000 }), "0"),
+  DATABASE_OBJECT_SHARDS: v.optional(wholeNumber({ min: 0, max: 1_000 }), "0"),
   DATABASE_OBJECT_LOCATION: v.optional(oneOf(OBJECT_LOCATIONS)),
-  QUEUE_CONCURRENCY: v.optional(count({ min: 0, max: 1_000 }), "1"),
+  QUEUE_CONCURRENCY: v.optional(wholeNumber({ min: 0, max: 1_000 }), "1"),
   QUEUE_POLL_INTERVAL: v.optional(seconds({ min: 0.1, max: HOUR_S }), "5"),
-  PORT: v.optional(count({ min: 0, max: 65_535 }), "8000"),
+  PORT: v.optional(wholeNumber({ min: 0, max: 65_535 }), "8000"),
   LOG_LEVEL: v.optional(oneOf(LOG_LEVELS), "info"),
   OPS_TOKEN: v.optional(secretToken({ minLength: 16 })),
   SHUTDOWN_TIMEOUT: v.optional(seconds({ min: 0, max: HOUR_S }), "5"),
@@ -145,7 +148,7 @@ export function parseSettings(env: Readonly<Record<string, unknown>>): Settings 
   const values = result.output as Values;
   problems.push(...contradictions(values, given, (name) => refused.has(name)));
   if (problems.length > 0) throw new SettingsError(problems);
-  return freeze(settingsOf(values));
+  return deepFreeze(settingsOf(values));
 }
 
 /** Pairs of which the first can never take effect if it is longer than the second. */
@@ -168,7 +171,7 @@ function contradictions(
       `Cannot use ${short} as it is longer than ${long} and so would never end anything: ` +
       `current values ${given[short]} and ${given[long]}; make it shorter, or leave it out`
     );
-  found.push(...greedyQueue(values, given, isRefused));
+  found.push(...queueConcurrencyProblems(values, given, isRefused));
   const hasRelay = "DATABASE_WS_PROXY" in given;
   if (!hasRelay && !isRefused("DATABASE_URL") && !isNeonHost(hostOf(values))) {
     found.push(
@@ -181,7 +184,7 @@ function contradictions(
 }
 
 /** Requests and messages share the pool, in which nobody is served before those who came first. */
-function greedyQueue(
+function queueConcurrencyProblems(
   { QUEUE_CONCURRENCY: lanes, DATABASE_POOL_SIZE: size, DATABASE_MAX_OVERFLOW: overflow }: Values,
   given: Readonly<Record<string, unknown>>,
   isRefused: (name: string) => boolean,
@@ -242,9 +245,9 @@ function settingsOf(values: Values): Settings {
   };
 }
 
-function freeze<T extends object>(value: T): T {
+function deepFreeze<T extends object>(value: T): T {
   for (const part of Object.values(value)) {
-    if (typeof part === "object" && part !== null) freeze(part);
+    if (typeof part === "object" && part !== null) deepFreeze(part);
   }
   return Object.freeze(value);
 }

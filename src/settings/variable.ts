@@ -9,7 +9,7 @@ export function text() {
 }
 
 /** A whole number from `min` to `max`, in digits. */
-export function count({ min, max, wayOut = "write digits only" }: CountOptions) {
+export function wholeNumber({ min, max, wayOut = "write digits only" }: CountOptions) {
   return v.pipe(
     text(),
     v.check(

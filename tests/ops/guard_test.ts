@@ -251,7 +251,7 @@ Deno.test("the routes for operators leave the service Hono's fast router", async
     database: db,
     token: TOKEN,
     isTrusted: () => false,
-    ending: ending.signal,
+    shutdownSignal: ending.signal,
   });
   const metrics = metricsRoute({
     database: db,

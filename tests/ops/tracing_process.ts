@@ -20,7 +20,7 @@ const db = databaseOf(poolOf(driver), {
   observer: databaseObserver({ name: "shop", host: "db.example", port: 5432 }),
 });
 
-const app = createApp({ db, around: [traceRequests()] });
+const app = createApp({ db, middleware: [traceRequests()] });
 const told: Record<string, unknown> = {};
 app.post(
   "/things/:id",
