@@ -1,18 +1,21 @@
 /**
- * What is accepted as `DATABASE_URL`. Errors name the part that is wrong and never show the value: in a URL whose
- * password was not percent-encoded, any part may be a piece of the password.
+ * Validates `DATABASE_URL`. Errors name the part that is wrong and never show the value: if the password was not
+ * percent-encoded, any part of the URL may contain a piece of it.
  */
 
 import * as v from "valibot";
 import { text } from "./variable.ts";
 
-/** What libpq takes. Whether the socket is encrypted is decided by its WebSocket, so these change nothing. */
+/**
+ * Parameters of libpq with their values. They are accepted and have no effect: the scheme of the WebSocket decides
+ * whether the connection is encrypted.
+ */
 const PARAMETERS: Readonly<Record<string, readonly string[]>> = {
   sslmode: ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],
   channel_binding: ["disable", "prefer", "require"],
 };
 
-/** A `postgresql://` URL with a host, a user and a database. */
+/** Schema of a `postgresql://` URL with a host, a user and a database. */
 export function databaseUrl() {
   return v.pipe(
     text(),
@@ -26,7 +29,7 @@ export function databaseUrl() {
   );
 }
 
-/** Whether the URL's host is Neon's, which needs no relay and takes the password with the startup message. */
+/** Whether a host is Neon's. Such a host needs no relay and accepts the password with the startup message. */
 export function isNeonHost(host: string): boolean {
   return host.toLowerCase().endsWith(".neon.tech");
 }
@@ -44,7 +47,7 @@ function findProblem(value: string): UrlProblem | undefined {
   if (!/^postgres(?:ql)?:\/\//.test(value)) {
     return { reason: "it does not begin with postgresql:// or postgres://", wayOut: FORM };
   }
-  // URL's parser strips or encodes these in silence.
+  // URL.parse would strip or encode these without an error.
   // deno-lint-ignore no-control-regex
   if (/[\s\x00-\x1f\x7f]/.test(value)) {
     return { reason: "it contains white space or control characters", wayOut: ENCODE };
@@ -90,9 +93,9 @@ function parameterProblem(url: URL): UrlProblem | undefined {
     const known = Object.hasOwn(PARAMETERS, name) ? PARAMETERS[name] : undefined;
     if (known === undefined) {
       return {
-        reason: "it has a parameter after the ? that nothing here reads",
+        reason: "it has a parameter after the ? that the service does not support",
         wayOut: `keep only ${Object.keys(PARAMETERS).join(" and ")}; ` +
-          "timeouts and isolation have variables of their own",
+          "set timeouts and isolation level by their own variables",
       };
     }
     if (!known.includes(value)) {
