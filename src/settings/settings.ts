@@ -122,7 +122,7 @@ export class SettingsError extends Error {
 
   constructor(problems: readonly string[]) {
     super(
-      `Cannot start with these settings as there are problems: current number is ${problems.length}; correct them:\n` +
+      `Cannot start with these settings as they have ${problems.length} problem(s); correct them:\n` +
         problems.map((problem) => `- ${problem}`).join("\n"),
     );
     this.problems = problems;
@@ -183,7 +183,10 @@ function contradictions(
   return found;
 }
 
-/** The queue's workers share the pool with the requests. If they hold all its connections, requests have to wait. */
+/**
+ * The queue's workers share the pool with requests, and the pool serves callers in order of arrival. With as many
+ * workers as connections, requests would have to wait for messages.
+ */
 function queueConcurrencyProblems(
   {
     QUEUE_CONCURRENCY: concurrency,
