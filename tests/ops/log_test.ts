@@ -23,7 +23,7 @@ Deno.test("a log line is one JSON object with its time, level, event, trace and 
   });
 });
 
-Deno.test("a value that the server could not read is in no log line, its cause's neither", () => {
+Deno.test("a value that the server could not read is never logged, neither from an error nor from its cause", () => {
   const { lines, log } = logged();
   const error = new ServerError({
     message: 'invalid input syntax for type integer: "a secret"',
