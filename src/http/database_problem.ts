@@ -18,7 +18,7 @@ import { type Problem, problem } from "./problem.ts";
 /** `Retry-After` of failures that carry no `retryAfterMs`. */
 const DEFAULT_RETRY_AFTER_MS = 1_000;
 
-/** The problem document for a known failure of `src/db`; `undefined` for any other error, which `problemOf` reports as `internal`. */
+/** The problem document for a known failure of `src/db`; `undefined` for any other error (`internal` in `problemOf`). */
 export function databaseProblem(error: unknown): Problem | undefined {
   if (error instanceof AcquireTimeoutError || error instanceof PoolOverloadedError) {
     return problem("overloaded", {

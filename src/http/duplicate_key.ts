@@ -1,4 +1,4 @@
-/** Finds duplicate keys in JSON. `JSON.parse` keeps the last of two equal keys without an error; other parsers keep the first. */
+/** Finds duplicate keys in JSON. `JSON.parse` keeps the last of two equal keys; other parsers keep the first. */
 
 /** Matches strings, with the colon that makes one a key, and brackets. */
 const TOKEN = /("(?:[^"\\]|\\.)*")(\s*:)?|[{}[\]]/g;

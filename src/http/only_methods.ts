@@ -6,7 +6,7 @@
 import type { Context } from "hono";
 import { ProblemError } from "./problem.ts";
 
-/** The last handler of an address: answers OPTIONS with the methods in `Allow`, and refuses any other method with 405. */
+/** The last handler of an address. It answers OPTIONS with the methods in `Allow`, and any other method with 405. */
 export function onlyMethods(...methods: readonly string[]): (c: Context) => Response {
   const allow = methods.join(", ");
   return function refuseMethod(c) {

@@ -67,7 +67,7 @@ export class ProblemError extends Error {
   }
 }
 
-/** The response with a problem document. `requestId` is by default that of `hono/request-id`, if that middleware ran. */
+/** A response with a problem document. By default `requestId` is that of `hono/request-id`, if that middleware ran. */
 export function respondWithProblem(
   c: Context,
   { headers, ...document }: Problem,

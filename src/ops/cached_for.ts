@@ -1,8 +1,8 @@
 import { type Clock, systemClock } from "../db/mod.ts";
 
 /**
- * Caches the result of `read` for `forMs` milliseconds. Calls during a running `read` share its result. A failure is not
- * cached: the callers that wait for it get it, and the next call reads again.
+ * Caches the result of `read` for `forMs` milliseconds. Calls during a running `read` share its result. A failure is
+ * not cached: the calls that share it reject, and the next call reads again.
  */
 export function cachedFor<T>(
   read: () => Promise<T>,

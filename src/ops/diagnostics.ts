@@ -107,10 +107,10 @@ function longestFirst(
 function diagnosticOf(
   finding: Pick<Diagnostic, "kind" | "title">,
   connections: readonly ConnectionView[],
-  tell: (connection: ConnectionView) => string,
+  describe: (connection: ConnectionView) => string,
 ): Diagnostic | undefined {
   if (connections.length === 0) return undefined;
-  const details = connections.slice(0, MAX_DETAILS).map(tell);
+  const details = connections.slice(0, MAX_DETAILS).map(describe);
   const more = connections.length - details.length;
   return { ...finding, details: more > 0 ? [...details, `And ${more} more`] : details };
 }

@@ -28,7 +28,7 @@ const METHODS: ReadonlySet<string> = new Set([
   "TRACE",
 ]);
 
-/** Durations of requests by method, route and status. Clients cannot raise the number of series: it is bounded by these. */
+/** Durations of requests by method, route and status. Each has few values, so that clients cannot create more series. */
 export class HttpMetrics {
   readonly #times = new Map<string, readonly [Labels, Histogram]>();
 

@@ -13,7 +13,7 @@ export async function isSignedIn(c: Context, token: string): Promise<boolean> {
   return typeof until === "string" && Number(until) > Date.now();
 }
 
-/** Sets the cookie and returns true if the token is right. The cookie holds its expiry, signed with the token, not the token. */
+/** Sets the cookie and returns true if the token is right. The cookie is its expiry, signed with the token. */
 export async function signIn(
   c: Context,
   { given, token }: { given: string; token: string },

@@ -68,12 +68,12 @@ export function showConnections({ connections }) {
 
 function connectionRow(connection) {
   const { id, ageMs, stateMs, label, processId, running } = connection;
-  const [looks, name] = stateOf(connection);
+  const [stateName, name] = stateOf(connection);
   const state = element("span", { class: "state" }, [
-    element("i", { "data-state": looks, "aria-hidden": "true" }),
+    element("i", { "data-state": stateName, "aria-hidden": "true" }),
     name,
   ]);
-  return element("tr", { "data-state": looks }, [
+  return element("tr", { "data-state": stateName }, [
     element("td", { class: "number id", text: id }),
     element("td", {}, [state]),
     element("td", { class: "number for", text: formatDuration(running?.runningMs ?? stateMs) }),
