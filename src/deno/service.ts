@@ -12,10 +12,10 @@ import { openDatabase } from "../service/open_database.ts";
 import { guard, isLoopback } from "../ops/guard.ts";
 import { createLog } from "../ops/log.ts";
 import { HttpMetrics } from "../ops/http_metrics.ts";
-import { carryTrace, markMessageFailed, traceMessages } from "../ops/message_trace.ts";
+import { markMessageFailed, propagateTrace, traceMessages } from "../ops/message_trace.ts";
 import { metricsRoute } from "../ops/metrics_route.ts";
 import { PoolPage } from "../ops/pool_page.ts";
-import { cachedFor } from "../ops/remembered.ts";
+import { cachedFor } from "../ops/cached_for.ts";
 import {
   databaseObserver,
   type TracedDatabase,
@@ -55,7 +55,7 @@ export function start(
   { hostname = "0.0.0.0", opensOpsToLoopback = false }: StartOptions = {},
 ): RunningService {
   const settings = parseSettings(env);
-  const log = createLog(settings.logLevel, { about: traceFields });
+  const log = createLog(settings.logLevel, { context: traceFields });
   const tasks = new BackgroundTasks((error) => log.error("background task failed", { error }));
   const db = openDatabase(settings, {
     owner: { scope: OwnerScope.lasting(), waitUntil: tasks.waitUntil },
@@ -90,13 +90,13 @@ export function start(
     database: db,
     token: settings.opsToken,
     isTrusted,
-    ending: draining.signal,
+    shutdownSignal: draining.signal,
   });
   const requests = new RequestTracker();
   const logFailure = logFailures(log);
   const app = createApp({
-    db: carryTrace(db),
-    around: [
+    db: propagateTrace(db),
+    middleware: [
       traceRequests(),
       watchRequests((answered) => {
         http.record(answered);

@@ -1,4 +1,4 @@
-/** The service as a Hono app. Takes all it needs as arguments, so that it runs on every runtime and in tests. */
+/** The service as a Hono app. Everything it needs is an argument, so that it runs on every runtime and in tests. */
 
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { routePath } from "hono/route";
@@ -11,29 +11,29 @@ import { problemRoutes } from "./problem_routes.ts";
 import { usersRoutes } from "./users_routes.ts";
 import { asError, provideDatabase } from "./with_session.ts";
 
-/** Told of every answer with status 500 or above. */
+/** A request that was answered with status 500 or above. */
 export interface FailedRequest {
   readonly error: Error;
   readonly status: number;
   readonly method: string;
   readonly path: string;
-  /** The pattern that the path matched. */
+  /** The pattern that the path matched, such as `/users/:id`. */
   readonly route: string;
   readonly requestId: string;
 }
 
 export interface AppOptions {
-  /** On Workers a function, which makes or finds the database of one request. */
+  /** On Workers a function that returns the database of one request. */
   readonly db: TransactionRunner | ((c: Context) => TransactionRunner);
-  /** For logs. Must not throw. */
+  /** Called for every response with status 500 or above. Must not throw. */
   readonly onFailure?: ((request: FailedRequest) => void) | undefined;
-  /** Runs around each request, however that is answered. */
-  readonly around?: readonly MiddlewareHandler[] | undefined;
-  /** Routes for operators, who may still look while the service ends. */
+  /** Runs around every request, including those that are refused. */
+  readonly middleware?: readonly MiddlewareHandler[] | undefined;
+  /** Routes for operators. They still answer while the service is draining. */
   readonly opsRoutes?: readonly Hono[] | undefined;
-  /** Whether the service is ending and wants no new requests. */
+  /** Whether the service is shutting down and refuses new requests. */
   readonly isDraining?: (() => boolean) | undefined;
-  /** Told after a change to a user was committed, which has left an event; nobody waits for it. */
+  /** Called after the commit of a change to a user, which has written an event. The response does not wait for it. */
   readonly onUserChange?: ((c: Context) => void | Promise<void>) | undefined;
   /** Longest wait of `/readyz` for the database. */
   readonly readyTimeoutMs?: number | undefined;
@@ -41,12 +41,12 @@ export interface AppOptions {
 
 export type AppEnv = { Variables: { db: TransactionRunner } & RequestIdVariables };
 
-/** The whole service: users, health, and the descriptions of its problems. */
+/** Builds the app: users, health, and the descriptions of the problem types. */
 export function createApp(options: AppOptions): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
   app.use(requestId());
-  for (const middleware of options.around ?? []) app.use(middleware);
-  app.use(async function onlyErrors(_c, next) {
+  for (const middleware of options.middleware ?? []) app.use(middleware);
+  app.use(async function wrapThrownValues(_c, next) {
     try {
       await next();
     } catch (thrown) {
@@ -55,7 +55,7 @@ export function createApp(options: AppOptions): Hono<AppEnv> {
   });
   for (const routes of options.opsRoutes ?? []) app.route("/", routes);
   app.use(async function refuseWhileDraining(c, next) {
-    // Whoever watches the process may still see that it lives.
+    // A draining process is still alive, so /healthz keeps saying so.
     if (options.isDraining?.() && c.req.path !== "/healthz") {
       throw new PoolClosedError("Cannot take requests as the service is draining");
     }
@@ -69,23 +69,23 @@ export function createApp(options: AppOptions): Hono<AppEnv> {
     respondWithProblem(
       c,
       problem("not-found", {
-        detail: "Cannot find this address; the service knows /users, /healthz and /readyz",
+        detail: "Cannot find this address; use /users, /healthz or /readyz",
       }),
     )
   );
   app.onError((error, c) => {
-    const answer = problemOf(error);
-    if (answer.status >= 500) {
+    const document = problemOf(error);
+    if (document.status >= 500) {
       options.onFailure?.({
         error,
-        status: answer.status,
+        status: document.status,
         method: c.req.method,
         path: c.req.path,
         route: routePath(c, -1),
         requestId: c.var.requestId,
       });
     }
-    return respondWithProblem(c, answer);
+    return respondWithProblem(c, document);
   });
   return app;
 }

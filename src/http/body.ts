@@ -1,20 +1,23 @@
-/** Reads a body within bounds. */
+/** Reads a request's body, within a limit of size and of time. */
 
 import { ProblemError } from "./problem.ts";
 
-/** Far more than any body of this API needs. */
+/** Far more than a valid body of this API can have. */
 const MAX_BODY_BYTES = 64 * 1024;
 
-/** A client that sends nothing must not be waited for without end. */
+/** Limits the wait for a client that stops sending. */
 const BODY_TIMEOUT_MS = 10_000;
 
 /**
- * How much of a body that is too large is read all the same: a server that answers and closes while the client still
- * sends resets the connection, and the client never sees the answer.
+ * A body that is too large is read up to this size before it is refused. If a server responds and closes while the
+ * client is still sending, the connection is reset and the client never sees the response.
  */
 const MAX_DRAINED_BYTES = 1024 * 1024;
 
-/** The whole body, of at most `MAX_BODY_BYTES`, whatever length was declared. Throws `ProblemError`. */
+/**
+ * The whole body. `MAX_BODY_BYTES` holds for the bytes received, not for the declared length. Throws `ProblemError`:
+ * 413 if the body is too large, 408 if it takes longer than `timeoutMs`, 400 if it breaks off.
+ */
 export async function readBody(
   request: Request,
   { timeoutMs = BODY_TIMEOUT_MS }: { timeoutMs?: number } = {},
@@ -32,7 +35,7 @@ export async function readBody(
     if (isLate) throw tooSlow(timeoutMs);
     return bytes;
   } catch (error) {
-    // In workerd a read that is cancelled rejects; elsewhere it is the body's end.
+    // A cancelled read rejects in workerd; in Deno it resolves as the end of the body.
     throw isLate ? tooSlow(timeoutMs) : error;
   } finally {
     clearTimeout(timer);
@@ -59,7 +62,7 @@ async function readChunk(reader: ReadableStreamDefaultReader<Uint8Array>) {
   try {
     return await reader.read();
   } catch (cause) {
-    throw malformedBody("it ended too early", "send all of it", { cause });
+    throw malformedBody("it ended too early", "send the whole body", { cause });
   }
 }
 
@@ -71,11 +74,11 @@ function tooSlow(timeoutMs: number): ProblemError {
 
 function tooLarge(): ProblemError {
   return new ProblemError("body-too-large", {
-    detail: `Cannot read the body as it has more than ${MAX_BODY_BYTES} bytes; send less`,
+    detail: `Cannot read the body as it has more than ${MAX_BODY_BYTES} bytes; send fewer`,
   });
 }
 
-/** The error for a body that cannot be understood. */
+/** The error (400) for a body that cannot be parsed. */
 export function malformedBody(
   reason: string,
   wayOut: string,

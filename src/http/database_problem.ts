@@ -1,4 +1,4 @@
-/** What failures of the connection layer are to a client. */
+/** Maps failures of the connection layer to problem documents. */
 
 import {
   AcquireTimeoutError,
@@ -15,10 +15,10 @@ import {
 } from "../db/mod.ts";
 import { type Problem, problem } from "./problem.ts";
 
-/** For failures that do not say themselves how long they last. */
+/** `Retry-After` of failures that carry no `retryAfterMs`. */
 const DEFAULT_RETRY_AFTER_MS = 1_000;
 
-/** The answer to a failure that the connection layer knows how to explain; `undefined` for all others. */
+/** The problem document for a known failure of `src/db`; `undefined` for any other error (`internal` in `problemOf`). */
 export function databaseProblem(error: unknown): Problem | undefined {
   if (error instanceof AcquireTimeoutError || error instanceof PoolOverloadedError) {
     return problem("overloaded", {
@@ -29,7 +29,8 @@ export function databaseProblem(error: unknown): Problem | undefined {
   if (error instanceof ConnectError || error instanceof ConnectionLostError) return unreachable();
   if (error instanceof PoolClosedError) {
     return problem("shutting-down", {
-      detail: "Cannot take new work as this instance is ending; try again, another one will answer",
+      detail:
+        "Cannot take new work as this instance is shutting down; try again to reach another one",
       headers: retryAfter(),
     });
   }
@@ -37,18 +38,18 @@ export function databaseProblem(error: unknown): Problem | undefined {
   if (error instanceof CommitOutcomeUnknownError) {
     return problem("outcome-unknown", {
       detail:
-        "Cannot tell whether the change was made as the connection broke while it was being " +
-        "committed; read the resource to see, before you repeat the request",
+        "Cannot tell whether the change was made as the database connection broke during its " +
+        "COMMIT; read the resource before you repeat the request",
     });
   }
   if (error instanceof CommitRowsLostError) {
     return problem("rows-lost", {
       detail:
-        "Cannot tell the result of the change, which was made, as the connection broke on the way; " +
-        "read the resource, and do not repeat the request",
+        "Cannot return the result of the change, which was made, as the database connection broke " +
+        "before the result arrived; read the resource, and do not repeat the request",
     });
   }
-  // Both only say that an earlier statement failed; that failure tells what the matter is.
+  // Both are consequences of an earlier error, which is their cause.
   if (error instanceof CommitRolledBackError || error instanceof StatementSkippedError) {
     return error.cause === undefined ? undefined : databaseProblem(error.cause);
   }
@@ -65,10 +66,10 @@ function serverProblem(error: ServerError): Problem | undefined {
     case "40001": // serialization_failure
     case "40P01": // deadlock_detected
     case "55P03": // lock_not_available
-      // Not 409: the request contradicts nothing, and the same one may well succeed, which is what 503 says.
+      // Not 409: the request conflicts with no stored data, and the same request may succeed later. 503 says that.
       return problem("contention", {
         detail:
-          "Cannot make the change as others kept colliding with it; try again after Retry-After",
+          "Cannot make the change as it conflicted with concurrent changes; try again after Retry-After",
         headers: retryAfter(),
       });
     case "23503": // foreign_key_violation
@@ -76,7 +77,7 @@ function serverProblem(error: ServerError): Problem | undefined {
     case "23P01": // exclusion_violation
       return problem("conflict", {
         detail:
-          "Cannot make the change as it contradicts what is stored; read it, and change the request",
+          "Cannot make the change as it conflicts with stored data; read the resource, and change the request",
       });
     default:
       // Connection exceptions, insufficient resources, operator intervention.
@@ -93,11 +94,12 @@ function unreachable(): Problem {
 
 function tooLong(): Problem {
   return problem("deadline-exceeded", {
-    detail: "Cannot finish the work in its time; ask for less at once, or try again later",
+    detail:
+      "Cannot finish the request within its time limit; request less at once, or try again later",
   });
 }
 
-/** Whole seconds, at least one. https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3 */
+/** In whole seconds, at least one. https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3 */
 function retryAfter(afterMs = DEFAULT_RETRY_AFTER_MS): Record<string, string> {
   return { "Retry-After": String(Math.max(1, Math.ceil(afterMs / 1_000))) };
 }

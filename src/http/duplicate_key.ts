@@ -1,11 +1,11 @@
-/** `JSON.parse` keeps the last of two equal keys in silence; other parsers keep the first. */
+/** Finds duplicate keys in JSON. `JSON.parse` keeps the last of two equal keys; other parsers keep the first. */
 
-/** The tokens that matter: strings, with the colon that makes one a key, and brackets. */
+/** Matches strings, with the colon that makes one a key, and brackets. */
 const TOKEN = /("(?:[^"\\]|\\.)*")(\s*:)?|[{}[\]]/g;
 
-/** The first key that an object of `json` has twice. `json` must be valid. */
+/** The first key that an object in `json` has twice. `json` must be valid JSON. */
 export function duplicateKey(json: string): string | undefined {
-  // One set of keys for every open object, `undefined` for every open array.
+  // The keys seen in each open object; `undefined` for an open array.
   const open: (Set<string> | undefined)[] = [];
   for (const [token, text, colon] of json.matchAll(TOKEN)) {
     if (token === "{") open.push(new Set());

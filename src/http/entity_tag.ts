@@ -3,7 +3,7 @@
 import type { ExpectedVersions } from "../users/user.ts";
 import { ProblemError } from "./problem.ts";
 
-/** PostgreSQL's `integer` ends here; a greater number is no version of anything. */
+/** The largest value of PostgreSQL's `integer`, the type of the version column. */
 const MAX_VERSION = 2_147_483_647;
 
 export function entityTag(version: number): string {
@@ -11,8 +11,8 @@ export function entityTag(version: number): string {
 }
 
 /**
- * The versions that an `If-Match` header accepts. Tags that are no versions of ours, and weak ones, match nothing, as
- * its strong comparison wants. Throws `ProblemError` for a malformed header.
+ * The versions that an `If-Match` header accepts. Weak tags, and tags that are not a version, match nothing, because
+ * `If-Match` uses the strong comparison. Throws `ProblemError` (400) for a malformed header.
  */
 export function expectedVersions(header: string | undefined): ExpectedVersions {
   if (header === undefined || header.trim() === "*") return "any";
@@ -30,7 +30,7 @@ export function expectedVersions(header: string | undefined): ExpectedVersions {
 
 function malformed(): ProblemError {
   const detail =
-    'it is no list of entity tags; write the ETag you were given, such as "3", with its quotes';
+    'it is not a list of entity tags; send the ETag of an earlier response, such as "3", with its quotes';
   return new ProblemError("malformed-request", {
     detail: `Cannot read If-Match as ${detail}`,
     errors: [{ header: "If-Match", detail }],

@@ -1,11 +1,11 @@
-/** For those who watch the process: whether it lives, and whether it can serve. */
+/** Health checks: `/healthz` for liveness, `/readyz` for readiness. */
 
 import { Hono } from "hono";
 import { type Database, DeadlineError, sql } from "../db/mod.ts";
 import { onlyMethods } from "./only_methods.ts";
 
 export interface HealthOptions {
-  /** Longest wait for the database. */
+  /** Longest wait of `/readyz` for the database. */
   readonly readyTimeoutMs?: number | undefined;
 }
 
@@ -19,7 +19,7 @@ export function healthRoutes(
     .get("/healthz", (c) => c.json({ status: "alive" }, 200, NEVER_CACHED))
     .all("/healthz", onlyMethods("GET", "HEAD"))
     .get("/readyz", async (c) => {
-      await within(
+      await withTimeout(
         readyTimeoutMs,
         (signal) => ping(c.var.db, { signal, timeoutMs: readyTimeoutMs }),
       );
@@ -30,7 +30,7 @@ export function healthRoutes(
 
 const NEVER_CACHED = { "Cache-Control": "no-store" };
 
-/** Goes through the pool, as requests do: a full pool is not ready. */
+/** Takes a connection from the pool, as requests do, so that a full pool counts as not ready. */
 async function ping(
   db: Sessions,
   { signal, timeoutMs }: { signal: AbortSignal; timeoutMs: number },
@@ -43,22 +43,22 @@ async function ping(
   await session.commit([sql`select 1`]);
 }
 
-/** Holds even if `work` does not heed its signal. */
-async function within(
+/** Rejects with `DeadlineError` after `timeoutMs`, even if `work` ignores its signal. */
+async function withTimeout(
   timeoutMs: number,
   work: (signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
   const controller = new AbortController();
-  const { promise: tooLate, reject } = Promise.withResolvers<never>();
+  const { promise: timedOut, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => {
     const error = new DeadlineError(
-      `Cannot call the service ready as the database did not answer: current limit is ${timeoutMs} ms`,
+      `Cannot report the service as ready as the database did not answer in time: current limit is ${timeoutMs} ms`,
     );
     controller.abort(error);
     reject(error);
   }, timeoutMs);
   try {
-    await Promise.race([work(controller.signal), tooLate]);
+    await Promise.race([work(controller.signal), timedOut]);
   } finally {
     clearTimeout(timer);
   }

@@ -1,4 +1,4 @@
-/** Reads a body as JSON, strictly: what two parsers could understand in two ways is refused. */
+/** Reads a body as JSON. Strict: refuses JSON that two parsers may read differently. */
 
 import type { Context } from "hono";
 import type { GenericSchema, InferOutput } from "valibot";
@@ -8,10 +8,9 @@ import { duplicateKey } from "./duplicate_key.ts";
 import { ProblemError } from "./problem.ts";
 import { validBody } from "./validation.ts";
 
-/** What a body may be declared as. */
 const JSON_TYPE = "application/json";
 
-/** The body, valid against `schema`. Throws `ProblemError`. */
+/** The body as `schema` types it. Throws `ProblemError`: 415, 400, 408, 413 or 422. */
 export async function readJsonBody<Schema extends GenericSchema>(
   c: Context,
   schema: Schema,
@@ -29,7 +28,7 @@ function assertMediaType(c: Context, accepted: readonly string[]): void {
         `Cannot read the body as it is compressed: current Content-Encoding ${
           preview(encoding)
         }; ` +
-        "send it without",
+        "send it uncompressed",
       headers: { "Accept-Encoding": "identity" },
     });
   }
@@ -42,7 +41,7 @@ function assertMediaType(c: Context, accepted: readonly string[]): void {
   );
   if (accepted.includes(essence) && isUtf8) return;
   throw new ProblemError("unsupported-media-type", {
-    detail: `Cannot read the body as its type is not JSON in UTF-8: current Content-Type ` +
+    detail: `Cannot read the body as its media type is not JSON in UTF-8: current Content-Type ` +
       `${preview(declared)}; send ${accepted.join(" or ")}`,
     headers: { Accept: accepted.join(", ") },
   });
@@ -56,7 +55,7 @@ function decodeUtf8(bytes: Uint8Array): string {
   } catch (cause) {
     throw malformedBody("its bytes are not UTF-8", "encode it as UTF-8", { cause });
   }
-  // https://www.rfc-editor.org/rfc/rfc8259#section-8.1: a sender must not add one.
+  // https://www.rfc-editor.org/rfc/rfc8259#section-8.1: a sender must not add a byte order mark.
   if (text.startsWith("\uFEFF")) {
     throw malformedBody("it begins with a byte order mark", "remove the first three bytes");
   }

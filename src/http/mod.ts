@@ -1,4 +1,4 @@
-/** Sessions in the handlers of any Hono app, and answers to their failures. */
+/** The exports for other Hono apps: sessions in handlers, and problem documents for their failures. */
 
 export { databaseProblem } from "./database_problem.ts";
 export { type Problem, respondWithProblem } from "./problem.ts";

@@ -1,46 +1,47 @@
-/** The documents in which every refusal and failure leaves the service. https://www.rfc-editor.org/rfc/rfc9457 */
+/** Problem documents: the body of every refused or failed request. https://www.rfc-editor.org/rfc/rfc9457 */
 
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 
-/** Every kind of problem, with its status and title. The names are part of the API: clients branch on `type`. */
+/** Every kind of problem, with its status and title. The names are part of the API: clients compare `type`. */
 export const problemKinds = {
   "malformed-request": [400, "The request is malformed"],
-  "not-found": [404, "There is nothing at this address"],
-  "user-not-found": [404, "There is no such user"],
-  "method-not-allowed": [405, "The address does not know this method"],
-  "body-too-slow": [408, "The body came too slowly"],
-  "conflict": [409, "The change contradicts what is stored"],
+  "not-found": [404, "The address does not exist"],
+  "user-not-found": [404, "The user does not exist"],
+  "method-not-allowed": [405, "The address does not support this method"],
+  "body-too-slow": [408, "The body arrived too slowly"],
+  "conflict": [409, "The change conflicts with stored data"],
   "email-taken": [409, "Another user has this e-mail address"],
   "version-mismatch": [412, "The user has changed in the meantime"],
   "body-too-large": [413, "The body is too large"],
-  "unsupported-media-type": [415, "The body is of a type that is not read here"],
+  "unsupported-media-type": [415, "The body has an unsupported media type"],
   "invalid-body": [422, "The body is well-formed but not valid"],
   "internal": [500, "The service failed"],
   "outcome-unknown": [500, "The change may or may not have been made"],
-  "rows-lost": [500, "The change was made, and its result was lost"],
-  "overloaded": [503, "The service has more work than it can take"],
+  "rows-lost": [500, "The change was made, but its result was lost"],
+  "overloaded": [503, "The service is overloaded"],
   "database-unreachable": [503, "The database cannot be reached"],
-  "contention": [503, "The change kept colliding with others"],
+  "contention": [503, "The change conflicted with concurrent changes"],
   "shutting-down": [503, "The service is shutting down"],
-  "deadline-exceeded": [504, "The work took longer than it may"],
+  "deadline-exceeded": [504, "The request exceeded its time limit"],
 } as const satisfies Record<string, readonly [status: ContentfulStatusCode, title: string]>;
 
 export type ProblemKind = keyof typeof problemKinds;
 
-/** One fault among several, and where it is: in the body, the query, the path or a header. */
-export interface Fault {
-  /** https://www.rfc-editor.org/rfc/rfc6901; `""` is the whole body. */
+/** One error in the request's input, and its place: in the body, the query, the path or a header. */
+export interface InputError {
+  /** Place in the body, as a JSON Pointer (https://www.rfc-editor.org/rfc/rfc6901); `""` is the whole body. */
   readonly pointer?: string;
+  /** Parameter of the query or the path. */
   readonly parameter?: string;
   readonly header?: string;
   readonly detail: string;
 }
 
-/** What is told of a problem beyond its kind. */
+/** The members of a problem document that its kind does not decide. */
 export interface ProblemDetails {
   readonly detail: string;
-  readonly errors?: readonly Fault[];
+  readonly errors?: readonly InputError[];
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -55,7 +56,7 @@ export function problem(kind: ProblemKind, details: ProblemDetails): Problem {
   return { type: `/problems/${kind}`, status, title, ...details };
 }
 
-/** Thrown by what reads a request; becomes the response as it is. */
+/** Thrown to refuse a request. The response is its `problem`, unchanged. */
 export class ProblemError extends Error {
   override readonly name = "ProblemError";
   readonly problem: Problem;
@@ -66,7 +67,7 @@ export class ProblemError extends Error {
   }
 }
 
-/** Writes the document. `requestId` is what `hono/request-id` gave, if it ran. */
+/** A response with a problem document. By default `requestId` is that of `hono/request-id`, if that middleware ran. */
 export function respondWithProblem(
   c: Context,
   { headers, ...document }: Problem,

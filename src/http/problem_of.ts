@@ -1,4 +1,4 @@
-/** The one table from error to response. Nothing of an error that is not in it leaves the service. */
+/** The one table from errors to responses. The response to an error that is not in it reveals nothing of the error. */
 
 import { HTTPException } from "hono/http-exception";
 import { EmailTakenError, UserNotFoundError, VersionMismatchError } from "../users/user_errors.ts";
@@ -6,12 +6,12 @@ import { databaseProblem } from "./database_problem.ts";
 import { entityTag } from "./entity_tag.ts";
 import { type Problem, problem, ProblemError } from "./problem.ts";
 
-/** What `error`, which may be anything that was thrown, is to the client. */
+/** The problem document for `error`, which may be any thrown value. */
 export function problemOf(error: unknown): Problem {
   return requestProblem(error) ?? userProblem(error) ?? databaseProblem(error) ??
     problem("internal", {
-      detail: "Cannot answer as something failed that the service does not expect; try again, " +
-        "and tell the operators the requestId if it goes on",
+      detail: "Cannot answer the request as an unexpected error occurred; try again, and if it " +
+        "happens again, report the requestId to the operators",
     });
 }
 
@@ -21,7 +21,7 @@ function requestProblem(error: unknown): Problem | undefined {
   return undefined;
 }
 
-/** Hono's middleware may refuse a request too, with headers (`WWW-Authenticate`) that the client needs. */
+/** Hono's own middleware refuses requests with this class. The client needs its headers, such as `WWW-Authenticate`. */
 function exceptionProblem(error: HTTPException): Problem {
   const headers = Object.fromEntries(error.getResponse().headers);
   delete headers["content-type"];
@@ -30,7 +30,7 @@ function exceptionProblem(error: HTTPException): Problem {
     type: "about:blank",
     status: error.status as Problem["status"],
     title: `The request was refused with status ${error.status}`,
-    detail: "Cannot serve the request; the status and the headers say why",
+    detail: "Cannot serve the request; see the status and the headers for the reason",
     headers,
   };
 }
@@ -39,7 +39,7 @@ function userProblem(error: unknown): Problem | undefined {
   if (error instanceof EmailTakenError) {
     return problem("email-taken", {
       detail: error.message,
-      errors: [{ pointer: "/email", detail: "it is taken; case makes no difference" }],
+      errors: [{ pointer: "/email", detail: "it is taken; upper and lower case are the same" }],
     });
   }
   if (error instanceof UserNotFoundError) {

@@ -1,4 +1,4 @@
-/** Every `type` of a problem document can be looked up. */
+/** Describes each problem type at the address that is its `type`. */
 
 import { Hono } from "hono";
 import { onlyMethods } from "./only_methods.ts";
@@ -15,7 +15,7 @@ export const problemRoutes = new Hono()
     const kind = kinds.find(({ type }) => type === `/problems/${c.req.param("kind")}`);
     if (kind === undefined) {
       throw new ProblemError("not-found", {
-        detail: "Cannot find this kind; /problems lists them all",
+        detail: "Cannot find this kind of problem; see the list at /problems",
       });
     }
     return c.json(kind);

@@ -1,12 +1,12 @@
-/** What a handler has set on its context, outside the response that it returns. */
+/** The status, headers and variables that a handler sets on its context, outside the response that it returns. */
 
 import type { Context } from "hono";
 import type { StatusCode } from "hono/utils/http-status";
 
-/** Remembers the status, the headers and the variables of `c`; the function given back restores them. */
+/** Saves the status, headers and variables of `c`. The returned function restores them. */
 export function captureResponseState(c: Context): () => void {
-  // The context shows neither, but builds every response from both; asking for `c.res` instead would change how
-  // later headers are merged.
+  // The context has no getter for its status and headers, but builds every response from them. Reading `c.res`
+  // instead would change how Hono merges headers that are set later.
   const before = c.body(null);
   const status = before.status as StatusCode;
   const variables = { ...c.var };

@@ -1,4 +1,4 @@
-/** Users over HTTP. */
+/** The routes of the users API. */
 
 import { type Context, Hono } from "hono";
 import * as v from "valibot";
@@ -41,7 +41,7 @@ const ActivityQuery = v.object({
       v.string(),
       v.check(
         (version) => /^(?:0|[1-9]\d{0,8})$/.test(version),
-        rejection("it must be the version of a user", "write digits only"),
+        rejection("it must be a version number", "write digits only"),
       ),
       v.transform(Number),
     ),
@@ -50,7 +50,7 @@ const ActivityQuery = v.object({
 });
 
 export interface UsersRoutesOptions {
-  /** Told after a change to a user was committed. */
+  /** Called after the commit of a change to a user. */
   readonly onChange: (c: Context) => void | Promise<void>;
 }
 
@@ -70,7 +70,7 @@ export function usersRoutes({ onChange }: UsersRoutesOptions) {
     .post(
       "/users",
       withSession({
-        // The id is made once, so that a repeated unit of work inserts the same key.
+        // Made here, where it runs once, so that a retry inserts the same id.
         parse: async (c) => ({ id: newUserId(), user: await readJsonBody(c, NewUser) }),
       }, async (c, session, { id, user }) => {
         session.afterCommit(() => onChange(c));
@@ -127,7 +127,7 @@ export function usersRoutes({ onChange }: UsersRoutesOptions) {
     .all("/users/:id/activity", onlyMethods("GET", "HEAD"));
 }
 
-/** A patch of members that are no null is a merge patch. https://www.rfc-editor.org/rfc/rfc7396 */
+/** A JSON object without null members has the same effect as a merge patch. https://www.rfc-editor.org/rfc/rfc7396 */
 const PATCH_TYPES = ["application/json", "application/merge-patch+json"];
 
 function readId(c: Context): UserId {
@@ -147,7 +147,7 @@ function activityDocument({ version, type, occurredAt }: Activity) {
   return { version, type, occurredAt: occurredAt.toISOString() };
 }
 
-/** A user as clients see it; instants in ISO 8601. */
+/** A user in responses; times are in ISO 8601. */
 function userDocument(user: User) {
   return {
     id: user.id,

@@ -1,21 +1,21 @@
-/** From valibot's issues to problem documents. */
+/** Validates input with valibot, and turns its issues into problem documents. */
 
 import type { Context } from "hono";
 import * as v from "valibot";
 import { preview } from "../value_message.ts";
-import { type Fault, ProblemError } from "./problem.ts";
+import { type InputError, ProblemError } from "./problem.ts";
 
-/** `value` as `schema` types it. Throws `ProblemError` (422) with a JSON Pointer for every fault. */
+/** `value` as `schema` types it. Throws `ProblemError` (422) with a JSON Pointer for each invalid field. */
 export function validBody<Schema extends v.GenericSchema>(
   schema: Schema,
   value: unknown,
 ): v.InferOutput<Schema> {
-  // To valibot, an array is an object without fields.
+  // valibot would accept an array as an object without fields.
   const input = Array.isArray(value) ? null : value;
   const result = v.safeParse(schema, input, { abortPipeEarly: true });
   if (result.success) return result.output;
   throw new ProblemError("invalid-body", {
-    detail: "Cannot use the body as the fields in errors are not valid; correct them",
+    detail: "Cannot use the body as the fields listed in errors are not valid; correct them",
     errors: result.issues.map((issue) => ({
       pointer: pointerOf(issue),
       detail: issue.message,
@@ -29,7 +29,7 @@ function pointerOf(issue: v.BaseIssue<unknown>): string {
   return keys.map((key) => `/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
 }
 
-/** The query as `schema` types it. Every parameter may be given once. Throws `ProblemError` (400). */
+/** The query as `schema` types it. Throws `ProblemError` (400), also for unknown and repeated parameters. */
 export function validQuery<Entries extends v.ObjectEntries>(
   c: Context,
   schema: v.ObjectSchema<Entries, undefined>,
@@ -40,9 +40,9 @@ export function validQuery<Entries extends v.ObjectEntries>(
     const detail = !known.includes(name)
       ? `it is unknown; use ${known.join(" or ")}`
       : given.has(name)
-      ? "it is given twice; give it once"
+      ? "it is repeated; send it once"
       : undefined;
-    if (detail !== undefined) throw badParameters([{ parameter: cut(name), detail }]);
+    if (detail !== undefined) throw badParameters([{ parameter: previewName(name), detail }]);
     given.set(name, value);
   }
   const result = v.safeParse(schema, Object.fromEntries(given), { abortPipeEarly: true });
@@ -53,13 +53,13 @@ export function validQuery<Entries extends v.ObjectEntries>(
   })));
 }
 
-/** Not by `new URL`: on Deno a client's Host header can make `url` one that it refuses. */
+/** Does not use `new URL`, which throws if the client's Host header is invalid: on Deno, `url` contains that header. */
 function searchParamsOf(url: string): URLSearchParams {
   const start = url.indexOf("?");
   return new URLSearchParams(start === -1 ? "" : url.slice(start));
 }
 
-/** A parameter of the path as `schema` types it. Throws `ProblemError` (400). */
+/** A path parameter as `schema` types it. Throws `ProblemError` (400). */
 export function validPathParameter<Schema extends v.GenericSchema>(
   c: Context,
   name: string,
@@ -70,13 +70,13 @@ export function validPathParameter<Schema extends v.GenericSchema>(
   throw badParameters([{ parameter: name, detail: result.issues[0].message }]);
 }
 
-function badParameters(errors: readonly Fault[]): ProblemError {
+function badParameters(errors: readonly InputError[]): ProblemError {
   return new ProblemError("malformed-request", {
-    detail: "Cannot use the address as the parameters in errors are not valid; correct them",
+    detail: "Cannot use the address as the parameters listed in errors are not valid; correct them",
     errors,
   });
 }
 
-function cut(name: string): string {
+function previewName(name: string): string {
   return preview(name).replace(/^"|"$/g, "");
 }

@@ -1,18 +1,18 @@
-/** Sessions in the handlers of any Hono app. */
+/** Database sessions for the handlers of any Hono app. */
 
 import type { Context, Env, MiddlewareHandler } from "hono";
 import { routePath } from "hono/route";
 import type { Session, TransactionOptions, TransactionRunner } from "../db/mod.ts";
 import { captureResponseState } from "./response_state.ts";
 
-/** What `provideDatabase` sets, for the `Env` of an app. */
+/** The variables that `provideDatabase` sets, for the `Env` of an app. */
 export interface DatabaseVariables {
   db: TransactionRunner;
 }
 
 /**
- * Middleware that gives the handlers behind it their database, as `c.var.db`. On Workers, where sockets belong to the
- * request, give a function that makes one for each.
+ * Middleware that sets `c.var.db` for the handlers behind it. On Workers, where sockets belong to one request, pass a
+ * function that returns the database of that request.
  */
 export function provideDatabase<Db extends TransactionRunner>(
   db: Db | ((c: Context) => Db),
@@ -23,22 +23,22 @@ export function provideDatabase<Db extends TransactionRunner>(
   };
 }
 
-/** How to run a handler's unit of work, and what to read of the request before it. */
+/** How to run a handler's unit of work, and how to read the request before it. */
 export interface WithSessionOptions<E extends Env, Input> extends TransactionOptions {
-  /** Reads and validates the request, once and before there is a session. What it throws is the handler's error. */
+  /** Reads and validates the request. Runs once, before the session is opened. Its error goes to `app.onError`. */
   readonly parse?: (c: Context<E>) => Input | Promise<Input>;
 }
 
 /**
- * A handler that is one unit of work: `handler` runs with a session, says `commit()` or `rollback()`, and may run
- * again after a transient failure; what a failed run has set on `c` is dropped. The request's body can be read once
- * only: read it in `parse`. A streamed body is written after the session's end and must not use it: for that there is
- * `withStreamingSession`.
+ * Makes a handler that is one unit of work. `handler` gets a session and calls `commit()` or `rollback()` on it. After
+ * a transient failure it runs again; status, headers and variables that the failed run has set on `c` are dropped.
+ * Read the request's body in `parse`, because it can be read only once. A streamed body is written after the session
+ * has ended and must not use it; use `withStreamingSession` for that.
  *
- * Wraps the handler, since Hono's `await next()` never rejects: a middleware would commit failed requests.
- * Errors travel on to `app.onError`, as `Error` objects whatever was thrown.
+ * This is a wrapper and not a middleware because Hono's `await next()` never rejects: a middleware would commit failed
+ * requests. Errors go to `app.onError`; a thrown value that is not an `Error` is wrapped in one.
  *
- * `c.req.raw.signal` is not the session's signal: on Deno it aborts after every successful response, too.
+ * `c.req.raw.signal` does not abort the session, because on Deno it also aborts after every successful response.
  */
 export function withSession<
   E extends { Variables: DatabaseVariables },
@@ -66,7 +66,7 @@ export function withSession<
   };
 }
 
-/** The request's database. Throws `TypeError` where none was provided. */
+/** The request's database. Throws `TypeError` if `provideDatabase` did not run. */
 export function databaseOf(c: Context): TransactionRunner {
   const db: TransactionRunner | undefined = c.get("db");
   if (db !== undefined) return db;
@@ -76,11 +76,11 @@ export function databaseOf(c: Context): TransactionRunner {
   );
 }
 
-/** Hono hands only `Error` objects to `onError`. */
+/** `thrown`, or an `Error` that has it as its cause: Hono passes only `Error` objects to `onError`. */
 export function asError(thrown: unknown): Error {
   return thrown instanceof Error
     ? thrown
-    : new Error("Cannot go on as something that is no Error was thrown; see its cause", {
+    : new Error("Cannot continue as a value that is not an Error was thrown; see the cause", {
       cause: thrown,
     });
 }

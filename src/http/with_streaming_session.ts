@@ -1,33 +1,33 @@
-/** Sessions behind bodies that are written while their rows are read. */
+/** Database sessions for responses that are written while their rows are read. */
 
 import type { Context, Env } from "hono";
 import type { Session, SessionOptions } from "../db/mod.ts";
-import { endWithBody } from "./end_with_body.ts";
+import { trackBody } from "./tracked_body.ts";
 import { asError, databaseOf, type DatabaseVariables } from "./with_session.ts";
 
-/** How to run the session behind a streamed body, and what to read of the request before it. */
+/** How to run the session of a streamed body, and how to read the request before it. */
 export interface WithStreamingSessionOptions<E extends Env, Input>
   extends Omit<SessionOptions, "readOnly"> {
-  /** Reads and validates the request, once and before there is a session. What it throws is the handler's error. */
+  /** Reads and validates the request. Runs once, before the session is opened. Its error goes to `app.onError`. */
   readonly parse?: (c: Context<E>) => Input | Promise<Input>;
-  /** Longest time for the whole body, its reader's pauses included, after which it breaks off; 30,000 if not said. */
+  /** Longest time for the whole body, including the reader's pauses. Then the body breaks off. Default 30,000. */
   readonly bodyTimeoutMs?: number;
 }
 
 /**
- * A handler whose body reads from its session while it is written:
+ * Makes a handler whose response body reads from the session while it is written:
  *
  * ```ts
  * app.get("/export", withStreamingSession({}, (c, session) =>
  *   c.body(ReadableStream.from(csvOf(session.stream(sql`select * from users`))))));
  * ```
  *
- * The session is read only. It ends with the body, however that ends, and holds its lease until then, at most for
- * `bodyTimeoutMs`; its transaction's own timeouts hold as well. Nothing is run again, since what was sent can't be
- * taken back. A body that breaks off must fail, so that its reader can tell: a `ReadableStream` does, Hono's
- * `stream()` ends it as if it were whole.
+ * The session is read only. It ends when the body ends or breaks off, and holds its lease until then, for at most
+ * `bodyTimeoutMs`. The timeouts of its transaction apply as well. The handler never runs again, because sent bytes
+ * cannot be taken back. If the body breaks off, the client must see an error and not a complete body: a
+ * `ReadableStream` ensures that, Hono's `stream()` does not.
  *
- * Throws `TypeError` at `serializable` without `deferrable`, where reads count only once COMMIT is answered.
+ * `serializable` without `deferrable` is answered with a `TypeError`, because its reads are valid only after COMMIT.
  */
 export function withStreamingSession<
   E extends { Variables: DatabaseVariables },
@@ -40,8 +40,8 @@ export function withStreamingSession<
     let session: Session | undefined;
     try {
       const input = await parse?.(c) as Input;
-      const givenUp = new AbortController();
-      const signals = signal === undefined ? [givenUp.signal] : [givenUp.signal, signal];
+      const broken = new AbortController();
+      const signals = signal === undefined ? [broken.signal] : [broken.signal, signal];
       const ownSession = session = databaseOf(c).session({
         ...settings,
         readOnly: true,
@@ -49,11 +49,11 @@ export function withStreamingSession<
       });
       assertStreamable(session);
       const response = await handler(c, session, input);
-      return endWithBody(response, {
-        // Hono answers HEAD with the head of what GET would answer, and never reads the body.
-        isWanted: c.req.method !== "HEAD",
+      return trackBody(response, {
+        // Hono runs the GET handler for HEAD, and never reads the body.
+        hasReader: c.req.method !== "HEAD",
         timeoutMs: bodyTimeoutMs,
-        onGiveUp: (reason) => givenUp.abort(reason),
+        onAbort: (reason) => broken.abort(reason),
         onEnd: () => ownSession[Symbol.asyncDispose](),
       });
     } catch (thrown) {
@@ -66,7 +66,7 @@ export function withStreamingSession<
 function assertStreamable({ settings }: Session): void {
   if (settings.isolation !== "serializable" || settings.deferrable) return;
   throw new TypeError(
-    "Cannot stream what a session reads at serializable as it counts only once COMMIT is answered; " +
+    "Cannot stream rows at isolation level serializable as they are valid only after COMMIT; " +
       "set deferrable: true, or isolation: 'repeatable read'",
   );
 }

@@ -1,22 +1,23 @@
 export interface EventStreamOptions {
-  /** Sent first, by their names. */
-  readonly first?: Readonly<Record<string, unknown>>;
-  /** Of what `take` gives. */
+  /** Data of the events that are sent first, by event name. */
+  readonly initialEvents?: Readonly<Record<string, unknown>>;
+  /** Name of the events whose data `read` returns. */
   readonly name: string;
-  readonly take: () => unknown;
-  readonly everyMs: number;
-  /** Ends the stream; its reader comes back by itself. */
+  readonly read: () => unknown;
+  readonly intervalMs: number;
+  /** Ends the stream. The browser's `EventSource` then reconnects by itself. */
   readonly signal?: AbortSignal | undefined;
-  /** Called once, however it ends. */
+  /** Called once when the stream ends. */
   readonly onEnd?: () => void;
 }
 
 /**
- * Server-sent events: at once, and from time to time until the reader leaves. One who does not keep up misses some.
+ * Server-sent events: one at once, then one every `intervalMs` until the client disconnects. A client that does not
+ * keep up misses events.
  * https://html.spec.whatwg.org/multipage/server-sent-events.html
  */
 export function eventStream(
-  { first = {}, name, take, everyMs, signal, onEnd = () => {} }: EventStreamOptions,
+  { initialEvents = {}, name, read, intervalMs, signal, onEnd = () => {} }: EventStreamOptions,
 ): Response {
   const encoder = new TextEncoder();
   let timer: ReturnType<typeof setInterval> | undefined;
@@ -34,13 +35,13 @@ export function eventStream(
         end();
         controller.close();
       };
-      for (const [event, data] of Object.entries(first)) send(event, data);
-      send(name, take());
+      for (const [event, data] of Object.entries(initialEvents)) send(event, data);
+      send(name, read());
       if (signal?.aborted) return close();
       signal?.addEventListener("abort", close, { once: true });
       timer = setInterval(() => {
-        if ((controller.desiredSize ?? 0) > 0) send(name, take());
-      }, everyMs);
+        if ((controller.desiredSize ?? 0) > 0) send(name, read());
+      }, intervalMs);
     },
     cancel: () => end(),
   }, { highWaterMark: 4 });

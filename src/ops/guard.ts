@@ -1,15 +1,15 @@
-/** Who may see how the service does. */
+/** Access control for `/metrics` and `/ops`. */
 import type { Context, MiddlewareHandler } from "hono";
 import { bearerAuth } from "hono/bearer-auth";
 
 export interface GuardOptions {
-  /** `OPS_TOKEN`. Without it there is nothing to see. */
+  /** `OPS_TOKEN`. Without it the guarded addresses do not exist. */
   readonly token: string | undefined;
-  /** Whether the request needs no token, or has shown it already in another way. */
+  /** Whether the request needs no bearer token, for example because it has a sign-in cookie. */
   readonly isTrusted?: (c: Context) => boolean | Promise<boolean>;
 }
 
-/** Middleware before what only operators may see: 401 without the token, 404 where none is set. */
+/** Middleware that lets only operators pass: 401 without the right token, 404 if no token is set. */
 export function guard({ token, isTrusted = () => false }: GuardOptions): MiddlewareHandler {
   const byToken = token === undefined ? undefined : bearerAuth({ token });
   return async function guardOps(c, next) {
@@ -19,16 +19,17 @@ export function guard({ token, isTrusted = () => false }: GuardOptions): Middlew
 }
 
 /**
- * Whether a request comes from `peer`, this machine, and asks for it by a name of its own: a page from elsewhere cannot,
- * whatever its name resolves to. What a proxy on this machine passes on comes from elsewhere.
+ * Whether a request comes from this machine: both the peer's address and the Host header must be loopback. The Host
+ * check stops DNS rebinding: a page of another site, whose name resolves to this machine, sends that site's name. A
+ * request that a proxy on this machine forwards counts as remote.
  */
 export function isLoopback(c: Context, peer: string): boolean {
   const { hostname } = new URL(c.req.url);
-  const isPassedOn = ["Forwarded", "X-Forwarded-For", "Via"].some((name) => c.req.header(name));
-  return isLoopbackName(hostname) && isLoopbackName(peer) && !isPassedOn;
+  const isProxied = ["Forwarded", "X-Forwarded-For", "Via"].some((name) => c.req.header(name));
+  return isLoopbackName(hostname) && isLoopbackName(peer) && !isProxied;
 }
 
-/** Addresses of IPv6 in brackets, as in URLs, or bare, as of peers. */
+/** Accepts IPv6 addresses in brackets, as in URLs, and bare, as of peers. */
 function isLoopbackName(name: string): boolean {
   return name === "localhost" || /^(?:\[?::1\]?|(?:::ffff:)?127(?:\.\d{1,3}){3})$/.test(name);
 }

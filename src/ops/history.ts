@@ -1,17 +1,16 @@
 import type { Sample } from "./snapshot.ts";
 
-/** Between two samples. */
-export const SAMPLE_EVERY_MS = 1_000;
-/** Five minutes of them. */
-const MOST = 300;
+export const SAMPLE_INTERVAL_MS = 1_000;
+/** Five minutes. */
+const MAX_SAMPLES = 300;
 
-/** The last minutes' samples, so that a page that is opened in trouble shows how it began. */
-export class History {
+/** The samples of the last five minutes, so that a page opened during an incident shows how the incident began. */
+export class SampleHistory {
   readonly #samples: Sample[] = [];
 
   add(sample: Sample): void {
     this.#samples.push(sample);
-    if (this.#samples.length > MOST) this.#samples.shift();
+    if (this.#samples.length > MAX_SAMPLES) this.#samples.shift();
   }
 
   list(): readonly Sample[] {

@@ -1,19 +1,21 @@
 import { Histogram, type HistogramStats } from "../db/mod.ts";
 import type { Labels } from "./prometheus.ts";
 
-/** One request that was answered. */
-export interface Answered {
+export interface CompletedRequest {
   readonly method: string;
-  /** The pattern that it matched, such as `/users/:id`, never its own path; `""` where there is none. */
+  /** The pattern that the path matched, such as `/users/:id`, never the path itself; `""` if none matched. */
   readonly route: string;
   readonly status: number;
-  /** From its arrival to the head of its answer. */
+  /** From the request's arrival to the head of the response. */
   readonly durationMs: number;
-  /** For logs. */
+  /** For logs; not a label. */
   readonly requestId?: string | undefined;
 }
 
-/** https://opentelemetry.io/docs/specs/semconv/http/http-metrics/: others are counted as one, as anybody can invent them. */
+/**
+ * Any other method is counted as `_OTHER`, because a client can invent methods without limit.
+ * https://opentelemetry.io/docs/specs/semconv/http/http-metrics/
+ */
 const METHODS: ReadonlySet<string> = new Set([
   "CONNECT",
   "DELETE",
@@ -26,11 +28,11 @@ const METHODS: ReadonlySet<string> = new Set([
   "TRACE",
 ]);
 
-/** Requests by method, route and status: as many series as the service has of those, whatever it is asked. */
+/** Durations of requests by method, route and status. Each has few values, so that clients cannot create more series. */
 export class HttpMetrics {
   readonly #times = new Map<string, readonly [Labels, Histogram]>();
 
-  record({ method, route, status, durationMs }: Answered): void {
+  record({ method, route, status, durationMs }: CompletedRequest): void {
     const known = METHODS.has(method) ? method : "_OTHER";
     const key = `${known} ${status} ${route}`;
     let times = this.#times.get(key);

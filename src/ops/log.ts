@@ -1,4 +1,4 @@
-/** One JSON object per line on standard error or output; nothing else in the service writes there. */
+/** Writes one JSON object per line: warnings and errors to standard error, the rest to standard output. */
 
 import { LOG_LEVELS, type LogLevel } from "../settings/log_level.ts";
 
@@ -8,22 +8,22 @@ export type LogFields = Readonly<Record<string, unknown>>;
 
 export interface LogOptions {
   readonly write?: (line: string, level: LogLevel) => void;
-  /** What every line says besides, of whatever it is written in the course of. */
-  readonly about?: () => LogFields;
+  /** Fields that are added to every line, such as the trace id. Called for each line. */
+  readonly context?: () => LogFields;
 }
 
-/** A log that drops what is below `level`. */
+/** A log that drops lines below `level`. */
 export function createLog(
   level: LogLevel,
-  { write = writeToConsole, about = () => ({}) }: LogOptions = {},
+  { write = writeToConsole, context = () => ({}) }: LogOptions = {},
 ): Log {
   const lowest = LOG_LEVELS.indexOf(level);
   const entries = LOG_LEVELS.map((name, rank) => [
     name,
     rank < lowest ? () => {} : (event: string, fields: LogFields = {}) => {
-      const line = { time: new Date().toISOString(), level: name, event, ...about(), ...fields };
+      const line = { time: new Date().toISOString(), level: name, event, ...context(), ...fields };
       write(
-        JSON.stringify(line, (_, value) => value instanceof Error ? describe(value) : value),
+        JSON.stringify(line, (_, value) => value instanceof Error ? errorFields(value) : value),
         name,
       );
     },
@@ -36,14 +36,14 @@ function writeToConsole(line: string, level: LogLevel): void {
   else console.log(line);
 }
 
-/** Data exceptions: the server's message repeats the value that it could not read. */
-const REPEATS_VALUES = /^22/;
-const HIDDEN = "(hidden, as it may hold a value)";
+/** SQLSTATE class of data exceptions: the server's message repeats the value that it could not read. */
+const DATA_EXCEPTION = /^22/;
+const HIDDEN = "(hidden, as it may contain a value)";
 
-/** Causes are followed a few steps: the innermost one is often the one that tells. */
-function describe(error: Error, depth = 0): LogFields {
+/** Includes up to four causes, because the innermost one is often the real reason. */
+function errorFields(error: Error, depth = 0): LogFields {
   const { sqlState } = error as { sqlState?: unknown };
-  const hides = typeof sqlState === "string" && REPEATS_VALUES.test(sqlState);
+  const hides = typeof sqlState === "string" && DATA_EXCEPTION.test(sqlState);
   const shown = (text = "") => hides ? text.replaceAll(error.message, HIDDEN) : text;
   return {
     name: error.name,
@@ -51,7 +51,7 @@ function describe(error: Error, depth = 0): LogFields {
     ...(sqlState === undefined ? {} : { sqlState }),
     ...(depth === 0 ? { stack: shown(error.stack) } : {}),
     ...(error.cause instanceof Error && depth < 4
-      ? { cause: describe(error.cause, depth + 1) }
+      ? { cause: errorFields(error.cause, depth + 1) }
       : {}),
   };
 }

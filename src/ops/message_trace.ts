@@ -1,6 +1,7 @@
 /**
- * A trace goes on where a message is taken. It travels in the message; into that it comes by the transaction that
- * writes it, as a setting of the server's, so that what writes need not know of traces.
+ * Continues a request's trace in the consumer of its message. The message carries the `traceparent`: each writing
+ * transaction sets it as a server setting, and the outbox table reads the setting as a column default. So the code
+ * that writes events need not know about traces.
  */
 import {
   type Context,
@@ -14,11 +15,11 @@ import {
 import type { SessionOptions, TransactionRunner } from "../db/mod.ts";
 import { tracer } from "./tracing.ts";
 
-/** The default of `user_events.traceparent` reads it. */
+/** Read by the default of the column `user_events.traceparent`. */
 const SETTING = "user_service.traceparent";
 
-/** The same database, whose transactions tell the server the trace that they are in; where there is none, nothing. */
-export function carryTrace(db: TransactionRunner): TransactionRunner {
+/** The same database, whose writing transactions send the active trace to the server, if there is one. */
+export function propagateTrace(db: TransactionRunner): TransactionRunner {
   return {
     session: (options = {}) => db.session(withTrace(options)),
     transaction: (work, options = {}) => db.transaction(work, withTrace(options)),
@@ -37,15 +38,16 @@ function currentTraceparent(): string | undefined {
   return carrier.traceparent;
 }
 
-/** A message in hand, as `queue/` has it. */
+/** The part of a message of `src/queue` that tracing needs. */
 export interface TracedMessage {
   readonly id: string;
   readonly traceparent?: string | undefined;
 }
 
 /**
- * Takes messages in a span: one alone in the trace of whoever sent it, several in a trace of their own that is linked
- * to all of theirs. https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/#batch-receiving
+ * Wraps `consume` in a span. A single message continues the trace of its sender. A batch starts a trace of its own,
+ * linked to the traces of all senders.
+ * https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/#batch-receiving
  */
 export function traceMessages<Message extends TracedMessage, Options>(
   queue: string,
@@ -56,22 +58,22 @@ export function traceMessages<Message extends TracedMessage, Options>(
       propagation.extract(context.active(), { traceparent })
     );
     const [only] = messages;
-    const isAlone = only !== undefined && messages.length === 1;
-    const around = isAlone ? senders[0]! : context.active();
+    const isSingle = only !== undefined && messages.length === 1;
+    const parent = isSingle ? senders[0]! : context.active();
     const span = tracer.startSpan(`process ${queue}`, {
       kind: SpanKind.CONSUMER,
       attributes: {
         "messaging.operation.type": "process",
         "messaging.destination.name": queue,
-        ...(isAlone
+        ...(isSingle
           ? { "messaging.message.id": only.id }
           : { "messaging.batch.message_count": messages.length }),
       },
-      links: isAlone ? [] : senders.flatMap(linkTo),
-    }, around);
+      links: isSingle ? [] : senders.flatMap(linkTo),
+    }, parent);
     if (!span.isRecording()) return await consume(messages, options);
     try {
-      await context.with(trace.setSpan(around, span), () => consume(messages, options));
+      await context.with(trace.setSpan(parent, span), () => consume(messages, options));
     } finally {
       span.end();
     }
@@ -83,7 +85,7 @@ function linkTo(sender: Context): Link[] {
   return spanContext === undefined ? [] : [{ context: spanContext }];
 }
 
-/** To be called where messages have failed. Why is told by the spans within its own. */
+/** Marks the active span as failed. Call it when messages have failed. The inner spans carry the reason. */
 export function markMessageFailed({ isDead }: { readonly isDead: boolean }): void {
   const span = trace.getActiveSpan();
   span?.setAttribute("error.type", isDead ? "given_up" : "retried");

@@ -1,12 +1,15 @@
-/** What a service tells Prometheus. Names and units as OpenTelemetry has them, and else in its manner. */
+/**
+ * The metrics of the service. Names and units are those of OpenTelemetry's conventions; metrics that the conventions
+ * do not have are named in the same style.
+ */
 import type { DatabaseStats, HistogramStats, PoolCounters } from "../db/mod.ts";
 import { counter, gauge, histogram, type Labels } from "./prometheus.ts";
 
-/** A queue as its consumer's database sees it. */
+/** The state of the outbox. */
 export interface QueueDepth {
-  /** Messages that nobody has taken yet. */
+  /** Events that are not delivered yet. */
   readonly depth: number;
-  /** Age of the oldest of them in milliseconds; 0 without any. */
+  /** Age of the oldest of them in milliseconds; 0 if there is none. */
   readonly oldestMs: number;
   readonly deadLetters: number;
 }
@@ -17,8 +20,11 @@ export interface MetricsSource {
   readonly queue?: QueueDepth | undefined;
 }
 
-/** Why `acquire` sent somebody away. */
-const REFUSALS = {
+/**
+ * The label `cause` of failed acquisitions, by counter. Some labels, here and below, keep older words than the
+ * counters, so that existing dashboards and alerts keep working: see README.md.
+ */
+const REFUSAL_CAUSES = {
   timedOut: "timeout",
   aborted: "aborted",
   queueFull: "queue_full",
@@ -27,8 +33,8 @@ const REFUSALS = {
   holdAndWait: "held_and_waited",
 } as const satisfies Partial<Record<keyof PoolCounters, string>>;
 
-/** Why a connection was closed. */
-const CLOSINGS = {
+/** The label `cause` of closed connections, by counter. */
+const CLOSE_CAUSES = {
   recycled: "recycled",
   staleGeneration: "outlived",
   closedWithPool: "pool_closed",
@@ -39,11 +45,11 @@ const CLOSINGS = {
   expired: "expired",
 } as const satisfies Partial<Record<keyof PoolCounters, string>>;
 
-/** The text that `/metrics` answers. */
+/** The body of `/metrics`. */
 export function metricsText({ database, http, queue }: MetricsSource): string {
-  return poolText(database) + unitText(database) + queueText(queue) + histogram({
+  return poolText(database) + transactionText(database) + queueText(queue) + histogram({
     name: "http_server_request_duration_seconds",
-    help: "Requests from their arrival to the head of their answer.",
+    help: "Time from the arrival of a request to the head of its response.",
     samples: http,
   });
 }
@@ -62,67 +68,114 @@ function poolText(stats: DatabaseStats): string {
         count,
       ]),
     }),
-    gauge(one(`${pool}_max`, "Connections that there may be at once.", stats.limit)),
-    gauge(one(`${pool}_pending_requests`, "Who waits for a connection.", stats.waiting)),
-    counter(one(`${pool}_timeouts_total`, "Waits that ran out of time.", counters.timedOut)),
-    histogram(one(`${pool}_wait_time_seconds`, "From asking to having one.", stats.waitTimes)),
-    histogram(one(`${pool}_use_time_seconds`, "From having one to its return.", stats.useTimes)),
+    gauge(unlabelled(`${pool}_max`, "Maximum number of connections.", stats.limit)),
+    gauge(
+      unlabelled(`${pool}_pending_requests`, "Callers that wait for a connection.", stats.waiting),
+    ),
+    counter(
+      unlabelled(
+        `${pool}_timeouts_total`,
+        "Waits for a connection that timed out.",
+        counters.timedOut,
+      ),
+    ),
     histogram(
-      one(`${pool}_create_time_seconds`, "From opening one to its readiness.", stats.connectTimes),
+      unlabelled(
+        `${pool}_wait_time_seconds`,
+        "Time from the request for a connection to its lease.",
+        stats.waitTimes,
+      ),
     ),
-    counter(one(`${pool}_acquired_total`, "Connections given out.", counters.acquired)),
-    counter(byCause(`${pool}_refusals_total`, "Who was sent away, by cause.", counters, REFUSALS)),
-    counter(one(`${pool}_created_total`, "Connections that became ready.", counters.connected)),
-    counter(
-      one(`${pool}_create_failures_total`, "Connections that did not.", counters.connectFailed),
+    histogram(
+      unlabelled(
+        `${pool}_use_time_seconds`,
+        "Time from the lease of a connection to its return.",
+        stats.useTimes,
+      ),
     ),
-    counter(byCause(`${pool}_closed_total`, "Connections closed, by cause.", counters, CLOSINGS)),
+    histogram(
+      unlabelled(
+        `${pool}_create_time_seconds`,
+        "Time from opening a connection to the first ReadyForQuery.",
+        stats.connectTimes,
+      ),
+    ),
+    counter(unlabelled(`${pool}_acquired_total`, "Connections leased.", counters.acquired)),
     counter(
-      one(`${pool}_leaks_total`, "Connections in use for longer than allowed.", counters.leaked),
+      byCause(
+        `${pool}_refusals_total`,
+        "Requests for a connection that failed, by cause.",
+        counters,
+        REFUSAL_CAUSES,
+      ),
+    ),
+    counter(
+      unlabelled(`${pool}_created_total`, "Connections opened.", counters.connected),
+    ),
+    counter(
+      unlabelled(
+        `${pool}_create_failures_total`,
+        "Connections that could not be opened.",
+        counters.connectFailed,
+      ),
+    ),
+    counter(
+      byCause(`${pool}_closed_total`, "Connections closed, by cause.", counters, CLOSE_CAUSES),
+    ),
+    counter(
+      unlabelled(
+        `${pool}_leaks_total`,
+        "Leases held for longer than DATABASE_LEAK_THRESHOLD.",
+        counters.leaked,
+      ),
     ),
   ].join("");
 }
 
-function unitText(stats: DatabaseStats): string {
+function transactionText(stats: DatabaseStats): string {
   const outcomes = { committed: stats.committed, rolled_back: stats.rolledBack, lost: stats.lost };
   return [
     histogram(
-      one(
+      unlabelled(
         "db_client_operation_duration_seconds",
-        "From sending statements to their answer.",
+        "Time from sending statements to their answer.",
         stats.statementTimes,
       ),
     ),
     histogram(
-      one(
+      unlabelled(
         "db_client_transaction_duration_seconds",
-        "Transactions, with the wait for their connection.",
+        "Duration of transactions, including the wait for a connection.",
         stats.transactionTimes,
       ),
     ),
     counter({
       name: "db_client_transactions_total",
-      help: "Transactions that have ended, by how they did.",
+      help: "Ended transactions, by outcome.",
       samples: Object.entries(outcomes).map(([outcome, count]) => [{ outcome }, count]),
     }),
     counter({
       name: "db_client_retries_total",
-      help: "Repeated units of work, by the kind of failure before.",
+      help: "Retries of units of work, by the kind of failure before them.",
       samples: Object.entries(stats.retried).map(([kind, count]) => [{ error_type: kind }, count]),
     }),
     counter(
-      one("db_client_retries_denied_total", "Retries beyond the budget.", stats.budgetDenied),
+      unlabelled(
+        "db_client_retries_denied_total",
+        "Retries that the retry budget did not allow.",
+        stats.budgetDenied,
+      ),
     ),
     counter(
-      one(
+      unlabelled(
         "db_client_replays_total",
-        "First statements sent again, as an idle connection had died.",
+        "First flights sent again because their idle connection had died.",
         stats.replayed,
       ),
     ),
     counter({
       name: "db_client_lost_commits_total",
-      help: "COMMITs whose answer was lost, by what is known of them.",
+      help: "COMMITs whose answer was lost, by whether their outcome was found out.",
       samples: [[{ outcome: "settled" }, stats.resolved], [{ outcome: "unknown" }, stats.unknown]],
     }),
   ].join("");
@@ -131,19 +184,25 @@ function unitText(stats: DatabaseStats): string {
 function queueText(queue: QueueDepth | undefined): string {
   if (queue === undefined) return "";
   return [
-    gauge(one("messaging_queue_depth", "Messages that nobody has taken yet.", queue.depth)),
     gauge(
-      one(
+      unlabelled(
+        "messaging_queue_depth",
+        "Events in the outbox that are not delivered yet.",
+        queue.depth,
+      ),
+    ),
+    gauge(
+      unlabelled(
         "messaging_queue_oldest_age_seconds",
-        "Age of the oldest of them.",
+        "Age of the oldest event in the outbox.",
         queue.oldestMs / 1_000,
       ),
     ),
-    gauge(one("messaging_dead_letters", "Messages given up.", queue.deadLetters)),
+    gauge(unlabelled("messaging_dead_letters", "Dead letters.", queue.deadLetters)),
   ].join("");
 }
 
-function one<Value>(name: string, help: string, value: Value) {
+function unlabelled<Value>(name: string, help: string, value: Value) {
   return { name, help, samples: [[{}, value]] as [Labels, Value][] };
 }
 

@@ -7,7 +7,7 @@ import { PROMETHEUS_TYPE } from "./prometheus.ts";
 export interface MetricsRouteOptions {
   readonly database: { stats(): DatabaseStats };
   readonly http: HttpMetrics;
-  /** Asked each time, if there is a queue. Where it fails, the rest is told all the same. */
+  /** Called for each scrape, if there is a queue. If it fails, the queue's metrics are left out. */
   readonly queueDepth?: (() => Promise<QueueDepth>) | undefined;
   readonly guard: MiddlewareHandler;
 }

@@ -1,17 +1,17 @@
 /**
- * `/ops`: the pool, live, for people. Deno only: its files are no part of a Worker's bundle, whose requests reach any
- * isolate in turn, so that a page would show another pool each time.
+ * `/ops`: a live page of the pool. Deno only, and not part of a Worker's bundle: a Worker's requests reach different
+ * isolates, so that a page there would show a different pool each time.
  */
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import type { DatabaseStats, PoolView } from "../db/mod.ts";
 import { eventStream } from "./event_stream.ts";
 import { guard } from "./guard.ts";
-import { History, SAMPLE_EVERY_MS } from "./history.ts";
+import { SAMPLE_INTERVAL_MS, SampleHistory } from "./history.ts";
 import { ASSETS, PAGE, SIGN_IN } from "./page/assets.ts";
 import { RecentFailures } from "./recent_failures.ts";
 import { isSignedIn, signIn, signOut } from "./sign_in.ts";
-import { sampleOf, type Snapshot, snapshotOf } from "./snapshot.ts";
+import { sampleOf, type Snapshot, takeSnapshot } from "./snapshot.ts";
 
 export interface PoolPageOptions {
   readonly database: { stats(): DatabaseStats; inspect(): PoolView };
@@ -19,19 +19,19 @@ export interface PoolPageOptions {
   readonly token: string | undefined;
   /** Whether the request needs no token. */
   readonly isTrusted: (c: Context) => boolean;
-  /** Ends the streams of events. */
-  readonly ending: AbortSignal;
+  /** Ends the event streams when it aborts. */
+  readonly shutdownSignal: AbortSignal;
 }
 
-/** Nothing from elsewhere, and nothing inline. https://www.w3.org/TR/CSP3/ */
+/** Allows only the page's own files, and nothing inline. https://www.w3.org/TR/CSP3/ */
 const CONTENT_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; " +
   "connect-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/** Of whoever wants to sign in, and is not known yet. */
+/** Limits the body of the sign-in form, which is read before the client is authenticated. */
 const MAX_FORM_BYTES = 4_096;
 
-/** Who may watch at once: each costs the service a look at its pool every second. */
-const MOST_READERS = 50;
+/** Event streams at once. For each, the service reads the state of its pool every second. */
+const MAX_STREAMS = 50;
 
 const HEADERS = {
   "Content-Security-Policy": CONTENT_POLICY,
@@ -45,9 +45,9 @@ export class PoolPage implements Disposable {
   readonly failures: RecentFailures = new RecentFailures();
   readonly routes: Hono;
   readonly #options: PoolPageOptions;
-  readonly #history = new History();
+  readonly #history = new SampleHistory();
   readonly #timer: ReturnType<typeof setInterval>;
-  #readers = 0;
+  #openStreams = 0;
 
   constructor(options: PoolPageOptions) {
     this.#options = options;
@@ -55,11 +55,11 @@ export class PoolPage implements Disposable {
     const { database } = options;
     this.#timer = setInterval(
       () => this.#history.add(sampleOf(database.stats(), Date.now())),
-      SAMPLE_EVERY_MS,
+      SAMPLE_INTERVAL_MS,
     );
   }
 
-  /** Keeps no more of the past. */
+  /** Stops sampling. */
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
   }
@@ -67,74 +67,78 @@ export class PoolPage implements Disposable {
   snapshot(): Snapshot {
     const { database } = this.#options;
     const failures = this.failures.list();
-    return snapshotOf({ stats: database.stats(), view: database.inspect(), failures }, Date.now());
+    return takeSnapshot(
+      { stats: database.stats(), view: database.inspect(), failures },
+      Date.now(),
+    );
   }
 
   #makeRoutes(): Hono {
     const { token } = this.#options;
-    const isKnown = (c: Context) => this.#isKnown(c);
+    const isAuthorised = (c: Context) => this.#isAuthorised(c);
     const routes = new Hono()
-      .use("/ops/*", this.#onlyWhereThereIsOne())
+      .use("/ops/*", this.#requireTokenOrTrust())
       .get("/ops", async (c) => {
-        return await isKnown(c) ? c.html(PAGE, 200, HEADERS) : c.redirect("/ops/sign-in", 303);
+        return await isAuthorised(c) ? c.html(PAGE, 200, HEADERS) : c.redirect("/ops/sign-in", 303);
       })
       .get("/ops/sign-in", (c) => c.html(SIGN_IN, 200, HEADERS))
-      .get("/ops/events", guard({ token, isTrusted: isKnown }), (c) => this.#events(c))
+      .get("/ops/events", guard({ token, isTrusted: isAuthorised }), (c) => this.#events(c))
       .post("/ops/sign-in", bodyLimit({ maxSize: MAX_FORM_BYTES }), async (c) => {
         const { token: given } = await readForm(c);
-        const isRight = token !== undefined && typeof given === "string" &&
+        const hasSignedIn = token !== undefined && typeof given === "string" &&
           await signIn(c, { given, token });
-        return isRight ? c.redirect("/ops", 303) : c.html(SIGN_IN_AGAIN, 401, HEADERS);
+        return hasSignedIn ? c.redirect("/ops", 303) : c.html(SIGN_IN_REFUSED, 401, HEADERS);
       })
       .post("/ops/sign-out", (c) => {
         signOut(c);
         return c.redirect("/ops", 303);
       });
-    // A pattern beside names would be too much for Hono's fast router, and make every request of the service slower.
+    // One route per file. Hono's RegExpRouter supports no pattern beside these fixed addresses: the app would fall back
+    // to a slower router for all requests.
     for (const [name, { type, text }] of Object.entries(ASSETS)) {
       routes.get(`/ops/${name}`, (c) => c.body(text, 200, { ...HEADERS, "Content-Type": type }));
     }
     return routes;
   }
 
-  /** Without a token there is nobody who could sign in. */
-  #onlyWhereThereIsOne(): MiddlewareHandler {
+  /** Without a token no client can sign in, so the page does not exist. */
+  #requireTokenOrTrust(): MiddlewareHandler {
     const { token, isTrusted } = this.#options;
-    return async function onlyWhereThereIsOne(c, next) {
+    return async function requireTokenOrTrust(c, next) {
       return token === undefined && !isTrusted(c) ? c.notFound() : await next();
     };
   }
 
-  async #isKnown(c: Context): Promise<boolean> {
+  async #isAuthorised(c: Context): Promise<boolean> {
     const { token, isTrusted } = this.#options;
     return isTrusted(c) || (token !== undefined && await isSignedIn(c, token));
   }
 
   #events(c: Context): Response {
-    if (this.#readers >= MOST_READERS) {
+    if (this.#openStreams >= MAX_STREAMS) {
       return c.text(
-        `Cannot show the pool to more than ${MOST_READERS} at once; try again later`,
+        `Cannot open another event stream as ${MAX_STREAMS} are open, which is the limit; try again later`,
         503,
         {
           "Retry-After": "10",
         },
       );
     }
-    this.#readers++;
+    this.#openStreams++;
     return eventStream({
-      onEnd: () => this.#readers--,
-      first: { history: this.#history.list() },
+      onEnd: () => this.#openStreams--,
+      initialEvents: { history: this.#history.list() },
       name: "snapshot",
-      take: () => this.snapshot(),
-      everyMs: SAMPLE_EVERY_MS,
-      signal: this.#options.ending,
+      read: () => this.snapshot(),
+      intervalMs: SAMPLE_INTERVAL_MS,
+      signal: this.#options.shutdownSignal,
     });
   }
 }
 
-/** What cannot be read holds nothing. */
+/** A body that is not a form counts as an empty form. */
 async function readForm(c: Context): Promise<Record<string, unknown>> {
   return await c.req.parseBody().catch(() => ({}));
 }
 
-const SIGN_IN_AGAIN = SIGN_IN.replace("hidden data-refused", "data-refused");
+const SIGN_IN_REFUSED = SIGN_IN.replace("hidden data-refused", "data-refused");

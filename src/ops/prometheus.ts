@@ -1,7 +1,7 @@
 /**
- * Prometheus' text format. Our own writer: `prom-client` needs Node's modules, which Workers have behind a flag that
- * nothing here needs, and OpenTelemetry's SDK with its exporter would weigh more than the service; the counts are there
- * already, so that only their text is missing.
+ * Writes Prometheus' text format. Not `prom-client`: it needs Node's modules, which Workers have only behind a
+ * compatibility flag that the service does not need otherwise. Not OpenTelemetry's SDK with its exporter: it is larger
+ * than the service. The counters exist already; only their text is made here.
  * https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
  */
 
@@ -16,24 +16,24 @@ export interface Family<Value = number> {
   readonly samples: readonly (readonly [Labels, Value])[];
 }
 
-/** Times by class, as `HistogramStats` of `db/`. */
+/** Durations by bucket, like `HistogramStats` of `src/db`. */
 export interface Times {
   readonly boundsMs: readonly number[];
   readonly counts: readonly number[];
   readonly sumMs: number;
 }
 
-/** A value that may fall. */
+/** A value that may rise and fall. */
 export function gauge(family: Family): string {
   return head(family, "gauge") + lines(family);
 }
 
-/** A value that only grows; its name must end in `_total`. */
+/** A value that only rises. Its name must end in `_total`. */
 export function counter(family: Family): string {
   return head(family, "counter") + lines(family);
 }
 
-/** Times in seconds; its name must end in `_seconds`. */
+/** Durations, written in seconds. Its name must end in `_seconds`. */
 export function histogram(family: Family<Times>): string {
   const samples = family.samples.map(([labels, times]) =>
     histogramLines(family.name, labels, times)

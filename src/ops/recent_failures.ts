@@ -1,24 +1,24 @@
 import { DatabaseLayerError, ServerError } from "../db/mod.ts";
 
-/** Requests that were answered alike, with 500 or above, as the pool page shows them. */
+/** Requests that failed in the same way, with status 500 or above, as the pool page shows them. */
 export interface RecentFailure {
-  /** Of the last one, in milliseconds since 1970. */
+  /** When the latest of them failed, in milliseconds since 1970. */
   readonly timeMs: number;
   readonly status: number;
-  /** Method and route, or path where there is none. */
+  /** Method and route. */
   readonly request: string;
-  /** Of the last one. */
+  /** Of the latest of them. */
   readonly requestId: string;
-  /** Without anybody's values. */
+  /** Contains no values of requests or rows. */
   readonly reason: string;
   readonly count: number;
 }
 
-const MOST = 20;
+const MAX_FAILURES = 20;
 
-/** The last failures, newest first; those of one request, status and class of error as one. */
+/** The latest failures. Those with the same request, status and error class are one entry. */
 export class RecentFailures {
-  /** The newest last. */
+  /** In the order of their latest failure, oldest first. */
   readonly #failures = new Map<string, RecentFailure>();
 
   add(
@@ -30,17 +30,21 @@ export class RecentFailures {
     const count = (this.#failures.get(key)?.count ?? 0) + 1;
     this.#failures.delete(key);
     const [oldest] = this.#failures.keys();
-    if (oldest !== undefined && this.#failures.size >= MOST) this.#failures.delete(oldest);
+    if (oldest !== undefined && this.#failures.size >= MAX_FAILURES) this.#failures.delete(oldest);
     const reason = reasonOf(error);
     this.#failures.set(key, { timeMs: Date.now(), status, request, requestId, reason, count });
   }
 
+  /** Newest first. */
   list(): readonly RecentFailure[] {
     return [...this.#failures.values()].reverse();
   }
 }
 
-/** The server's own words may repeat a value, and an unexpected error's anything: of those the name must do. */
+/**
+ * Only messages of the connection layer's own errors are shown. A server's message may repeat a value, and the message
+ * of an unexpected error may contain anything, so that these are shown by name.
+ */
 function reasonOf(error: Error): string {
   if (error instanceof ServerError) return `${error.name} ${error.sqlState}`;
   return error instanceof DatabaseLayerError ? `${error.name}: ${error.message}` : error.name;

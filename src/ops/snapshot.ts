@@ -1,17 +1,20 @@
-/** What the pool page shows, as the JSON that it is sent. */
+/** The data of the pool page, as the service sends it in JSON. */
 import type { ConnectionView, DatabaseStats, PoolView, WaiterView } from "../db/mod.ts";
-import { type Finding, findingsOf } from "./findings.ts";
+import { diagnose, type Diagnostic } from "./diagnostics.ts";
 import type { RecentFailure } from "./recent_failures.ts";
 import { sanitised } from "./statement.ts";
 
-/** One moment on the page's plots. Counts of times grow from one to the next: their differences are what was between. */
+/**
+ * One point on the page's plots. The bucket counts are totals since the start: the page subtracts two samples to get
+ * the counts between them.
+ */
 export interface Sample {
   /** In milliseconds since 1970. */
   readonly timeMs: number;
   readonly leased: number;
   readonly idle: number;
   readonly waiting: number;
-  /** By the classes of `Snapshot.boundsMs`. */
+  /** Counts by the buckets of `Snapshot.boundsMs`, like the two below. */
   readonly waitTimes: readonly number[];
   readonly useTimes: readonly number[];
   readonly statementTimes: readonly number[];
@@ -19,15 +22,15 @@ export interface Sample {
 
 export interface Snapshot {
   readonly sample: Sample;
-  /** Upper bounds of the classes of times; the last class has none. */
+  /** Upper bounds of the buckets of durations; the last bucket has none. */
   readonly boundsMs: readonly number[];
   readonly limit: number;
   readonly opening: number;
   readonly closing: number;
-  readonly findings: readonly Finding[];
+  readonly diagnostics: readonly Diagnostic[];
   readonly connections: readonly ConnectionView[];
   readonly waiters: readonly WaiterView[];
-  /** How often each has happened, by what the page calls it, in groups. */
+  /** The counters in groups, by the labels that the page shows. */
   readonly counts: Readonly<Record<string, Readonly<Record<string, number>>>>;
   readonly retried: Readonly<Record<string, number>>;
   readonly failures: readonly RecentFailure[];
@@ -46,7 +49,7 @@ export function sampleOf(stats: DatabaseStats, timeMs: number): Sample {
   };
 }
 
-export function snapshotOf(
+export function takeSnapshot(
   { stats, view, failures }: {
     readonly stats: DatabaseStats;
     readonly view: PoolView;
@@ -61,7 +64,7 @@ export function snapshotOf(
     limit,
     opening,
     closing,
-    findings: findingsOf(stats, view),
+    diagnostics: diagnose(stats, view),
     connections: view.connections.map(sanitisedView),
     waiters: view.waiters,
     counts: countsOf(stats),
@@ -77,7 +80,7 @@ function sanitisedView(connection: ConnectionView): ConnectionView {
     : { ...connection, running: { ...running, text: sanitised(running.text) } };
 }
 
-/** In the order in which the page shows them. */
+/** The page shows the groups and the counters in this order. */
 function countsOf(stats: DatabaseStats): Snapshot["counts"] {
   const { counters } = stats;
   return {
@@ -85,27 +88,28 @@ function countsOf(stats: DatabaseStats): Snapshot["counts"] {
       "committed": stats.committed,
       "rolled back": stats.rolledBack,
       "ended without an answer": stats.lost,
-      "lost COMMITs settled": stats.resolved,
-      "lost COMMITs unknown": stats.unknown,
+      "lost COMMITs resolved": stats.resolved,
+      "lost COMMITs with unknown outcome": stats.unknown,
       "replayed on another connection": stats.replayed,
-      "retries denied by the budget": stats.budgetDenied,
+      "retries denied by the retry budget": stats.budgetDenied,
     },
-    "Waits": {
-      "connections given out": counters.acquired,
+    "Waits for a connection": {
+      "leased": counters.acquired,
       "timed out": counters.timedOut,
-      "gave up": counters.aborted,
+      "aborted by the caller": counters.aborted,
       "refused, queue full": counters.queueFull,
       "refused, queue slow": counters.shed,
       "refused, database unreachable": counters.unreachable,
-      "refused, held one already": counters.holdAndWait,
+      "refused, request held one already": counters.holdAndWait,
     },
     "Connections": {
       "opened": counters.connected,
       "failed to open": counters.connectFailed,
-      "closed for their age": counters.recycled + counters.staleGeneration,
+      "closed for age or server restart": counters.recycled + counters.staleGeneration,
       "closed when idle": counters.idleClosed,
       "closed as overflow": counters.overflowClosed,
-      "closed as broken": counters.broken + counters.destroyed + counters.expired,
+      "closed as broken, destroyed or expired": counters.broken + counters.destroyed +
+        counters.expired,
       "leaks reported": counters.leaked,
     },
   };

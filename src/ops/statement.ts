@@ -1,9 +1,10 @@
-/** Long enough to recognise a statement by. */
+/** Enough to recognise a statement. */
 const MAX_LENGTH = 300;
 
-/** Quoted names, which stay; strings in all their quotes; and numbers that are not part of a name or a parameter. */
+// Matched so that a quoted name is kept as it is.
 const QUOTED_NAME = /"(?:[^"]|"")*"/;
 const STRING = /\$(\w*)\$[\s\S]*?\$\1\$|[eE]'(?:[^'\\]|''|\\[\s\S])*'|'(?:[^']|'')*'/;
+// Not a number within a name or a parameter.
 const NUMBER = /(?<![\w$."])\d+(?:\.\d+)?(?:e[+-]?\d+)?(?!\w)/;
 const LITERALS = new RegExp(
   `${QUOTED_NAME.source}|${STRING.source}|${NUMBER.source}`,
@@ -11,8 +12,8 @@ const LITERALS = new RegExp(
 );
 
 /**
- * A statement as logs, traces and people may see it. Values are sent apart from it; what somebody has written into
- * its text by hand is replaced by `?`.
+ * A statement's text for logs, traces and the pool page. Parameters are not part of the text. Literals that were
+ * written into the text are replaced by `?`.
  */
 export function sanitised(text: string): string {
   const short = text.replace(LITERALS, (found) => found.startsWith('"') ? found : "?").replace(

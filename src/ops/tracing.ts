@@ -1,6 +1,7 @@
 /**
- * Spans of requests, transactions and flights, by OpenTelemetry's conventions. Whoever listens has set up a
- * provider, as Deno does by itself with `OTEL_DENO=true`. Where nobody does, a span is not made, only asked for.
+ * Spans of requests, transactions and flights, by OpenTelemetry's conventions. They are recorded only if a tracer
+ * provider is registered; Deno registers its own with `OTEL_DENO=true`. Without one, the API returns spans that record
+ * nothing.
  */
 import {
   type Attributes,
@@ -17,33 +18,33 @@ import { routePath } from "hono/route";
 import { type FlightPart, type Observer, ServerError, textOf } from "../db/mod.ts";
 import { sanitised } from "./statement.ts";
 
-/** Of whatever provider there is by the time it is asked for a span. */
+/** Uses the provider that is registered when a span is started. */
 export const tracer: Tracer = trace.getTracer("user-service");
 
-/** What log lines say of the trace that they belong to. */
+/** The trace id of the active span, for log lines. */
 export function traceFields(): { traceId?: string } {
   const traceId = trace.getActiveSpan()?.spanContext().traceId;
   return traceId === undefined ? {} : { traceId };
 }
 
 /**
- * Middleware that makes a span of each request, in the trace of its `traceparent`; or, where the runtime has made one
- * already, as Deno's server does, tells that one its route.
+ * Middleware that starts a span for each request, in the trace of its `traceparent` header. If the runtime has started
+ * a span already, as Deno's server does, the middleware only adds the route to it.
  * https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-server-span
  */
 export function traceRequests(): MiddlewareHandler {
   return async function traceRequest(c, next) {
     const { method } = c.req;
-    const endName = (span: Span) => {
+    const setRoute = (span: Span) => {
       const route = routePath(c, -1);
       if (route === "/*") return;
       span.setAttribute("http.route", route);
       span.updateName(`${method} ${route}`);
     };
-    const around = trace.getActiveSpan();
-    if (around !== undefined) {
+    const runtimeSpan = trace.getActiveSpan();
+    if (runtimeSpan !== undefined) {
       await next();
-      return endName(around);
+      return setRoute(runtimeSpan);
     }
     const caller = propagation.extract(context.active(), {
       traceparent: c.req.header("traceparent"),
@@ -52,21 +53,21 @@ export function traceRequests(): MiddlewareHandler {
     const span = tracer.startSpan(method, { kind: SpanKind.SERVER, attributes }, caller);
     if (!span.isRecording()) return await next();
     await context.with(trace.setSpan(caller, span), next);
-    endName(span);
+    setRoute(span);
     span.setAttribute("http.response.status_code", c.res.status);
     if (c.res.status >= 500) span.setStatus({ code: SpanStatusCode.ERROR });
     span.end();
   };
 }
 
-/** What the spans of one database say of it. */
+/** Attributes of a database, on its spans. */
 export interface TracedDatabase {
   readonly name: string;
   readonly host: string;
   readonly port: number;
 }
 
-/** Makes a span of each transaction, in which each flight has one. */
+/** Starts a span for each transaction, and in it a span for each flight. */
 export function databaseObserver({ name, host, port }: TracedDatabase): Observer {
   const database = {
     "db.system.name": "postgresql",
@@ -94,11 +95,11 @@ export function databaseObserver({ name, host, port }: TracedDatabase): Observer
           const attributes = { ...database, ...describeFlight(parts) };
           const name = attributes["db.operation.name"];
           const flight = tracer.startSpan(name, { kind: SpanKind.CLIENT, attributes }, within);
-          return (error) => endWith(flight, error);
+          return (error) => endSpan(flight, error);
         },
         ended(outcome, error) {
           span.setAttribute("user_service.outcome", outcome);
-          endWith(span, error);
+          endSpan(span, error);
         },
       };
     },
@@ -116,8 +117,8 @@ function describeFlight(
   };
 }
 
-/** An error's own words may hold values: its class, or SQLSTATE, must do. */
-function endWith(span: Span, error: unknown): void {
+/** Records an error by its SQLSTATE or class, because its message may contain values. */
+function endSpan(span: Span, error: unknown): void {
   if (error !== undefined) {
     const sqlState = error instanceof ServerError ? error.sqlState : undefined;
     const name = error instanceof Error ? error.name : "_OTHER";

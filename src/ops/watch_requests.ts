@@ -1,13 +1,15 @@
 import type { MiddlewareHandler } from "hono";
 import { routePath } from "hono/route";
-import type { Answered } from "./http_metrics.ts";
+import type { CompletedRequest } from "./http_metrics.ts";
 
-/** Middleware that tells of each answer, when its head is there. Goes in front of all others. */
-export function watchRequests(onAnswer: (answered: Answered) => void): MiddlewareHandler {
+/** Middleware that reports each request when the head of its response exists. Must be registered before all others. */
+export function watchRequests(
+  onCompleted: (request: CompletedRequest) => void,
+): MiddlewareHandler {
   return async function watchRequest(c, next) {
     const sinceMs = performance.now();
     await next();
-    onAnswer({
+    onCompleted({
       method: c.req.method,
       route: routeOf(routePath(c, -1)),
       status: c.res.status,
@@ -17,7 +19,7 @@ export function watchRequests(onAnswer: (answered: Answered) => void): Middlewar
   };
 }
 
-/** What has no route of its own matched the middleware's only. */
+/** A request without a route of its own matched only the pattern of a middleware. */
 function routeOf(pattern: string): string {
   return pattern === "/*" || pattern === "*" ? "" : pattern;
 }

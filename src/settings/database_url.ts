@@ -1,24 +1,27 @@
 /**
- * What is accepted as `DATABASE_URL`. Errors name the part that is wrong and never show the value: in a URL whose
- * password was not percent-encoded, any part may be a piece of the password.
+ * Validates `DATABASE_URL`. Errors name the part that is wrong and never show the value: if the password was not
+ * percent-encoded, any part of the URL may contain a piece of it.
  */
 
 import * as v from "valibot";
 import { text } from "./variable.ts";
 
-/** What libpq takes. Whether the socket is encrypted is decided by its WebSocket, so these change nothing. */
+/**
+ * Parameters of libpq with their values. They are accepted and have no effect: the scheme of the WebSocket decides
+ * whether the connection is encrypted.
+ */
 const PARAMETERS: Readonly<Record<string, readonly string[]>> = {
   sslmode: ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],
   channel_binding: ["disable", "prefer", "require"],
 };
 
-/** A `postgresql://` URL with a host, a user and a database. */
+/** Schema of a `postgresql://` URL with a host, a user and a database. */
 export function databaseUrl() {
   return v.pipe(
     text(),
     v.rawCheck(({ dataset, addIssue }) => {
       if (!dataset.typed) return;
-      const fault = faultOf(dataset.value);
+      const fault = findProblem(dataset.value);
       if (fault !== undefined) {
         addIssue({ message: `${fault.reason}: current value is hidden; ${fault.wayOut}` });
       }
@@ -26,12 +29,12 @@ export function databaseUrl() {
   );
 }
 
-/** Whether the URL's host is Neon's, which needs no relay and takes the password with the startup message. */
+/** Whether a host is Neon's. Such a host needs no relay and accepts the password with the startup message. */
 export function isNeonHost(host: string): boolean {
   return host.toLowerCase().endsWith(".neon.tech");
 }
 
-interface Fault {
+interface UrlProblem {
   readonly reason: string;
   readonly wayOut: string;
 }
@@ -40,11 +43,11 @@ const FORM = "write it as postgresql://user:password@host/database";
 const ENCODE =
   "percent-encode the user, the password and the database: @ as %40, / as %2F, # as %23";
 
-function faultOf(value: string): Fault | undefined {
+function findProblem(value: string): UrlProblem | undefined {
   if (!/^postgres(?:ql)?:\/\//.test(value)) {
     return { reason: "it does not begin with postgresql:// or postgres://", wayOut: FORM };
   }
-  // URL's parser strips or encodes these in silence.
+  // URL.parse would strip or encode these without an error.
   // deno-lint-ignore no-control-regex
   if (/[\s\x00-\x1f\x7f]/.test(value)) {
     return { reason: "it contains white space or control characters", wayOut: ENCODE };
@@ -52,10 +55,10 @@ function faultOf(value: string): Fault | undefined {
   if (value.split("@").length > 2) return { reason: "it contains more than one @", wayOut: ENCODE };
   const url = URL.parse(value);
   if (url === null) return { reason: "it is not a URL", wayOut: `${FORM}, and ${ENCODE}` };
-  return faultOfParts(url) ?? faultOfEncoding(url) ?? faultOfParameters(url);
+  return partProblem(url) ?? encodingProblem(url) ?? parameterProblem(url);
 }
 
-function faultOfParts(url: URL): Fault | undefined {
+function partProblem(url: URL): UrlProblem | undefined {
   if (url.username === "") return { reason: "it has no user", wayOut: FORM };
   if (url.hostname === "") return { reason: "it has no host", wayOut: FORM };
   if (url.port === "0") return { reason: "its port is 0", wayOut: "leave the port out for 5432" };
@@ -64,7 +67,7 @@ function faultOfParts(url: URL): Fault | undefined {
   return undefined;
 }
 
-function faultOfEncoding(url: URL): Fault | undefined {
+function encodingProblem(url: URL): UrlProblem | undefined {
   const parts = {
     user: url.username,
     password: url.password,
@@ -85,14 +88,14 @@ function faultOfEncoding(url: URL): Fault | undefined {
   return undefined;
 }
 
-function faultOfParameters(url: URL): Fault | undefined {
+function parameterProblem(url: URL): UrlProblem | undefined {
   for (const [name, value] of url.searchParams) {
     const known = Object.hasOwn(PARAMETERS, name) ? PARAMETERS[name] : undefined;
     if (known === undefined) {
       return {
-        reason: "it has a parameter after the ? that nothing here reads",
+        reason: "it has a parameter after the ? that the service does not support",
         wayOut: `keep only ${Object.keys(PARAMETERS).join(" and ")}; ` +
-          "timeouts and isolation have variables of their own",
+          "set timeouts and isolation level by their own variables",
       };
     }
     if (!known.includes(value)) {

@@ -1,4 +1,4 @@
-/** From the most to the fewest lines: a log drops what is below its level. */
+/** In ascending order: a log drops lines below its level. */
 export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 
 export type LogLevel = typeof LOG_LEVELS[number];

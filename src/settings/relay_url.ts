@@ -1,10 +1,10 @@
-/** What is accepted as `DATABASE_WS_PROXY`. */
+/** Validates `DATABASE_WS_PROXY`. */
 
 import * as v from "valibot";
 import { preview } from "../value_message.ts";
 import { text } from "./variable.ts";
 
-/** A `ws://` or `wss://` URL with nothing after its path: the relay's target is appended as a query. */
+/** Schema of a `ws://` or `wss://` URL without query and fragment: the driver appends the target as a query. */
 export function relayUrl() {
   return v.pipe(
     text(),
@@ -14,7 +14,7 @@ export function relayUrl() {
         return /^wss?:\/\/[^\s?#@]+$/.test(value) && url !== null && url.port !== "0";
       },
       ({ input }) => {
-        // Whatever comes before an @ may be a password.
+        // The text before an @, or in a query, may contain a password.
         const current = /[@?]/.test(input) ? "is hidden" : preview(input);
         return "it must be a ws:// or wss:// URL without user, query and fragment: " +
           `current value ${current}; write it as ws://host:port/path`;

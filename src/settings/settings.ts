@@ -1,11 +1,11 @@
-/** From the environment to one frozen value, or to one error that lists every problem. Reads nothing by itself. */
+/** Parses environment variables into one frozen value, or throws one error that lists every problem. */
 
 import * as v from "valibot";
 import { ISOLATION_LEVELS, type IsolationLevel } from "../db/mod.ts";
 import { databaseUrl, isNeonHost } from "./database_url.ts";
 import { LOG_LEVELS, type LogLevel } from "./log_level.ts";
 import { relayUrl } from "./relay_url.ts";
-import { count, oneOf, seconds, secondsOrNever, secretToken } from "./variable.ts";
+import { oneOf, seconds, secondsOrNever, secretToken, wholeNumber } from "./variable.ts";
 
 /** https://developers.cloudflare.com/durable-objects/reference/data-location/#provide-a-location-hint */
 const OBJECT_LOCATIONS = [
@@ -21,16 +21,16 @@ const OBJECT_LOCATIONS = [
 ] as const;
 export type ObjectLocation = (typeof OBJECT_LOCATIONS)[number];
 
-/** What the service runs with. Every duration is in milliseconds. */
+/** The settings of the service. Durations are in milliseconds. */
 export interface Settings {
   /** Port to listen on; 0 takes any free one. */
   readonly port: number;
   readonly logLevel: LogLevel;
   readonly shutdownTimeoutMs: number;
-  /** Lets operators see `/metrics` and `/ops`: not for logs. */
+  /** Gives operators access to `/metrics` and `/ops`. A secret: never log it. */
   readonly opsToken?: string;
   readonly database: {
-    /** Holds the password: not for logs. */
+    /** Contains the password: never log it. */
     readonly url: string;
     /** WebSocket relay in front of a PostgreSQL that is not Neon. */
     readonly wsProxy?: string;
@@ -41,13 +41,13 @@ export interface Settings {
       readonly size: number;
       readonly maxOverflow: number;
       readonly acquireTimeoutMs: number;
-      /** `Infinity` for never. */
+      /** `Infinity`: never. */
       readonly recycleMs: number;
       readonly idleTimeoutMs: number;
       readonly maxWaiters: number;
-      /** 0 sheds nothing. */
+      /** 0: never shed. */
       readonly shedTargetMs: number;
-      /** 0 reports nothing. */
+      /** 0: never report. */
       readonly leakThresholdMs: number;
     };
     readonly session: {
@@ -58,17 +58,17 @@ export interface Settings {
       readonly transactionTimeoutMs: number;
     };
   };
-  /** What takes events out of the outbox in a process that lives on. */
+  /** The consumer of events. */
   readonly queue: {
-    /** 0: this process takes none. */
+    /** Batches at once. 0: a Deno process consumes no events. */
     readonly concurrency: number;
     readonly pollMs: number;
   };
-  /** Durable Objects that keep pools between requests, for Workers. */
+  /** Durable Objects that keep pools between requests. Workers only. */
   readonly objects: {
-    /** 0: each request has connections of its own. */
+    /** 0: each request opens its own connections. */
     readonly shards: number;
-    /** Where they are made; without it near whoever asks first. */
+    /** Region in which they are created. Without it, Cloudflare creates each near its first request. */
     readonly location?: ObjectLocation;
   };
 }
@@ -76,18 +76,21 @@ export interface Settings {
 const HOUR_S = 3_600;
 const WEEK_S = 7 * 24 * HOUR_S;
 
-/** To those who know 0 or -1 as "no limit" from SQLAlchemy. */
-const BOUNDED = "write digits only; no value stands for no limit, as everything here has a bound";
+/** For users of SQLAlchemy, where 0 or -1 means "no limit". */
+const BOUNDED = "write digits only; there is no value for no limit, because every limit is finite";
 
-/** Every variable that the service reads, with its default as it would be written in the environment. */
+/** Every variable that the service reads, with its default as written in the environment. README.md lists them too. */
 export const variables = v.object({
   DATABASE_URL: databaseUrl(),
-  DATABASE_POOL_SIZE: v.optional(count({ min: 1, max: 10_000, wayOut: BOUNDED }), "20"),
-  DATABASE_MAX_OVERFLOW: v.optional(count({ min: 0, max: 10_000, wayOut: BOUNDED }), "30"),
+  DATABASE_POOL_SIZE: v.optional(wholeNumber({ min: 1, max: 10_000, wayOut: BOUNDED }), "20"),
+  DATABASE_MAX_OVERFLOW: v.optional(wholeNumber({ min: 0, max: 10_000, wayOut: BOUNDED }), "30"),
   DATABASE_POOL_TIMEOUT: v.optional(seconds({ min: 0.001, max: HOUR_S }), "30"),
   DATABASE_POOL_RECYCLE: v.optional(secondsOrNever({ min: 1, max: WEEK_S }), "3600"),
   DATABASE_POOL_IDLE_TIMEOUT: v.optional(seconds({ min: 0.001, max: WEEK_S }), "60"),
-  DATABASE_POOL_MAX_WAITERS: v.optional(count({ min: 0, max: 1_000_000, wayOut: BOUNDED }), "1000"),
+  DATABASE_POOL_MAX_WAITERS: v.optional(
+    wholeNumber({ min: 0, max: 1_000_000, wayOut: BOUNDED }),
+    "1000",
+  ),
   DATABASE_POOL_SHED_TARGET: v.optional(seconds({ min: 0, max: HOUR_S }), "0.5"),
   DATABASE_LEAK_THRESHOLD: v.optional(seconds({ min: 0, max: HOUR_S }), "60"),
   DATABASE_CONNECT_TIMEOUT: v.optional(seconds({ min: 0.001, max: HOUR_S }), "15"),
@@ -97,13 +100,13 @@ export const variables = v.object({
   DATABASE_LOCK_TIMEOUT: v.optional(seconds({ min: 0.001, max: HOUR_S }), "5"),
   DATABASE_TRANSACTION_TIMEOUT: v.optional(seconds({ min: 0.001, max: HOUR_S }), "30"),
   DATABASE_ISOLATION_LEVEL: v.optional(oneOf(ISOLATION_LEVELS), "read committed"),
-  DATABASE_RETRY_ATTEMPTS: v.optional(count({ min: 1, max: 20 }), "4"),
+  DATABASE_RETRY_ATTEMPTS: v.optional(wholeNumber({ min: 1, max: 20 }), "4"),
   DATABASE_WS_PROXY: v.optional(relayUrl()),
-  DATABASE_OBJECT_SHARDS: v.optional(count({ min: 0, max: 1_000 }), "0"),
+  DATABASE_OBJECT_SHARDS: v.optional(wholeNumber({ min: 0, max: 1_000 }), "0"),
   DATABASE_OBJECT_LOCATION: v.optional(oneOf(OBJECT_LOCATIONS)),
-  QUEUE_CONCURRENCY: v.optional(count({ min: 0, max: 1_000 }), "1"),
+  QUEUE_CONCURRENCY: v.optional(wholeNumber({ min: 0, max: 1_000 }), "1"),
   QUEUE_POLL_INTERVAL: v.optional(seconds({ min: 0.1, max: HOUR_S }), "5"),
-  PORT: v.optional(count({ min: 0, max: 65_535 }), "8000"),
+  PORT: v.optional(wholeNumber({ min: 0, max: 65_535 }), "8000"),
   LOG_LEVEL: v.optional(oneOf(LOG_LEVELS), "info"),
   OPS_TOKEN: v.optional(secretToken({ minLength: 16 })),
   SHUTDOWN_TIMEOUT: v.optional(seconds({ min: 0, max: HOUR_S }), "5"),
@@ -111,15 +114,15 @@ export const variables = v.object({
 
 type Values = v.InferOutput<typeof variables>;
 
-/** The settings cannot be used. The message lists every problem, with the password left out. */
+/** The settings are invalid. The message lists every problem, without the password. */
 export class SettingsError extends Error {
   override readonly name = "SettingsError";
-  /** One sentence each. */
+  /** One sentence per problem. */
   readonly problems: readonly string[];
 
   constructor(problems: readonly string[]) {
     super(
-      `Cannot start with these settings as ${problems.length} of them cannot be used:\n` +
+      `Cannot start with these settings as they have ${problems.length} problem(s); correct them:\n` +
         problems.map((problem) => `- ${problem}`).join("\n"),
     );
     this.problems = problems;
@@ -127,8 +130,8 @@ export class SettingsError extends Error {
 }
 
 /**
- * Reads the settings from `env`: `Deno.env.toObject()`, or a Worker's bindings. An empty string counts as unset;
- * names that are not ours are not looked at. Throws `SettingsError`.
+ * Parses the settings from `env`: `Deno.env.toObject()`, or a Worker's bindings. An empty string counts as unset. Names
+ * that are not in `variables` are ignored. Throws `SettingsError`.
  */
 export function parseSettings(env: Readonly<Record<string, unknown>>): Settings {
   const given: Record<string, unknown> = {};
@@ -137,60 +140,67 @@ export function parseSettings(env: Readonly<Record<string, unknown>>): Settings 
     if (value !== undefined && value !== "") given[name] = value;
   }
   const result = v.safeParse(variables, given, { abortPipeEarly: true });
-  const refused = new Map(
+  const invalid = new Map(
     (result.issues ?? []).map((issue) => [v.getDotPath(issue), issue.message]),
   );
-  const problems = [...refused].map(([name, message]) => `Cannot use ${name} as ${message}`);
-  // Relations are looked at even when something else was refused, so that one run shows every problem.
+  const problems = [...invalid].map(([name, message]) => `Cannot use ${name} as ${message}`);
+  // Also checked if a variable is invalid, so that one run shows every problem.
   const values = result.output as Values;
-  problems.push(...contradictions(values, given, (name) => refused.has(name)));
+  problems.push(...contradictions(values, given, (name) => invalid.has(name)));
   if (problems.length > 0) throw new SettingsError(problems);
-  return freeze(settingsOf(values));
+  return deepFreeze(settingsOf(values));
 }
 
-/** Pairs of which the first can never take effect if it is longer than the second. */
+/** In each pair the first timeout can never take effect if it is longer than the second. */
 const SHORTER_FIRST = [
   ["DATABASE_LOCK_TIMEOUT", "DATABASE_STATEMENT_TIMEOUT"],
   ["DATABASE_STATEMENT_TIMEOUT", "DATABASE_TRANSACTION_TIMEOUT"],
   ["DATABASE_POOL_SHED_TARGET", "DATABASE_POOL_TIMEOUT"],
 ] as const;
 
-/** Contradictions between what was said. A default gives way in silence, as nobody asked for it. */
+/** Contradictions between variables that are both set. A default that contradicts a set variable is accepted. */
 function contradictions(
   values: Values,
   given: Readonly<Record<string, unknown>>,
-  isRefused: (name: string) => boolean,
+  isInvalid: (name: string) => boolean,
 ): string[] {
   const found = SHORTER_FIRST
-    .filter((pair) => pair.every((name) => name in given && !isRefused(name)))
+    .filter((pair) => pair.every((name) => name in given && !isInvalid(name)))
     .filter(([short, long]) => values[short] > values[long])
     .map(([short, long]) =>
-      `Cannot use ${short} as it is longer than ${long} and so would never end anything: ` +
+      `Cannot use ${short} as it is longer than ${long} and would never take effect: ` +
       `current values ${given[short]} and ${given[long]}; make it shorter, or leave it out`
     );
-  found.push(...greedyQueue(values, given, isRefused));
+  found.push(...queueConcurrencyProblems(values, given, isInvalid));
   const hasRelay = "DATABASE_WS_PROXY" in given;
-  if (!hasRelay && !isRefused("DATABASE_URL") && !isNeonHost(hostOf(values))) {
+  if (!hasRelay && !isInvalid("DATABASE_URL") && !isNeonHost(hostOf(values))) {
     found.push(
-      `Cannot use DATABASE_URL as its host is not Neon's and speaks no WebSocket: current ` +
-        `DATABASE_WS_PROXY is none; name a relay there ("deno task relay" runs one, as does Neon's ` +
+      `Cannot use DATABASE_URL as its host is not Neon's and needs a WebSocket relay: current ` +
+        `DATABASE_WS_PROXY is none; set it to a relay ("deno task relay" runs one, as does Neon's ` +
         `wsproxy), or let "deno task dev" start everything`,
     );
   }
   return found;
 }
 
-/** Requests and messages share the pool, in which nobody is served before those who came first. */
-function greedyQueue(
-  { QUEUE_CONCURRENCY: lanes, DATABASE_POOL_SIZE: size, DATABASE_MAX_OVERFLOW: overflow }: Values,
+/**
+ * The queue's workers share the pool with requests, and the pool serves callers in order of arrival. With as many
+ * workers as connections, requests would have to wait for messages.
+ */
+function queueConcurrencyProblems(
+  {
+    QUEUE_CONCURRENCY: concurrency,
+    DATABASE_POOL_SIZE: size,
+    DATABASE_MAX_OVERFLOW: overflow,
+  }: Values,
   given: Readonly<Record<string, unknown>>,
-  isRefused: (name: string) => boolean,
+  isInvalid: (name: string) => boolean,
 ): string[] {
   const names = ["QUEUE_CONCURRENCY", "DATABASE_POOL_SIZE", "DATABASE_MAX_OVERFLOW"];
-  if (!("QUEUE_CONCURRENCY" in given) || names.some(isRefused)) return [];
-  if (lanes === 0 || lanes < size + overflow) return [];
+  if (!("QUEUE_CONCURRENCY" in given) || names.some(isInvalid)) return [];
+  if (concurrency === 0 || concurrency < size + overflow) return [];
   return [
-    `Cannot use QUEUE_CONCURRENCY as it leaves no connection to requests: current value is ${lanes}, of ` +
+    `Cannot use QUEUE_CONCURRENCY as it leaves no connection to requests: current value is ${concurrency}, of ` +
     `DATABASE_POOL_SIZE + DATABASE_MAX_OVERFLOW = ${size + overflow}; make it smaller`,
   ];
 }
@@ -242,9 +252,9 @@ function settingsOf(values: Values): Settings {
   };
 }
 
-function freeze<T extends object>(value: T): T {
+function deepFreeze<T extends object>(value: T): T {
   for (const part of Object.values(value)) {
-    if (typeof part === "object" && part !== null) freeze(part);
+    if (typeof part === "object" && part !== null) deepFreeze(part);
   }
   return Object.freeze(value);
 }

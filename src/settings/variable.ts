@@ -1,15 +1,15 @@
-/** The kinds of value that a variable of the environment can hold, as valibot schemas over its text. */
+/** Schemas for the types of environment variables. Each takes the variable's text. */
 
 import * as v from "valibot";
 import { rejection } from "../value_message.ts";
 
-/** Any text. Bindings of Workers may be anything, ours must be strings. */
+/** Any text. A Worker's binding may be of any type; a setting must be a string. */
 export function text() {
   return v.string(rejection("it must be a string", "put its value in quotes where it is set"));
 }
 
 /** A whole number from `min` to `max`, in digits. */
-export function count({ min, max, wayOut = "write digits only" }: CountOptions) {
+export function wholeNumber({ min, max, wayOut = "write digits only" }: CountOptions) {
   return v.pipe(
     text(),
     v.check(
@@ -26,7 +26,7 @@ interface CountOptions {
   readonly wayOut?: string;
 }
 
-/** Seconds, with up to three decimals, from `min` to `max`. Comes out in milliseconds. */
+/** Seconds from `min` to `max`, with at most three decimals. The output is in milliseconds. */
 export function seconds(options: { min: number; max: number }) {
   return v.pipe(
     text(),
@@ -41,7 +41,7 @@ export function seconds(options: { min: number; max: number }) {
   );
 }
 
-/** As `seconds`, or `-1` for never, which comes out as `Infinity`. */
+/** Like `seconds`, or `-1` for never. The output of `-1` is `Infinity`. */
 export function secondsOrNever(options: { min: number; max: number }) {
   return v.pipe(
     text(),
@@ -61,29 +61,28 @@ function isSeconds(value: string, { min, max }: { min: number; max: number }): b
     Number(value) <= max;
 }
 
-/** Rounds away the binary fraction only: a fourth decimal was refused. */
+/** Removes the error of binary fractions. There are no more than three decimals, see `isSeconds`. */
 function milliseconds(value: string): number {
   return Math.round(Number(value) * 1_000);
 }
 
-/** One of a few words, in lower case. */
+/** One of the words. Upper and lower case are distinguished. */
 export function oneOf<const Words extends readonly string[]>(words: Words) {
   const list = words.map((word) => JSON.stringify(word)).join(", ");
   return v.pipe(
     text(),
-    v.picklist(words, rejection("it is not one of its words", `choose one of ${list}`)),
+    v.picklist(words, rejection("it is not one of the allowed values", `choose one of ${list}`)),
   );
 }
 
-/** What a client sends as `Authorization: Bearer`. https://www.rfc-editor.org/rfc/rfc6750#section-2.1 */
+/** A token for `Authorization: Bearer`. Errors never show it. https://www.rfc-editor.org/rfc/rfc6750#section-2.1 */
 export function secretToken({ minLength }: { minLength: number }) {
   return v.pipe(
     text(),
     v.check(
       (value) => value.length >= minLength && /^[\w.~+/-]+=*$/.test(value),
-      // Its value stays a secret.
-      `it must be of at least ${minLength} characters, of A-Z a-z 0-9 - . _ ~ + / and = at its end only: ` +
-        "current value is not shown; `openssl rand -hex 24` makes one",
+      `it must have at least ${minLength} characters of A-Z a-z 0-9 - . _ ~ + /, and = only at the end: ` +
+        "current value is not shown; make one with `openssl rand -hex 24`",
     ),
   );
 }

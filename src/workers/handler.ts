@@ -4,7 +4,7 @@ import { OwnerScope } from "../db/mod.ts";
 import { ProblemError } from "../http/problem.ts";
 import { parseSettings, type Settings } from "../settings/settings.ts";
 import { producerOf } from "./queue.ts";
-import { refuse, WorkerService } from "./service.ts";
+import { respondWithFailure, WorkerService } from "./service.ts";
 import { Shards } from "./shards.ts";
 
 export type Bindings = Readonly<Record<string, unknown>>;
@@ -19,7 +19,7 @@ export function handlerOf(bindings: Bindings): Handler {
       ? throughObjects(settings, bindings["DATABASE_OBJECT"])
       : byRequests(settings, bindings);
   } catch (error) {
-    return (request) => refuse(request, { error });
+    return (request) => respondWithFailure(request, { error });
   }
 }
 
@@ -52,7 +52,7 @@ function throughObjects({ objects, logLevel }: Settings, namespace: unknown): Ha
   const shards = new Shards(namespace, objects);
   return (request) =>
     shards.fetch(request).catch((cause) =>
-      refuse(request, { error: objectFailed(request, cause), logLevel })
+      respondWithFailure(request, { error: objectFailed(request, cause), logLevel })
     );
 }
 

@@ -47,11 +47,11 @@ export class WorkerService {
   }
 
   /** Metrics of this isolate or this Durable Object. */
-  #opsOptions({ opsToken: token }: Settings): Pick<AppOptions, "around" | "opsRoutes"> {
+  #opsOptions({ opsToken: token }: Settings): Pick<AppOptions, "middleware" | "opsRoutes"> {
     const http = new HttpMetrics();
     const database = this.#db;
     return {
-      around: [watchRequests((answered) => http.record(answered))],
+      middleware: [watchRequests((answered) => http.record(answered))],
       opsRoutes: [metricsRoute({ database, http, guard: guard({ token }) })],
     };
   }
@@ -72,7 +72,7 @@ export class WorkerService {
 }
 
 /** Answers a request with the problem document for `error`, and logs the error. */
-export async function refuse(
+export async function respondWithFailure(
   request: Request,
   { error, logLevel = "error" }: { error: unknown; logLevel?: LogLevel },
 ): Promise<Response> {

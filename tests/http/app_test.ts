@@ -13,13 +13,13 @@ for (const { name, run } of REFUSING) {
     run(async (path, init) => await app.request(path, init)));
 }
 
-Deno.test("an address that is not known answers 404 with a problem document", async () => {
+Deno.test("an unknown address answers 404 with a problem document", async () => {
   for (const path of ["/", "/user", "/users/", "/users/1/x", "//users", "/%00", "/%ff", "/*"]) {
     await assertProblem(await app.request(path), 404, "not-found");
   }
 });
 
-Deno.test("an address that is known under other methods answers 405 with them in Allow", async () => {
+Deno.test("a method that an address does not support answers 405 with the supported methods in Allow", async () => {
   const allowed = {
     "/users": "GET, HEAD, POST",
     "/users/1": "GET, HEAD, PATCH, DELETE",
@@ -38,14 +38,14 @@ Deno.test("an address that is known under other methods answers 405 with them in
   }
 });
 
-Deno.test("HEAD of a failure carries its headers and no body", async () => {
+Deno.test("a failed HEAD request has the headers of the failure and no body", async () => {
   const response = await app.request("/users/1", { method: "HEAD" });
   assertEquals(response.status, 400);
   assertEquals(response.headers.get("Content-Type"), "application/problem+json");
   assertEquals(await response.text(), "");
 });
 
-Deno.test("every type of problem has an address that describes it", async () => {
+Deno.test("every problem type is an address that describes it", async () => {
   const { problems } = await (await app.request("/problems")).json();
   assertEquals(problems.length, Object.keys(problemKinds).length);
   for (const problem of problems) {
@@ -54,7 +54,7 @@ Deno.test("every type of problem has an address that describes it", async () => 
   await assertProblem(await app.request("/problems/toString"), 404, "not-found");
 });
 
-Deno.test("a response carries the request's id, or one of its own", async () => {
+Deno.test("a response has the request's id, or a new one", async () => {
   const id = "abc-123";
   const given = await app.request("/healthz", { headers: { "X-Request-Id": id } });
   assertEquals(given.headers.get("X-Request-Id"), id);
@@ -83,7 +83,7 @@ Deno.test("GET /readyz answers 504 when the database does not answer in time", a
   release();
 });
 
-Deno.test("a failed request is reported with its error, its address and its id", async () => {
+Deno.test("a failed request is reported with its error, address and id", async () => {
   const error = new Error("inner");
   const failures: FailedRequest[] = [];
   const failing = createApp({ db: failingDatabase(error), onFailure: (it) => failures.push(it) });

@@ -1,4 +1,4 @@
-/** What the users API says to bodies that it cannot use. None of them reaches the database. */
+/** The users API's responses to bodies. A refused body never reaches the database. */
 
 import { assert, assertEquals } from "@std/assert";
 import { assertProblem, jsonRequest, uniqueEmail, type UsersCase } from "./requests.ts";
@@ -35,7 +35,7 @@ export const bodyCases: readonly UsersCase[] = [
     },
   },
   {
-    name: "POST /users answers 422 with a JSON Pointer for every field that is not valid",
+    name: "POST /users answers 422 with a JSON Pointer for each invalid field",
     async run(request) {
       const email = uniqueEmail();
       const bodies: readonly [body: unknown, ...pointers: string[]][] = [
@@ -65,7 +65,7 @@ export const bodyCases: readonly UsersCase[] = [
     },
   },
   {
-    name: "POST /users answers 422 for keys that objects inherit",
+    name: "POST /users answers 422 for keys that JavaScript objects inherit",
     async run(request) {
       for (const key of ["__proto__", "constructor", "toString"]) {
         const body = `{"email":"${uniqueEmail()}","name":"Ada","${key}":{"a":1}}`;
@@ -92,7 +92,7 @@ export const bodyCases: readonly UsersCase[] = [
     },
   },
   {
-    name: "POST /users answers 415 for a body of another type, and says which it takes",
+    name: "POST /users answers 415 for a body of another media type, and lists the accepted one",
     async run(request) {
       const types = ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", ""];
       for (const type of [...types, "application/json; charset=utf-16"]) {

@@ -11,18 +11,18 @@ async function statusOf(reading: Promise<unknown>): Promise<number> {
   return (await assertRejects(() => reading, ProblemError)).problem.status;
 }
 
-Deno.test("readBody() gives a body of exactly 64 KiB, and refuses one byte more", async () => {
+Deno.test("readBody() returns a body of exactly 64 KiB, and refuses one byte more", async () => {
   assertEquals((await readBody(requestWith(new Uint8Array(65_536)))).length, 65_536);
   assertEquals(await statusOf(readBody(requestWith(new Uint8Array(65_537)))), 413);
 });
 
-Deno.test("readBody() puts the chunks of a stream together", async () => {
+Deno.test("readBody() joins the chunks of a stream", async () => {
   const chunks = [[1, 2], [], [3]].map((bytes) => new Uint8Array(bytes));
   const bytes = await readBody(requestWith(ReadableStream.from(chunks)));
   assertEquals([...bytes], [1, 2, 3]);
 });
 
-Deno.test("readBody() stops reading a stream that has no end", async () => {
+Deno.test("readBody() stops reading an endless stream", async () => {
   let cancelled = false;
   const stream = new ReadableStream({
     pull: (controller) => controller.enqueue(new Uint8Array(65_536)),
@@ -34,7 +34,7 @@ Deno.test("readBody() stops reading a stream that has no end", async () => {
   assertEquals(cancelled, true);
 });
 
-Deno.test("readBody() refuses with 408 a stream that stops coming", async () => {
+Deno.test("readBody() refuses a stalled stream with 408", async () => {
   let cancelled = false;
   const stream = new ReadableStream({
     start: (controller) => controller.enqueue(new Uint8Array(1)),
@@ -46,6 +46,6 @@ Deno.test("readBody() refuses with 408 a stream that stops coming", async () => 
   assertEquals(cancelled, true);
 });
 
-Deno.test("readBody() gives no bytes of a request without a body", async () => {
+Deno.test("readBody() returns no bytes for a request without a body", async () => {
   assertEquals((await readBody(new Request("http://localhost/"))).length, 0);
 });

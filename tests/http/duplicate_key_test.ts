@@ -7,12 +7,12 @@ Deno.test("duplicateKey() finds the first key that an object has twice", () => {
   assertEquals(duplicateKey('{"a":{"b":[1,{}]},"a":2}'), "a");
 });
 
-Deno.test("duplicateKey() compares keys by what they mean, not by how they are written", () => {
+Deno.test("duplicateKey() compares keys after decoding their escapes", () => {
   assertEquals(duplicateKey('{"a":1,"\\u0061":2}'), "a");
   assertEquals(duplicateKey('{"a\\"" : 1, "a\\"":2}'), 'a"');
 });
 
-Deno.test("duplicateKey() keeps objects apart, and keys from values", () => {
+Deno.test("duplicateKey() distinguishes objects, and keys from values", () => {
   assertEquals(duplicateKey('{"a":{"a":{"a":1}},"b":[{"a":1},{"a":1}]}'), undefined);
   assertEquals(duplicateKey('{"a":"a","b":["b","b"],"c":"{\\"a\\":1,\\"a\\":2}"}'), undefined);
   assertEquals(duplicateKey('"a"'), undefined);

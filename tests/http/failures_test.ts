@@ -1,4 +1,4 @@
-/** What clients see of a real database in trouble. */
+/** Responses while a real database or its pool fails. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { type Database, sql } from "../../src/db/mod.ts";
@@ -17,7 +17,7 @@ function assertRetryAfter(response: Response): void {
   assertMatch(response.headers.get("Retry-After") ?? "", /^[1-9]\d*$/);
 }
 
-/** Enough to see that a second attempt fails as the first did. */
+/** Two attempts: the retry fails like the first one. */
 const TWICE = { DATABASE_RETRY_ATTEMPTS: "2" };
 
 Deno.test("a row that stays locked past the lock timeout answers 503 contention", async () => {
@@ -43,7 +43,7 @@ Deno.test("a statement that runs past its timeout answers 504", async () => {
   await assertProblem(response, 504, "deadline-exceeded");
 });
 
-Deno.test("a pool that is used up answers 503 overloaded, and again 200 once it is not", async () => {
+Deno.test("an exhausted pool answers 503 overloaded, and 200 when a connection is free again", async () => {
   await using branch = await database.connect();
   const db = branch.open({
     DATABASE_POOL_SIZE: "1",
@@ -62,7 +62,7 @@ Deno.test("a pool that is used up answers 503 overloaded, and again 200 once it 
   assertEquals((await request("/readyz")).status, 200);
 });
 
-Deno.test("a pool that is closed answers 503 shutting-down", async () => {
+Deno.test("a closed pool answers 503 shutting-down", async () => {
   await using branch = await database.connect();
   const db = branch.open();
   const request = clientOf(db);
@@ -74,7 +74,7 @@ Deno.test("a pool that is closed answers 503 shutting-down", async () => {
   }
 });
 
-Deno.test("a database that refuses connections answers 503, and its address is not told", async () => {
+Deno.test("a database that refuses connections answers 503 without the database's address", async () => {
   await using branch = await database.connect();
   const closed = Deno.listen({ port: 0, hostname: "127.0.0.1" });
   const { port } = closed.addr;

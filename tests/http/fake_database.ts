@@ -1,12 +1,12 @@
-/** Databases that do one thing, for tests of what HTTP makes of it. */
+/** Fake databases, each with one behaviour. */
 
 import type { Session } from "../../src/db/mod.ts";
 import type { TransactionRunner } from "../../src/db/mod.ts";
 
-/** A session that nothing may use. */
+/** A session without methods: using it fails the test. */
 export const unusedSession = {} as Session;
 
-/** Every unit of work and every session fails with `thrown`, which may be anything. */
+/** Every unit of work and every session fails with `thrown`, which may be any value. */
 export function failingDatabase(thrown: unknown): TransactionRunner {
   return {
     transaction: () => Promise.reject(thrown),
@@ -18,8 +18,8 @@ export function failingDatabase(thrown: unknown): TransactionRunner {
   };
 }
 
-/** A database that is never asked: using it fails the test. */
-export const untouchedDatabase = failingDatabase(new Error("The database was asked"));
+/** A database that must not be used: using it fails the test. */
+export const untouchedDatabase = failingDatabase(new Error("The database was used"));
 
 /** Runs each unit of work until it succeeds, or until it failed `attempts` times. */
 export function retryingDatabase(attempts: number): TransactionRunner {
@@ -37,7 +37,7 @@ export function retryingDatabase(attempts: number): TransactionRunner {
   };
 }
 
-/** Its sessions answer after `release` was called. */
+/** A database whose sessions answer only after `release` is called. */
 export function stalledDatabase(): { db: TransactionRunner; release: () => void } {
   const { promise, resolve } = Promise.withResolvers<void>();
   const session = {

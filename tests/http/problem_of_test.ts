@@ -26,7 +26,7 @@ import {
 import { failingDatabase } from "./fake_database.ts";
 import { assertProblem } from "./requests.ts";
 
-/** Stands for all that must stay inside. */
+/** Text that must not reach a client. */
 const SECRET = "select hunter2 from users";
 
 function serverError(sqlState: string, severity = "ERROR"): ServerError {
@@ -126,7 +126,7 @@ const TABLE: readonly [
 ];
 
 for (const [name, error, status, kind, retryAfter] of TABLE) {
-  Deno.test(`problemOf() makes ${status} ${kind} of ${name}`, async () => {
+  Deno.test(`problemOf() maps ${name} to ${status} ${kind}`, async () => {
     const failures: FailedRequest[] = [];
     const app = createApp({ db: failingDatabase(error), onFailure: (it) => failures.push(it) });
     const response = await app.request("/users");
@@ -139,11 +139,11 @@ for (const [name, error, status, kind, retryAfter] of TABLE) {
   });
 }
 
-Deno.test("problemOf() gives the current version with a mismatch", () => {
+Deno.test("problemOf() adds the current version as ETag to a version mismatch", () => {
   assertEquals(problemOf(new VersionMismatchError(7)).headers, { ETag: '"7"' });
 });
 
-Deno.test("problemOf() keeps the headers of a refusal by Hono's own middleware, and not its message", () => {
+Deno.test("problemOf() keeps the headers of an HTTPException of Hono's middleware, but not its message", () => {
   const res = new Response(SECRET, { status: 401, headers: { "WWW-Authenticate": "Bearer" } });
   const { headers, status, ...rest } = problemOf(new HTTPException(401, { res, message: SECRET }));
   assertEquals(status, 401);

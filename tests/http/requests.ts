@@ -1,4 +1,4 @@
-/** How the cases of the users API speak to the service under test. */
+/** Requests and assertions for the cases of the users API. */
 
 import { assert, assertEquals } from "@std/assert";
 
@@ -49,7 +49,7 @@ export async function createUser(request: SendRequest, name = "Ada"): Promise<Us
   return await response.json();
 }
 
-/** Asserts that `response` is a problem document of the given kind, and gives it. */
+/** Asserts that `response` is a problem document of the given kind, and returns it. */
 export async function assertProblem(
   response: Response,
   status: number,

@@ -1,10 +1,10 @@
-/** What only a socket can send: requests that `new Request` refuses to make. */
+/** Requests that only a raw socket can send, because `new Request` refuses to create them. */
 
 import { assert } from "@std/assert";
 import { createApp } from "../../src/http/app.ts";
 import { untouchedDatabase } from "./fake_database.ts";
 
-/** Sends `text` to the service as it is, and gives the head of the answer and what came of the body. */
+/** Sends `text` to the service unchanged, and returns the response. */
 async function answerTo(text: string): Promise<string> {
   const app = createApp({ db: untouchedDatabase });
   const options = { port: 0, hostname: "127.0.0.1", onListen() {} };
@@ -27,12 +27,12 @@ function assertStatus(answer: string, status: number, kind: string): void {
   assert(answer.includes(`"/problems/${kind}"`), answer);
 }
 
-Deno.test("a Host header that is no host does not keep a query from being read", async () => {
+Deno.test("the query is read even if the Host header is not a host", async () => {
   const answer = await answerTo("GET /users?limit=0 HTTP/1.1\r\nHost: no host\r\n\r\n");
   assertStatus(answer, 400, "malformed-request");
 });
 
-Deno.test("a body that is declared far too long is refused before it is sent", async () => {
+Deno.test("a body whose declared length is far too large is refused before it is sent", async () => {
   const head = "POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
   assertStatus(await answerTo(`${head}Content-Length: 1048577\r\n\r\n`), 413, "body-too-large");
 });

@@ -1,6 +1,6 @@
 /**
- * What the users API does, over HTTP alone: the same cases run on Deno, on Workers and in a Durable Object. They
- * share one database, so each makes the users it needs.
+ * Cases of the users API that use HTTP alone: the same cases run on Deno, on Workers and in a Durable Object. They
+ * share one database, so each case creates its own users.
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
@@ -43,7 +43,7 @@ export const usersCases: readonly UsersCase[] = [
     },
   },
   {
-    name: "POST /users at once with one e-mail address stores one user",
+    name: "concurrent POST /users with one e-mail address store one user",
     async run(request) {
       const email = uniqueEmail();
       const responses = await Promise.all(
@@ -67,7 +67,7 @@ export const usersCases: readonly UsersCase[] = [
     },
   },
   {
-    name: "GET /users/:id answers the stored user with its version as ETag",
+    name: "GET /users/:id returns the stored user with its version as ETag",
     async run(request) {
       const user = await createUser(request);
       const response = await request(`/users/${user.id}`);
@@ -77,7 +77,7 @@ export const usersCases: readonly UsersCase[] = [
     },
   },
   {
-    name: "GET /users/:id takes an id in upper case",
+    name: "GET /users/:id accepts an id in upper case",
     async run(request) {
       const user = await createUser(request);
       assertEquals(await (await request(`/users/${user.id.toUpperCase()}`)).json(), user);
@@ -90,7 +90,7 @@ export const usersCases: readonly UsersCase[] = [
     },
   },
   {
-    name: "GET /users/:id answers 400 for what is no UUID",
+    name: "GET /users/:id answers 400 for an id that is not a UUID",
     async run(request) {
       for (const id of ["1", "%00", "%ff", "%E0%A4%A", "a%2Fb", "..%2f..", "x".repeat(2_000)]) {
         const { errors } = await assertProblem(
@@ -114,7 +114,7 @@ export const usersCases: readonly UsersCase[] = [
     },
   },
   {
-    name: "GET /users walks through all users in the order of their ids",
+    name: "GET /users pages through all users in the order of their ids",
     async run(request) {
       const made: string[] = [];
       for (let count = 0; count < 3; count++) made.push((await createUser(request)).id);
@@ -134,7 +134,7 @@ export const usersCases: readonly UsersCase[] = [
     },
   },
   {
-    name: "GET /users ends with next null where nothing comes after",
+    name: "GET /users returns next null on the last page",
     async run(request) {
       const after = "ffffffff-ffff-ffff-ffff-ffffffffffff";
       const response = await request(`/users?after=${after}`);
@@ -142,7 +142,7 @@ export const usersCases: readonly UsersCase[] = [
     },
   },
   {
-    name: "GET /users answers 400 for parameters it cannot use",
+    name: "GET /users answers 400 for invalid, repeated and unknown parameters",
     async run(request) {
       const queries = {
         limit: ["limit=0", "limit=-1", "limit=201", "limit=1e2", "limit=", "limit=1&limit=2"],
@@ -159,7 +159,7 @@ export const usersCases: readonly UsersCase[] = [
     },
   },
   {
-    name: "PATCH /users/:id changes what it names and counts the version up",
+    name: "PATCH /users/:id changes the given fields and increments the version",
     async run(request) {
       const user = await createUser(request);
       const response = await request(`/users/${user.id}`, jsonRequest("PATCH", { name: "Grace" }));
@@ -189,7 +189,7 @@ export const usersCases: readonly UsersCase[] = [
     },
   },
   {
-    name: "PATCH /users/:id takes a list of entity tags, and a star for any",
+    name: "PATCH /users/:id accepts a list of entity tags, and * for any version",
     async run(request) {
       const { id } = await createUser(request);
       for (const tag of ['"7", "1"', "*", 'W/"9" ,"3"']) {
@@ -203,7 +203,7 @@ export const usersCases: readonly UsersCase[] = [
     },
   },
   {
-    name: "PATCH /users/:id at once with one If-Match lets one through",
+    name: "of concurrent PATCH /users/:id with one If-Match, one succeeds",
     async run(request) {
       const { id } = await createUser(request);
       const responses = await Promise.all(
@@ -218,7 +218,7 @@ export const usersCases: readonly UsersCase[] = [
     },
   },
   {
-    name: "PATCH /users/:id answers 400 for an If-Match that is no entity tag",
+    name: "PATCH /users/:id answers 400 for a malformed If-Match",
     async run(request) {
       const { id } = await createUser(request);
       for (const tag of ["1", '"1', '1"', '"1" "2"', "w/'1'", '*, "1"']) {
@@ -233,7 +233,7 @@ export const usersCases: readonly UsersCase[] = [
   },
   {
     name:
-      "PATCH /users/:id refuses another user's e-mail address, and takes its own in another case",
+      "PATCH /users/:id refuses another user's e-mail address, and accepts its own in another case",
     async run(request) {
       const [ada, eve] = [await createUser(request), await createUser(request, "Eve")];
       const taken = await request(`/users/${eve.id}`, jsonRequest("PATCH", { email: ada.email }));
@@ -253,7 +253,7 @@ export const usersCases: readonly UsersCase[] = [
     },
   },
   {
-    name: "DELETE /users/:id answers 204, and 404 from then on",
+    name: "DELETE /users/:id answers 204, then 404",
     async run(request) {
       const { id } = await createUser(request);
       const first = await request(`/users/${id}`, { method: "DELETE" });

@@ -14,7 +14,7 @@ function appWith(db: TransactionRunner): Hono<{ Variables: DatabaseVariables }> 
   return app;
 }
 
-Deno.test("withSession() gives the handler a session of the provided database", async () => {
+Deno.test("withSession() passes the handler a session of the provided database", async () => {
   const app = appWith(retryingDatabase(1));
   const given: Session[] = [];
   app.get(
@@ -28,7 +28,7 @@ Deno.test("withSession() gives the handler a session of the provided database", 
   assertStrictEquals(given[0], unusedSession);
 });
 
-Deno.test("withSession() hands the options of the transaction on, and not parse", async () => {
+Deno.test("withSession() passes on the transaction's options, without parse", async () => {
   const seen: (TransactionOptions | undefined)[] = [];
   const app = appWith({
     ...untouchedDatabase,
@@ -43,7 +43,7 @@ Deno.test("withSession() hands the options of the transaction on, and not parse"
   assertEquals(seen, [{ label: "GET /", ...options }]);
 });
 
-Deno.test("withSession() names its unit of work by method and route, unless told another name", async () => {
+Deno.test("withSession() labels its unit of work with method and route, unless it has a label", async () => {
   const labels: (string | undefined)[] = [];
   const app = appWith({
     ...untouchedDatabase,
@@ -59,7 +59,7 @@ Deno.test("withSession() names its unit of work by method and route, unless told
   assertEquals(labels, ["GET /users/:id", "report"]);
 });
 
-Deno.test("withSession() parses once, before the unit of work, and gives every run the result", async () => {
+Deno.test("withSession() parses once, before the unit of work, and passes the result to every run", async () => {
   const events: string[] = [];
   const db = retryingDatabase(3);
   const app = appWith({
@@ -93,7 +93,7 @@ Deno.test("withSession() parses once, before the unit of work, and gives every r
   ]);
 });
 
-Deno.test("withSession() opens no unit of work when parse throws", async () => {
+Deno.test("withSession() starts no unit of work if parse throws", async () => {
   const app = appWith(untouchedDatabase);
   const refusal = new Error("malformed");
   app.get(
@@ -108,7 +108,7 @@ Deno.test("withSession() opens no unit of work when parse throws", async () => {
   assertEquals(await (await app.request("/")).text(), "true");
 });
 
-Deno.test("withSession() drops status, headers and variables that a failed run has set", async () => {
+Deno.test("withSession() drops status, headers and variables that a failed run set", async () => {
   const app = appWith(retryingDatabase(2));
   app.use(async (c, next) => {
     c.header("X-Kept", "before");
@@ -142,7 +142,7 @@ Deno.test("withSession() drops status, headers and variables that a failed run h
   assertEquals(seen, [undefined, undefined]);
 });
 
-Deno.test("withSession() drops headers set through c.res by a failed run", async () => {
+Deno.test("withSession() drops headers that a failed run set through c.res", async () => {
   const app = appWith(retryingDatabase(2));
   let runs = 0;
   app.get(
@@ -174,7 +174,7 @@ Deno.test("withSession() drops headers of the last failed run from the error's r
   await response.body?.cancel();
 });
 
-Deno.test("withSession() lets a handler's own header win over a middleware's", async () => {
+Deno.test("with withSession(), a handler's header replaces that of a middleware", async () => {
   const app = appWith(retryingDatabase(1));
   app.use(async (c, next) => {
     c.header("Cache-Control", "no-store");
@@ -184,7 +184,7 @@ Deno.test("withSession() lets a handler's own header win over a middleware's", a
   assertEquals((await app.request("/")).headers.get("Cache-Control"), "max-age=1");
 });
 
-Deno.test("withSession() makes an Error of whatever was thrown, so that onError sees it", async () => {
+Deno.test("withSession() wraps a thrown value that is not an Error, so that onError gets it", async () => {
   for (const thrown of ["text", undefined, null, 7, new Event("error")]) {
     const app = appWith(retryingDatabase(1));
     const errors: Error[] = [];
@@ -203,7 +203,7 @@ Deno.test("withSession() makes an Error of whatever was thrown, so that onError 
   }
 });
 
-Deno.test("withSession() says how to provide a database where there is none", async () => {
+Deno.test("withSession() without a database fails with the way to provide one", async () => {
   const app = new Hono<{ Variables: DatabaseVariables }>();
   app.onError((error, c) => c.text(error.message, 500));
   app.get("/", withSession({}, (c) => c.body(null)));
@@ -211,7 +211,7 @@ Deno.test("withSession() says how to provide a database where there is none", as
   assert(text.includes("provideDatabase(db)"), text);
 });
 
-Deno.test("provideDatabase() takes a function, which is asked once for each request", async () => {
+Deno.test("provideDatabase() calls a given function once per request", async () => {
   const app = new Hono<{ Variables: DatabaseVariables }>();
   const paths: string[] = [];
   app.use(provideDatabase((c) => {

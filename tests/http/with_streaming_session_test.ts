@@ -1,4 +1,4 @@
-/** Bodies that are written while their rows are read, from a real server. */
+/** Response bodies that are written while their rows are read from a real server. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type Context, Hono } from "hono";
 import {
@@ -24,7 +24,7 @@ const database = await branchDatabase();
 type AppEnv = { Variables: DatabaseVariables };
 type Handler = (c: Context<AppEnv>, session: Session) => Response | Promise<Response>;
 
-/** An app with one route, on a database that has a single connection. */
+/** Runs `work` on an app with one route, whose database has one connection. */
 async function withApp(
   { options = {}, handler, env = {} }: {
     options?: WithStreamingSessionOptions<AppEnv, void>;
@@ -33,7 +33,7 @@ async function withApp(
   },
   work: (
     app: Hono<AppEnv>,
-    world: { db: Database; branch: Branch; errors: Error[] },
+    context: { db: Database; branch: Branch; errors: Error[] },
   ) => Promise<void>,
 ): Promise<void> {
   await using branch = await database.connect();
@@ -47,7 +47,7 @@ async function withApp(
     return c.text("failed", 500);
   });
   await work(app, { db, branch, errors });
-  // A lease that was not back would be waited for in vain.
+  // Times out if the lease of the only connection was not returned.
   await db.session({ readOnly: true }).commit([sql`select 1`]);
 }
 
@@ -69,7 +69,7 @@ function streaming(rows: string): Handler {
 const FIVE = "select n from generate_series(1, 5) n";
 const ENDLESS = "select n from generate_series(1, 1000000000) n";
 
-Deno.test("a body is written while its rows are read, and its session ends with it", () =>
+Deno.test("a body is written while its rows are read, and the session ends with the body", () =>
   withApp({ handler: streaming(FIVE) }, async (app, { db }) => {
     const response = await app.request("/");
     assertEquals([response.status, response.headers.get("X-Rows")], [200, "numbers"]);
@@ -77,7 +77,7 @@ Deno.test("a body is written while its rows are read, and its session ends with 
     assert(db.stats().counters.connected <= 1);
   }));
 
-Deno.test("a session behind a body is read only", () =>
+Deno.test("the session of a streamed body is read only", () =>
   withApp({
     handler: streaming(
       "insert into users (id, email, name) values (null, '', '') returning 1 as n",
@@ -88,7 +88,7 @@ Deno.test("a session behind a body is read only", () =>
     assertEquals(error.sqlState, "25006");
   }));
 
-Deno.test("a reader that leaves stops the server's work, and the lease is back", () =>
+Deno.test("if the reader cancels, the server stops its work and the lease is returned", () =>
   withApp({ handler: streaming(`${FIVE} where n < 3 or pg_sleep(60) is null`) }, async (
     app,
     { branch },
@@ -103,7 +103,7 @@ Deno.test("a reader that leaves stops the server's work, and the lease is back",
     await untilSleeping(branch, 0);
   }));
 
-Deno.test("a body that is not finished within its bound breaks off, and the lease is back", () =>
+Deno.test("a body that is not finished within bodyTimeoutMs breaks off, and the lease is returned", () =>
   withApp({ handler: streaming(ENDLESS), options: { bodyTimeoutMs: 50 } }, async (app, { db }) => {
     const reader = (await app.request("/")).body!.getReader();
     const error = await assertRejects(async () => {
@@ -113,14 +113,14 @@ Deno.test("a body that is not finished within its bound breaks off, and the leas
     await db.session({ readOnly: true }).commit([sql`select 1`]);
   }));
 
-Deno.test("a body that nobody reads gives its lease back within its bound", () =>
+Deno.test("a body that is never read returns its lease within bodyTimeoutMs", () =>
   withApp({ handler: streaming(ENDLESS), options: { bodyTimeoutMs: 50 } }, async (app, { db }) => {
     const response = await app.request("/");
     await db.session({ readOnly: true }).commit([sql`select 1`]);
     await assertRejects(() => response.text(), DeadlineError);
   }));
 
-Deno.test("a body whose rows fail breaks off, so that its reader can tell", () =>
+Deno.test("a body whose rows fail breaks off with an error for its reader", () =>
   withApp({ handler: streaming("select 1 / (4 - n) as n from generate_series(1, 9) n") }, async (
     app,
   ) => {
@@ -134,7 +134,7 @@ Deno.test("HEAD reads no body and holds no lease", () =>
     assertEquals([response.headers.get("X-Rows"), response.body], ["numbers", null]);
   }));
 
-Deno.test("an answer without a body, or with a whole one, ends the session too", async () => {
+Deno.test("a response without a body, or with a complete one, ends the session too", async () => {
   for (
     const [handler, text] of [
       [(c: Context) => c.body(null, 204), ""],
@@ -150,7 +150,7 @@ Deno.test("an answer without a body, or with a whole one, ends the session too",
   }
 });
 
-Deno.test("a handler that throws after a statement gives its lease back, and is not run again", async () => {
+Deno.test("a handler that throws after a statement returns its lease, and does not run again", async () => {
   let runs = 0;
   const failure = new Error("from the handler");
   await withApp({
@@ -165,7 +165,7 @@ Deno.test("a handler that throws after a statement gives its lease back, and is 
   });
 });
 
-Deno.test("a session that has ended with its body says so", async () => {
+Deno.test("a session that has ended with its body refuses statements", async () => {
   let kept: Session | undefined;
   await withApp({
     handler: (c, session) => {
@@ -185,7 +185,7 @@ for (
     [{ isolation: "repeatable read" }, 200],
   ] as const
 ) {
-  Deno.test(`a body at ${JSON.stringify(options)} is answered with ${status}`, () =>
+  Deno.test(`a streamed body with ${JSON.stringify(options)} is answered with ${status}`, () =>
     withApp({ handler: streaming(FIVE), options }, async (app, { errors }) => {
       const response = await app.request("/");
       assertEquals(response.status, status);
@@ -198,12 +198,12 @@ for (
 }
 
 async function untilSleeping(branch: Branch, count: number): Promise<void> {
-  for (let look = 0; look < 500; look++) {
+  for (let attempt = 0; attempt < 500; attempt++) {
     const [row] = await branch.asAdmin<{ count: number }>(
       `select count(*)::int as count from pg_stat_activity
        where wait_event = 'PgSleep' and datname = current_database()`,
     );
     if (row?.count === count) return;
   }
-  throw new Error(`Cannot go on as the server still does not sleep ${count} times`);
+  throw new Error(`Cannot continue as the server does not run ${count} sleeping statements`);
 }

@@ -1,4 +1,4 @@
-/** Every counter of `/metrics`, to the unit, after events that are known; as a parser that is not ours reads it. */
+/** The exact value of every counter of `/metrics` after known events, read by a third-party parser. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
   type Database,
@@ -15,52 +15,52 @@ import { parsePrometheus } from "../support/prometheus.ts";
 import { ScriptedDriver, serverError } from "../support/scripted_driver.ts";
 import { ownedTimers, SimulatedScope } from "../support/simulated_scope.ts";
 
-interface Scene {
+interface Fixture {
   readonly clock: ManualClock;
   readonly db: Database;
   readonly pool: Pool;
   readonly driver: ScriptedDriver;
-  /** What the database is to do from now on. */
+  /** How the scripted database behaves from now on. */
   readonly server: { isDown: boolean; sqlState: string | undefined; cutsAt: string | undefined };
-  /** Moves the clock on, by nothing at a time, until the promise has settled. */
-  through<T>(promise: Promise<T>): Promise<T>;
+  /** Runs due timers, without moving the clock, until the promise has settled. */
+  settled<T>(promise: Promise<T>): Promise<T>;
 }
 
-type SceneOptions = Partial<PoolOptions> & Pick<Partial<DatabaseOptions>, "resolveCommit">;
+type FixtureOptions = Partial<PoolOptions> & Pick<Partial<DatabaseOptions>, "resolveCommit">;
 
 type Counted = Readonly<Record<string, number>>;
 
-/** Which counters were seen to count. */
+/** The counters that some test has changed. */
 const seen = new Set<string>();
 
-/** Runs the events on a pool of one connection, unless said otherwise, and compares all that was counted. */
-function counts(
+/** A test that runs `events`, by default on a pool of one connection, and compares all counters that are not 0. */
+function countersTest(
   name: string,
   { events, options = {}, expected }: {
-    readonly events: (scene: Scene) => Promise<void>;
-    readonly options?: SceneOptions;
+    readonly events: (fixture: Fixture) => Promise<void>;
+    readonly options?: FixtureOptions;
     readonly expected: Counted;
   },
 ): void {
   Deno.test(name, async () => {
-    const scene = sceneOf(options);
-    await using _ = scene.db;
-    await events(scene);
-    const counted = await countersOf(scene.db);
+    const fixture = fixtureOf(options);
+    await using _ = fixture.db;
+    await events(fixture);
+    const counted = await countersOf(fixture.db);
     const notZero = Object.fromEntries(Object.entries(counted).filter(([, value]) => value !== 0));
     assertEquals(notZero, expected);
     Object.keys(notZero).forEach((counter) => seen.add(counter));
   });
 }
 
-function sceneOf(
-  { resolveCommit, ...options }: SceneOptions,
-): Scene & { db: Database & AsyncDisposable } {
+function fixtureOf(
+  { resolveCommit, ...options }: FixtureOptions,
+): Fixture & { db: Database & AsyncDisposable } {
   const clock = new ManualClock();
-  const server: Scene["server"] = { isDown: false, sqlState: undefined, cutsAt: undefined };
+  const server: Fixture["server"] = { isDown: false, sqlState: undefined, cutsAt: undefined };
   const driver = new ScriptedDriver({
     onConnect() {
-      if (server.isDown) throw new Error("scripted: nobody there");
+      if (server.isDown) throw new Error("scripted: server is down");
     },
     reply({ text }, connection) {
       if (text === server.cutsAt) {
@@ -86,17 +86,17 @@ function sceneOf(
     pool,
     driver,
     server,
-    async through(promise) {
+    async settled(promise) {
       let isSettled = false;
       promise.catch(() => {}).finally(() => isSettled = true);
       for (let turn = 0; turn < 1_000 && !isSettled; turn++) await clock.advance(0);
-      assert(isSettled, "the promise waits for something else than time");
+      assert(isSettled, "the promise waits for something other than timers");
       return await promise;
     },
   };
 }
 
-/** By their names and labels, without the prefix that they share. */
+/** Values by name and labels, without the common prefix and `_total`. */
 async function countersOf(db: Database): Promise<Counted> {
   const values = await parsePrometheus(metricsText({ database: db.stats(), http: [] }));
   return Object.fromEntries(
@@ -112,16 +112,16 @@ const write = (db: Database, attempts = 4) =>
 
 const scope = OwnerScope.lasting();
 
-counts("transactions are counted by how they ended", {
-  async events({ db, server, through }) {
-    await through(write(db));
-    await through(write(db));
-    await through(read(db));
+countersTest("transactions are counted by outcome", {
+  async events({ db, server, settled }) {
+    await settled(write(db));
+    await settled(write(db));
+    await settled(read(db));
     const session = db.session();
-    await through(session.query(sql`select 1`));
+    await settled(session.query(sql`select 1`));
     server.cutsAt = "select 2";
-    await assertRejects(() => through(session.query(sql`select 2`)));
-    await through(session.rollback());
+    await assertRejects(() => settled(session.query(sql`select 2`)));
+    await settled(session.rollback());
   },
   expected: {
     "connection_acquired": 4,
@@ -133,13 +133,13 @@ counts("transactions are counted by how they ended", {
   },
 });
 
-counts("retries are counted by the failures that they follow, those beyond the budget apart", {
-  async events({ db, server, through }) {
+countersTest("retries are counted by kind of failure, and those denied by the budget separately", {
+  async events({ db, server, settled }) {
     server.sqlState = "40001";
-    await assertRejects(() => through(write(db, 3)));
+    await assertRejects(() => settled(write(db, 3)));
     server.sqlState = "40P01";
-    // Ten retries are there at the beginning, and the part of one that two units of work have added is none.
-    await assertRejects(() => through(write(db, 20)));
+    // The budget starts with ten retries. Two units of work add less than one.
+    await assertRejects(() => settled(write(db, 20)));
   },
   expected: {
     "connection_acquired": 3 + 9,
@@ -151,11 +151,11 @@ counts("retries are counted by the failures that they follow, those beyond the b
   },
 });
 
-counts("a flight that is sent again on another connection is counted", {
-  async events({ db, server, through }) {
-    await through(read(db));
+countersTest("a flight that is replayed on another connection is counted", {
+  async events({ db, server, settled }) {
+    await settled(read(db));
     server.cutsAt = "begin isolation level read committed";
-    await through(read(db));
+    await settled(read(db));
   },
   expected: {
     "connection_acquired": 3,
@@ -178,17 +178,17 @@ for (
     }],
   ] as const
 ) {
-  counts(`a COMMIT whose answer is lost is counted, found ${outcome}`, {
+  countersTest(`a COMMIT whose answer is lost is counted, with outcome ${outcome}`, {
     options: {
       resolveCommit: (() => Promise.resolve(resolveCommit())) as NonNullable<
-        SceneOptions["resolveCommit"]
+        FixtureOptions["resolveCommit"]
       >,
     },
-    async events({ db, server, through }) {
+    async events({ db, server, settled }) {
       const session = db.session();
-      await through(session.query(sql`update t`));
+      await settled(session.query(sql`update t`));
       server.cutsAt = "commit";
-      await through(session.commit()).catch(() => {});
+      await settled(session.commit()).catch(() => {});
     },
     expected: {
       "connection_acquired": 1,
@@ -199,7 +199,7 @@ for (
   });
 }
 
-counts("whoever waits too long, gives up, or finds no place to wait is counted by the cause", {
+countersTest("callers that time out, abort, or find the queue full are counted by cause", {
   options: { acquireTimeoutMs: 5_000, maxWaiters: 1 },
   async events({ pool, clock }) {
     const lease = await pool.acquire({ scope });
@@ -223,13 +223,13 @@ counts("whoever waits too long, gives up, or finds no place to wait is counted b
   },
 });
 
-counts(
-  "whoever is sent away for a queue that is slow, or for holding what others wait for, is counted",
+countersTest(
+  "callers that are shed, or that hold a connection and would wait for another, are counted",
   {
     options: { shedTargetMs: 100 },
     async events({ pool, clock }) {
       let lease = await pool.acquire({ scope });
-      // Each waits three times the target, in all for longer than the interval of four.
+      // Each caller waits three times the target. Together they wait for longer than the interval of four targets.
       for (let round = 0; round < 4; round++) {
         const waiting = pool.acquire({ scope }).catch(() => undefined);
         await clock.advance(300);
@@ -252,24 +252,27 @@ counts(
   },
 );
 
-counts("connections that cannot be opened are counted, and whoever is not even let try", {
-  async events({ db, server, through }) {
-    server.isDown = true;
-    // Nobody is kept away by the first failure.
-    await assertRejects(() => through(write(db, 2)));
-    await assertRejects(() => through(write(db, 1)));
+countersTest(
+  "connections that cannot be opened are counted, and callers refused during the outage",
+  {
+    async events({ db, server, settled }) {
+      server.isDown = true;
+      // The first failure refuses no callers yet.
+      await assertRejects(() => settled(write(db, 2)));
+      await assertRejects(() => settled(write(db, 1)));
+    },
+    expected: {
+      "connection_create_failures": 2,
+      'connection_refusals{cause="unreachable"}': 1,
+      'transactions{outcome="lost"}': 3,
+      'retries{error_type="not_reached"}': 1,
+    },
   },
-  expected: {
-    "connection_create_failures": 2,
-    'connection_refusals{cause="unreachable"}': 1,
-    'transactions{outcome="lost"}': 3,
-    'retries{error_type="not_reached"}': 1,
-  },
-});
+);
 
 const leaks: (string | undefined)[] = [];
 
-counts("connections that are held for long, grow old or idle, or are too many are counted", {
+countersTest("leaks, and connections closed for overflow, idle time or age, are counted", {
   options: {
     maxOverflow: 1,
     recycleMs: 100_000,
@@ -300,26 +303,29 @@ counts("connections that are held for long, grow old or idle, or are too many ar
   },
 });
 
-counts("connections that their server has outlived are counted, those that said so apart", {
-  options: { size: 4 },
-  async events({ pool, driver, clock }) {
-    const leases = await Promise.all([1, 2, 3, 4].map(() => pool.acquire({ scope })));
-    await Promise.all(leases.map((lease) => lease.release()));
-    for (const index of [0, 1]) {
-      driver.connections[index]!.cut({ fatal: serverError("57P01", "terminating", "FATAL") });
-      await clock.advance(0);
-    }
-    await (await pool.acquire({ scope })).release();
+countersTest(
+  "connections closed by a server restart are counted, those that reported it separately",
+  {
+    options: { size: 4 },
+    async events({ pool, driver, clock }) {
+      const leases = await Promise.all([1, 2, 3, 4].map(() => pool.acquire({ scope })));
+      await Promise.all(leases.map((lease) => lease.release()));
+      for (const index of [0, 1]) {
+        driver.connections[index]!.cut({ fatal: serverError("57P01", "terminating", "FATAL") });
+        await clock.advance(0);
+      }
+      await (await pool.acquire({ scope })).release();
+    },
+    expected: {
+      "connection_acquired": 5,
+      "connection_created": 5,
+      'connection_closed{cause="broken"}': 2,
+      'connection_closed{cause="outlived"}': 2,
+    },
   },
-  expected: {
-    "connection_acquired": 5,
-    "connection_created": 5,
-    'connection_closed{cause="broken"}': 2,
-    'connection_closed{cause="outlived"}': 2,
-  },
-});
+);
 
-counts("connections that the pool closes at its own end are counted", {
+countersTest("connections that the pool closes in close() are counted", {
   async events({ pool }) {
     await (await pool.acquire({ scope })).release();
     await pool.close({ timeoutMs: 0 });
@@ -331,7 +337,7 @@ counts("connections that the pool closes at its own end are counted", {
   },
 });
 
-counts("a permit that a request has taken along when it ended is counted", {
+countersTest("a permit that is reclaimed from an ended request is counted", {
   async events({ pool, clock }) {
     const requestOf = () => SimulatedScope.open({ lasting: false, isBound: true });
     const acquire = (scope: SimulatedScope) =>
@@ -351,7 +357,7 @@ counts("a permit that a request has taken along when it ended is counted", {
   },
 });
 
-Deno.test("no counter is there that none of these events has moved", async () => {
+Deno.test("there is no counter that none of these tests changes", async () => {
   await using db = databaseOf(poolOf(new ScriptedDriver()));
   const all = Object.keys(await countersOf(db));
   assert(all.length > 20);

@@ -1,4 +1,4 @@
-/** Who may see `/metrics` and `/ops`, of the service as a whole, and what they cost it. */
+/** Access to `/metrics` and `/ops` of the whole service, and the limits on them. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { pollUntil } from "../../src/dev/poll.ts";
 import { createApp } from "../../src/http/app.ts";
@@ -45,7 +45,7 @@ const PATHS = ["/metrics", "/ops/events"];
 
 const BEARER = { Authorization: `Bearer ${TOKEN}` };
 
-Deno.test("without OPS_TOKEN, metrics, page and events are not there, whatever a client shows", async () => {
+Deno.test("without OPS_TOKEN, metrics, page and events answer 404, with or without a token", async () => {
   await serving({}, async (get) => {
     for (const path of [...PATHS, "/ops", "/ops/sign-in", "/ops/page.js"]) {
       assertEquals(await statusOf(get(path)), 404);
@@ -54,7 +54,7 @@ Deno.test("without OPS_TOKEN, metrics, page and events are not there, whatever a
   });
 });
 
-Deno.test("with OPS_TOKEN, metrics and events want it as a bearer token", async () => {
+Deno.test("with OPS_TOKEN, metrics and events require it as a bearer token", async () => {
   await serving({ OPS_TOKEN: TOKEN }, async (get) => {
     for (const path of PATHS) {
       const refused = await get(path);
@@ -66,18 +66,18 @@ Deno.test("with OPS_TOKEN, metrics and events want it as a bearer token", async 
   });
 });
 
-Deno.test("a developer's own machine needs no token, unless it is asked by a name from elsewhere", async () => {
+Deno.test("loopback clients need no token if that is allowed, except with a foreign Host header or through a proxy", async () => {
   await serving({}, async (get, url) => {
     for (const path of PATHS) assertEquals(await statusOf(get(path)), 200);
     const port = Number(new URL(url).port);
     assertEquals(await statusLineFor({ port, host: "rebound.example" }), "HTTP/1.1 404 Not Found");
     assertEquals(await statusLineFor({ port, host: "localhost" }), "HTTP/1.1 200 OK");
-    // A proxy on this machine may ask by a name of this machine, for somebody who is elsewhere.
+    // A proxy on this machine uses a loopback name, but its client may be remote.
     assertEquals(await statusOf(get("/metrics", { "X-Forwarded-For": "203.0.113.7" })), 404);
   }, { opensOpsToLoopback: true });
 });
 
-/** As a browser asks whose page's name has come to mean this machine. */
+/** Sends the request that a browser sends after DNS rebinding: to this machine, with another site's name as Host. */
 async function statusLineFor({ port, host }: { port: number; host: string }): Promise<string> {
   using socket = await Deno.connect({ hostname: "127.0.0.1", port });
   const request = `GET /metrics HTTP/1.1\r\nHost: ${host}:${port}\r\nConnection: close\r\n\r\n`;
@@ -86,7 +86,7 @@ async function statusLineFor({ port, host }: { port: number; host: string }): Pr
   return answer.slice(0, answer.indexOf("\r\n"));
 }
 
-Deno.test("whoever shows the token in the form gets a cookie for /ops that no script and no other site can use", async () => {
+Deno.test("signing in with the token sets a cookie for /ops that no script and no other site can use", async () => {
   await serving({ OPS_TOKEN: TOKEN }, async (get, url) => {
     const post = (path: string, { body, headers = {} }: Omit<RequestInit, "method">) =>
       fetch(`${url}${path}`, { method: "POST", redirect: "manual", body: body ?? null, headers });
@@ -119,30 +119,30 @@ Deno.test("whoever shows the token in the form gets a cookie for /ops that no sc
   });
 });
 
-Deno.test("so many may watch at once and no more, and a place is free when one of them leaves", async () => {
+Deno.test("at most 50 event streams are open at once, and a closed one makes room for another", async () => {
   await serving({ OPS_TOKEN: TOKEN }, async (get, url) => {
-    const leaving = new AbortController();
+    const disconnecting = new AbortController();
     const watch = async (signal: AbortSignal) => {
       const { body, status } = await fetch(`${url}/ops/events`, { headers: BEARER, signal });
       return { body, status };
     };
-    const here = new AbortController();
+    const staying = new AbortController();
     const watching = await Promise.all([
-      ...Array.from({ length: 49 }, () => watch(here.signal)),
-      watch(leaving.signal),
+      ...Array.from({ length: 49 }, () => watch(staying.signal)),
+      watch(disconnecting.signal),
     ]);
     assertEquals([...new Set(watching.map(({ status }) => status))], [200]);
     const refused = await get("/ops/events", BEARER);
     assertEquals([refused.status, refused.headers.get("Retry-After")], [503, "10"]);
     await refused.body?.cancel();
-    leaving.abort();
+    disconnecting.abort();
     const isFree = async () => await statusOf(get("/ops/events", BEARER)) === 200;
     assert(await pollUntil(isFree, { deadlineMs: 10_000, intervalMs: 100 }));
-    here.abort();
+    staying.abort();
   });
 });
 
-Deno.test("/metrics tells what the queue holds, and the rest all the same where the database is gone", async () => {
+Deno.test("/metrics reports the queue, and everything else also while the database is unreachable", async () => {
   await using branch = await database.connect();
   const relay = await relayTo(await testServer());
   const service = start({
@@ -167,10 +167,10 @@ Deno.test("/metrics tells what the queue holds, and the rest all the same where 
     assertMatch(text, /^messaging_queue_oldest_age_seconds 3600\.\d+$/m);
     assertMatch(text, /^messaging_dead_letters 1$/m);
     await relay.close();
-    // What it knew is told for as long as the queue's interval.
+    // The cached value is reported for QUEUE_POLL_INTERVAL.
     let without = "";
-    const isForgotten = async () => !(without = await metrics()).includes("messaging_queue_depth");
-    assert(await pollUntil(isForgotten, { deadlineMs: 5_000, intervalMs: 100 }));
+    const hasExpired = async () => !(without = await metrics()).includes("messaging_queue_depth");
+    assert(await pollUntil(hasExpired, { deadlineMs: 5_000, intervalMs: 100 }));
     assertMatch(without, /^db_client_connection_max 50$/m);
   } finally {
     await service.shutdown();
@@ -178,7 +178,7 @@ Deno.test("/metrics tells what the queue holds, and the rest all the same where 
   }
 });
 
-Deno.test("a scan of addresses and methods makes no more series than the service has routes and answers", async () => {
+Deno.test("a scan of addresses and methods creates no more series than there are routes and statuses", async () => {
   await serving({ OPS_TOKEN: TOKEN }, async (get, url) => {
     const methods = ["GET", "POST", "PROPFIND", "BREW", "X-1", "X-2"];
     const paths = (index: number) => [
@@ -190,16 +190,16 @@ Deno.test("a scan of addresses and methods makes no more series than the service
       `/problems/${index}`,
     ];
     for (let index = 0; index < 20; index++) {
-      const asks = methods.flatMap((method) =>
+      const requests = methods.flatMap((method) =>
         paths(index).map((path) => statusOf(fetch(`${url}${path}`, { method })))
       );
-      await Promise.all(asks);
+      await Promise.all(requests);
     }
     const text = await (await get("/metrics", BEARER)).text();
     const series = text.split("\n").filter((line) =>
       line.startsWith("http_server_request_duration_seconds_count")
     );
-    // Three methods, as those that are no HTTP's are one, and at most so many patterns and answers.
+    // Three methods, because unknown ones count as _OTHER, times at most one route and status for each kind of path.
     assert(series.length <= 3 * paths(0).length, series.join("\n"));
     const total = series.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
     assertEquals(total, 20 * methods.length * paths(0).length);
@@ -222,7 +222,7 @@ Deno.test("/metrics counts requests by the route that they matched", async () =>
   });
 });
 
-Deno.test("events begin with the past and go on with the present, and end with the service", async () => {
+Deno.test("an event stream starts with the history, continues with snapshots, and ends at shutdown", async () => {
   let rest: ReadableStreamDefaultReader<string> | undefined;
   await serving({ OPS_TOKEN: TOKEN }, async (get) => {
     await statusOf(get("/readyz"));
@@ -240,18 +240,18 @@ Deno.test("events begin with the past and go on with the present, and end with t
     assert(snapshot!.data.sample.timeMs > 0);
     rest = reader;
   });
-  // What is left, to its end.
+  // The stream ends: the loop reads to its end.
   while (!(await rest!.read()).done);
 });
 
-Deno.test("the routes for operators leave the service Hono's fast router", async () => {
+Deno.test("the routes for operators do not make Hono fall back to a slower router", async () => {
   await using db = databaseOf(poolOf(new ScriptedDriver()));
   const ending = new AbortController();
   using page = new PoolPage({
     database: db,
     token: TOKEN,
     isTrusted: () => false,
-    ending: ending.signal,
+    shutdownSignal: ending.signal,
   });
   const metrics = metricsRoute({
     database: db,

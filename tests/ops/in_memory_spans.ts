@@ -1,6 +1,6 @@
 /**
- * OpenTelemetry's own SDK, set up for the whole process, with an exporter that keeps spans in memory. To be imported by
- * a process that runs under `tracing.lock`, as only tests use the SDK.
+ * Registers OpenTelemetry's own SDK for the whole process, with an exporter that keeps spans in memory. Only for
+ * processes that run with `tracing.lock`, because only tests use the SDK.
  */
 import { context, propagation, trace } from "@opentelemetry/api";
 
@@ -19,7 +19,7 @@ trace.setGlobalTracerProvider(
   new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }),
 );
 
-interface Ended {
+interface ExportedSpan {
   readonly name: string;
   readonly kind: number;
   readonly attributes: Record<string, unknown>;
@@ -29,9 +29,9 @@ interface Ended {
   spanContext(): { readonly spanId: string; readonly traceId: string };
 }
 
-/** Those that have ended, in that order. */
+/** The ended spans, in the order in which they ended. */
 export function finishedSpans() {
-  return exporter.getFinishedSpans().map((span: Ended) => ({
+  return exporter.getFinishedSpans().map((span: ExportedSpan) => ({
     name: span.name,
     kind: span.kind,
     attributes: span.attributes,

@@ -5,7 +5,7 @@ import { createLog } from "../../src/ops/log.ts";
 function logged(): { lines: Record<string, unknown>[]; log: ReturnType<typeof createLog> } {
   const lines: Record<string, unknown>[] = [];
   const write = (line: string) => lines.push(JSON.parse(line));
-  return { lines, log: createLog("info", { write, about: () => ({ traceId: "abc" }) }) };
+  return { lines, log: createLog("info", { write, context: () => ({ traceId: "abc" }) }) };
 }
 
 Deno.test("a log line is one JSON object with its time, level, event, trace and fields", () => {
@@ -23,7 +23,7 @@ Deno.test("a log line is one JSON object with its time, level, event, trace and 
   });
 });
 
-Deno.test("a value that the server could not read is in no log line, its cause's neither", () => {
+Deno.test("a value that the server could not read is never logged, neither from an error nor from its cause", () => {
   const { lines, log } = logged();
   const error = new ServerError({
     message: 'invalid input syntax for type integer: "a secret"',

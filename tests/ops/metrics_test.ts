@@ -1,4 +1,4 @@
-/** The form of what `/metrics` says, as a parser that is not ours reads it. What is counted: `counters_test.ts`. */
+/** The format of `/metrics`, read by a third-party parser. `counters_test.ts` tests the counters. */
 import { assertEquals } from "@std/assert";
 import { sql } from "../../src/db/mod.ts";
 import { HttpMetrics } from "../../src/ops/http_metrics.ts";
@@ -9,7 +9,7 @@ import { ManualClock } from "../support/manual_clock.ts";
 import { parsePrometheus } from "../support/prometheus.ts";
 import { ScriptedDriver } from "../support/scripted_driver.ts";
 
-Deno.test("times are told in seconds, in classes that add up", async () => {
+Deno.test("durations are reported in seconds, in cumulative buckets", async () => {
   const clock = new ManualClock();
   await using db = databaseOf(poolOf(new ScriptedDriver(), { clock }), { clock });
   const session = db.session();
@@ -30,7 +30,7 @@ Deno.test("times are told in seconds, in classes that add up", async () => {
   ]);
 });
 
-Deno.test("requests are told by method, route and status, a queue by what its depth says", async () => {
+Deno.test("requests are reported by method, route and status, and the queue by its depth, age and dead letters", async () => {
   await using db = databaseOf(poolOf(new ScriptedDriver()));
   const queueDepth = () => Promise.resolve({ depth: 3, oldestMs: 1_500, deadLetters: 2 });
   const http = new HttpMetrics();

@@ -1,4 +1,4 @@
-/** What `deno task dev:otel` turns on: Deno's own exporter sends the spans to whoever listens, here to a collector of ours. */
+/** The export of spans by Deno itself, as in `deno task dev:otel`, to a collector within the test. */
 import { assertEquals } from "@std/assert";
 import { join } from "node:path";
 import { completesWithin } from "../../src/db/time/timeout.ts";
@@ -24,7 +24,7 @@ interface TracesRequest {
 
 const database = await localDatabase();
 
-Deno.test("a trace of the service is exported by Deno, with nothing but settings of the environment", async () => {
+Deno.test("Deno exports a trace of the service, with environment variables as the only configuration", async () => {
   await using branch = await database.connect();
   const spans: Span[] = [];
   const handled = Promise.withResolvers<void>();

@@ -1,7 +1,4 @@
-/**
- * The pool page in a real browser, over the whole service on a real PostgreSQL. What it looks like is left in
- * `.local/screenshots`.
- */
+/** The pool page in a real browser, on the whole service with a real PostgreSQL. Screenshots are in `.local/screenshots`. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
 import { type Connection, NeonDriver } from "../../src/db/mod.ts";
@@ -17,35 +14,35 @@ const SCREENSHOTS = join(import.meta.dirname!, "..", "..", ".local", "screenshot
 const program = await findChromium();
 const database = program === undefined ? undefined : await localDatabase();
 
-interface Scene {
+interface Fixture {
   readonly url: string;
   readonly branch: LocalBranch;
   readonly browser: Chromium;
-  /** Opens the page, signed in. */
+  /** Opens the page and signs in. */
   open(): Promise<void>;
-  /** Sends requests that end when the scene does. */
+  /** Sends requests, whose responses are awaited at the end of the test. */
   request(count: number): void;
-  /** Takes the database away for good. */
+  /** Closes the relay, so that the database stays unreachable. */
   cutOff(): Promise<void>;
 }
 
 function pageTest(
   name: string,
-  run: (scene: Scene) => Promise<void>,
+  run: (fixture: Fixture) => Promise<void>,
   env: Readonly<Record<string, string>> = {},
 ): void {
-  const reason = " (skipped: no `chromium`, which Debian's package of that name brings)";
+  const reason = " (skipped: no `chromium`; Debian's package of that name installs it)";
   Deno.test({
     name: `${name}${program === undefined ? reason : ""}`,
     ignore: program === undefined,
     timeout: 180_000,
-    fn: () => inScene(env, run),
+    fn: () => withFixture(env, run),
   });
 }
 
-async function inScene(
+async function withFixture(
   env: Readonly<Record<string, string>>,
-  run: (scene: Scene) => Promise<void>,
+  run: (fixture: Fixture) => Promise<void>,
 ): Promise<void> {
   await using branch = await database!.connect();
   await using relay = await relayTo(await testServer());
@@ -85,7 +82,7 @@ async function inScene(
   }
 }
 
-/** Keeps everybody out of the users until it is disposed of. */
+/** Locks the table of users until it is disposed. */
 async function lockUsers(branch: LocalBranch): Promise<AsyncDisposable> {
   const driver = new NeonDriver(parseSettings(branch.envOf("postgres")).database);
   const connection: Connection = await driver.connect({ timeoutMs: 5_000 });
@@ -97,7 +94,7 @@ async function lockUsers(branch: LocalBranch): Promise<AsyncDisposable> {
   return { [Symbol.asyncDispose]: () => connection.close({ timeoutMs: 5_000 }) };
 }
 
-/** Within the five seconds in which somebody should see what is wrong. */
+/** The page must show a problem within five seconds. */
 function waitForText(browser: Chromium, text: string): Promise<void> {
   const isThere = `document.body.innerText.includes(${JSON.stringify(text)})`;
   return browser.waitFor(isThere, { timeoutMs: 5_000 });
@@ -107,8 +104,8 @@ function textOf(browser: Chromium, selector: string): Promise<string> {
   return browser.evaluate(`document.querySelector(${JSON.stringify(selector)}).innerText`);
 }
 
-/** Looks at the page in each of its sizes and schemes. */
-async function screenshots({ browser }: Scene, name: string): Promise<void> {
+/** Takes screenshots in each size and colour scheme, and checks accessibility, width and errors in each. */
+async function screenshots({ browser }: Fixture, name: string): Promise<void> {
   await Deno.mkdir(SCREENSHOTS, { recursive: true });
   const sizes = { desktop: { width: 1280, height: 800 }, phone: { width: 390, height: 844 } };
   for (const [size, viewport] of Object.entries(sizes)) {
@@ -126,15 +123,15 @@ async function screenshots({ browser }: Scene, name: string): Promise<void> {
 }
 
 pageTest(
-  "the page wants the token once, and then a cookie that no script can read",
-  async (scene) => {
-    const { browser, url } = scene;
+  "the page asks for the token once, then uses a cookie that no script can read",
+  async (fixture) => {
+    const { browser, url } = fixture;
     await browser.open(`${url}/ops`);
     assertEquals(await browser.violations(), []);
     assertEquals(await browser.errors(), []);
     await browser.fill("#token", "not the token at all");
     await browser.click("button[type=submit]");
-    await waitForText(browser, "That is not the token.");
+    await waitForText(browser, "The token is wrong.");
     await browser.fill("#token", TOKEN);
     await browser.press("Enter");
     await browser.waitFor(`document.querySelector("#live")?.textContent === "Live"`);
@@ -145,11 +142,11 @@ pageTest(
 );
 
 pageTest(
-  "a page of a pool that does well says so, moves under load, and can be paused",
-  async (scene) => {
-    const { browser, open, request } = scene;
+  "the page of a healthy pool shows no problems, updates under load, and can be paused",
+  async (fixture) => {
+    const { browser, open, request } = fixture;
     await open();
-    assertEquals(await textOf(browser, "#verdict"), "All is well");
+    assertEquals(await textOf(browser, "#verdict"), "No problems");
     const committed = `[...document.querySelectorAll("#count-groups dl div")]
     .find((row) => row.innerText.startsWith("committed")).querySelector("dd").innerText`;
     const before = Number(await browser.evaluate(committed));
@@ -158,14 +155,14 @@ pageTest(
     await browser.waitFor(`document.querySelector("#wait-p95").innerText.endsWith("ms")`);
     await browser.click("#pause");
     assertEquals(await textOf(browser, "#live"), "Paused");
-    await screenshots(scene, "well");
+    await screenshots(fixture, "healthy");
   },
 );
 
 pageTest(
-  "a pool that is too small, and the slow statements in it, are told within five seconds",
-  async (scene) => {
-    const { browser, open, branch, request } = scene;
+  "an exhausted pool and its slow statements are shown within five seconds",
+  async (fixture) => {
+    const { browser, open, branch, request } = fixture;
     await open();
     await using _ = await lockUsers(branch);
     request(9);
@@ -176,37 +173,37 @@ pageTest(
     await waitForText(browser, "GET /users, on connection 1, has been running for");
     assertEquals(
       await textOf(browser, "#verdict"),
-      "The pool is too small for its work · Statements are slow",
+      "The pool is exhausted · Statements are slow",
     );
     assertStringIncludes(await textOf(browser, "#connection-rows"), "from users");
     assertStringIncludes(await textOf(browser, "#waiter-rows"), "GET /users");
-    await screenshots(scene, "crowded");
+    await screenshots(fixture, "exhausted");
   },
 );
 
 pageTest(
-  "a connection that is in use for too long is told, with who has it",
-  async (scene) => {
-    const { browser, open, branch, request } = scene;
+  "a connection that is leased for too long is shown, with its holder's label",
+  async (fixture) => {
+    const { browser, open, branch, request } = fixture;
     await open();
     await using _ = await lockUsers(branch);
     request(1);
     await waitForText(browser, "A connection may have leaked");
-    await waitForText(browser, "GET /users has had connection");
+    await waitForText(browser, "GET /users has leased connection");
     assertStringIncludes(await textOf(browser, "#connection-rows"), "leaked?");
-    await screenshots(scene, "leak");
+    await screenshots(fixture, "leak");
   },
   { DATABASE_LEAK_THRESHOLD: "0.5" },
 );
 
 pageTest(
-  "the page can be used without a mouse, and says nothing aloud while nothing changes",
+  "the page works with the keyboard alone, and announces nothing while the status stays the same",
   async ({ browser, open, request }) => {
     await open();
     const focused = () => browser.evaluate<string>("document.activeElement.textContent.trim()");
     await browser.evaluate("document.activeElement.blur()");
     await browser.press("Tab");
-    assertEquals(await focused(), "To the connections");
+    assertEquals(await focused(), "Skip to the connections");
     await browser.press("Enter");
     assertEquals(await focused(), "Connections");
     await browser.press("Shift+Tab");
@@ -226,35 +223,35 @@ pageTest(
     request(5);
     await browser.waitFor("globalThis.changes[1] >= 3");
     assertEquals(await browser.evaluate("globalThis.changes[0]"), 0);
-    const spoken = `[...document.querySelectorAll("[role=status], [role=alert], [aria-live]")]
+    const announced = `[...document.querySelectorAll("[role=status], [role=alert], [aria-live]")]
       .map(({ id }) => id)`;
-    assertEquals(await browser.evaluate(spoken), ["verdict"]);
+    assertEquals(await browser.evaluate(announced), ["verdict"]);
   },
 );
 
 pageTest(
-  "one slow statement is told within five seconds, with who runs it and for how long",
-  async (scene) => {
-    const { browser, open, branch, request } = scene;
+  "a slow statement is shown within five seconds, with its holder's label and its duration",
+  async (fixture) => {
+    const { browser, open, branch, request } = fixture;
     await open();
     await using _ = await lockUsers(branch);
     request(1);
     await waitForText(browser, "has been running for");
     assertEquals(await textOf(browser, "#verdict"), "A statement is slow");
-    await screenshots(scene, "slow");
+    await screenshots(fixture, "slow");
   },
 );
 
 pageTest(
-  "a database that is gone is told within five seconds, with the failed requests",
-  async (scene) => {
-    const { browser, open, request, cutOff } = scene;
+  "an unreachable database is shown within five seconds, with the failed requests",
+  async (fixture) => {
+    const { browser, open, request, cutOff } = fixture;
     await open();
     await cutOff();
     request(3);
     await waitForText(browser, "The database cannot be reached");
     await waitForText(browser, "503 GET /users");
-    assertStringIncludes(await textOf(browser, "#findings"), "Cannot connect to PostgreSQL");
-    await screenshots(scene, "unreachable");
+    assertStringIncludes(await textOf(browser, "#diagnostics"), "Cannot connect to PostgreSQL");
+    await screenshots(fixture, "unreachable");
   },
 );

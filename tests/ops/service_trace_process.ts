@@ -1,6 +1,6 @@
 /**
- * The whole service under OpenTelemetry's own SDK, for `tracing_test.ts`: creates a user in the trace that the first
- * line of its input names, waits until the event has been handled, and prints the spans as JSON.
+ * The whole service with OpenTelemetry's own SDK, for `tracing_test.ts`. Creates a user in the trace that the first
+ * line of standard input names, waits until the event has been processed, and prints the spans as JSON.
  */
 import { pollUntil } from "../../src/dev/poll.ts";
 import { planFromStdin } from "../../src/dev/plan_from_stdin.ts";

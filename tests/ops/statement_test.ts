@@ -15,6 +15,6 @@ for (const [given, shown] of CASES) {
   });
 }
 
-Deno.test("a long statement is cut", () => {
+Deno.test("a long statement is truncated", () => {
   assertEquals(sanitised(`select ${"a".repeat(1_000)}`).length, 301);
 });

@@ -1,4 +1,4 @@
-/** Requests and transactions under OpenTelemetry's own SDK, for `tracing_test.ts`: prints their spans as JSON. */
+/** Requests and transactions with OpenTelemetry's own SDK, for `tracing_test.ts`. Prints their spans as JSON. */
 import { sql } from "../../src/db/mod.ts";
 import { createApp } from "../../src/http/app.ts";
 import { withSession } from "../../src/http/mod.ts";
@@ -12,7 +12,7 @@ let conflicts = 1;
 const driver = new ScriptedDriver({
   reply: ({ text }) =>
     text.startsWith("update") && conflicts-- > 0
-      ? serverError("40001", "could not serialize access, said with a secret")
+      ? serverError("40001", "could not serialize access, with a secret")
       : undefined,
 });
 const db = databaseOf(poolOf(driver), {
@@ -20,12 +20,12 @@ const db = databaseOf(poolOf(driver), {
   observer: databaseObserver({ name: "shop", host: "db.example", port: 5432 }),
 });
 
-const app = createApp({ db, around: [traceRequests()] });
-const told: Record<string, unknown> = {};
+const app = createApp({ db, middleware: [traceRequests()] });
+const logFields: Record<string, unknown> = {};
 app.post(
   "/things/:id",
   withSession({}, async (c, session) => {
-    told["traceId"] = traceFields().traceId;
+    logFields["traceId"] = traceFields().traceId;
     await session.query(sql`update things set name = ${"a secret"} where size > 12`);
     await session.commit();
     return c.json({});
@@ -41,4 +41,4 @@ const messages = ["11", "12"].map((id, index) => ({
 }));
 await traceMessages("things", () => Promise.resolve())([...messages, { id: "13" }]);
 await db[Symbol.asyncDispose]();
-console.log(JSON.stringify({ spans: finishedSpans(), told }));
+console.log(JSON.stringify({ spans: finishedSpans(), logFields }));

@@ -1,4 +1,4 @@
-/** Spans, as OpenTelemetry's own SDK and its in-memory exporter get them. */
+/** Spans as OpenTelemetry's own SDK and its in-memory exporter receive them. */
 import { assert, assertEquals } from "@std/assert";
 import { join } from "node:path";
 import { localDatabase } from "../support/local_database.ts";
@@ -12,18 +12,18 @@ interface Exported {
   readonly id: string;
   readonly traceId: string;
   readonly parentId?: string;
-  /** By the ids of their spans. */
+  /** Ids of the linked spans. */
   readonly links: readonly string[];
 }
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
 const CALLER = "b7ad6b7169203331";
 
-/** https://opentelemetry.io/docs/specs/otel/trace/api/#spankind, by their numbers in the API. */
+/** Span kinds by their numbers in the API. https://opentelemetry.io/docs/specs/otel/trace/api/#spankind */
 const KINDS = ["INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"];
 const ERROR = 2;
 
-/** What a program of this folder prints, given its plan. */
+/** Runs a program of this folder with a plan, and returns what it prints. */
 async function outputOf<Output>(
   program: string,
   plan?: TracePlan,
@@ -53,11 +53,11 @@ async function outputOf<Output>(
   return { ...JSON.parse(text), text };
 }
 
-const output = await outputOf<{ spans: Exported[]; told: Record<string, string> }>(
+const output = await outputOf<{ spans: Exported[]; logFields: Record<string, string> }>(
   "tracing_process.ts",
 );
 
-/** One line for each span: its kind and name, behind those that it is in. */
+/** One line per span: its ancestors, then its own kind and name. */
 function lineage({ parentId, kind, name }: Exported, spans = output.spans): string {
   const parent = spans.find(({ id }) => id === parentId);
   const own = `${KINDS[kind]} ${name}`;
@@ -65,7 +65,7 @@ function lineage({ parentId, kind, name }: Exported, spans = output.spans): stri
   return parentId === CALLER ? `caller > ${own}` : own;
 }
 
-Deno.test("a request's span holds its transactions' spans, one for each attempt, and those hold their flights'", () => {
+Deno.test("a request's span contains one transaction span per attempt, and those contain the spans of their flights", () => {
   const request = "caller > SERVER POST /things/:id";
   const transaction = `${request} > INTERNAL transaction POST /things/:id`;
   const own = output.spans.filter(({ traceId }) => traceId === TRACE);
@@ -87,10 +87,10 @@ Deno.test("a request's span holds its transactions' spans, one for each attempt,
   assertEquals(outcomes, [[1, "rolled back", "40001", ERROR], [2, "committed", undefined, 0]]);
 });
 
-Deno.test("one trace goes from the caller through request, retry and outbox to what the message does", async () => {
+Deno.test("one trace leads from the caller through request, retry and outbox to the message's transaction", async () => {
   const database = await localDatabase();
   await using branch = await database.connect();
-  // The first change of a user fails as one that another has overtaken; sequences know of no rollback.
+  // The first insert fails with a serialization failure. A sequence counts the attempts, because it is not rolled back.
   await branch.asAdmin("create sequence changes");
   await branch.asAdmin("grant usage on sequence changes to public");
   await branch.asAdmin(`create function fail_once() returns trigger language plpgsql as $$ begin
@@ -113,7 +113,7 @@ Deno.test("one trace goes from the caller through request, retry and outbox to w
   const effect = `${message} > INTERNAL transaction activity`;
   const lines = spans.filter(({ traceId }) => traceId === TRACE)
     .map((span) => lineage(span, spans));
-  // The message may be taken before the request's span ends.
+  // Sorted, because the consumer may process the message before the request's span ends.
   assertEquals(
     lines.toSorted(),
     [
@@ -133,7 +133,7 @@ Deno.test("one trace goes from the caller through request, retry and outbox to w
   assert(!text.includes("secret"), text);
 });
 
-Deno.test("messages that come together are one span, linked to those that sent them", () => {
+Deno.test("a batch of messages has one span, linked to the senders' spans", () => {
   const { parentId, links, attributes } = output.spans.find(({ name }) =>
     name === "process things"
   )!;
@@ -145,7 +145,7 @@ Deno.test("messages that come together are one span, linked to those that sent t
   });
 });
 
-Deno.test("spans say what OpenTelemetry's conventions ask for, and nobody's values", () => {
+Deno.test("spans have the attributes of OpenTelemetry's conventions, and no values", () => {
   const request = output.spans.find(({ name }) => name === "POST /things/:id")!;
   assertEquals(request.attributes, {
     "http.request.method": "POST",
@@ -167,13 +167,13 @@ Deno.test("spans say what OpenTelemetry's conventions ask for, and nobody's valu
   assert(!output.text.includes("secret"), output.text);
 });
 
-Deno.test("a request without traceparent begins a trace, and one without a route has its method's name", () => {
+Deno.test("a request without traceparent starts a trace, and a request without a route is named by its method", () => {
   const { name, traceId, parentId } = output.spans.find(({ attributes }) =>
     attributes["url.path"] === "/no/such/address"
   )!;
   assertEquals([name, parentId, traceId === TRACE], ["GET", undefined, false]);
 });
 
-Deno.test("log lines say the trace that they are written in", () => {
-  assertEquals(output.told["traceId"], TRACE);
+Deno.test("log lines have the trace id of the active span", () => {
+  assertEquals(output.logFields["traceId"], TRACE);
 });

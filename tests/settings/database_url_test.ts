@@ -13,7 +13,7 @@ function problemOf(url: string): string {
   return message;
 }
 
-Deno.test("DATABASE_URL is taken as it is where it names a host, a user and a database", () => {
+Deno.test("DATABASE_URL is accepted unchanged if it has a host, a user and a database", () => {
   const urls = [
     "postgresql://app:pw@db.internal/main",
     "postgres://app@db.internal:6543/main",
@@ -26,7 +26,7 @@ Deno.test("DATABASE_URL is taken as it is where it names a host, a user and a da
   for (const url of urls) assertEquals(parse(url), url);
 });
 
-Deno.test("DATABASE_URL is refused with the part that is wrong", () => {
+Deno.test("an error about DATABASE_URL names the part that is wrong", () => {
   const urls: readonly [url: string, reason: string][] = [
     ["mysql://app:s3cret@db/main", "does not begin with"],
     ["app:s3cret@db/main", "does not begin with"],

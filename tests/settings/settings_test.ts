@@ -14,12 +14,12 @@ function parse(env: Record<string, unknown>): Settings {
   return parseSettings({ DATABASE_URL: NEON_URL, ...env });
 }
 
-/** The problems of an environment that is refused. */
+/** The problems of an invalid environment. */
 function problemsOf(env: Record<string, unknown>): readonly string[] {
   return assertThrows(() => parse(env), SettingsError).problems;
 }
 
-/** Asserts that the one problem is with `variable`, and gives its text. */
+/** Asserts that there is one problem, with `variable`, and returns its text. */
 function problemOf(variable: string, value: unknown): string {
   const problems = problemsOf({ [variable]: value });
   assertEquals(problems.length, 1, problems.join("\n"));
@@ -28,7 +28,7 @@ function problemOf(variable: string, value: unknown): string {
   return problems[0]!;
 }
 
-Deno.test("parseSettings() gives the documented defaults, in milliseconds", () => {
+Deno.test("parseSettings() returns the documented defaults, in milliseconds", () => {
   assertEquals(parse({}), {
     port: 8_000,
     logLevel: "info",
@@ -122,7 +122,7 @@ Deno.test("parseSettings() reads every variable", () => {
   });
 });
 
-Deno.test("parseSettings() gives a value that is frozen throughout", () => {
+Deno.test("parseSettings() returns a deeply frozen value", () => {
   const settings = parse({});
   const { database } = settings;
   for (
@@ -139,22 +139,22 @@ Deno.test("parseSettings() gives a value that is frozen throughout", () => {
   }
 });
 
-Deno.test("parseSettings() takes an empty string for unset", () => {
+Deno.test("parseSettings() treats an empty string as unset", () => {
   const empty = Object.fromEntries(Object.keys(variables.entries).map((name) => [name, ""]));
   assertEquals(parse({ ...empty, DATABASE_URL: NEON_URL }), parse({}));
 });
 
-Deno.test("parseSettings() does not look at bindings that are not ours", () => {
+Deno.test("parseSettings() ignores bindings that are not settings", () => {
   const bindings = { QUEUE: { send() {} }, DATABASE_URL_UNPOOLED: 1, POOL: null, toString: 1 };
   assertEquals(parse(bindings), parse({}));
 });
 
-Deno.test("parseSettings() refuses bindings of ours that are no strings", () => {
+Deno.test("parseSettings() refuses settings that are not strings", () => {
   for (const value of [8_000, true, null, {}, []]) problemOf("PORT", value);
   assert(problemOf("PORT", 8_000).includes("must be a string"));
 });
 
-Deno.test("parseSettings() tells every problem at once", () => {
+Deno.test("parseSettings() reports every problem at once", () => {
   const problems = problemsOf({
     DATABASE_URL: "postgresql://app:s3cret@db.internal/main",
     PORT: "http",
@@ -179,7 +179,7 @@ Deno.test("parseSettings() requires DATABASE_URL", () => {
   assert(error.message.includes("Cannot use DATABASE_URL as it is required"), error.message);
 });
 
-Deno.test("parseSettings() refuses whole numbers that are written in another way, or out of range", () => {
+Deno.test("parseSettings() refuses whole numbers in another notation or out of range", () => {
   const written = [
     "1e3",
     "0x10",
@@ -205,7 +205,7 @@ Deno.test("parseSettings() refuses whole numbers that are written in another way
   problemOf("PORT", "65536");
 });
 
-Deno.test("parseSettings() refuses seconds that are written in another way, or out of range", () => {
+Deno.test("parseSettings() refuses seconds in another notation or out of range", () => {
   const written = [
     "1e3",
     "0x10",
@@ -228,17 +228,17 @@ Deno.test("parseSettings() refuses seconds that are written in another way, or o
   problemOf("DATABASE_POOL_RECYCLE", "-2");
 });
 
-Deno.test("parseSettings() cuts long values in its errors", () => {
+Deno.test("parseSettings() truncates long values in its errors", () => {
   assert(problemOf("PORT", "9".repeat(5_000)).length < 300);
 });
 
-Deno.test("parseSettings() refuses words that are none of a variable's, and lists them", () => {
+Deno.test("parseSettings() refuses words that a variable does not allow, and lists the allowed ones", () => {
   assert(problemOf("LOG_LEVEL", "Info").includes('"debug", "info", "warn", "error"'));
   problemOf("DATABASE_PIPELINE_CONNECT", "true");
   problemOf("DATABASE_ISOLATION_LEVEL", "read uncommitted");
 });
 
-Deno.test("parseSettings() refuses an explicit timeout that a shorter one always beats", () => {
+Deno.test("parseSettings() refuses an explicit timeout that a shorter timeout always precedes", () => {
   const pairs = [
     ["DATABASE_LOCK_TIMEOUT", "DATABASE_STATEMENT_TIMEOUT"],
     ["DATABASE_STATEMENT_TIMEOUT", "DATABASE_TRANSACTION_TIMEOUT"],
@@ -251,7 +251,7 @@ Deno.test("parseSettings() refuses an explicit timeout that a shorter one always
   }
 });
 
-Deno.test("parseSettings() refuses a queue that would leave requests no connection", () => {
+Deno.test("parseSettings() refuses a queue that could use every connection of the pool", () => {
   const pool = { DATABASE_POOL_SIZE: "2", DATABASE_MAX_OVERFLOW: "1" };
   const [problem] = problemsOf({ ...pool, QUEUE_CONCURRENCY: "3" });
   assert(problem?.includes("leaves no connection to requests: current value is 3"), problem);
@@ -261,11 +261,11 @@ Deno.test("parseSettings() refuses a queue that would leave requests no connecti
   parse(single);
 });
 
-Deno.test("parseSettings() lets a default be longer than an explicit timeout", () => {
+Deno.test("parseSettings() accepts a default that is longer than an explicit timeout", () => {
   assertEquals(parse({ DATABASE_STATEMENT_TIMEOUT: "1" }).database.session.lockTimeoutMs, 5_000);
 });
 
-Deno.test("parseSettings() sends the password ahead to Neon's hosts only, unless told", () => {
+Deno.test("parseSettings() pipelines the password to Neon's hosts only, unless DATABASE_PIPELINE_CONNECT is set", () => {
   const relay = { DATABASE_WS_PROXY: "ws://127.0.0.1:7000" };
   const pipelines = (env: Record<string, string>) => parse(env).database.pipelineConnect;
   assert(pipelines({}));
@@ -275,28 +275,42 @@ Deno.test("parseSettings() sends the password ahead to Neon's hosts only, unless
   assertFalse(pipelines({ DATABASE_PIPELINE_CONNECT: "off" }));
 });
 
-Deno.test("parseSettings() requires a relay for hosts that are not Neon's, and says where to find one", () => {
+Deno.test("parseSettings() requires a relay for hosts that are not Neon's, and names ways to get one", () => {
   const problem = problemOf("DATABASE_URL", "postgresql://app:s3cret@localhost/main");
   for (const way of ["DATABASE_WS_PROXY", "deno task relay", "deno task dev"]) {
     assert(problem.includes(way), problem);
   }
 });
 
-Deno.test("parseSettings() refuses relays that are no plain ws:// or wss:// URLs", () => {
+Deno.test("parseSettings() refuses relays that are not plain ws:// or wss:// URLs", () => {
   const values = ["http://x", "ws://", "wss://x?address=y", "ws://x/#a", "ws://u:s3cret@x", "x:80"];
   for (const value of [...values, "ws://x y", "ws://x:0", "ws://x:99999", "wss:/x"]) {
     assertFalse(problemOf("DATABASE_WS_PROXY", value).includes("s3cret"));
   }
 });
 
+const defaults = Object.entries(variables.entries).map(([name, schema]): [string, string] => [
+  name,
+  ("default" in schema ? schema.default : undefined) ?? "",
+]);
+
+Deno.test("README.md of the settings lists every variable with its default, in the schema's order", async () => {
+  const path = new URL("../../src/settings/README.md", import.meta.url);
+  const text = await Deno.readTextFile(path);
+  const rows = Array.from(
+    text.matchAll(/^\| `([A-Z][A-Z_]+)` +\| (?:`([^`]+)`|(none|required)) +\| \S.* \|$/gm),
+    ([, name, value, word]): [string, string] => [name!, word ?? value!],
+  );
+  const required = (name: string) => name === "DATABASE_URL" ? "required" : "none";
+  assertEquals(rows, defaults.map(([name, value]) => [name, value || required(name)]));
+  const mentioned = text.match(/\b(?:DATABASE|QUEUE|OPS|SHUTDOWN)_[A-Z_]+\b/g) ?? [];
+  assertEquals(mentioned.filter((name) => !(name in variables.entries)), []);
+});
+
 Deno.test("every default of the schema is the one in .env.example, in the same order", async () => {
   const path = new URL("../../.env.example", import.meta.url);
   const text = await Deno.readTextFile(path);
   const example = parseEnv(text);
-  const defaults = Object.entries(variables.entries).map(([name, schema]): [string, string] => [
-    name,
-    ("default" in schema ? schema.default : undefined) ?? "",
-  ]);
   assertEquals(Object.entries(example), defaults);
   const assignments = text.split("\n").filter((line) => /^\w+=/.test(line)).length;
   assertEquals(assignments, defaults.length);

@@ -1,4 +1,4 @@
-/** The page's files, as they are sent. */
+/** The page's files, imported as text. */
 import uplotScript from "uplot/dist/uPlot.iife.min.js" with { type: "text" };
 import uplotStyle from "uplot/dist/uPlot.min.css" with { type: "text" };
 import page from "./page.html" with { type: "text" };
@@ -20,7 +20,7 @@ export interface Asset {
 const SCRIPT = "text/javascript; charset=utf-8";
 const STYLE = "text/css; charset=utf-8";
 
-/** By the last part of their address. */
+/** By the last segment of their address. */
 export const ASSETS: Readonly<Record<string, Asset>> = {
   "uplot.js": { type: SCRIPT, text: uplotScript },
   "uplot.css": { type: STYLE, text: uplotStyle },

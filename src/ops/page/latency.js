@@ -1,13 +1,13 @@
-/** Quantiles of what was counted between two moments, as a histogram's classes tell them. */
+/** Quantiles of the durations between two samples, estimated from the buckets of a histogram. */
 
-/** How many samples back "now" reaches. */
+/** A value of "now" covers this many samples. */
 export const WINDOW = 5;
 
 /**
- * @param {readonly number[]} counts since some moment, by class
- * @param {readonly number[]} boundsMs upper bounds; the last class has none
+ * @param {readonly number[]} counts by bucket
+ * @param {readonly number[]} boundsMs upper bounds; the last bucket has none
  * @param {number} share from 0 to 1
- * @returns {number | null} in milliseconds; null if there was nothing
+ * @returns {number | null} in milliseconds; null if all counts are 0
  */
 export function quantileMs(counts, boundsMs, share) {
   const total = counts.reduce((sum, count) => sum + count, 0);
@@ -25,22 +25,22 @@ export function quantileMs(counts, boundsMs, share) {
   return null;
 }
 
-/** What was counted in the window that ends with sample `index`. */
+/** The counts in the window that ends with sample `index`. */
 export function countsBetween(samples, index, name) {
   const now = samples[index][name];
   const before = samples[Math.max(0, index - WINDOW)][name];
-  return now.map((count, place) => Math.max(0, count - before[place]));
+  return now.map((count, bucket) => Math.max(0, count - before[bucket]));
 }
 
-/** For each sample, the quantile of its window. */
+/** For each sample the quantile of its window. */
 export function quantiles(samples, name, { boundsMs, share }) {
   return samples.map((_, index) =>
     quantileMs(countsBetween(samples, index, name), boundsMs, share)
   );
 }
 
-/** A time as people read it. */
-export function shown(timeMs) {
+/** A duration in the unit that suits it. */
+export function formatDuration(timeMs) {
   if (timeMs === null || timeMs === undefined) return "–";
   if (timeMs < 10) return `${timeMs.toFixed(1)} ms`;
   if (timeMs < 1_000) return `${timeMs.toFixed(0)} ms`;

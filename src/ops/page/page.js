@@ -1,21 +1,21 @@
-/** The pool page: takes the service's events, and shows the last one. */
-import { countsBetween, quantileMs, shown, WINDOW } from "./latency.js";
+/** The pool page: receives the service's events and shows the latest one. */
+import { countsBetween, formatDuration, quantileMs, WINDOW } from "./latency.js";
 import { Plots } from "./plots.js";
 import {
   showConnections,
   showCounts,
+  showDiagnostics,
   showFailures,
-  showFindings,
   showPermits,
   showWaiters,
 } from "./tables.js";
 
-const MOST_SAMPLES = 300;
+const MAX_SAMPLES = 300;
 
 const at = (id) => document.getElementById(id);
 
-/** Not anew where it says so already: a screen reader would read it again. */
-function say(id, text) {
+/** Writes only if the text differs: a screen reader would read the same text again. */
+function setText(id, text) {
   if (at(id).textContent !== text) at(id).textContent = text;
 }
 
@@ -24,11 +24,11 @@ let samples = [];
 let isPaused = false;
 
 function show(snapshot) {
-  const { findings } = snapshot;
-  const verdict = findings.map(({ title }) => title).join(" · ") || "All is well";
-  say("verdict", verdict);
-  document.title = `${findings.length > 0 ? `${verdict} · ` : ""}Connection pool · user-service`;
-  showFindings(snapshot);
+  const { diagnostics } = snapshot;
+  const verdict = diagnostics.map(({ title }) => title).join(" · ") || "No problems";
+  setText("verdict", verdict);
+  document.title = `${diagnostics.length > 0 ? `${verdict} · ` : ""}Connection pool · user-service`;
+  showDiagnostics(snapshot);
   showNow(snapshot);
   showPermits(snapshot);
   showConnections(snapshot);
@@ -39,43 +39,43 @@ function show(snapshot) {
 }
 
 function showNow({ sample, limit, boundsMs }) {
-  say("leased", sample.leased);
-  say("limit", limit);
-  say("idle", sample.idle);
-  say("waiting", sample.waiting);
+  setText("leased", sample.leased);
+  setText("limit", limit);
+  setText("idle", sample.idle);
+  setText("waiting", sample.waiting);
   at("waiting").dataset.some = String(sample.waiting > 0);
   const last = samples.length - 1;
   for (const [id, name] of [["wait-p95", "waitTimes"], ["use-p95", "useTimes"]]) {
-    say(id, shown(quantileMs(countsBetween(samples, last, name), boundsMs, 0.95)));
+    setText(id, formatDuration(quantileMs(countsBetween(samples, last, name), boundsMs, 0.95)));
   }
-  const given = countsBetween(samples, last, "waitTimes").reduce((sum, count) => sum + count, 0);
+  const leases = countsBetween(samples, last, "waitTimes").reduce((sum, count) => sum + count, 0);
   const seconds = Math.min(WINDOW, last) || 1;
-  say("rate", (given / seconds).toFixed(given / seconds < 10 ? 1 : 0));
+  setText("rate", (leases / seconds).toFixed(leases / seconds < 10 ? 1 : 0));
 }
 
 function setLive(state, text) {
   at("live").dataset.state = state;
-  say("live", text);
+  setText("live", text);
 }
 
 const events = new EventSource("/ops/events");
 events.addEventListener("history", ({ data }) => samples = JSON.parse(data));
 events.addEventListener("snapshot", ({ data }) => {
   const snapshot = JSON.parse(data);
-  samples = [...samples, snapshot.sample].slice(-MOST_SAMPLES);
+  samples = [...samples, snapshot.sample].slice(-MAX_SAMPLES);
   if (isPaused) return;
   setLive("live", "Live");
   show(snapshot);
 });
 events.addEventListener("error", () => {
-  // It comes back by itself, unless it was refused.
+  // EventSource reconnects by itself, except after an HTTP error.
   const isRefused = events.readyState === EventSource.CLOSED;
   const time = new Date().toTimeString().slice(0, 8);
   setLive(
     "lost",
     isRefused
-      ? "Refused by the service: reload the page"
-      : `No word from the service since ${time}`,
+      ? "The service refused the connection: reload the page"
+      : `No connection to the service since ${time}`,
   );
 });
 

@@ -1,29 +1,29 @@
-/** The four plots of the last five minutes. Their captions say in words what they show now. */
-import { quantiles, shown } from "./latency.js";
+/** The four plots of the last five minutes. Their captions give the current values as text. */
+import { formatDuration, quantiles } from "./latency.js";
 
 const HEIGHT = 150;
 const SHOWN_MIN = 5;
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-/** One plot of two lines over the last minutes, and perhaps of a bound. */
+/** One plot of two lines, and of the pool's limit if it shows counts. */
 class Plot {
   #plot;
-  #place;
+  #container;
   #options;
   #data = [[]];
 
   constructor(id, options) {
-    this.#place = document.getElementById(id);
+    this.#container = document.getElementById(id);
     this.#options = options;
     this.draw();
     new ResizeObserver(() => {
-      const width = this.#place.clientWidth;
+      const width = this.#container.clientWidth;
       if (width > 0 && width !== this.#plot.width) this.#plot.setSize({ width, height: HEIGHT });
-    }).observe(this.#place);
+    }).observe(this.#container);
   }
 
-  /** Anew, with the colours of the moment. */
+  /** Replaces the plot by a new one, with the colours of the current scheme. */
   draw() {
     this.#plot?.destroy();
     const { first, second, unit } = this.#options;
@@ -36,7 +36,7 @@ class Plot {
     const isTime = unit === "ms";
     this.#plot = new uPlot(
       {
-        width: this.#place.clientWidth || 300,
+        width: this.#container.clientWidth || 300,
         height: HEIGHT,
         cursor: { show: false },
         legend: { show: false },
@@ -58,7 +58,7 @@ class Plot {
             ...axis,
             size: 54,
             space: 34,
-            values: (_, ticks) => ticks.map(isTime ? shortTime : whole),
+            values: (_, ticks) => ticks.map(isTime ? axisTime : axisCount),
           },
         ],
         series: [
@@ -69,7 +69,7 @@ class Plot {
         ],
       },
       this.#data,
-      this.#place,
+      this.#container,
     );
     this.#plot.root.setAttribute("aria-hidden", "true");
   }
@@ -97,11 +97,11 @@ function line(label, stroke, more = {}) {
   };
 }
 
-function shortTime(timeMs) {
+function axisTime(timeMs) {
   return timeMs >= 1_000 ? `${timeMs / 1_000} s` : `${timeMs} ms`;
 }
 
-function whole(value) {
+function axisCount(value) {
   return Number.isInteger(value) ? String(value) : "";
 }
 
@@ -141,14 +141,17 @@ export class Plots {
     for (const { id, name, plot } of this.#latencies) {
       const [p50, p95] = [0.5, 0.95].map((share) => quantiles(samples, name, { boundsMs, share }));
       plot.set([times, p50, p95]);
-      caption(`${id}-now`, [["p50", shown(p50.at(-1))], ["p95", shown(p95.at(-1))]]);
+      caption(`${id}-now`, [
+        ["p50", formatDuration(p50.at(-1))],
+        ["p95", formatDuration(p95.at(-1))],
+      ]);
     }
   }
 }
 
 const LINES = ["first", "second", "limit"];
 
-/** In words what the plot shows at its right end, and by which line. */
+/** Shows the current value of each line as text, because a screen reader cannot read the plot. */
 function caption(id, values) {
   document.getElementById(id).replaceChildren(
     ...values.map(([label, value], index) => {

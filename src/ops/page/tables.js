@@ -1,6 +1,7 @@
-/** The lists of the page: each is filled anew with what there is. */
-import { shown } from "./latency.js";
+/** The tables and lists of the page. Each function replaces the content of one with the snapshot's. */
+import { formatDuration } from "./latency.js";
 
+/** As in `diagnostics.ts`. */
 const SLOW_MS = 1_000;
 
 const at = (id) => document.getElementById(id);
@@ -13,7 +14,7 @@ function element(name, { text, ...attributes } = {}, children = []) {
   return made;
 }
 
-/** What it looks like, and what it is called. */
+/** The `data-state` of a connection, which decides its colour, and its name. */
 export function stateOf({ state, running, stateMs, isLeak }) {
   if (state === "opening" || state === "closing") return ["opening", state];
   if (state === "idle") return ["idle", "idle"];
@@ -21,14 +22,14 @@ export function stateOf({ state, running, stateMs, isLeak }) {
   if (running !== undefined) {
     return running.runningMs >= SLOW_MS ? ["slow", "slow statement"] : ["running", "running"];
   }
-  return stateMs >= SLOW_MS ? ["slow", "held"] : ["held", "held"];
+  return [stateMs >= SLOW_MS ? "slow" : "leased", "leased"];
 }
 
-/** The others are only counted. */
-const MOST_WAITERS = 8;
+/** Further waiters are only counted. */
+const MAX_WAITERS = 8;
 
-/** The gravest first. */
-const STATES = ["slow", "running", "held", "opening", "idle", "free"];
+/** The most serious first. */
+const STATES = ["slow", "running", "leased", "opening", "idle", "free"];
 
 /** One square for each permit. */
 export function showPermits({ connections, limit }) {
@@ -38,21 +39,21 @@ export function showPermits({ connections, limit }) {
   at("permits").replaceChildren(
     ...states.map((state) => element("i", { "data-state": state })),
   );
-  const told = STATES.flatMap((name) => {
+  const counts = STATES.flatMap((name) => {
     const count = states.filter((state) => state === name).length;
     return count === 0 ? [] : [`${count} ${name === "free" ? "not open" : name}`];
   });
-  at("permits").setAttribute("aria-label", `Of ${limit} connections: ${told.join(", ")}`);
+  at("permits").setAttribute("aria-label", `Of ${limit} connections: ${counts.join(", ")}`);
 }
 
-/** Kinds of findings at which somebody should get up at night. */
-const GRAVE = new Set(["unreachable", "crowded"]);
+/** Kinds of problems that need an operator at once. */
+const CRITICAL = new Set(["unreachable", "exhausted"]);
 
-export function showFindings({ findings }) {
-  const isGrave = findings.some(({ kind }) => GRAVE.has(kind));
-  at("state").dataset.state = findings.length === 0 ? "good" : isGrave ? "bad" : "odd";
-  at("findings").replaceChildren(...findings.flatMap(({ title, details }) => [
-    ...(findings.length > 1 ? [element("h3", { text: title })] : []),
+export function showDiagnostics({ diagnostics }) {
+  const isCritical = diagnostics.some(({ kind }) => CRITICAL.has(kind));
+  at("state").dataset.state = diagnostics.length === 0 ? "good" : isCritical ? "bad" : "warning";
+  at("diagnostics").replaceChildren(...diagnostics.flatMap(({ title, details }) => [
+    ...(diagnostics.length > 1 ? [element("h3", { text: title })] : []),
     element("ul", {}, details.map((text) => element("li", { text }))),
   ]));
 }
@@ -67,27 +68,27 @@ export function showConnections({ connections }) {
 
 function connectionRow(connection) {
   const { id, ageMs, stateMs, label, processId, running } = connection;
-  const [looks, name] = stateOf(connection);
+  const [stateName, name] = stateOf(connection);
   const state = element("span", { class: "state" }, [
-    element("i", { "data-state": looks, "aria-hidden": "true" }),
+    element("i", { "data-state": stateName, "aria-hidden": "true" }),
     name,
   ]);
-  return element("tr", { "data-state": looks }, [
+  return element("tr", { "data-state": stateName }, [
     element("td", { class: "number id", text: id }),
     element("td", {}, [state]),
-    element("td", { class: "number for", text: shown(running?.runningMs ?? stateMs) }),
+    element("td", { class: "number for", text: formatDuration(running?.runningMs ?? stateMs) }),
     element("td", { class: "who", text: label ?? "" }),
     element("td", { class: "statement", text: running?.text ?? "" }),
-    element("td", { class: "number age", text: shown(ageMs) }),
+    element("td", { class: "number age", text: formatDuration(ageMs) }),
     element("td", { class: "number process", text: processId ?? "" }),
   ]);
 }
 
 export function showWaiters({ waiters, sample: { waiting } }) {
-  const rows = waiters.slice(0, MOST_WAITERS).map(({ label, waitedMs }) =>
+  const rows = waiters.slice(0, MAX_WAITERS).map(({ label, waitedMs }) =>
     element("li", {}, [
-      element("span", { text: label ?? "somebody" }),
-      element("b", { text: shown(waitedMs) }),
+      element("span", { text: label ?? "without a label" }),
+      element("b", { text: formatDuration(waitedMs) }),
     ])
   );
   if (waiting > rows.length) {
@@ -125,7 +126,7 @@ export function showFailures({ failures }) {
       ]),
       element("p", { text: reason }),
       element("small", {
-        text: `${count > 1 ? "last " : ""}at ${new Date(timeMs).toTimeString().slice(0, 8)}, ` +
+        text: `${count > 1 ? "latest " : ""}at ${new Date(timeMs).toTimeString().slice(0, 8)}, ` +
           `request ${requestId}`,
       }),
     ])
@@ -133,7 +134,7 @@ export function showFailures({ failures }) {
   fill("failure", "failures", rows);
 }
 
-/** The list, or the sentence that there is nothing in it. */
+/** Shows the list, or the sentence that says that it is empty. */
 function fill(one, many, rows) {
   at(`${one}-rows`).replaceChildren(...rows);
   at(`${one}-rows`).hidden = rows.length === 0;

@@ -1,31 +1,31 @@
 import { DeadlineError } from "../db/mod.ts";
 
-export interface BodyEnd {
-  /** Whether anybody will read the body. */
-  readonly isWanted: boolean;
+export interface BodyHooks {
+  /** Whether the body will be read at all. */
+  readonly hasReader: boolean;
   readonly timeoutMs: number;
-  /** The body broke off: what it still waits for may stop. */
-  onGiveUp(reason: unknown): void;
-  /** However it ended, once. Must not reject. */
+  /** Called if the body breaks off or is not read, before `onEnd`: work that it still waits for may stop. */
+  onAbort(reason: unknown): void;
+  /** Called when the body has ended or broken off. Must not reject, and must allow a second call. */
   onEnd(): Promise<void>;
 }
 
-/** The same response, whose body ends what it was made from. One that is never finished breaks off after `timeoutMs`. */
-export function endWithBody(
+/** The same response, with a body that calls the hooks. A body that is not finished after `timeoutMs` breaks off. */
+export function trackBody(
   response: Response,
-  { isWanted, timeoutMs, onGiveUp, onEnd }: BodyEnd,
+  { hasReader, timeoutMs, onAbort, onEnd }: BodyHooks,
 ): Response {
   const source = response.body?.getReader();
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const giveUp = async (reason: unknown) => {
-    onGiveUp(reason);
+  const abort = async (reason: unknown) => {
+    onAbort(reason);
     clearTimeout(timer);
-    // A source that does not let go must not keep the lease.
+    // Not awaited: a source whose cancel never resolves must not keep the lease.
     source?.cancel(reason).catch(() => {});
     await onEnd();
   };
-  if (source === undefined || !isWanted) {
-    void giveUp("nobody reads the body");
+  if (source === undefined || !hasReader) {
+    void abort("the body is not read");
     return source === undefined ? response : new Response(null, response);
   }
   const body = new ReadableStream<Uint8Array>({
@@ -33,7 +33,7 @@ export function endWithBody(
       timer = setTimeout(() => {
         const error = new DeadlineError(`Cannot finish the body within ${timeoutMs} ms`);
         controller.error(error);
-        void giveUp(error);
+        void abort(error);
       }, timeoutMs);
     },
     async pull(controller) {
@@ -41,14 +41,14 @@ export function endWithBody(
         const { done, value } = await source.read();
         if (!done) return controller.enqueue(value);
       } catch (error) {
-        await giveUp(error);
+        await abort(error);
         throw error;
       }
       clearTimeout(timer);
       await onEnd();
       controller.close();
     },
-    cancel: giveUp,
+    cancel: abort,
   }, { highWaterMark: 0 });
   return new Response(body, response);
 }

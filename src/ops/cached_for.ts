@@ -1,8 +1,8 @@
 import { type Clock, systemClock } from "../db/mod.ts";
 
 /**
- * What `read` gave, for a time: those who ask meanwhile, and those who ask while it reads, get the same. A failure is
- * told to those who wait for it, and then read anew.
+ * Caches the result of `read` for `forMs` milliseconds. Calls during a running `read` share its result. A failure is
+ * not cached: the calls that share it reject, and the next call reads again.
  */
 export function cachedFor<T>(
   read: () => Promise<T>,
