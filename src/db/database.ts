@@ -12,7 +12,7 @@ import { type ResolveCommit, resolveCommit } from "./session/commit_outcome.ts";
 import { ScopeError } from "./errors.ts";
 import { runUnit } from "./unit_of_work.ts";
 import type { TransactionContext } from "./session/transaction_context.ts";
-import { insertKey } from "./session/transaction_key.ts";
+import { assertKey, insertKey } from "./session/transaction_key.ts";
 import { UnitMetrics, type UnitStats } from "./session/unit_stats.ts";
 
 /** What the databases of all owners in one isolate share. */
@@ -126,6 +126,9 @@ export class Database {
   ): Promise<T> {
     if (!("key" in options)) return await this.#runUnit(work, options);
     const { key, loadResult, ...rest } = options;
+    // A key that is `undefined` at run time must not become a unit without one, which is not safe to repeat.
+    assertKey(key);
+    assertLoadResult(loadResult);
     return await this.#runUnit(work, rest, {
       key,
       loadResult: () => this.#runUnit(loadResult, { ...rest, readOnly: true }),
@@ -216,4 +219,12 @@ function anyOf(
   other: AbortSignal | undefined,
 ): AbortSignal | undefined {
   return one === undefined || other === undefined ? one ?? other : AbortSignal.any([one, other]);
+}
+
+function assertLoadResult(loadResult: unknown): void {
+  if (typeof loadResult === "function") return;
+  throw new TypeError(
+    "Cannot run the transaction as a unit with a key needs `loadResult`: " +
+      `current type is ${typeof loadResult}; pass a function that reads what the work would return`,
+  );
 }

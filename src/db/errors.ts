@@ -16,6 +16,11 @@ export interface ServerErrorFields {
   readonly table?: string | undefined;
   readonly column?: string | undefined;
   readonly constraint?: string | undefined;
+  readonly dataType?: string | undefined;
+  readonly position?: string | undefined;
+  readonly internalQuery?: string | undefined;
+  readonly where?: string | undefined;
+  readonly routine?: string | undefined;
 }
 
 /** The permits of a pool by the state of their connections, and the callers that wait for one. */
@@ -57,6 +62,15 @@ export class ServerError extends DatabaseLayerError {
   readonly table: string | undefined;
   readonly column: string | undefined;
   readonly constraint: string | undefined;
+  readonly dataType: string | undefined;
+  /** Of the error in the statement's text, counted in characters from 1. */
+  readonly position: string | undefined;
+  /** The statement of a procedure that failed. */
+  readonly internalQuery: string | undefined;
+  /** The call stack of procedures in which the error occurred. */
+  readonly where: string | undefined;
+  /** The server's own function that reported the error. Errors that a pooler made have none. */
+  readonly routine: string | undefined;
 
   constructor(fields: ServerErrorFields, options?: ErrorOptions) {
     super(fields.message, options);
@@ -68,6 +82,11 @@ export class ServerError extends DatabaseLayerError {
     this.table = fields.table;
     this.column = fields.column;
     this.constraint = fields.constraint;
+    this.dataType = fields.dataType;
+    this.position = fields.position;
+    this.internalQuery = fields.internalQuery;
+    this.where = fields.where;
+    this.routine = fields.routine;
   }
 }
 
@@ -185,6 +204,8 @@ export class StatementSkippedError extends DatabaseLayerError {
 export type UnknownReason =
   /** The transaction's id never arrived: the answer to the whole flight was lost, or the unit did nothing but NOTIFY. */
   | "no xid"
+  /** The primary has committed, but the wait for its synchronous standby was cancelled: a fail-over may lose the commit. */
+  | "not replicated"
   /** The caller's signal aborted. */
   | "gave up"
   /** No connection could be opened for the question. */

@@ -253,9 +253,10 @@ export function classify(error: unknown, phase: Exclude<Phase, "connect">): Fail
   // A refused login ran nothing. After a login that broke off, the server may have run the flight that was sent with it.
   const isConnect = error instanceof ConnectError &&
     (phase === "statement" || !error.sent || said instanceof ServerError);
+  const reached = error instanceof ConnectionLostError && endedBefore(error) ? "statement" : phase;
   if (!lost && !(said instanceof ServerError)) return NOT_OURS;
   const facts = {
-    phase: isConnect ? "connect" : phase,
+    phase: isConnect ? "connect" : reached,
     lost,
     said: said instanceof ServerError ? said : undefined,
   } as const;
@@ -287,6 +288,16 @@ export function isReplayable(error: unknown, { commits }: { commits: boolean }):
   if (!commits) return true;
   const { begun, cause } = error;
   return !begun && cause instanceof ServerError && TERMINATION_STATES.has(cause.sqlState);
+}
+
+/**
+ * Whether a FATAL of PostgreSQL itself ended the connection before it began on the flight: then nothing of the flight ran.
+ * The server sends what it has buffered before a FATAL, so that a ParseComplete would have arrived first. An error that a
+ * proxy or pooler made shows nothing, since COMMIT may be on its way to the server: it names no `routine`.
+ */
+function endedBefore({ begun, cause }: ConnectionLostError): boolean {
+  return !begun && cause instanceof ServerError && cause.severity === "FATAL" &&
+    cause.routine !== undefined;
 }
 
 /** Whether the server cannot tell the outcome of a transaction as it has not assigned that id yet. */

@@ -84,7 +84,7 @@ export async function runUnit<T>(
     if (isKeyed && outcome === "committed") return await loadResult();
     if (isKeyed && unresolvedError !== undefined) metrics.counters.unknown++;
     const error = unresolvedError ?? last;
-    if (attempts > 1 && error instanceof Error) Object.assign(error, { attempts });
+    if (attempts > 1) noteAttempts(error, attempts);
     throw error;
   }
 }
@@ -118,7 +118,10 @@ function outcomeOfAttempt(error: unknown, session: Session): AttemptOutcome {
  * attempts.
  */
 function wasRetriedByInnerUnit(error: unknown): boolean {
-  return causeChain(error).some((each) => "attempts" in each && Number(each.attempts) > 1);
+  return causeChain(error).some((each) => {
+    const attempts = readProperty(each, "attempts");
+    return typeof attempts === "number" && attempts > 1;
+  });
 }
 
 /** The shortest pause that the pool asks for when it refuses at once; 0 for any other failure. */
@@ -141,8 +144,34 @@ function databaseErrorIn(error: unknown): DatabaseLayerError | undefined {
 /** The error and its causes, at most five, so that a cyclic chain ends. */
 function causeChain(error: unknown): Error[] {
   const chain: Error[] = [];
-  for (; chain.length < 5 && error instanceof Error; error = error.cause) chain.push(error);
+  for (; chain.length < 5 && error instanceof Error; error = readProperty(error, "cause")) {
+    chain.push(error);
+  }
   return chain;
+}
+
+/** The work may throw anything: an error that is frozen, a proxy, or of a class whose getters throw. */
+function readProperty(error: Error, name: string): unknown {
+  try {
+    return Reflect.get(error, name);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Sets `attempts`, if the error takes it. */
+function noteAttempts(error: unknown, attempts: number): void {
+  if (!(error instanceof Error)) return;
+  try {
+    Object.defineProperty(error, "attempts", {
+      value: attempts,
+      configurable: true,
+      enumerable: true,
+      writable: true,
+    });
+  } catch {
+    // The work's own error comes out as it is.
+  }
 }
 
 /** Whether the error only reports an earlier failure, which is its `cause` and is classified instead. */
@@ -157,6 +186,8 @@ async function endImplicitly(
   session: Session,
   waitUntil: UnitOptions<unknown>["waitUntil"],
 ): Promise<void> {
+  // The work swallowed the loss of its connection: what it returns may rest on statements that never ran.
+  if (session.isLost) throw session.firstError;
   if (session.hasEnded) return;
   const { isolation, readOnly, deferrable } = session.settings;
   // Serializable reads may be inconsistent until their transaction has committed, except in a read-only deferrable one:
@@ -168,7 +199,8 @@ async function endImplicitly(
       `Cannot ${
         session.hasWritten ? "keep the work" : "trust the serializable reads"
       } of the session ` +
-        "as it was neither committed nor rolled back: end it with `await session.commit()`",
+        "as it was neither committed nor rolled back: end it with `await session.commit()`, " +
+        "or with `await session.rollback()` if it only locks rows or its work is not wanted",
       { cause: session.firstError },
     );
   }

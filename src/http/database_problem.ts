@@ -26,7 +26,13 @@ export function databaseProblem(error: unknown): Problem | undefined {
       headers: retryAfter(error.retryAfterMs),
     });
   }
-  if (error instanceof ConnectError || error instanceof ConnectionLostError) return unreachable();
+  if (error instanceof ConnectError) return unreachable();
+  if (error instanceof ConnectionLostError) {
+    // The server ends a connection for its timeouts too.
+    return error.cause instanceof ServerError
+      ? serverProblem(error.cause) ?? unreachable()
+      : unreachable();
+  }
   if (error instanceof PoolClosedError) {
     return problem("shutting-down", {
       detail:

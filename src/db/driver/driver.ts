@@ -16,6 +16,8 @@ export interface Statement {
    * column names and types, as text by position.
    */
   readonly isStatic?: true;
+  /** The text was checked, and the values are text or null already (`encodePart`). */
+  readonly isEncoded?: true;
   /** The connection layer adds this statement to the caller's own ones. Views and traces leave it out. */
   readonly isInternal?: true;
   /**
@@ -54,6 +56,16 @@ export interface FlightOptions {
   readonly parsers?: TypeParsers | undefined;
 }
 
+/**
+ * A warning or notice of the server. `routine` is the server's own function that reported it, `where` the call stack of the
+ * procedure that raised it: https://www.postgresql.org/docs/current/protocol-error-fields.html
+ */
+export interface Notice {
+  readonly code?: string | undefined;
+  readonly routine?: string | undefined;
+  readonly where?: string | undefined;
+}
+
 /** The answer to one part of a flight. */
 export interface Result<Row = Record<string, unknown>> {
   readonly rows: Row[];
@@ -63,8 +75,8 @@ export interface Result<Row = Record<string, unknown>> {
   readonly command: string;
   /** Set if the portal stopped at `maxRows`, so that there may be more rows. */
   readonly isSuspended?: boolean;
-  /** SQLSTATE of the newest warning or notice that came with the result. */
-  readonly notice?: string;
+  /** The newest warning or notice that came with the result. */
+  readonly notice?: Notice;
   /** Why the rows could not be decoded, although the statement ran without an error. */
   readonly decodeError?: Error;
 }
@@ -77,6 +89,8 @@ export type TransactionStatus = "I" | "T" | "E";
 
 /** The complete answer to a flight: the server has sent ReadyForQuery. */
 export interface FlightAnswer {
+  /** Why this side sent a cancel request during the flight, although the server then reported no error. */
+  readonly interruption?: Error;
   /** One for each part that ran without an error, in the order of the parts. */
   readonly results: readonly Result[];
   /**

@@ -3,6 +3,7 @@
  * conversion of what the package reports into this layer's errors.
  */
 import { ServerError } from "../errors.ts";
+import type { Notice } from "../driver/driver.ts";
 import type { FlightQuery } from "./neon_query.ts";
 
 /** A missing severity becomes ERROR, and a missing SQLSTATE XX000, internal_error. */
@@ -17,6 +18,11 @@ export function toServerError(message: ErrorMessage): ServerError {
     table: message.table,
     column: message.column,
     constraint: message.constraint,
+    dataType: message.dataType,
+    position: message.position,
+    internalQuery: message.internalQuery,
+    where: message.where,
+    routine: message.routine,
   });
 }
 
@@ -44,6 +50,11 @@ export interface ErrorMessage {
   readonly table?: string;
   readonly column?: string;
   readonly constraint?: string;
+  readonly dataType?: string;
+  readonly position?: string;
+  readonly internalQuery?: string;
+  readonly where?: string;
+  readonly routine?: string;
 }
 
 /** The package's socket. */
@@ -71,7 +82,7 @@ export interface Wire {
   end(): void;
   on(event: "readyForQuery", listener: (message: { status: string }) => void): void;
   on(event: "errorMessage", listener: (message: ErrorMessage) => void): void;
-  on(event: "notice", listener: (message: { code?: string }) => void): void;
+  on(event: "notice", listener: (message: Notice) => void): void;
   on(event: "error", listener: (error: unknown) => void): void;
   on(
     event: "parseComplete" | "closeComplete" | "connect" | "end",

@@ -2,8 +2,17 @@
  * One flight through the package's client. Its protocol messages are sent in one WebSocket message, and the server's
  * messages are turned into results.
  */
+import type {
+  Close,
+  Fetch,
+  FlightPart,
+  Notice,
+  Portal,
+  Result,
+  Statement,
+} from "../driver/driver.ts";
+import { encodePart } from "../driver/encoded_part.ts";
 import { encodeParameters } from "../driver/parameters.ts";
-import type { Close, Fetch, FlightPart, Portal, Result, Statement } from "../driver/driver.ts";
 import type { Parse } from "../driver/result_types.ts";
 import type { Wire, WireStream } from "./neon_client.ts";
 
@@ -43,15 +52,10 @@ export function encode(part: FlightPart): Encoded {
   if (!("text" in part)) return part;
   const cached = cache.get(part);
   if (cached !== undefined) return cached;
-  const { text, values, portal, isStatic, flushesBefore = false } = part;
-  if (text.includes("\0") || !text.isWellFormed()) {
-    throw new TypeError(
-      "Cannot send the statement as its text contains a NUL character or a lone surrogate; pass such data as bytea",
-    );
-  }
+  const { text, values, portal, isStatic, flushesBefore = false } = encodePart(part) as Statement;
   return {
     text,
-    values: encodeParameters(values),
+    values: isStatic ? encodeParameters(values) : values as (string | null)[],
     portal,
     flushesBefore,
     cacheKey: isStatic ? part : undefined,
@@ -71,7 +75,7 @@ export class FlightQuery {
   #columns: Column[] = [];
   #rows: Record<string, unknown>[] = [];
   #decodeError: Error | undefined;
-  #notice: string | undefined;
+  #notice: Notice | undefined;
 
   constructor(
     parts: readonly Encoded[],
@@ -146,8 +150,8 @@ export class FlightQuery {
   }
 
   /** Called by `NeonConnection`: the client does not pass notices to the query. */
-  handleNotice({ code }: { code?: string }): void {
-    this.#notice = code;
+  handleNotice({ code, routine, where }: Notice): void {
+    this.#notice = { code, routine, where };
   }
 
   handleEmptyQuery(): void {

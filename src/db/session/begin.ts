@@ -1,4 +1,5 @@
 import type { Statement } from "../driver/driver.ts";
+import { encodePart } from "../driver/encoded_part.ts";
 
 /** https://www.postgresql.org/docs/current/transaction-iso.html. PostgreSQL runs read uncommitted as read committed. */
 export const ISOLATION_LEVELS = ["read committed", "repeatable read", "serializable"] as const;
@@ -38,7 +39,9 @@ const beginCache = new Map<string, readonly Statement[]>();
  * transaction, because a pooler in transaction mode may give the server's connection to another client afterwards.
  */
 export function beginStatements(settings: TransactionSettings): readonly Statement[] {
-  if (Object.keys(settings.locals).length > 0) return [begin(settings), setLocals(settings)];
+  if (Object.keys(settings.locals).length > 0) {
+    return [begin(settings), encodePart(setLocals(settings)) as Statement];
+  }
   const key = keyOf(settings);
   let statements = beginCache.get(key);
   if (statements === undefined) {

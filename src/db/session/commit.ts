@@ -16,17 +16,26 @@ export type CommitAnswer =
   | "failed"
   /** COMMIT ran, and its error does not say whether it took effect. */
   | "unknown"
+  /** COMMIT took effect on the primary, but its wait for a synchronous standby was cancelled. */
+  | "not replicated"
   /** One of the caller's statements had ended the transaction before COMMIT. */
   | "no transaction";
 
 export function readCommitAnswer(
   plan: FlightPlan,
-  { results, error }: FlightAnswer,
+  { results, error, interruption }: FlightAnswer,
   settings: TransactionSettings,
 ): CommitAnswer {
   const commit = plan.commitResult(results);
+  if (plan.hasOwnCommit(results)) return "no transaction";
   if (ranOutsideTransaction(commit)) return "no transaction";
-  if (isCommit(commit)) return "committed";
+  if (isCommit(commit)) {
+    // https://www.postgresql.org/docs/current/warm-standby.html#SYNCHRONOUS-REPLICATION
+    const { notice } = commit!;
+    const isCutShort = notice?.routine === "SyncRepWaitForLSN" ||
+      interruption !== undefined && notice !== undefined;
+    return isCutShort && !settings.readOnly ? "not replicated" : "committed";
+  }
   if (error === undefined) return "rolled back";
   return plan.hasAllOwn(results) && isUnknownAfter(error, settings) ? "unknown" : "failed";
 }
@@ -53,8 +62,8 @@ export async function outcomeOf(
 }
 
 /**
- * The results of a committed flight whose answer was cut off. Throws the error of a parser that failed, and
- * `CommitRowsLostError` if the server had not sent all results.
+ * The results of a committed flight whose answer was cut off. Throws `CommitRowsLostError` if a parser failed, or if the
+ * server had not sent all results.
  */
 export function resultsOfCommitted(
   plan: FlightPlan,
@@ -63,10 +72,19 @@ export function resultsOfCommitted(
 ): readonly Result[] {
   const results = plan.ownResults(answered);
   const { decodeError } = results.find(({ decodeError }) => decodeError !== undefined) ?? {};
-  if (decodeError !== undefined) throw decodeError;
+  if (decodeError !== undefined) throw rowsUnreadableError(decodeError);
   if (plan.hasAllOwn(answered)) return results;
   throw new CommitRowsLostError(
     "Cannot return the rows as the connection was lost during COMMIT: the transaction is committed; " +
+      "read the rows again, and do not repeat the work",
+    { cause },
+  );
+}
+
+/** For a committed write whose rows a parser failed to read. */
+export function rowsUnreadableError(cause: Error): CommitRowsLostError {
+  return new CommitRowsLostError(
+    "Cannot return the rows as a parser failed on them: the transaction is committed; " +
       "read the rows again, and do not repeat the work",
     { cause },
   );

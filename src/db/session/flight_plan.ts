@@ -4,6 +4,7 @@
  *     BEGIN and settings | prepended statements | the caller's statements | the xid query | COMMIT
  */
 import type { FlightPart, Result, Statement } from "../driver/driver.ts";
+import { mayCommit } from "./transaction_control.ts";
 import { XID_QUERY } from "./xid.ts";
 
 /** https://www.postgresql.org/docs/current/errcodes-appendix.html */
@@ -47,6 +48,8 @@ export interface FlightPlanOptions {
 export class FlightPlan {
   /** All parts, in the order in which they are sent. */
   readonly parts: readonly FlightPart[];
+  /** Whether it is on its way to the server. */
+  wasSent = false;
   readonly #options: FlightPlanOptions;
   readonly #ownAt: number;
   readonly #ownEnd: number;
@@ -64,6 +67,16 @@ export class FlightPlan {
       ...(asksXid ? [XID_QUERY] : []),
       ...(commits ? [needsFlush ? COMMIT_BEHIND_FLUSH : COMMIT] : []),
     ];
+  }
+
+  /** Whether a statement of the caller's may commit by its own text. */
+  get mayCommitByText(): boolean {
+    return this.#options.own.some(mayCommit);
+  }
+
+  /** Whether a COMMIT in the text of a caller's statement was answered. */
+  hasOwnCommit(results: readonly Result[]): boolean {
+    return this.ownResults(results).some(isCommit);
   }
 
   get asksXid(): boolean {
@@ -118,5 +131,7 @@ export function isCommit(result: Result | undefined): boolean {
 
 /** Whether COMMIT ran outside a transaction, because one of the caller's statements had ended it. */
 export function ranOutsideTransaction(result: Result | undefined): boolean {
-  return result?.notice === NO_ACTIVE_TRANSACTION;
+  const { notice } = result ?? {};
+  // A trigger that runs at COMMIT can raise the same SQLSTATE. Its warning has a call stack.
+  return notice?.code === NO_ACTIVE_TRANSACTION && notice.where === undefined;
 }

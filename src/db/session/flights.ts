@@ -114,9 +114,10 @@ export class Flights {
     try {
       return await this.#send(plan);
     } catch (error) {
-      const commits = plan.commits && !this.#request.settings.readOnly;
+      const commits = (plan.commits || plan.mayCommitByText) && !this.#request.settings.readOnly;
       if (idleMs === undefined || !isReplayable(error, { commits })) throw error;
       this.#connection.destroy();
+      plan.wasSent = false;
       this.#context.metrics.counters.replayed++;
       await this.#connection.open({ fresh: true });
       return await this.#send(plan);

@@ -1,6 +1,6 @@
 /** The connection of one transaction: leased for the first flight, used under a deadline, given back once. */
 import type { FlightAnswer, Result, TransactionStatus } from "../driver/driver.ts";
-import { ConnectionLostError } from "../errors.ts";
+import { ConnectionLostError, DeadlineError } from "../errors.ts";
 import type { Lease } from "../pool/lease.ts";
 import type { FlightPlan } from "./flight_plan.ts";
 import type { TransactionOutcome } from "./observer.ts";
@@ -61,6 +61,9 @@ export class LeasedConnection {
   async send(plan: FlightPlan): Promise<FlightAnswer> {
     const { signal, parsers } = this.#request;
     const observed = plan.observedParts;
+    // Checked here, because the signal may have aborted while the transaction waited for its connection.
+    if (signal?.aborted) throw abortedError(signal);
+    plan.wasSent = true;
     try {
       const answer = await this.#record!.flight(
         observed,
@@ -111,6 +114,11 @@ export class LeasedConnection {
     const leftMs = Math.max(0, this.#endsAt - nowMs);
     return ANSWER_GRACE_MS + Math.min(statementTimeoutMs * statements, leftMs);
   }
+}
+
+/** Nothing was sent. */
+export function abortedError({ reason }: AbortSignal): DeadlineError {
+  return new DeadlineError("Cannot run the statement: the caller gave up", { cause: reason });
 }
 
 /** The results that arrived before the connection was lost. */

@@ -21,7 +21,7 @@ const CANCEL_TIMEOUT_MS = 500;
  * the pool revokes the lease: sends a cancel request to the server, and closes the connection if the flight is not
  * answered soon after. The server's own timeouts work independently of this.
  *
- * If an interrupted flight still succeeds, resolves with its answer. Otherwise the error, in the answer or as the
+ * If an interrupted flight still succeeds, resolves with its answer, which then has an `interruption`. Otherwise the error, in the answer or as the
  * rejection, is `DeadlineError`, or `PoolClosedError` for a revoked lease. Its cause is the server's error or the lost
  * connection.
  */
@@ -60,8 +60,9 @@ export async function sendWithDeadline(
   lease.onRevoke = () => interrupt(revokedError);
   try {
     const answer = await answered;
-    if (interruption === undefined || answer.error === undefined) return answer;
-    return { ...answer, error: interruption(answer.error) };
+    if (interruption === undefined) return answer;
+    const error = interruption(answer.error);
+    return answer.error === undefined ? { ...answer, interruption: error } : { ...answer, error };
   } catch (error) {
     throw interruption?.(error) ?? error;
   } finally {

@@ -12,9 +12,9 @@ import { changesData } from "../driver/command_tag.ts";
 import type { FlightAnswer, FlightPart, Portal, Result } from "../driver/driver.ts";
 import {
   CommitOutcomeUnknownError,
-  DeadlineError,
   SessionEndedError,
   StatementSkippedError,
+  type UnknownReason,
 } from "../errors.ts";
 import type { TransactionSettings } from "./begin.ts";
 import {
@@ -24,19 +24,21 @@ import {
   outcomeOf,
   readCommitAnswer,
   resultsOfCommitted,
+  rowsUnreadableError,
 } from "./commit.ts";
 import type { Verdict } from "./commit_outcome.ts";
 import { type FlightPlan, isCommit, type PrependedStatement } from "./flight_plan.ts";
 import { Flights } from "./flights.ts";
 import type { TransactionContext, TransactionRequest } from "./transaction_context.ts";
+import { prepare } from "./transaction_control.ts";
 
 export type TransactionState = "new" | "open" | "committed" | "rolled back" | "lost";
 
 export class Transaction {
-  /**
-   * Whether a statement changed data, by its command tag. A rollback to a savepoint restores the value from before it.
-   */
-  hasWritten = false;
+  /** Whether a command tag shows a write. A rollback to a savepoint restores the value from before it. */
+  #hasWritten = false;
+  /** The xid may belong to work that was undone with its savepoint. */
+  #ignoresXid = false;
   readonly #context: TransactionContext;
   readonly #request: TransactionRequest;
   readonly flights: Flights;
@@ -71,6 +73,14 @@ export class Transaction {
   /** The error that made the transaction fail. Later errors, such as 25P02, only follow from it. */
   get firstError(): Error | undefined {
     return this.#firstError;
+  }
+
+  /**
+   * Whether the transaction changed data or locked rows: by a command tag, or because the server has assigned it an xid,
+   * which it does for a SELECT over a writing function too.
+   */
+  get hasWritten(): boolean {
+    return this.#hasWritten || !this.#ignoresXid && this.flights.transactionId !== undefined;
   }
 
   /** Whether the server refuses every statement except ROLLBACK and ROLLBACK TO. */
@@ -116,16 +126,18 @@ export class Transaction {
   undo(statements: readonly PrependedStatement[], { hadWritten }: { hadWritten: boolean }): void {
     this.flights.replacePrepended(statements);
     this.#firstError = undefined;
-    this.hasWritten = hadWritten;
+    this.#ignoresXid ||= !hadWritten;
+    this.#hasWritten = hadWritten;
   }
 
   /** Runs the parts in one flight. Rejects with the first error; the parts after it are not run. */
   async run(parts: readonly FlightPart[]): Promise<readonly Result[]> {
     this.assertUsable();
-    await this.#assertNotAborted();
-    const plan = this.flights.plan(parts, { commits: false });
+    const plan = this.flights.plan(prepare(parts), { commits: false });
     const answer = await this.#send(plan);
-    if (answer.status === "I") throw this.#noteEndedByStatement(answer);
+    if (answer.status === "I" || plan.hasOwnCommit(answer.results)) {
+      throw this.#noteEndedByStatement(answer);
+    }
     if (answer.error !== undefined) throw answer.error;
     return plan.ownResults(answer.results);
   }
@@ -139,16 +151,18 @@ export class Transaction {
     if (this.#state === "committed" && parts.length === 0) return [];
     if (this.#state === "new" && parts.length === 0 && this.flights.prepended.length === 0) {
       this.#state = "committed";
+      void this.#releaseConnection();
       return [];
     }
+    const own = prepare(parts);
     if (this.hasFailed) return await this.#rollBackFailedCommit();
     this.assertUsable();
-    if (await this.#mustSendBeforeCommit(parts)) {
-      const results = await this.#runBeforeCommit(parts);
+    if (await this.#mustSendBeforeCommit(own)) {
+      const results = await this.#runBeforeCommit(own);
       await this.commit([]);
       return results;
     }
-    return await this.#commitFlight(parts);
+    return await this.#commitFlight(own);
   }
 
   /** Rolls back and gives the connection back. Does nothing after the end. Never rejects. */
@@ -164,7 +178,7 @@ export class Transaction {
     try {
       return await this.flights.mustSendBeforeCommit();
     } catch (error) {
-      throw this.#noteLost(error as Error, { commits: false });
+      throw this.#noteLost(error as Error);
     }
   }
 
@@ -179,7 +193,6 @@ export class Transaction {
   }
 
   async #commitFlight(parts: readonly FlightPart[]): Promise<readonly Result[]> {
-    await this.#assertNotAborted();
     const plan = this.flights.plan(parts, { commits: true });
     let answer: FlightAnswer;
     try {
@@ -196,8 +209,12 @@ export class Transaction {
         this.#state = "committed";
         void this.#releaseConnection();
         // The transaction is committed, and a parser may still have failed on a row.
-        if (error !== undefined) throw error;
+        if (error !== undefined) throw this.settings.readOnly ? error : rowsUnreadableError(error);
         return plan.ownResults(results);
+      case "not replicated":
+        this.#state = "committed";
+        void this.#releaseConnection();
+        throw this.#noteUnknown("not replicated", answer.interruption);
       case "rolled back":
         return await this.#rollBackFailedCommit();
       case "failed":
@@ -214,23 +231,27 @@ export class Transaction {
    */
   async #resolveCommit(plan: FlightPlan, cause: Error): Promise<readonly Result[]> {
     this.#isOutcomeUnknown = true;
-    const { counters } = this.#context.metrics;
     const { transactionId, lastResults } = this.flights;
     const verdict: Verdict = isCommit(plan.commitResult(lastResults))
       ? { outcome: "committed" }
       : await outcomeOf(transactionId, this.#context, this.#request);
-    if (verdict.outcome === "unknown") {
-      const { reason } = verdict;
-      if (!this.#request.isKeyed) counters.unknown++;
-      this.#endRecord();
-      throw new CommitOutcomeUnknownError({ xid: transactionId?.xid, reason }, { cause });
-    }
+    if (verdict.outcome === "unknown") throw this.#noteUnknown(verdict.reason, cause);
     this.#isOutcomeUnknown = false;
-    counters.resolved++;
+    this.#context.metrics.counters.resolved++;
     this.#state = verdict.outcome;
     this.#endRecord();
     if (verdict.outcome === "rolled back") throw cause;
     return resultsOfCommitted(plan, lastResults, cause);
+  }
+
+  #noteUnknown(reason: UnknownReason, cause: Error | undefined): CommitOutcomeUnknownError {
+    this.#isOutcomeUnknown = true;
+    if (!this.#request.isKeyed) this.#context.metrics.counters.unknown++;
+    const xid = this.flights.transactionId?.xid;
+    const error = new CommitOutcomeUnknownError({ xid, reason }, { cause });
+    this.#firstError = error;
+    this.#endRecord();
+    return error;
   }
 
   async #rollBackFailedCommit(): Promise<never> {
@@ -255,44 +276,35 @@ export class Transaction {
     if (state !== "new" && state !== "open") this.flights.end(state, this.#firstError);
   }
 
-  /**
-   * If the caller's signal has aborted, rolls back and throws `DeadlineError`. Nothing is sent after an abort, in
-   * particular no COMMIT.
-   */
-  async #assertNotAborted(): Promise<void> {
-    const { signal } = this.#request;
-    if (!signal?.aborted) return;
-    const error = this.#firstError = new DeadlineError(
-      "Cannot run the statement: the caller gave up",
-      { cause: signal.reason },
-    );
-    await this.rollback();
-    throw error;
-  }
-
   async #send(plan: FlightPlan): Promise<FlightAnswer> {
     let answer: FlightAnswer;
     try {
       answer = await this.flights.send(plan);
     } catch (error) {
-      throw this.#noteLost(error as Error, plan);
+      if (plan.wasSent || !this.#request.signal?.aborted) {
+        throw this.#noteLost(error as Error, plan);
+      }
+      // Nothing is sent after an abort, in particular no COMMIT. The connection is intact.
+      this.#firstError ??= error as Error;
+      await this.rollback();
+      throw error;
     }
     const { results, error, status } = answer;
     this.#state = "open";
-    this.hasWritten ||= results.some(({ command }) => changesData(command));
+    this.#hasWritten ||= results.some(({ command }) => changesData(command));
     // With status T the transaction is intact: only a parser failed on the answer.
     if (status !== "T") this.#firstError ??= error;
     return answer;
   }
 
   /** A flight got no connection or no whole answer: closes the connection. Returns the error for the caller. */
-  #noteLost(error: Error, { commits }: { commits: boolean }): Error {
-    // A value could not be encoded: nothing was sent, and the transaction goes on.
-    if (error instanceof TypeError) return error;
-    const wasSent = this.flights.destroy();
-    this.#state = "lost";
+  #noteLost(error: Error, plan?: FlightPlan): Error {
+    this.flights.destroy();
+    const hasOwnCommit = plan?.hasOwnCommit(this.flights.lastResults) ?? false;
+    this.#state = hasOwnCommit ? "committed" : "lost";
     this.#firstError ??= error;
-    this.#isOutcomeUnknown = wasSent && commits && isUnknownAfter(error, this.settings);
+    this.#isOutcomeUnknown = plan !== undefined && plan.wasSent &&
+      (plan.commits || plan.mayCommitByText) && isUnknownAfter(error, this.settings);
     if (!this.#isOutcomeUnknown) this.#endRecord();
     return error;
   }

@@ -101,6 +101,10 @@ export class Session implements AsyncDisposable {
   /**
    * Whether a statement changed data, by its command tag. Work that was rolled back to a savepoint does not count.
    */
+  get isLost(): boolean {
+    return this.#transaction.state === "lost";
+  }
+
   get hasWritten(): boolean {
     return this.#transaction.hasWritten;
   }

@@ -3,6 +3,7 @@
  * at most one unit with a key commits. If the outcome of a COMMIT is unknown, the unit is run again: its INSERT waits
  * while the first transaction is in progress, and fails with a duplicate key if that one commits.
  */
+import { encodePart } from "../driver/encoded_part.ts";
 import { ServerError } from "../errors.ts";
 import { PrependedStatement } from "./flight_plan.ts";
 import { type Sql, sql } from "../driver/sql.ts";
@@ -25,10 +26,8 @@ export const TRANSACTION_KEYS_INDEX =
  */
 export function insertKey(key: string): PrependedStatement {
   assertKey(key);
-  return new PrependedStatement({
-    text: "insert into transaction_keys (key) values ($1)",
-    values: [key],
-  });
+  const text = "insert into transaction_keys (key) values ($1)";
+  return new PrependedStatement(encodePart({ text, values: [key] }));
 }
 
 /**
@@ -43,10 +42,18 @@ export function insertKeys(keys: readonly string[]): Sql {
   return sql`insert into transaction_keys (key) select unnest(${keys.toSorted()}::text[])`;
 }
 
-function assertKey(key: string): void {
-  if (key.length >= 1 && key.length <= 255) return;
+/** PostgreSQL counts code points, as does the table's constraint. */
+export function assertKey(key: unknown): asserts key is string {
+  if (typeof key !== "string") {
+    throw new TypeError(
+      `Cannot run the transaction as its key must be a string: current type is ${typeof key}; ` +
+        "leave out `key` for a unit without one",
+    );
+  }
+  const length = [...key].length;
+  if (length >= 1 && length <= 255) return;
   throw new RangeError(
-    `Cannot run the transaction as its key must have from 1 to 255 characters: current length is ${key.length}`,
+    `Cannot run the transaction as its key must have from 1 to 255 characters: current length is ${length}`,
   );
 }
 

@@ -1,6 +1,7 @@
 /** A lost COMMIT that waits for a synchronous standby: the lookup must not terminate its backend. */
-import { assertEquals } from "@std/assert";
-import { sql } from "../../../src/db/mod.ts";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { CommitOutcomeUnknownError, sql } from "../../../src/db/mod.ts";
+import { pollUntil } from "../../../src/dev/poll.ts";
 import { startPostgres } from "../../../src/dev/postgres/server.ts";
 import { startRelay } from "../../../src/dev/relay/relay.ts";
 import { makeScratch } from "../../dev/scratch.ts";
@@ -10,35 +11,77 @@ import { COMMIT_EXECUTE, dropAfter, pass, startFaultRelay } from "../../support/
 const WAITING = `select count(*)::int as count from pg_stat_activity
   where usename = 'user_service' and wait_event = 'SyncRep'`;
 
+/** A server whose COMMITs wait for a standby that does not exist, with a fault relay in front. */
+async function startWithoutStandby() {
+  await using starting = new AsyncDisposableStack();
+  const scratch = starting.use(await makeScratch());
+  let postgres = await startPostgres({ directory: scratch.path });
+  starting.defer(() => postgres.stop());
+  const targets = [{ hostname: "127.0.0.1", port: postgres.port }];
+  const relay = starting.use(await startFaultRelay({ targets }));
+  const plain = starting.use(await startRelay({ targets }));
+  const envOf = (role: "user_service" | "postgres", { url }: { url: string }) => ({
+    DATABASE_URL: postgres.url({ role }),
+    DATABASE_WS_PROXY: url,
+    DATABASE_PIPELINE_CONNECT: "on",
+  });
+  const adminEnv = envOf("postgres", plain);
+  const run = (text: string) => runAlone<{ count: number }>(adminEnv, text);
+  await run("create table effects (name text)");
+  await run("grant all on effects to user_service");
+  await run("alter system set synchronous_standby_names = 'nobody'");
+  await run("alter system set wal_level = 'replica'");
+  await run("alter system set max_wal_senders = 1");
+  // Restarted, because a reload reaches the process that applies the setting at an unknown time.
+  await postgres.stop();
+  postgres = await startPostgres({ directory: scratch.path });
+  const branch = starting.use(branchOf({ env: envOf("user_service", relay), adminEnv }));
+  const parts = starting.move();
+  return { relay, run, db: branch.open(), [Symbol.asyncDispose]: () => parts.disposeAsync() };
+}
+
+Deno.test({
+  name:
+    "a COMMIT whose wait for its standby is cancelled has an unknown outcome, however it is cancelled",
+  timeout: 60_000,
+  async fn() {
+    await using server = await startWithoutStandby();
+    const { db, run } = server;
+    const isWaiting = async () => (await run(WAITING))[0]!.count === 1;
+    const cancels: [name: string, cancel: (caller: AbortController) => unknown][] = [
+      ["the caller's abort", (caller) => caller.abort()],
+      [
+        "another client's pg_cancel_backend",
+        () =>
+          run("select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'"),
+      ],
+    ];
+    for (const [name, cancel] of cancels) {
+      const caller = new AbortController();
+      const unit = assertRejects(
+        () =>
+          db.transaction(async (session) => {
+            await session.query(sql`insert into effects values (${name})`);
+            await session.commit();
+          }, { signal: caller.signal }),
+        CommitOutcomeUnknownError,
+        undefined,
+        name,
+      );
+      assert(await pollUntil(isWaiting, { deadlineMs: 30_000, intervalMs: 10 }), name);
+      await cancel(caller);
+      assertEquals((await unit).reason, "not replicated");
+    }
+    assertEquals(db.stats().unknown, 2);
+  },
+});
+
 Deno.test({
   name: "the lookup waits for a lost COMMIT that waits for a standby, and does not end it",
   timeout: 60_000,
   async fn() {
-    await using scratch = await makeScratch();
-    await using stack = new AsyncDisposableStack();
-    let postgres = await startPostgres({ directory: scratch.path });
-    stack.defer(() => postgres.stop());
-    const targets = [{ hostname: "127.0.0.1", port: postgres.port }];
-    const relay = stack.use(await startFaultRelay({ targets }));
-    const plain = stack.use(await startRelay({ targets }));
-    const envOf = (role: "user_service" | "postgres", { url }: { url: string }) => ({
-      DATABASE_URL: postgres.url({ role }),
-      DATABASE_WS_PROXY: url,
-      DATABASE_PIPELINE_CONNECT: "on",
-    });
-    const adminEnv = envOf("postgres", plain);
-    const run = (text: string) => runAlone<{ count: number }>(adminEnv, text);
-    await run("create table effects (name text)");
-    await run("grant all on effects to user_service");
-    await run("alter system set synchronous_standby_names = 'nobody'");
-    await run("alter system set wal_level = 'replica'");
-    await run("alter system set max_wal_senders = 1");
-    // Restarted, because a reload reaches the process that applies the setting at an unknown time.
-    await postgres.stop();
-    postgres = await startPostgres({ directory: scratch.path });
-
-    const branch = stack.use(branchOf({ env: envOf("user_service", relay), adminEnv }));
-    const db = branch.open();
+    await using server = await startWithoutStandby();
+    const { relay, run, db } = server;
     await db.transaction((session) => session.commit([sql`select 1`]), { readOnly: true });
     relay.when(COMMIT_EXECUTE, dropAfter());
     const question = {

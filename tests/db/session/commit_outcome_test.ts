@@ -236,7 +236,7 @@ Deno.test("if only the rows are lost with COMMIT, the caller gets CommitRowsLost
   assertEquals(await rowsInTheEnd(branch, { name, expected: 1 }), 1);
 });
 
-Deno.test("a parser's error is thrown also if the answer to COMMIT was lost", async () => {
+Deno.test("committed rows that a parser cannot read are told so also if the answer to COMMIT was lost", async () => {
   await using branch = await faultBranch(database);
   const db = await opened(branch);
   const name = "unreadable";
@@ -255,8 +255,8 @@ Deno.test("a parser's error is thrown also if the answer to COMMIT was lost", as
         session.afterCommit(() => void hooks++);
         return session.commit([insert(name)]);
       }, { parsers }),
-    TypeError,
-    "its parser failed",
+    CommitRowsLostError,
+    "a parser failed",
   );
   assertEquals([runs, hooks], [1, 1]);
   assertEquals(await rowsOf(branch, name), 1);
