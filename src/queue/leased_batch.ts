@@ -32,6 +32,7 @@ export class LeasedBatch {
    * attempt is not counted. Running the statements twice is harmless.
    */
   outcomeStatements(): Sql[] {
+    const acked = this.#rows.filter(({ id }) => this.#acked.has(id));
     const unacked = this.#rows.filter(({ id }) => !this.#acked.has(id));
     const returned = this.#isExpired ? [] : unacked.map((row) => {
       const delayMs = this.#delays.get(row.id);
@@ -40,7 +41,7 @@ export class LeasedBatch {
         : { ...row, delayMs };
     });
     return [
-      ...(this.#acked.size > 0 ? [dropEvents([...this.#acked])] : []),
+      ...(acked.length > 0 ? [dropEvents(acked)] : []),
       ...(returned.length > 0 ? [returnEvents(returned)] : []),
     ];
   }

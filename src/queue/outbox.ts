@@ -87,18 +87,29 @@ function lease(ids: Sql, leaseMs: number): Sql<OutboxRow> {
       occurred_at as "occurredAt", attempts, traceparent, due_at::text as lease`;
 }
 
-/** Deletes delivered events. */
-export function dropEvents(ids: readonly string[]): Sql {
-  return sql`delete from user_events where id = any(${ids}::bigint[])`;
+/** What an outcome names: the event, and the lease under which it was delivered. */
+export type LeasedEvent = Pick<OutboxRow, "id" | "lease">;
+
+/**
+ * Deletes delivered events. An event that has had another lease since, or that an operator has requeued since, is left
+ * alone: it is another delivery's.
+ */
+export function dropEvents(delivered: readonly LeasedEvent[]): Sql {
+  const ids = delivered.map(({ id }) => id);
+  const leases = delivered.map(({ lease }) => lease);
+  return sql`
+    delete from user_events as event
+    using unnest(${ids}::bigint[], ${leases}::timestamptz[]) as delivered (id, lease)
+    where event.id = delivered.id and event.due_at = delivered.lease`;
 }
 
-export interface ReturnedEvent extends Pick<OutboxRow, "id" | "lease" | "attempts"> {
+export interface ReturnedEvent extends LeasedEvent, Pick<OutboxRow, "attempts"> {
   readonly delayMs: number;
 }
 
 /**
- * Ends the leases: each event is due again after its `delayMs`. An event whose lease expired and that another worker has
- * leased since is left alone.
+ * Ends the leases: each event is due again after its `delayMs`. As in `dropEvents`, an event whose lease is no longer
+ * the one named is left alone.
  */
 export function returnEvents(returned: readonly ReturnedEvent[]): Sql {
   const ids = returned.map(({ id }) => id);
