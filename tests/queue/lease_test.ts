@@ -6,11 +6,12 @@ import { Consumer } from "../../src/queue/consumer.ts";
 import { deadLetter, requeue } from "../../src/queue/dead_letters.ts";
 import {
   dropEvents,
+  FIRST_USER,
   type LeasedEvent,
   messageOf,
   type OutboxRow,
   returnEvents,
-  takeEvents,
+  takeFirstEvents,
 } from "../../src/queue/outbox.ts";
 import { PostgresQueue } from "../../src/queue/postgres_queue.ts";
 import type { Consume } from "../../src/queue/transport.ts";
@@ -37,7 +38,7 @@ function test(name: string, fn: (branch: Branch, db: Database) => Promise<void>)
 }
 
 async function take(db: Database): Promise<OutboxRow> {
-  const statement = takeEvents({ limit: 1, leaseMs: LEASE_MS });
+  const statement = takeFirstEvents({ limit: 1, leaseMs: LEASE_MS, after: FIRST_USER });
   const [[row]] = await db.transaction((session) => session.commit([statement]));
   return row!;
 }
