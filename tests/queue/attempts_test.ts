@@ -149,6 +149,14 @@ for (
   });
 }
 
+Deno.test("a message may take effect on its hundredth delivery, and is given up on the next one", async () => {
+  await using branch = await database.connect();
+  const db = branch.open();
+  const handler = () => [];
+  assertEquals(await outcomeOf(db, { attempts: MAX_OUTAGE_ATTEMPTS, handler }), "acked");
+  assertEquals(await outcomeOf(db, { attempts: MAX_OUTAGE_ATTEMPTS + 1, handler }), "dead");
+});
+
 Deno.test("a handler that throws counts to the short limit", async () => {
   await using branch = await database.connect();
   const handler = () => {
