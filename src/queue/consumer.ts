@@ -95,6 +95,7 @@ export class Consumer<Message extends KeyedMessage> {
       else tasks.push(this.#taskOf(parsed, options));
     }
     const failure = await this.#applyTogether(fresh, options);
+    if (options.signal?.aborted) return;
     if (isOutage(failure)) this.#retryLater(fresh.map(({ delivery }) => delivery), failure);
     else if (failure !== undefined) {
       tasks.unshift(...fresh.map((each) => this.#taskOf(each, options)));
