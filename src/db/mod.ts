@@ -51,7 +51,7 @@ export {
   StatementSkippedError,
   type UnknownReason,
 } from "./errors.ts";
-export { classify, type Failure, type Phase } from "./failures.ts";
+export { classify, type Failure, isStatementFault, type Phase } from "./failures.ts";
 export { Lease } from "./pool/lease.ts";
 export { NeonDriver, type NeonDriverOptions } from "./neon/neon_driver.ts";
 export { Histogram, type HistogramStats } from "./time/histogram.ts";

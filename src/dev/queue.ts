@@ -5,7 +5,7 @@
 import { type Database, OwnerScope } from "../db/mod.ts";
 import { DatabaseWebSocket } from "../deno/database_websocket.ts";
 import { openDatabase } from "../service/open_database.ts";
-import { listDeadLetters, requeue } from "../queue/dead_letters.ts";
+import { escapeControls, listDeadLetters, requeue } from "../queue/dead_letters.ts";
 import { queueStatus } from "../queue/status.ts";
 import { parseSettings } from "../settings/settings.ts";
 
@@ -26,13 +26,15 @@ export async function describeQueue(db: Database): Promise<string> {
       deadLetters > LETTERS_MAX ? `, the latest ${LETTERS_MAX}:` : ""
     }`,
     ...letters.map(({ id, diedAt, attempts, error, body }) =>
-      `${id}  ${diedAt.toISOString()}  attempts ${attempts}  ${error}\n    ${bodyOf(body)}`
+      `${id}  ${diedAt.toISOString()}  attempts ${attempts}  ${escapeControls(error)}\n    ${
+        bodyOf(body)
+      }`
     ),
   ].join("\n");
 }
 
 function bodyOf(body: unknown): string {
-  const text = JSON.stringify(body);
+  const text = escapeControls(JSON.stringify(body));
   const isLong = text.length > BODY_CHARACTERS_MAX;
   return isLong ? `${text.slice(0, BODY_CHARACTERS_MAX)}… (${text.length} characters)` : text;
 }
@@ -76,7 +78,9 @@ if (import.meta.main) {
   try {
     console.log(await run(Deno.args));
   } catch (error) {
-    console.error(error instanceof Error ? error.message : error);
+    const message = error instanceof Error ? error.message : String(error);
+    // A message of the server may quote the dead letter.
+    console.error(message.split("\n").map(escapeControls).join("\n"));
     Deno.exit(1);
   }
 }

@@ -65,7 +65,7 @@ export function validPathParameter<Schema extends v.GenericSchema>(
   name: string,
   schema: Schema,
 ): v.InferOutput<Schema> {
-  const result = v.safeParse(schema, c.req.param(name), { abortPipeEarly: true });
+  const result = v.safeParse(schema, c.req.param(name));
   if (result.success) return result.output;
   throw badParameters([{ parameter: name, detail: result.issues[0].message }]);
 }

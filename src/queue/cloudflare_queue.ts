@@ -51,7 +51,7 @@ export async function dispatchEvents(
   const [rows] = await db.transaction((session) => session.commit([take]), options);
   if (rows.length === 0) return 0;
   await queue.sendBatch(rows.map((row) => ({ body: messageOf(row), contentType: "json" })));
-  const drop = dropEvents(rows.map(({ id }) => id));
+  const drop = dropEvents(rows);
   await db.transaction((session) => session.commit([drop]), options);
   return rows.length;
 }

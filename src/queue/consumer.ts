@@ -4,16 +4,17 @@
  *
  * Messages on their first attempt share one transaction, and so one round trip. If it fails, each of them runs in a
  * transaction of its own, as does every message that was delivered before: one message's failure affects no other. Once
- * the database is unreachable, the remaining messages are retried later without being tried now.
+ * the database is unreachable, the remaining messages are retried later without being tried now, and that delivery does
+ * not count as an attempt.
  */
 
 import {
   AcquireTimeoutError,
-  classify,
   ConnectError,
   type Database,
   DatabaseLayerError,
   insertKeys,
+  isStatementFault,
   PoolClosedError,
   PoolOverloadedError,
   ServerError,
@@ -94,7 +95,11 @@ export class Consumer<Message extends KeyedMessage> {
       else tasks.push(this.#taskOf(parsed, options));
     }
     const failure = await this.#applyTogether(fresh, options);
-    if (failure !== undefined) tasks.unshift(...fresh.map((each) => this.#taskOf(each, options)));
+    if (options.signal?.aborted) return;
+    if (isOutage(failure)) this.#retryLater(fresh.map(({ delivery }) => delivery), failure);
+    else if (failure !== undefined) {
+      tasks.unshift(...fresh.map((each) => this.#taskOf(each, options)));
+    }
     await this.#oneByOne(tasks, { ...options, after: failure });
   };
 
@@ -112,7 +117,8 @@ export class Consumer<Message extends KeyedMessage> {
     for (const [index, { run }] of tasks.entries()) {
       if (signal?.aborted) return;
       if (isOutage(failure)) {
-        return this.#retryLater(tasks.slice(index).map(({ delivery }) => delivery), failure);
+        const rest = tasks.slice(index).map(({ delivery }) => delivery);
+        return this.#retryLater(rest, failure, { wasTried: false });
       }
       failure = await run();
     }
@@ -215,10 +221,14 @@ export class Consumer<Message extends KeyedMessage> {
     return `${this.#options.name} ${id}`;
   }
 
-  #retryLater(deliveries: readonly Delivery[], error: unknown): void {
+  #retryLater(
+    deliveries: readonly Delivery[],
+    error: unknown,
+    { wasTried = mayHaveRun(error) }: { wasTried?: boolean } = {},
+  ): void {
     const { random } = this.#options;
     for (const delivery of deliveries) {
-      delivery.retry({ delayMs: retryDelayMs(delivery.attempts, { random }) });
+      delivery.retry({ delayMs: retryDelayMs(delivery.attempts, { random }), wasTried });
     }
     this.#report(deliveries, { error: String(error), isDead: false });
   }
@@ -246,12 +256,22 @@ function isOutage(error: unknown): boolean {
 const OUTAGES = [ConnectError, AcquireTimeoutError, PoolOverloadedError, PoolClosedError];
 
 /**
- * The lower limit is only for errors that a healthy database would give as well, so that an outage makes no dead letter
- * of a good message. An unknown COMMIT outcome is no reason for it either: with the key, a second run is safe.
+ * False if no statement can have reached the server. A message whose statements end the server's process must be counted,
+ * also if that was the first flight of a connection.
+ */
+function mayHaveRun(error: unknown): boolean {
+  if (!isOutage(error)) return true;
+  return error instanceof ConnectError && error.sent && !(error.cause instanceof ServerError);
+}
+
+/**
+ * The lower limit is only for errors that a healthy database would give as well, so that neither an outage nor a slow
+ * database makes a dead letter of a good message. An unknown COMMIT outcome is no reason for it either: with the key, a
+ * second run is safe.
  */
 function maxAttemptsFor(error: unknown): number {
   const isOwn = error instanceof ServerError
-    ? !classify(error, "statement").transient
+    ? isStatementFault(error)
     : !(error instanceof DatabaseLayerError);
   return isOwn ? MAX_ATTEMPTS : MAX_OUTAGE_ATTEMPTS;
 }

@@ -41,10 +41,21 @@ function storable(body: unknown): string {
 
 const MAX_ERROR_LENGTH = 1_000;
 
-/** An error may quote the message. Escape control characters, which PostgreSQL refuses (NUL) or a terminal obeys. */
+/** An error may quote the message. */
 function printable(error: string): string {
-  return error.slice(0, MAX_ERROR_LENGTH).toWellFormed()
-    .replace(/\p{Cc}/gu, (character) => JSON.stringify(character).slice(1, -1));
+  return escapeControls(error.slice(0, MAX_ERROR_LENGTH).toWellFormed());
+}
+
+/**
+ * Escapes, as JSON would, the characters that PostgreSQL refuses (NUL) or that a terminal obeys: both ranges of control
+ * characters, line separators, and those that change the direction of the text.
+ */
+export function escapeControls(text: string): string {
+  return text.replace(/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu, (character) => {
+    const escaped = JSON.stringify(character).slice(1, -1);
+    if (escaped !== character) return escaped;
+    return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  });
 }
 
 /** The latest dead letters, newest first. */
@@ -61,20 +72,24 @@ export async function listDeadLetters(
 }
 
 /**
- * Moves a dead letter back into the outbox with no attempts counted. If the outbox still holds the event, only the dead
- * letter is deleted. Returns false if no dead letter has this id. Throws `ServerError` if the body is not an event; the
- * dead letter then stays.
+ * Moves a dead letter back into the outbox, due at once and with no attempts counted. If the outbox still holds the
+ * event, the dead letter's replaces it, and so ends the lease of a consumer that has yet to report its outcome. Returns
+ * false if no dead letter has this id. Throws `ServerError` if the body is not an event, or if the outbox holds another
+ * event of the same user and version; the dead letter then stays.
  */
 export async function requeue(session: Session, id: string): Promise<boolean> {
   const [rows] = await session.commit([sql`
     with removed as (delete from dead_letters where id = ${id} returning body),
     queued as (
-      insert into user_events (id, user_id, version, type, data, occurred_at)
+      insert into user_events (id, user_id, version, type, data, occurred_at, traceparent)
       overriding system value
       select (body->>'id')::bigint, (body->>'userId')::uuid, (body->>'version')::integer,
-        body->>'type', body->'data', (body->>'occurredAt')::timestamptz
+        body->>'type', body->'data', (body->>'occurredAt')::timestamptz, body->>'traceparent'
       from removed
-      on conflict do nothing
+      on conflict (id) do update
+      set (user_id, version, type, data, occurred_at, traceparent, attempts, due_at) = (
+        excluded.user_id, excluded.version, excluded.type, excluded.data, excluded.occurred_at,
+        excluded.traceparent, excluded.attempts, excluded.due_at)
     )
     select from removed`]);
   return rows.length > 0;

@@ -7,7 +7,7 @@ export class LeasedBatch {
   readonly deliveries: readonly Delivery[];
   readonly #rows: readonly OutboxRow[];
   readonly #acked = new Set<string>();
-  readonly #delays = new Map<string, number>();
+  readonly #retries = new Map<string, Parameters<Delivery["retry"]>[0]>();
   #isExpired = false;
 
   constructor(rows: readonly OutboxRow[]) {
@@ -18,7 +18,7 @@ export class LeasedBatch {
       attempts: row.attempts,
       traceparent: row.traceparent ?? undefined,
       ack: () => void this.#acked.add(row.id),
-      retry: ({ delayMs }) => void this.#delays.set(row.id, delayMs),
+      retry: (options) => void this.#retries.set(row.id, options),
     }));
   }
 
@@ -28,19 +28,19 @@ export class LeasedBatch {
   }
 
   /**
-   * Statements that write the outcomes to the outbox. An event with neither `ack` nor `retry` becomes due now, and this
-   * attempt is not counted. Running the statements twice is harmless.
+   * Statements that write the outcomes to the outbox. An event with neither `ack` nor `retry` becomes due now, as one
+   * that was not tried. Running the statements twice is harmless.
    */
   outcomeStatements(): Sql[] {
+    const acked = this.#rows.filter(({ id }) => this.#acked.has(id));
     const unacked = this.#rows.filter(({ id }) => !this.#acked.has(id));
     const returned = this.#isExpired ? [] : unacked.map((row) => {
-      const delayMs = this.#delays.get(row.id);
-      return delayMs === undefined
-        ? { ...row, attempts: row.attempts - 1, delayMs: 0 }
-        : { ...row, delayMs };
+      const retry = this.#retries.get(row.id) ?? { delayMs: 0, wasTried: false };
+      const { delayMs, wasTried = true } = retry;
+      return { ...row, attempts: row.attempts - (wasTried ? 0 : 1), delayMs };
     });
     return [
-      ...(this.#acked.size > 0 ? [dropEvents([...this.#acked])] : []),
+      ...(acked.length > 0 ? [dropEvents(acked)] : []),
       ...(returned.length > 0 ? [returnEvents(returned)] : []),
     ];
   }

@@ -34,13 +34,16 @@ export interface TakeOptions {
   readonly leaseMs: number;
 }
 
-/** Leases events that are due, the longest due first. Concurrent calls get different events. */
+/**
+ * Leases events that are due, the longest due first, to send them elsewhere, which is no attempt to process them.
+ * Concurrent calls get different events.
+ */
 export function takeEvents({ limit, leaseMs }: TakeOptions): Sql<OutboxRow> {
   return lease(
     sql`
       select id from user_events where due_at <= now()
       order by due_at, id limit ${limit} for update skip locked`,
-    leaseMs,
+    { leaseMs, attempts: 0 },
   );
 }
 
@@ -48,7 +51,9 @@ export function takeEvents({ limit, leaseMs }: TakeOptions): Sql<OutboxRow> {
 export const FIRST_USER = "00000000-0000-0000-0000-000000000000";
 
 /**
- * Leases the first event of each user if it is due, in the order of the user ids, from the first id above `after`.
+ * Leases the first event of each user if it is due, in the order of the user ids, from the first id above `after`. The
+ * attempt is counted at once, because a process that crashes cannot report it.
+ *
  * The query steps from user to user through the index on (user_id, version), so it reads no event that waits behind a
  * user's first.
  */
@@ -70,35 +75,49 @@ export function takeFirstEvents(
       )
       select id from user_events where id = any(array(select id from due)) and due_at <= now()
       order by user_id limit ${limit} for update skip locked`,
-    leaseMs,
+    { leaseMs, attempts: 1 },
   );
 }
 
 /** Candidates read per wanted event: concurrent workers may take some of them. */
 const CANDIDATES_PER_EVENT = 3;
 
-function lease(ids: Sql, leaseMs: number): Sql<OutboxRow> {
+function lease(
+  ids: Sql,
+  { leaseMs, attempts }: { leaseMs: number; attempts: number },
+): Sql<OutboxRow> {
   return sql<OutboxRow>`
     with due as materialized (${ids})
     update user_events as event
-    set attempts = attempts + 1, due_at = now() + ${leaseMs}::double precision * interval '1 millisecond'
+    set attempts = attempts + ${attempts}::integer, due_at = now() + ${leaseMs}::double precision * interval '1 millisecond'
     from due where event.id = due.id
     returning event.id::text, user_id as "userId", version, type, data,
       occurred_at as "occurredAt", attempts, traceparent, due_at::text as lease`;
 }
 
-/** Deletes delivered events. */
-export function dropEvents(ids: readonly string[]): Sql {
-  return sql`delete from user_events where id = any(${ids}::bigint[])`;
+/** What an outcome names: the event, and the lease under which it was delivered. */
+export type LeasedEvent = Pick<OutboxRow, "id" | "lease">;
+
+/**
+ * Deletes delivered events. An event that has had another lease since, or that an operator has requeued since, is left
+ * alone: it is another delivery's.
+ */
+export function dropEvents(delivered: readonly LeasedEvent[]): Sql {
+  const ids = delivered.map(({ id }) => id);
+  const leases = delivered.map(({ lease }) => lease);
+  return sql`
+    delete from user_events as event
+    using unnest(${ids}::bigint[], ${leases}::timestamptz[]) as delivered (id, lease)
+    where event.id = delivered.id and event.due_at = delivered.lease`;
 }
 
-export interface ReturnedEvent extends Pick<OutboxRow, "id" | "lease" | "attempts"> {
+export interface ReturnedEvent extends LeasedEvent, Pick<OutboxRow, "attempts"> {
   readonly delayMs: number;
 }
 
 /**
- * Ends the leases: each event is due again after its `delayMs`. An event whose lease expired and that another worker has
- * leased since is left alone.
+ * Ends the leases: each event is due again after its `delayMs`. As in `dropEvents`, an event whose lease is no longer
+ * the one named is left alone.
  */
 export function returnEvents(returned: readonly ReturnedEvent[]): Sql {
   const ids = returned.map(({ id }) => id);

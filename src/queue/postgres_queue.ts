@@ -37,6 +37,8 @@ const LEASE_MS = 60_000;
 const BATCH_SIZE = 10;
 const FIRST_PAUSE_MS = 100;
 const PRUNE_INTERVAL_MS = 60_000;
+/** Enough to abort a statement on a server that does not answer, and to return the events over another connection. */
+const RETURN_TIMEOUT_MS = 1_000;
 
 const TRANSACTION = { ...OUTBOX_TRANSACTION, label: "queue" };
 
@@ -52,7 +54,10 @@ export class PostgresQueue {
   #pruneAtMs: number;
   #isFailing = false;
   #isStopping = false;
+  /** Aborts the running batches, and the exchanges with the outbox between them. */
   readonly #stopWork = new AbortController();
+  /** Aborts the return of events to the outbox. */
+  readonly #stopReturn = new AbortController();
 
   /** Starts to take events at once. */
   constructor(options: PostgresQueueOptions) {
@@ -72,16 +77,24 @@ export class PostgresQueue {
   }
 
   /**
-   * Takes no more events and lets the running batches finish; aborts those that are unfinished after `timeoutMs`. Events
-   * without an outcome go back to the outbox and are due at once. Never rejects.
+   * Takes no more events and lets the running batches finish; aborts what is unfinished after `timeoutMs`. Events without
+   * an outcome go back to the outbox and are due at once. Resolves within a second of `timeoutMs`, whatever the database or
+   * the consumer does; events that could not be returned by then are due when their leases expire. Never rejects.
    */
   async stop({ timeoutMs }: { timeoutMs: number }): Promise<void> {
     this.#isStopping = true;
     this.#cancelPoll?.();
     this.#workSignal.notifyAll();
-    const cancelAbort = this.#clock.after(timeoutMs, () => this.#stopWork.abort());
-    await Promise.all(this.#workers);
-    cancelAbort();
+    const tooLate = Promise.withResolvers<void>();
+    let cancel = this.#clock.after(timeoutMs, () => {
+      this.#stopWork.abort();
+      cancel = this.#clock.after(RETURN_TIMEOUT_MS, () => {
+        this.#stopReturn.abort();
+        tooLate.resolve();
+      });
+    });
+    await Promise.race([Promise.all(this.#workers), tooLate.promise]);
+    cancel();
   }
 
   /** Processes one batch after the other, so it uses one connection at most. */
@@ -95,6 +108,7 @@ export class PostgresQueue {
         this.#isFailing = false;
       } catch (error) {
         // `batch` still holds its outcomes; the next call sends them.
+        if (this.#isStopping) break;
         this.#reportFailure(error);
         await this.#pause();
         continue;
@@ -134,8 +148,11 @@ export class PostgresQueue {
       ...(isPruning ? [pruneSomeKeys()] : []),
       take,
     ];
-    const { db } = this.#options;
-    const answers = await db.transaction((session) => session.commit(statements), TRANSACTION);
+    const options = { ...TRANSACTION, signal: this.#stopWork.signal };
+    const answers = await this.#options.db.transaction(
+      (session) => session.commit(statements),
+      options,
+    );
     // If the limit was reached, expired keys may be left: prune again with the next batch.
     if (isPruning && answers.at(-2)!.length < PRUNED_AT_ONCE) {
       this.#pruneAtMs = this.#clock.now() + PRUNE_INTERVAL_MS;
@@ -150,7 +167,8 @@ export class PostgresQueue {
   async #sendOutcomes(batch: LeasedBatch): Promise<void> {
     const statements: Sql[] = batch.outcomeStatements();
     if (statements.length === 0) return;
-    await this.#options.db.transaction((session) => session.commit(statements), TRANSACTION);
+    const options = { ...TRANSACTION, signal: this.#stopReturn.signal };
+    await this.#options.db.transaction((session) => session.commit(statements), options);
   }
 
   #reportFailure(error: unknown): void {

@@ -15,8 +15,11 @@ export interface Delivery {
   readonly traceparent?: string | undefined;
   /** The message is done: do not deliver it again. */
   ack(): void;
-  /** Deliver the message again after `delayMs`. */
-  retry(options: { delayMs: number }): void;
+  /**
+   * Deliver the message again after `delayMs`. If `wasTried` is false, this delivery does not count in `attempts`, unless
+   * the transport counts by itself, as Cloudflare Queues do. True by default.
+   */
+  retry(options: { delayMs: number; wasTried?: boolean }): void;
 }
 
 export interface ConsumeOptions {

@@ -139,7 +139,7 @@ export function parseSettings(env: Readonly<Record<string, unknown>>): Settings 
     const value = env[name];
     if (value !== undefined && value !== "") given[name] = value;
   }
-  const result = v.safeParse(variables, given, { abortPipeEarly: true });
+  const result = v.safeParse(variables, given);
   const invalid = new Map(
     (result.issues ?? []).map((issue) => [v.getDotPath(issue), issue.message]),
   );

@@ -94,6 +94,29 @@ Deno.test("a dead letter of any length is printed in two lines with a bounded bo
   await branch.asAdmin("delete from dead_letters");
 });
 
+Deno.test("no control character of a dead letter reaches the terminal, neither of its error nor of its body", async () => {
+  await using branch = await database.connect();
+  // As stored by an earlier version, which escaped the first range only.
+  await branch.asAdmin(`
+    insert into dead_letters (consumer, message_id, body, error, attempts)
+    values ('activity', 'controls', to_jsonb(E'a\\u009b31m\\u007f\\u202e'::text), E'b\\u009b2J\\x1b[2J', 1)`);
+  const shown = await describeQueue(branch.open());
+  assert(/^[\x20-\x7e\n]+$/.test(shown), JSON.stringify(shown));
+  assertEquals(shown.split("\n").length, 5);
+  await branch.asAdmin("delete from dead_letters");
+});
+
+Deno.test("no control character of a dead letter reaches the terminal when it is no event", async () => {
+  await using branch = await database.connect();
+  const [letter] = await branch.asAdmin<{ id: bigint }>(`
+    insert into dead_letters (consumer, message_id, body, error, attempts)
+    values ('activity', 'bad id', jsonb_build_object('id', E'\\u009b31m'::text), 'it failed', 1) returning id`);
+  const { code, error } = await queueTask(branch.env, "retry", `${letter!.id}`);
+  assertEquals(code, 1);
+  assert(/^[\x20-\x7e]+\n$/.test(error) && error.includes("u009b"), JSON.stringify(error));
+  await branch.asAdmin("delete from dead_letters");
+});
+
 Deno.test("a retried dead letter is applied after its fault was repaired", async () => {
   await using branch = await database.connect();
   const [id] = await writeEvents(branch, { users: 1, versions: 3 });

@@ -51,6 +51,42 @@ Deno.test("takeFirstEvents() starts after the given user, and returns no event t
   await branch.asAdmin("delete from user_events");
 });
 
+Deno.test("takeEvents() takes the events that have been due longest, also those that are due just now", async () => {
+  await using branch = await database.connect();
+  await writeEvents(branch, { users: 1, versions: 3 });
+  await branch.asAdmin("update user_events set due_at = now() - version * interval '1 min'");
+  await using session = branch.open().session();
+  await session.query(sql`
+    insert into user_events (user_id, version, type, data)
+    values (gen_random_uuid(), 9, 'user.deleted', '{}')`);
+  const versions: number[] = [];
+  for (let call = 0; call < 4; call++) {
+    const [row] = await session.query(takeEvents({ limit: 1, leaseMs: 60_000 }));
+    versions.push(row!.version);
+  }
+  assertEquals(versions, [3, 2, 1, 9]);
+  await session.rollback();
+  await branch.asAdmin("delete from user_events");
+});
+
+Deno.test("takeFirstEvents() finds events behind those that another transaction is just taking", async () => {
+  await using branch = await database.connect();
+  const users = (await writeEvents(branch, { users: 6, versions: 1 })).sort();
+  const db = branch.open();
+  await using one = db.session();
+  await using two = db.session();
+  const take = takeFirstEvents({ limit: 2, leaseMs: 60_000, after: FIRST_USER });
+  const indexes: number[][] = [];
+  for (const session of [one, two]) {
+    const rows = await session.query(take);
+    indexes.push(rows.map(({ userId }) => users.indexOf(userId)).sort());
+  }
+  assertEquals(indexes, [[0, 1], [2, 3]]);
+  await one.rollback();
+  await two.rollback();
+  await branch.asAdmin("delete from user_events");
+});
+
 Deno.test("takeEvents() takes due events of any version, and none that is leased", async () => {
   await using branch = await database.connect();
   await writeEvents(branch, { users: 1, versions: 5 });

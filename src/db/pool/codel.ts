@@ -20,7 +20,10 @@ export class QueueDelayControl {
   shouldShed(delayMs: number, nowMs: number): boolean {
     if (this.#targetMs === 0) return false;
     if (nowMs >= this.#intervalEndsAt) {
-      this.#isStanding = this.#smallestMs !== Infinity && this.#smallestMs > this.#targetMs;
+      // An interval that ended long ago says nothing of the queue of today.
+      const isRecent = nowMs - this.#intervalEndsAt < this.#intervalMs;
+      this.#isStanding = isRecent && this.#smallestMs !== Infinity &&
+        this.#smallestMs > this.#targetMs;
       this.#smallestMs = Infinity;
       this.#intervalEndsAt = nowMs + this.#intervalMs;
     }
