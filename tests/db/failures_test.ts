@@ -21,12 +21,12 @@ type Case = readonly [
   verdict: readonly [Failure["applied"], boolean, boolean, Failure["generation"]],
 ];
 
-/** An ERROR with the connection alive. */
+/** An ERROR on a connection that stays open. */
 function said(sqlState: string, message = "scripted") {
   return serverError(sqlState, message);
 }
 
-/** FATAL, and the end of a connection that had been ready. */
+/** FATAL on a connection that had been ready, which ends it. */
 function fatal(sqlState: string, message = "scripted") {
   const cause = serverError(sqlState, message, "FATAL");
   return new ConnectionLostError("lost", { cause, begun: true });
@@ -46,7 +46,12 @@ const REFUSED = ["no", false, true, "stays"] as const;
 const UNKNOWN = ["unknown", false, true, "stays"] as const;
 
 const cases: readonly Case[] = [
-  ["crash_shutdown", "in mid-transaction", fatal("57P02"), "statement", ["no", true, true, "ends"]],
+  ["crash_shutdown", "within a transaction", fatal("57P02"), "statement", [
+    "no",
+    true,
+    true,
+    "ends",
+  ]],
   ["cannot_connect_now", "at login", refused("57P03"), "statement", ["no", true, true, "ends"]],
   ["cannot_connect_now", "at login with COMMIT", refused("57P03"), "commit", [
     "no",
@@ -54,7 +59,7 @@ const cases: readonly Case[] = [
     true,
     "ends",
   ]],
-  ["admin_shutdown", "in mid-transaction", fatal("57P01"), "statement", [
+  ["admin_shutdown", "within a transaction", fatal("57P01"), "statement", [
     "no",
     true,
     true,
@@ -68,7 +73,7 @@ const cases: readonly Case[] = [
     true,
     "suspect",
   ]],
-  ["commit_lost", "in silence", silent, "commit", UNKNOWN],
+  ["commit_lost", "without an answer", silent, "commit", UNKNOWN],
   ["commit_lost", "to a transaction timeout", fatal("25P04"), "commit", UNKNOWN],
   ["commit_lost", "in the pooler", fatal("08P01", "server conn crashed?"), "commit", UNKNOWN],
   ["completion_unknown", "40003 to COMMIT", said("40003"), "commit", [
@@ -109,10 +114,16 @@ const cases: readonly Case[] = [
     "statement",
     RECONNECT,
   ],
-  ["pooler_full", "in the queue", fatal("08P01", "query_wait_timeout"), "statement", RECONNECT],
+  [
+    "pooler_full",
+    "in the pooler's queue",
+    fatal("08P01", "query_wait_timeout"),
+    "statement",
+    RECONNECT,
+  ],
   [
     "pooler_server_lost",
-    "in mid-transaction",
+    "within a transaction",
     fatal("08P01", "server conn crashed?"),
     "statement",
     RECONNECT,
@@ -133,11 +144,11 @@ const cases: readonly Case[] = [
   ["in_failed_transaction", "25P02", said("25P02"), "statement", FINAL],
   ["remote_connection", "a foreign server", said("08006"), "statement", AGAIN],
   ["database_dropped", "57P04", fatal("57P04"), "statement", REFUSED],
-  ["connection_lost", "in silence", silent, "statement", RECONNECT],
+  ["connection_lost", "without an answer", silent, "statement", RECONNECT],
   ["connection_lost", "57P05, idle_session_timeout", fatal("57P05"), "statement", RECONNECT],
   [
     "statement_failed",
-    "a pooler's words in data",
+    "a pooler's text in data",
     said("22P02", "query_wait_timeout"),
     "statement",
     FINAL,
@@ -152,7 +163,7 @@ const cases: readonly Case[] = [
   ["deadline", "before there was a connection", new DeadlineError("x"), "statement", FINAL],
   [
     "outcome_unknown",
-    "said before",
+    "classified before",
     new CommitOutcomeUnknownError({ xid: "1", reason: "no xid" }),
     "statement",
     UNKNOWN,
@@ -173,7 +184,7 @@ const cases: readonly Case[] = [
 ];
 
 for (const [kind, what, error, phase, verdict] of cases) {
-  Deno.test(`judge() of ${kind} (${what}) in phase ${phase}: ${verdict.join(", ")}`, () => {
+  Deno.test(`classify() of ${kind} (${what}) in phase ${phase}: ${verdict.join(", ")}`, () => {
     const [applied, transient, connectionLost, generation] = verdict;
     assertEquals(classify(error, phase), { kind, applied, transient, connectionLost, generation });
   });
@@ -186,7 +197,7 @@ Deno.test("each row of the table has its test and names its source", () => {
   assert(FAILURES.every(({ source }) => source.length > 10));
 });
 
-Deno.test("a first flight is sent again if it held no COMMIT, or if the server had ended before it", () => {
+Deno.test("a first flight is sent again if it held no COMMIT, or if the backend had ended before it", () => {
   const cause = serverError("57P01", "terminating", "FATAL");
   const unsaid = new ConnectionLostError("x", { begun: false });
   const dead = new ConnectionLostError("x", { begun: false, cause });

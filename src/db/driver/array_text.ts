@@ -1,7 +1,8 @@
 import type { Parse } from "./result_types.ts";
 
 /**
- * Makes a parser for arrays from the parser of their items. Nested arrays stay nested, NULL becomes `null`.
+ * Makes a parser for arrays from the parser of their items. Nested arrays stay nested, NULL becomes `null`. It
+ * throws `TypeError` for a text that ends before the closing brace.
  * https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO
  */
 export function arrayOf(parseItem: Parse): Parse {

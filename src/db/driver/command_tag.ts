@@ -1,5 +1,5 @@
 /** https://www.postgresql.org/docs/current/protocol-message-formats.html, CommandComplete */
-const READING: ReadonlySet<string> = new Set([
+const READ_ONLY_TAGS: ReadonlySet<string> = new Set([
   "",
   "BEGIN",
   "CLOSE",
@@ -17,7 +17,7 @@ const READING: ReadonlySet<string> = new Set([
   "SHOW",
 ]);
 
-/** Whether a command with this tag changes data. The tag does not show it for a SELECT over a function or a writing WITH. */
+/** Whether a command with this tag changes data. A tag of SELECT does not show that a function or a WITH clause wrote. */
 export function changesData(command: string): boolean {
-  return !READING.has(command);
+  return !READ_ONLY_TAGS.has(command);
 }

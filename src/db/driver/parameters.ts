@@ -8,7 +8,7 @@
 /** The Bind message counts parameters in 16 bits. https://www.postgresql.org/docs/current/protocol-message-formats.html */
 const MAX_PARAMETERS = 65_535;
 
-/** Encodes a statement's values. Throws `TypeError` for one that PostgreSQL cannot hold. */
+/** Encodes a statement's values. Throws `TypeError` for a value that PostgreSQL cannot hold, and for too many values. */
 export function encodeParameters(values: readonly unknown[]): (string | null)[] {
   if (values.length > MAX_PARAMETERS) {
     throw new TypeError(
@@ -29,9 +29,10 @@ function encodeOrRefuse(value: unknown, index: number): string | null {
     return encode(value, index);
   } catch (cause) {
     if (cause instanceof TypeError) throw cause;
-    throw new TypeError(`Cannot send parameter $${index + 1} as it cannot be written as text`, {
-      cause,
-    });
+    throw new TypeError(
+      `Cannot send parameter $${index + 1} as its conversion to text failed; see the cause`,
+      { cause },
+    );
   }
 }
 
@@ -58,7 +59,9 @@ function encodeObject(value: object | null, index: number): string | null {
   if (value === null) return null;
   if (value instanceof Date) {
     if (Number.isNaN(value.getTime())) {
-      throw new TypeError(`Cannot send parameter $${index + 1} as it is an invalid Date`);
+      throw new TypeError(
+        `Cannot send parameter $${index + 1} as it is an invalid Date; pass a valid one, or null`,
+      );
     }
     return timestamp(value);
   }
@@ -68,7 +71,7 @@ function encodeObject(value: object | null, index: number): string | null {
   return JSON.stringify(value) ?? null;
 }
 
-/** ISO 8601, with PostgreSQL's `BC` for years before 1, which ISO counts astronomically. */
+/** ISO 8601, with PostgreSQL's `BC` for years before 1, of which ISO 8601 calls the first one 0. */
 function timestamp(date: Date): string {
   const year = date.getUTCFullYear();
   if (year > 0) return date.toISOString().replace(/^\+0*/, "");

@@ -1,6 +1,7 @@
 /**
- * From PostgreSQL's text format to JavaScript values, without loss. A type that has no JavaScript equivalent (numeric,
- * date, time, timestamp, interval) and a type that is not listed here stay text.
+ * From PostgreSQL's text format to JavaScript values. A type that has no JavaScript equivalent (numeric, date, time,
+ * timestamp, interval) and a type that is not listed here stay text, so that nothing is lost. Digits are lost in two cases: a
+ * timestamptz becomes a `Date` with milliseconds, and the numbers in json and jsonb become JavaScript numbers.
  */
 import { arrayOf } from "./array_text.ts";
 

@@ -1,13 +1,13 @@
 import type { Connection, Driver, Statement } from "../../../src/db/driver/driver.ts";
 
-/** One way of having a driver, for one case. */
+/** A driver under test, and the faults that a case can inject. */
 export interface DriverHost {
   readonly driver: Driver;
-  /** The server ends the connection, and says so. */
+  /** The server terminates the connection with a FATAL message. */
   cut(connection: Connection): Promise<void>;
-  /** The other side closes the socket, and the server says nothing. Resolves when it is shut there. */
+  /** The other side closes the socket without a message from the server. Resolves when that side is shut. */
   hangUp(connection: Connection): Promise<void>;
-  /** Closes the newest connection's socket on this side, beneath the driver. */
+  /** Closes the newest connection's socket on this side, without the driver's knowledge. */
   closeSocket(): void;
 }
 
@@ -22,7 +22,7 @@ export function statement(text: string, ...values: unknown[]): Statement {
   return { text, values };
 }
 
-/** A case on a fresh connection. */
+/** A case on a new connection, which is closed at its end. */
 export function withConnection(
   name: string,
   run: (connection: Connection, host: DriverHost) => Promise<void>,

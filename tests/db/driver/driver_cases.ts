@@ -1,6 +1,6 @@
 /**
- * What pool and session rely on, whatever the driver is and whichever runtime it is in. Nothing here is Deno's: the
- * same cases are bundled into a Worker.
+ * The behaviour of a driver that the pool and the session rely on, for every driver and runtime. The cases use no API of
+ * Deno: they are bundled into a Worker too.
  */
 import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { ServerError } from "../../../src/db/errors.ts";
@@ -8,7 +8,7 @@ import { type DriverCase, selectOne, statement, withConnection } from "./driver_
 import { driverEndCases } from "./driver_end_cases.ts";
 
 export const driverCases: readonly DriverCase[] = [
-  withConnection("a flight gives one result for each statement", async (connection) => {
+  withConnection("a flight returns one result for each statement", async (connection) => {
     const answer = await connection.flight([
       statement("select 1 as one"),
       statement("select $1::text as text", "it's"),
@@ -19,10 +19,10 @@ export const driverCases: readonly DriverCase[] = [
     assertEquals(answer.status, "I");
   }),
 
-  withConnection("a routine statement runs each time it is sent", async (connection) => {
-    const routine = { ...statement("select $1::text as text", "again"), isStatic: true } as const;
+  withConnection("a static statement runs each time it is sent", async (connection) => {
+    const repeated = { ...statement("select $1::text as text", "again"), isStatic: true } as const;
     for (let turn = 0; turn < 2; turn++) {
-      const { results } = await connection.flight([routine, selectOne, routine]);
+      const { results } = await connection.flight([repeated, selectOne, repeated]);
       assertEquals(results.map(({ command }) => command), ["SELECT", "SELECT", "SELECT"]);
       assertEquals(results[1]!.rows, [{ one: 1 }]);
     }
@@ -39,7 +39,7 @@ export const driverCases: readonly DriverCase[] = [
   }),
 
   withConnection(
-    "an error stops the flight, keeps the results before it, and the connection",
+    "an error stops the flight, and the earlier results and the connection stay usable",
     async (connection) => {
       const answer = await connection.flight([
         statement("begin"),
@@ -69,7 +69,7 @@ export const driverCases: readonly DriverCase[] = [
   }),
 
   withConnection(
-    "a value that cannot be sent is refused, and the connection stays",
+    "a value that cannot be sent is refused, and the connection stays usable",
     async (connection) => {
       await connection.flight([selectOne]);
       for (const value of ["a\0b", "\ud800", undefined, () => {}]) {
@@ -89,7 +89,7 @@ export const driverCases: readonly DriverCase[] = [
     let answered = false;
     const running = connection.flight([statement("select pg_sleep(60)")])
       .finally(() => answered = true);
-    // One that overtakes the statement is ignored by the server.
+    // The server ignores a cancel request that arrives before the statement.
     while (!answered) await connection.cancel({ timeoutMs: 5_000 });
     const { error } = await running;
     assertInstanceOf(error, ServerError);
@@ -97,7 +97,7 @@ export const driverCases: readonly DriverCase[] = [
     assertEquals(connection.state, "idle");
   }),
 
-  withConnection("a cancel request that is out of time gives up", async (connection) => {
+  withConnection("a cancel request gives up after its timeout", async (connection) => {
     await connection.flight([selectOne]);
     await connection.cancel({ timeoutMs: 0 });
     await connection.close({ timeoutMs: 5_000 });

@@ -1,4 +1,4 @@
-/** How a connection ends, by either side, and what whoever uses it then is told. */
+/** How a connection ends, by either side, and the errors that its user gets then. */
 import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { ConnectError, ConnectionLostError } from "../../../src/db/errors.ts";
 import { type DriverCase, selectOne, statement, withConnection } from "./driver_case.ts";
@@ -42,7 +42,7 @@ export const driverEndCases: readonly DriverCase[] = [
   }),
 
   withConnection(
-    "a flight is rejected when its socket was closed under it",
+    "a flight is rejected when its socket was closed on this side",
     async (connection, host) => {
       await connection.flight([selectOne]);
       host.closeSocket();
@@ -53,7 +53,7 @@ export const driverEndCases: readonly DriverCase[] = [
   ),
 
   withConnection(
-    "a first flight is rejected when its socket was closed under it",
+    "a first flight is rejected when its socket was closed on this side",
     async (connection, host) => {
       const kind = connection.state === "opening" ? ConnectError : ConnectionLostError;
       host.closeSocket();
@@ -63,7 +63,7 @@ export const driverEndCases: readonly DriverCase[] = [
   ),
 
   withConnection(
-    "close() resolves when its socket was closed under it",
+    "close() resolves when its socket was closed on this side",
     async (connection, host) => {
       await connection.flight([selectOne]);
       host.closeSocket();
@@ -101,7 +101,7 @@ export const driverEndCases: readonly DriverCase[] = [
   }),
 
   withConnection(
-    "close() ends the connection, for no reason, and may be called twice",
+    "close() ends the connection without an error, and may be called twice",
     async (connection) => {
       await connection.flight([selectOne]);
       await connection.close({ timeoutMs: 5_000 });

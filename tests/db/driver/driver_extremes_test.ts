@@ -1,4 +1,4 @@
-/** More than a driver gets on most days. */
+/** Messages that are unusually large, many or unexpected. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import type { Connection } from "../../../src/db/driver/driver.ts";
 import { NeonDriver } from "../../../src/db/mod.ts";
@@ -48,7 +48,7 @@ Deno.test("a parameter of 16 MB arrives whole", () =>
     assertEquals(sent, meant);
   }));
 
-Deno.test("a flood of notices is borne", () =>
+Deno.test("a flight with 20,000 notices is answered", () =>
   withConnection(async (connection) => {
     const flood = "do $$ begin for i in 1..20000 loop raise notice 'notice %', i; end loop; end $$";
     const { results, status } = await connection.flight([
@@ -59,7 +59,7 @@ Deno.test("a flood of notices is borne", () =>
     assertEquals(status, "I");
   }));
 
-Deno.test("notifications that nobody listens for are borne", () =>
+Deno.test("notifications are ignored", () =>
   withConnection(async (connection) => {
     const { results } = await connection.flight([
       { text: "listen something", values: [] },
@@ -69,7 +69,7 @@ Deno.test("notifications that nobody listens for are borne", () =>
     assertEquals(results.at(-1)?.rows, [{ one: 1 }]);
   }));
 
-Deno.test("COPY from the client is refused, and the connection stays", () =>
+Deno.test("COPY from the client is refused, and the connection stays usable", () =>
   withConnection(async (connection) => {
     const { error } = await connection.flight([{ text: "copy users from stdin", values: [] }]);
     assertStringIncludes(error?.message ?? "", "COPY FROM STDIN is not supported here");
@@ -77,7 +77,7 @@ Deno.test("COPY from the client is refused, and the connection stays", () =>
     assertEquals(results[0]?.rows, [{ one: 1 }]);
   }));
 
-Deno.test("COPY to the client is refused, and the connection stays", () =>
+Deno.test("COPY to the client is refused, and the connection stays usable", () =>
   withConnection(async (connection) => {
     const { error } = await connection.flight([
       { text: "copy (select generate_series(1, 3)) to stdout", values: [] },

@@ -1,11 +1,11 @@
-/** What else a session relies on, of drivers that have a server: nothing of it can be scripted. Not Deno's either. */
+/** Cases for drivers with a real server, as the scripted driver has no portals and parsers. They use no API of Deno. */
 import { assertEquals, assertInstanceOf } from "@std/assert";
 import { ServerError } from "../../../src/db/errors.ts";
 import { type DriverCase, selectOne, statement, withConnection } from "./driver_case.ts";
 
 export const driverPortalCases: readonly DriverCase[] = [
   withConnection(
-    "a portal gives its rows in portions, each a flight or a part of one",
+    "a portal returns its rows in portions, one for each fetch",
     async (connection) => {
       const portal = { name: "three", maxRows: 2 };
       const rows = { ...statement("select n from generate_series(1, 3) n"), portal };
@@ -37,7 +37,7 @@ export const driverPortalCases: readonly DriverCase[] = [
     assertEquals(await connection.flight([close]), { results: [none], status: "E" });
   }),
 
-  withConnection("a flight reads by the parsers it is given", async (connection) => {
+  withConnection("a flight uses the parsers that it is given", async (connection) => {
     const seven = statement("select 7::int8 as seven");
     const { results: [own] } = await connection.flight([seven], { parsers: { 20: Number } });
     const { results: [usual] } = await connection.flight([seven]);

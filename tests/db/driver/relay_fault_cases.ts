@@ -1,17 +1,17 @@
 /**
- * What the driver makes of a relay that is none. Nothing here is Deno's: the same cases are bundled into a Worker,
- * whose WebSocket fails with other errors and events.
+ * The driver's errors for a relay that fails. The cases use no API of Deno: they are bundled into a Worker too, whose
+ * WebSocket fails with other errors and events.
  */
 import { assertInstanceOf, assertRejects, assertStringIncludes } from "@std/assert";
 import type { Driver, FlightAnswer } from "../../../src/db/driver/driver.ts";
 import { ConnectError } from "../../../src/db/errors.ts";
 
 export type RelayFault =
-  /** Answers the upgrade with 502, as a relay does whose server is down. */
+  /** Answers the upgrade with 502, as a relay whose server is down. */
   | "refuses"
   /** Never answers the upgrade. */
   | "stalls"
-  /** Upgrades, and then says nothing. */
+  /** Accepts the upgrade, and then sends nothing. */
   | "stays-silent"
   /** Drops the connection at the first message, without a close frame. */
   | "vanishes";
@@ -79,7 +79,7 @@ export const relayFaultCases: readonly RelayFaultCase[] = [
   },
 ];
 
-/** With a pipelined login the fault is met by the flight, else by the connect. */
+/** With a pipelined login the flight meets the fault, otherwise the connect does. */
 async function firstFlight(driver: Driver, { timeoutMs = 5_000 } = {}): Promise<FlightAnswer> {
   const connection = await driver.connect({ timeoutMs });
   try {

@@ -35,5 +35,5 @@ function scriptedHost(): DriverHost {
   };
 }
 
-// Without it, a scripted connection ends for no reason, which a real one does after our own close only.
+// Without an error, a scripted connection ends as after our own close.
 const gone = serverError("08006", "the socket is gone", "FATAL");

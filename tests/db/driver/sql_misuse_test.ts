@@ -1,10 +1,10 @@
-/** What must not compile, in `sql_misuse.txt`: each line that is marked so, and no other. */
+/** In `sql_misuse.txt`, each line that is marked `// refused` does not compile, and every other line does. */
 import { assert, assertEquals } from "@std/assert";
 
 const fixture = new URL("sql_misuse.txt", import.meta.url);
 const root = new URL("../../..", import.meta.url);
 
-/** The lines, counted from 1, with which `deno check` finds fault. */
+/** The lines, counted from 1, for which `deno check` reports an error. */
 async function refusedLines(source: string): Promise<number[]> {
   const file = await Deno.makeTempFile({ suffix: ".ts" });
   try {

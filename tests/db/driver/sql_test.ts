@@ -7,7 +7,7 @@ Deno.test("sql makes a parameter of every value", () => {
   assertEquals(values, [1, "x'; drop table users"]);
 });
 
-Deno.test("sql puts another sql in where it stands, and counts on", () => {
+Deno.test("a nested sql becomes part of the text, and its parameters are numbered on", () => {
   const isRecent = sql`created_at > ${"2026-01-01"}`;
   const both = sql`(${isRecent} or version = ${2})`;
   const { text, values } = sql`select * from users where name = ${"Ann"} and ${both} limit ${10}`;
@@ -18,13 +18,13 @@ Deno.test("sql puts another sql in where it stands, and counts on", () => {
   assertEquals(values, ["Ann", "2026-01-01", 2, 10]);
 });
 
-Deno.test("sql takes pieces that stand side by side or hold no value", () => {
+Deno.test("sql joins parts that are adjacent or have no value", () => {
   const { text, values } = sql`${sql`select`} ${sql`1`}${sql`, ${2}`}`;
   assertEquals(text, "select 1, $1");
   assertEquals(values, [2]);
 });
 
-Deno.test("identifier() can be nothing but a name", () => {
+Deno.test("identifier() quotes a name", () => {
   const { text, values } = sql`select * from ${identifier('us"ers; --')} where id = ${1}`;
   assertEquals(text, 'select * from "us""ers; --" where id = $1');
   assertEquals(values, [1]);
@@ -33,6 +33,6 @@ Deno.test("identifier() can be nothing but a name", () => {
   }
 });
 
-Deno.test("trustedSql() is left as it is", () => {
+Deno.test("trustedSql() does not change its text", () => {
   assertEquals(trustedSql("create table t ()").text, "create table t ()");
 });

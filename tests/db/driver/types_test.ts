@@ -1,4 +1,4 @@
-/** Values on their way to a server and back, at their extremes. */
+/** Extreme values, sent to a server and read back. */
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { arrayOf, type Database, ServerError, Sql, sql, trustedSql } from "../../../src/db/mod.ts";
 import { parserOf } from "../../../src/db/driver/result_types.ts";
@@ -6,7 +6,7 @@ import { branchDatabase } from "../../support/branch_database.ts";
 
 const database = await branchDatabase();
 
-/** Reads the value that this SQL has. */
+/** Reads the value of an SQL expression. */
 async function read(db: Database, expression: string): Promise<unknown> {
   const [[row]] = await db.session({ readOnly: true }).commit([
     trustedSql<{ value: unknown }>(`select ${expression} as value`),
@@ -14,7 +14,7 @@ async function read(db: Database, expression: string): Promise<unknown> {
   return row!.value;
 }
 
-/** Sends a value as a parameter of this type, and reads it again. */
+/** Sends a value as a parameter of this type, and reads it back. */
 async function roundTrip(db: Database, type: string, value: unknown): Promise<unknown> {
   const [[row]] = await db.session({ readOnly: true }).commit([
     sql<{ value: unknown }>`select ${value}::${trustedSql(type)} as value`,
@@ -22,7 +22,7 @@ async function roundTrip(db: Database, type: string, value: unknown): Promise<un
   return row!.value;
 }
 
-/** What comes back as it was sent. */
+/** Values that come back as they were sent. */
 const SAME: readonly (readonly [type: string, ...values: unknown[]])[] = [
   ["bool", true, false, null],
   ["int2", -32_768, 32_767],
@@ -78,7 +78,7 @@ for (const [type, ...values] of SAME) {
   });
 }
 
-/** What JavaScript reads in its own way. */
+/** Values whose JavaScript form differs from what was sent. */
 const READ: readonly (readonly [expression: string, value: unknown])[] = [
   ["count(*)", 1n],
   ["'2024-01-02 03:04:05.678901+05:30'::timestamptz", new Date("2024-01-01T21:34:05.678Z")],
@@ -93,7 +93,7 @@ const READ: readonly (readonly [expression: string, value: unknown])[] = [
   ["int4range(1, 5)", "[1,5)"],
 ];
 
-Deno.test("what has no value of its own in JavaScript is read so that nothing is lost, or as is said", async () => {
+Deno.test("a value without an exact JavaScript form is read as text or as documented", async () => {
   await using branch = await database.connect();
   const db = branch.open();
   for (const [expression, value] of READ) {
@@ -112,7 +112,7 @@ Deno.test("an offset that has seconds is read to the second", async () => {
   assertEquals(row?.value, new Date("1850-01-01T00:00:00Z"));
 });
 
-Deno.test("a DateStyle that is not ISO, and the old format of bytea, lose nothing", async () => {
+Deno.test("a DateStyle that is not ISO and the escape format of bytea are read without loss", async () => {
   await using branch = await database.connect();
   const [, , [row]] = await branch.open().session().commit([
     sql`set local datestyle = 'SQL, DMY'`,
@@ -124,7 +124,7 @@ Deno.test("a DateStyle that is not ISO, and the old format of bytea, lose nothin
   assertEquals(row?.bytes, new Uint8Array([0, 0x5c, 0x41, 0xff]));
 });
 
-Deno.test("every parser of a type is beside that of its arrays, by the server's own ids", async () => {
+Deno.test("the parsers of a type and of its arrays have the ids that the server has", async () => {
   await using branch = await database.connect();
   const [types] = await branch.open().session({ readOnly: true }).commit([
     sql<{ oid: number; typarray: number; typname: string }>`
@@ -152,7 +152,7 @@ Deno.test("bytes of any view are sent as bytes", async () => {
   }
 });
 
-Deno.test("a session reads by its own parsers, and no other session does", async () => {
+Deno.test("a session uses its own parsers, and no other session does", async () => {
   await using branch = await database.connect();
   const db = branch.open();
   const select = sql<{ one: unknown; many: unknown; big: unknown }>`
@@ -227,7 +227,7 @@ Deno.test("65,535 parameters are sent, and one more is refused with a way out", 
   assertEquals(await session.query(greatest(1)), [{ count: 1 }]);
 });
 
-Deno.test("what the server refuses of a value it says, and the savepoint holds", async () => {
+Deno.test("a value that the server refuses fails its savepoint with a ServerError, and the session goes on", async () => {
   await using branch = await database.connect();
   await using session = branch.open().session();
   for (const value of [new Date(-8.64e15), "later", 2 ** 53]) {

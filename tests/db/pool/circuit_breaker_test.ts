@@ -1,4 +1,4 @@
-/** A database that cannot be reached: who is told at once, who may hope, and how often the database is asked. */
+/** A database that cannot be reached: which callers are refused at once, which may wait, and how often the pool probes. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
   ConnectError,
@@ -31,17 +31,17 @@ function setUp(options: Partial<PoolOptions> = {}) {
 
 type Outcome = "served" | "waiting" | string;
 
-/** What an asker has been told by the time that every promise has settled, and no time has passed. */
-async function ask(pool: Pool): Promise<{ outcome: Outcome }> {
-  const asker: { outcome: Outcome } = { outcome: "waiting" };
+/** Calls `acquire`, and returns its outcome once all promises have settled, without any time passing. */
+async function tryAcquire(pool: Pool): Promise<{ outcome: Outcome }> {
+  const caller: { outcome: Outcome } = { outcome: "waiting" };
   pool.acquire({ scope }).then((lease: Lease) => {
-    asker.outcome = "served";
+    caller.outcome = "served";
     return lease.release();
   }, (error: Error) => {
-    asker.outcome = error.name;
+    caller.outcome = error.name;
   });
   await flushPromises();
-  return asker;
+  return caller;
 }
 
 for (
@@ -49,30 +49,30 @@ for (
 ) {
   Deno.test(`while the database ${what} for 10 s all but the probes are refused at once, and its return is seen within a second`, async () => {
     const { clock, database, pool } = setUp({ size: 10, maxOverflow: 10 });
-    assertEquals((await ask(pool)).outcome, "served");
+    assertEquals((await tryAcquire(pool)).outcome, "served");
     database.peers[0]!.connection.cut();
     database.mood = mood;
-    // The first to come find out.
-    await ask(pool);
+    // The first callers find the outage out.
+    await tryAcquire(pool);
     await clock.advance(CONNECT_TIMEOUT_MS);
-    await ask(pool);
+    await tryAcquire(pool);
     const before = database.peers.length;
-    const told = new Map<Outcome, number>();
+    const outcomes = new Map<Outcome, number>();
     for (let passedMs = 0; passedMs < 10_000; passedMs += 5) {
-      const { outcome } = await ask(pool);
-      told.set(outcome, (told.get(outcome) ?? 0) + 1);
+      const { outcome } = await tryAcquire(pool);
+      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
       await clock.advance(5);
     }
     const probes = database.peers.length - before;
-    assertEquals(told.get("PoolOverloadedError"), 2_000 - probes);
-    // Windows last from half of the longest one up to all of it, once they have grown to that.
+    assertEquals(outcomes.get("PoolOverloadedError"), 2_000 - probes);
+    // A window that has grown to the longest lasts from half of that time up to all of it.
     const { longestWindowMs } = CircuitBreaker;
     const [fewest, most] = [10_000 / longestWindowMs - 1, 2 * 10_000 / longestWindowMs + 5];
     assert(probes >= fewest && probes <= most, `${probes} probes`);
 
     database.mood = "up";
     let waitedMs = 0;
-    while ((await ask(pool)).outcome !== "served") {
+    while ((await tryAcquire(pool)).outcome !== "served") {
       await clock.advance(5);
       waitedMs += 5;
     }
@@ -81,21 +81,21 @@ for (
   });
 }
 
-Deno.test("a connect that failed after a long silence is no hiccup: those who come next are refused at once", async () => {
+Deno.test("after one connect that failed late, the next callers are refused at once", async () => {
   const { clock, database, pool } = setUp();
   database.mood = "slow";
-  const first = await ask(pool);
+  const first = await tryAcquire(pool);
   await clock.advance(CONNECT_TIMEOUT_MS);
   assertEquals(first.outcome, "ConnectError");
-  assertEquals((await ask(pool)).outcome, "PoolOverloadedError");
+  assertEquals((await tryAcquire(pool)).outcome, "PoolOverloadedError");
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("when an outage shows, those who wait beside its probes are told at once", async () => {
+Deno.test("when an outage begins, the waiters without a connect of their own are refused at once", async () => {
   const { clock, database, pool } = setUp({ size: 2, maxOverflow: 0 });
   database.mood = "slow";
-  const probes = [await ask(pool), await ask(pool)];
-  const others = [await ask(pool), await ask(pool)];
+  const probes = [await tryAcquire(pool), await tryAcquire(pool)];
+  const others = [await tryAcquire(pool), await tryAcquire(pool)];
   assertEquals(pool.stats(), { ...pool.stats(), opening: 2, waiting: 4 });
   await clock.advance(CONNECT_TIMEOUT_MS);
   assertEquals(probes.map(({ outcome }) => outcome), ["ConnectError", "ConnectError"]);
@@ -106,28 +106,28 @@ Deno.test("when an outage shows, those who wait beside its probes are told at on
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("a connection in use is no hope once nothing has been heard of the database for a second", async () => {
+Deno.test("callers do not wait for a leased connection once the database has been silent for a second", async () => {
   const { clock, database, pool } = setUp({ size: 1, maxOverflow: 1 });
   const frozen = await pool.acquire({ scope });
   database.mood = "slow";
-  await ask(pool);
+  await tryAcquire(pool);
   await clock.advance(CONNECT_TIMEOUT_MS + 1);
-  assertEquals((await ask(pool)).outcome, "PoolOverloadedError");
+  assertEquals((await tryAcquire(pool)).outcome, "PoolOverloadedError");
   await frozen.release();
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("in an outage connections that come back alive are hope for those who wait", async () => {
+Deno.test("in an outage callers wait while leased connections come back alive", async () => {
   const { clock, database, pool } = setUp({ size: 2, maxOverflow: 0 });
   const held = await pool.acquire({ scope });
   database.mood = "down";
-  await ask(pool);
-  await ask(pool);
+  await tryAcquire(pool);
+  await tryAcquire(pool);
   await clock.advance(CircuitBreaker.maxSilenceMs);
   await held.release();
   const again = await pool.acquire({ scope });
-  assertEquals((await ask(pool)).outcome, "ConnectError");
-  const waiting = await ask(pool);
+  assertEquals((await tryAcquire(pool)).outcome, "ConnectError");
+  const waiting = await tryAcquire(pool);
   assertEquals(waiting.outcome, "waiting");
   await again.release();
   await flushPromises();
@@ -135,7 +135,7 @@ Deno.test("in an outage connections that come back alive are hope for those who 
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("a database that refuses logins in its own words is alive, and connections in use are hope", async () => {
+Deno.test("callers wait for a leased connection while the server itself refuses logins", async () => {
   const clock = new ManualClock();
   const driver = new ScriptedDriver();
   let isFull = false;
@@ -153,7 +153,7 @@ Deno.test("a database that refuses logins in its own words is alive, and connect
   await clock.advance(10 * CircuitBreaker.maxSilenceMs);
   await assertRejects(() => pool.acquire({ scope }), ConnectError);
   await assertRejects(() => pool.acquire({ scope }), ConnectError);
-  const waiting = await ask(pool);
+  const waiting = await tryAcquire(pool);
   assertEquals(waiting.outcome, "waiting");
   await held.release();
   await flushPromises();
@@ -161,7 +161,7 @@ Deno.test("a database that refuses logins in its own words is alive, and connect
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("in an outage without a permit for a probe askers are refused at once", async () => {
+Deno.test("in an outage without a permit for a probe, callers are refused at once", async () => {
   const { clock, database, pool } = setUp({ size: 1, maxOverflow: 0 });
   const frozen = await pool.acquire({ scope });
   database.peers[0]!.mute = true;
@@ -169,12 +169,12 @@ Deno.test("in an outage without a permit for a probe askers are refused at once"
   void frozen.destroy();
   await flushPromises();
   assertEquals(pool.stats().closing, 1);
-  // Its goodbye is given up after a second; the connect that follows fails after another.
-  const first = await ask(pool);
+  // The pool waits a second for the server to close. The connect that follows fails after another second.
+  const first = await tryAcquire(pool);
   await clock.advance(2 * CONNECT_TIMEOUT_MS);
   assertEquals(first.outcome, "ConnectError");
   await clock.advance(CircuitBreaker.longestWindowMs);
-  const probe = await ask(pool);
+  const probe = await tryAcquire(pool);
   assertEquals(probe.outcome, "waiting");
   await clock.advance(CircuitBreaker.longestWindowMs);
   await assertRejects(() => pool.acquire({ scope }), PoolOverloadedError);

@@ -1,4 +1,4 @@
-/** Connections that died in the pool, unnoticed until somebody uses them: who pays for it, and who must. */
+/** Connections that died idle, which the pool notices at their next use: which callers get an error for it. */
 import { assertEquals, assertRejects } from "@std/assert";
 import {
   CommitOutcomeUnknownError,
@@ -16,7 +16,7 @@ const CALLERS = 100;
 
 const database = await localDatabase();
 
-/** One run for each unit of work, so that only the replay can hide a death from its caller. */
+/** One attempt for each unit of work, so that only the replay can hide a dead connection from the caller. */
 function openPool(branch: FaultBranch): Database {
   return branch.open({
     DATABASE_POOL_SIZE: `${KEPT}`,
@@ -35,7 +35,7 @@ function writeOf(name: string) {
       values (gen_random_uuid(), gen_random_uuid()::text, ${name})`]);
 }
 
-/** As many idle connections as the pool keeps. */
+/** Makes as many idle connections as the pool keeps. */
 async function fill(db: Database): Promise<void> {
   const sessions = Array.from({ length: KEPT }, () => db.session({ readOnly: true }));
   await Promise.all(sessions.map((session) => session.query(sql`select 1`)));
@@ -43,7 +43,7 @@ async function fill(db: Database): Promise<void> {
   assertEquals(db.stats().idle, KEPT);
 }
 
-/** Kills them all, and keeps their goodbyes from the pool until each dead connection has been sent a flight. */
+/** Terminates all backends, and holds their FATAL messages back until a flight was sent on each dead connection. */
 async function killUnnoticed(branch: FaultBranch): Promise<void> {
   const goodbye = { direction: "toClient", kind: "ErrorResponse" } as const;
   const earlier = branch.relay.when({ ...goodbye, times: KEPT - 1 }, hold());
@@ -87,7 +87,7 @@ for (
   });
 }
 
-Deno.test("a one-flight write on a connection that was cut in silence within a second is not replayed, and its outcome is unknown", async () => {
+Deno.test("a one-flight write on a connection that was cut silently within a second is not replayed, and its outcome is unknown", async () => {
   await using branch = await faultBranch(database);
   const db = openPool(branch);
   await db.transaction(read, { readOnly: true });
@@ -98,7 +98,7 @@ Deno.test("a one-flight write on a connection that was cut in silence within a s
   assertEquals(await rowsOf(branch, "silence"), 0);
 });
 
-Deno.test("a one-flight read on a connection that was cut in silence is replayed", async () => {
+Deno.test("a one-flight read on a connection that was cut silently is replayed", async () => {
   await using branch = await faultBranch(database);
   const db = openPool(branch);
   await db.transaction(read, { readOnly: true });

@@ -1,4 +1,4 @@
-/** What requests that end without a word leave behind, and what no other request may do in their name. */
+/** Requests that end silently: the permits and waiters they leave behind, and who may not act on their behalf. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { type Pool, ScopeError } from "../../../src/db/mod.ts";
 import { poolOf } from "../../support/test_pool.ts";
@@ -23,7 +23,7 @@ function request(): SimulatedScope {
   return SimulatedScope.open({ lasting: false, isBound: true });
 }
 
-Deno.test("one that died while it waited is in nobody's way once its time has run out", async () => {
+Deno.test("a waiter whose request has ended blocks no other caller once its timeout has passed", async () => {
   const { clock, pool } = openWorld();
   const holders = await Promise.all([1, 2, 3].map(async () => {
     const scope = request();
@@ -36,7 +36,7 @@ Deno.test("one that died while it waited is in nobody's way once its time has ru
     await scope.enter(() => lease.release());
     await scope.enter(() => pool.endScope(scope));
   }
-  // What its permit and its wait may take, and then some.
+  // Longer than its permit lasts and its wait may take.
   await clock.advance(10 * TIMEOUT_MS);
   const scope = request();
   const first = await scope.enter(() => pool.acquire({ scope }));

@@ -1,6 +1,6 @@
 /**
- * The faults that users have reported of other pools, or that were found by running them, and the test of ours that
- * guards against each: here, or where the behaviour's other tests are. What Workers add is in `tests/workerd`.
+ * Faults of other pools, reported by their users or found by running them, and the tests that guard this pool against
+ * each: here, or beside the other tests of the behaviour. The faults that only Workers have are in `tests/workerd`.
  */
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { join } from "node:path";
@@ -18,16 +18,16 @@ import { ScriptedDriver, serverError } from "../../support/scripted_driver.ts";
 
 interface KnownFault {
   readonly fault: string;
-  /** Where it was seen: issues by their number, else by running that pool. */
+  /** Where it was seen: issues by their number; without a number, by running that pool. */
   readonly of: string;
-  /** Names as they stand in the source. */
+  /** Test names as they are written in the source. */
   readonly guards: readonly string[];
 }
 
 const KNOWN_FAULTS: readonly KnownFault[] = [
   // Waiting.
   {
-    fault: "A waiter sleeps on although a permit is free, as a failed connect woke nobody",
+    fault: "A waiter sleeps on although a permit is free, because a failed connect woke no waiter",
     of: "SQLAlchemy QueuePool; Prisma #7644, #4280",
     guards: [
       "a failed connect wakes the next waiter",
@@ -37,22 +37,24 @@ const KNOWN_FAULTS: readonly KnownFault[] = [
   {
     fault: "A waiter is tied to the connection that was opened for it",
     of: "pg-pool, Neon's Pool",
-    guards: ["a waiter takes what comes free first, not the connection that was opened for it"],
+    guards: [
+      "a waiter takes the connection that comes free first, not the one that was opened for it",
+    ],
   },
   {
-    fault: "Who comes later overtakes those who wait",
+    fault: "A later caller overtakes the waiters",
     of: "SQLAlchemy, HikariCP",
     guards: [
-      "who comes later does not overtake those who wait",
+      "a later caller does not overtake the waiters",
       "waiters are served in the order in which they came",
     ],
   },
   {
-    fault: "There is no end to waiting, or its timeout counts only the queue, or only the connect",
+    fault: "A wait has no end, or its timeout counts only the queue, or only the connect",
     of: "pg-pool, Slonik; porsager/postgres #824; node-postgres #3197, #2276; pgx #2350",
     guards: [
       "the acquire timeout covers the wait for a connect too",
-      "a waiter that times out leaves the queue, and its error tells the pool's state",
+      "a waiter that times out leaves the queue, and its error names the pool's state",
     ],
   },
   {
@@ -60,11 +62,11 @@ const KNOWN_FAULTS: readonly KnownFault[] = [
     of: "node-postgres #2774, #2625, #773; pgx #1259, #1287",
     guards: [
       "a waiter whose signal aborts leaves at once, and the next one is served",
-      "a connection that opens after its asker has left goes to the pool",
+      "a connection that opens after its caller has given up goes to the pool",
     ],
   },
   {
-    fault: "A pool that was used up for once never serves again",
+    fault: "A pool that was exhausted once never serves again",
     of: "Prisma #24844",
     guards: ["a pool whose waiters all timed out serves again once its lease is back"],
   },
@@ -97,7 +99,7 @@ const KNOWN_FAULTS: readonly KnownFault[] = [
     ],
   },
   {
-    fault: "Each asker tries a dead database again, or waits for it, all at once",
+    fault: "All callers try a dead database again, or wait for it, at the same time",
     of: "pg-pool, SQLAlchemy",
     guards: [
       "while the database ${what} for 10 s all but the probes are refused at once, and its return is seen within a second",
@@ -107,17 +109,17 @@ const KNOWN_FAULTS: readonly KnownFault[] = [
   // Dying.
   {
     fault:
-      "A connection that dies, idle or leased, is an event that nobody hears and that ends the process",
+      "A connection that dies, idle or leased, emits an event without a listener, which ends the process",
     of:
       "neondatabase/serverless #162, #168, #10, #131; node-postgres #2439, #3202, #2386, #3260; Prisma PR #30081",
     guards: [
       "an idle connection that is cut is closed, with the reason",
-      "a flight is rejected when its socket was closed under it",
+      "a flight is rejected when its socket was closed on this side",
       "a connection that dies while it is leased is not kept, and its permit serves the next waiter",
     ],
   },
   {
-    fault: "A dead connection is handed out, and its user pays",
+    fault: "A dead connection is leased, and its caller gets the error",
     of: "node-postgres #1075; pgx #590, #936",
     guards: [
       "an idle connection that dies frees its permit",
@@ -125,9 +127,9 @@ const KNOWN_FAULTS: readonly KnownFault[] = [
     ],
   },
   {
-    fault: "acquire() goes round for ever over connections that are dead",
+    fault: "acquire() loops for ever over dead connections",
     of: "pgx #2330",
-    guards: ["acquire() passes over any number of dead idle connections, and opens one"],
+    guards: ["acquire() skips any number of dead idle connections, and opens one"],
   },
   {
     fault: "A ping before or after each use costs round trips, or hangs",
@@ -135,7 +137,7 @@ const KNOWN_FAULTS: readonly KnownFault[] = [
     guards: ["nothing but the caller's flights is sent on a connection that is reused"],
   },
   {
-    fault: "After an error a connection is 'not queryable', and nobody says why",
+    fault: "After an error a connection is 'not queryable', and no error gives the reason",
     of: "node-postgres #1790",
     guards: [
       "a flight is rejected when the connection is cut, and so is the next",
@@ -145,7 +147,7 @@ const KNOWN_FAULTS: readonly KnownFault[] = [
 
   // Growing old.
   {
-    fault: "All connections are replaced in the same moment, or the jitter is lost in rounding",
+    fault: "All connections are replaced at the same moment, or rounding removes the jitter",
     of: "SQLAlchemy, pg-pool, sqlx; pgxpool's whole seconds",
     guards: ["a connection is replaced at its age, less up to a tenth"],
   },
@@ -155,23 +157,23 @@ const KNOWN_FAULTS: readonly KnownFault[] = [
     guards: ["a clock that goes back closes nothing and keeps nothing for longer"],
   },
   {
-    fault: "A timer whose cancel did nothing strikes somebody else",
+    fault: "A timer whose cancel had no effect ends the wait of another caller",
     of: "workerd: clearTimeout() of another request's timer",
-    guards: ["a timer that fires although it was cancelled harms nobody"],
+    guards: ["a timer that fires although it was cancelled changes nothing"],
   },
 
-  // Giving back.
+  // Returning a lease.
   {
-    fault: "An open transaction is handed to the next user",
+    fault: "An open transaction is handed to the next caller",
     of: "node-postgres #391; pgx PR #2481, #787, #279",
     guards: [
-      "release() rolls an open transaction back before anybody else gets the connection",
+      "release() rolls an open transaction back before the next caller gets the connection",
       "release() closes a connection whose rollback is not answered",
       "a connection whose ROLLBACK is refused is closed, not handed on",
     ],
   },
   {
-    fault: "Settings of one user reach the next",
+    fault: "Settings of one caller reach the next",
     of: "node-postgres #391; deadpool #57",
     guards: [
       "a transaction begins with the session's settings, and none of them stays on the connection",
@@ -186,13 +188,13 @@ const KNOWN_FAULTS: readonly KnownFault[] = [
     ],
   },
   {
-    fault: "Giving back twice frees two permits",
+    fault: "Releasing twice frees two permits",
     of: "Prisma #23367",
-    guards: ["a lease is given back once, however often it is asked to"],
+    guards: ["a lease is returned once, however often release() and destroy() are called"],
   },
   {
     fault:
-      "What timed out on this side goes on running on the server, or its connection is used again",
+      "A statement that timed out on the client goes on running on the server, or its connection is used again",
     of: "Neon's query_timeout; node-postgres #2774",
     guards: [
       "an aborted session's statement is stopped on the server",
@@ -202,7 +204,7 @@ const KNOWN_FAULTS: readonly KnownFault[] = [
 
   // Ending.
   {
-    fault: "end() leaves those who wait pending for ever",
+    fault: "end() leaves the waiters pending for ever",
     of: "Neon's Pool, pg-pool; node-postgres #1980; porsager/postgres #861",
     guards: [
       "close() fails the waiters, lets leases finish, and resolves when all sockets are shut",
@@ -223,14 +225,14 @@ const KNOWN_FAULTS: readonly KnownFault[] = [
     guards: ["close() does not resolve before its last socket is shut"],
   },
 
-  // Committing and trying again.
+  // Committing and retrying.
   {
-    fault: "A COMMIT that was answered ROLLBACK passes for done",
+    fault: "A COMMIT that was answered ROLLBACK counts as committed",
     of: "node-postgres #1721",
     guards: ["commit() that is answered ROLLBACK throws"],
   },
   {
-    fault: "A COMMIT whose answer was lost is done twice",
+    fault: "A unit whose COMMIT lost its answer is run twice",
     of: "pgx #1223; Slonik, which tries 40003 again",
     guards: [
       "transaction() never retries a unit whose COMMIT may have taken effect",
@@ -238,7 +240,7 @@ const KNOWN_FAULTS: readonly KnownFault[] = [
     ],
   },
   {
-    fault: "A unit that waits to be tried again holds its connection meanwhile",
+    fault: "A unit that waits for its next attempt holds its connection meanwhile",
     of: "Slonik",
     guards: ["transaction() gives the connection back before it waits for the next attempt"],
   },
@@ -261,18 +263,18 @@ Deno.test("a failed connect wakes the next waiter", async () => {
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("who comes later does not overtake those who wait", async () => {
+Deno.test("a later caller does not overtake the waiters", async () => {
   const pool = poolOf(new ScriptedDriver(), { size: 1, maxOverflow: 0 });
   const holder = await pool.acquire({ scope });
   const served: string[] = [];
-  const asker = async (name: string) => {
+  const acquireAs = async (name: string) => {
     const lease = await pool.acquire({ scope });
     served.push(name);
     await lease.release();
   };
-  const waiting = asker("waiter");
+  const waiting = acquireAs("waiter");
   const released = holder.release();
-  await Promise.all([asker("newcomer"), released, waiting]);
+  await Promise.all([acquireAs("newcomer"), released, waiting]);
   assertEquals(served, ["waiter", "newcomer"]);
   await pool.close({ timeoutMs: 0 });
 });
@@ -323,7 +325,7 @@ Deno.test("a connection that dies while it is leased is not kept, and its permit
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("acquire() passes over any number of dead idle connections, and opens one", async () => {
+Deno.test("acquire() skips any number of dead idle connections, and opens one", async () => {
   const driver = new ScriptedDriver();
   const pool = poolOf(driver, { size: 20 });
   const leases = await Promise.all(Array.from({ length: 20 }, () => pool.acquire({ scope })));
@@ -374,7 +376,7 @@ Deno.test("a clock that goes back closes nothing and keeps nothing for longer", 
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("a timer that fires although it was cancelled harms nobody", async () => {
+Deno.test("a timer that fires although it was cancelled changes nothing", async () => {
   const clock = new ManualClock();
   const driver = new ScriptedDriver();
   const uncancellable: Clock = {
@@ -397,7 +399,7 @@ Deno.test("a timer that fires although it was cancelled harms nobody", async () 
   await first.release();
   const lease = await second;
   const third = pool.acquire({ scope });
-  // The second one's time is up, the third one's is not.
+  // The second caller's timeout has passed, the third one's has not.
   await clock.advance(60);
   assertEquals(pool.stats(), { ...pool.stats(), leased: 1, waiting: 1 });
   await lease.release();

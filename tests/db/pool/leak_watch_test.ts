@@ -18,7 +18,7 @@ function watchedPool(options: { stackShare?: number; random?: () => number } = {
   return { clock, leaks, pool };
 }
 
-Deno.test("a lease that is held past the threshold is reported once, with who holds it and for how long", async () => {
+Deno.test("a lease that is held past the threshold is reported once, with its label and the time it was held", async () => {
   const { clock, leaks, pool } = watchedPool();
   const lease = await pool.acquire({ scope, label: "GET /report" });
   await clock.advance(999);
@@ -30,7 +30,7 @@ Deno.test("a lease that is held past the threshold is reported once, with who ho
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("a lease that is given back in time is not reported, and leaves no timer", async () => {
+Deno.test("a lease that is returned in time is not reported, and leaves no timer", async () => {
   const { clock, leaks, pool } = watchedPool();
   const [early, late] = await Promise.all([pool.acquire({ scope }), pool.acquire({ scope })]);
   await clock.advance(600);
@@ -59,7 +59,7 @@ Deno.test("of several leases each is reported at its own time", async () => {
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("a lease whose connection has died is reported as long as nobody gives it back", async () => {
+Deno.test("a lease whose connection has died is reported if it is not returned", async () => {
   const { clock, leaks, pool } = watchedPool();
   const lease = await pool.acquire({ scope });
   await lease.connection.close({ timeoutMs: 0 });
@@ -69,12 +69,12 @@ Deno.test("a lease whose connection has died is reported as long as nobody gives
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("the stack of a lease is kept for a share of them", async () => {
-  const luck = [0.1, 0.9];
+Deno.test("the stack is kept for a share of the leases", async () => {
+  const samples = [0.1, 0.9];
   const { clock, leaks, pool } = watchedPool({
     stackShare: 0.5,
-    // Connections ask for luck too, when they are made.
-    random: () => luck.length > 0 && isLeasing ? luck.shift()! : 0.5,
+    // A new connection takes a random number too, for its age.
+    random: () => samples.length > 0 && isLeasing ? samples.shift()! : 0.5,
   });
   let isLeasing = false;
   const warm = await Promise.all([pool.acquire({ scope }), pool.acquire({ scope })]);

@@ -1,4 +1,4 @@
-/** What is true of a pool whenever its promises have settled: each rule in the words in which its breach is told. */
+/** The rules that hold for a pool whenever its promises have settled. The name of a broken rule is the failure's text. */
 import { assert, assertEquals } from "@std/assert";
 import { CircuitBreaker } from "../../../src/db/pool/circuit_breaker.ts";
 import type { PoolPeer } from "../../support/pool_peer.ts";
@@ -10,10 +10,10 @@ import {
 } from "../../support/pool_world.ts";
 
 type Rule = (world: PoolWorld) => void;
-type SlotState = "opening" | "leased" | "idle" | "closing" | "gone";
+type EntryState = "opening" | "leased" | "idle" | "closing" | "gone";
 
-/** What a connection must be to the pool, as seen from its far end and from its leases. */
-export function slotState(world: PoolWorld, peer: PoolPeer): SlotState {
+/** The state that the pool must have for a connection, derived from the connection's peer and its leases. */
+export function entryState(world: PoolWorld, peer: PoolPeer): EntryState {
   if (peer.phase !== "given") return peer.phase === "failed" ? "gone" : "opening";
   if (peer.shut) return "gone";
   if (peer.connection.closes > 0) return "closing";
@@ -21,26 +21,29 @@ export function slotState(world: PoolWorld, peer: PoolPeer): SlotState {
   return isLeased ? "leased" : "idle";
 }
 
-function count(world: PoolWorld, state: SlotState): number {
-  return world.database.peers.filter((peer) => slotState(world, peer) === state).length;
+function count(world: PoolWorld, state: EntryState): number {
+  return world.database.peers.filter((peer) => entryState(world, peer) === state).length;
 }
 
-/** Idle in a scope that lasts, of those that were ever leased. */
+/** Number of idle connections of lasting scopes, without those that were never leased. */
 function lastingIdle(world: PoolWorld): number {
   return world.database.peers.filter((peer) =>
-    slotState(world, peer) === "idle" &&
+    entryState(world, peer) === "idle" &&
     world.holdings.some((holding) => holding.peer === peer && holding.ask.scope.lasting)
   ).length;
 }
 
-/** Turns of two that were both in the queue can be compared; an idle connection is taken in fewer microtasks. */
+/**
+ * Whether `ask` was served although `earlier` came first. Their turns can be compared if both were in the queue: a caller
+ * that gets an idle connection at once needs fewer microtasks.
+ */
 function isPassedOver(earlier: Ask, ask: Ask): boolean {
   if (ask.waited) return earlier.waited && earlier.turn > ask.turn;
-  // An idle connection is no use to one that wants a fresh one.
+  // A caller that wants a fresh connection does not take an idle one.
   return earlier.turn === Infinity && !earlier.fresh;
 }
 
-/** Whether the pool may be inside a window in which it tries no connect. */
+/** Whether the pool may be in a window of the circuit breaker in which it starts no connect. */
 function mayBeOut({ database, clock }: PoolWorld): boolean {
   return database.failuresInRow > 1 &&
     clock.now() < database.lastTriedMs + CircuitBreaker.longestWindowMs;
@@ -48,7 +51,7 @@ function mayBeOut({ database, clock }: PoolWorld): boolean {
 
 export const RULES: Readonly<Record<string, Rule>> = {
   "sockets never outnumber permits"({ database, limit }) {
-    // A busy owner may find its permit reclaimed: it closes the socket as soon as it answers.
+    // The permit of a busy owner may have been reclaimed: the owner closes the socket as soon as it runs again.
     const late =
       database.peers.filter(({ owner, shut, connection }) =>
         !shut && owner?.wasBusy && (owner.isBusy || connection.closes > 0)
@@ -56,8 +59,8 @@ export const RULES: Readonly<Record<string, Rule>> = {
     assert(database.open - late <= limit, `${database.open} of ${limit}`);
   },
 
-  "stats() tells what the database sees"(world) {
-    // A pool that closes gives up on a connect that does not heed it.
+  "stats() agrees with the database"(world) {
+    // A closing pool does not wait for a connect that ignores its abort signal.
     if (world.closing !== undefined && !world.options.heedsAbort) return;
     const { limit, opening, leased, idle, closing, waiting } = world.pool.stats();
     assertEquals({ limit, opening, leased, idle, closing, waiting }, {
@@ -70,64 +73,66 @@ export const RULES: Readonly<Record<string, Rule>> = {
     });
   },
 
-  "one scope keeps at most `size` idle"(world) {
+  "one scope keeps at most `size` idle connections"(world) {
     if (world.options.oneScope) assert(world.pool.stats().idle <= world.options.size);
   },
 
-  "nobody waits while a permit is free"(world) {
+  "no caller waits while a permit is free"(world) {
     const { opening, leased, idle, closing, waiting } = world.pool.stats();
     const isFree = opening + leased + idle + closing < world.limit;
-    assert(!isFree || waiting <= opening || mayBeOut(world), `${waiting} wait`);
+    assert(!isFree || waiting <= opening || mayBeOut(world), `${waiting} waiting`);
   },
 
-  "nobody waits for nothing"(world) {
+  "no caller waits without a connection whose permit may come free"(world) {
     const { opening, leased, idle, closing, waiting } = world.pool.stats();
-    // A request closes what it has left idle at its end.
-    assert(waiting === 0 || opening + leased + idle + closing > 0, `${waiting} wait`);
+    // A request closes its idle connections when it ends, and their permits come free.
+    assert(waiting === 0 || opening + leased + idle + closing > 0, `${waiting} waiting`);
   },
 
-  "nobody waits while an idle connection that anybody may close holds a permit"(world) {
+  "no caller waits while an idle connection of a lasting scope holds a permit"(world) {
     const { opening, closing, waiting } = world.pool.stats();
     const idle = lastingIdle(world);
-    assert(idle === 0 || waiting <= opening + closing || mayBeOut(world), `${waiting} wait`);
+    assert(idle === 0 || waiting <= opening + closing || mayBeOut(world), `${waiting} waiting`);
   },
 
-  "nobody waits beside an idle connection of the same scope"(world) {
+  "no caller waits while its scope has an idle connection that it takes"(world) {
     for (const { scope, fresh } of world.waiting) {
       if (fresh) continue;
       const own = world.holdings.filter(({ ask }) => ask.scope === scope);
-      assert(own.every(({ peer }) => slotState(world, peer) !== "idle"));
+      assert(own.every(({ peer }) => entryState(world, peer) !== "idle"));
     }
   },
 
-  "a failed connect is told to one who waits for it"(world) {
+  "a failed connect refuses a waiter"(world) {
     const { oneScope } = world.options;
-    // With one who waited all the while, each failure had somebody to be told to.
+    // If a caller waited all the time, there was a waiter for each failure.
     if (!oneScope || !world.waiting.some(({ waited }) => waited)) return;
     const told = world.count("connectFailed") - world.failed.told;
     assert(told >= world.failedConnects - world.failed.connects);
   },
 
-  "no more wait than may"({ pool, options: { maxWaiters }, limit, waiting }) {
+  "no more callers wait than `maxWaiters` allows"(
+    { pool, options: { maxWaiters }, limit, waiting },
+  ) {
     assert(waiting.filter(({ fresh }) => !fresh).length <= maxWaiters);
-    // Whose connection has died may wait beyond that.
+    // Callers whose connection has died may wait beyond that bound.
     assert(pool.stats().waiting <= maxWaiters + limit);
   },
 
-  "nobody waits past the time"(world) {
+  "no caller waits past its timeout"(world) {
     const nowMs = world.clock.now();
     assert(world.waiting.every(({ sinceMs }) => nowMs < sinceMs + ACQUIRE_TIMEOUT_MS));
   },
 
-  "nobody waits whose caller gave up"(world) {
+  "no caller waits whose signal has aborted"(world) {
     assert(world.waiting.every(({ caller }) => !caller.signal.aborted));
   },
 
-  "nobody waits at a closed pool"(world) {
+  "no caller waits at a closed pool"(world) {
     assert(world.closing === undefined || world.waiting.length === 0);
   },
 
-  "within a scope, nobody is served before one of its kind that came earlier and waits"(
+  "within a scope, callers of the same kind are served in the order in which they came"(
     { asks },
   ) {
     for (const [at, ask] of asks.entries()) {
@@ -139,11 +144,11 @@ export const RULES: Readonly<Record<string, Rule>> = {
     }
   },
 
-  "every ask ends in a way that it is told of"(world) {
+  "every acquire() ends with a lease or a known error"(world) {
     assertEquals(world.count("unknown"), 0);
   },
 
-  "nobody is refused without a reason"(world) {
+  "no caller is refused without a reason"(world) {
     const { maxWaiters, shedTargetMs } = world.options;
     const hasFailed = world.database.peers.some(({ refused }) => refused);
     if (maxWaiters === Infinity && shedTargetMs === 0 && !hasFailed) {
@@ -159,7 +164,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
     }
   },
 
-  "a fresh connection was never used"({ holdings }) {
+  "a fresh lease has a connection that was never used"({ holdings }) {
     assert(
       holdings.every(({ ask, isFirst, lease }) =>
         !ask.fresh || (isFirst && lease.idleMs === undefined)
@@ -167,27 +172,27 @@ export const RULES: Readonly<Record<string, Rule>> = {
     );
   },
 
-  "nobody is given a connection that is known to be dead"({ holdings }) {
+  "no lease has a connection that was known to be dead"({ holdings }) {
     assert(holdings.every(({ wasDead }) => !wasDead));
   },
 
-  "nobody is given a connection that was kept through a crash of the server"({ holdings }) {
+  "no lease has a connection that was kept through a crash of the server"({ holdings }) {
     assert(holdings.every(({ wasOutlived }) => !wasOutlived));
   },
 
-  "nobody is given a connection in the middle of something"({ holdings }) {
+  "no lease begins within a transaction or a flight"({ holdings }) {
     assert(holdings.every(({ wasClean }) => wasClean));
   },
 
-  "what comes back within a transaction is rolled back"({ holdings }) {
+  "a connection that is released within a transaction is rolled back"({ holdings }) {
     for (const { owesRollback, ask: { scope }, peer: { connection } } of holdings) {
-      // A lease whose permit was reclaimed meanwhile ends by closing the connection.
+      // If the permit was reclaimed meanwhile, the owner closes the connection instead.
       if (scope.isBusy || scope.wasBusy && connection.closes > 0) continue;
       assert(!owesRollback || connection.flights.some(([text]) => text === "ROLLBACK"));
     }
   },
 
-  "an open pool closes no connection of one who has not given it back"(world) {
+  "an open pool closes no connection that is leased"(world) {
     if (world.closing !== undefined) return;
     assert(world.out.every(({ peer }) => peer.connection.closes === 0));
   },
@@ -217,8 +222,8 @@ export const RULES: Readonly<Record<string, Rule>> = {
     assert(closed <= ended.length, "closes");
   },
 
-  "connects add up, and the database alone makes them fail"(world) {
-    // What a pool that closes gives up is neither.
+  "connects add up, and only the database makes them fail"(world) {
+    // A closing pool gives connects up; they count neither as connected nor as failed.
     if (world.closing !== undefined) return;
     const { connected, connectFailed } = world.pool.stats().counters;
     const { peers } = world.database;
@@ -228,25 +233,25 @@ export const RULES: Readonly<Record<string, Rule>> = {
     });
   },
 
-  "no connection of a lasting scope stays idle past its time or age"(world) {
+  "no connection of a lasting scope stays idle past its idle timeout or its age"(world) {
     const { oneScope, recycleMs, random } = world.options;
     if (!oneScope) return;
     const nowMs = world.clock.now();
     for (const peer of world.database.peers) {
-      if (slotState(world, peer) !== "idle" || nowMs === peer.idleSinceMs) continue;
+      if (entryState(world, peer) !== "idle" || nowMs === peer.idleSinceMs) continue;
       assert(nowMs < peer.idleSinceMs + IDLE_TIMEOUT_MS, "time");
       assert(nowMs < peer.bornMs + recycleMs * (1 - random / 10), "age");
     }
   },
 
-  "timers are one for each scope's waiters, one for its idle, and one for each answer waited for"(
+  "there is one timer per scope with waiters, per scope with idle connections, and per awaited answer"(
     world,
   ) {
     const waiting = new Set(world.waiting.map(({ scope }) => scope)).size;
     const idle = world.scopes.filter(({ lasting }) => lasting).length;
     const returning = world.holdings.filter(({ returned, back }) => returned && !back).length;
     const closing = world.closing === undefined ? 0 : 1;
-    assert(world.timers >= waiting, `${world.timers} for ${waiting} that wait`);
+    assert(world.timers >= waiting, `${world.timers} for ${waiting} scopes with waiters`);
     const most = waiting + idle + returning + closing;
     assert(world.timers <= most, `${world.timers}, at most ${most}`);
   },
@@ -255,40 +260,40 @@ export const RULES: Readonly<Record<string, Rule>> = {
     assert(!closed || timers === 0);
   },
 
-  "what must never reject never does"({ rejections }) {
+  "release(), destroy(), endScope() and close() never reject"({ rejections }) {
     assertEquals(rejections, []);
   },
 };
 
-/** Rules of owners whose I/O is their own, and who may end without a word. */
+/** The rules for owners whose sockets only they may use, and that may end without telling the pool. */
 const OWNERS_RULES: Readonly<Record<string, Rule>> = {
-  "a socket is touched on behalf of its owner alone"({ database }) {
+  "a socket is used on behalf of its owner alone"({ database }) {
     const foreign = database.peers.filter(({ foreignTouches }) => foreignTouches > 0);
     assertEquals(foreign.length, 0);
   },
 
-  "nobody alive waits while a permit is free"(world) {
+  "no caller of a responsive scope waits while a permit is free"(world) {
     const { opening, leased, idle, closing } = world.pool.stats();
     const isFree = opening + leased + idle + closing < world.limit;
     const waiting = world.waiting.filter(({ scope }) => !scope.isBusy).length;
-    assert(!isFree || waiting <= opening || mayBeOut(world), `${waiting} wait`);
+    assert(!isFree || waiting <= opening || mayBeOut(world), `${waiting} waiting`);
   },
 };
 
-/** The rules of the pool that hold whether or not owners may end without a word. */
+/** The rules of `RULES` that also hold if owners may end without telling the pool. */
 const COMMON_RULES = [
   "sockets never outnumber permits",
-  "nobody waits whose caller gave up",
-  "nobody waits at a closed pool",
-  "every ask ends in a way that it is told of",
+  "no caller waits whose signal has aborted",
+  "no caller waits at a closed pool",
+  "every acquire() ends with a lease or a known error",
   "a connection serves one lease at a time, of one scope",
-  "a fresh connection was never used",
-  "nobody is given a connection that is known to be dead",
-  "nobody is given a connection that was kept through a crash of the server",
-  "nobody is given a connection in the middle of something",
-  "what comes back within a transaction is rolled back",
+  "a fresh lease has a connection that was never used",
+  "no lease has a connection that was known to be dead",
+  "no lease has a connection that was kept through a crash of the server",
+  "no lease begins within a transaction or a flight",
+  "a connection that is released within a transaction is rolled back",
   "the pool closes a connection once",
-  "what must never reject never does",
+  "release(), destroy(), endScope() and close() never reject",
 ];
 
 /** Throws with the name of the first rule that is broken. */
@@ -298,7 +303,7 @@ export function checkAll(world: PoolWorld): void {
     try {
       rule(world);
     } catch (error) {
-      throw new Error(`Not so: ${name}: ${(error as Error).message}`, { cause: error });
+      throw new Error(`Broken rule: ${name}: ${(error as Error).message}`, { cause: error });
     }
   }
   world.turnThePage();

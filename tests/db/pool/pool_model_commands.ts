@@ -1,4 +1,4 @@
-/** What can happen to a pool. A number picks one of those to which it can happen. */
+/** The events of a random history. A number picks the caller, connection or scope that the event happens to. */
 import fc from "fast-check";
 import { flushPromises } from "../../support/manual_clock.ts";
 import type { Mood } from "../../support/model_database.ts";
@@ -6,20 +6,20 @@ import type { PoolPeer } from "../../support/pool_peer.ts";
 import type { Holding, PoolWorld } from "../../support/pool_world.ts";
 import { checkAll } from "./pool_model.ts";
 
-/** The world keeps its own book: what is expected of the pool is read from there. */
+/** The world records every event itself: the rules read the expected state from it. */
 interface Model {
   readonly world: PoolWorld;
 }
 
 type Command = fc.AsyncCommand<Model, PoolWorld>;
 
-/** A thing that happens to one of several, none of which may be there. */
+/** An event that happens to one of several candidates. It is skipped if there is none. */
 class Happening<T> implements Command {
   readonly #name: string;
   readonly #among: (world: PoolWorld) => readonly T[];
   readonly #which: number;
   readonly #act: (one: T, world: PoolWorld) => void | Promise<void>;
-  /** Whether it meets what the one before it has set off, in mid-air. */
+  /** Whether it happens before the promises of the event before it have settled. */
   readonly #isSudden: boolean;
 
   constructor(
@@ -92,7 +92,7 @@ function mood(mood: Mood): fc.Arbitrary<Command> {
 
 function jump(timeMs: number): fc.Arbitrary<Command> {
   return happening(`${timeMs} ms pass`, itself, async ({ clock }) => {
-    // Time passes more slowly than promises settle.
+    // In reality promises settle before a timer fires.
     await flushPromises();
     await clock.advance(timeMs);
   });
@@ -124,13 +124,13 @@ const happenings: readonly [weight: number, arbitrary: fc.Arbitrary<Command>][] 
   [2, happening("destroy again", returned, (one, world) => world.giveBack(one, "destroy"))],
   [
     2,
-    happening("wants to be told of the end", out, (holding, world) => {
+    happening("holder stops on revoke", out, (holding, world) => {
       holding.lease.onRevoke = () => world.giveBack(holding, "destroy");
     }),
   ],
   [
     1,
-    happening("hears of the end and stays", out, ({ lease }) => {
+    happening("holder ignores the revoke", out, ({ lease }) => {
       lease.onRevoke = () => {};
     }),
   ],
@@ -172,13 +172,13 @@ const happenings: readonly [weight: number, arbitrary: fc.Arbitrary<Command>][] 
   [2, happening("connection dies unnoticed", peers(isOpen), (peer) => peer.dieUnnoticed())],
   [
     3,
-    happening("peer falls silent", peers(isOpen), (peer) => {
+    happening("peer stops answering", peers(isOpen), (peer) => {
       peer.mute = true;
     }),
   ],
   [
     3,
-    happening("peer speaks again", peers(({ mute }) => mute), (peer) => {
+    happening("peer answers again", peers(({ mute }) => mute), (peer) => {
       peer.mute = false;
     }),
   ],
@@ -207,17 +207,17 @@ const ends: typeof happenings = [
   [
     8,
     happening(
-      "request ends without a word",
+      "request ends silently",
       requests,
       async (scope, world) => {
-        // What is in mid-air would still arrive here; workerd drops it.
+        // workerd drops the pending continuations of a request that has ended; here they would still run.
         await flushPromises();
         world.kill(scope);
       },
     ),
   ],
-  [3, happening("an owner is busy", requests, (scope) => scope.beBusy())],
-  [3, happening("a busy owner answers", busyOwners, (scope) => scope.answer())],
+  [3, happening("an owner becomes busy", requests, (scope) => scope.beBusy())],
+  [3, happening("a busy owner runs again", busyOwners, (scope) => scope.answer())],
 ];
 
 function commandsOf(kinds: typeof happenings) {
@@ -227,8 +227,8 @@ function commandsOf(kinds: typeof happenings) {
   );
 }
 
-/** Where every owner lives as long as the pool, or says its end. */
+/** For owners that live as long as the pool, or call `endScope` when they end. */
 export const commands = commandsOf(happenings);
 
-/** Where requests may end without a word. */
+/** For requests that may end without calling `endScope`. */
 export const commandsWithEnds = commandsOf([...happenings, ...ends]);

@@ -1,4 +1,4 @@
-/** One pool, many owners whose I/O is their own, as requests of a Worker have it. */
+/** One pool for many owners whose sockets only they may use, as requests of a Worker do. */
 import { assertEquals } from "@std/assert";
 import type { Lease, Pool } from "../../../src/db/mod.ts";
 import { poolOf } from "../../support/test_pool.ts";
@@ -26,61 +26,61 @@ function poolOfOne(options: { maxWaiters?: number } = {}) {
   return { clock, driver, pool };
 }
 
-/** What has become of one who asked; a dead one never hears of it. */
-interface Asker {
+/** The outcome of one `acquire`. The caller of a scope that is dead never gets one. */
+interface Caller {
   lease: Lease | undefined;
   error: string | undefined;
 }
 
-function ask(pool: Pool, scope: SimulatedScope): Asker {
-  const asker: Asker = { lease: undefined, error: undefined };
+function acquireFor(pool: Pool, scope: SimulatedScope): Caller {
+  const caller: Caller = { lease: undefined, error: undefined };
   scope.enter(() => pool.acquire({ scope, holdMs: HOLD_MS })).then(
-    (lease) => asker.lease = lease,
-    (error) => asker.error = error.name,
+    (lease) => caller.lease = lease,
+    (error) => caller.error = error.name,
   );
-  return asker;
+  return caller;
 }
 
-Deno.test("one who waits finds the permit of a request that has ended without a word, though nobody tells of it", async () => {
+Deno.test("a waiter gets the permit of a request that has ended silently", async () => {
   const { clock, pool } = poolOfOne();
   const dead = request();
-  ask(pool, dead);
+  acquireFor(pool, dead);
   await flushPromises();
   dead.isDead = true;
-  const waiting = ask(pool, request());
+  const waiting = acquireFor(pool, request());
   await clock.advance(HOLD_MS);
   assertEquals(waiting.lease, undefined);
-  // A second for the owner to answer, and up to half a second each until it is seen that either is over.
+  // The owner has one second to act. Timers notice the expiry, and then the missing answer, up to half a second late.
   await clock.advance(2_000);
   assertEquals(waiting.lease !== undefined, true);
   assertEquals(pool.stats().counters.expired, 1);
 });
 
-Deno.test("those who wait on behalf of requests that have ended leave when their time is over", async () => {
+Deno.test("waiters of requests that have ended leave the queue after their timeout", async () => {
   const { clock, pool } = poolOfOne({ maxWaiters: 1 });
   const holder = request();
   scopeHolds(pool, holder);
   await flushPromises();
   const dead = request();
-  ask(pool, dead);
+  acquireFor(pool, dead);
   dead.isDead = true;
-  const refused = ask(pool, request());
+  const refused = acquireFor(pool, request());
   await flushPromises();
   assertEquals(refused.error, "PoolOverloadedError");
   await clock.advance(ACQUIRE_TIMEOUT_MS + 1_000);
-  const waiting = ask(pool, request());
+  const waiting = acquireFor(pool, request());
   await flushPromises();
   assertEquals([waiting.error, pool.stats().waiting], [undefined, 1]);
 });
 
-Deno.test("a permit that its waiter does not take up goes to the next, and the waiter is served when it answers", async () => {
+Deno.test("a permit whose waiter does not start its connect goes to the next one, and the waiter is served when it runs again", async () => {
   const { clock, pool } = poolOfOne();
   const holder = request();
-  const held = ask(pool, holder);
+  const held = acquireFor(pool, holder);
   await flushPromises();
   const busy = request();
-  const late = ask(pool, busy);
-  const next = ask(pool, request());
+  const late = acquireFor(pool, busy);
+  const next = acquireFor(pool, request());
   busy.beBusy();
   await holder.enter(() => held.lease!.destroy());
   await clock.advance(500);
@@ -92,10 +92,10 @@ Deno.test("a permit that its waiter does not take up goes to the next, and the w
   assertEquals(late.lease !== undefined, true);
 });
 
-Deno.test("a permit that was held out to one who gave up meanwhile is free, and no connection is opened for it", async () => {
+Deno.test("a permit that was offered to a caller that gave up meanwhile is freed, and no connection is opened", async () => {
   const { driver, pool } = poolOfOne();
   const holder = request();
-  const held = ask(pool, holder);
+  const held = acquireFor(pool, holder);
   await flushPromises();
   const busy = request();
   const caller = new AbortController();
@@ -110,30 +110,30 @@ Deno.test("a permit that was held out to one who gave up meanwhile is free, and 
   assertEquals([pool.stats().opening, driver.connections.length], [0, 1]);
 });
 
-Deno.test("a permit that was held out to a request that has ended goes to the next", async () => {
+Deno.test("a permit that was offered to a request that has ended goes to the next waiter", async () => {
   const { clock, pool } = poolOfOne();
   const holder = request();
-  const held = ask(pool, holder);
+  const held = acquireFor(pool, holder);
   await flushPromises();
   const dead = request();
-  ask(pool, dead);
+  acquireFor(pool, dead);
   dead.isDead = true;
-  const next = ask(pool, request());
+  const next = acquireFor(pool, request());
   await holder.enter(() => held.lease!.destroy());
   await clock.advance(2_000);
   assertEquals(next.lease !== undefined, true);
 });
 
-Deno.test("an idle connection that was asked for, and is in use again when its owner hears of it, stays open", async () => {
+Deno.test("an idle connection that its owner is asked to close stays open if it is leased again before the owner runs", async () => {
   const { driver, pool } = poolOfOne();
   const owner = request();
-  const first = ask(pool, owner);
+  const first = acquireFor(pool, owner);
   await flushPromises();
   await owner.enter(() => first.lease!.release());
   owner.beBusy();
-  ask(pool, request());
+  acquireFor(pool, request());
   await flushPromises();
-  const again = ask(pool, owner);
+  const again = acquireFor(pool, owner);
   await flushPromises();
   owner.answer();
   await flushPromises();
@@ -141,26 +141,26 @@ Deno.test("an idle connection that was asked for, and is in use again when its o
   assertEquals([driver.connections[0]!.closes, pool.stats().leased], [0, 1]);
 });
 
-Deno.test("an idle connection of a request is closed by it when another one waits", async () => {
+Deno.test("a request closes its idle connection when another request waits", async () => {
   const { driver, pool } = poolOfOne();
   const owner = request();
-  const first = ask(pool, owner);
+  const first = acquireFor(pool, owner);
   await flushPromises();
   await owner.enter(() => first.lease!.release());
-  const waiting = ask(pool, request());
+  const waiting = acquireFor(pool, request());
   await flushPromises();
   assertEquals(driver.connections[0]!.closes, 1);
   assertEquals(waiting.lease?.connection, driver.connections[1]);
 });
 
 for (const end of ["release", "destroy"] as const) {
-  Deno.test(`an owner that was busy while its permit was reclaimed closes its connection when it answers (${end})`, async () => {
+  Deno.test(`an owner that was busy while its permit was reclaimed closes its connection when it returns its lease (${end})`, async () => {
     const { clock, driver, pool } = poolOfOne();
     const busy = request();
-    const held = ask(pool, busy);
+    const held = acquireFor(pool, busy);
     await flushPromises();
     busy.beBusy();
-    const next = ask(pool, request());
+    const next = acquireFor(pool, request());
     await clock.advance(HOLD_MS + 2_500);
     assertEquals([driver.connections.length, next.lease !== undefined], [2, true]);
     assertEquals(driver.connections[0]!.closes, 0);
@@ -172,28 +172,28 @@ for (const end of ["release", "destroy"] as const) {
   });
 }
 
-Deno.test("an owner that was busy while its permit was reclaimed closes its connection though it keeps the lease", async () => {
+Deno.test("an owner that was busy while its permit was reclaimed closes its connection although the lease is still held", async () => {
   const { clock, driver, pool } = poolOfOne();
   const busy = request();
-  ask(pool, busy);
+  acquireFor(pool, busy);
   await flushPromises();
   busy.beBusy();
-  ask(pool, request());
+  acquireFor(pool, request());
   await clock.advance(HOLD_MS + 2_500);
   busy.answer();
   await flushPromises();
   assertEquals(driver.connections.map(({ closes }) => closes), [1, 0]);
 });
 
-Deno.test("a connection that was closed late counts once, by the cause that took its permit", async () => {
+Deno.test("a connection that was closed late counts once, as expired", async () => {
   const { clock, pool } = poolOfOne();
   const busy = request();
-  const first = ask(pool, busy);
+  const first = acquireFor(pool, busy);
   await flushPromises();
   await busy.enter(() => first.lease!.release());
   busy.beBusy();
-  ask(pool, request());
-  // It is asked to close what it has idle, and its permit is reclaimed a second later.
+  acquireFor(pool, request());
+  // The pool asks the owner to close its idle connection, and reclaims the permit one second later.
   await clock.advance(2_500);
   busy.answer();
   await flushPromises();
@@ -208,7 +208,7 @@ Deno.test("a connection that was closed late counts once, by the cause that took
 Deno.test("connections that a request leaves idle are counted when its end closes them", async () => {
   const { pool } = poolOfOne();
   const owner = request();
-  const held = ask(pool, owner);
+  const held = acquireFor(pool, owner);
   await flushPromises();
   await owner.enter(() => held.lease!.release());
   await owner.enter(() => pool.endScope(owner));
@@ -218,7 +218,7 @@ Deno.test("connections that a request leaves idle are counted when its end close
 Deno.test("connections that the pool closes at its own end are counted", async () => {
   const { pool } = poolOfOne();
   const owner = request();
-  const held = ask(pool, owner);
+  const held = acquireFor(pool, owner);
   await flushPromises();
   await owner.enter(() => held.lease!.release());
   await owner.enter(() => pool.close({ timeoutMs: 0 }));

@@ -1,5 +1,5 @@
 /**
- * Ten thousand random histories of a pool, each checked after every step, then wound up and checked again.
+ * Ten thousand random histories of a pool. The rules are checked after every step, and again after the pool is closed.
  * `POOL_PROPERTY_SEED` repeats the histories of a failed run, `POOL_PROPERTY_RUNS` makes more of them.
  */
 import { assert, assertEquals } from "@std/assert";
@@ -31,45 +31,45 @@ const options: fc.Arbitrary<WorldOptions> = fc.record({
   random: fc.constantFrom(0, 0.5, 0.999),
 });
 
-/** Everybody gets what they wait for: the database is well, and each lease comes back. */
+/** All waiters are served once the database answers and every lease is returned. */
 async function serveAll(world: PoolWorld): Promise<void> {
   world.database.mood = "up";
   for (let rounds = 0; rounds < 200; rounds++) {
     for (const peer of world.database.peers) peer.behave();
     for (const holding of world.out) world.giveBack(holding, "release");
-    // What a request has left idle is closed at its end, by nobody else.
+    // Only the end of a request closes the connections that it has left idle.
     for (const scope of world.scopes) if (!scope.lasting) world.endScope(scope);
     await flushPromises();
     checkAll(world);
     if (world.waiting.length + world.out.length === 0) return;
   }
-  assert(false, "Not so: those who wait are served when all leases come back");
+  assert(false, "Broken rule: all waiters are served when all leases are returned");
 }
 
-/** Nothing is left of scopes that have ended, nor of what nobody has used for long. */
+/** No connection of an ended scope stays open, and none that was idle for `IDLE_TIMEOUT_MS`. */
 async function endAll(world: PoolWorld): Promise<void> {
   for (const scope of [...world.scopes]) world.endScope(scope);
   await world.clock.advance(IDLE_TIMEOUT_MS);
   checkAll(world);
-  assertEquals(world.database.open, 0, "Not so: nothing is open when all have ended");
-  assertEquals(world.timers, 0, "Not so: no timer is left when nothing is idle or waits");
+  assertEquals(world.database.open, 0, "Broken rule: nothing is open when all have ended");
+  assertEquals(world.timers, 0, "Broken rule: no timer is left when nothing is idle or waits");
 }
 
-/** `close` resolves within its bounds, whatever is under way, and leaves nothing. */
+/** `close` resolves within its bounds, whatever is in progress, and leaves no socket and no timer. */
 async function closeAll(world: PoolWorld): Promise<void> {
   if (world.closing === undefined) world.close(1_000);
   await flushPromises();
   checkAll(world);
-  // The deadline, the time to hear of it, and a goodbye.
+  // The deadline, the time for holders to return their leases, and the time for the server to close.
   await world.clock.advance(1_000 + 2_000 + 1_000);
   checkAll(world);
-  assert(world.closed, "Not so: close() resolves");
-  // Connects that did not heed the end, and come too late.
+  assert(world.closed, "Broken rule: close() resolves");
+  // Connects that ignored their abort signal succeed after the pool has closed.
   for (const peer of world.database.peers) peer.gate.resolve();
   await world.clock.advance(1_000);
   checkAll(world);
-  assertEquals(world.database.open, 0, "Not so: nothing is open after close()");
-  assertEquals(world.timers, 0, "Not so: no timer is left after close()");
+  assertEquals(world.database.open, 0, "Broken rule: nothing is open after close()");
+  assertEquals(world.timers, 0, "Broken rule: no timer is left after close()");
   const { opening, leased, idle, closing, waiting } = world.pool.stats();
   assertEquals([opening, leased, idle, closing, waiting], [0, 0, 0, 0, 0]);
 }
@@ -94,7 +94,7 @@ Deno.test(`a pool keeps its rules through ${RUNS} histories (seed ${SEED})`, asy
   await fc.assert(property, { numRuns: RUNS, seed: SEED });
 });
 
-/** Whatever has become of those who had them, all permits can be had again. */
+/** All permits can be leased again, in whichever way their earlier holders ended. */
 async function leaseAll(world: PoolWorld): Promise<void> {
   world.database.mood = "up";
   for (const scope of [...world.scopes, ...world.ended]) if (!scope.isDead) scope.answer();
@@ -108,10 +108,10 @@ async function leaseAll(world: PoolWorld): Promise<void> {
   const stray = world.database.peers.filter(({ owner, phase, shut }) =>
     phase === "given" && !shut && world.ended.has(owner!)
   );
-  assertEquals(stray.length, 0, "Not so: an owner that answers late closes its connections");
+  assertEquals(stray.length, 0, "Broken rule: an owner that answers late closes its connections");
   const held = () =>
     world.asks.filter(({ keeps, outcome }) => keeps && outcome === "granted").length;
-  // An outage ends with its first probe, and an owner whose time is over is given a second to answer.
+  // An outage ends with its first probe, and an owner whose permit has expired has one second to act.
   for (let rounds = 0; rounds < 10 && held() < world.limit; rounds++) {
     for (let missing = world.limit - held() - world.waiting.length; missing > 0; missing--) {
       world.acquire(world.newRequest(), { fresh: false, aborted: false, keeps: true });
@@ -121,10 +121,14 @@ async function leaseAll(world: PoolWorld): Promise<void> {
     await world.clock.advance(500);
   }
   checkAll(world);
-  assertEquals(held(), world.limit, "Not so: all permits can be had when all owners have ended");
+  assertEquals(
+    held(),
+    world.limit,
+    "Broken rule: all permits can be had when all owners have ended",
+  );
 }
 
-Deno.test(`a pool keeps its rules though requests end without a word, through ${RUNS / 4} histories (seed ${SEED})`, async () => {
+Deno.test(`a pool keeps its rules although requests end silently, through ${RUNS / 4} histories (seed ${SEED})`, async () => {
   using timers = new PoolTimers();
   const property = fc.asyncProperty(
     options.map((options) => ({ ...options, bound: true, oneScope: false })),
@@ -138,12 +142,13 @@ Deno.test(`a pool keeps its rules though requests end without a word, through ${
       if (world.closing === undefined) await leaseAll(world);
       if (world.closing === undefined) world.close(1_000);
       await flushPromises();
-      // The deadline, the time to hear of it, a goodbye, and what is left to owners that do not answer.
+      // The deadline, the time for holders to return their leases, the time for the server to close, and the time for
+      // owners that do not run any more.
       await world.clock.advance(1_000 + 2_000 + 1_000 + 3_000);
       checkAll(world);
-      assert(world.closed, "Not so: close() resolves");
+      assert(world.closed, "Broken rule: close() resolves");
       const { opening, leased, idle, closing } = world.pool.stats();
-      assertEquals([opening, leased, idle, closing], [0, 0, 0, 0], "Not so: nothing is left");
+      assertEquals([opening, leased, idle, closing], [0, 0, 0, 0], "Broken rule: nothing is left");
     },
   );
   await fc.assert(property, { numRuns: RUNS / 4, seed: SEED });

@@ -1,4 +1,4 @@
-/** Whatever comes out of `acquire` tells the pool's state, how long it was waited for, and the way out. */
+/** Every error of `acquire` carries the pool's state, the time that the caller waited, and the way out. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import {
   AcquireTimeoutError,
@@ -33,7 +33,7 @@ async function refusedAfter300<E extends DatabaseLayerError>(
   return await refused;
 }
 
-Deno.test("AcquireTimeoutError tells the counts, the wait, the last connect failure and the way out", async () => {
+Deno.test("AcquireTimeoutError names the counts, the wait, the last connect failure and the way out", async () => {
   const clock = new ManualClock();
   let isDown = false;
   const driver = new ScriptedDriver({
@@ -66,7 +66,7 @@ Deno.test("AcquireTimeoutError tells the counts, the wait, the last connect fail
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("PoolOverloadedError tells the counts, and in an outage the last connect failure and when to come back", async () => {
+Deno.test("PoolOverloadedError names the counts, and in an outage the last connect failure and when to come back", async () => {
   const pool = poolOf(
     new ScriptedDriver({
       onConnect: () => {
@@ -88,7 +88,7 @@ Deno.test("PoolOverloadedError tells the counts, and in an outage the last conne
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("PoolClosedError tells the counts, the wait, and where to go", async () => {
+Deno.test("PoolClosedError names the counts, the wait and the way out", async () => {
   const clock = new ManualClock();
   const pool = poolOf(new ScriptedDriver(), { ...SMALL, clock });
   const lease = await pool.acquire({ scope });
@@ -102,7 +102,7 @@ Deno.test("PoolClosedError tells the counts, the wait, and where to go", async (
   await closed;
 });
 
-Deno.test("a caller that gives up is told the counts and how long it waited", async () => {
+Deno.test("the error of a caller that gives up names the counts and the wait", async () => {
   const clock = new ManualClock();
   const pool = poolOf(new ScriptedDriver(), { ...SMALL, clock });
   const lease = await pool.acquire({ scope });
@@ -116,7 +116,7 @@ Deno.test("a caller that gives up is told the counts and how long it waited", as
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("a request that has a connection is not left to wait for a second one", async () => {
+Deno.test("a request that holds a connection is refused instead of waiting for a second one", async () => {
   const pool = poolOf(new ScriptedDriver(), { size: 2, maxOverflow: 0 });
   const [one, other] = [OwnerScope.request(), OwnerScope.request()];
   const leases = [await pool.acquire({ scope: one }), await pool.acquire({ scope: one })];
@@ -124,7 +124,7 @@ Deno.test("a request that has a connection is not left to wait for a second one"
   assertEquals(error.pool?.leased, 2);
   assertStringIncludes(error.message, "use one session for the whole request");
   assertEquals(pool.stats().counters.holdAndWait, 1);
-  // One that has none may wait; one that has given its own back, too.
+  // A request without a connection may wait, and so may one that has returned its own.
   const waiting = pool.acquire({ scope: other });
   for (const lease of leases) await lease.destroy();
   const again = pool.acquire({ scope: one });
@@ -132,7 +132,7 @@ Deno.test("a request that has a connection is not left to wait for a second one"
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("one who asks for a fresh connection goes ahead of those who wait", async () => {
+Deno.test("a caller that wants a fresh connection goes ahead of the other waiters", async () => {
   const pool = poolOf(new ScriptedDriver(), SMALL);
   const lease = await pool.acquire({ scope });
   const order: string[] = [];
@@ -151,7 +151,7 @@ Deno.test("one who asks for a fresh connection goes ahead of those who wait", as
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("connections that come back while one waits for a fresh one stay, as its own is on its way", async () => {
+Deno.test("connections that come back while a caller waits for a fresh one are kept, as a new one is opening", async () => {
   const gate = Promise.withResolvers<void>();
   let connects = 0;
   const driver = new ScriptedDriver({ onConnect: () => ++connects > 4 ? gate.promise : undefined });
@@ -165,7 +165,7 @@ Deno.test("connections that come back while one waits for a fresh one stay, as i
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("a connection that comes back is for the next one who takes a used one, though another waits for a fresh one", async () => {
+Deno.test("a connection that comes back goes to the next caller that takes a used one, although another waits for a fresh one", async () => {
   const gate = Promise.withResolvers<void>();
   let connects = 0;
   const driver = new ScriptedDriver({ onConnect: () => ++connects > 1 ? gate.promise : undefined });
@@ -181,7 +181,7 @@ Deno.test("a connection that comes back is for the next one who takes a used one
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("a request may wait for a second connection where an idle one of another can be had", async () => {
+Deno.test("a request may wait for a second connection while another request has an idle one", async () => {
   const pool = poolOf(new ScriptedDriver(), { size: 2, maxOverflow: 0 });
   const [one, other] = [OwnerScope.request(), OwnerScope.request()];
   const lease = await pool.acquire({ scope: one });

@@ -77,7 +77,7 @@ Deno.test("waiters are served in the order in which they came", async () => {
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("a waiter takes what comes free first, not the connection that was opened for it", async () => {
+Deno.test("a waiter takes the connection that comes free first, not the one that was opened for it", async () => {
   const slow = Promise.withResolvers<void>();
   let connects = 0;
   const driver = new ScriptedDriver({
@@ -96,7 +96,7 @@ Deno.test("a waiter takes what comes free first, not the connection that was ope
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("a waiter that times out leaves the queue, and its error tells the pool's state", async () => {
+Deno.test("a waiter that times out leaves the queue, and its error names the pool's state", async () => {
   const clock = new ManualClock();
   const pool = poolOf(new ScriptedDriver(), {
     size: 1,
@@ -134,7 +134,7 @@ Deno.test("a waiter whose signal aborts leaves at once, and the next one is serv
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("acquire() refuses a signal that was aborted before", async () => {
+Deno.test("acquire() refuses a caller whose signal has aborted already", async () => {
   const driver = new ScriptedDriver();
   const pool = poolOf(driver);
   await assertRejects(() => pool.acquire({ scope, signal: AbortSignal.abort() }), DeadlineError);
@@ -142,14 +142,17 @@ Deno.test("acquire() refuses a signal that was aborted before", async () => {
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("a connection that opens after its asker has left goes to the pool", async () => {
+Deno.test("a connection that opens after its caller has given up goes to the pool", async () => {
   const slow = Promise.withResolvers<void>();
   const driver = new ScriptedDriver({ onConnect: () => slow.promise });
   const pool = poolOf(driver);
   const gaveUp = new AbortController();
-  const asker = assertRejects(() => pool.acquire({ scope, signal: gaveUp.signal }), DeadlineError);
+  const refusal = assertRejects(
+    () => pool.acquire({ scope, signal: gaveUp.signal }),
+    DeadlineError,
+  );
   gaveUp.abort();
-  await asker;
+  await refusal;
   slow.resolve();
   await flushPromises();
   assertEquals(pool.stats().idle, 1);
@@ -171,7 +174,7 @@ Deno.test("acquire() refuses at once when the queue is full", async () => {
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("a failed connect rejects the one that waited longest, and wakes the next", async () => {
+Deno.test("a failed connect rejects the first waiter, and wakes the next", async () => {
   let connects = 0;
   const clock = new ManualClock();
   const driver = new ScriptedDriver({
@@ -189,7 +192,7 @@ Deno.test("a failed connect rejects the one that waited longest, and wakes the n
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("while the database cannot be reached, one probe per window asks and all others are refused", async () => {
+Deno.test("while the database cannot be reached, one probe per window is sent and all other callers are refused", async () => {
   const clock = new ManualClock();
   let isDown = true;
   const driver = new ScriptedDriver({
@@ -216,7 +219,7 @@ Deno.test("while the database cannot be reached, one probe per window asks and a
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("a hanging probe does not keep the next window's probe away", async () => {
+Deno.test("a hanging probe does not delay the next window's probe", async () => {
   const clock = new ManualClock();
   const hanging = Promise.withResolvers<void>();
   let connects = 0;
@@ -235,7 +238,7 @@ Deno.test("a hanging probe does not keep the next window's probe away", async ()
   await flushPromises();
   await clock.advance(500);
   const next = pool.acquire({ scope });
-  // Served by the second probe, the first one still hanging.
+  // The second probe serves it; the first one still hangs.
   await (await probe).release();
   await (await next).release();
   assertEquals(connects, 4);
@@ -244,7 +247,7 @@ Deno.test("a hanging probe does not keep the next window's probe away", async ()
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("a waiter that hopes for another's lease gets the next window's probe all the same", async () => {
+Deno.test("a waiter that is kept for another caller's lease still gets the next window's probe", async () => {
   const clock = new ManualClock();
   let isFull = false;
   const driver = new ScriptedDriver({
@@ -267,7 +270,7 @@ Deno.test("a waiter that hopes for another's lease gets the next window's probe 
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("release() closes a connection when as many as the pool keeps are idle", async () => {
+Deno.test("release() closes a connection when `size` others are idle", async () => {
   const driver = new ScriptedDriver();
   const pool = poolOf(driver, { size: 1, maxOverflow: 2 });
   const leases = await Promise.all([1, 2, 3].map(() => pool.acquire({ scope })));
@@ -279,7 +282,7 @@ Deno.test("release() closes a connection when as many as the pool keeps are idle
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("release() rolls an open transaction back before anybody else gets the connection", async () => {
+Deno.test("release() rolls an open transaction back before the next caller gets the connection", async () => {
   const driver = new ScriptedDriver();
   const pool = poolOf(driver, { size: 1, maxOverflow: 0 });
   const lease = await pool.acquire({ scope });
@@ -310,7 +313,7 @@ Deno.test("release() closes a connection whose rollback is not answered", async 
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("a lease is given back once, however often it is asked to", async () => {
+Deno.test("a lease is returned once, however often release() and destroy() are called", async () => {
   const pool = poolOf(new ScriptedDriver(), { size: 1, maxOverflow: 0 });
   const lease = await pool.acquire({ scope });
   await lease.release();
@@ -323,7 +326,7 @@ Deno.test("a lease is given back once, however often it is asked to", async () =
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("a permit comes back when the peer has closed, not when this side has", async () => {
+Deno.test("a permit is free when the peer has closed, not when this side has", async () => {
   const driver = new ScriptedDriver();
   const pool = poolOf(driver, { size: 1, maxOverflow: 0 });
   const lease = await pool.acquire({ scope });
@@ -352,7 +355,7 @@ Deno.test("an idle connection that dies frees its permit", async () => {
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("acquire() passes over an idle connection that has died unnoticed", async () => {
+Deno.test("acquire() skips an idle connection that has died unnoticed", async () => {
   const driver = new ScriptedDriver();
   const pool = poolOf(driver);
   await (await pool.acquire({ scope })).release();
@@ -390,7 +393,7 @@ Deno.test("a connection that grew too old while leased is not kept", async () =>
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("connections that the server has outlived are closed, a single kill costs but one", async () => {
+Deno.test("two kills within a second close all older connections, a single kill only one", async () => {
   const clock = new ManualClock();
   const driver = new ScriptedDriver();
   const pool = poolOf(driver, { size: 4, clock });
@@ -411,7 +414,7 @@ Deno.test("connections that the server has outlived are closed, a single kill co
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("goodbyes of connections that are outlived already cost no newer connection", async () => {
+Deno.test("terminations of connections of an earlier generation close no newer connection", async () => {
   const driver = new ScriptedDriver();
   const pool = poolOf(driver, { size: 8, clock: new ManualClock() });
   const leases = await Promise.all([1, 2, 3, 4].map(() => pool.acquire({ scope })));
@@ -431,7 +434,7 @@ Deno.test("goodbyes of connections that are outlived already cost no newer conne
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("an idle connection is closed by itself after the idle timeout, and no timer stays behind", async () => {
+Deno.test("an idle connection is closed after the idle timeout, and leaves no timer", async () => {
   const clock = new ManualClock();
   const driver = new ScriptedDriver();
   const pool = poolOf(driver, { idleTimeoutMs: 1_000, clock });
@@ -444,7 +447,7 @@ Deno.test("an idle connection is closed by itself after the idle timeout, and no
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("a scope gets no connection of another one, and waits for none", async () => {
+Deno.test("a scope gets no connection of another scope, and does not wait for one", async () => {
   const driver = new ScriptedDriver();
   const pool = poolOf(driver, { size: 1, maxOverflow: 0 });
   const [one, other] = [OwnerScope.request(), OwnerScope.request()];
@@ -496,7 +499,7 @@ Deno.test("close() closes what is still leased at its deadline", async () => {
   assertEquals(driver.open.length, 0);
 });
 
-Deno.test("close() revokes a lease from the holder that wants to be told", async () => {
+Deno.test("close() revokes a lease whose holder has set onRevoke", async () => {
   const driver = new ScriptedDriver();
   const pool = poolOf(driver);
   const lease = await pool.acquire({ scope });
@@ -556,7 +559,7 @@ Deno.test("a standing queue sheds the oldest instead of serving them late", asyn
   });
   let lease = await pool.acquire({ scope });
   const outcomes: string[] = [];
-  // Each waits 300 ms, three times the target, for longer than the control's interval of 400 ms.
+  // Each caller waits 300 ms, three times the target. Four rounds take longer than CoDel's interval of 400 ms.
   for (let round = 0; round < 4; round++) {
     const waiting = pool.acquire({ scope }).then((next) => {
       outcomes.push("served");
@@ -575,7 +578,7 @@ Deno.test("a standing queue sheds the oldest instead of serving them late", asyn
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("one whose connection has died is not refused for a full queue", async () => {
+Deno.test("a caller whose connection has died is not refused for a full queue", async () => {
   const pool = poolOf(new ScriptedDriver(), { size: 1, maxOverflow: 0, maxWaiters: 1 });
   const first = await pool.acquire({ scope });
   const behind = pool.acquire({ scope });

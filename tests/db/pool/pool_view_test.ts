@@ -1,17 +1,17 @@
 import { assertEquals } from "@std/assert";
-import { sql } from "../../../src/db/mod.ts";
+import { sql, textOf } from "../../../src/db/mod.ts";
 import { databaseOf, poolOf } from "../../support/test_pool.ts";
 import { flushPromises } from "../../support/manual_clock.ts";
 import { ScriptedDriver } from "../../support/scripted_driver.ts";
 
 for (
   const [what, options] of [
-    ["as ever", {}],
-    ["with settings of its own", { locals: { "app.user": "ann" } }],
+    ["with default settings", {}],
+    ["with locals", { locals: { "app.user": "ann" } }],
     ["that only reads", { readOnly: true }],
   ] as const
 ) {
-  Deno.test(`a connection is seen at its author's statements alone, in a session ${what}`, async () => {
+  Deno.test(`inspect() shows the caller's own statements only, in a session ${what}`, async () => {
     const answer = Promise.withResolvers<undefined>();
     const driver = new ScriptedDriver({
       reply: ({ text }) => text === "select 1" ? answer.promise : undefined,
@@ -26,3 +26,10 @@ for (
     assertEquals(connection?.running?.text, "select 1");
   });
 }
+
+Deno.test("textOf() shows a caller's own set_config, and the last part of a flight that is internal", () => {
+  const own = { text: "select set_config('app.user', $1, true)", values: ["ann"] };
+  const commit = { text: "commit", values: [], isInternal: true } as const;
+  assertEquals(textOf([own, commit]), own.text);
+  assertEquals(textOf([commit]), "commit");
+});

@@ -3,9 +3,9 @@ import { WaiterQueue } from "../../../src/db/pool/waiter_queue.ts";
 
 Deno.test("a queue gives its waiters oldest first", () => {
   const queue = new WaiterQueue<string>();
-  const places = ["a", "b", "c"].map((waiter) => queue.push(waiter));
+  const nodes = ["a", "b", "c"].map((waiter) => queue.push(waiter));
   assertEquals([...queue], ["a", "b", "c"]);
-  queue.remove(places[0]!);
+  queue.remove(nodes[0]!);
   assertEquals(queue.head, "b");
   assertEquals(queue.size, 2);
 });
@@ -13,9 +13,9 @@ Deno.test("a queue gives its waiters oldest first", () => {
 Deno.test("a waiter may leave from anywhere, once", () => {
   for (const leaving of [0, 1, 2]) {
     const queue = new WaiterQueue<number>();
-    const places = [0, 1, 2].map((waiter) => queue.push(waiter));
-    queue.remove(places[leaving]!);
-    queue.remove(places[leaving]!);
+    const nodes = [0, 1, 2].map((waiter) => queue.push(waiter));
+    queue.remove(nodes[leaving]!);
+    queue.remove(nodes[leaving]!);
     assertEquals([...queue], [0, 1, 2].filter((waiter) => waiter !== leaving));
     assertEquals(queue.size, 2);
     queue.push(3);
@@ -32,19 +32,19 @@ Deno.test("a queue that has been emptied takes waiters again", () => {
   assertEquals(queue.head, "b");
 });
 
-Deno.test("waiters may be removed while the queue is gone through", () => {
+Deno.test("waiters may be removed while iterating", () => {
   const queue = new WaiterQueue<number>();
-  const places = [0, 1, 2].map((waiter) => queue.push(waiter));
+  const nodes = [0, 1, 2].map((waiter) => queue.push(waiter));
   const seen: number[] = [];
   for (const waiter of queue) {
     seen.push(waiter);
-    queue.remove(places[waiter]!);
+    queue.remove(nodes[waiter]!);
   }
   assertEquals(seen, [0, 1, 2]);
   assertEquals(queue.size, 0);
 });
 
-Deno.test("who goes ahead is before all who do not, and behind those who did before", () => {
+Deno.test("the priority lane is in FIFO order, ahead of the regular lane", () => {
   const queue = new WaiterQueue<string>();
   queue.push("a");
   queue.pushPriority("first");

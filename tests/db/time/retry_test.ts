@@ -4,7 +4,7 @@ import { flushPromises, ManualClock } from "../../support/manual_clock.ts";
 
 const ALWAYS: RetryOptions = { attempts: 3, isRetryable: () => true, random: () => 0 };
 
-Deno.test("retry() gives the first success", async () => {
+Deno.test("retry() returns the first success", async () => {
   const attempts: number[] = [];
   const value = await retry((attempt) => {
     attempts.push(attempt);
@@ -22,7 +22,7 @@ Deno.test("retry() throws the last attempt's own error once its attempts are use
   assertStrictEquals(error, errors[2]);
 });
 
-Deno.test("retry() does not try again what is not retryable", async () => {
+Deno.test("retry() does not run the work again after an error that is not retryable", async () => {
   let runs = 0;
   await assertRejects(() =>
     retry(() => {
@@ -33,7 +33,7 @@ Deno.test("retry() does not try again what is not retryable", async () => {
   assertEquals(runs, 1);
 });
 
-Deno.test("retry() waits between attempts as its jitter says", async () => {
+Deno.test("retry() waits between attempts for the jitter", async () => {
   const clock = new ManualClock();
   let runs = 0;
   const done = retry(() => {
@@ -50,7 +50,7 @@ Deno.test("retry() waits between attempts as its jitter says", async () => {
   await done;
 });
 
-Deno.test("retry() waits for as long as the failure asks for, and for its jitter", async () => {
+Deno.test("retry() waits for minWaitMs and the jitter", async () => {
   const clock = new ManualClock();
   let runs = 0;
   const done = retry(() => {
@@ -65,7 +65,7 @@ Deno.test("retry() waits for as long as the failure asks for, and for its jitter
   await done;
 });
 
-Deno.test("retry() begins no attempt after its time", async () => {
+Deno.test("retry() begins no attempt after timeoutMs", async () => {
   const clock = new ManualClock();
   let runs = 0;
   const done = assertRejects(() =>
@@ -88,7 +88,7 @@ Deno.test("retry() begins no attempt after its time", async () => {
   assertEquals(runs, 3);
 });
 
-Deno.test("retry() stops waiting when its signal aborts, and throws what had failed", async () => {
+Deno.test("retry() stops waiting when its signal aborts, and throws the last failure", async () => {
   const clock = new ManualClock();
   const gaveUp = new AbortController();
   const failure = new Error("not yet");
@@ -116,7 +116,7 @@ Deno.test("retry() refuses fewer than one attempt", async () => {
   }
 });
 
-Deno.test("full jitter is anything below a bound that doubles up to its cap", () => {
+Deno.test("full jitter is below a bound that doubles up to its cap", () => {
   const bounds = [1, 2, 3, 4, 5].map((attempt) =>
     fullJitterMs({ attempt, baseMs: 50, capMs: 300, random: () => 1 })
   );
@@ -124,7 +124,7 @@ Deno.test("full jitter is anything below a bound that doubles up to its cap", ()
   assertEquals(fullJitterMs({ attempt: 3, baseMs: 50, capMs: 300, random: () => 0 }), 0);
 });
 
-Deno.test("full jitter is spread evenly over all of its range", () => {
+Deno.test("full jitter is uniform over its range", () => {
   const random = seeded(20261123);
   const draws = 100_000;
   const buckets = new Array<number>(20).fill(0);
@@ -149,28 +149,28 @@ function seeded(seed: number): () => number {
   };
 }
 
-Deno.test("a budget affords a fifth of the units, and ten retries a second", () => {
+Deno.test("a budget allows one retry for five units, and ten retries a second", () => {
   const budget = new RetryBudget();
   let nowMs = 0;
-  let afforded = 0;
-  // A minute of 100 units a second, each of which wants to be retried.
+  let allowed = 0;
+  // One minute with 100 units a second, each of which asks for a retry.
   for (; nowMs < 60_000; nowMs += 10) {
     budget.deposit(nowMs);
-    if (budget.withdraw(nowMs)) afforded++;
+    if (budget.withdraw(nowMs)) allowed++;
   }
   const expected = 60 * (0.2 * 100 + 10);
-  assert(Math.abs(afforded - expected) <= RetryBudget.perSecond, `afforded ${afforded}`);
+  assert(Math.abs(allowed - expected) <= RetryBudget.perSecond, `allowed ${allowed}`);
 });
 
-Deno.test("a budget does not save up more than ten seconds' worth", () => {
+Deno.test("a budget keeps at most ten seconds' worth of retries", () => {
   const budget = new RetryBudget();
   budget.deposit(0);
-  let afforded = 0;
-  while (budget.withdraw(3_600_000)) afforded++;
-  assertEquals(afforded, RetryBudget.max);
+  let allowed = 0;
+  while (budget.withdraw(3_600_000)) allowed++;
+  assertEquals(allowed, RetryBudget.max);
 });
 
-Deno.test("retry() throws the first failure when the budget is used up", async () => {
+Deno.test("retry() throws the first failure when the budget is empty", async () => {
   const clock = new ManualClock();
   const budget = new RetryBudget();
   while (budget.withdraw(clock.now()));
