@@ -115,12 +115,12 @@ Deno.test("a source that does not let go does not keep the owner from ending", a
   }
 });
 
-Deno.test("a body that nobody wants is given up at once, and the response keeps its head", async () => {
+Deno.test("a body that is not read is aborted at once, and the response keeps its head", async () => {
   const { stream, cancelled } = sourceOf(["a"]);
   const { response, told, reasons, over } = ended(stream, { hasReader: false });
   await over;
   assertEquals(told, ["given up", "ended"]);
-  assertEquals([reasons, cancelled], [["the body is not read"], ["nobody reads the body"]]);
+  assertEquals([reasons, cancelled], [["the body is not read"], ["the body is not read"]]);
   assertEquals([response.body, response.status, response.headers.get("X-Kind")], [
     null,
     203,
