@@ -53,8 +53,14 @@ export const TELL_REJECTIONS = `addEventListener("unhandledrejection", ({ reason
   console.error(${JSON.stringify(UNHEARD)} + String(reason?.stack ?? reason));
 });`;
 
+/**
+ * workerd warns of a promise that one request resolves for another, and may drop what waits for it:
+ * https://developers.cloudflare.com/workers/observability/errors/#cross-request-promise-resolve
+ */
+export const FOREIGN_PROMISE = "resolved or rejected from a different request context";
+
 function isUncaught(line: string): boolean {
-  if (line.includes(UNHEARD)) return true;
+  if (line.includes(UNHEARD) || line.includes(FOREIGN_PROMISE)) return true;
   // A WebSocket that cannot connect is logged in any case, listener or not; that entry has no stack.
   return line.includes("uncaught exception; source = ") &&
     !line.endsWith("stack = Error: Network connection lost.");

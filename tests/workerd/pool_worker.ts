@@ -37,20 +37,28 @@ export default {
       budget,
       defaults: { ...database.session, readOnly: false, deferrable: false, locals: {} },
       attempts: database.retryAttempts,
-    }, { scope, waitUntil: (rest) => ctx.waitUntil(rest) });
+    }, { scope, waitUntil: (rest) => waitUntil(ctx, rest) });
     const act = ACTS[new URL(request.url).pathname.slice(1)];
     if (act === undefined) return new Response("no such act", { status: 404 });
     try {
       const answer = await act(db, { pool, scope });
-      if (answer !== LEFT) ctx.waitUntil(pool.endScope(scope));
+      if (answer !== LEFT) waitUntil(ctx, pool.endScope(scope));
       return Response.json(answer);
     } catch (error) {
-      ctx.waitUntil(pool.endScope(scope));
+      waitUntil(ctx, pool.endScope(scope));
       const { name, message } = error as Error;
       return Response.json({ name, message }, { status: 500 });
     }
   },
 };
+
+/** Promises that were given to the runtime, and those that have settled since. */
+const deferred = { given: 0, settled: 0 };
+
+function waitUntil(ctx: Context, rest: Promise<unknown>): void {
+  deferred.given++;
+  ctx.waitUntil(rest.finally(() => deferred.settled++));
+}
 
 /** The answer of a request that ends without calling `endScope`. */
 const LEFT = "left";
@@ -130,4 +138,6 @@ const ACTS: Readonly<Record<string, Act>> = {
   },
 
   stats: (_, { pool }) => pool.stats(),
+
+  deferred: () => ({ ...deferred }),
 };
