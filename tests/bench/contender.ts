@@ -1,7 +1,7 @@
-/** One pool under measurement. `Held` is what it lends, in its own form: wrapping it would cost time. */
+/** A pool to be measured. `Held` is what it leases, in its own form, since a wrapper would cost time. */
 export interface Contender<Held = unknown> {
   readonly name: string;
-  /** How a waiter of this pool gives up, for the reader of the table. */
+  /** How a waiter of this pool gives up. Printed below the table. */
   readonly givesUpBy: string;
   acquire(): Promise<Held>;
   /** Rejects once the signal aborts. */
@@ -10,7 +10,7 @@ export interface Contender<Held = unknown> {
   close(): Promise<unknown>;
 }
 
-/** The same bounds for all, as far as each knows them. */
+/** The same bounds for all pools, as far as each supports them. */
 export const BOUNDS = {
   connections: 8,
   acquireTimeoutMs: 30_000,

@@ -2,8 +2,8 @@ import { EventEmitter } from "node:events";
 import type { Connection, FlightAnswer } from "../../src/db/driver/driver.ts";
 
 /**
- * A connection that is there at once, costs nothing and is shut at once, so that only the pools differ. It is an
- * emitter with `connect` and `end` as well, since pg-pool takes nothing less.
+ * A connection that opens and closes at once, and costs nothing, so that only the pools differ. It is an emitter with
+ * `connect` and `end` too, since pg-pool requires one.
  */
 export class FakeConnection extends EventEmitter implements Connection {
   readonly state = "idle";
@@ -37,12 +37,12 @@ export class FakeConnection extends EventEmitter implements Connection {
     return Promise.resolve();
   }
 
-  /** As a `pg.Client` is opened. */
+  /** Opens it as a `pg.Client`. */
   connect(done: (error?: Error) => void): void {
     queueMicrotask(done);
   }
 
-  /** As a `pg.Client` is closed. */
+  /** Closes it as a `pg.Client`. */
   end(done?: () => void): void {
     this.#close();
     if (done !== undefined) queueMicrotask(done);

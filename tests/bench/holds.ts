@@ -6,7 +6,7 @@ export function microtask(): Promise<void> {
 
 let turn: Promise<void> | undefined;
 
-/** One turn for all that wait for one, so that the loop's own cost does not hide the pools'. */
+/** All holders of a connection wait for the same turn, so that the cost of the event loop does not hide that of the pools. */
 export function loopTurn(): Promise<void> {
   return turn ??= new Promise((resolve) => {
     setImmediate(() => {

@@ -1,14 +1,14 @@
-/** Clients in a thread of their own, so that their work is not counted as the service's. */
+/** HTTP clients in a thread of their own, so that their work is not measured as the service's. */
 
 export interface HttpLoad {
   readonly url: string;
   readonly requests: number;
-  /** Requests under way at any time. */
+  /** Concurrent requests. */
   readonly atOnce: number;
 }
 
 export interface HttpClients extends Disposable {
-  /** Resolves when all is answered. Rejects if an answer was none of success. */
+  /** Resolves when every request is answered. Rejects if an answer is not a success. */
   ask(load: HttpLoad): Promise<void>;
 }
 

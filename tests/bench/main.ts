@@ -1,7 +1,7 @@
 /**
- * `deno task bench pool|session|queue|ops [--json FILE]`. The packages compared with are in no import that Deno can see before it
- * runs, and in a lock of their own, `contenders.lock`: what the project's lock lists is downloaded by every first
- * `deno task dev`.
+ * `deno task bench pool|session|queue|ops [--json FILE]`. Other packages are imported by names that Deno does not see
+ * before it runs, under a lock of their own, `contenders.lock`. The first `deno task dev` downloads everything that the
+ * project's own lock lists.
  */
 import { parseArgs } from "node:util";
 

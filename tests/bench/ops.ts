@@ -1,4 +1,4 @@
-/** What it costs `GET /users/:id` to be watched: the service as it is, and the same app without metrics of HTTP, traces, logs and page. */
+/** The cost of observing `GET /users/:id`: the service as it is, against the same app without HTTP metrics, traces, logs and page. */
 import { OwnerScope } from "../../src/db/mod.ts";
 import { BackgroundTasks } from "../../src/deno/background_tasks.ts";
 import { DatabaseWebSocket } from "../../src/deno/database_websocket.ts";
@@ -24,11 +24,11 @@ export interface OpsFigures {
 export interface OpsWay {
   readonly name: string;
   readonly requestsPerSecond: number;
-  /** Its throughput divided by the unwatched one's, in the same round. */
+  /** Its throughput divided by that of the unwatched app in the same round. */
   readonly ratio: Spread;
 }
 
-/** Few in a turn and many turns, so that whatever else the machine does meets neighbours alike. */
+/** Many short turns, so that other load of the machine meets all contenders equally. */
 const REQUESTS = 100;
 const AT_ONCE = 8;
 const ROUNDS = 300;
@@ -57,7 +57,7 @@ export async function benchOps(): Promise<OpsFigures> {
   };
   await using unwatched = serveUnwatched("unwatched", env);
   await using watched = serveWatched(env);
-  // What it differs by from the first is chance.
+  // Any difference from the first is noise.
   await using again = serveUnwatched("unwatched, once more", env);
   using clients = httpClients();
   const ways = [unwatched, watched, again];
@@ -78,11 +78,11 @@ export async function benchOps(): Promise<OpsFigures> {
   };
 }
 
-/** As `deno task start` does. */
+/** The service as `deno task start` runs it. */
 function serveWatched(env: Env): Served {
   const service = start(env, { hostname: "127.0.0.1" });
   return {
-    name: "metrics, traces and logs, nobody listening",
+    name: "metrics, traces and logs, without a reader",
     url: service.url,
     [Symbol.asyncDispose]: () => service.shutdown(),
   };
@@ -93,7 +93,7 @@ function serveUnwatched(name: string, env: Env): Served {
   const db = openDatabase(parseSettings(env), {
     owner: { scope: OwnerScope.lasting(), waitUntil: background.waitUntil },
     webSocketConstructor: DatabaseWebSocket,
-    // Whether one tells of leaks or not: the pool looks out for them.
+    // The pool watches for leaks in both apps, so that the cost of that is the same.
     onLeak: () => {},
   });
   const app = createApp({ db });

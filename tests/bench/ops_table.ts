@@ -1,6 +1,6 @@
 import type { OpsFigures } from "./ops.ts";
 
-/** Of the unwatched one's throughput. Told, never enforced: a busy machine is no bug. */
+/** A share of the unwatched app's throughput. It is printed, not enforced, since a busy machine may miss it. */
 const GOAL = 0.97;
 
 const CELL = 10;

@@ -1,9 +1,9 @@
-/** Times contenders in turns, so that whatever else the machine does meets all of them alike. */
+/** Times contenders in turns, so that other load of the machine meets all of them equally. */
 
 export interface Turns {
   readonly warmUpRounds: number;
   readonly rounds: number;
-  /** Before each turn, untimed. */
+  /** Runs before each turn, untimed. */
   prepare?(contender: number): Promise<void>;
 }
 
@@ -18,7 +18,7 @@ export async function runPaired(
   for (let i = 0; i < warmUpRounds + rounds; i++) {
     const round = Array<number>(turns.length).fill(NaN);
     for (const j of turns.keys()) {
-      // Each follows each of the others equally often.
+      // Each contender follows each of the others equally often.
       const k = (i + j) % turns.length;
       await prepare?.(k);
       round[k] = await time(turns[k]!);
@@ -29,7 +29,7 @@ export async function runPaired(
 }
 
 async function time(turn: () => Promise<unknown>): Promise<number> {
-  // So that nobody pays for the garbage of the one before.
+  // A contender must not pay for its predecessor's garbage.
   (globalThis as { gc?: () => void }).gc?.();
   const startedAt = performance.now();
   await turn();

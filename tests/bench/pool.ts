@@ -1,4 +1,4 @@
-/** Our pool against those that people use, over the same fake connection and with the same bounds. */
+/** Our pool against pg-pool, generic-pool and tarn, over the same fake connection and with the same bounds. */
 import type { Contender } from "./contender.ts";
 import { genericPool } from "./contenders/generic_pool.ts";
 import { ours } from "./contenders/ours.ts";

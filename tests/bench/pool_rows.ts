@@ -1,10 +1,10 @@
-/** What is asked of each pool. One run takes and gives back a connection `operations` times. */
+/** The measurements of each pool. One run acquires and releases a connection `operations` times. */
 import { BOUNDS, type Contender } from "./contender.ts";
 import { loopTurn, microtask } from "./holds.ts";
 
 export interface Row {
   readonly name: string;
-  /** In each round, of each contender. */
+  /** Operations of each contender in each round. */
   readonly operations: number;
   run(contender: Contender, operations: number): Promise<void>;
 }
@@ -49,7 +49,7 @@ interface Contention {
   readonly signals?: "none" | "aborted" | "all";
 }
 
-/** So many askers that, beside those who hold a connection, `WAITERS` wait. */
+/** Runs as many callers as there are connections, and `WAITERS` more, which wait. */
 async function contended(
   contender: Contender,
   { operations, hold, signals = "none" }: Contention,
@@ -60,7 +60,7 @@ async function contended(
   let toAbort: AbortController | undefined;
 
   const ask = async () => {
-    // Made once and used again, as long as it does not abort: making one costs more than an acquire.
+    // Each caller uses its signal again until it aborts: making one costs more than an acquire.
     let controller = new AbortController();
     while (begun < operations) {
       const isAborted = signals !== "none" && ++begun % ABORT_ONE_IN === 0;
@@ -74,7 +74,7 @@ async function contended(
         if (++held > BOUNDS.connections) throw new Error(`${contender.name} exceeds its bound`);
         await hold();
         held--;
-        // Here it has others before it and behind it in the queue.
+        // At this point the queue has waiters before it and behind it.
         toAbort?.abort();
         toAbort = undefined;
         contender.release(connection);
@@ -88,7 +88,7 @@ async function contended(
 
   await Promise.all(Array.from({ length: WAITERS + BOUNDS.connections }, ask));
   const expected = signals === "none" ? 0 : Math.floor(operations / ABORT_ONE_IN);
-  // The last ones may find nobody left who aborts them.
+  // No later caller may be left to abort the last waiters.
   if (aborted > expected || aborted < 0.9 * expected) {
     throw new Error(`${contender.name}: ${aborted} of ${expected} aborts were seen`);
   }

@@ -1,4 +1,4 @@
-/** Events per second, from the queue to their effect: ours against the two that Node has, on the same PostgreSQL. */
+/** Events per second from the queue to their effect: ours against pg-boss and graphile-worker, on the same PostgreSQL. */
 import { parseSettings } from "../../src/settings/settings.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { testServer } from "../support/test_server.ts";

@@ -1,18 +1,18 @@
-/** The same of everybody: so many messages at once, taken so many in one round trip. */
+/** The same for all contenders: concurrent messages, and messages taken in one round trip. */
 export const CONCURRENCY = 4;
 export const BATCH_SIZE = 20;
 
-/** One queue under measurement. The effect of a message is its key and a row of the activity, in one transaction. */
+/** A queue to be measured. The effect of a message is its key and a row of the activity, in one transaction. */
 export interface QueueContender {
   readonly name: string;
-  /** Puts so many events into the queue, each of a user of its own. */
+  /** Puts events into the queue, each of another user. */
   fill(events: number): Promise<void>;
-  /** Resolves once all that `fill` has put there has taken effect and is settled. */
+  /** Resolves once all events of `fill` have taken effect and are acknowledged. */
   drain(): Promise<void>;
   close(): Promise<unknown>;
 }
 
-/** What the others do with events: one statement, and so one round trip and one transaction. */
+/** The effect for the other queues: one statement, so that it is one round trip and one transaction. */
 export const EFFECT = `
   with event as (
     select * from unnest($1::text[], $2::uuid[], $3::integer[], $4::text[], $5::timestamptz[])
@@ -26,7 +26,7 @@ export const EFFECT = `
   where 'activity ' || id in (select key from first)
   on conflict (user_id, version) do nothing`;
 
-/** An event as the others carry it. */
+/** An event in the form of the other queues. */
 export interface Payload {
   readonly id: string;
   readonly userId: string;

@@ -1,4 +1,4 @@
-/** What a flood of messages costs the requests of the same process: they share its pool, its thread and its server. */
+/** The cost of a flood of messages for requests of the same process, which share the pool, the thread and the server. */
 import type { Database } from "../../src/db/mod.ts";
 import type { Branch } from "../support/branch.ts";
 import { newUserId } from "../../src/users/user_id.ts";
@@ -11,14 +11,14 @@ export interface FloodFigures {
   readonly eventsPerSecond: number;
 }
 
-/** Alone and flooded in turns, so that what else the machine does meets both alike. */
+/** Both cases take turns, so that other load of the machine meets both equally. */
 const TURNS = 10;
 const READS_PER_TURN = 200;
 const EVENTS_PER_TURN = 20_000;
 
 /**
- * The 99th percentile of a read, alone and while events are being consumed with the share that a service gives them.
- * Throws if there were too few of those.
+ * The 99th percentile of a read, alone and while events are consumed with the concurrency that a service has. Throws if
+ * the events end before the reads.
  */
 export async function benchFlood(
   db: Database,

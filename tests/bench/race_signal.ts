@@ -1,5 +1,5 @@
 /**
- * What the caller of a pool without a cancel has to do: stop waiting by itself, and give back what comes too late.
+ * For a pool whose acquire cannot be cancelled: the caller stops waiting, and releases a connection that comes too late.
  * The waiter stays in the pool's queue.
  */
 export function raceSignal<Held>(

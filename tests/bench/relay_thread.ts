@@ -1,8 +1,8 @@
-/** A relay in a thread of its own, so that its work is not counted as its clients'. */
+/** A relay in a thread of its own, so that its work is not measured as that of its clients. */
 import type { RelayWish } from "./relay_worker.ts";
 
 export interface RelayThread extends Disposable {
-  /** What `DATABASE_WS_PROXY` takes. */
+  /** A value for `DATABASE_WS_PROXY`. */
   readonly url: string;
 }
 

@@ -3,9 +3,9 @@ import { startRelay } from "../../src/dev/relay/relay.ts";
 import { startFaultRelay } from "../support/fault_relay.ts";
 
 export interface RelayWish {
-  /** Of the PostgreSQL server. */
+  /** Port of the PostgreSQL server. */
   readonly port: number;
-  /** One way. */
+  /** Delay in each direction. */
   readonly latencyMs: number;
 }
 
@@ -16,7 +16,7 @@ const thread = globalThis as unknown as {
 
 thread.onmessage = async ({ data: { port, latencyMs } }) => {
   const targets = [{ hostname: "127.0.0.1", port }];
-  // The fault relay reads every message that passes, which is only cheap beside a latency.
+  // The fault relay parses every message. That is cheap only in comparison with a latency.
   if (latencyMs === 0) return thread.postMessage((await startRelay({ targets })).url);
   const relay = await startFaultRelay({ targets });
   relay.latencyMs.toServer = relay.latencyMs.toClient = latencyMs;

@@ -1,4 +1,4 @@
-/** Our session against what people write today, on a real server at several distances. */
+/** Our session against Neon's Pool and Drizzle, on a real server at several distances. */
 import type { LocalBranch } from "../support/local_database.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { testServer } from "../support/test_server.ts";
@@ -11,11 +11,11 @@ import { newUser, type Place, type Unit, UNITS, type Way } from "./session_conte
 import { type Spread, spreadOf } from "./spread.ts";
 
 export interface Distance {
-  /** Between the service and the server, one way. */
+  /** Delay between the service and the server, in each direction. */
   readonly latencyMs: number;
-  /** Units under way at any time. */
+  /** Concurrent units. */
   readonly atOnce: number;
-  /** In each round, of each way. */
+  /** Units of each way in each round. */
   readonly units: number;
   readonly warmUpRounds: number;
   readonly rounds: number;
@@ -28,19 +28,19 @@ export interface UnitFigures extends Distance {
 
 export interface WayFigures {
   readonly name: string;
-  /** How long a unit takes whoever asks for it. */
+  /** The latency of one unit. */
   readonly msPerUnit: Spread;
   readonly unitsPerSecond: number;
-  /** Its time divided by the first one's, ours, in the same round: above 1, ours is faster. */
+  /** Its time divided by that of the first, which is ours, in the same round: above 1, ours is faster. */
   readonly ratio: Spread;
-  /** Milliseconds of each round, in which `units` were done. */
+  /** Milliseconds of each round of `units`. */
   readonly rounds: readonly number[];
 }
 
-/** Of each contender. Neon's Pool is one, whichever way it is used. */
+/** Connections of each contender. Neon's Pool is one contender, for all of its ways. */
 export const CONNECTIONS = 16;
 
-/** Far away, one unit shows how long somebody waits; next door, as many as there are connections show the work in it. */
+/** At 5 and 20 ms one unit at a time shows its latency. At 0 ms as many units as there are connections show their work. */
 const DISTANCES: readonly Distance[] = [
   { latencyMs: 0, atOnce: CONNECTIONS, units: 160, warmUpRounds: 3, rounds: 20 },
   { latencyMs: 5, atOnce: 1, units: 2, warmUpRounds: 1, rounds: 20 },
@@ -88,7 +88,7 @@ async function benchAt(
 function run(ways: readonly Way[], { atOnce, units, ...turns }: Distance): Promise<Round[]> {
   return runPaired(ways.map((way) => () => repeat(way, { atOnce, units })), {
     ...turns,
-    // While others had their turns, connections may have cooled down.
+    // Connections may have been closed as idle during the turns of other contenders.
     prepare: (k) => repeat(ways[k]!, { atOnce, units: atOnce }),
   });
 }

@@ -1,6 +1,6 @@
 import type { Env } from "../support/branch.ts";
 
-/** What is asked of everybody. Each unit is one transaction, except where its way says otherwise. */
+/** The units that every contender does. Each is one transaction, unless the name of its way says otherwise. */
 export const UNITS = ["read", "write", "three dependent statements"] as const;
 
 export type Unit = typeof UNITS[number];
@@ -18,14 +18,14 @@ export interface SessionContender {
 }
 
 export interface Place {
-  /** For `src/settings/settings.ts`; what else is needed is in there too. */
+  /** Settings for `src/settings/settings.ts`. Other contenders take their URLs from these. */
   readonly env: Env;
   readonly connections: number;
-  /** Of the user that is read. */
+  /** Id of the user that is read. */
   readonly knownId: string;
 }
 
-/** A user that nobody has yet. */
+/** A new user, with a new id and address. */
 export function newUser(): { id: string; email: string; name: string } {
   const id = crypto.randomUUID();
   return { id, email: `${id}@example.org`, name: "Ann" };

@@ -1,4 +1,4 @@
-/** What the session is to reach. Told, never enforced: a busy machine is no bug. */
+/** The goals of the session. They are printed, not enforced, since a busy machine may miss them. */
 import type { Unit } from "./session_contender.ts";
 import type { UnitFigures } from "./session.ts";
 import { spreadOf } from "./spread.ts";
@@ -8,7 +8,7 @@ export interface SessionGoal {
   readonly latencyMs: number;
   readonly ours: string;
   readonly theirs: string;
-  /** Far away, our time as a share of theirs; next door, our units per second as a multiple of theirs. */
+  /** With a latency: our time as a share of theirs. Without: our units per second as a multiple of theirs. */
   readonly goal: { readonly timeAtMost: number } | { readonly rateAtLeast: number };
 }
 
@@ -45,7 +45,7 @@ export function verdictOn(goal: SessionGoal, figures: readonly UnitFigures[]): s
     row?.ways.find((way) => way.name === name)
   );
   if (ours === undefined || theirs === undefined) {
-    throw new Error(`Cannot judge a goal as nobody has measured "${goal.ours}" and its rival`);
+    throw new Error(`Cannot judge a goal as "${goal.ours}" or its rival was not measured`);
   }
   const times = spreadOf(ours.rounds.map((ms, round) => ms / theirs.rounds[round]!)).median;
   const isTime = "timeAtMost" in goal.goal;

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { spreadOf } from "./spread.ts";
 
-Deno.test("a spread goes from the smallest to the largest, whatever their order", () => {
+Deno.test("a spread goes from the smallest to the largest value, in any order of the values", () => {
   assertEquals(spreadOf([5, 1, 4, 2, 3]), { min: 1, p25: 2, median: 3, p75: 4, max: 5 });
 });
 

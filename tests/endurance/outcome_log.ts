@@ -67,10 +67,8 @@ export class OutcomeLog {
   }
 
   counts(): Record<Outcome, number> {
-    return Object.fromEntries(OUTCOMES.map((outcome) => [outcome, this.count(outcome)])) as Record<
-      Outcome,
-      number
-    >;
+    const counts = OUTCOMES.map((outcome) => [outcome, this.count(outcome)] as const);
+    return Object.fromEntries(counts) as Record<Outcome, number>;
   }
 
   /** `rows`: the units of all rows. */

@@ -7,10 +7,12 @@ export function textOf(report: readonly Measure[]): string {
     ...report.map(([name, value, expected]) => [name, shown(value), expected?.text ?? ""]),
   ];
   const judged = report.filter(([, , expected]) => expected !== undefined);
-  // A long text, such as an error's message, is not to widen the column.
-  const widths = [0, 1].map((column) =>
-    Math.max(...rows.filter((row) => row[2] !== "").map((row) => row[column]!.length))
-  );
+  // The message of an error must not widen the columns.
+  const numbers = report.filter(([, value]) => typeof value === "number");
+  const widths = [
+    Math.max("measure".length, ...numbers.map(([name]) => name.length)),
+    Math.max("value".length, ...numbers.map(([, value]) => shown(value).length)),
+  ];
   const violations = violationsOf(report);
   return [
     ...rows.map((row) => row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join("  ").trimEnd()),

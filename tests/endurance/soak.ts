@@ -49,10 +49,7 @@ export const soakScenario: Scenario<SoakOptions> = {
   run: async (options, onProgress) => soakReport(await soak(options, onProgress)),
 };
 
-async function soak(
-  options: SoakOptions,
-  onProgress: (line: string) => void,
-) {
+async function soak(options: SoakOptions, onProgress: (line: string) => void) {
   await using branch = await (await localDatabase()).connect();
   // No unique key: a unit that is done twice has two rows.
   await branch.asAdmin("create table soak_writes (id int not null)");
@@ -64,24 +61,21 @@ async function soak(
   });
   const db = branch.open(SETTINGS);
   const startedMs = performance.now();
-  const load = new Load(db, options, onProgress);
-  await Promise.all(Array.from({ length: CONCURRENCY }, () => load.call()));
+  const { log, heapBytes, failedReads, ...counts } = await runUnits(db, options, onProgress);
   const seconds = (performance.now() - startedMs) / 1_000;
   await killer.stop();
   const { replayed, counters } = db.stats();
   await db.close({ timeoutMs: 5_000 });
   const leftBackends = await killer.count();
   const rows = await branch.asAdmin<{ id: number }>("select id from soak_writes");
-  const { log, runs, errors, failedReads, heapBytes } = load;
   return {
     ...options,
     seconds,
-    runs,
+    ...counts,
     failedReads,
     // Without those of unknown outcome.
     failedWrites: log.count("failed") - failedReads,
     unknownWrites: log.count("unknown"),
-    errors,
     disagreements: log.audit(rows.map(({ id }) => id)),
     kills: killer.kills,
     mostBackends: killer.most,
@@ -134,55 +128,46 @@ const UNITS: readonly Unit[] = [
 /** Absent without `--v8-flags=--expose-gc`: then the heap is not measured. */
 const collectGarbage = (globalThis as { gc?: () => void }).gc;
 
-class Load {
-  readonly log: OutcomeLog;
-  readonly errors = new ErrorTally();
-  readonly heapBytes: number[] = [];
-  failedReads = 0;
-  runs = 0;
-  readonly #db: Database;
-  readonly #sessions: number;
-  readonly #random;
-  readonly #onProgress: (line: string) => void;
-
-  constructor(db: Database, { sessions, seed }: SoakOptions, onProgress: (line: string) => void) {
-    this.#db = db;
-    this.#sessions = sessions;
-    this.#random = seededRandom(seed);
-    this.#onProgress = onProgress;
-    this.log = new OutcomeLog(sessions);
-  }
-
-  /** Runs one unit after the other, until all callers together have begun enough of them. */
-  async call(): Promise<void> {
-    const sampleEvery = Math.ceil(this.#sessions / HEAP_SAMPLES);
-    const tenth = Math.ceil(this.#sessions / 10);
-    while (this.log.begun < this.#sessions) {
-      const id = this.log.begin();
-      await this.#run(pick(UNITS, this.#random)!, id);
-      if (id % sampleEvery === 0 && collectGarbage !== undefined) {
-        collectGarbage();
-        this.heapBytes.push(Deno.memoryUsage().heapUsed);
-      }
-      if (id > 0 && id % tenth === 0) this.#onProgress(`${id / tenth}0 %`);
-    }
-  }
-
-  async #run({ name, writes, work }: Unit, id: number): Promise<void> {
+/** Runs all units. Each of the concurrent callers runs one after the other. */
+async function runUnits(
+  db: Database,
+  { sessions, seed }: SoakOptions,
+  onProgress: (line: string) => void,
+) {
+  const random = seededRandom(seed);
+  const log = new OutcomeLog(sessions);
+  const errors = new ErrorTally();
+  const heapBytes: number[] = [];
+  let [runs, failedReads] = [0, 0];
+  const run = async ({ name, writes, work }: Unit, id: number) => {
     try {
-      await this.#db.transaction((session) => {
-        this.runs++;
+      await db.transaction((session) => {
+        runs++;
         return work(session, id);
       }, { readOnly: !writes });
-      this.log.record(id, writes ? "done" : "read");
+      log.record(id, writes ? "done" : "read");
     } catch (error) {
       const { name: kind, message } = error as Error;
       const isUnknown = writes && kind === "CommitOutcomeUnknownError";
-      this.log.record(id, isUnknown ? "unknown" : "failed");
-      if (!writes) this.failedReads++;
-      this.errors.add(`${name}: ${kind}`, message);
+      log.record(id, isUnknown ? "unknown" : "failed");
+      if (!writes) failedReads++;
+      errors.add(`${name}: ${kind}`, message);
     }
-  }
+  };
+  const sampleEvery = Math.ceil(sessions / HEAP_SAMPLES);
+  const tenth = Math.ceil(sessions / 10);
+  await Promise.all(Array.from({ length: CONCURRENCY }, async () => {
+    while (log.begun < sessions) {
+      const id = log.begin();
+      await run(pick(UNITS, random)!, id);
+      if (id % sampleEvery === 0 && collectGarbage !== undefined) {
+        collectGarbage();
+        heapBytes.push(Deno.memoryUsage().heapUsed);
+      }
+      if (id > 0 && id % tenth === 0) onProgress(`${id / tenth}0 %`);
+    }
+  }));
+  return { log, errors, heapBytes, runs, failedReads };
 }
 
 /** From the median of the first quarter to that of the last; undefined where the heap was not measured. */

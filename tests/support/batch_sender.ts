@@ -1,4 +1,4 @@
-/** A Worker that hands batches to another one as Cloudflare Queues does, and tells what it answered. */
+/** Source of a Worker that hands batches of messages to another Worker as Cloudflare Queues does, and returns its answer. */
 export const BATCH_SENDER = `export default {
   async fetch(request, { SERVICE }) {
     const { pathname } = new URL(request.url);

@@ -1,4 +1,4 @@
-/** A way to a test's database that lasts as long as one test. */
+/** Access to a test's database for the time of one test. */
 import { type Database, NeonDriver, OwnerScope, type ResolveCommit } from "../../src/db/mod.ts";
 import { BackgroundTasks } from "../../src/deno/background_tasks.ts";
 import { DatabaseWebSocket } from "../../src/deno/database_websocket.ts";
@@ -8,15 +8,15 @@ import { parseSettings } from "../../src/settings/settings.ts";
 export type Env = Readonly<Record<string, string>>;
 
 export interface Branch extends AsyncDisposable {
-  /** What the service needs to use the database. */
+  /** The service's settings for this database. */
   readonly env: Env;
-  /** Opens it, until the branch is disposed of; `env` adds settings, `resolveCommit` another way to resolveCommit a lost COMMIT. */
+  /** Opens a pool, which the branch closes when it is disposed of. `env` adds settings; `resolveCommit` replaces the production function. */
   open(env?: Env, resolveCommit?: ResolveCommit): Database;
-  /** Runs one statement as somebody who may do all, outside any transaction and any pool of the test. */
+  /** Runs one statement as the administrator, on a connection of its own, outside any transaction. */
   asAdmin<Row = Record<string, unknown>>(text: string): Promise<Row[]>;
 }
 
-/** A branch whose service and whose administrator are reached by these settings. */
+/** `env` are the settings of the service, `adminEnv` those of the administrator. */
 export function branchOf({ env, adminEnv }: { env: Env; adminEnv: Env }): Branch {
   const opened: Database[] = [];
   const background = new BackgroundTasks((error) => {

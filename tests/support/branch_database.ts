@@ -1,6 +1,6 @@
 /**
- * A database of its own for a test file: a copy on the local server, or, when NEON_API_KEY and NEON_PROJECT_ID are
- * set, a Neon branch, which is deleted after the file's tests and expires by itself if that fails.
+ * A database for one test file. Without further settings it is a copy on the local server. With NEON_API_KEY and
+ * NEON_PROJECT_ID it is a Neon branch, which is deleted after the file's tests, or expires if that fails.
  */
 import { migrate } from "../../src/dev/migrate.ts";
 import { type Branch, branchOf } from "./branch.ts";
@@ -8,11 +8,11 @@ import { localDatabase } from "./local_database.ts";
 import { createNeonBranch } from "./neon_branch.ts";
 
 export interface BranchDatabase {
-  /** Opens a way to it. */
+  /** Gives access to it. */
   connect(): Promise<Branch>;
 }
 
-/** Makes a branch database. To be called once for each test file, before its tests. */
+/** Creates the database. Call it once in each test file, before its tests. */
 export async function branchDatabase(): Promise<BranchDatabase> {
   const apiKey = Deno.env.get("NEON_API_KEY");
   const projectId = Deno.env.get("NEON_PROJECT_ID");

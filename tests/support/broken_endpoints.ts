@@ -1,4 +1,4 @@
-/** What answers where a relay should be, and is none. Which one, the last part of the URL's path says. */
+/** Endpoints in place of a relay, none of which works as one. The last part of the URL's path chooses among them. */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
@@ -7,7 +7,7 @@ import { WebSocketServer } from "ws";
 import type { RelayFault } from "../db/driver/relay_fault_cases.ts";
 
 export interface BrokenEndpoints extends AsyncDisposable {
-  /** To be followed by `/` and a fault. */
+  /** Append `/` and a `RelayFault`. */
   readonly url: string;
 }
 
@@ -20,7 +20,7 @@ export async function startBrokenEndpoints(): Promise<BrokenEndpoints> {
   const open = new Map<Duplex, Promise<void>>();
   const server = createServer();
   server.on("upgrade", (request, socket, head) => {
-    // A client that leaves is what these tests are about.
+    // These tests make clients leave, which is an error of the socket.
     socket.on("error", () => {});
     open.set(socket, new Promise((resolve) => socket.once("close", () => resolve())));
     const { pathname } = new URL(request.url!, "ws://relay");

@@ -1,4 +1,4 @@
-/** A headless Chromium, which Debian's package `chromium` brings, driven by npm's `playwright-core`. */
+/** A headless Chromium from Debian's package `chromium`, driven by npm's `playwright-core`. */
 import { join } from "node:path";
 import { completesWithin } from "../../src/db/time/timeout.ts";
 
@@ -10,11 +10,11 @@ export interface Looks {
   readonly colorScheme: "light" | "dark";
 }
 
-/** One page at a time. All of it rejects with what the browser says. */
+/** One page at a time. Every method rejects with the browser's error. */
 export interface Chromium extends AsyncDisposable {
-  /** Goes to an address in a profile of its own. */
+  /** Opens an address in a new profile. */
   open(url: string): Promise<void>;
-  /** Shows the same page in another way. */
+  /** Changes the size and the color scheme of the open page. */
   show(looks: Looks): Promise<void>;
   fill(selector: string, text: string): Promise<void>;
   click(selector: string): Promise<void>;
@@ -22,11 +22,11 @@ export interface Chromium extends AsyncDisposable {
   evaluate<T>(code: string): Promise<T>;
   /** Waits until an expression is true on the page. */
   waitFor(code: string, options?: { timeoutMs: number }): Promise<void>;
-  /** Of the whole page. */
+  /** Includes what is outside the viewport. */
   screenshot(path: string): Promise<void>;
-  /** What axe-core finds wrong for people with disabilities. */
+  /** Violations of accessibility rules, as axe-core finds them. */
   violations(): Promise<string[]>;
-  /** What the page has logged as errors, or not caught. */
+  /** Errors that the page has logged, and exceptions that it has not caught. */
   errors(): Promise<string[]>;
 }
 
@@ -41,7 +41,7 @@ export async function findChromium(): Promise<string | undefined> {
   return undefined;
 }
 
-/** Starts it. Ends with this process if nobody disposes of it. */
+/** Starts the browser. It ends when it is disposed of, or with this process. */
 export async function startChromium(program: string): Promise<Chromium> {
   const child = new Deno.Command(Deno.execPath(), {
     args: [
@@ -64,7 +64,7 @@ export async function startChromium(program: string): Promise<Chromium> {
     const { value, done } = await answers.next();
     if (done) throw new Error("Cannot go on as Chromium's process has ended");
     const { value: result, error } = JSON.parse(value) as { value: unknown; error?: string };
-    if (error !== undefined) throw new Error(`Cannot do what the page was asked for: ${error}`);
+    if (error !== undefined) throw new Error(`Cannot run the command in the page: ${error}`);
     return result;
   };
   const ask = async (name: string, argument?: unknown) => {

@@ -1,6 +1,6 @@
 /**
- * The process around one headless Chromium, for `chromium.ts`: does what each line of its input asks for, and answers
- * each with one line. A process of its own, under a lock of its own, since only tests use what it imports.
+ * The process around one headless Chromium, for `chromium.ts`. It runs the command in each line of its input, and answers
+ * with one line. It has a lock of its own, since only tests use the packages that it imports.
  */
 import { createInterface } from "node:readline";
 import process from "node:process";
@@ -57,7 +57,8 @@ const commands: Record<string, (argument: never) => unknown> = {
   press: (key: string) => page.keyboard.press(key),
   evaluate: (code: string) => page.evaluate(code),
   waitFor: async ({ code, timeoutMs }: { code: string; timeoutMs: number }) => {
-    // Playwright's own way needs `eval`, which the page's policy forbids. A page that is left meanwhile answers nothing.
+    // Playwright's own `waitForFunction` needs `eval`, which the page's policy forbids. A page that navigates meanwhile
+    // rejects the evaluation.
     const isTrue = () => page.evaluate(code).then(Boolean, () => false);
     if (await pollUntil(isTrue, { deadlineMs: timeoutMs, intervalMs: 50 })) return;
     throw new Error(`not true within ${timeoutMs} ms: ${code}`);

@@ -1,32 +1,32 @@
-/** What a fault does. Each is a function from a strike to the bytes that pass in place of the message struck. */
+/** The faults. Each is a function from a strike to the bytes that the relay passes on in place of the message. */
 import type { Direction } from "../../src/dev/relay/relay_link.ts";
 import { Refusal } from "../../src/dev/relay/relay.ts";
 import type { FaultConnection } from "./fault_connection.ts";
 import type { SeenMessage } from "./fault_points.ts";
 import { concat, encodeMessage, type MessageKind, strings } from "./wire_messages.ts";
 
-/** One fault meeting one moment of one connection. */
+/** One application of a fault, to a message or to a moment without one. */
 export interface Strike {
   readonly connection: FaultConnection;
-  /** None at `dial` and `upgrade`. */
+  /** Undefined at `dial` and `upgrade`. */
   readonly message: SeenMessage | undefined;
-  /** The message's; empty without one. */
+  /** The bytes of the message; empty without one. */
   readonly bytes: Uint8Array;
-  /** Resolves when the test says so. */
+  /** Resolves when the test calls `release()`. */
   readonly released: Promise<void>;
 }
 
-/** Nothing else passes in the same direction until it is done. */
+/** Until it has finished, no other message passes in the same direction. */
 export type Fault = (strike: Strike) => AsyncIterable<Uint8Array>;
 
-/** Changes nothing: a way to wait for a moment. */
+/** Changes nothing. With it a test can wait for a message. */
 export function pass(): Fault {
   return async function* ({ bytes }) {
     yield bytes;
   };
 }
 
-/** Passes the message late, and what comes behind it. */
+/** Delays the message and everything behind it. */
 export function delay(ms: number): Fault {
   return async function* ({ connection, bytes }) {
     await connection.wait(ms);
@@ -35,8 +35,8 @@ export function delay(ms: number): Fault {
 }
 
 /**
- * Keeps the message, and what comes behind it, until the fault is released, even if its sender has left. At `dial`
- * nobody reads from the client yet, so that one who leaves is noticed only after the release.
+ * Holds the message and everything behind it until the fault is released, even if the sender has left. At `dial` the
+ * relay does not read from the client yet, so that it notices a client's leaving only after the release.
  */
 export function hold(): Fault {
   return async function* ({ connection, bytes, released }) {
@@ -45,7 +45,7 @@ export function hold(): Fault {
   };
 }
 
-/** Cuts both sides; what went before the message has passed, the message has not. */
+/** Cuts both sides. Everything before the message has passed, the message has not. */
 export function dropBefore(options?: { reset?: boolean }): Fault {
   return instead(({ connection }) => connection.cut(options));
 }
@@ -58,7 +58,7 @@ export function dropAfter(options?: { reset?: boolean }): Fault {
   };
 }
 
-/** Ends one stream before the message; the other one goes on. */
+/** Ends the stream of one direction before the message. The other direction goes on. */
 export function halfClose(direction: Direction): Fault {
   return async function* ({ connection, bytes }) {
     connection.halfClose(direction);
@@ -66,7 +66,7 @@ export function halfClose(direction: Direction): Fault {
   };
 }
 
-/** Nothing passes any more, either way, until the connection is thawed. The message is the first to wait. */
+/** Stops both directions until the connection is thawed. The message is the first to wait. */
 export function freeze(): Fault {
   return async function* ({ connection, bytes }) {
     connection.freeze();
@@ -74,7 +74,7 @@ export function freeze(): Fault {
   };
 }
 
-/** At `dial`: an HTTP answer in place of the WebSocket, or a TCP reset. */
+/** For `dial`: answers with an HTTP status in place of the WebSocket, or resets the TCP connection. */
 export function refuse(how: number | "reset"): Fault {
   return instead(({ connection }) => {
     if (how !== "reset") throw new Refusal(how, `Refused by a fault with ${how}`);
@@ -89,21 +89,21 @@ function instead(effect: (strike: Strike) => void): Fault {
   };
 }
 
-/** Passes every byte of the message on its own. */
+/** Passes each byte of the message on its own. */
 export function trickle(): Fault {
   return async function* ({ bytes }) {
     for (let index = 0; index < bytes.length; index++) yield bytes.slice(index, index + 1);
   };
 }
 
-/** Passes other bytes in place of the message's own. */
+/** Passes changed bytes in place of the message. */
 export function mutate(change: (bytes: Uint8Array) => Uint8Array): Fault {
   return async function* ({ bytes }) {
     yield change(bytes.slice());
   };
 }
 
-/** What `answer` has the server say. */
+/** The error that `answer` sends in the server's place. */
 export interface Answer {
   /** Default `ERROR`. */
   readonly severity?: "ERROR" | "FATAL" | "PANIC";
@@ -111,16 +111,16 @@ export interface Answer {
   readonly message: string;
 }
 
-/** A statement that no server knows, by which its complaint can be told from others. */
+/** A statement that fails on every server, with an error that cannot be taken for another. */
 const REFUSED_STATEMENT = "fault_relay_refused_statement";
 
 /**
- * Has the server answer with an error. What the client sees and what the server holds stay in step:
- * - at a message of the client, it never arrives. For an ERROR the server is sent something else that
- *   fails, so its transaction is truly aborted; a COMMIT (at its Parse) becomes a ROLLBACK. For FATAL the server
- *   answers what went before, and its connection ends; during the login every error ends it.
- * - at a message of the server, the error stands in place of it and of the rest of the answer, and what the
- *   flight did is done. After FATAL the connection ends.
+ * Answers the client with an error. The server's state follows what the client is told:
+ * - At a message of the client, the server does not get the message. For an ERROR it gets a statement that fails in its
+ *   place, so that its transaction is aborted too; a COMMIT (at its Parse) becomes a ROLLBACK. For FATAL the server
+ *   answers everything before the message, and its connection ends. During the login every error ends the connection.
+ * - At a message of the server, the error replaces the message and the rest of the answer. The server has done the
+ *   flight. After FATAL the connection ends.
  */
 export function answer(said: Answer): Fault {
   const error = errorResponse(said);
@@ -147,15 +147,15 @@ export function answer(said: Answer): Fault {
   };
 }
 
-/** What a server takes once the login is over. */
+/** Messages that a server accepts after the login. */
 const IN_FLIGHT: readonly MessageKind[] = ["Parse", "Bind", "Describe", "Execute", "Sync", "Query"];
 
-/** A message that has the server read another statement in its place. */
+/** The message, changed so that the server parses another statement. */
 function restated({ kind, bytes }: SeenMessage, statement: string): Uint8Array {
   if (kind === "Query") return encodeMessage("Q", `${statement}\0`);
   const name = kind === "Parse" ? strings(bytes.subarray(5))[0] : "";
   const parse = encodeMessage("P", `${name}\0${statement}\0\0\0`);
-  // Without its Sync a server would never say that it is ready again.
+  // Without its Sync the server would send no further ReadyForQuery.
   return kind === "Sync" ? concat([parse, bytes]) : parse;
 }
 

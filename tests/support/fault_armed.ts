@@ -1,11 +1,11 @@
-/** A fault that waits for its point. */
+/** A fault that is armed at a point. */
 import { Refusal } from "../../src/dev/relay/relay.ts";
 import { completesWithin } from "../../src/db/time/timeout.ts";
 import type { Fault } from "./fault_actions.ts";
 import { Ended, type FaultConnection } from "./fault_connection.ts";
 import { isAt, type Point, type SeenMessage } from "./fault_points.ts";
 
-/** What a fault may strike: a message, or a moment without one. */
+/** A message, or a moment without one, at which a fault may strike. */
 export interface Moment {
   readonly connection: FaultConnection;
   readonly moment: NonNullable<Point["at"]>;
@@ -14,7 +14,7 @@ export interface Moment {
 
 interface ArmedFaultOptions {
   readonly onClear: () => void;
-  /** The fault itself is broken. */
+  /** Called if the fault itself throws. */
   readonly onFailure: (error: unknown) => void;
 }
 
@@ -45,17 +45,17 @@ export class ArmedFault {
     );
   }
 
-  /** Lets go what `hold` keeps, now and later. */
+  /** Passes on what `hold` holds, and what it would hold later. */
   release(): void {
     this.#released.resolve();
   }
 
-  /** Disarms it. What it holds, it goes on holding. */
+  /** Disarms the fault. It goes on holding what it holds. */
   clear(): void {
     this.#options.onClear();
   }
 
-  /** To be asked of everything that passes: it counts. */
+  /** Call this for every message and moment, since it counts them. */
   isDue(moment: Moment): boolean {
     const { nth = 1, times = 1 } = this.#point;
     if (!isAt(this.#point, moment)) return false;
@@ -68,7 +68,7 @@ export class ArmedFault {
     const passing = this.#fault({ connection, message, bytes, released: this.#released.promise });
     const iterator = passing[Symbol.asyncIterator]();
     this.strikes++;
-    // The fault runs up to its first wait: whoever hears of the strike finds it in effect.
+    // The fault runs up to its first wait before `struck` resolves, so that it is in effect by then.
     let step = iterator.next();
     this.#struck.resolve(connection);
     try {

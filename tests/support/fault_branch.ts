@@ -1,4 +1,4 @@
-/** A test's way to its database through a fault relay; its administrator's way has no faults. */
+/** Access to a test's database through a fault relay. The administrator's connections pass no fault. */
 import type { RelayTarget } from "../../src/dev/relay/relay.ts";
 import { branchOf, type Env } from "./branch.ts";
 import { type FaultRelay, type FaultRelayOptions, startFaultRelay } from "./fault_relay.ts";
@@ -8,7 +8,7 @@ export interface FaultBranch extends LocalBranch {
   readonly relay: FaultRelay;
 }
 
-/** Opens a way to a local database, with faults. */
+/** Gives access to a local database. `faults` are armed from the start. */
 export async function faultBranch(
   database: LocalDatabase,
   options: Pick<FaultRelayOptions, "faults"> = {},

@@ -1,6 +1,6 @@
 /**
- * One connection of the fault relay: what has passed, and what can be done to it as a whole. It carries the bytes
- * itself, since the relay's own way ends a server soon after its client, and here a message may be held for longer.
+ * One connection of the fault relay: counts what has passed, and can be cut or frozen as a whole. It carries the bytes
+ * itself: the relay's own link closes the server's side soon after the client's, and here a message may be held longer.
  */
 import type { Socket } from "node:net";
 // @ts-types="npm:@types/ws@8.18.2"
@@ -17,12 +17,12 @@ import {
 import { completesWithin } from "../../src/db/time/timeout.ts";
 import { encodeMessage, type MessageKind, type WireMessage } from "./wire_messages.ts";
 
-/** How long a server may take to close after its client has gone, before it is cut. */
+/** How long a server may take to close after its client has closed, before its side is cut. */
 const LINGER_MS = 1_000;
 
 const NOTHING = new Uint8Array(0);
 
-/** What came from one side, before any fault. */
+/** Counts of what came from one side, before any fault. */
 export interface Traffic {
   /** WebSocket messages of the client, or reads from the server. */
   chunks: number;
@@ -50,13 +50,13 @@ interface Ends {
 }
 
 export class FaultConnection {
-  /** Numbered from 1, in the order in which they asked to be dialled. */
+  /** Counted from 1, in the order of the dials. */
   readonly id: number;
   readonly traffic: Readonly<Record<Direction, Traffic>> = {
     toServer: { chunks: 0, bytes: 0, messages: new Map() },
     toClient: { chunks: 0, bytes: 0, messages: new Map() },
   };
-  /** Resolves when both sides are shut, or once it was refused. */
+  /** Resolves when both sides are closed, or the dial was refused. */
   readonly closed: Promise<void>;
   /** On the clock of `performance.now()`. */
   readonly askedMs = performance.now();
@@ -85,22 +85,22 @@ export class FaultConnection {
     return this.openedMs === undefined ? "dialling" : "open";
   }
 
-  /** Messages of a kind that came so far, from whichever side sends them. */
+  /** How many messages of a kind have come so far, from both sides together. */
   count(kind: MessageKind): number {
     const { toServer, toClient } = this.traffic;
     return (toServer.messages.get(kind) ?? 0) + (toClient.messages.get(kind) ?? 0);
   }
 
-  /** Ends both sides, the client's without a close frame. What was passed to the server before still reaches it. */
+  /** Ends both sides, the client's without a close frame. The server still gets what was passed on before. */
   cut({ reset = false } = {}): void {
     this.#end();
     if (reset) this.#socket.resetAndDestroy();
     else this.#socket.destroy();
-    // Closing on unread answers would reset, and take back, what the server has not read yet.
+    // Closing a socket with unread answers would reset it, and so drop what the server has not read yet.
     this.#ends?.server.closeWrite().catch(() => {});
   }
 
-  /** From here on nothing passes, and neither side hears of it, not even that the other has left. */
+  /** Stops both directions. Neither side notices, not even that the other side has closed. */
   freeze(): void {
     this.#frozen ??= Promise.withResolvers();
     this.#ends?.client.pause();
@@ -112,7 +112,7 @@ export class FaultConnection {
     this.#ends?.client.resume();
   }
 
-  /** Ends one stream at its receiver, who may go on sending. What else comes for it is dropped. */
+  /** Ends the stream of one direction, and drops what else comes in it. The other direction goes on. */
   halfClose(direction: Direction): void {
     if (this.#halfClosed.has(direction)) return;
     this.#halfClosed.add(direction);
@@ -120,23 +120,23 @@ export class FaultConnection {
     else this.#socket.end();
   }
 
-  /** Ends the stream to the server, and adds these bytes to what the server still says before it ends. */
+  /** Ends the stream to the server, and sends the client these bytes after the server's last ones. */
   endWith(lastWords: Uint8Array): void {
     this.#lastWords = lastWords;
     this.halfClose("toServer");
   }
 
-  /** Has the server's next message of this text, as `WireMessage` has it, arrive as something else. */
+  /** Replaces the server's next message whose `WireMessage.text` matches. */
   replace(text: RegExp, bytes: Uint8Array): void {
     this.#replacements.push({ text, bytes });
   }
 
-  /** Keeps the rest of the server's answer from the client, who is told that its transaction has failed. */
+  /** Drops the rest of the server's answer. Its ReadyForQuery tells the client that the transaction has failed. */
   skipToReady(): void {
     this.#skips = true;
   }
 
-  /** What passes for a message, if no fault strikes it. */
+  /** The bytes to pass on for a message that no fault strikes. */
   replaced({ direction, kind, text, bytes }: WireMessage): Uint8Array {
     if (direction === "toServer") return bytes;
     if (this.#skips) {
@@ -156,7 +156,7 @@ export class FaultConnection {
     if (this.#ends !== undefined) dismiss(this.#ends.client, 1000);
   }
 
-  /** Waits for something, but no longer than the connection lasts. */
+  /** Awaits a promise; rejects with `Ended` when the connection ends first. */
   async during<T>(promise: Promise<T>): Promise<T> {
     return await Promise.race([promise, this.#ended.promise]);
   }
@@ -171,7 +171,7 @@ export class FaultConnection {
     }
   }
 
-  /** A connection that never got as far as `carry`. */
+  /** Ends a connection before `carry` was called. */
   refused(): void {
     this.#end();
     this.closedMs = performance.now();
@@ -183,13 +183,13 @@ export class FaultConnection {
     const { client, server } = this.#ends = ends;
     this.openedMs = performance.now();
     if (this.#frozen !== undefined) client.pause();
-    // Whoever reads from the client resumes it for more; a frozen one stays as it is.
+    // Readers of the client resume it for more. A frozen client must stay paused.
     const resume = client.resume.bind(client);
     client.resume = () => {
       if (this.#frozen === undefined) resume();
     };
     const clientClosed = new Promise<void>((resolve) => client.once("close", () => resolve()));
-    // `close` follows every `error`; without a listener the process would end.
+    // `close` follows every `error`. Without a listener an `error` would end the process.
     client.on("error", () => {});
     const stop = () => {
       this.cut();
@@ -206,7 +206,7 @@ export class FaultConnection {
       .catch((error) => this.#serverLost(error));
 
     await clientClosed;
-    // What is held for the server is still delivered to it, without its client.
+    // A message that is held still reaches the server after its client has left.
     await this.during(toServer).catch(() => {});
     await completesWithin(toClient, LINGER_MS);
     close(server);
@@ -238,14 +238,14 @@ export class FaultConnection {
     const { client, server } = this.#ends!;
     if (!(error instanceof Ended)) return dismiss(client, 1011, "Server connection lost");
     try {
-      // A server that is not read from cannot get to the end of what it was sent.
+      // Unless its answers are read, the server cannot finish what it was sent.
       for await (const _ of chunksOf(server));
     } catch {
       // Closed meanwhile.
     }
   }
 
-  /** Rejects once the connection has ended: nothing passes then. */
+  /** Waits while the connection is frozen; throws `Ended` once it has ended. */
   async #passable(): Promise<void> {
     while (this.#frozen !== undefined) await this.during(this.#frozen.promise);
     if (this.#isOver) throw new Ended();

@@ -1,14 +1,14 @@
-/** Tells which statement a message is about, in both directions: most messages do not say. */
+/** Finds the statement that a message is about, in both directions: most messages do not contain it. */
 import { strings, type WireMessage } from "./wire_messages.ts";
 
-/** What the server owes an answer to. The ends of a flight are `Sync`, `Query` and `Startup`. */
+/** A request that the server has not answered. `Sync`, `Query` and `Startup` end a flight. */
 interface Request {
   readonly kind: string;
   readonly statement: string;
 }
 
-/** What each answer settles. Others, such as DataRow, are about the oldest request and settle nothing. */
-const SETTLES: Readonly<Record<string, readonly string[]>> = {
+/** The requests that each answer completes. Others, such as DataRow, are about the oldest request and complete none. */
+const COMPLETES: Readonly<Record<string, readonly string[]>> = {
   ParseComplete: ["Parse"],
   BindComplete: ["Bind"],
   CloseComplete: ["Close"],
@@ -21,14 +21,14 @@ const SETTLES: Readonly<Record<string, readonly string[]>> = {
 
 const FLIGHT_ENDS: readonly string[] = ["Sync", "Query", "Startup"];
 
-/** One connection's requests and answers. To be shown every message, in order. */
+/** One connection's requests and answers. It must see every message, in order. */
 export class Conversation {
   readonly #statements = new Map<string, string>();
   readonly #portals = new Map<string, string>();
   readonly #requests: Request[] = [];
   #flight: string[] = [];
 
-  /** The statement's text; of a Sync and of its ReadyForQuery, all texts of the flight, a line each. */
+  /** The statement's text. For Sync and its ReadyForQuery: all texts of the flight, one per line. */
   statementOf(message: WireMessage): string {
     return message.direction === "toServer" ? this.#ask(message) : this.#answer(message);
   }
@@ -37,7 +37,7 @@ export class Conversation {
     const { kind } = message;
     const statement = this.#asked(message);
     if (
-      FLIGHT_ENDS.includes(kind) || Object.values(SETTLES).some((kinds) => kinds.includes(kind))
+      FLIGHT_ENDS.includes(kind) || Object.values(COMPLETES).some((kinds) => kinds.includes(kind))
     ) {
       this.#requests.push({ kind, statement });
     }
@@ -79,13 +79,13 @@ export class Conversation {
   #answer({ kind }: WireMessage): string {
     const requests = this.#requests;
     if (kind === "ReadyForQuery") {
-      // After an error the server has skipped what else the flight asked for.
+      // After an error the server skips the remaining requests of the flight.
       const end = requests.findIndex((request) => FLIGHT_ENDS.includes(request.kind));
       return end === -1 ? "" : requests.splice(0, end + 1).at(-1)!.statement;
     }
     const oldest = requests[0];
     if (oldest === undefined) return "";
-    if (SETTLES[kind]?.includes(oldest.kind)) requests.shift();
+    if (COMPLETES[kind]?.includes(oldest.kind)) requests.shift();
     return oldest.statement;
   }
 }

@@ -1,10 +1,10 @@
-/** What tests of faults share: a way to the database with faults on it, and looks at the server past them. */
+/** Shared by tests of faults: connections through a fault relay, and queries to the server that pass no fault. */
 import type { Connection, Statement } from "../../src/db/driver/driver.ts";
 import { NeonDriver } from "../../src/db/mod.ts";
 import { type FaultBranch, faultBranch } from "./fault_branch.ts";
 import type { LocalDatabase } from "./local_database.ts";
 
-/** Fails rather than hangs: nearly every fault makes somebody wait. */
+/** Tests with a time limit: nearly every fault makes a client or a server wait, and a mistake would hang. */
 export function faultTestsOn(database: LocalDatabase) {
   return (name: string, fn: (branch: FaultBranch) => Promise<void>): void => {
     Deno.test({
@@ -61,19 +61,19 @@ export async function rowsOf({ asAdmin }: FaultBranch, name: string): Promise<nu
 }
 
 /**
- * The rows once they are as many as expected, or what they are after many looks: a server may still be at work on what
- * it has been passed when its client has been cut.
+ * Counts the rows until there are as many as expected, 500 times at most. The server may still work on a flight whose
+ * client has been cut.
  */
 export async function rowsInTheEnd(
   branch: FaultBranch,
   { name, expected }: { name: string; expected: number },
 ): Promise<number> {
   let rows = await rowsOf(branch, name);
-  for (let look = 0; look < 500 && rows !== expected; look++) rows = await rowsOf(branch, name);
+  for (let count = 0; count < 500 && rows !== expected; count++) rows = await rowsOf(branch, name);
   return rows;
 }
 
-/** Connections through the fault relay that the server still has. */
+/** How many connections through the fault relay the server still has. */
 export async function backends({ asAdmin }: FaultBranch): Promise<number> {
   const [row] = await asAdmin<{ count: number }>(
     `select count(*)::int as count from pg_stat_activity
@@ -82,7 +82,7 @@ export async function backends({ asAdmin }: FaultBranch): Promise<number> {
   return row!.count;
 }
 
-/** Until the server has let go of every connection. Each look is a round trip; the test's own time bounds them. */
+/** Resolves when the server has closed every connection. Each query is a round trip; the test's time limit bounds them. */
 export async function serverDone(branch: FaultBranch): Promise<void> {
   while (await backends(branch) > 0);
 }

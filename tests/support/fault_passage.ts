@@ -1,4 +1,4 @@
-/** What lies between a source and its sink in the fault relay: messages are told apart, and faults strike them. */
+/** The step between the source and the sink of one direction: splits the bytes into messages, and applies faults to them. */
 import type { Direction } from "../../src/dev/relay/relay_link.ts";
 import type { ArmedFault, Moment } from "./fault_armed.ts";
 import { count, type FaultConnection, type Passage } from "./fault_connection.ts";
@@ -6,7 +6,7 @@ import { Conversation } from "./fault_conversation.ts";
 import { concat, MessageSplitter } from "./wire_messages.ts";
 
 interface PassageOptions {
-  /** The fault that strikes now. To be asked once for each moment. */
+  /** The fault that strikes now. Call it once for each message and moment. */
   readonly due: (moment: Moment) => ArmedFault | undefined;
   readonly latencyMs: Readonly<Record<Direction, number>>;
 }
@@ -32,7 +32,7 @@ export function passageOf(
       const messages = splitter.split(direction, chunk);
       count(connection.traffic[direction], chunk, messages);
       if (latencyMs[direction] > 0) await connection.wait(latencyMs[direction]);
-      // What no fault strikes stays together: one message of the client's socket is one write to the server.
+      // Messages that no fault strikes stay in one chunk: one WebSocket message is one write to the server.
       let together: Uint8Array[] = [];
       for (const message of messages) {
         const statement = conversation.statementOf(message);

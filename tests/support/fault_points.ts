@@ -1,42 +1,42 @@
-/** Where and when a fault strikes. */
+/** The points at which faults strike. */
 import type { Direction } from "../../src/dev/relay/relay_link.ts";
 import type { FaultConnection } from "./fault_connection.ts";
 import type { MessageKind, WireMessage } from "./wire_messages.ts";
 
-/** A message as it passes, with the statement it is about. */
+/** A message in the relay, with the statement that it is about. */
 export interface SeenMessage extends WireMessage {
   readonly statement: string;
 }
 
 interface PointBase {
-  /** Its number, or what is true of it. Default: any. */
+  /** The number of the connection, or a predicate. Default: any connection. */
   readonly connection?: number | ((connection: FaultConnection) => boolean);
-  /** Which of all that fit here is the first to be struck, counted from 1 over all connections. Default 1. */
+  /** The number of the first match that is struck, counted from 1 over all connections. Default 1. */
   readonly nth?: number;
-  /** How many are struck, from there on. Default 1. */
+  /** How many matches are struck, from `nth` on. Default 1. */
   readonly times?: number;
 }
 
-/** A moment without a message: before the target is dialled, or when the WebSocket is open and nothing has passed. */
+/** A moment without a message: `dial` is before the target is dialled, `upgrade` before the first byte passes. */
 export interface MomentPoint<At extends "dial" | "upgrade"> extends PointBase {
   readonly at: At;
 }
 
-/** A message that all of what is given here is true of. */
+/** A message that meets every condition given here. */
 export interface MessagePoint extends PointBase {
   readonly at?: "message";
   readonly direction?: Direction;
   readonly kind?: MessageKind;
-  /** Of what the message says itself: see `WireMessage`. */
+  /** Matches `WireMessage.text`. */
   readonly text?: RegExp;
-  /** Of the statement it is about, or, for Sync and its ReadyForQuery, of the flight's: see `Conversation`. */
+  /** Matches the statement; for Sync and its ReadyForQuery the flight's statements. See `Conversation`. */
   readonly statement?: RegExp;
   readonly where?: (message: SeenMessage, connection: FaultConnection) => boolean;
 }
 
 export type Point = MomentPoint<"dial"> | MomentPoint<"upgrade"> | MessagePoint;
 
-/** Whether a moment (no message) or a message of a connection is at the point; `nth` and `times` aside. */
+/** Whether a message, or a moment without one, is at the point. Does not look at `nth` and `times`. */
 export function isAt(
   point: Point,
   { connection, moment, message }: {
@@ -55,20 +55,20 @@ export function isAt(
     (where?.(message, connection) ?? true);
 }
 
-/** A BEGIN on its way, whatever its case. */
+/** A BEGIN that the server has not received, in upper or lower case. */
 export const BEGIN = { direction: "toServer", kind: "Parse", text: /^\s*begin\b/i } as const;
 
-/** A COMMIT that the server has not seen yet. */
+/** A COMMIT that the server has not received. */
 export const COMMIT = { direction: "toServer", kind: "Parse", text: /^\s*commit\b/i } as const;
 
-/** The message that makes a server commit: dropped after it was passed on, the answer is lost. */
+/** The message by which a server commits. A connection that is cut after it loses the answer. */
 export const COMMIT_EXECUTE = {
   direction: "toServer",
   kind: "Execute",
   statement: /^\s*commit\b/i,
 } as const;
 
-/** A server's word that it has committed. */
+/** The server's answer that it has committed. */
 export const COMMITTED = {
   direction: "toClient",
   kind: "CommandComplete",

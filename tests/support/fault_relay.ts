@@ -1,6 +1,6 @@
 /**
- * The development relay, with faults: a test says at which point of which connection what goes wrong, and waits for
- * it to happen. Whoever speaks to the relay needs its `url` and nothing else, so a Worker in workerd may.
+ * The development relay, with faults. A test arms a fault at a point of a connection, and waits until it strikes. A
+ * client needs nothing but the relay's `url`, so that a Worker in workerd can be one.
  */
 import type { Socket } from "node:net";
 import { type RelayTarget, startRelay } from "../../src/dev/relay/relay.ts";
@@ -23,22 +23,22 @@ export interface FaultRelayOptions {
 
 export interface FaultRelay extends AsyncDisposable {
   readonly port: number;
-  /** What `DATABASE_WS_PROXY` takes. */
+  /** A value for `DATABASE_WS_PROXY`. */
   readonly url: string;
-  /** All there ever were, oldest first. */
+  /** All connections since the start, oldest first. */
   readonly connections: readonly FaultConnection[];
   readonly openConnections: readonly FaultConnection[];
-  /** How long each chunk takes, each way. May be changed at any time. */
+  /** Delay of each chunk in each direction. May be changed at any time. */
   readonly latencyMs: Record<Direction, number>;
-  /** Arms a fault. Of several due at the same message, the one armed first strikes. */
+  /** Arms a fault. If several are due at the same message, the one that was armed first strikes. */
   when(point: Point, fault: Fault): ArmedFault;
-  /** Disarms all faults. What they hold, they go on holding. */
+  /** Disarms all faults. They go on holding what they hold. */
   clear(): void;
-  /** Cuts every connection and frees the port. Safe to call twice. Rejects with what a fault has thrown. */
+  /** Cuts every connection and frees the port. Safe to call twice. Rejects with an error that a fault has thrown. */
   close(): Promise<void>;
 }
 
-/** Starts a relay that does to its connections what it is told. */
+/** Starts the relay on 127.0.0.1. */
 export async function startFaultRelay(
   { targets, faults = [] }: FaultRelayOptions,
 ): Promise<FaultRelay> {
@@ -58,7 +58,7 @@ export async function startFaultRelay(
   for (const { on, do: fault } of faults) when(on, fault);
 
   const due: Parameters<typeof passageOf>[1]["due"] = (moment) => {
-    // Every one counts what it sees, also what another one strikes.
+    // Every fault counts the messages at its point, including those that another fault strikes.
     const ready = armed.filter((each) => each.isDue(moment));
     return ready[0];
   };

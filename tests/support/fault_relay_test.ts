@@ -41,7 +41,7 @@ import { localDatabase } from "./local_database.ts";
 const faultTest = faultTestsOn(await localDatabase());
 
 faultTest(
-  "without faults, a flight is one message of the client, and everything is counted",
+  "without faults a flight is one message of the client, and the relay counts everything",
   async (branch) => {
     const connection = await connect(branch);
     await connection.flight([statement("begin"), insert("a"), statement("commit")]);
@@ -61,7 +61,7 @@ faultTest(
   },
 );
 
-faultTest("SCRAM's messages are told apart", async (branch) => {
+faultTest("the relay distinguishes SCRAM's messages from a password", async (branch) => {
   const connection = await connect(branch, "user_service_scram");
   await connection.close({ timeoutMs: 5_000 });
   const [seen] = branch.relay.connections;
@@ -69,7 +69,7 @@ faultTest("SCRAM's messages are told apart", async (branch) => {
   assertEquals(kinds.map((kind) => seen!.count(kind)), [1, 1, 0, 0]);
 });
 
-faultTest("a frozen connection hears nothing until it is thawed", async (branch) => {
+faultTest("a frozen connection passes nothing until it is thawed", async (branch) => {
   const connection = await connect(branch);
   const armed = branch.relay.when(COMMIT, freeze());
   const flight = connection.flight([statement("begin"), insert("frozen"), statement("commit")]);
@@ -82,19 +82,22 @@ faultTest("a frozen connection hears nothing until it is thawed", async (branch)
   await connection.close({ timeoutMs: 5_000 });
 });
 
-faultTest("a client that leaves while frozen leaves a ghost behind", async (branch) => {
-  const connection = await connect(branch);
-  const [seen] = branch.relay.connections;
-  seen!.freeze();
-  const lost = assertRejects(() => connection.flight([statement("select 1")]));
-  await connection.close({ timeoutMs: 50 });
-  await lost;
-  assertEquals(await backends(branch), 1);
-  assertEquals(seen!.state, "open");
-  seen!.thaw();
-  await seen!.closed;
-  await connection.closed;
-});
+faultTest(
+  "a client that closes a frozen connection leaves its backend running until the thaw",
+  async (branch) => {
+    const connection = await connect(branch);
+    const [seen] = branch.relay.connections;
+    seen!.freeze();
+    const lost = assertRejects(() => connection.flight([statement("select 1")]));
+    await connection.close({ timeoutMs: 50 });
+    await lost;
+    assertEquals(await backends(branch), 1);
+    assertEquals(seen!.state, "open");
+    seen!.thaw();
+    await seen!.closed;
+    await connection.closed;
+  },
+);
 
 faultTest("close() ends frozen, held and half-closed connections", async (branch) => {
   const [frozen, held, halved] = [
@@ -128,7 +131,7 @@ faultTest("a dial is refused with an HTTP status, or reset", async (branch) => {
 });
 
 faultTest(
-  "a held dial goes on when released, and finds that its client has given up",
+  "a held dial goes on when it is released, and ends as its client has given up",
   async (branch) => {
     const armed = branch.relay.when({ at: "dial" }, hold());
     await assertRejects(() => connect(branch, "user_service", 100), ConnectError, "within 100 ms");
@@ -160,7 +163,7 @@ faultTest("a connection is cut right after its upgrade", async (branch) => {
   await assertRejects(() => connect(branch), ConnectError);
 });
 
-faultTest("whole connections trickle byte by byte, each way", async (branch) => {
+faultTest("whole connections pass byte by byte in each direction", async (branch) => {
   for (const direction of ["toServer", "toClient"] as const) {
     branch.relay.when({ direction, times: Infinity }, trickle());
   }
@@ -172,7 +175,7 @@ faultTest("whole connections trickle byte by byte, each way", async (branch) => 
   }
 });
 
-faultTest("a delayed message, and latency each way, take their time", async (branch) => {
+faultTest("a delay and the latencies of both directions add up", async (branch) => {
   const connection = await connect(branch);
   branch.relay.when({ kind: "Sync" }, delay(40));
   branch.relay.latencyMs.toServer = 20;
@@ -183,7 +186,7 @@ faultTest("a delayed message, and latency each way, take their time", async (bra
   await connection.close({ timeoutMs: 5_000 });
 });
 
-faultTest("a mutated message is what arrives", async (branch) => {
+faultTest("a mutated message arrives in place of the original", async (branch) => {
   const connection = await connect(branch);
   branch.relay.when(
     { kind: "DataRow" },
@@ -197,7 +200,7 @@ faultTest("a mutated message is what arrives", async (branch) => {
   await connection.close({ timeoutMs: 5_000 });
 });
 
-faultTest("faults choose by connection, by number and until cleared", async (branch) => {
+faultTest("faults strike by connection and by number, until they are cleared", async (branch) => {
   const { relay } = branch;
   const [one, two] = [await connect(branch), await connect(branch)];
   const second = relay.when({ connection: 2, kind: "Parse", nth: 2 }, dropBefore());
@@ -218,7 +221,7 @@ faultTest("faults choose by connection, by number and until cleared", async (bra
   await two.closed;
 });
 
-faultTest("what a fault throws comes out of close()", async (branch) => {
+faultTest("close() rejects with the error that a fault has thrown", async (branch) => {
   const connection = await connect(branch);
   const broken = () => {
     throw new TypeError("broken fault");
@@ -229,18 +232,18 @@ faultTest("what a fault throws comes out of close()", async (branch) => {
   await connection.closed;
 });
 
-/** Each cut once, in the flight `[begin, insert, commit]`. */
+/** Each is one cut in the flight `[begin, insert, commit]`, and the rows that it leaves. */
 const cuts: [what: string, point: Point, fault: Fault, rows: number][] = [
   ["COMMIT never reached the server", COMMIT, dropBefore(), 0],
   ["COMMIT was parsed only", COMMIT, dropAfter(), 0],
   ["COMMIT was executed", COMMIT_EXECUTE, dropAfter(), 1],
-  ["COMMIT was executed, by a reset", COMMIT_EXECUTE, dropAfter({ reset: true }), 1],
+  ["COMMIT was executed, with a reset", COMMIT_EXECUTE, dropAfter({ reset: true }), 1],
   ["BEGIN never reached the server", BEGIN, dropBefore(), 0],
-  ["the flight was sent whole", { kind: "Sync", statement: /commit/ }, dropAfter(), 1],
+  ["the whole flight was sent", { kind: "Sync", statement: /commit/ }, dropAfter(), 1],
   ["the server had committed", COMMITTED, dropBefore(), 1],
   ["the server had begun", { kind: "ParseComplete", statement: /insert/ }, dropAfter(), 1],
   [
-    "all was over but the last word",
+    "only ReadyForQuery was missing",
     { kind: "ReadyForQuery", statement: /commit/ },
     dropBefore(),
     1,
@@ -265,7 +268,7 @@ for (const [what, point, fault, rows] of cuts) {
   });
 }
 
-faultTest("a ParseComplete passed before the cut has begun the flight", async (branch) => {
+faultTest("a flight has begun if a ParseComplete passed before the cut", async (branch) => {
   const connection = await connect(branch);
   branch.relay.when({ kind: "ParseComplete" }, dropAfter());
   const error = await assertRejects(
@@ -294,7 +297,7 @@ faultTest("a held COMMIT arrives after its client has given up", async (branch) 
   assertEquals(await rowsOf(branch, "held"), 1);
 });
 
-faultTest("a server that hears the end of its client's stream rolls back", async (branch) => {
+faultTest("a server whose client's stream ends rolls back", async (branch) => {
   const connection = await connect(branch);
   const armed = branch.relay.when(COMMIT, halfClose("toServer"));
   await assertRejects(
@@ -307,7 +310,7 @@ faultTest("a server that hears the end of its client's stream rolls back", async
 });
 
 faultTest(
-  "a client that hears the end of its server's stream gives up, though COMMIT went through",
+  "a client whose server's stream ends gives up, although COMMIT was done",
   async (branch) => {
     const connection = await connect(branch);
     const armed = branch.relay.when(COMMIT, halfClose("toClient"));
@@ -329,7 +332,7 @@ faultTest("an idle connection is cut", async (branch) => {
   await serverDone(branch);
 });
 
-faultTest("a login's own flight is cut before its COMMIT", async (branch) => {
+faultTest("the flight of a pipelined login is cut before its COMMIT", async (branch) => {
   const armed = branch.relay.when(COMMIT, dropBefore());
   const connection = await driverOf(branch, "user_service").connect({ timeoutMs: 5_000 });
   await assertRejects(
@@ -367,7 +370,7 @@ faultTest(
   },
 );
 
-faultTest("an ERROR in place of COMMIT has rolled back", async (branch) => {
+faultTest("an ERROR in place of COMMIT rolls back", async (branch) => {
   const connection = await connect(branch);
   branch.relay.when(COMMIT, answer({ sqlState: "40001", message: "could not serialize access" }));
   const { error, status } = await connection.flight([
@@ -431,7 +434,7 @@ for (
   }
 }
 
-faultTest("a FATAL in a login's own flight comes after the login", async (branch) => {
+faultTest("a FATAL in the flight of a pipelined login comes after the login", async (branch) => {
   branch.relay.when(
     { kind: "Parse", text: /insert/ },
     answer({ severity: "FATAL", sqlState: "57P01", message: "terminating connection" }),
@@ -447,7 +450,7 @@ faultTest("a FATAL in a login's own flight comes after the login", async (branch
   assertEquals(await rowsOf(branch, "cold"), 0);
 });
 
-faultTest("an ERROR can stand at any message of a flight", async (branch) => {
+faultTest("an ERROR can replace any message of a flight", async (branch) => {
   const connection = await connect(branch);
   for (const kind of ["Parse", "Bind", "Describe", "Execute", "Sync", "RowDescription"] as const) {
     branch.relay.when({ kind }, answer({ sqlState: "55P03", message: `no ${kind}` }));

@@ -1,6 +1,7 @@
 /**
- * A Worker that stands before another one and leaves it as a client does. A local workerd does not notice that a
- * client has gone until it writes to it; Cloudflare's own front does, and then drops the request as this one does.
+ * Source of a Worker that forwards requests to another Worker, and aborts them as a client does. A local workerd does
+ * not notice that a client has gone until it writes to it. Cloudflare's front does, and then aborts the request as this
+ * Worker does.
  */
 export const LEAVING_CLIENT = `export default {
   async fetch(request, { SERVICE }) {
@@ -15,7 +16,7 @@ export const LEAVING_CLIENT = `export default {
   },
 };`;
 
-/** An address that answers once the client is to leave. */
+/** A server whose answer makes the client leave. */
 export interface Leave extends AsyncDisposable {
   readonly headers: Readonly<Record<string, string>>;
   now(): void;

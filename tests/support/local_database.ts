@@ -1,22 +1,22 @@
 /**
- * A database of its own for a test file, on the local server: a copy of the migrated one, made in some 30 ms. For
- * tests that need what only this server has: other logins, and a relay that tells what passes.
+ * A database for one test file, on the local server: a copy of the migrated template, made in some 30 ms. For tests
+ * that need what only this server has: other logins, and a relay that reports the messages.
  */
 import type { RelayObserver } from "../../src/dev/relay/relay.ts";
 import { type Branch, branchOf, type Env, runAlone } from "./branch.ts";
 import { relayTo, type Role, testServer } from "./test_server.ts";
 
 export interface LocalBranch extends Branch {
-  /** As `env`, for another login. */
+  /** The same as `env`, for another role. */
   envOf(role: Role): Env;
 }
 
 export interface LocalDatabase {
-  /** Opens a way to it, through a relay of its own. */
+  /** Gives access to it, through a new relay. */
   connect(options?: { observe?: RelayObserver }): Promise<LocalBranch>;
 }
 
-/** Makes a local database. To be called once for each test file. */
+/** Creates the database. Call it once in each test file. */
 export async function localDatabase(): Promise<LocalDatabase> {
   const server = await testServer();
   const name = `branch_${crypto.randomUUID().replaceAll("-", "")}`;

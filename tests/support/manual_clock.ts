@@ -5,12 +5,12 @@ interface Alarm {
   readonly callback: () => void;
 }
 
-/** A clock that stands still until the test moves it. */
+/** A clock that the test advances. */
 export class ManualClock implements Clock {
   #nowMs = 0;
   readonly #alarms = new Set<Alarm>();
 
-  /** How many callbacks are still to come. */
+  /** Callbacks that are not due yet. */
   get pending(): number {
     return this.#alarms.size;
   }
@@ -25,7 +25,7 @@ export class ManualClock implements Clock {
     return () => this.#alarms.delete(alarm);
   }
 
-  /** Moves on, calling back what becomes due in its order, and lets promises settle in between. */
+  /** Advances the clock. Runs the callbacks that become due in their order, and promise callbacks after each. */
   async advance(timeMs: number): Promise<void> {
     const endMs = this.#nowMs + timeMs;
     for (let due = this.#next(endMs); due !== undefined; due = this.#next(endMs)) {
@@ -44,7 +44,7 @@ export class ManualClock implements Clock {
   }
 }
 
-/** Lets every promise that is due settle: macrotasks run only after all microtasks. */
+/** Resolves after all promise callbacks that can run now: a macrotask runs only after all microtasks. */
 export function flushPromises(): Promise<void> {
   return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();

@@ -4,7 +4,7 @@ import type { ManualClock } from "./manual_clock.ts";
 import { PoolPeer } from "./pool_peer.ts";
 import { ScriptedDriver, serverError } from "./scripted_driver.ts";
 
-/** What connects meet: success at once, the test's later decision, or refusal at once. */
+/** What happens to a connect: it succeeds at once, waits for the test, or is refused at once. */
 export type Mood = "up" | "slow" | "down";
 
 interface ConnectOptions {
@@ -12,11 +12,11 @@ interface ConnectOptions {
   readonly signal: AbortSignal;
 }
 
-/** A database for a pool under test, on a scripted driver that keeps the driver's contract on the test's clock. */
+/** The database in the pool's model: a scripted driver that keeps the driver's contract on the test's clock. */
 export class ModelDatabase {
   mood: Mood = "up";
   readonly peers: PoolPeer[] = [];
-  /** Connects that the database let fail since it last let one succeed, at most; one that took long counts twice. */
+  /** The most connects that may have failed since the last success. One that took long counts twice. */
   failuresInRow = 0;
   /** When a connect last began or failed. */
   lastTriedMs = -Infinity;
@@ -43,12 +43,12 @@ export class ModelDatabase {
     });
   }
 
-  /** Sockets that the server counts. */
+  /** Sockets that are open at the server. */
   get open(): number {
     return this.peers.filter(({ phase, shut }) => phase !== "failed" && !shut).length;
   }
 
-  /** To be called when promises have settled. */
+  /** Call this after `flushPromises()`. */
   turnThePage(): void {
     this.#failuresInAir = 0;
   }
@@ -77,7 +77,7 @@ export class ModelDatabase {
     this.lastTriedMs = this.#clock.now();
     const { connection } = peer;
     connection.ready.then(() => {
-      // Of two things in mid-air the pool may learn in another order.
+      // The pool may learn of a success and of a failure at the same moment in another order.
       this.failuresInRow = this.#failuresInAir;
     }, () => {
       if (peer.phase === "given" && peer.refused) this.#failed(peer);
@@ -94,7 +94,7 @@ export class ModelDatabase {
     this.lastTriedMs = this.#clock.now();
   }
 
-  /** As the driver's contract has it: neither a connect nor a login outlasts its time. */
+  /** Ends a connect and a login at the timeout, as the driver's contract requires. */
   #bound(peer: PoolPeer, timeoutMs: number): void {
     const giveUp = this.#clock.after(timeoutMs, () => {
       if (peer.hasVanished) return;

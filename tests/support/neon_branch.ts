@@ -1,10 +1,9 @@
 /**
- * A branch of a Neon project as a database for tests: made with a compute of its own, and gone when the test
- * ends or, if nobody is left to delete it, when it expires.
+ * A branch of a Neon project as a database for tests, with a compute of its own. The test deletes it; if the test's
+ * process dies before that, the branch expires.
  * https://neon.com/docs/reference/api/branches/create-project-branch.md
  */
 
-/** Which project, with what right. */
 export interface NeonBranchOptions {
   readonly projectId: string;
   readonly apiKey: string;
@@ -12,7 +11,7 @@ export interface NeonBranchOptions {
   readonly name?: string;
   /** Default: the project's default branch. */
   readonly parentId?: string;
-  /** Age at which Neon deletes the branch by itself: default an hour, at most 30 days. */
+  /** Age at which Neon itself deletes the branch: default an hour, at most 30 days. */
   readonly expiresInMs?: number;
   /** Longest wait for the branch to be ready, and for its deletion to be accepted. */
   readonly timeoutMs?: number;
@@ -29,13 +28,13 @@ export interface NeonClock {
 export interface NeonBranch extends AsyncDisposable {
   readonly id: string;
   readonly name: string;
-  /** Direct, not through the pooler. Holds the password. */
+  /** Goes to the compute, not to the pooler. Contains the password. */
   readonly connectionUri: string;
   /** Safe to call twice. */
   delete(): Promise<void>;
 }
 
-/** Neon's answer, where it is not the one hoped for. */
+/** An error answer of Neon's API, or an operation that did not finish. */
 export class NeonApiError extends Error {
   override readonly name = "NeonApiError";
 
@@ -54,7 +53,7 @@ const systemClock: NeonClock = {
 };
 
 /**
- * Creates a branch and waits until it can be connected to. What was made is deleted again if that fails.
+ * Creates a branch and waits until it accepts connections. Deletes the branch again if that fails.
  *
  * @throws {NeonApiError} if Neon refuses, or one of its operations fails.
  */
@@ -87,11 +86,11 @@ export async function createNeonBranch(options: NeonBranchOptions): Promise<Neon
       name: created.branch.name,
       connectionUri: directUri(created),
       delete: remove,
-      // What the test found matters more than a branch that expires anyway.
+      // A failed deletion must not hide the test's own error, and the branch expires anyway.
       [Symbol.asyncDispose]: () => remove().catch(() => {}),
     };
   } catch (error) {
-    // Why the branch is of no use says more than why it could not be deleted.
+    // The first error explains more than a failed deletion would.
     await remove().catch(() => {});
     throw error;
   }
@@ -107,7 +106,7 @@ interface Operation {
 interface Created {
   readonly branch: { readonly id: string; readonly name: string };
   readonly operations: readonly Operation[];
-  /** Absent where several roles or databases leave a choice. */
+  /** Absent if the parent has several roles or databases. */
   readonly connection_uris?: readonly { readonly connection_uri: string }[];
 }
 
@@ -122,12 +121,12 @@ function directUri({ branch, connection_uris: uris = [] }: Created): string {
     );
   }
   const uri = new URL(only.connection_uri);
-  // The host's own label tells the pooler from the compute.
+  // The suffix of the host's first label is all that differs between the pooler and the compute.
   uri.hostname = uri.hostname.replace(/^([^.]+)-pooler\./, "$1.");
   return uri.href;
 }
 
-/** Sends requests, and repeats them while Neon is busy. */
+/** Sends requests, and repeats them while Neon cannot take them. */
 class NeonApi {
   readonly #baseUrl: string;
   readonly #apiKey: string;
@@ -139,18 +138,18 @@ class NeonApi {
     this.#clock = clock;
   }
 
-  /** One change or one look, repeated while another operation holds the project or the key's rate is used up. */
+  /** Sends one request. Repeats it while another operation locks the project, or the key's rate limit is reached. */
   async send(method: string, path: string, deadlineMs: number, body?: unknown): Promise<unknown> {
     for (let attempt = 0;; attempt++) {
       const response = await this.#fetch(method, path, body);
       if (response.ok) return await response.json().catch(() => undefined);
       const error = await this.#failure(method, path, response);
-      if (!mayPass(method, response.status)) throw error;
+      if (!isRepeatable(method, response.status)) throw error;
       await this.#pause(attempt, deadlineMs, error, response.headers.get("retry-after"));
     }
   }
 
-  /** Resolves once Neon has done the operation. A failed one is not the end: Neon may try it again. */
+  /** Resolves when Neon has finished the operation. Goes on waiting after a failure, since Neon may try again. */
   async finished(projectId: string, operation: Operation, deadlineMs: number): Promise<void> {
     const path = `/projects/${encodeURIComponent(projectId)}/operations/` +
       encodeURIComponent(operation.id);
@@ -169,7 +168,7 @@ class NeonApi {
     }
   }
 
-  /** Deletes what may be gone already. */
+  /** Deletes a branch; does nothing if it is gone already. */
   async remove(path: string, deadlineMs: number): Promise<void> {
     try {
       await this.send("DELETE", path, deadlineMs);
@@ -202,7 +201,7 @@ class NeonApi {
     );
   }
 
-  /** Waits longer each time, and not beyond the deadline: then `error` is the one that lasted. */
+  /** Waits longer for each attempt. Throws `error` if the wait would pass the deadline. */
   async #pause(
     attempt: number,
     deadlineMs: number,
@@ -216,12 +215,12 @@ class NeonApi {
   }
 }
 
-/** Repeating a POST after a server's own error might create a second branch. */
-function mayPass(method: string, status: number): boolean {
+/** Whether to send the request again. After a 5xx a POST is not repeated: it might create a second branch. */
+function isRepeatable(method: string, status: number): boolean {
   return status === 423 || status === 429 || (status >= 500 && method !== "POST");
 }
 
-/** Gateways before the API answer with pages of their own. */
+/** Empty if the text is no JSON: gateways in front of the API answer with HTML pages. */
 function documentOf(text: string): { code?: string; message?: string; request_id?: string } {
   try {
     return JSON.parse(text) ?? {};

@@ -31,7 +31,7 @@ Deno.test("a branch is created with a compute and an expiry, and waited for", as
   assertEquals(branch.connectionUri, URI);
 });
 
-Deno.test("the connection URI goes round the pooler", async () => {
+Deno.test("the connection URI bypasses the pooler", async () => {
   const pooled = URI.replace("ep-1.", "ep-1-pooler.");
   await using neon = new FakeNeon([
     json(201, created({ connection_uris: [{ connection_uri: pooled }] })),
@@ -40,7 +40,7 @@ Deno.test("the connection URI goes round the pooler", async () => {
   assertEquals(branch.connectionUri, URI);
 });
 
-Deno.test("waiting backs off, and honours Retry-After", async () => {
+Deno.test("waits grow, and honour Retry-After", async () => {
   const time = new FakeTime();
   await using neon = new FakeNeon([
     failure(423, "LOCKED"),
@@ -52,7 +52,7 @@ Deno.test("waiting backs off, and honours Retry-After", async () => {
   assertEquals(time.pauses, [200, 400, 3_000]);
 });
 
-Deno.test("a project that stays locked is given up at the deadline", async () => {
+Deno.test("a project that stays locked fails at the deadline", async () => {
   const time = new FakeTime();
   await using neon = new FakeNeon(Array.from({ length: 20 }, () => failure(423, "LOCKED")));
   const error = await assertRejects(
@@ -103,7 +103,7 @@ Deno.test("a cancelled operation is an error at once, though deleting fails too"
   assertEquals(time.pauses, []);
 });
 
-Deno.test("a server's error is passed over while looking, not while creating", async () => {
+Deno.test("a request is repeated after a 5xx if it reads, not if it creates", async () => {
   await using neon = new FakeNeon([
     json(201, created({ operations: [operation("running")] })),
     failure(503, "UNAVAILABLE"),
@@ -114,7 +114,7 @@ Deno.test("a server's error is passed over while looking, not while creating", a
   await assertRejects(() => createNeonBranch(neon.options(new FakeTime())), NeonApiError, "503");
 });
 
-Deno.test("an error tells Neon's code, message and request, and never the key", async () => {
+Deno.test("an error contains Neon's code, message and request id, and never the key", async () => {
   await using neon = new FakeNeon([
     failure(401, "UNAUTHORIZED"),
     new Response(`no route for Bearer ${KEY}`, { status: 404 }),
@@ -145,7 +145,7 @@ Deno.test("a branch without a connection URI is an error, and is deleted", async
   assertStringIncludes(neon.seen.at(-1) ?? "", "DELETE");
 });
 
-Deno.test("a branch is deleted once, while the project is locked too", async () => {
+Deno.test("a branch is deleted once, even if the project is locked at first", async () => {
   const time = new FakeTime();
   await using neon = new FakeNeon([
     json(201, created({})),
@@ -191,7 +191,7 @@ function failure(status: number, code: string, headers?: Record<string, string>)
   return json(status, { code, message: "it went wrong", request_id: "r-1" }, headers);
 }
 
-/** Time that passes only in pauses. */
+/** A clock that only `sleep` advances. */
 class FakeTime {
   readonly pauses: number[] = [];
 
@@ -205,7 +205,7 @@ class FakeTime {
   }
 }
 
-/** Neon's API over HTTP, with its answers given in order. */
+/** An HTTP server in place of Neon's API. It gives its answers in order. */
 class FakeNeon implements AsyncDisposable {
   readonly seen: string[] = [];
   readonly bodies: unknown[] = [];

@@ -1,6 +1,6 @@
 /**
- * A PgBouncer in transaction mode: between two transactions it may lend a server connection to somebody else, so that
- * whatever a client leaves on one shows up at another. Debian's package `pgbouncer` has the program.
+ * A PgBouncer in transaction mode, from Debian's package `pgbouncer`. After each transaction it may give the server
+ * connection to another client, so that any state that a client leaves on it shows up at the other client.
  */
 import { join } from "node:path";
 import { pollUntil } from "../../src/dev/poll.ts";
@@ -10,7 +10,7 @@ import type { TestServer } from "./test_server.ts";
 
 export interface PgBouncer {
   readonly port: number;
-  /** Drops every connection, ends the process and removes its files. */
+  /** Closes every connection, ends the process and removes its files. */
   stop(): Promise<void>;
 }
 
@@ -20,10 +20,10 @@ export const POOL_SIZE = 4;
 const START_ATTEMPTS = 5;
 const START_TIMEOUT_MS = 5_000;
 
-/** Where Debian puts it is on root's PATH alone. */
+/** Debian installs it into a directory that is on root's PATH only. */
 const DIRECTORIES = [...(Deno.env.get("PATH") ?? "").split(":"), "/usr/sbin", "/usr/local/sbin"];
 
-/** The path of the program, or undefined where there is none. */
+/** The path of the program; undefined if it is not installed. */
 export async function findPgBouncer(): Promise<string | undefined> {
   if (Deno.build.os === "windows") return undefined;
   for (const directory of DIRECTORIES) {
@@ -33,7 +33,7 @@ export async function findPgBouncer(): Promise<string | undefined> {
   return undefined;
 }
 
-/** Starts it on loopback, before the server. Ends with this process if `stop` is never called. */
+/** Starts it on loopback, in front of the server. It ends with this process if `stop` is not called. */
 export async function startPgBouncer(program: string, server: TestServer): Promise<PgBouncer> {
   const account = serverAccount();
   const directory = await Deno.realPath(await Deno.makeTempDir({ prefix: "user-service-test-" }));
@@ -51,7 +51,7 @@ export async function startPgBouncer(program: string, server: TestServer): Promi
       return { port, stop };
     }
     const said = await log();
-    // Somebody else has taken the port meanwhile.
+    // Another program has taken the port meanwhile.
     if (/in use/.test(said) && attempt < START_ATTEMPTS) {
       await process.end();
       continue;
@@ -90,7 +90,7 @@ auth_hba_file = ${fileIn(directory, "hba")}
 auth_file = ${fileIn(directory, "users")}
 logfile = ${fileIn(directory, "log")}
 `;
-  // The roles log in as they do to the server itself: some with a pipelined password, one by SCRAM.
+  // The roles log in as they do to the server itself: one by SCRAM, the others with a password.
   const files = { ini, hba: postgresHba, users: users.join(""), log: "" };
   for (const [name, text] of Object.entries(files)) {
     const path = fileIn(directory, name);
@@ -104,7 +104,7 @@ function fileIn(directory: string, extension: string): string {
   return join(directory, `pgbouncer.${extension}`);
 }
 
-/** The shell ends the program as soon as its own input does, which it does with this process however that ends. */
+/** The shell kills the program when its own input ends. The input ends with this process, even if it is killed. */
 const UNTIL_INPUT_ENDS = '"$@" & read -r _; kill -KILL $!; wait';
 
 /** PgBouncer refuses to run as root. */
@@ -114,7 +114,7 @@ function spawn(command: string[], account: ServerAccount): { end(): Promise<void
     stdin: "piped",
     stdout: "null",
     stderr: "null",
-    // A terminal's Ctrl-C is not for it, and the caller's directory may be closed to `account`.
+    // Ctrl-C in a terminal must not reach it, and `account` may have no access to the current directory.
     detached: true,
     cwd: "/",
     ...account,

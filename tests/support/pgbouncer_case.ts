@@ -1,14 +1,14 @@
-/** Tests through PgBouncer in transaction mode; skipped, and saying so, where there is none. */
+/** Tests through PgBouncer in transaction mode. Without the program they are skipped, and their names say so. */
 import { findPgBouncer } from "./pgbouncer.ts";
 import { type PgBouncerBranch, pgBouncerDatabase } from "./pgbouncer_database.ts";
 
 const program = await findPgBouncer();
 const database = program === undefined ? undefined : await pgBouncerDatabase(program);
 
-/** Runs on a branch of its own. */
+/** Adds a test that gets access to a database behind PgBouncer. */
 export function pgBouncerTest(name: string, run: (branch: PgBouncerBranch) => Promise<void>): void {
   const reason = database === undefined
-    ? " (skipped: no `pgbouncer`, which Debian's package of that name brings)"
+    ? " (skipped: `pgbouncer` is not installed; Debian has a package of that name)"
     : "";
   Deno.test({
     name: `through PgBouncer, ${name}${reason}`,

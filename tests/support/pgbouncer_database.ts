@@ -1,4 +1,4 @@
-/** A local database reached through PgBouncer, and a look at what its clients have left on its server connections. */
+/** A local database behind PgBouncer, and a search for what its clients have left on the server connections. */
 import { type Connection, NeonDriver } from "../../src/db/mod.ts";
 import { pollUntil } from "../../src/dev/poll.ts";
 import { startRelay } from "../../src/dev/relay/relay.ts";
@@ -8,16 +8,16 @@ import { POOL_SIZE, startPgBouncer } from "./pgbouncer.ts";
 import { type Role, testServer } from "./test_server.ts";
 
 export interface PgBouncerBranch extends LocalBranch {
-  /** What is left on server connections that are nobody's now, as `backend: what`; once all of them are. */
+  /** Waits until no client has a server connection, then lists what is left on them, as `backend: what`. */
   leftovers(): Promise<string[]>;
 }
 
 export interface PgBouncerDatabase {
-  /** Opens a way to it, through a relay of its own. Its administrator's way has no pooler. */
+  /** Gives access to it, through a new relay. The administrator's connections bypass PgBouncer. */
   connect(): Promise<PgBouncerBranch>;
 }
 
-/** Makes a local database behind a PgBouncer of its own. To be called once for each test file. */
+/** Creates a local database, and starts a PgBouncer. Call it once in each test file. */
 export async function pgBouncerDatabase(program: string): Promise<PgBouncerDatabase> {
   const database = await localDatabase();
   const { port, stop } = await startPgBouncer(program, await testServer());
@@ -51,11 +51,11 @@ export async function pgBouncerDatabase(program: string): Promise<PgBouncerDatab
   };
 }
 
-/** What a pooler that lends by the transaction cannot take back from a server connection. */
-const LOOK = `
+/** Lists the state of a server connection that a pooler in transaction mode does not reset. */
+const LEFTOVERS = `
   select pg_backend_pid() as backend, array(
     select 'setting ' || name || ' = ' || setting from pg_settings
-      -- Which the pooler itself keeps as its client has them.
+      -- The pooler itself sets these to the values of its client.
       where source = 'session' and name not in
         ('application_name', 'client_encoding', 'DateStyle', 'IntervalStyle', 'TimeZone',
          'standard_conforming_strings')
@@ -64,7 +64,7 @@ const LOOK = `
     union all
     select 'prepared statement ' || name from pg_prepared_statements
     union all
-    -- The look itself is the one without a name.
+    -- The cursor without a name is that of this query.
     select 'cursor ' || name from pg_cursors where name <> ''
     union all
     select 'channel ' || channel from pg_listening_channels() as channel
@@ -83,24 +83,24 @@ async function leftovers(branch: Branch): Promise<string[]> {
     Array.from({ length: POOL_SIZE }, () => driver.connect({ timeoutMs: 5_000 })),
   );
   try {
-    // Each keeps its server connection until all have one: so all are looked at.
-    const looks = await Promise.all(clients.map(look));
-    return looks.flatMap(({ backend, left }) => left.map((what) => `${backend}: ${what}`));
+    // Each client keeps its server connection until all have one, so that every server connection is searched.
+    const found = await Promise.all(clients.map(search));
+    return found.flatMap(({ backend, left }) => left.map((what) => `${backend}: ${what}`));
   } finally {
     await Promise.all(clients.map((client) => client.close({ timeoutMs: 5_000 })));
   }
 }
 
-async function look(client: Connection): Promise<{ backend: number; left: string[] }> {
+async function search(client: Connection): Promise<{ backend: number; left: string[] }> {
   const { results, error } = await client.flight([
     { text: "begin", values: [] },
-    { text: LOOK, values: [] },
+    { text: LEFTOVERS, values: [] },
   ]);
   if (error !== undefined) throw error;
   return results[1]!.rows[0] as { backend: number; left: string[] };
 }
 
-/** A server may still be at work on the rollback of a client that has left. */
+/** The server may still roll back the transaction of a client that has left. */
 async function untilNoneIsInTransaction(branch: Branch): Promise<void> {
   const isDone = async () => {
     const [row] = await branch.asAdmin<{ count: number }>(`
@@ -109,5 +109,5 @@ async function untilNoneIsInTransaction(branch: Branch): Promise<void> {
     return row?.count === 0;
   };
   if (await pollUntil(isDone, { deadlineMs: 5_000, intervalMs: 10 })) return;
-  throw new Error("Cannot look at the server connections as one is still in a transaction");
+  throw new Error("Cannot search the server connections as one is still in a transaction");
 }

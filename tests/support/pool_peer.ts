@@ -2,30 +2,30 @@ import { type ScriptedConnection, serverError } from "./scripted_driver.ts";
 import type { ManualClock } from "./manual_clock.ts";
 import { currentScope, type SimulatedScope } from "./simulated_scope.ts";
 
-/** The far end of one connection, as the database knows it. It does what the test says, within the driver's bounds. */
+/** The server's side of one connection in the pool's model. The test decides what it does, within the driver's contract. */
 export class PoolPeer {
   readonly connection: ScriptedConnection;
-  /** What the connect waits for. */
+  /** The connect waits for this promise. */
   readonly gate = Promise.withResolvers<void>();
   phase: "connecting" | "given" | "failed" = "connecting";
-  /** Whether no socket is left. */
+  /** Whether its socket is closed. */
   shut = false;
   hasVanished = false;
   loggedIn = false;
   /** Whether it answers ROLLBACK with an error. */
   cannotRollBack = false;
-  /** Whether it ended before its login was accepted, through no act of the pool's. */
+  /** Whether it ended before its login was accepted, and not because the pool closed it. */
   refused = false;
   readonly bornMs: number;
-  /** When it was last given to the pool, or back to it. */
+  /** When the pool last got it, from a connect or from a lease. */
   idleSinceMs = 0;
-  /** Whether the server has crashed since it was asked for. */
+  /** Whether the server has crashed since the connect began. */
   outlived = false;
-  /** How many leases have had it. */
+  /** How many leases it has been given to. */
   leases = 0;
-  /** On whose behalf it was opened. */
+  /** The scope that opened it. */
   readonly owner: SimulatedScope | undefined = currentScope();
-  /** How often it was touched on somebody else's behalf. */
+  /** How often another scope than its owner has done I/O on it. */
   foreignTouches = 0;
   #mute = false;
   readonly #held = new Set<() => void>();
@@ -66,23 +66,23 @@ export class PoolPeer {
     return this.#mute;
   }
 
-  /** Leaves goodbyes and rollbacks unanswered, until told otherwise. */
+  /** While true, Terminate and ROLLBACK get no answer. */
   set mute(mute: boolean) {
     this.#mute = mute;
     if (!mute) this.answerAll();
   }
 
-  /** What the answer to a statement waits for. */
+  /** The answer to the statement waits for this promise. */
   answer(text: string): Promise<void> | undefined {
     return text === "hang" || (this.#mute && text === "ROLLBACK") ? this.#hold() : undefined;
   }
 
-  /** To be called by whoever does I/O on it. */
+  /** Call this at every I/O on the connection. */
   noteTouch(): void {
     if (currentScope() !== this.owner) this.foreignTouches++;
   }
 
-  /** Does what it is asked, from now on and of what it has left undone. */
+  /** Answers everything from now on, and what it has left unanswered. */
   behave(): void {
     this.gate.resolve();
     this.connection.logIn();
@@ -90,24 +90,24 @@ export class PoolPeer {
     this.answerAll();
   }
 
-  /** Its owner has ended: the far end is gone, and this side hears of nothing. */
+  /** The runtime has ended its owner: the socket is closed, and the driver does not learn of it. */
   vanish(): void {
     this.shut = true;
     this.hasVanished = true;
   }
 
-  /** Answers what hangs. */
+  /** Answers everything that is held. */
   answerAll(): void {
     for (const resolve of this.#held) resolve();
     this.#held.clear();
   }
 
-  /** The server says that it has crashed. */
+  /** Ends the connection with the FATAL error of a crashed server. */
   crash(): void {
     this.connection.cut({ fatal: serverError("57P02", "crash of another process", "FATAL") });
   }
 
-  /** The socket is gone, and nothing on this side has noticed. */
+  /** Ends an idle connection without any event on the client's side. */
   dieUnnoticed(): void {
     if (this.connection.state === "idle") this.connection.state = "closed";
   }

@@ -1,8 +1,8 @@
 import { ManualClock } from "./manual_clock.ts";
 
 /**
- * Puts this module's `setTimeout` on a manual clock, which each run of a property sets anew: the pool bounds goodbyes
- * and rollbacks by real timers, and ten thousand runs cannot wait for them.
+ * Replaces the global `setTimeout` by one on a manual clock, which each run of a property sets anew. The pool limits
+ * Terminate and ROLLBACK by real timers, and ten thousand runs cannot wait for them.
  */
 export class PoolTimers implements Disposable {
   clock = new ManualClock();

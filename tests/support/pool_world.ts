@@ -13,11 +13,11 @@ export interface WorldOptions {
   readonly shedTargetMs: number;
   readonly recycleMs: number;
   readonly pipelined: boolean;
-  /** Whether connects end when the pool gives them up. */
+  /** Whether a connect ends when the pool aborts it. */
   readonly heedsAbort: boolean;
-  /** One scope for all, else several of both kinds. */
+  /** One scope for all calls; otherwise two lasting ones and two requests. */
   readonly oneScope: boolean;
-  /** Whether the runtime ties I/O to scopes, which may then end without a word. */
+  /** Whether the runtime ties I/O to scopes, which may then end without a call of `endScope()`. */
   readonly bound: boolean;
   readonly random: number;
 }
@@ -26,7 +26,7 @@ export const ACQUIRE_TIMEOUT_MS = 2_000;
 const CONNECT_TIMEOUT_MS = 5_000;
 export const IDLE_TIMEOUT_MS = 1_500;
 const HOLD_MS = 1_000;
-/** By then every permit of a scope that has ended without a word is back, whatever it was used for. */
+/** The longest time until the permits of a scope that was killed are back, whatever they were used for. */
 export const LOST_PERMIT_MS = CONNECT_TIMEOUT_MS + IDLE_TIMEOUT_MS + HOLD_MS + 2_000;
 
 const OUTCOMES = {
@@ -46,36 +46,37 @@ export interface Ask {
   readonly sinceMs: number;
   readonly caller: AbortController;
   readonly abortedBefore: boolean;
-  /** Whether the lease is for as long as the scope lives. */
+  /** Whether the lease lasts as long as the scope. */
   readonly keeps: boolean;
-  /** Whether it was in the queue when promises had last settled. */
+  /** Whether it was in the queue after the last `flushPromises()`. */
   waited: boolean;
   outcome: "waiting" | "granted" | Outcome | "unknown" | "dead";
-  /** Its turn among all that were settled. */
+  /** Its position in the order in which calls ended. */
   turn: number;
 }
 
-/** One lease, from its grant on. */
+/** One lease. */
 export interface Holding {
   readonly ask: Ask;
   readonly lease: Lease;
   readonly peer: PoolPeer;
-  /** Whether nothing had been sent on the connection by an earlier lease. */
+  /** Whether no earlier lease had sent anything on the connection. */
   readonly isFirst: boolean;
-  /** Whether this side knew the connection to be dead before it was granted. */
+  /** Whether the connection was known to be dead before it was leased. */
   readonly wasDead: boolean;
-  /** Whether it had been kept, and was older than a crash of the server that was known. */
+  /** Whether it had been idle, and was older than a known crash of the server. */
   readonly wasOutlived: boolean;
-  /** Whether it was granted outside any transaction and flight. */
+  /** Whether it was leased outside any transaction and flight. */
   readonly wasClean: boolean;
-  /** Whether its holder has given it back, and whether the pool has answered. */
+  /** Whether its holder has given it back. */
   returned: boolean;
+  /** Whether the pool has taken it back. */
   back: boolean;
-  /** Whether it was released within a transaction that can still be ended. */
+  /** Whether it was released in a transaction that can still be rolled back. */
   owesRollback: boolean;
 }
 
-/** A pool, all that is around it, and a book of what was done to it. */
+/** A pool on a model database, and a record of every call, lease and failure. */
 export class PoolWorld {
   readonly options: WorldOptions;
   readonly clock: ManualClock;
@@ -85,16 +86,17 @@ export class PoolWorld {
   readonly holdings: Holding[] = [];
   readonly scopes: SimulatedScope[];
   readonly ended = new Set<SimulatedScope>();
-  /** Peers whose death, or their server's, was known when promises had last settled. */
+  /** Peers that were known to be dead after the last `flushPromises()`. */
   readonly dead = new Set<PoolPeer>();
+  /** Peers that were known to be older than a crash of the server by then. */
   readonly outlived = new Set<PoolPeer>();
-  /** Connects that failed, and askers that were told of it, until promises had last settled. */
+  /** Connects that failed, and calls that failed by it, up to the last `flushPromises()`. */
   readonly failed = { connects: 0, told: 0 };
-  /** Timers that the pool has on its clock. */
+  /** How many timers the pool has on its clock. */
   timers = 0;
   closing: Promise<void> | undefined;
   closed = false;
-  /** Promises that must never reject, and did. */
+  /** Errors of promises that must never reject. */
   readonly rejections: unknown[] = [];
   #turns = 0;
 
@@ -185,7 +187,7 @@ export class PoolWorld {
     scope.enter(() => this.pool.endScope(scope)).catch((error) => this.rejections.push(error));
   }
 
-  /** The runtime ends a request, and its sockets with it. Nobody is told. */
+  /** The runtime ends a request and its sockets. The pool is not told. */
   kill(scope: SimulatedScope): void {
     this.#replace(scope);
     scope.isDead = true;
@@ -205,7 +207,7 @@ export class PoolWorld {
     this.closing.then(() => this.closed = true, (error) => this.rejections.push(error));
   }
 
-  /** Connects that the database let fail. */
+  /** How many connects the database has made fail. */
   get failedConnects(): number {
     return this.database.peers.filter(({ phase, refused }) => phase === "failed" && refused).length;
   }
@@ -214,7 +216,7 @@ export class PoolWorld {
     return this.asks.filter((ask) => ask.outcome === outcome).length;
   }
 
-  /** To be called when promises have settled and the checks were made: what was new is old now. */
+  /** Call this after `flushPromises()` and the checks: remembers the present state as the former one. */
   turnThePage(): void {
     this.database.turnThePage();
     Object.assign(this.failed, {

@@ -1,4 +1,4 @@
-/** What a reader of Prometheus' text format that is not ours makes of ours. */
+/** Reads Prometheus' text format with a parser that is not part of this project. */
 import { assert } from "@std/assert";
 import { join } from "node:path";
 import { lockedRun } from "../../src/dev/worker/locked_run.ts";
@@ -15,8 +15,8 @@ interface Metric {
 }
 
 /**
- * Values by `name{label="value"}`; of a histogram its count, and its sum under the name with `_sum` behind. The parser
- * leaves the values of histograms with labels out.
+ * Values by `name{label="value"}`. A histogram has its count under its name, and its sum under the name and `_sum`. The
+ * parser omits the values of histograms with labels.
  */
 export async function parsePrometheus(text: string): Promise<Map<string, number>> {
   const child = new Deno.Command(Deno.execPath(), {

@@ -1,6 +1,4 @@
-/**
- * Who talks through a relay in its tests: TCP servers and WebSocket clients that misbehave on demand.
- */
+/** TCP servers and WebSocket clients for the tests of the relay. They misbehave on demand. */
 import { assertEquals } from "@std/assert";
 import { type Relay, type RelayOptions, startRelay } from "../../src/dev/relay/relay.ts";
 
@@ -8,7 +6,7 @@ export const MIB = 1024 * 1024;
 
 type Serve = (connection: Deno.TcpConn) => Promise<void>;
 
-/** A TCP server on loopback that treats its first connection with one function, and later ones with another. */
+/** Two TCP servers on loopback: `serve` handles the connections of `address`, `other` those of `otherAddress`. */
 export class Peer implements AsyncDisposable {
   readonly #listeners: Deno.TcpListener[] = [];
   readonly #served: Promise<void>[] = [];
@@ -41,14 +39,14 @@ export class Peer implements AsyncDisposable {
     for await (const connection of listener) {
       this.#connections.add(connection);
       connection.setNoDelay(true);
-      // A peer whose connection was cut has nothing to add to what the test asserts.
+      // The error of a connection that was cut adds nothing to what the test asserts.
       const served = serve(connection).catch(() => {}).finally(() => close(connection));
       this.#served.push(served);
     }
   }
 }
 
-/** A port whose queue of connections is full: a dial gets no answer at all. */
+/** A port whose accept queue is full: a dial gets no answer. */
 export class DeafPeer implements Disposable {
   readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 1 });
   readonly #fillers: Deno.TcpConn[] = [];
@@ -57,7 +55,7 @@ export class DeafPeer implements Disposable {
 
   static async listen(): Promise<DeafPeer> {
     const peer = new DeafPeer();
-    // Linux completes one handshake more than the backlog says.
+    // Linux completes one handshake more than the backlog.
     for (let filler = 0; filler < 2; filler++) {
       peer.#fillers.push(await Deno.connect(peer.target));
     }
@@ -70,7 +68,7 @@ export class DeafPeer implements Disposable {
   }
 }
 
-/** Deno's own WebSocket, read in order. */
+/** Deno's own WebSocket, whose bytes are read in order. */
 export class Client {
   readonly socket: WebSocket;
   readonly closed: Promise<CloseEvent>;
@@ -128,8 +126,8 @@ export const echo: Serve = async (connection) => {
 };
 
 /**
- * Resolves once a count has stopped moving. Round trips through the same relay are the measure of time: a
- * count that stood still during many of them waits for somebody.
+ * Resolves once a count stays the same for 500 round trips through the relay. These measure the time: a count that does
+ * not change during so many of them waits for another event.
  */
 export async function standstill(
   relay: Relay,
@@ -148,7 +146,7 @@ export async function standstill(
 
 export const CLOSE_FRAME_PAYLOAD_BYTES = 2;
 
-/** A client that reads when the test says so, which no WebSocket class can. */
+/** Opens a WebSocket over plain TCP, whose test decides when to read. No WebSocket class can do that. */
 export async function handshake(relay: Relay, address: string): Promise<Deno.TcpConn> {
   const connection = await Deno.connect({ hostname: "127.0.0.1", port: relay.port });
   await writeAll(connection, upgradeRequest(`/v1?address=${address}`));
@@ -167,19 +165,19 @@ function upgradeRequest(path: string, version = "Sec-WebSocket-Version: 13"): Ui
   );
 }
 
-/** A client's message of up to 125 bytes, under a mask that changes nothing. */
+/** A client's frame of up to 125 bytes, with a mask of zeros. */
 export function maskedFrame(payload: Uint8Array): Uint8Array {
   return Uint8Array.of(0x82, 0x80 | payload.length, 0, 0, 0, 0, ...payload);
 }
 
-/** What the relay says in place of an upgrade. */
+/** The text of the relay's answer to an upgrade request. */
 export async function upgradeAnswer(relay: Relay, path: string, version?: string): Promise<string> {
   const connection = await Deno.connect({ hostname: "127.0.0.1", port: relay.port });
   await writeAll(connection, upgradeRequest(path, version));
   return await new Response(connection.readable).text();
 }
 
-/** The payloads of a server's frames, with the close frame's last. */
+/** The payloads of a server's frames, up to the close frame's. */
 export async function* frames(connection: Deno.TcpConn): AsyncGenerator<Uint8Array> {
   for (;;) {
     const [first = 0, short = 0] = await readExactly(connection, 2);
@@ -218,7 +216,7 @@ function close(connection: Deno.TcpConn): void {
   }
 }
 
-// A prime period, so that no chunk size hides a chunk lost, doubled or swapped.
+// The period is prime, so that no chunk size hides a chunk that is lost, doubled or swapped.
 const PERIOD = Uint8Array.from({ length: 8 * MIB }, (_, index) => index % 251);
 
 export function pattern(start: number, size: number): Uint8Array {

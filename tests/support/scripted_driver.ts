@@ -1,6 +1,6 @@
 /**
- * A driver without a server, for what a real one cannot be made to do on demand. It follows BEGIN, COMMIT, ROLLBACK
- * and errors as PostgreSQL does; what statements answer, and when, is the test's to say.
+ * A driver without a server, for what a real server does not do on demand. It tracks BEGIN, COMMIT, ROLLBACK and errors
+ * as PostgreSQL does. The test decides what statements answer, and when.
  */
 import { ConnectError, ConnectionLostError, ServerError } from "../../src/db/errors.ts";
 import { encode } from "../../src/db/neon/neon_query.ts";
@@ -15,7 +15,7 @@ import type {
   TransactionStatus,
 } from "../../src/db/driver/driver.ts";
 
-/** What a statement answers: rows, an error, or later one of both. */
+/** Gives the answer to a statement: rows or an error, now or later. */
 export type Reply = (
   statement: Statement,
   connection: ScriptedConnection,
@@ -25,14 +25,14 @@ export type Answer = Partial<Result> | Error | undefined;
 
 export interface ScriptedDriverOptions {
   readonly reply?: Reply;
-  /** Called at each connect; what it throws is the refusal, what it waits for is the delay. */
+  /** Called at each connect. If it throws, the connect fails; if it waits, the connect waits. */
   readonly onConnect?: (connection: ScriptedConnection) => void | Promise<void>;
-  /** As with a pipelined login: connections are given out `opening`, and log in at their first flight. */
+  /** As with a pipelined login: `connect` resolves with state `opening`, and the first flight logs in. */
   readonly pipelined?: boolean;
 }
 
 export class ScriptedDriver implements Driver {
-  /** All that were asked for, in order. */
+  /** One for each connect, in order. */
   readonly connections: ScriptedConnection[] = [];
   readonly #options: ScriptedDriverOptions;
 
@@ -64,20 +64,20 @@ export class ScriptedDriver implements Driver {
 }
 
 export class ScriptedConnection implements Connection {
-  /** What was sent, one list of texts for each flight. */
+  /** The texts of each flight that was sent. */
   readonly flights: string[][] = [];
   readonly ready: Promise<void>;
   readonly closed: Promise<Error | undefined>;
   readonly processId = 1;
   state: ConnectionState = "opening";
   status: TransactionStatus | undefined;
-  /** How often a cancel was asked for. */
+  /** How many cancel requests were made. */
   cancels = 0;
-  /** How often it was closed from this side. */
+  /** How often `close()` was called. */
   closes = 0;
-  /** Told of a cancel request. */
+  /** Called at each cancel request. */
   onCancel: () => void = () => {};
-  /** Set to hold the peer's goodbye back. */
+  /** `close()` waits for this promise, which stands for the peer's close. */
   goodbye: Promise<void> = Promise.resolve();
   readonly #reply: Reply;
   readonly #ready = Promise.withResolvers<void>();
@@ -131,7 +131,7 @@ export class ScriptedConnection implements Connection {
     this.#closed.resolve(undefined);
   }
 
-  /** The other side ends it; with `fatal`, after having said so. */
+  /** Ends the connection from the server's side, with `fatal` after that error. */
   cut({ fatal, begun = false }: { fatal?: ServerError; begun?: boolean } = {}): void {
     this.#end(fatal, begun);
     this.#closed.resolve(fatal ?? new Error("scripted: the other side closed"));
@@ -175,7 +175,7 @@ export class ScriptedConnection implements Connection {
   }
 }
 
-/** A portal's messages as if they were statements. */
+/** Represents a portal's messages as statements. */
 function statementOf(part: FlightPart): Statement {
   if ("fetch" in part) return { text: `fetch ${part.fetch.name}`, values: [] };
   if ("close" in part) return { text: `close ${part.close.name}`, values: [] };

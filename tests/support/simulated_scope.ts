@@ -9,16 +9,16 @@ interface Token {
 const tokens = new AsyncLocalStorage<Token>();
 
 /**
- * A scope as workerd has them, anywhere: what runs on its behalf is told by the asynchronous context, in which the
- * continuation of a promise runs where it was written down; and it may end at any moment, without a word.
+ * A scope as in workerd, on any runtime. The asynchronous context tells which scope code belongs to: a promise callback
+ * runs in the context that registered it. The scope may end at any moment, without any event.
  */
 export class SimulatedScope extends OwnerScope {
-  /** Whether the runtime ties I/O to it. */
+  /** Whether the runtime ties I/O to the scope. */
   readonly isBound: boolean;
   isDead = false;
   /** Whether it has been busy, so that a permit of its own may have been reclaimed while its socket was open. */
   wasBusy = false;
-  /** What it has been called in for while it was busy; `undefined` while it answers at once. */
+  /** Steps that were not run as the scope was busy; `undefined` while it is not busy. */
   #missed: (() => void)[] | undefined;
   readonly #token: Token;
 
@@ -36,7 +36,7 @@ export class SimulatedScope extends OwnerScope {
     return tokens.run(token, () => new SimulatedScope({ lasting, isBound, token }));
   }
 
-  /** Runs on the scope's behalf. */
+  /** Runs a function in the scope's context. */
   enter<T>(act: () => T): T {
     return tokens.run(this.#token, act);
   }
@@ -56,7 +56,7 @@ export class SimulatedScope extends OwnerScope {
     });
   }
 
-  /** From now on it does not come to what it is called in for. */
+  /** From now on `run` defers its steps to `answer`. */
   beBusy(): void {
     this.wasBusy = true;
     this.#missed ??= [];
@@ -69,12 +69,12 @@ export class SimulatedScope extends OwnerScope {
   }
 }
 
-/** On whose behalf the code runs that asks. */
+/** The scope that the calling code belongs to. */
 export function currentScope(): SimulatedScope | undefined {
   return tokens.getStore()?.scope;
 }
 
-/** A clock whose timers belong to whoever sets them: they end with their owner, and nobody else can clear them. */
+/** A clock whose timers belong to the scope that sets them: they end with it, and no other scope can clear them. */
 export function ownedTimers(clock: Clock): Clock {
   return {
     now: () => clock.now(),

@@ -1,6 +1,6 @@
 import type { WebSocketConstructor } from "../../src/db/neon/neon_client.ts";
 
-/** Gives hold of the sockets beneath a driver. */
+/** Gives a test access to the sockets of a driver. */
 export class SocketTap {
   readonly #sockets: { close(): void }[] = [];
   readonly webSocketConstructor: WebSocketConstructor;
@@ -16,7 +16,7 @@ export class SocketTap {
     };
   }
 
-  /** Closes the newest from this side, which its driver does not know of. */
+  /** Closes the newest socket without telling its driver. */
   close(): void {
     this.#sockets.at(-1)!.close();
   }

@@ -10,7 +10,7 @@ import type { TransactionSettings } from "../../src/db/session/begin.ts";
 import type { Driver } from "../../src/db/driver/driver.ts";
 import { BackgroundTasks } from "../../src/deno/background_tasks.ts";
 
-/** The design's defaults. */
+/** The settings' defaults. */
 export const SESSION_DEFAULTS: TransactionSettings = {
   isolation: "read committed",
   readOnly: false,
@@ -22,7 +22,7 @@ export const SESSION_DEFAULTS: TransactionSettings = {
   locals: {},
 };
 
-/** A pool of two connections and one more, unless said otherwise. */
+/** A pool over a driver. Default: two connections and one overflow. */
 export function poolOf(driver: Driver, options: Partial<PoolOptions> = {}): Pool {
   return new Pool({
     connect: (connectOptions) => driver.connect(connectOptions),
@@ -38,7 +38,7 @@ export function poolOf(driver: Driver, options: Partial<PoolOptions> = {}): Pool
   });
 }
 
-/** A database over the pool, closed with all that was deferred when it is disposed of. */
+/** A database over the pool. Disposing of it awaits its background work, and closes the pool. */
 export function databaseOf(
   pool: Pool,
   { scope = OwnerScope.lasting(), signal, ...options }: Partial<DatabaseOptions & DatabaseOwner> =

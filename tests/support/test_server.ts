@@ -1,6 +1,7 @@
 /**
- * One PostgreSQL for the whole run of `deno test`, whichever test file asks first. Test files are threads of one
- * process that share nothing but the disk, so they meet at a file; the server ends with the process.
+ * One PostgreSQL for the whole run of `deno test`, started by the first test file that needs it. Test files are threads
+ * of one process that share nothing but the disk, so that a file holds the server's address. The server ends with the
+ * process.
  */
 import { join } from "node:path";
 import { migrate } from "../../src/dev/migrate.ts";
@@ -16,7 +17,7 @@ export const ROLES = [
 
 export type Role = typeof ROLES[number];
 
-/** How to reach the server: a URL for each role, of the migrated database that branches are copied from. */
+/** The server's address, and a URL for each role to the migrated template database. */
 export interface TestServer {
   readonly port: number;
   readonly urls: Readonly<Record<Role, string>>;
@@ -24,20 +25,20 @@ export interface TestServer {
 
 const directory = join(import.meta.dirname!, "..", "..", ".local");
 
-/** Starts the server, or finds the one that another test file has started. */
+/** Starts the server, or finds the server that another test file has started. */
 export async function testServer(): Promise<TestServer> {
   await Deno.mkdir(directory, { recursive: true });
-  const meeting = join(directory, `test-server-${Deno.pid}.json`);
-  using lock = await Deno.open(`${meeting}.lock`, { create: true, write: true });
+  const addressFile = join(directory, `test-server-${Deno.pid}.json`);
+  using lock = await Deno.open(`${addressFile}.lock`, { create: true, write: true });
   await lock.lock(true);
   try {
-    return JSON.parse(await Deno.readTextFile(meeting));
+    return JSON.parse(await Deno.readTextFile(addressFile));
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
   await removeLeftovers();
   const server = await startServer();
-  await Deno.writeTextFile(meeting, JSON.stringify(server), { mode: 0o600 });
+  await Deno.writeTextFile(addressFile, JSON.stringify(server), { mode: 0o600 });
   return server;
 }
 
@@ -61,7 +62,7 @@ export function relayTo(
   return startRelay({ targets: [{ hostname: "127.0.0.1", port }], ...options });
 }
 
-/** Of runs that have ended. */
+/** Removes the files of earlier runs. */
 async function removeLeftovers(): Promise<void> {
   for await (const { name } of Deno.readDir(directory)) {
     const pid = /^test-server-(\d+)\./.exec(name)?.[1];

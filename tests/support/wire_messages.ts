@@ -1,5 +1,5 @@
 /**
- * Splits what passes between a client and PostgreSQL into protocol messages, wherever the bytes were cut.
+ * Splits the bytes between a client and PostgreSQL into protocol messages, however they were divided into chunks.
  * https://www.postgresql.org/docs/current/protocol-message-formats.html
  */
 import type { Direction } from "../../src/dev/relay/relay_link.ts";
@@ -48,7 +48,7 @@ const TO_CLIENT = {
   v: "NegotiateProtocolVersion",
 } as const;
 
-/** Of a first message, which has no type byte. Any other code is a version: a startup. */
+/** Codes of a first message, which has no type byte. Any other code is a protocol version: a startup. */
 const REQUEST_CODES: Readonly<Record<number, MessageKind>> = {
   80877102: "CancelRequest",
   80877103: "SSLRequest",
@@ -64,7 +64,7 @@ const AUTHENTICATIONS: Readonly<Record<number, string>> = {
   12: "SASLFinal",
 };
 
-/** The protocol's own names. `Unknown` is whatever does not follow it, or is encrypted. */
+/** The protocol's own names. `Unknown` stands for bytes that are encrypted, or do not follow the protocol. */
 export type MessageKind =
   | typeof TO_SERVER[keyof typeof TO_SERVER]
   | typeof TO_CLIENT[keyof typeof TO_CLIENT]
@@ -80,30 +80,30 @@ export type MessageKind =
 export interface WireMessage {
   readonly direction: Direction;
   readonly kind: MessageKind;
-  /** The whole of it, type and length included. */
+  /** The whole message, with its type and length. */
   readonly bytes: Uint8Array;
   /**
-   * What it says: a statement (Parse, Query), parameters (Startup), a command tag (CommandComplete),
+   * Its content: a statement (Parse, Query), parameters (Startup), a command tag (CommandComplete),
    * `severity SQLSTATE message` (ErrorResponse, NoticeResponse), a status byte (ReadyForQuery), a method
    * (Authentication), `name=value` (ParameterStatus). `""` for the others.
    */
   readonly text: string;
 }
 
-/** As long as anything here may be; longer is no message. The same as the relay's own bound. */
+/** The same as the relay's limit. A longer length is not taken for a message. */
 const MESSAGE_BYTES_MAX = 256 * 1024 * 1024;
 
 const HEADER_BYTES = 5;
 
-/** Splits both directions of one connection. They know of each other: some messages depend on the one before. */
+/** Splits both directions of one connection together: the kind of some messages depends on the other direction. */
 export class MessageSplitter {
   readonly #buffers = { toServer: new ByteQueue(), toClient: new ByteQueue() };
-  /** `first` before the startup, `plain` after it, `unknown` once nothing can be told any more. */
+  /** `first` before the startup, `plain` after it, `unknown` once messages cannot be recognized any more. */
   #phase: "first" | "plain" | "unknown" = "first";
   #answersEncryption = false;
   #authentication = "";
 
-  /** Takes the next bytes and gives the messages that they complete. */
+  /** Takes the next bytes, and returns the messages that they complete. */
   split(direction: Direction, bytes: Uint8Array): WireMessage[] {
     const buffer = this.#buffers[direction];
     buffer.push(bytes);
@@ -114,7 +114,7 @@ export class MessageSplitter {
     return messages;
   }
 
-  /** What is left when a side has ended in the middle of a message. */
+  /** The bytes of an incomplete last message. */
   rest(direction: Direction): Uint8Array {
     const buffer = this.#buffers[direction];
     return buffer.take(buffer.size);
@@ -166,7 +166,7 @@ export class MessageSplitter {
     return { direction, kind: kind === "Password" ? this.#secret() : kind, bytes, text };
   }
 
-  /** A password and the two steps of SASL share a type byte. A pipelined password comes before any request. */
+  /** A password and both SASL responses have the same type byte. A pipelined password comes before any request. */
   #secret(): MessageKind {
     if (this.#authentication === "SASL") return "SASLInitialResponse";
     return this.#authentication === "SASLContinue" ? "SASLResponse" : "Password";
@@ -178,7 +178,7 @@ export class MessageSplitter {
   }
 }
 
-/** Chunks that are joined only when enough of them are there, so that a long message costs no more than its length. */
+/** Joins chunks only when a whole message is there, so that the cost of a long message is linear in its length. */
 class ByteQueue {
   #chunks: Uint8Array[] = [];
   #awaited = 0;
@@ -189,7 +189,7 @@ class ByteQueue {
     this.size += bytes.length;
   }
 
-  /** Nothing is worth looking at before this many bytes are there. */
+  /** `peek` gives nothing until this many bytes are there. */
   await(size: number): undefined {
     this.#awaited = size;
   }

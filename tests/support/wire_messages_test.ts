@@ -41,7 +41,7 @@ const toClient = [
   encodeMessage("Z", "I"),
 ];
 
-Deno.test("messages come out the same wherever the bytes are cut", () => {
+Deno.test("the messages are the same however the bytes are divided", () => {
   const expected = [
     "Startup user ann database app",
     "Password ",
@@ -91,7 +91,7 @@ Deno.test("messages come out the same wherever the bytes are cut", () => {
   }
 });
 
-Deno.test("an answer is about the statement that was asked, and the last word about the flight", () => {
+Deno.test("an answer is about its statement, and ReadyForQuery about the whole flight", () => {
   const splitter = new MessageSplitter();
   const conversation = new Conversation();
   const statements = (direction: Direction, sent: readonly Uint8Array[]) =>
@@ -107,7 +107,7 @@ Deno.test("an answer is about the statement that was asked, and the last word ab
   ]);
 });
 
-Deno.test("requests that come in place of a startup, or before it, are told apart", () => {
+Deno.test("requests in place of a startup, or before it, are distinguished", () => {
   const cancel = new MessageSplitter();
   assertEquals(kindsOf(cancel.split("toServer", first(CANCEL, "12345678"))), ["CancelRequest"]);
 
@@ -123,7 +123,7 @@ Deno.test("requests that come in place of a startup, or before it, are told apar
   assertEquals(kindsOf(encrypted.split("toServer", Uint8Array.of(22, 3, 1))), ["Unknown"]);
 });
 
-Deno.test("what is no message passes as it came, and what is cut off is kept", () => {
+Deno.test("bytes that are no message pass unchanged, and an incomplete message is kept", () => {
   const splitter = new MessageSplitter();
   splitter.split("toServer", toServer[0]!);
   const [message] = splitter.split("toServer", new TextEncoder().encode("GET / HTTP/1.1"));
@@ -134,7 +134,7 @@ Deno.test("what is no message passes as it came, and what is cut off is kept", (
   assertEquals(cutOff.rest("toClient"), toClient[2]!.subarray(0, 9));
 });
 
-Deno.test("a long message in small pieces costs no more than its length", () => {
+Deno.test("the cost of a long message in small pieces is linear in its length", () => {
   const splitter = new MessageSplitter();
   splitter.split("toServer", toServer[0]!);
   const size = 64 * 1024 * 1024;

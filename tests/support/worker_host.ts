@@ -1,4 +1,4 @@
-/** The service in real workerd, on a database and behind a fault relay of its own. */
+/** The service in real workerd, with a database and a fault relay of its own. */
 import { assertEquals } from "@std/assert";
 import type { SendRequest } from "../http/requests.ts";
 import type { Env } from "./branch.ts";
@@ -11,31 +11,30 @@ export interface WorkerHost {
   readonly workerd: Workerd;
   readonly branch: FaultBranch;
   readonly request: SendRequest;
-  /** How many messages the Worker has sent to the server since the last call. */
+  /** How many WebSocket messages the Worker has sent to the server since the last call. */
   takeMessages(): number;
-  /** The server's processes for the service. */
+  /** The process ids of the service's backends. */
   backends(): Promise<number[]>;
   /** Resolves when no connection is open. */
   quiet(): Promise<void>;
   stop(): Promise<void>;
-  /** Adds a test, after which nothing may be left: no connection, and no error that nobody caught. */
+  /** Adds a test. After it no connection may be open, and no error uncaught. */
   test(name: string, fn: () => Promise<void>): void;
 }
 
 export interface WorkerHostOptions {
-  /** Of the file's tests, in their names. */
+  /** The prefix of the names of the file's tests. */
   readonly name: string;
   readonly entry?: string;
-  /** Added to what the Worker needs to reach its database. */
+  /** Settings beside those of the database. */
   readonly env?: Env;
-  /** Whether a client stands before it that leaves when told: see `leaveWhenTold`. */
+  /** Whether requests pass a client that can be made to leave: see `leaveWhenTold`. */
   readonly hasLeavingClient?: boolean;
-  /** Another Worker that stands before it. */
+  /** Source of another Worker that gets all requests. */
   readonly front?: string;
   readonly queues?: WorkerdOptions["queues"];
 }
 
-/** Longest time of one test. */
 const TIMEOUT_MS = 180_000;
 
 export async function startWorkerHost(

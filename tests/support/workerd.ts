@@ -1,48 +1,47 @@
 /**
- * Runs a module in workerd, the runtime of Cloudflare Workers, behind a port of its own: bundled as for a deployment,
- * with the compatibility date and flags of wrangler.toml.
+ * Runs a module in workerd, the runtime of Cloudflare Workers, on a port of its own. The module is bundled as for a
+ * deployment, with the compatibility date and flags of wrangler.toml.
  */
 import { join } from "node:path";
 import { lockedRun } from "../../src/dev/worker/locked_run.ts";
 import { completesWithin } from "../../src/db/time/timeout.ts";
 import { bundle } from "../../src/dev/worker/bundle.ts";
-import { TELL_REJECTIONS, WorkerdLog } from "./workerd_log.ts";
+import { LOG_REJECTIONS, WorkerdLog } from "./workerd_log.ts";
 
 const ROOT = join(import.meta.dirname!, "..", "..");
 
 const STOP_TIMEOUT_MS = 10_000;
 
 export interface WorkerdOptions {
-  /** From the repository's root. */
+  /** Path from the repository's root. */
   readonly entry: string;
   readonly minify?: boolean;
-  /** What the Worker finds in its `env`. */
+  /** The Worker's `env`. */
   readonly bindings?: Readonly<Record<string, Json>>;
-  /** Binding to class, each exported by the entry. Their storage is in memory. */
+  /** Class by binding. The entry exports the classes. Their storage is in memory. */
   readonly durableObjects?: Readonly<Record<string, string>>;
-  /** Binding to queue, and how the Worker consumes each queue. */
+  /** Queue by binding, and the consumer options of each queue. */
   readonly queues?: {
     readonly producers: Readonly<Record<string, string>>;
     readonly consumers: Readonly<Record<string, Json>>;
   };
-  /** Source of a Worker that stands before it, and reaches it as `env.SERVICE`. */
+  /** Source of a Worker that gets all requests, and reaches the entry as `env.SERVICE`. */
   readonly front?: string;
-  /** For the bundle and for the start, each. */
+  /** Limit for the bundle, and again for the start. */
   readonly timeoutMs?: number;
 }
 
 export type Json = string | number | boolean | null | Json[] | { [name: string]: Json };
 
 export interface Workerd extends AsyncDisposable {
-  /** Answers any number of requests at once. */
   readonly url: URL;
-  /** What nobody caught in the isolate since the last call: exceptions and rejections. */
+  /** Exceptions and rejections that were not caught in the isolate since the last call. */
   takeUncaught(): string[];
-  /** All that it has logged as errors so far. */
+  /** Everything that it has logged as an error so far. */
   readonly log: string;
-  /** Resolves once the Worker has logged this text as an error; what it logged before has been read then. */
+  /** Resolves once the Worker has logged this text as an error. Everything that it logged before has been read by then. */
   logged(text: string, options: { timeoutMs: number }): Promise<void>;
-  /** Ends the runtime, and waits until its process is gone. */
+  /** Ends the runtime, and waits for the end of its process. */
   stop(): Promise<void>;
 }
 
@@ -59,7 +58,7 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
       lock: "workerd.lock",
       program: join(import.meta.dirname!, "workerd_process.ts"),
     }),
-    // Miniflare does not wait until its own are removed.
+    // Miniflare does not wait until its temporary directories are removed.
     env: { TMPDIR: directory, TEMP: directory },
     stdin: "piped",
     stdout: "piped",
@@ -72,7 +71,7 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
 
   let stopping: Promise<void> | undefined;
   async function stop(): Promise<void> {
-    // It may have ended by itself.
+    // The process may have ended already.
     await input.close().catch(() => {});
     if (!await completesWithin(child.status, STOP_TIMEOUT_MS)) {
       child.kill("SIGKILL");
@@ -96,7 +95,7 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
     workers: [
       {
         ...compatibility,
-        // That it can hand over batches of messages as the runtime does, and read the answer.
+        // Lets it call the `queue` and `scheduled` handlers of the service.
         compatibilityFlags: [...compatibility.compatibilityFlags, "service_binding_extra_handlers"],
         name: "front",
         serviceBindings: { SERVICE: "service" },
@@ -123,7 +122,7 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
   };
 }
 
-/** `line` is `""` if there is none. Reads on to the `end`, so that the writer never waits. */
+/** `line` is `""` if the stream ends before one. Reads the stream to its `end`, so that the writer never waits. */
 function firstLine(
   stream: ReadableStream<Uint8Array<ArrayBuffer>>,
 ): { line: Promise<string>; end: Promise<void> } {
@@ -140,12 +139,12 @@ function firstLine(
   return { line: promise, end: read() };
 }
 
-const MAIN = `${TELL_REJECTIONS}
+const MAIN = `${LOG_REJECTIONS}
 export * from "./bundle.js";
 export { default } from "./bundle.js";
 `;
 
-/** The runtime's version and switches, as a deployment has them. */
+/** The compatibility date and flags of a deployment. */
 async function readCompatibility(): Promise<{
   compatibilityDate: string;
   compatibilityFlags: string[];

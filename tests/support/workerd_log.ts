@@ -1,6 +1,6 @@
 import { completesWithin } from "../../src/db/time/timeout.ts";
 
-/** What a workerd writes to its standard error. */
+/** The lines that a workerd writes to its standard error. */
 export class WorkerdLog {
   readonly #lines: string[] = [];
   readonly #listeners = new Set<(line: string) => void>();
@@ -42,15 +42,15 @@ export class WorkerdLog {
   #add(line: string): void {
     this.#lines.push(line);
     if (isUncaught(line)) this.#uncaught.push(line);
-    for (const tell of this.#listeners) tell(line);
+    for (const listener of this.#listeners) listener(line);
   }
 }
 
-const UNHEARD = "unhandled rejection: ";
+const UNHANDLED = "unhandled rejection: ";
 
-/** To be run before the Worker's own module, since workerd logs no rejection by itself. */
-export const TELL_REJECTIONS = `addEventListener("unhandledrejection", ({ reason }) => {
-  console.error(${JSON.stringify(UNHEARD)} + String(reason?.stack ?? reason));
+/** Code to run before the Worker's own module, since workerd itself logs no unhandled rejection. */
+export const LOG_REJECTIONS = `addEventListener("unhandledrejection", ({ reason }) => {
+  console.error(${JSON.stringify(UNHANDLED)} + String(reason?.stack ?? reason));
 });`;
 
 /**
@@ -60,8 +60,8 @@ export const TELL_REJECTIONS = `addEventListener("unhandledrejection", ({ reason
 export const FOREIGN_PROMISE = "resolved or rejected from a different request context";
 
 function isUncaught(line: string): boolean {
-  if (line.includes(UNHEARD) || line.includes(FOREIGN_PROMISE)) return true;
-  // A WebSocket that cannot connect is logged in any case, listener or not; that entry has no stack.
+  if (line.includes(UNHANDLED) || line.includes(FOREIGN_PROMISE)) return true;
+  // workerd logs a WebSocket that cannot connect even if an `error` listener is there. That entry has no stack.
   return line.includes("uncaught exception; source = ") &&
     !line.endsWith("stack = Error: Network connection lost.");
 }

@@ -1,6 +1,6 @@
 /**
- * The process around one workerd, for `workerd.ts`: takes miniflare's options from the first line of its input, tells
- * the URL in its output, passes on what workerd logs, and ends with its input, however the other side ended.
+ * The process around one workerd, for `workerd.ts`. It reads miniflare's options from the first line of its input, prints
+ * the URL, passes on workerd's log, and ends when its input ends, which it does even if the parent is killed.
  */
 import { createInterface } from "node:readline";
 import process from "node:process";
@@ -17,7 +17,7 @@ const { Miniflare }: {
   };
 } = await import(MINIFLARE);
 
-// From a terminal it reaches the whole group; here the input ends next.
+// Ctrl-C in a terminal reaches the whole process group. This process ends with its input instead.
 process.on("SIGINT", () => {});
 
 const input = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
@@ -26,7 +26,7 @@ const miniflare = new Miniflare({
   ...JSON.parse(options!),
   host: "127.0.0.1",
   port: 0,
-  // Without it workerd tells of exceptions to nobody but an inspector.
+  // Without it workerd reports exceptions to an inspector only.
   verbose: true,
   handleRuntimeStdio(stdout: Readable, stderr: Readable) {
     stdout.resume();
@@ -36,5 +36,5 @@ const miniflare = new Miniflare({
 console.log(String(await miniflare.ready));
 await input.next();
 await miniflare.dispose();
-// Its timers would hold the process for seconds.
+// miniflare's timers would keep the process for seconds.
 process.exit();

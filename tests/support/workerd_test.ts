@@ -38,7 +38,7 @@ for (
     ["/reject", "rejected without a handler"],
   ] as const
 ) {
-  Deno.test(`what nobody caught is told: ${path}`, async () => {
+  Deno.test(`errors that are not caught are reported: ${path}`, async () => {
     await ask(path);
     await workerd.logged(text, { timeoutMs: 10_000 });
     const [line, ...others] = workerd.takeUncaught();
@@ -47,7 +47,7 @@ for (
   });
 }
 
-Deno.test("a Worker that cannot be bundled is told, with the reason", async () => {
+Deno.test("a Worker that cannot be bundled rejects with the reason", async () => {
   await assertRejects(
     () => startWorkerd({ entry: "tests/workerd/no_such_worker.ts" }),
     Error,

@@ -30,7 +30,7 @@ export function genericPool(): Contender<FakeConnection> {
   const release = (connection: FakeConnection) => void pool.release(connection);
   return {
     name: "generic-pool 3.9.0",
-    givesUpBy: "nothing: its caller stops waiting, and gives back what comes too late",
+    givesUpBy: "nothing: its caller stops waiting, and releases a connection that comes too late",
     acquire: () => pool.acquire(),
     acquireUnless: (signal) => raceSignal(pool.acquire(), signal, release),
     release,

@@ -23,7 +23,7 @@ export function pgPool(): Contender<FakeConnection> {
   const release = (connection: FakeConnection) => connection.release();
   return {
     name: "pg-pool 3.14.0",
-    givesUpBy: "nothing: its caller stops waiting, and gives back what comes too late",
+    givesUpBy: "nothing: its caller stops waiting, and releases a connection that comes too late",
     acquire: () => pool.connect(),
     acquireUnless: (signal) => raceSignal(pool.connect(), signal, release),
     release,

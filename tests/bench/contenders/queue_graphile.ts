@@ -21,9 +21,9 @@ const { run, runMigrations, Logger }: {
   Logger: new (factory: () => () => void) => unknown;
 } = await import(GRAPHILE_WORKER);
 
-/** With its local queue, which takes a batch in one round trip. */
+/** Uses its local queue, which takes a batch in one round trip. */
 export async function queueGraphile(connectionString: string): Promise<QueueContender> {
-  // Its workers, the one that listens, and the one that completes.
+  // One for each worker, one to listen, and one to complete jobs.
   const pgPool: PgPool = pgPoolOf({ connectionString, max: CONCURRENCY + 2 });
   const logger = new Logger(() => () => {});
   await runMigrations({ pgPool, logger });

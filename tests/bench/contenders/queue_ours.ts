@@ -32,7 +32,7 @@ export function queueOurs(db: Database, branch: Branch): QueueContender {
   };
 }
 
-/** With events that are no longer than the others'. */
+/** Its events are not longer than those of the other queues. */
 export async function fillOutbox(branch: Branch, events: number): Promise<void> {
   await branch.asAdmin(`
     insert into user_events (user_id, version, type, data)
@@ -42,7 +42,7 @@ export async function fillOutbox(branch: Branch, events: number): Promise<void> 
 
 export type QueueShare = Pick<PostgresQueueOptions, "concurrency" | "batchSize">;
 
-/** Throws, and so ends the process, if a message fails. */
+/** Throws if a message fails, which ends the process. */
 export function startQueue(
   db: Database,
   { onConsumed, ...share }: QueueShare & { onConsumed: (count: number) => void },

@@ -9,7 +9,7 @@ const { default: { Pool } }: {
   default: { Pool: new (options: Record<string, unknown>) => PgPool };
 } = await import(PG);
 
-/** Over TCP, without WebSocket and relay. */
+/** Connects over TCP, without a WebSocket and a relay. */
 export function pgPoolOf(options: { connectionString: string; max: number }): PgPool {
   return new Pool(options);
 }

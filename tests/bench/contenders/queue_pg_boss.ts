@@ -26,8 +26,8 @@ const { PgBoss }: { PgBoss: new (options: Record<string, unknown>) => Boss } = a
 );
 
 /**
- * By `fetch` and `complete` in a loop: its own `work()` rests for half a second and more between two batches, as it is
- * made to poll. `together`: the effects of a batch in one statement, which leaves nothing to do for one that fails.
+ * Calls `fetch` and `complete` in a loop: its own `work()` pauses for half a second or more between two batches, since it
+ * polls. `together` does the effects of a batch in one statement, so that one failed message fails its whole batch.
  */
 export async function queuePgBoss(
   connectionString: string,

@@ -1,4 +1,4 @@
-/** Drizzle over Neon's Pool, as its page on Neon shows it. */
+/** Drizzle over Neon's Pool, as Drizzle's documentation on Neon shows it. */
 import { newUser, type Place, type SessionContender } from "../session_contender.ts";
 import { neonPool } from "./session_neon.ts";
 

@@ -6,13 +6,13 @@ import { newUser, type Place, type SessionContender } from "../session_contender
 const INSERT = "insert into users (id, email, name) values ($1, $2, $3) returning id, version";
 const SELECT = "select id, email, name from users where id = $1";
 
-/** Beside what the README says for Node.js, the way to a PostgreSQL that is not Neon. */
+/** The configuration that the README gives for Node.js, and the relay for a PostgreSQL that is not Neon. */
 export function neonPool({ env, connections }: Place): Pool {
   const { host, pathname } = new URL(env["DATABASE_WS_PROXY"]!);
   neonConfig.webSocketConstructor = DatabaseWebSocket;
   neonConfig.useSecureWebSocket = false;
   neonConfig.wsProxy = (name, port) => `${host}${pathname}?address=${name}:${port}`;
-  // Kept as long as ours are by default.
+  // The same idle timeout as our pool's default.
   const options = { max: connections, idleTimeoutMillis: 60_000 };
   return new Pool({ connectionString: env["DATABASE_URL"]!, ...options });
 }
