@@ -25,22 +25,30 @@ export class ManualClock implements Clock {
     return () => this.#alarms.delete(alarm);
   }
 
+  /** Moves on to the next callback, if it is due by `byMs`, and calls it. Says whether there was one. */
+  fireNext(byMs = Infinity): boolean {
+    const due = this.#next(byMs);
+    if (due === undefined) return false;
+    this.#alarms.delete(due);
+    this.#nowMs = due.atMs;
+    due.callback();
+    return true;
+  }
+
   /** Moves on, calling back what becomes due in its order, and lets promises settle in between. */
   async advance(timeMs: number): Promise<void> {
     const endMs = this.#nowMs + timeMs;
-    for (let due = this.#next(endMs); due !== undefined; due = this.#next(endMs)) {
-      this.#alarms.delete(due);
-      this.#nowMs = due.atMs;
-      due.callback();
-      await flushPromises();
-    }
+    while (this.fireNext(endMs)) await flushPromises();
     this.#nowMs = endMs;
     await flushPromises();
   }
 
   #next(endMs: number): Alarm | undefined {
-    const due = [...this.#alarms].filter(({ atMs }) => atMs <= endMs);
-    return due.sort((one, other) => one.atMs - other.atMs)[0];
+    let next: Alarm | undefined;
+    for (const alarm of this.#alarms) {
+      if (alarm.atMs <= endMs && alarm.atMs < (next?.atMs ?? Infinity)) next = alarm;
+    }
+    return next;
   }
 }
 
