@@ -282,7 +282,7 @@ export class Run {
       if (text !== "ROLLBACK") {
         this.timeline.violate(`sent on a connection that is not leased: ${text}`);
       }
-    } else if (holding.unit.hasAborted) {
+    } else if (holding.unit.signal.aborted) {
       this.timeline.violate(`sent after the abort of ${holding.unit.caller}: ${text}`);
     }
     link.send(parts);

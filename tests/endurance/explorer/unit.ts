@@ -42,11 +42,6 @@ export class Unit {
     return this.#controller.signal;
   }
 
-  /** Whether the caller has given up before this moment of the clock. */
-  get hasAborted(): boolean {
-    return this.#abortedAtMs < this.#timeline.clock.now();
-  }
-
   /** The caller gives up. */
   abort(): void {
     this.#abortedAtMs = Math.min(this.#abortedAtMs, this.#timeline.clock.now());
