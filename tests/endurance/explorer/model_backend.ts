@@ -72,6 +72,7 @@ export class ModelBackend {
     this.#end();
     this.#link.toClient(`FATAL ${fatal.sqlState}`, (connection) => {
       connection.answered = flight?.results ?? [];
+      this.#link.hasEndedBetweenFlights = flight === undefined;
       connection.cut({ fatal, begun: flight !== undefined });
     }, { isLast: true });
   }

@@ -43,6 +43,8 @@ export class ModelLink {
   backend: ModelBackend | undefined;
   /** The newest lease. */
   holding: Holding | undefined;
+  /** A FATAL error has told the client that the server ended the connection before it began on another flight. */
+  hasEndedBetweenFlights = false;
   readonly #options: LinkOptions;
   readonly #outgoing = new Set<Message>();
   readonly #opened = Promise.withResolvers<void>();

@@ -171,6 +171,10 @@ function checkMended({ timeline, struck }: Run, { plan, unit }: UnitRun): void {
   if (told === undefined || "value" in told) return;
   const { error } = told;
   const isUnknown = error instanceof CommitOutcomeUnknownError;
+  // Of a unit with a key, an earlier attempt may be the one in doubt.
+  if (isUnknown && plan.key === undefined && (unit.commitLink?.hasEndedBetweenFlights ?? true)) {
+    timeline.violate(`${unit.caller} was told an unknown outcome, though its COMMIT never ran`);
+  }
   const [event] = struck;
   if (struck.length !== 1 || !LOSSES.includes(event!) || plan.once) return;
   const mayBe = plan.key === undefined &&

@@ -164,6 +164,7 @@ export class Run {
       return value;
     }
     const attempt = async (session: Parameters<UnitPlan["work"]>[0]) => {
+      unit.begin();
       await work(session, unit);
       return value;
     };
@@ -276,7 +277,8 @@ export class Run {
   #send(parts: readonly FlightPart[], connection: ScriptedConnection): void {
     const link = this.linkOf(connection)!;
     const { holding } = link;
-    const text = parts.map(labelOf).join("; ");
+    const labels = parts.map(labelOf);
+    const text = labels.join("; ");
     if (holding === undefined || holding.isOver) {
       // The pool's own, after a lease.
       if (text !== "ROLLBACK") {
@@ -285,6 +287,7 @@ export class Run {
     } else if (holding.unit.signal.aborted) {
       this.timeline.violate(`sent after the abort of ${holding.unit.caller}: ${text}`);
     }
+    if (holding !== undefined && labels.at(-1) === "commit") holding.unit.commitLink = link;
     link.send(parts);
   }
 

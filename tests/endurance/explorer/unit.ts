@@ -1,5 +1,6 @@
 /** One unit of work of a run: the statements it sends, and what its caller was told. */
 import { type Session, type Sql, sql } from "../../../src/db/mod.ts";
+import type { ModelLink } from "./model_link.ts";
 import type { Timeline } from "./timeline.ts";
 
 interface Echo {
@@ -26,6 +27,8 @@ export class Unit {
   waitedAfterAbortMs = 0;
   /** How often its `afterCommit` hook was called. */
   hooks = 0;
+  /** The connection that its newest attempt has sent COMMIT on. */
+  commitLink: ModelLink | undefined;
   readonly #timeline: Timeline;
   readonly #controller = new AbortController();
   #abortedAtMs = Infinity;
@@ -35,6 +38,11 @@ export class Unit {
     this.name = name;
     this.caller = caller;
     this.#timeline = timeline;
+  }
+
+  /** The work begins, or begins again. */
+  begin(): void {
+    this.commitLink = undefined;
   }
 
   /** The caller's. */
