@@ -126,9 +126,7 @@ function checkUnits(run: Run): void {
     const isThere = rows.join() === asked[0]!.plan.keeps.toSorted().join();
     const kinds = asked.map(kindOf);
     const isKnown = kinds.some((kind) => kind === "success" || kind === "committed, rows lost");
-    // Of a key, what cannot be read may be done.
-    const isUnread = asked[0]!.plan.key !== undefined && kinds.includes("failure");
-    const mayBe = isKnown || isUnread || kinds.includes("unknown outcome");
+    const mayBe = isKnown || kinds.includes("unknown outcome");
     const mayBeNot = !isKnown;
     if (isThere && mayBe || rows.length === 0 && mayBeNot) continue;
     timeline.violate(
