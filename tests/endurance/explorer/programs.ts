@@ -1,5 +1,11 @@
 /** Short programs of one to three callers, each of which runs units of work, one after the other. */
-import { ServerError, type Session, type SessionOptions, trustedSql } from "../../../src/db/mod.ts";
+import {
+  ServerError,
+  type Session,
+  type SessionOptions,
+  sql,
+  trustedSql,
+} from "../../../src/db/mod.ts";
 import type { Unit } from "./unit.ts";
 
 export interface UnitPlan {
@@ -244,6 +250,13 @@ export const PROGRAMS: readonly Program[] = [
   ),
   alone("a keyed unit", keyed),
   alone("a keyed unit in one flight", keyedInOneFlight),
+  alone(
+    "a value that cannot be sent, then commit",
+    keeps([], async (session, unit) => {
+      await failing(session.query(sql`select ${"\0"} as echo`));
+      await unit.commit(session, []);
+    }),
+  ),
   { name: "two callers of one key", callers: [[keyed], [keyed]] },
   {
     name: "two callers of one key in one flight",
@@ -268,7 +281,7 @@ async function failing(work: Promise<unknown>): Promise<void> {
     await work;
   } catch (error) {
     const isProvoked = error instanceof ServerError && error.sqlState === "22012" ||
-      error instanceof WorkError;
+      error instanceof WorkError || error instanceof TypeError;
     if (!isProvoked) throw error;
   }
 }
