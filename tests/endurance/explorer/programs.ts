@@ -257,6 +257,13 @@ export const PROGRAMS: readonly Program[] = [
       await unit.commit(session, []);
     }),
   ),
+  alone(
+    "a loss that the work swallows",
+    failsWith("SessionNotCommittedError", async (session, unit) => {
+      await unit.query(session, unit.insert("x"));
+      await unit.query(session, unit.select()).catch(() => {});
+    }),
+  ),
   { name: "two callers of one key", callers: [[keyed], [keyed]] },
   {
     name: "two callers of one key in one flight",
