@@ -39,6 +39,7 @@ export class ModelSession {
     [/^select pg_terminate_backend/, ({ values }) => this.#terminate(values)],
     [/^select pg_xact_status/, ({ values }) => this.#xidStatus(values)],
     [/^insert into transaction_keys/, ({ values }) => this.#insertKey(values)],
+    [/^with written as \(\s*insert into rows/, ({ values }) => this.#hidden(values)],
     [/^insert into rows/, ({ values }) => this.#insert(values)],
     [/^select name from rows/, ({ values }) => this.#select(values)],
     [/^select \$1 as echo from generate_series/, ({ values }) => this.#series(values)],
@@ -141,6 +142,10 @@ export class ModelSession {
     this.#server.assignXid(transaction);
     transaction.rows.push({ unit: String(unit), name: String(name) });
     return { rows: [{ echo }], rowCount: 1 };
+  }
+
+  #hidden(values: readonly unknown[]): Outcome {
+    return { ...this.#insert(values), command: "SELECT" };
   }
 
   #insertKey([key]: readonly unknown[]): Outcome {

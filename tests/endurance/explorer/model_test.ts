@@ -57,6 +57,18 @@ const CONVERSATIONS: Readonly<Record<string, readonly (readonly FlightPart[])[]>
     [{ close: portal }],
     [text("rollback")],
   ],
+  "a write whose tag is SELECT": [
+    [
+      text("begin"),
+      text(
+        "with written as (insert into rows (unit, name) values ($1, $2)) select $3 as echo",
+        "unit",
+        "a",
+        "token",
+      ),
+    ],
+    [text("commit")],
+  ],
   "a key": [
     [text("begin"), key],
     [text("commit")],

@@ -264,6 +264,13 @@ export const PROGRAMS: readonly Program[] = [
       await unit.query(session, unit.select()).catch(() => {});
     }),
   ),
+  alone(
+    "a hidden write whose commit was forgotten",
+    failsWith(
+      "SessionNotCommittedError",
+      (session, unit) => unit.query(session, unit.hiddenInsert("x")),
+    ),
+  ),
   { name: "two callers of one key", callers: [[keyed], [keyed]] },
   {
     name: "two callers of one key in one flight",

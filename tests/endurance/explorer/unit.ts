@@ -69,6 +69,13 @@ export class Unit {
     return { statement, token, rows: 1 };
   }
 
+  /** The same by a statement whose command tag is SELECT. */
+  hiddenInsert(name: string): Ask {
+    const token = this.#token();
+    const statement = sql<Echo>`with written as (${this.#inserting(name)}) select ${token} as echo`;
+    return { statement, token, rows: 1 };
+  }
+
   /** A statement that reads. */
   select(): Ask {
     const token = this.#token();
