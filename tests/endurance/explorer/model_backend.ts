@@ -150,7 +150,9 @@ export class ModelBackend {
     this.#flight = undefined;
     if (error !== undefined) this.session.fail();
     const { status } = this.session;
-    const answer = { results, status, ...(error === undefined ? {} : { error }) };
+    // As the driver tells of rows that it cannot read.
+    const told = error ?? results.find(({ decodeError }) => decodeError !== undefined)?.decodeError;
+    const answer = { results, status, ...(told === undefined ? {} : { error: told }) };
     this.#link.toClient(
       `the answer ${error?.sqlState ?? ""}${status}`,
       (connection) => connection.answer(answer),

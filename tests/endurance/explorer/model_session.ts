@@ -39,6 +39,7 @@ export class ModelSession {
     [/^select pg_terminate_backend/, ({ values }) => this.#terminate(values)],
     [/^select pg_xact_status/, ({ values }) => this.#xidStatus(values)],
     [/^insert into transaction_keys/, ({ values }) => this.#insertKey(values)],
+    [/^insert into rows .* as unreadable$/, ({ values }) => this.#insertUnreadable(values)],
     [/^with written as \(\s*insert into rows/, ({ values }) => this.#hidden(values)],
     [/^insert into rows/, ({ values }) => this.#insert(values)],
     [/^select name from rows/, ({ values }) => this.#select(values)],
@@ -146,6 +147,11 @@ export class ModelSession {
 
   #hidden(values: readonly unknown[]): Outcome {
     return { ...this.#insert(values), command: "SELECT" };
+  }
+
+  #insertUnreadable(values: readonly unknown[]): Outcome {
+    const decodeError = new TypeError("Cannot read the column as its parser failed");
+    return { ...this.#insert(values), rows: [{ unreadable: undefined }], decodeError };
   }
 
   #insertKey([key]: readonly unknown[]): Outcome {

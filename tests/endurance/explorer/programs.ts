@@ -271,6 +271,12 @@ export const PROGRAMS: readonly Program[] = [
       (session, unit) => unit.query(session, unit.hiddenInsert("x")),
     ),
   ),
+  alone(
+    "a commit whose rows cannot be read",
+    keeps(["a"], (session, unit) => unit.commit(session, [unit.unreadableInsert("a")]), {
+      throws: "CommitRowsLostError",
+    }),
+  ),
   { name: "two callers of one key", callers: [[keyed], [keyed]] },
   {
     name: "two callers of one key in one flight",

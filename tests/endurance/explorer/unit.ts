@@ -76,6 +76,13 @@ export class Unit {
     return { statement, token, rows: 1 };
   }
 
+  /** The same by a statement whose rows the driver's parsers cannot read. */
+  unreadableInsert(name: string): Ask {
+    const token = this.#token();
+    const statement = sql<Echo>`${this.#inserting(name)} returning ${token} as unreadable`;
+    return { statement, token, rows: 1 };
+  }
+
   /** A statement that reads. */
   select(): Ask {
     const token = this.#token();
