@@ -277,6 +277,21 @@ export const PROGRAMS: readonly Program[] = [
       throws: "CommitRowsLostError",
     }),
   ),
+  alone(
+    "an error that cannot be changed",
+    failsWith(
+      "WorkError",
+      (() => {
+        const conflicted = new WeakSet<Unit>();
+        return async (session, unit) => {
+          await unit.query(session, unit.insert("x"));
+          if (conflicted.has(unit)) throw Object.freeze(new WorkError("no"));
+          conflicted.add(unit);
+          await session.query(CONFLICTING);
+        };
+      })(),
+    ),
+  ),
   { name: "two callers of one key", callers: [[keyed], [keyed]] },
   {
     name: "two callers of one key in one flight",
