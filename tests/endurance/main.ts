@@ -1,10 +1,12 @@
 /**
- * `deno task soak`, `queue-soak`, `outage`, `chaos`, `chaos storm` and `chaos contention`: runs one scenario on a
- * PostgreSQL of its own and prints its report. Exits with 1 after a violation, with 2 if it cannot read its arguments.
+ * `deno task soak`, `queue-soak`, `outage`, `chaos`, `chaos storm`, `chaos contention` and `explore`: runs one scenario
+ * and prints its report. All but `explore` run on a PostgreSQL of their own. Exits with 1 after a violation, with 2 if
+ * it cannot read its arguments.
  */
 import { parseArgs } from "node:util";
 import { chaosScenario } from "./chaos/chaos.ts";
 import { contentionScenario } from "./contention.ts";
+import { explorerScenario } from "./explorer/explorer.ts";
 import { outageScenario, stormScenario } from "./outage.ts";
 import { queueSoakScenario } from "./queue_soak.ts";
 import { textOf } from "./report.ts";
@@ -16,6 +18,7 @@ const SCENARIOS: Readonly<Record<string, Scenario<unknown>>> = {
   "soak": soakScenario,
   "queue-soak": queueSoakScenario,
   "outage": outageScenario,
+  "explore": explorerScenario,
   "chaos": chaosScenario,
   "chaos storm": stormScenario,
   "chaos contention": contentionScenario,

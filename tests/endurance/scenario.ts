@@ -16,7 +16,8 @@ export const FLAGS = {
   minutes: "N",
   seed: "N",
   host: "deno|worker|object",
-  cheat: "blind|none|incarnation",
+  cheat: "NAME",
+  only: "RUN",
 } as const;
 
 export type FlagName = keyof typeof FLAGS;
@@ -42,6 +43,10 @@ export class Flags {
     const value = Number(this.#values[name] ?? otherwise);
     const isTaken = value > 0 && value <= max;
     return isTaken ? value : this.#refuse(name, `above 0 and at most ${max}`);
+  }
+
+  text(name: FlagName): string | undefined {
+    return this.#values[name];
   }
 
   oneOf<Value extends string>(name: FlagName, values: readonly Value[]): Value | undefined {

@@ -25,22 +25,30 @@ export class ManualClock implements Clock {
     return () => this.#alarms.delete(alarm);
   }
 
+  /** Advances to the next callback that is due by `byMs`, and runs it. Returns false if there is none. */
+  fireNext(byMs = Infinity): boolean {
+    const due = this.#next(byMs);
+    if (due === undefined) return false;
+    this.#alarms.delete(due);
+    this.#nowMs = due.atMs;
+    due.callback();
+    return true;
+  }
+
   /** Advances the clock. Runs the callbacks that become due in their order, and promise callbacks after each. */
   async advance(timeMs: number): Promise<void> {
     const endMs = this.#nowMs + timeMs;
-    for (let due = this.#next(endMs); due !== undefined; due = this.#next(endMs)) {
-      this.#alarms.delete(due);
-      this.#nowMs = due.atMs;
-      due.callback();
-      await flushPromises();
-    }
+    while (this.fireNext(endMs)) await flushPromises();
     this.#nowMs = endMs;
     await flushPromises();
   }
 
   #next(endMs: number): Alarm | undefined {
-    const due = [...this.#alarms].filter(({ atMs }) => atMs <= endMs);
-    return due.sort((one, other) => one.atMs - other.atMs)[0];
+    let next: Alarm | undefined;
+    for (const alarm of this.#alarms) {
+      if (alarm.atMs <= endMs && alarm.atMs < (next?.atMs ?? Infinity)) next = alarm;
+    }
+    return next;
   }
 }
 

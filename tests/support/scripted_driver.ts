@@ -2,7 +2,12 @@
  * A driver without a server, for what a real server does not do on demand. It tracks BEGIN, COMMIT, ROLLBACK and errors
  * as PostgreSQL does. The test decides what statements answer, and when.
  */
-import { ConnectError, ConnectionLostError, ServerError } from "../../src/db/errors.ts";
+import {
+  ConnectError,
+  ConnectionLostError,
+  ServerError,
+  type ServerErrorFields,
+} from "../../src/db/errors.ts";
 import { encode } from "../../src/db/neon/neon_query.ts";
 import type {
   Connection,
@@ -29,7 +34,14 @@ export interface ScriptedDriverOptions {
   readonly onConnect?: (connection: ScriptedConnection) => void | Promise<void>;
   /** As with a pipelined login: `connect` resolves with state `opening`, and the first flight logs in. */
   readonly pipelined?: boolean;
+  /**
+   * Takes whole flights in place of `reply`, and answers each by `ScriptedConnection.answer`. A pipelined login is then
+   * for it to accept, by `logIn`.
+   */
+  readonly serve?: Serve;
 }
+
+export type Serve = (parts: readonly FlightPart[], connection: ScriptedConnection) => void;
 
 export class ScriptedDriver implements Driver {
   /** One for each connect, in order. */
@@ -47,7 +59,10 @@ export class ScriptedDriver implements Driver {
   async connect(
     { signal }: { timeoutMs: number; signal?: AbortSignal },
   ): Promise<ScriptedConnection> {
-    const connection = new ScriptedConnection(this.#options.reply ?? (() => undefined));
+    const connection = new ScriptedConnection(
+      this.#options.reply ?? (() => undefined),
+      this.#options.serve,
+    );
     this.connections.push(connection);
     const gaveUp = Promise.withResolvers<never>();
     gaveUp.promise.catch(() => {});
@@ -79,13 +94,17 @@ export class ScriptedConnection implements Connection {
   onCancel: () => void = () => {};
   /** `close()` waits for this promise, which stands for the peer's close. */
   goodbye: Promise<void> = Promise.resolve();
+  /** What has come of the answer to the flight under way. */
+  answered: readonly Result[] = [];
   readonly #reply: Reply;
+  readonly #serve: Serve | undefined;
   readonly #ready = Promise.withResolvers<void>();
   readonly #closed = Promise.withResolvers<Error | undefined>();
-  #rejectFlight: ((error: Error) => void) | undefined;
+  #flight: PromiseWithResolvers<FlightAnswer> | undefined;
 
-  constructor(reply: Reply) {
+  constructor(reply: Reply, serve?: Serve) {
     this.#reply = reply;
+    this.#serve = serve;
     this.ready = this.#ready.promise;
     this.ready.catch(() => {});
     this.closed = this.#closed.promise;
@@ -94,28 +113,35 @@ export class ScriptedConnection implements Connection {
   logIn(): void {
     if (this.state !== "opening") return;
     this.status = "I";
-    this.state = "idle";
+    this.state = this.#flight === undefined ? "idle" : "busy";
     this.#ready.resolve();
   }
 
   async flight(parts: readonly FlightPart[]): Promise<FlightAnswer> {
     if (this.state === "closed") throw this.#lost(undefined, false);
-    if (this.state === "busy") {
+    if (this.#flight !== undefined) {
       throw new TypeError("Cannot send a flight as the connection is busy");
     }
     parts.forEach(encode);
     const statements = parts.map(statementOf);
-    this.logIn();
-    this.state = "busy";
+    if (this.#serve === undefined) this.logIn();
+    if (this.state === "idle") this.state = "busy";
     this.flights.push(statements.map(({ text }) => text));
-    const cut = Promise.withResolvers<never>();
-    cut.promise.catch(() => {});
-    this.#rejectFlight = cut.reject;
-    const answer = await Promise.race([this.#run(statements), cut.promise]);
-    this.#rejectFlight = undefined;
+    const flight = this.#flight = Promise.withResolvers<FlightAnswer>();
+    if (this.#serve === undefined) {
+      this.#run(statements).then((answer) => this.answer(answer), flight.reject);
+    } else this.#serve(parts, this);
+    return await flight.promise;
+  }
+
+  /** The whole answer to the flight under way has come. */
+  answer(answer: FlightAnswer): void {
+    if (this.state === "closed") return;
     this.state = "idle";
     this.status = answer.status;
-    return answer;
+    this.#flight?.resolve(answer);
+    this.#flight = undefined;
+    this.answered = [];
   }
 
   cancel(_options: { timeoutMs: number }): Promise<void> {
@@ -165,13 +191,23 @@ export class ScriptedConnection implements Connection {
     const error = this.#lost(cause, begun);
     this.state = "closed";
     this.#ready.reject(error);
-    this.#rejectFlight?.(error);
+    this.#flight?.reject(error);
+    this.#flight = undefined;
+    this.answered = [];
   }
 
   #lost(cause: Error | undefined, begun: boolean): Error {
+    const { answered } = this;
     return this.status === undefined
-      ? new ConnectError("Cannot connect to PostgreSQL: scripted", { cause })
-      : new ConnectionLostError("Lost the connection to PostgreSQL: scripted", { cause, begun });
+      ? new ConnectError("Cannot connect to PostgreSQL: scripted", {
+        cause,
+        sent: this.#flight !== undefined,
+      })
+      : new ConnectionLostError("Lost the connection to PostgreSQL: scripted", {
+        cause,
+        begun: begun || answered.length > 0,
+        answered,
+      });
   }
 }
 
@@ -183,6 +219,11 @@ function statementOf(part: FlightPart): Statement {
 }
 
 /** An ErrorResponse with this SQLSTATE. */
-export function serverError(sqlState: string, message: string, severity = "ERROR"): ServerError {
-  return new ServerError({ sqlState, message, severity });
+export function serverError(
+  sqlState: string,
+  message: string,
+  severity = "ERROR",
+  more: Partial<ServerErrorFields> = {},
+): ServerError {
+  return new ServerError({ sqlState, message, severity, ...more });
 }
