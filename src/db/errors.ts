@@ -108,6 +108,8 @@ export class ConnectError extends DatabaseLayerError {
 /** A connection that had been ready ended before it answered. Before COMMIT was sent, the unit can be run again. */
 export class ConnectionLostError extends DatabaseLayerError {
   override readonly name = "ConnectionLostError";
+  /** Whether the flight was given to the socket. A connection that is known to be closed sends nothing. */
+  readonly sent: boolean;
   /** Whether the server had started the flight: a ParseComplete of it arrived. */
   readonly begun: boolean;
   /** The results of the flight that had arrived. */
@@ -115,9 +117,14 @@ export class ConnectionLostError extends DatabaseLayerError {
 
   constructor(
     message: string,
-    options: ErrorOptions & { begun: boolean; answered?: readonly Result[] | undefined },
+    options: ErrorOptions & {
+      sent?: boolean;
+      begun: boolean;
+      answered?: readonly Result[] | undefined;
+    },
   ) {
     super(message, options);
+    this.sent = options.sent ?? true;
     this.begun = options.begun;
     // Not enumerable, so that logging the error does not print rows.
     Object.defineProperty(this, "answered", { value: options.answered ?? [], enumerable: false });

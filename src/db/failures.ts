@@ -286,18 +286,20 @@ const TERMINATION_STATES: ReadonlySet<string> = new Set(["57P01", "57P05", "25P0
 export function isReplayable(error: unknown, { commits }: { commits: boolean }): boolean {
   if (!(error instanceof ConnectionLostError)) return false;
   if (!commits) return true;
-  const { begun, cause } = error;
-  return !begun && cause instanceof ServerError && TERMINATION_STATES.has(cause.sqlState);
+  const { sent, begun, cause } = error;
+  return !sent ||
+    !begun && cause instanceof ServerError && TERMINATION_STATES.has(cause.sqlState);
 }
 
 /**
- * Whether a FATAL of PostgreSQL itself ended the connection before it began on the flight: then nothing of the flight ran.
+ * Whether nothing of the flight ran: it was not sent, or a FATAL of PostgreSQL itself had ended the connection before.
  * The server sends what it has buffered before a FATAL, so that a ParseComplete would have arrived first. An error that a
  * proxy or pooler made shows nothing, since COMMIT may be on its way to the server: it names no `routine`.
  */
-function endedBefore({ begun, cause }: ConnectionLostError): boolean {
-  return !begun && cause instanceof ServerError && cause.severity === "FATAL" &&
-    cause.routine !== undefined;
+function endedBefore({ sent, begun, cause }: ConnectionLostError): boolean {
+  return !sent ||
+    !begun && cause instanceof ServerError && cause.severity === "FATAL" &&
+      cause.routine !== undefined;
 }
 
 /** Whether the server cannot tell the outcome of a transaction as it has not assigned that id yet. */

@@ -81,11 +81,25 @@ export async function runUnit<T>(
       onBudgetDenied: () => metrics.counters.budgetDenied++,
     });
   } catch (last) {
-    if (isKeyed && outcome === "committed") return await loadResult();
+    if (isKeyed && outcome === "committed") return await resultOf(loadResult);
     if (isKeyed && unresolvedError !== undefined) metrics.counters.unknown++;
     const error = unresolvedError ?? last;
     if (attempts > 1) noteAttempts(error, attempts);
     throw error;
+  }
+}
+
+/** The unit is done. A database error here must not look like a failure of the unit. */
+async function resultOf<T>(loadResult: () => Promise<T>): Promise<T> {
+  try {
+    return await loadResult();
+  } catch (error) {
+    if (databaseErrorIn(error) === undefined) throw error;
+    throw new CommitRowsLostError(
+      "Cannot return the result as it could not be read: the unit with this key is committed; " +
+        "read the result again, and do not repeat the work",
+      { cause: error },
+    );
   }
 }
 

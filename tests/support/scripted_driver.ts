@@ -205,6 +205,7 @@ export class ScriptedConnection implements Connection {
       })
       : new ConnectionLostError("Lost the connection to PostgreSQL: scripted", {
         cause,
+        sent: this.#flight !== undefined,
         begun: begun || answered.length > 0,
         answered,
       });
@@ -225,5 +226,7 @@ export function serverError(
   severity = "ERROR",
   more: Partial<ServerErrorFields> = {},
 ): ServerError {
-  return new ServerError({ sqlState, message, severity, ...more });
+  // The function of the server that ends a backend, which tells its FATAL from a pooler's.
+  const origin = severity === "FATAL" ? { routine: "ProcessInterrupts" } : {};
+  return new ServerError({ sqlState, message, severity, ...origin, ...more });
 }

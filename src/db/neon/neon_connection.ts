@@ -249,6 +249,7 @@ export class NeonConnection implements Connection {
     if (this.#status !== undefined) {
       return new ConnectionLostError(`Lost the connection to PostgreSQL: ${reason}`, {
         cause,
+        sent: flight !== undefined,
         begun: flight?.begun ?? false,
         answered: flight?.query.results,
       });

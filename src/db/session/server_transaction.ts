@@ -37,8 +37,6 @@ export type TransactionState = "new" | "open" | "committed" | "rolled back" | "l
 export class Transaction {
   /** Whether a command tag shows a write. A rollback to a savepoint restores the value from before it. */
   #hasWritten = false;
-  /** The xid may belong to work that was undone with its savepoint. */
-  #ignoresXid = false;
   readonly #context: TransactionContext;
   readonly #request: TransactionRequest;
   readonly flights: Flights;
@@ -46,6 +44,7 @@ export class Transaction {
   #portals = 0;
   #firstError: Error | undefined;
   #isOutcomeUnknown = false;
+  #isAborted = false;
 
   constructor(context: TransactionContext, request: TransactionRequest) {
     this.#context = context;
@@ -70,6 +69,11 @@ export class Transaction {
     return this.#state === "committed" || this.#isOutcomeUnknown;
   }
 
+  /** Whether it ended by the loss of its connection or by an abort, and not by commit or rollback. */
+  get isLost(): boolean {
+    return this.#state === "lost" || this.#isAborted;
+  }
+
   /** The error that made the transaction fail. Later errors, such as 25P02, only follow from it. */
   get firstError(): Error | undefined {
     return this.#firstError;
@@ -80,7 +84,7 @@ export class Transaction {
    * which it does for a SELECT over a writing function too.
    */
   get hasWritten(): boolean {
-    return this.#hasWritten || !this.#ignoresXid && this.flights.transactionId !== undefined;
+    return this.#hasWritten || this.flights.transactionId !== undefined;
   }
 
   /** Whether the server refuses every statement except ROLLBACK and ROLLBACK TO. */
@@ -126,20 +130,24 @@ export class Transaction {
   undo(statements: readonly PrependedStatement[], { hadWritten }: { hadWritten: boolean }): void {
     this.flights.replacePrepended(statements);
     this.#firstError = undefined;
-    this.#ignoresXid ||= !hadWritten;
     this.#hasWritten = hadWritten;
   }
 
   /** Runs the parts in one flight. Rejects with the first error; the parts after it are not run. */
   async run(parts: readonly FlightPart[]): Promise<readonly Result[]> {
+    const { results, error } = await this.#runFlight(prepare(parts));
+    if (error !== undefined) throw error;
+    return results;
+  }
+
+  async #runFlight(parts: readonly FlightPart[]): Promise<FlightAnswer> {
     this.assertUsable();
-    const plan = this.flights.plan(prepare(parts), { commits: false });
+    const plan = this.flights.plan(parts, { commits: false });
     const answer = await this.#send(plan);
     if (answer.status === "I" || plan.hasOwnCommit(answer.results)) {
       throw this.#noteEndedByStatement(answer);
     }
-    if (answer.error !== undefined) throw answer.error;
-    return plan.ownResults(answer.results);
+    return { ...answer, results: plan.ownResults(answer.results) };
   }
 
   /**
@@ -158,8 +166,14 @@ export class Transaction {
     if (this.hasFailed) return await this.#rollBackFailedCommit();
     this.assertUsable();
     if (await this.#mustSendBeforeCommit(own)) {
-      const results = await this.#runBeforeCommit(own);
+      const { results, error, status } = await this.#runFlight(own);
+      if (error !== undefined && status !== "T") {
+        // As a flight with COMMIT would: after `commit` the caller need not end the session.
+        await this.rollback();
+        throw error;
+      }
       await this.commit([]);
+      if (error !== undefined) throw rowsUnreadableError(error);
       return results;
     }
     return await this.#commitFlight(own);
@@ -179,16 +193,6 @@ export class Transaction {
       return await this.flights.mustSendBeforeCommit();
     } catch (error) {
       throw this.#noteLost(error as Error);
-    }
-  }
-
-  /** Rolls back on failure, as a flight with COMMIT would: after `commit` the caller need not end the session. */
-  async #runBeforeCommit(parts: readonly FlightPart[]): Promise<readonly Result[]> {
-    try {
-      return await this.run(parts);
-    } catch (error) {
-      if (this.#state === "open") await this.rollback();
-      throw error;
     }
   }
 
@@ -285,7 +289,8 @@ export class Transaction {
         throw this.#noteLost(error as Error, plan);
       }
       // Nothing is sent after an abort, in particular no COMMIT. The connection is intact.
-      this.#firstError ??= error as Error;
+      this.#firstError = error as Error;
+      this.#isAborted = true;
       await this.rollback();
       throw error;
     }

@@ -102,7 +102,7 @@ export class Session implements AsyncDisposable {
    * Whether a statement changed data, by its command tag. Work that was rolled back to a savepoint does not count.
    */
   get isLost(): boolean {
-    return this.#transaction.state === "lost";
+    return this.#transaction.isLost;
   }
 
   get hasWritten(): boolean {
