@@ -2,7 +2,13 @@
  * Composes and sends the flights of one transaction, one after the other, and reads the xid from their answers. Sends
  * the first flight again if its connection had died while it was idle.
  */
-import type { FlightAnswer, FlightPart, Result, TransactionStatus } from "../driver/driver.ts";
+import type {
+  FlightAnswer,
+  FlightPart,
+  Portal,
+  Result,
+  TransactionStatus,
+} from "../driver/driver.ts";
 import { isReplayable } from "../failures.ts";
 import { beginStatements } from "./begin.ts";
 import { FlightPlan, type PrependedStatement } from "./flight_plan.ts";
@@ -25,6 +31,7 @@ export class Flights {
   readonly #xid: XidTracker | undefined;
   #prepended: readonly PrependedStatement[] = [];
   #hasBegun = false;
+  #portals = 0;
 
   constructor(context: TransactionContext, request: TransactionRequest) {
     this.#context = context;
@@ -75,6 +82,18 @@ export class Flights {
   /** Replaces all prepended statements except the ends of portals. */
   replacePrepended(statements: readonly PrependedStatement[]): void {
     this.#prepended = [...statements, ...this.#prepended.filter(endsPortal)];
+  }
+
+  /**
+   * A portal for fetching a statement's rows in portions. Throws `RangeError` if `maxRows` is not from 1 to 2^31 - 1.
+   */
+  newPortal({ maxRows }: { maxRows: number }): Portal {
+    if (!(Number.isInteger(maxRows) && maxRows >= 1 && maxRows < 2 ** 31)) {
+      throw new RangeError(
+        `Cannot fetch rows in portions as their size must be a whole number from 1 to 2147483647: current value is ${maxRows}`,
+      );
+    }
+    return { name: `stream_${++this.#portals}`, maxRows };
   }
 
   /** Whether a write must not share its flight with COMMIT, because the socket may be dead: see `TRUSTED_IDLE_MS`. */

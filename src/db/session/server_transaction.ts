@@ -9,13 +9,8 @@
  * the connection was lost before COMMIT, or if there was no connection.
  */
 import { changesData } from "../driver/command_tag.ts";
-import type { FlightAnswer, FlightPart, Portal, Result } from "../driver/driver.ts";
-import {
-  CommitOutcomeUnknownError,
-  SessionEndedError,
-  StatementSkippedError,
-  type UnknownReason,
-} from "../errors.ts";
+import type { FlightAnswer, FlightPart, Result } from "../driver/driver.ts";
+import { CommitOutcomeUnknownError, SessionEndedError, StatementSkippedError } from "../errors.ts";
 import type { TransactionSettings } from "./begin.ts";
 import {
   commitRolledBackError,
@@ -26,7 +21,6 @@ import {
   resultsOfCommitted,
   rowsUnreadableError,
 } from "./commit.ts";
-import type { Verdict } from "./commit_outcome.ts";
 import { type FlightPlan, isCommit, type PrependedStatement } from "./flight_plan.ts";
 import { Flights } from "./flights.ts";
 import type { TransactionContext, TransactionRequest } from "./transaction_context.ts";
@@ -41,7 +35,6 @@ export class Transaction {
   readonly #request: TransactionRequest;
   readonly flights: Flights;
   #state: TransactionState = "new";
-  #portals = 0;
   #firstError: Error | undefined;
   #isOutcomeUnknown = false;
   #isAborted = false;
@@ -112,18 +105,6 @@ export class Transaction {
         { cause: this.#firstError },
       );
     }
-  }
-
-  /**
-   * A portal for fetching a statement's rows in portions. Throws `RangeError` if `maxRows` is not from 1 to 2^31 - 1.
-   */
-  newPortal({ maxRows }: { maxRows: number }): Portal {
-    if (!(Number.isInteger(maxRows) && maxRows >= 1 && maxRows < 2 ** 31)) {
-      throw new RangeError(
-        `Cannot fetch rows in portions as their size must be a whole number from 1 to 2147483647: current value is ${maxRows}`,
-      );
-    }
-    return { name: `stream_${++this.#portals}`, maxRows };
   }
 
   /** Rolls back to a savepoint by `statements`. They replace the statements that were prepended and not sent. */
@@ -235,10 +216,10 @@ export class Transaction {
    */
   async #resolveCommit(plan: FlightPlan, cause: Error): Promise<readonly Result[]> {
     this.#isOutcomeUnknown = true;
-    const { transactionId, lastResults } = this.flights;
-    const verdict: Verdict = isCommit(plan.commitResult(lastResults))
-      ? { outcome: "committed" }
-      : await outcomeOf(transactionId, this.#context, this.#request);
+    const { lastResults } = this.flights;
+    const verdict = isCommit(plan.commitResult(lastResults))
+      ? { outcome: "committed" } as const
+      : await outcomeOf(this.flights.transactionId, this.#context, this.#request);
     if (verdict.outcome === "unknown") throw this.#noteUnknown(verdict.reason, cause);
     this.#isOutcomeUnknown = false;
     this.#context.metrics.counters.resolved++;
@@ -248,7 +229,10 @@ export class Transaction {
     return resultsOfCommitted(plan, lastResults, cause);
   }
 
-  #noteUnknown(reason: UnknownReason, cause: Error | undefined): CommitOutcomeUnknownError {
+  #noteUnknown(
+    reason: CommitOutcomeUnknownError["reason"],
+    cause: Error | undefined,
+  ): CommitOutcomeUnknownError {
     this.#isOutcomeUnknown = true;
     if (!this.#request.isKeyed) this.#context.metrics.counters.unknown++;
     const xid = this.flights.transactionId?.xid;

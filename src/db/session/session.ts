@@ -98,13 +98,12 @@ export class Session implements AsyncDisposable {
     return this.#transaction.hasEnded || (this.#savepoint?.hasEnded ?? false);
   }
 
-  /**
-   * Whether a statement changed data, by its command tag. Work that was rolled back to a savepoint does not count.
-   */
+  /** Whether the transaction ended by the loss of its connection or by an abort, and not by commit or rollback. */
   get isLost(): boolean {
     return this.#transaction.isLost;
   }
 
+  /** Whether the transaction changed data or locked rows: by a command tag, or because it has an xid. */
   get hasWritten(): boolean {
     return this.#transaction.hasWritten;
   }
@@ -163,7 +162,7 @@ export class Session implements AsyncDisposable {
     { batchSize = 1_000 }: StreamOptions = {},
   ): AsyncGenerator<Row, void, void> {
     return streamRows<Row>(statement, {
-      portal: this.#transaction.newPortal({ maxRows: batchSize }),
+      portal: this.#transaction.flights.newPortal({ maxRows: batchSize }),
       run: (part) => this.#enqueue(async () => (await this.#transaction.run([part]))[0]!),
       close: (part) => this.#transaction.flights.prepend(new PrependedStatement(part)),
     });
