@@ -48,7 +48,6 @@ export class Transaction {
   get settings(): TransactionSettings {
     return this.#request.settings;
   }
-
   get state(): TransactionState {
     return this.#state;
   }
@@ -216,10 +215,10 @@ export class Transaction {
    */
   async #resolveCommit(plan: FlightPlan, cause: Error): Promise<readonly Result[]> {
     this.#isOutcomeUnknown = true;
-    const { lastResults } = this.flights;
+    const { lastResults, transactionId } = this.flights;
     const verdict = isCommit(plan.commitResult(lastResults))
       ? { outcome: "committed" } as const
-      : await outcomeOf(this.flights.transactionId, this.#context, this.#request);
+      : await outcomeOf(transactionId, this.#context, this.#request);
     if (verdict.outcome === "unknown") throw this.#noteUnknown(verdict.reason, cause);
     this.#isOutcomeUnknown = false;
     this.#context.metrics.counters.resolved++;
