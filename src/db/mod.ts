@@ -52,6 +52,7 @@ export {
   type UnknownReason,
 } from "./errors.ts";
 export { classify, type Failure, isStatementFault, type Phase } from "./failures.ts";
+export { json, type JsonValue } from "./driver/json_value.ts";
 export { Lease } from "./pool/lease.ts";
 export { NeonDriver, type NeonDriverOptions } from "./neon/neon_driver.ts";
 export { Histogram, type HistogramStats } from "./time/histogram.ts";

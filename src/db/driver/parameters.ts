@@ -5,6 +5,8 @@
  * https://www.postgresql.org/docs/current/datatype-character.html (no NUL), and UTF-8 has no lone surrogates.
  */
 
+import { JsonValue } from "./json_value.ts";
+
 /** The Bind message counts parameters in 16 bits. https://www.postgresql.org/docs/current/protocol-message-formats.html */
 const MAX_PARAMETERS = 65_535;
 
@@ -68,7 +70,43 @@ function encodeObject(value: object | null, index: number): string | null {
   const bytes = bytesOf(value);
   if (bytes !== undefined) return `\\x${hex(bytes)}`;
   if (Array.isArray(value)) return encodeArray(value, index);
+  if (value instanceof JsonValue) return value.text;
+  if (!hasJsonForm(value)) throw noValueError(value, index);
   return JSON.stringify(value) ?? null;
+}
+
+/** Plain objects, also of another realm, and objects that define their own JSON. JSON.stringify makes `{}` of others. */
+function hasJsonForm(value: object): boolean {
+  if (typeof (value as { toJSON?: unknown }).toJSON === "function") return true;
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
+const WAYS_OUT: Readonly<Record<string, string>> = {
+  Promise: "await it first",
+  Map: "pass Object.fromEntries(map)",
+  Set: "pass [...set]",
+  Sql: "put it into the template itself, not into a value",
+  String: "pass the primitive",
+  Number: "pass the primitive",
+  Boolean: "pass the primitive",
+  BigInt: "pass the primitive",
+};
+
+function noValueError(value: object, index: number): TypeError {
+  const kind = kindOf(value);
+  const wayOut = WAYS_OUT[kind] ?? "pass a plain object, or give its class a toJSON method";
+  return new TypeError(
+    `Cannot send parameter $${
+      index + 1
+    } as it has no PostgreSQL form: current type is ${kind}; ${wayOut}`,
+  );
+}
+
+function kindOf(value: object): string {
+  if (value instanceof Promise) return "Promise";
+  const { constructor } = Object.getPrototypeOf(value) as { constructor?: unknown };
+  return typeof constructor === "function" && constructor.name !== "" ? constructor.name : "object";
 }
 
 /** ISO 8601, with PostgreSQL's `BC` for years before 1, of which ISO 8601 calls the first one 0. */

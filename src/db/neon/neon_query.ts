@@ -125,7 +125,7 @@ export class FlightQuery {
     fields.forEach((text, index) => {
       const column = this.#columns[index];
       if (column === undefined) row[index] = text;
-      else row[column.name] = text === null ? null : this.#read(column, text);
+      else setColumn(row, column.name, text === null ? null : this.#read(column, text));
     });
     this.#rows.push(row);
   }
@@ -198,6 +198,15 @@ export class FlightQuery {
     this.#columns = [];
     this.#decodeError = undefined;
     this.#notice = undefined;
+  }
+}
+
+/** Assigning to `__proto__` would set the row's prototype where the runtime has that accessor, as Workers and Node do. */
+function setColumn(row: Record<string, unknown>, name: string, value: unknown): void {
+  if (name !== "__proto__") row[name] = value;
+  else {
+    const attributes = { configurable: true, enumerable: true, writable: true };
+    Object.defineProperty(row, name, { value, ...attributes });
   }
 }
 

@@ -1,0 +1,72 @@
+/** What is no value is refused before it is sent, and never sent as `{}`. */
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { json, sql } from "../../../src/db/mod.ts";
+import { encodeParameters } from "../../../src/db/driver/parameters.ts";
+import { localDatabase } from "../../support/local_database.ts";
+
+const database = await localDatabase();
+
+class Point {
+  x = 1;
+}
+
+const NO_VALUES: readonly [value: object, kind: string][] = [
+  [Promise.resolve(1), "Promise"],
+  [new (class Later extends Promise<number> {})((resolve) => resolve(1)), "Promise"],
+  [new Map([["a", 1]]), "Map"],
+  [new Set([1]), "Set"],
+  [new WeakMap(), "WeakMap"],
+  [sql`select 1`, "Sql"],
+  [Object("text"), "String"],
+  [Object(1), "Number"],
+  [Object(true), "Boolean"],
+  [Object(1n), "BigInt"],
+  [new Point(), "Point"],
+  [/a/, "RegExp"],
+  [new Error("secret"), "Error"],
+  [[1].values(), "object"],
+  [(async function* () {})(), "object"],
+];
+
+for (const [value, kind] of NO_VALUES) {
+  for (const [where, parameter] of [["alone", value], ["in an array", [value]]] as const) {
+    Deno.test(`a ${kind} ${where} is refused as a parameter, with its position and its kind`, () => {
+      const error = assertThrows(() => encodeParameters([1, parameter]), TypeError);
+      assert(error.message.startsWith("Cannot send parameter $2 as"), error.message);
+      if (kind !== "object") {
+        assert(error.message.includes(`current type is ${kind};`), error.message);
+      }
+      assert(!error.message.includes("secret"));
+    });
+  }
+}
+
+Deno.test("plain objects, those without a prototype and those with toJSON are sent as JSON", () => {
+  const bare = Object.assign(Object.create(null), { a: 1 });
+  const own = new (class {
+    toJSON() {
+      return { b: 2 };
+    }
+  })();
+  assertEquals(encodeParameters([{ a: 1 }, bare, own, {}]), [
+    '{"a":1}',
+    '{"a":1}',
+    '{"b":2}',
+    "{}",
+  ]);
+});
+
+Deno.test("json() sends arrays, texts, numbers and null to jsonb columns, and refuses what has no JSON form", async () => {
+  await using branch = await database.connect();
+  const values = [[1, [2]], "text", 7, null, true, { a: [] }];
+  const statements = values.map((value) =>
+    sql<{ kept: unknown }>`select ${json(value)}::jsonb as kept`
+  );
+  const results = await branch.open().transaction((session) => session.commit(statements), {
+    readOnly: true,
+  });
+  assertEquals(results.map(([row]) => row!.kept), values);
+  for (const value of [undefined, () => {}, Symbol("a")]) {
+    assertThrows(() => json(value), TypeError);
+  }
+});
