@@ -100,6 +100,8 @@ async function queryOutcome(
   transactionId: TransactionId,
   { lease, timing: { clock, signal } }: { lease: Lease; timing: RetryTiming },
 ): Promise<Verdict> {
+  // The signal may have aborted while the search waited for its connection.
+  signal.throwIfAborted();
   const answer = await sendWithDeadline({ lease, parts: outcomeStatements(transactionId) }, {
     clock,
     signal,
