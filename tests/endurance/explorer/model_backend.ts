@@ -3,7 +3,7 @@ import type { FlightPart, Result } from "../../../src/db/driver/driver.ts";
 import { ServerError } from "../../../src/db/mod.ts";
 import { serverError } from "../../support/scripted_driver.ts";
 import type { ModelLink } from "./model_link.ts";
-import type { ModelServer } from "./model_server.ts";
+import { fatal, type ModelServer } from "./model_server.ts";
 import { ModelSession, type Wait } from "./model_session.ts";
 import type { Timeline } from "./timeline.ts";
 
@@ -160,7 +160,7 @@ export class ModelBackend {
     if (this.#hasHungUp) return this.#endQuietly();
     if (status === "I") return;
     this.#disarmIdle = this.#timeline.after(this.#timeouts.idleTransactionTimeoutMs, () => {
-      this.kill(serverError("25P03", "idle-in-transaction timeout", "FATAL"));
+      this.kill(fatal("25P03", "idle-in-transaction timeout"));
     });
   }
 

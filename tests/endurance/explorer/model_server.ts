@@ -56,7 +56,7 @@ export class ModelServer {
   /** Why a login is refused now. */
   get refusal(): ServerError | undefined {
     return this.#timeline.clock.now() < this.#recoversAtMs
-      ? serverError("57P03", "the database system is in recovery mode", "FATAL")
+      ? fatal("57P03", "the database system is in recovery mode")
       : undefined;
   }
 
@@ -80,7 +80,7 @@ export class ModelServer {
   /** Ends every backend, and forgets transaction ids that no COMMIT has made durable: another client gets them next. */
   crash(): void {
     for (const backend of [...this.backends]) {
-      backend.kill(serverError("57P02", "the server terminates all its processes", "FATAL"));
+      backend.kill(fatal("57P02", "the server terminates all its processes"));
     }
     this.#life++;
     this.#recoversAtMs = this.#timeline.clock.now() + RECOVERY_MS;
@@ -156,7 +156,12 @@ export class ModelServer {
 
 export function terminated(): ServerError {
   const message = "terminating connection due to administrator command";
-  return serverError("57P01", message, "FATAL");
+  return fatal("57P01", message);
+}
+
+/** An error that ends the connection. PostgreSQL names its own function that reports it, which no pooler does. */
+export function fatal(sqlState: string, message: string): ServerError {
+  return serverError(sqlState, message, "FATAL", { routine: "ProcessInterrupts" });
 }
 
 function duplicateKey(): ServerError {

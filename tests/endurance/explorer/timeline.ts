@@ -81,7 +81,7 @@ export class Timeline {
   }
 
   note(line: string): void {
-    this.#options.trace?.(`${String(this.clock.now()).padStart(6)} ms  ${line}`);
+    this.#options.trace?.(`${this.clock.now().toFixed(1).padStart(8)} ms  ${line}`);
   }
 
   violate(text: string): void {
