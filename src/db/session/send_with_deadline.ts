@@ -21,9 +21,9 @@ const CANCEL_TIMEOUT_MS = 500;
  * the pool revokes the lease: sends a cancel request to the server, and closes the connection if the flight is not
  * answered soon after. The server's own timeouts work independently of this.
  *
- * If an interrupted flight still succeeds, resolves with its answer, which then has an `interruption`. Otherwise the error, in the answer or as the
- * rejection, is `DeadlineError`, or `PoolClosedError` for a revoked lease. Its cause is the server's error or the lost
- * connection.
+ * If an interrupted flight still succeeds, resolves with its answer, which then has an `interruption`. Otherwise the
+ * error, in the answer or as the rejection, is `DeadlineError`, or `PoolClosedError` for a revoked lease. Its cause is
+ * the server's error or the lost connection.
  */
 export async function sendWithDeadline(
   { lease, parts, parsers }: { lease: Lease; parts: readonly FlightPart[] } & FlightOptions,
