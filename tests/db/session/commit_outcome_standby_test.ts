@@ -6,7 +6,7 @@ import { startPostgres } from "../../../src/dev/postgres/server.ts";
 import { startRelay } from "../../../src/dev/relay/relay.ts";
 import { makeScratch } from "../../dev/scratch.ts";
 import { branchOf, runAlone } from "../../support/branch.ts";
-import { COMMIT_EXECUTE, dropAfter, pass, startFaultRelay } from "../../support/fault_relay.ts";
+import { pass, startFaultRelay } from "../../support/fault_relay.ts";
 
 const WAITING = `select count(*)::int as count from pg_stat_activity
   where usename = 'user_service' and wait_event = 'SyncRep'`;
@@ -83,7 +83,6 @@ Deno.test({
     await using server = await startWithoutStandby();
     const { relay, run, db } = server;
     await db.transaction((session) => session.commit([sql`select 1`]), { readOnly: true });
-    relay.when(COMMIT_EXECUTE, dropAfter());
     const question = {
       direction: "toServer",
       kind: "Execute",
@@ -95,6 +94,9 @@ Deno.test({
       await session.query(sql`insert into effects values ('effect')`);
       await session.commit();
     }).finally(() => isTold = true);
+    const isWaiting = async () => (await run(WAITING))[0]!.count === 1;
+    assert(await pollUntil(isWaiting, { deadlineMs: 30_000, intervalMs: 10 }));
+    for (const connection of relay.connections) connection.cut();
     await Promise.race([askedAgain.struck(), unit]);
     const [waiting] = await run(WAITING);
     assertEquals([isTold, waiting?.count], [false, 1], "before there is a standby");
