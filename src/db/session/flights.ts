@@ -157,9 +157,9 @@ export class Flights {
     return this.#connection.release();
   }
 
-  /** Closes the connection. Returns whether there was one. */
-  destroy(): boolean {
-    return this.#connection.destroy();
+  /** Closes the connection. */
+  destroy(): void {
+    this.#connection.destroy();
   }
 
   /** Records the end of the transaction. Only the first call counts. */

@@ -90,12 +90,11 @@ export class LeasedConnection {
     return this.#mayBeCancelled ? lease?.destroy() : lease?.release();
   }
 
-  /** Closes the connection. Returns whether there was one. */
-  destroy(): boolean {
+  /** Closes the connection. */
+  destroy(): void {
     const lease = this.#lease;
     this.#lease = undefined;
     void lease?.destroy();
-    return lease !== undefined;
   }
 
   /** Records the end of the transaction. Only the first call counts. */
