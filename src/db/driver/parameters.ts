@@ -5,7 +5,7 @@
  * https://www.postgresql.org/docs/current/datatype-character.html (no NUL), and UTF-8 has no lone surrogates.
  */
 
-import { JsonValue } from "./json_value.ts";
+import { hasJsonForm, JsonValue, noValue } from "./json_value.ts";
 
 /** The Bind message counts parameters in 16 bits. https://www.postgresql.org/docs/current/protocol-message-formats.html */
 const MAX_PARAMETERS = 65_535;
@@ -38,6 +38,12 @@ function encodeOrRefuse(value: unknown, index: number): string | null {
   }
 }
 
+const WAYS_OUT: Readonly<Record<string, string>> = {
+  undefined: "pass null for an absent value",
+  function: "call it, and pass what it returns",
+  symbol: "pass its description",
+};
+
 function encode(value: unknown, index: number): string | null {
   switch (typeof value) {
     case "string":
@@ -52,7 +58,7 @@ function encode(value: unknown, index: number): string | null {
     default:
       throw new TypeError(
         `Cannot send parameter $${index + 1} as its type has no PostgreSQL form: current type is ` +
-          `${typeof value}; pass null for an absent value`,
+          `${typeof value}; ${WAYS_OUT[typeof value]}`,
       );
   }
 }
@@ -71,42 +77,17 @@ function encodeObject(value: object | null, index: number): string | null {
   if (bytes !== undefined) return `\\x${hex(bytes)}`;
   if (Array.isArray(value)) return encodeArray(value, index);
   if (value instanceof JsonValue) return value.text;
-  if (!hasJsonForm(value)) throw noValueError(value, index);
-  return JSON.stringify(value) ?? null;
-}
-
-/** Plain objects, also of another realm, and objects that define their own JSON. JSON.stringify makes `{}` of others. */
-function hasJsonForm(value: object): boolean {
-  if (typeof (value as { toJSON?: unknown }).toJSON === "function") return true;
-  const prototype = Object.getPrototypeOf(value);
-  return prototype === null || Object.getPrototypeOf(prototype) === null;
-}
-
-const WAYS_OUT: Readonly<Record<string, string>> = {
-  Promise: "await it first",
-  Map: "pass Object.fromEntries(map)",
-  Set: "pass [...set]",
-  Sql: "put it into the template itself, not into a value",
-  String: "pass the primitive",
-  Number: "pass the primitive",
-  Boolean: "pass the primitive",
-  BigInt: "pass the primitive",
-};
-
-function noValueError(value: object, index: number): TypeError {
-  const kind = kindOf(value);
-  const wayOut = WAYS_OUT[kind] ?? "pass a plain object, or give its class a toJSON method";
-  return new TypeError(
-    `Cannot send parameter $${
-      index + 1
-    } as it has no PostgreSQL form: current type is ${kind}; ${wayOut}`,
+  if (!hasJsonForm(value)) {
+    throw new TypeError(
+      `Cannot send parameter $${index + 1} as it has no PostgreSQL form: ${noValue(value)}`,
+    );
+  }
+  const text: string | undefined = JSON.stringify(value);
+  if (text !== undefined) return text;
+  throw new TypeError(
+    `Cannot send parameter $${index + 1} as its toJSON method returned no JSON value; ` +
+      "return null for an absent value",
   );
-}
-
-function kindOf(value: object): string {
-  if (value instanceof Promise) return "Promise";
-  const { constructor } = Object.getPrototypeOf(value) as { constructor?: unknown };
-  return typeof constructor === "function" && constructor.name !== "" ? constructor.name : "object";
 }
 
 /** ISO 8601, with PostgreSQL's `BC` for years before 1, of which ISO 8601 calls the first one 0. */
@@ -120,7 +101,8 @@ function timestamp(date: Date): string {
 
 /** https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO */
 function encodeArray(items: readonly unknown[], index: number): string {
-  const parts = items.map((item) => {
+  // Unlike `map`, `Array.from` does not leave out holes.
+  const parts = Array.from(items, (item) => {
     if (Array.isArray(item)) return encodeArray(item, index);
     const text = encode(item, index);
     return text === null ? "NULL" : `"${text.replace(/["\\]/g, "\\$&")}"`;

@@ -10,6 +10,9 @@ class Point {
   x = 1;
 }
 
+class Nameless {}
+Object.defineProperty(Nameless, "name", { value: { toString: () => "secret" } });
+
 const NO_VALUES: readonly [value: object, kind: string][] = [
   [Promise.resolve(1), "Promise"],
   [new (class Later extends Promise<number> {})((resolve) => resolve(1)), "Promise"],
@@ -24,8 +27,13 @@ const NO_VALUES: readonly [value: object, kind: string][] = [
   [new Point(), "Point"],
   [/a/, "RegExp"],
   [new Error("secret"), "Error"],
-  [[1].values(), "object"],
-  [(async function* () {})(), "object"],
+  [[1].values(), "Array Iterator"],
+  [(function* () {})(), "Generator"],
+  [(async function* () {})(), "AsyncGenerator"],
+  [{ then: () => {} }, "Promise"],
+  [{ then: () => {}, toJSON: () => ({}) }, "Promise"],
+  [new (class constructor {})(), "constructor"],
+  [new Nameless(), "object"],
 ];
 
 for (const [value, kind] of NO_VALUES) {
@@ -33,13 +41,52 @@ for (const [value, kind] of NO_VALUES) {
     Deno.test(`a ${kind} ${where} is refused as a parameter, with its position and its kind`, () => {
       const error = assertThrows(() => encodeParameters([1, parameter]), TypeError);
       assert(error.message.startsWith("Cannot send parameter $2 as"), error.message);
-      if (kind !== "object") {
-        assert(error.message.includes(`current type is ${kind};`), error.message);
-      }
+      assert(error.message.includes(`current type is ${kind};`), error.message);
+      assert(!error.message.includes("native code"), error.message);
       assert(!error.message.includes("secret"));
     });
   }
 }
+
+for (const [value, kind] of NO_VALUES) {
+  for (const [where, inner] of [["alone", value], ["in nested arrays", [[value]]]] as const) {
+    Deno.test(`a ${kind} ${where} is refused by json()`, () => {
+      const error = assertThrows(() => json(inner), TypeError, `current type is ${kind};`);
+      assert(!error.message.includes("secret"));
+    });
+  }
+}
+
+Deno.test("a hole in an array is refused as undefined is", () => {
+  const holed = new Array(2);
+  assertThrows(() => encodeParameters([holed]), TypeError, "current type is undefined;");
+});
+
+Deno.test("a toJSON that returns nothing is refused, and does not become NULL", () => {
+  assertThrows(() => encodeParameters([{ toJSON() {} }]), TypeError, "Cannot send parameter $1 as");
+});
+
+Deno.test("json() inside an object, an array or json() keeps its value", () => {
+  const inner = json([1]);
+  assertEquals(encodeParameters([{ a: inner }, json(inner), json([inner]), [inner]]), [
+    '{"a":[1]}',
+    "[1]",
+    "[[1]]",
+    '{"[1]"}',
+  ]);
+});
+
+Deno.test("an array that contains itself is refused", () => {
+  const cycle: unknown[] = [];
+  cycle.push(cycle);
+  assertThrows(() => json(cycle), TypeError);
+  assertThrows(() => encodeParameters([cycle]), TypeError, "Cannot send parameter $1 as");
+});
+
+Deno.test("a function and a symbol are refused with a way out of their own", () => {
+  assertThrows(() => encodeParameters([() => 1]), TypeError, "current type is function; call it");
+  assertThrows(() => encodeParameters([Symbol("s")]), TypeError, "current type is symbol; pass");
+});
 
 Deno.test("plain objects, those without a prototype and those with toJSON are sent as JSON", () => {
   const bare = Object.assign(Object.create(null), { a: 1 });
