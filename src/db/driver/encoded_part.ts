@@ -13,6 +13,7 @@ export function encodePart(part: FlightPart): FlightPart {
       "Cannot send the statement as its text contains a NUL character or a lone surrogate; pass such data as bytea",
     );
   }
+  assertNoArrayInList(text, values);
   return {
     text,
     values: encodeParameters(values),
@@ -21,4 +22,25 @@ export function encodePart(part: FlightPart): FlightPart {
     ...(isInternal === undefined ? {} : { isInternal }),
     ...(flushesBefore === undefined ? {} : { flushesBefore }),
   };
+}
+
+/** The values of an IN list. A list with parentheses inside it, such as a subquery, is not matched. */
+const IN_LIST = /\bin\s*(?:\(([^()]*)\)|(\$\d+))/gi;
+
+/**
+ * The server would compare with the whole array as one value: it refuses that for numbers, and for texts it finds nothing.
+ * With a cast the author says that an array is meant.
+ */
+function assertNoArrayInList(text: string, values: readonly unknown[]): void {
+  if (!values.some((value) => Array.isArray(value))) return;
+  for (const [, list, alone] of text.matchAll(IN_LIST)) {
+    for (const item of (list ?? alone!).split(",")) {
+      const number = /^\s*\$(\d+)\s*$/.exec(item)?.[1];
+      if (number === undefined || !Array.isArray(values[Number(number) - 1])) continue;
+      throw new TypeError(
+        `Cannot send parameter $${number} as it is an array in an IN list, which takes it for one value; ` +
+          "write = any(${array}), <> all(${array}) for NOT IN, or add a cast if the column holds arrays",
+      );
+    }
+  }
 }

@@ -70,7 +70,10 @@ function isThenable(value: object): boolean {
   return typeof (value as { then?: unknown }).then === "function";
 }
 
-function kindOf(value: object): string {
+/** The kind of a value, for an error: its type, or the name of its class. */
+export function kindOf(value: unknown): string {
+  if (value === null) return "null";
+  if (typeof value !== "object") return typeof value;
   if (isThenable(value)) return "Promise";
   // A generator and an iterator have no constructor that names them.
   const tag = Object.prototype.toString.call(value).slice("[object ".length, -1);

@@ -1,4 +1,5 @@
 import type { Statement } from "./driver.ts";
+import { kindOf } from "./json_value.ts";
 
 /** A statement, or a part of one, whose rows have the type `Row`. Made by `sql`. */
 export class Sql<Row = Record<string, unknown>> implements Statement {
@@ -31,6 +32,15 @@ export function sql<Row = Record<string, unknown>>(
   strings: TemplateStringsArray,
   ...inserts: unknown[]
 ): Sql<Row> {
+  // Plain JavaScript can call it as a function, with a text.
+  if (!Array.isArray(strings) || !("raw" in strings)) {
+    throw new TypeError(
+      `Cannot make a statement as sql was called as a function: current type is ${
+        kindOf(strings)
+      }; write sql\`…\`, ` +
+        "or trustedSql(text) for a text that is SQL already",
+    );
+  }
   const parts = [strings[0]!];
   const values: unknown[] = [];
   inserts.forEach((insert, index) => {
@@ -63,4 +73,29 @@ export function identifier(name: string): Sql {
 /** A statement from text that is SQL already, such as a migration's. Do not pass text that came from a client. */
 export function trustedSql<Row = Record<string, unknown>>(text: string): Sql<Row> {
   return new Sql([text], []);
+}
+
+/** Throws `TypeError` for anything but a statement, which plain JavaScript can pass. The text is not named. */
+export function assertStatement(statement: unknown): void {
+  if (typeof statement === "object" && statement !== null) {
+    const { text, values } = statement as Partial<Statement>;
+    if (typeof text === "string" && Array.isArray(values)) return;
+  }
+  throw new TypeError(
+    `Cannot run the statement as it was not made by sql: current type is ${kindOf(statement)}; ` +
+      "pass sql`…`, or trustedSql(text) for a text that is SQL already",
+  );
+}
+
+/** Throws `TypeError` for anything but an array of statements. */
+export function assertStatements(statements: unknown): void {
+  if (!Array.isArray(statements)) {
+    throw new TypeError(
+      `Cannot run the statements as they are not in an array: current type is ${
+        kindOf(statements)
+      }; ` +
+        "pass [sql`…`]",
+    );
+  }
+  for (const statement of statements) assertStatement(statement);
 }

@@ -2,6 +2,13 @@ import { StatementSkippedError } from "../errors.ts";
 import { PrependedStatement } from "./flight_plan.ts";
 import type { Transaction } from "./server_transaction.ts";
 
+export const SAVEPOINT_IS_OPEN = "Cannot use the session as a savepoint is open in it; " +
+  "use the session that is passed to the savepoint's function, or await the savepoint first";
+
+export const SIDE_BY_SIDE =
+  "Cannot open the savepoint as another one is open in the session, and they cannot be open side by side; " +
+  "await the savepoint that is open, or open this one in the session that is passed to its function";
+
 /**
  * A point to which a transaction can be rolled back. Its statements take no round trips of their own. SAVEPOINT is sent
  * with the first statement inside it, or never if there is none. RELEASE and ROLLBACK TO are sent with the next

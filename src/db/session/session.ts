@@ -10,9 +10,9 @@ import type { Result } from "../driver/driver.ts";
 import { SessionEndedError } from "../errors.ts";
 import type { TypeParsers } from "../driver/result_types.ts";
 import { PrependedStatement } from "./flight_plan.ts";
-import { Savepoint } from "./savepoint.ts";
+import { Savepoint, SAVEPOINT_IS_OPEN, SIDE_BY_SIDE } from "./savepoint.ts";
 import type { Transaction } from "./server_transaction.ts";
-import type { Sql } from "../driver/sql.ts";
+import { assertStatement, assertStatements, type Sql } from "../driver/sql.ts";
 import { streamRows } from "./stream_rows.ts";
 import { SerialQueue } from "./serial_queue.ts";
 
@@ -146,21 +146,23 @@ export class Session implements AsyncDisposable {
   batch<const Statements extends readonly Sql<unknown>[]>(
     statements: Statements,
   ): Promise<RowsOf<Statements>> {
-    return this.#enqueue(async () =>
-      rowsPerStatement(await this.#transaction.run(statements)) as RowsOf<Statements>
-    );
+    return this.#enqueue(async () => {
+      assertStatements(statements);
+      return rowsPerStatement(await this.#transaction.run(statements)) as RowsOf<Statements>;
+    });
   }
 
   /**
    * Yields the rows of a statement one by one, and fetches `batchSize` rows in each round trip, so that a result of any
    * size needs little memory. Other statements of the session may run in between. `break` ends the stream. If the
    * caller pauses for longer than `idleTransactionTimeoutMs` between two round trips, the server ends the transaction.
-   * Throws `RangeError` for a bad `batchSize`.
+   * Throws `RangeError` for a bad `batchSize`, and `TypeError` for what is no statement.
    */
   stream<Row>(
     statement: Sql<Row>,
     { batchSize = 1_000 }: StreamOptions = {},
   ): AsyncGenerator<Row, void, void> {
+    assertStatement(statement);
     return streamRows<Row>(statement, {
       portal: this.#transaction.flights.newPortal({ maxRows: batchSize }),
       run: (part) => this.#enqueue(async () => (await this.#transaction.run([part]))[0]!),
@@ -175,7 +177,7 @@ export class Session implements AsyncDisposable {
    * `StatementSkippedError` if `work` returns although one of its statements failed.
    */
   async savepoint<T>(work: (inner: Session) => T | Promise<T>): Promise<T> {
-    const inner = await this.#enqueue(() => this.#beginSavepoint());
+    const inner = await this.#queue.run(() => this.#beginSavepoint());
     try {
       const value = await work(inner);
       await inner.idle();
@@ -248,6 +250,7 @@ export class Session implements AsyncDisposable {
       );
     }
     this.#assertOutermost();
+    assertStatements(statements);
     try {
       return rowsPerStatement(await this.#transaction.commit(statements));
     } finally {
@@ -256,6 +259,8 @@ export class Session implements AsyncDisposable {
   }
 
   #beginSavepoint(): Session {
+    this.#assertOutermost(SIDE_BY_SIDE);
+    this.#assertUsable();
     const depth = this.#depth + 1;
     const savepoint = new Savepoint(this.#transaction, {
       name: `savepoint_${depth}`,
@@ -279,12 +284,8 @@ export class Session implements AsyncDisposable {
     this.#transaction.assertUsable();
   }
 
-  #assertOutermost(): void {
-    if (this.#inner === undefined) return;
-    throw new SessionEndedError(
-      "Cannot use the session as a savepoint is open in it; " +
-        "use the session that is passed to the savepoint's function, or await the savepoint first",
-    );
+  #assertOutermost(refusal = SAVEPOINT_IS_OPEN): void {
+    if (this.#inner !== undefined) throw new SessionEndedError(refusal);
   }
 }
 
