@@ -52,7 +52,7 @@ export {
   type UnknownReason,
 } from "./errors.ts";
 export { classify, type Failure, isStatementFault, type Phase } from "./failures.ts";
-export { json, type JsonValue } from "./driver/json_value.ts";
+export type { JsonValue } from "./driver/json_value.ts";
 export { Lease } from "./pool/lease.ts";
 export { NeonDriver, type NeonDriverOptions } from "./neon/neon_driver.ts";
 export { Histogram, type HistogramStats } from "./time/histogram.ts";
@@ -83,7 +83,7 @@ export {
   type Verdict,
 } from "./session/commit_outcome.ts";
 export { type UnitCounters, UnitMetrics, type UnitStats } from "./session/unit_stats.ts";
-export { identifier, Sql, sql, trustedSql } from "./driver/sql.ts";
+export { Sql, sql, trustedSql } from "./driver/sql.ts";
 export {
   deleteOldKeys,
   insertKeys,

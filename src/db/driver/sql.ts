@@ -1,5 +1,5 @@
 import type { Statement } from "./driver.ts";
-import { kindOf } from "./json_value.ts";
+import { json, kindOf } from "./json_value.ts";
 
 /** A statement, or a part of one, whose rows have the type `Row`. Made by `sql`. */
 export class Sql<Row = Record<string, unknown>> implements Statement {
@@ -8,6 +8,7 @@ export class Sql<Row = Record<string, unknown>> implements Statement {
   /** Text between the values: one part more than there are values. */
   readonly parts: readonly string[];
   readonly values: readonly unknown[];
+  #text: string | undefined;
 
   constructor(parts: readonly string[], values: readonly unknown[]) {
     this.parts = parts;
@@ -16,7 +17,50 @@ export class Sql<Row = Record<string, unknown>> implements Statement {
 
   /** With `$1`, `$2`, … where the values go. */
   get text(): string {
-    return this.parts.reduce((text, part, index) => `${text}$${index}${part}`);
+    return this.#text ??= this.parts.reduce((text, part, index) => `${text}$${index}${part}`);
+  }
+}
+
+/** A statement whose text has its `$1`, `$2`, … already. */
+class NumberedSql<Row> extends Sql<Row> {
+  constructor(text: string, values: readonly unknown[]) {
+    super([text], values);
+  }
+
+  override get text(): string {
+    return this.parts[0]!;
+  }
+}
+
+/** A statement while it is put together, in time that is linear in its size. */
+class SqlBuilder {
+  readonly #parts: string[] = [""];
+  readonly #values: unknown[] = [];
+
+  add(insert: unknown): void {
+    if (!(insert instanceof Sql)) {
+      this.#values.push(insert);
+      this.#parts.push("");
+      return;
+    }
+    if (insert instanceof NumberedSql) {
+      throw new TypeError(
+        "Cannot put the statement into another one as its parameters are numbered already; " +
+          "run it alone, or write it as sql`…`",
+      );
+    }
+    insert.parts.forEach((part, index) => {
+      if (index > 0) this.add(insert.values[index - 1]);
+      this.addText(part);
+    });
+  }
+
+  addText(text: string): void {
+    this.#parts[this.#parts.length - 1] += text;
+  }
+
+  build<Row>(): Sql<Row> {
+    return new Sql(this.#parts, this.#values);
   }
 }
 
@@ -27,6 +71,8 @@ export class Sql<Row = Record<string, unknown>> implements Statement {
  * const recent = sql`created_at > ${since}`;
  * const users = await session.query(sql<User>`select * from users where ${recent} and name = ${name}`);
  * ```
+ *
+ * For a list of values there is no function: `= any(${ids})` takes an array of any length, an empty one too.
  */
 export function sql<Row = Record<string, unknown>>(
   strings: TemplateStringsArray,
@@ -41,38 +87,108 @@ export function sql<Row = Record<string, unknown>>(
         "or trustedSql(text) for a text that is SQL already",
     );
   }
-  const parts = [strings[0]!];
-  const values: unknown[] = [];
-  inserts.forEach((insert, index) => {
-    const after = strings[index + 1]!;
-    if (insert instanceof Sql) {
-      parts[parts.length - 1] += insert.parts[0]!;
-      parts.push(...insert.parts.slice(1));
-      parts[parts.length - 1] += after;
-      values.push(...insert.values);
-    } else {
-      parts.push(after);
-      values.push(insert);
-    }
+  const builder = new SqlBuilder();
+  strings.forEach((text, index) => {
+    if (index > 0) builder.add(inserts[index - 1]);
+    builder.addText(text);
   });
-  return new Sql(parts, values);
+  return builder.build();
 }
 
-/** The name of a table or column that is known only at run time, quoted. Throws `TypeError` for an empty name and for NUL. */
-export function identifier(name: string): Sql {
-  if (name === "" || name.includes("\0")) {
+/**
+ * Values, or parts of a statement, one after the other: `where ${sql.join(conditions, sql` and `)}`. Throws `TypeError`
+ * without items, which no place in SQL allows.
+ */
+sql.join = function join(items: readonly unknown[], separator: Sql = COMMA): Sql {
+  if (items.length === 0) {
+    throw new TypeError(
+      "Cannot join the parts of a statement as there are none; leave the clause out in this case",
+    );
+  }
+  const builder = new SqlBuilder();
+  items.forEach((item, index) => {
+    if (index > 0) builder.add(separator);
+    builder.add(item);
+  });
+  return builder.build();
+};
+
+/**
+ * Rows for INSERT: `insert into users (id, name) values ${sql.values(rows)}`. An item may be a part of a statement, such
+ * as sql`default`. A statement takes 65,535 values: for more, pass columns as arrays to `unnest()`. Throws `TypeError`
+ * for rows of unequal length, and without a row or a column.
+ */
+sql.values = function values(rows: readonly (readonly unknown[])[]): Sql {
+  const width = rows[0]?.length ?? 0;
+  const uneven = rows.findIndex((row) => row.length !== width);
+  if (width === 0 || uneven !== -1) {
+    throw new TypeError(
+      "Cannot make rows of the values as " +
+        (width === 0
+          ? "there are none; pass at least one row with one column"
+          : `row ${uneven + 1} has another length than the first: current lengths are ` +
+            `${rows[uneven]!.length} and ${width}; pass sql\`default\` where a value is absent`),
+    );
+  }
+  const builder = new SqlBuilder();
+  rows.forEach((row, at) => {
+    builder.addText(at === 0 ? "(" : ", (");
+    row.forEach((item, index) => {
+      if (index > 0) builder.addText(", ");
+      builder.add(item);
+    });
+    builder.addText(")");
+  });
+  return builder.build();
+};
+
+/** The name of a type, with schema and modifier if it has them. Other types need a cast in the statement's own text. */
+const TYPE_NAME = /^[a-z_]\w*(?:\.[a-z_]\w*)?(?: [a-z ]+)?(?:\(\d+(?:, ?\d+)?\))?$/i;
+
+/**
+ * An array with its type, for places where the server cannot infer it: `unnest(${sql.array(ids, "uuid")})`. Throws
+ * `TypeError` if `elementType` is not the name of a type.
+ */
+sql.array = function array(items: readonly unknown[], elementType: string): Sql {
+  if (!TYPE_NAME.test(elementType)) {
+    throw new TypeError(
+      `Cannot make an array as its element type is not the name of a type: current value is ${
+        JSON.stringify(elementType)
+      }; cast it in the statement's own text`,
+    );
+  }
+  return new Sql(["", `::${elementType}[]`], [items]);
+};
+
+/**
+ * The name of a table or column that is known only at run time, quoted, with its schema in front if it has one:
+ * `sql.identifier("app", "users")`. Throws `TypeError` for an empty name and for NUL.
+ */
+sql.identifier = function identifier(...names: readonly [string, ...string[]]): Sql {
+  const quoted = names.map((name) => {
+    if (name !== "" && !name.includes("\0")) return `"${name.replaceAll('"', '""')}"`;
     throw new TypeError(
       `Cannot quote an identifier as it is empty or contains NUL: current value is ${
         JSON.stringify(name)
       }`,
     );
-  }
-  return new Sql([`"${name.replaceAll('"', '""')}"`], []);
-}
+  });
+  return new Sql([quoted.join(".")], []);
+};
 
-/** A statement from text that is SQL already, such as a migration's. Do not pass text that came from a client. */
-export function trustedSql<Row = Record<string, unknown>>(text: string): Sql<Row> {
-  return new Sql([text], []);
+sql.json = json;
+
+const COMMA = sql`, `;
+
+/**
+ * A statement from text that is SQL already, such as a migration's, or another library's with its `$1`, `$2`, … and their
+ * values. With values it cannot be put into another statement. Do not pass text that came from a client.
+ */
+export function trustedSql<Row = Record<string, unknown>>(
+  text: string,
+  values: readonly unknown[] = [],
+): Sql<Row> {
+  return values.length === 0 ? new Sql([text], []) : new NumberedSql(text, values);
 }
 
 /** Throws `TypeError` for anything but a statement, which plain JavaScript can pass. The text is not named. */

@@ -1,6 +1,6 @@
 /** What is no value is refused before it is sent, and never sent as `{}`. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { json, sql } from "../../../src/db/mod.ts";
+import { sql } from "../../../src/db/mod.ts";
 import { encodeParameters } from "../../../src/db/driver/parameters.ts";
 import { localDatabase } from "../../support/local_database.ts";
 
@@ -50,8 +50,8 @@ for (const [value, kind] of NO_VALUES) {
 
 for (const [value, kind] of NO_VALUES) {
   for (const [where, inner] of [["alone", value], ["in nested arrays", [[value]]]] as const) {
-    Deno.test(`a ${kind} ${where} is refused by json()`, () => {
-      const error = assertThrows(() => json(inner), TypeError, `current type is ${kind};`);
+    Deno.test(`a ${kind} ${where} is refused by sql.json()`, () => {
+      const error = assertThrows(() => sql.json(inner), TypeError, `current type is ${kind};`);
       assert(!error.message.includes("secret"));
     });
   }
@@ -66,9 +66,9 @@ Deno.test("a toJSON that returns nothing is refused, and does not become NULL", 
   assertThrows(() => encodeParameters([{ toJSON() {} }]), TypeError, "Cannot send parameter $1 as");
 });
 
-Deno.test("json() inside an object, an array or json() keeps its value", () => {
-  const inner = json([1]);
-  assertEquals(encodeParameters([{ a: inner }, json(inner), json([inner]), [inner]]), [
+Deno.test("sql.json() inside an object, an array or sql.json() keeps its value", () => {
+  const inner = sql.json([1]);
+  assertEquals(encodeParameters([{ a: inner }, sql.json(inner), sql.json([inner]), [inner]]), [
     '{"a":[1]}',
     "[1]",
     "[[1]]",
@@ -79,7 +79,7 @@ Deno.test("json() inside an object, an array or json() keeps its value", () => {
 Deno.test("an array that contains itself is refused", () => {
   const cycle: unknown[] = [];
   cycle.push(cycle);
-  assertThrows(() => json(cycle), TypeError);
+  assertThrows(() => sql.json(cycle), TypeError);
   assertThrows(() => encodeParameters([cycle]), TypeError, "Cannot send parameter $1 as");
 });
 
@@ -103,17 +103,17 @@ Deno.test("plain objects, those without a prototype and those with toJSON are se
   ]);
 });
 
-Deno.test("json() sends arrays, texts, numbers and null to jsonb columns, and refuses what has no JSON form", async () => {
+Deno.test("sql.json() sends arrays, texts, numbers and null to jsonb columns, and refuses what has no JSON form", async () => {
   await using branch = await database.connect();
   const values = [[1, [2]], "text", 7, null, true, { a: [] }];
   const statements = values.map((value) =>
-    sql<{ kept: unknown }>`select ${json(value)}::jsonb as kept`
+    sql<{ kept: unknown }>`select ${sql.json(value)}::jsonb as kept`
   );
   const results = await branch.open().transaction((session) => session.commit(statements), {
     readOnly: true,
   });
   assertEquals(results.map(([row]) => row!.kept), values);
   for (const value of [undefined, () => {}, Symbol("a")]) {
-    assertThrows(() => json(value), TypeError);
+    assertThrows(() => sql.json(value), TypeError);
   }
 });

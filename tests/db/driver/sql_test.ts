@@ -1,5 +1,5 @@
-import { assertEquals, assertThrows } from "@std/assert";
-import { identifier, sql, trustedSql } from "../../../src/db/mod.ts";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { sql, trustedSql } from "../../../src/db/mod.ts";
 
 Deno.test("sql makes a parameter of every value", () => {
   const { text, values } = sql`select ${1}, ${"x'; drop table users"}`;
@@ -24,15 +24,82 @@ Deno.test("sql joins parts that are adjacent or have no value", () => {
   assertEquals(values, [2]);
 });
 
-Deno.test("identifier() quotes a name", () => {
-  const { text, values } = sql`select * from ${identifier('us"ers; --')} where id = ${1}`;
+Deno.test("sql.identifier() quotes a name", () => {
+  const { text, values } = sql`select * from ${sql.identifier('us"ers; --')} where id = ${1}`;
   assertEquals(text, 'select * from "us""ers; --" where id = $1');
   assertEquals(values, [1]);
   for (const name of ["", "a\0b"]) {
-    assertThrows(() => identifier(name), TypeError, JSON.stringify(name));
+    assertThrows(() => sql.identifier(name), TypeError, JSON.stringify(name));
   }
 });
 
 Deno.test("trustedSql() does not change its text", () => {
   assertEquals(trustedSql("create table t ()").text, "create table t ()");
+});
+
+Deno.test("sql.identifier() quotes a schema and a table apart", () => {
+  assertEquals(
+    sql`select * from ${sql.identifier("app", "a.b")}`.text,
+    'select * from "app"."a.b"',
+  );
+  assertThrows(() => sql.identifier("app", ""), TypeError, "empty");
+});
+
+Deno.test("sql.join() puts values and parts of a statement side by side, and numbers their parameters on", () => {
+  const conditions = [sql`a = ${1}`, sql`b = ${2}`];
+  const { text, values } = sql`select ${sql.join([3, sql`now()`])} where ${
+    sql.join(conditions, sql` and `)
+  } limit ${4}`;
+  assertEquals(text, "select $1, now() where a = $2 and b = $3 limit $4");
+  assertEquals(values, [3, 1, 2, 4]);
+  assertEquals(sql.join([1, 2], sql` + ${9} + `).values, [1, 9, 2]);
+});
+
+Deno.test("sql.join() refuses to join nothing", () => {
+  assertThrows(() => sql.join([]), TypeError, "leave the clause out");
+});
+
+Deno.test("sql.values() makes rows, whose items may be parts of a statement", () => {
+  const { text, values } = sql`insert into t (a, b) values ${
+    sql.values([[1, "x"], [2, sql`default`]])
+  } returning a`;
+  assertEquals(text, "insert into t (a, b) values ($1, $2), ($3, default) returning a");
+  assertEquals(values, [1, "x", 2]);
+});
+
+Deno.test("sql.values() refuses rows of unequal length, and no rows or columns", () => {
+  assertThrows(() => sql.values([[1, 2], [3]]), TypeError, "row 2 has another length");
+  assertThrows(() => sql.values([[1], [2], []]), TypeError, "row 3 has another length");
+  assertThrows(() => sql.values([]), TypeError, "there are none");
+  assertThrows(() => sql.values([[]]), TypeError, "there are none");
+});
+
+Deno.test("sql.array() casts an array to its type, and refuses what is not the name of a type", () => {
+  const { text, values } = sql`select * from unnest(${sql.array([1, 2], "int4")})`;
+  assertEquals(text, "select * from unnest($1::int4[])");
+  assertEquals(values, [[1, 2]]);
+  for (
+    const type of ["numeric(10, 2)", "app.mood", "timestamp with time zone", "double precision"]
+  ) {
+    assertEquals(sql.array([], type).text, `$1::${type}[]`);
+  }
+  for (const type of ["", "int4[]; drop table users", "a'b", "a-b", "int4) or (1", "1a"]) {
+    assertThrows(() => sql.array([], type), TypeError, JSON.stringify(type));
+  }
+});
+
+Deno.test("trustedSql() takes a text with numbered parameters, which cannot be put into another statement", () => {
+  const statement = trustedSql("select $2, $1", ["a", "b"]);
+  assertEquals([statement.text, statement.values], ["select $2, $1", ["a", "b"]]);
+  assertThrows(() => sql`${statement} limit 1`, TypeError, "numbered already");
+  assertThrows(() => sql.join([statement]), TypeError, "numbered already");
+});
+
+Deno.test("sql is linear in its size: 100,000 values and parts of a statement can be joined", () => {
+  const count = 100_000;
+  const numbers = Array.from({ length: count }, (_, index) => index);
+  const inOne = sql`${sql.join(numbers)}${sql.join(numbers.map((n) => sql`(${n})`))}`;
+  assertEquals(inOne.values.length, 2 * count);
+  assert(inOne.text.endsWith(`, ($${2 * count})`));
+  assertEquals(sql.values(numbers.map((n) => [n])).values.length, count);
 });
