@@ -207,6 +207,18 @@ export class StatementSkippedError extends DatabaseLayerError {
   override readonly name = "StatementSkippedError";
 }
 
+/** A statement gave another number of rows than `one` or `maybeOne` return. The transaction goes on. */
+export class RowCountError extends DatabaseLayerError {
+  override readonly name = "RowCountError";
+  /** Rows that the statement gave. */
+  readonly count: number;
+
+  constructor(message: string, { count }: { count: number }) {
+    super(message);
+    this.count = count;
+  }
+}
+
 /** Why the outcome of a COMMIT cannot be found out. */
 export type UnknownReason =
   /** The transaction's id never arrived: the answer to the whole flight was lost, or the unit did nothing but NOTIFY. */

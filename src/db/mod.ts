@@ -44,6 +44,7 @@ export {
   type PoolCounts,
   PoolOverloadedError,
   type PoolState,
+  RowCountError,
   ScopeError,
   ServerError,
   SessionEndedError,
@@ -70,12 +71,8 @@ export { type ConnectionView, type PoolView, textOf, type WaiterView } from "./p
 export { RetryBudget } from "./time/retry.ts";
 export type { Parse, TypeParsers } from "./driver/result_types.ts";
 export { OwnerScope } from "./pool/owner_scope.ts";
-export {
-  type RowsOf,
-  type Session,
-  type SessionOptions,
-  type StreamOptions,
-} from "./session/session.ts";
+export type { Session } from "./session/session.ts";
+export type { RowsOf, SessionOptions, StreamOptions } from "./session/session_options.ts";
 export {
   type ResolveCommit,
   resolveCommit,

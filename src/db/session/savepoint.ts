@@ -1,13 +1,13 @@
-import { StatementSkippedError } from "../errors.ts";
+import { SessionEndedError, StatementSkippedError } from "../errors.ts";
 import { PrependedStatement } from "./flight_plan.ts";
 import type { Transaction } from "./server_transaction.ts";
 
 export const SAVEPOINT_IS_OPEN = "Cannot use the session as a savepoint is open in it; " +
-  "use the session that is passed to the savepoint's function, or await the savepoint first";
+  "use the savepoint's own session, or end the savepoint first";
 
 export const SIDE_BY_SIDE =
   "Cannot open the savepoint as another one is open in the session, and they cannot be open side by side; " +
-  "await the savepoint that is open, or open this one in the session that is passed to its function";
+  "end the savepoint that is open, or open this one in that savepoint's own session";
 
 /**
  * A point to which a transaction can be rolled back. Its statements take no round trips of their own. SAVEPOINT is sent
@@ -21,22 +21,42 @@ export class Savepoint {
   readonly #transaction: Transaction;
   readonly #name: string;
   readonly #begin: PrependedStatement;
-  readonly #hadWritten: boolean;
   readonly #outer: Savepoint | undefined;
+  #hadWritten = false;
   #hasEnded = false;
+  /** Why it did not begin. */
+  #refusal: unknown;
 
-  /** Throws `SessionEndedError` or `StatementSkippedError` if the transaction cannot run a statement. */
   constructor(
     transaction: Transaction,
     { name, outer }: { name: string; outer: Savepoint | undefined },
   ) {
-    transaction.assertUsable();
     this.#outer = outer;
     this.#transaction = transaction;
     this.#name = name;
     this.#begin = this.#statement("savepoint");
-    this.#hadWritten = transaction.hasWritten;
-    transaction.flights.prepend(this.#begin);
+  }
+
+  /** Throws what `assertMayBegin` throws, and so does every later use of the savepoint. */
+  begin(assertMayBegin: () => void): void {
+    try {
+      assertMayBegin();
+    } catch (error) {
+      this.#hasEnded = true;
+      this.#refusal = error;
+      throw error;
+    }
+    this.#hadWritten = this.#transaction.hasWritten;
+    this.#transaction.flights.prepend(this.#begin);
+  }
+
+  /** Throws `SessionEndedError` after its end, or what kept it from beginning. */
+  assertOpen(): void {
+    if (this.#refusal !== undefined) throw this.#refusal;
+    if (!this.hasEnded) return;
+    throw new SessionEndedError(
+      "Cannot use the session as its savepoint has ended; use the session in which the savepoint was opened",
+    );
   }
 
   /** A savepoint ends with the one around it. */

@@ -7,34 +7,14 @@
 import { AfterCommitHooks } from "./after_commit.ts";
 import type { TransactionSettings } from "./begin.ts";
 import type { Result } from "../driver/driver.ts";
-import { SessionEndedError } from "../errors.ts";
-import type { TypeParsers } from "../driver/result_types.ts";
+import { RowCountError, SessionEndedError } from "../errors.ts";
 import { PrependedStatement } from "./flight_plan.ts";
 import { Savepoint, SAVEPOINT_IS_OPEN, SIDE_BY_SIDE } from "./savepoint.ts";
 import type { Transaction } from "./server_transaction.ts";
 import { assertStatement, assertStatements, type Sql } from "../driver/sql.ts";
 import { streamRows } from "./stream_rows.ts";
 import { SerialQueue } from "./serial_queue.ts";
-
-/** How one session differs from the database's defaults. */
-export interface SessionOptions extends Partial<TransactionSettings> {
-  /** An abort ends the wait for a connection, cancels the running statement, and rolls back. */
-  readonly signal?: AbortSignal;
-  /** Names the caller in traces, the pool's view and reports of leases that are held too long. */
-  readonly label?: string;
-  /** Parsers that replace the standard ones, by type id: `{ 1700: Number }` reads numeric as a number. */
-  readonly parsers?: TypeParsers;
-}
-
-/** The type of the rows of several statements: one array for each. */
-export type RowsOf<Statements extends readonly Sql<unknown>[]> = {
-  -readonly [Index in keyof Statements]: Statements[Index] extends Sql<infer Row> ? Row[] : never;
-};
-
-export interface StreamOptions {
-  /** Rows fetched in one round trip and held in memory, from 1 to 2^31 - 1; 1,000 by default. */
-  readonly batchSize?: number;
-}
+import type { RowsOf, StreamOptions } from "./session_options.ts";
 
 interface SessionContext {
   /** Runs a promise in the background: see `DatabaseOwner.waitUntil`. */
@@ -44,10 +24,7 @@ interface SessionContext {
 /** Makes a session that of a savepoint inside another session. */
 interface SavepointContext {
   readonly savepoint: Savepoint;
-  /** Of the outermost session: all sessions of one transaction share it. */
-  readonly queue: SerialQueue;
-  /** 1 for a savepoint of the outermost session. */
-  readonly depth: number;
+  readonly outer: Session;
 }
 
 /**
@@ -61,26 +38,33 @@ interface SavepointContext {
 export class Session implements AsyncDisposable {
   readonly #transaction: Transaction;
   readonly #context: SessionContext;
+  /** All sessions of one transaction share it. */
   readonly #queue: SerialQueue;
+  /** 0 for the outermost session. */
   readonly #depth: number;
   readonly #afterCommitHooks = new AfterCommitHooks();
   /** The savepoint of this session; `undefined` in the outermost session. */
   readonly #savepoint: Savepoint | undefined;
-  /** Resolves at the end of the savepoint. */
-  readonly #ended = Promise.withResolvers<void>();
-  /** The session of the savepoint that is open inside this session. */
-  #inner: Session | undefined;
+  /** The session in which the savepoint was opened. */
+  readonly #outer: Session | undefined;
+  /** The newest savepoint in this session. */
+  #inner: Savepoint | undefined;
+  /** Resolves when the functions of all savepoints in this session have ended. */
+  #innerWork: Promise<unknown> | undefined;
 
   constructor(
     transaction: Transaction,
     context: SessionContext,
-    savepointContext?: SavepointContext,
+    { savepoint, outer }: Partial<SavepointContext> = {},
   ) {
     this.#transaction = transaction;
     this.#context = context;
-    this.#queue = savepointContext?.queue ?? new SerialQueue(() => transaction.assertCurrent());
-    this.#depth = savepointContext?.depth ?? 0;
-    this.#savepoint = savepointContext?.savepoint;
+    this.#queue = outer === undefined
+      ? new SerialQueue(() => transaction.assertCurrent())
+      : outer.#queue;
+    this.#depth = outer === undefined ? 0 : outer.#depth + 1;
+    this.#savepoint = savepoint;
+    this.#outer = outer;
   }
 
   /** Whether the transaction is known to be committed. */
@@ -126,8 +110,8 @@ export class Session implements AsyncDisposable {
   /** Resolves when every call on this session and its savepoints has ended. Never rejects. */
   async idle(): Promise<void> {
     await this.#queue.idle();
-    while (this.#inner !== undefined) {
-      await this.#inner.#ended.promise;
+    for (let last; last !== this.#innerWork;) {
+      await (last = this.#innerWork);
       await this.#queue.idle();
     }
   }
@@ -136,6 +120,20 @@ export class Session implements AsyncDisposable {
   async query<Row>(statement: Sql<Row>): Promise<Row[]> {
     const [rows] = await this.batch([statement]);
     return rows as Row[];
+  }
+
+  /** As `query`, for a statement with one row. Throws `RowCountError` for none and for several. */
+  async one<Row>(statement: Sql<Row>): Promise<Row> {
+    const row = await this.maybeOne(statement);
+    if (row === undefined) throw rowCountError("one row", 0);
+    return row;
+  }
+
+  /** As `query`, for a statement with at most one row. Throws `RowCountError` for several. */
+  async maybeOne<Row>(statement: Sql<Row>): Promise<Row | undefined> {
+    const rows = await this.query(statement);
+    if (rows.length > 1) throw rowCountError("one row at most", rows.length);
+    return rows[0];
   }
 
   /**
@@ -171,26 +169,48 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * Runs `work` in a savepoint, with a session of its own. If `work` throws, undoes the statements of that session
-   * only, rethrows, and this session remains usable. Adds no round trips. While the savepoint is open, calls on this
-   * session throw `SessionEndedError`. Savepoints can be nested, but not be open side by side. Throws
-   * `StatementSkippedError` if `work` returns although one of its statements failed.
+   * Opens a savepoint and returns a session of its own. `await using point = session.savepoint()` undoes at the end of
+   * the block what was not kept by `await point.release()`. With `work`, runs it with that session: keeps what it did if
+   * it returns; if it throws, undoes that only and rethrows. This session remains usable.
+   *
+   * Adds no round trips. While the savepoint is open, calls on this session throw `SessionEndedError`. Savepoints can be
+   * nested, but not be open side by side. Throws `StatementSkippedError` if `work` returns although one of its
+   * statements failed.
    */
-  async savepoint<T>(work: (inner: Session) => T | Promise<T>): Promise<T> {
-    const inner = await this.#queue.run(() => this.#beginSavepoint());
-    try {
-      const value = await work(inner);
-      await inner.idle();
-      await this.#queue.run(() => this.#releaseSavepoint(inner));
-      return value;
-    } catch (error) {
-      await inner.idle();
-      await this.#queue.run(() => inner.#savepoint!.rollback());
-      throw error;
-    } finally {
-      this.#inner = undefined;
-      inner.#ended.resolve();
+  savepoint(): Session;
+  savepoint<T>(work: (inner: Session) => T | Promise<T>): Promise<T>;
+  savepoint<T>(work?: (inner: Session) => T | Promise<T>): Session | Promise<T> {
+    const savepoint = new Savepoint(this.#transaction, {
+      name: `savepoint_${this.#depth + 1}`,
+      outer: this.#savepoint,
+    });
+    const inner = new Session(this.#transaction, this.#context, { savepoint, outer: this });
+    const begun = this.#queue.run(() => this.#begin(savepoint));
+    if (work === undefined) {
+      // Each call on the inner session rejects with the same error.
+      begun.catch(() => {});
+      return inner;
     }
+    const done = begun.then(() => this.#runIn(inner, work));
+    this.#innerWork = Promise.allSettled([this.#innerWork, done]);
+    return done;
+  }
+
+  /**
+   * Ends a savepoint and keeps its work. Throws `StatementSkippedError` if one of its statements failed: its work is then
+   * undone. Throws `SessionEndedError` in a session without a savepoint, and after a rollback.
+   */
+  release(): Promise<void> {
+    return this.#queue.run(() => {
+      if (this.#savepoint === undefined) {
+        throw new SessionEndedError(
+          "Cannot release the session as it belongs to no savepoint; call `commit()`",
+        );
+      }
+      this.#assertOutermost();
+      this.#savepoint.assertOpen();
+      this.#release();
+    });
   }
 
   /**
@@ -246,7 +266,7 @@ export class Session implements AsyncDisposable {
     if (this.#savepoint !== undefined) {
       throw new SessionEndedError(
         "Cannot commit as the session belongs to a savepoint; " +
-          "return from the savepoint's function, then commit the session in which it was opened",
+          "end the savepoint, then commit the session in which it was opened",
       );
     }
     this.#assertOutermost();
@@ -258,35 +278,48 @@ export class Session implements AsyncDisposable {
     }
   }
 
-  #beginSavepoint(): Session {
-    this.#assertOutermost(SIDE_BY_SIDE);
-    this.#assertUsable();
-    const depth = this.#depth + 1;
-    const savepoint = new Savepoint(this.#transaction, {
-      name: `savepoint_${depth}`,
-      outer: this.#savepoint,
+  #begin(savepoint: Savepoint): void {
+    savepoint.begin(() => {
+      this.#assertOutermost(SIDE_BY_SIDE);
+      this.#assertUsable();
     });
-    const context = { savepoint, queue: this.#queue, depth };
-    return this.#inner = new Session(this.#transaction, this.#context, context);
+    this.#inner = savepoint;
   }
 
-  #releaseSavepoint(inner: Session): void {
-    if (inner.#savepoint!.release()) this.#afterCommitHooks.addAll(inner.#afterCommitHooks);
+  async #runIn<T>(inner: Session, work: (inner: Session) => T | Promise<T>): Promise<T> {
+    try {
+      const value = await work(inner);
+      await inner.idle();
+      await this.#queue.run(() => inner.#release());
+      return value;
+    } catch (error) {
+      await inner.idle();
+      await inner.rollback();
+      throw error;
+    }
+  }
+
+  #release(): void {
+    if (this.#savepoint!.release()) this.#outer!.#afterCommitHooks.addAll(this.#afterCommitHooks);
   }
 
   #assertUsable(): void {
     this.#assertOutermost();
-    if (this.#savepoint?.hasEnded) {
-      throw new SessionEndedError(
-        "Cannot use the session as its savepoint has ended; use the session in which the savepoint was opened",
-      );
-    }
+    this.#savepoint?.assertOpen();
     this.#transaction.assertUsable();
   }
 
   #assertOutermost(refusal = SAVEPOINT_IS_OPEN): void {
-    if (this.#inner !== undefined) throw new SessionEndedError(refusal);
+    if (this.#inner?.hasEnded === false) throw new SessionEndedError(refusal);
   }
+}
+
+function rowCountError(expected: string, count: number): RowCountError {
+  return new RowCountError(
+    `Cannot return ${expected} as the statement gave ${count}; ` +
+      "narrow its WHERE clause, or call `query`, which returns any number",
+    { count },
+  );
 }
 
 function rowsPerStatement(results: readonly Result[]): unknown[][] {

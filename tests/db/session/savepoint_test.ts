@@ -181,12 +181,133 @@ Deno.test("commit() in a savepoint throws", async () => {
     await assertRejects(
       () => inner.commit(),
       SessionEndedError,
-      "return from the savepoint's function",
+      "end the savepoint",
     );
     await assertRejects(() => inner.commit([sql`insert 2`]), SessionEndedError);
   });
   await session.commit();
   assertEquals(flights().at(-1), ["release savepoint savepoint_1", "commit"]);
+});
+
+Deno.test("a savepoint without a function is kept by release(), and adds no flight", async () => {
+  const { db, flights } = scripted();
+  await using _ = db;
+  await using session = db.session();
+  {
+    await using point = session.savepoint();
+    await point.query(sql`insert 1`);
+    await point.release();
+  }
+  await session.commit([sql`insert 2`]);
+  assertEquals(flights(), [
+    [BEGIN, "savepoint savepoint_1", "insert 1"],
+    ["release savepoint savepoint_1", "insert 2", "commit"],
+  ]);
+});
+
+Deno.test("a savepoint without a function is undone at the end of its block if it was not released", async () => {
+  const { db, flights } = scripted();
+  await using _ = db;
+  await using session = db.session();
+  {
+    await using point = session.savepoint();
+    await point.query(sql`insert 1`);
+    await assertRejects(() => session.query(sql`insert 2`), SessionEndedError, "end the savepoint");
+  }
+  await session.commit([sql`insert 3`]);
+  assertEquals(flights().at(-1), [
+    "rollback to savepoint savepoint_1",
+    "release savepoint savepoint_1",
+    "insert 3",
+    "commit",
+  ]);
+});
+
+Deno.test("a savepoint without a function begins behind the statements that were called before it", async () => {
+  const { db, flights } = scripted();
+  await using _ = db;
+  await using session = db.session();
+  const before = session.query(sql`insert 1`);
+  const point = session.savepoint();
+  const inside = point.query(sql`insert 2`);
+  await Promise.all([before, inside, point.release()]);
+  await session.commit();
+  assertEquals(flights(), [
+    [BEGIN, "insert 1"],
+    ["savepoint savepoint_1", "insert 2"],
+    ["release savepoint savepoint_1", "commit"],
+  ]);
+});
+
+Deno.test("savepoints without a function nest, and cannot be released around an open one or twice", async () => {
+  const { db, flights } = scripted();
+  await using _ = db;
+  await using session = db.session();
+  const outer = session.savepoint();
+  const inner = outer.savepoint();
+  await inner.query(sql`insert 1`);
+  await assertRejects(() => outer.release(), SessionEndedError, "a savepoint is open in it");
+  await inner.release();
+  await assertRejects(() => inner.release(), SessionEndedError, "its savepoint has ended");
+  await assertRejects(
+    () => inner.query(sql`insert 2`),
+    SessionEndedError,
+    "its savepoint has ended",
+  );
+  await outer.release();
+  await assertRejects(() => session.release(), SessionEndedError, "belongs to no savepoint");
+  await session.commit();
+  assertEquals(flights(), [
+    [BEGIN, "savepoint savepoint_1", "savepoint savepoint_2", "insert 1"],
+    ["release savepoint savepoint_2", "release savepoint savepoint_1", "commit"],
+  ]);
+});
+
+Deno.test("every use of a savepoint that could not begin says why", async () => {
+  const { db } = scripted();
+  await using _ = db;
+  await using session = db.session();
+  const first = session.savepoint();
+  const second = session.savepoint();
+  for (const use of [() => second.query(sql`insert 1`), () => second.release()]) {
+    await assertRejects(use, SessionEndedError, "cannot be open side by side");
+  }
+  await second.rollback();
+  await first.release();
+  await session.commit();
+});
+
+Deno.test("hooks of a savepoint without a function run after the commit if it was released, and not if it was undone", async () => {
+  const { db } = scripted();
+  await using _ = db;
+  const ran: string[] = [];
+  await using session = db.session();
+  const kept = session.savepoint();
+  await kept.query(sql`insert 1`);
+  kept.afterCommit(() => void ran.push("kept"));
+  await kept.release();
+  const undone = session.savepoint();
+  await undone.query(sql`insert 2`);
+  undone.afterCommit(() => void ran.push("undone"));
+  await undone.rollback();
+  await session.commit();
+  await session.idle();
+  assertEquals(ran, ["kept"]);
+});
+
+Deno.test("a unit does not commit while a savepoint without a function is open, and is rolled back", async () => {
+  const { db, flights } = scripted();
+  await using _ = db;
+  await assertRejects(
+    () =>
+      db.transaction(async (session) => {
+        await session.savepoint().query(sql`insert 1`);
+        await session.commit();
+      }),
+    SessionEndedError,
+    "end the savepoint",
+  );
+  assert(!flights().flat().includes("commit"));
 });
 
 const misuses: [what: string, use: (session: Session) => Promise<unknown> | void][] = [
@@ -203,7 +324,7 @@ for (const [what, use] of misuses) {
     await using session = db.session();
     await session.savepoint(async (inner) => {
       await inner.query(sql`insert 1`);
-      await assertRejects(async () => await use(session), SessionEndedError, "await the savepoint");
+      await assertRejects(async () => await use(session), SessionEndedError, "end the savepoint");
     });
     await session.commit();
     assertEquals(flights().flat().filter((text) => text === "insert 1").length, 1);
