@@ -1,5 +1,5 @@
 import type { Statement } from "./driver.ts";
-import { json, kindOf } from "./json_value.ts";
+import { json as toJson, kindOf } from "./json_value.ts";
 
 /** A statement, or a part of one, whose rows have the type `Row`. Made by `sql`. */
 export class Sql<Row = Record<string, unknown>> implements Statement {
@@ -176,7 +176,7 @@ sql.identifier = function identifier(...names: readonly [string, ...string[]]): 
   return new Sql([quoted.join(".")], []);
 };
 
-sql.json = json;
+sql.json = toJson;
 
 const COMMA = sql`, `;
 
