@@ -21,6 +21,8 @@ export interface DatabaseOptions {
   readonly pool: Pool;
   /** Settings of every transaction, where the session's own options do not replace them. */
   readonly defaults: TransactionSettings;
+  /** Parsers of every session, by type id, where the session's own do not replace them. */
+  readonly parsers?: SessionOptions["parsers"] | undefined;
   /** Most attempts for one unit of work, the first included; at least 1. `TransactionOptions.attempts` replaces it. */
   readonly attempts: number;
   /** Limits the retries of all units of work together. By default the database makes one of its own. */
@@ -165,7 +167,9 @@ export class Database {
     const transaction = new Transaction(this.#context(), {
       settings: { ...this.#options.defaults, ...own },
       signal: anyOf(signal, ownerSignal),
-      parsers,
+      parsers: parsers === undefined
+        ? this.#options.parsers
+        : { ...this.#options.parsers, ...parsers },
       label,
       attempt,
       isKeyed: key !== undefined,

@@ -20,6 +20,7 @@ export {
 } from "./database.ts";
 export type {
   Close,
+  Column,
   Connection,
   Driver,
   Fetch,
@@ -28,6 +29,7 @@ export type {
   FlightPart,
   Portal,
   Result,
+  RowOptions,
   Statement,
   TransactionStatus,
 } from "./driver/driver.ts";
@@ -72,7 +74,13 @@ export { RetryBudget } from "./time/retry.ts";
 export type { Parse, TypeParsers } from "./driver/result_types.ts";
 export { OwnerScope } from "./pool/owner_scope.ts";
 export type { Session } from "./session/session.ts";
-export type { RowsOf, SessionOptions, StreamOptions } from "./session/session_options.ts";
+export type {
+  ExecuteOptions,
+  QueryResult,
+  RowsOf,
+  SessionOptions,
+  StreamOptions,
+} from "./session/session_options.ts";
 export {
   type ResolveCommit,
   resolveCommit,

@@ -12,7 +12,7 @@ import type { Settings } from "../settings/settings.ts";
 export interface OpenDatabaseOptions
   extends
     Pick<NeonDriverOptions, "webSocketConstructor">,
-    Pick<DatabaseOptions, "observer" | "resolveCommit"> {
+    Pick<DatabaseOptions, "observer" | "parsers" | "resolveCommit"> {
   /** Without an owner, only the databases that `forOwner` returns open sessions: on Workers each request owns its sockets. */
   readonly owner?: DatabaseOwner;
   /** Called for each connection that is leased for longer than `DATABASE_LEAK_THRESHOLD`. */
@@ -22,7 +22,8 @@ export interface OpenDatabaseOptions
 /** Creates a `Database` with a pool of its own from the settings. Opens no connection. */
 export function openDatabase(
   { database }: Pick<Settings, "database">,
-  { owner, webSocketConstructor, onLeak, observer, resolveCommit }: OpenDatabaseOptions = {},
+  { owner, webSocketConstructor, onLeak, observer, parsers, resolveCommit }: OpenDatabaseOptions =
+    {},
 ): Database {
   const driver = new NeonDriver({ ...database, webSocketConstructor });
   const { leakThresholdMs: thresholdMs } = database.pool;
@@ -34,7 +35,7 @@ export function openDatabase(
   });
   const defaults = { ...database.session, readOnly: false, deferrable: false, locals: {} };
   return new Database(
-    { pool, defaults, attempts: database.retryAttempts, observer, resolveCommit },
+    { pool, defaults, attempts: database.retryAttempts, observer, parsers, resolveCommit },
     owner,
   );
 }

@@ -1,5 +1,11 @@
 /** Access to a test's database for the time of one test. */
-import { type Database, NeonDriver, OwnerScope, type ResolveCommit } from "../../src/db/mod.ts";
+import {
+  type Database,
+  type DatabaseOptions,
+  NeonDriver,
+  OwnerScope,
+  type ResolveCommit,
+} from "../../src/db/mod.ts";
 import { BackgroundTasks } from "../../src/deno/background_tasks.ts";
 import { DatabaseWebSocket } from "../../src/deno/database_websocket.ts";
 import { openDatabase } from "../../src/service/open_database.ts";
@@ -11,7 +17,11 @@ export interface Branch extends AsyncDisposable {
   /** The service's settings for this database. */
   readonly env: Env;
   /** Opens a pool, which the branch closes when it is disposed of. `env` adds settings; `resolveCommit` replaces the production function. */
-  open(env?: Env, resolveCommit?: ResolveCommit): Database;
+  open(
+    env?: Env,
+    resolveCommit?: ResolveCommit,
+    options?: Pick<DatabaseOptions, "parsers">,
+  ): Database;
   /** Runs one statement as the administrator, on a connection of its own, outside any transaction. */
   asAdmin<Row = Record<string, unknown>>(text: string): Promise<Row[]>;
 }
@@ -24,12 +34,13 @@ export function branchOf({ env, adminEnv }: { env: Env; adminEnv: Env }): Branch
   });
   return {
     env,
-    open(more = {}, resolveCommit) {
+    open(more = {}, resolveCommit, options = {}) {
       const settings = parseSettings({ ...env, ...more });
       const db = openDatabase(settings, {
         owner: { scope: OwnerScope.lasting(), waitUntil: background.waitUntil },
         webSocketConstructor: DatabaseWebSocket,
         resolveCommit,
+        ...options,
       });
       opened.push(db);
       return db;

@@ -4,13 +4,21 @@
  */
 import type { TypeParsers } from "./result_types.ts";
 
+/** How the rows of one part of a flight are read. */
+export interface RowOptions {
+  /** Gives each row as an array of its values, in the order of the columns, so that equal column names do not collide. */
+  readonly rowMode?: "array" | undefined;
+  /** Parsers by type id, which override those of the flight. */
+  readonly parsers?: TypeParsers | undefined;
+}
+
 /** One parameterised statement. The driver sends the values apart from the text, never as a part of it. */
-export interface Statement {
+export interface Statement extends RowOptions {
   /** SQL with `$1`, `$2`, … where the values go. */
   readonly text: string;
   readonly values: readonly unknown[];
   /** Returns the rows in portions: the first one with this statement, the next ones by `Fetch`. Only inside a transaction. */
-  readonly portal?: Portal;
+  readonly portal?: Portal | undefined;
   /**
    * The same object is sent many times and never changes: a driver may cache its encoded messages. Its rows come without
    * column names and types, as text by position.
@@ -19,12 +27,12 @@ export interface Statement {
   /** The text was checked, and the values are text or null already (`encodePart`). */
   readonly isEncoded?: true;
   /** The connection layer adds this statement to the caller's own ones. Views and traces leave it out. */
-  readonly isInternal?: true;
+  readonly isInternal?: true | undefined;
   /**
    * Puts a Flush message in front of the statement: the server sends the answers to all earlier parts before it runs this
    * one, so that they arrive even if the answer to this one does not.
    */
-  readonly flushesBefore?: true;
+  readonly flushesBefore?: true | undefined;
 }
 
 /**
@@ -39,7 +47,7 @@ export interface Portal {
 }
 
 /** Returns a portal's next rows, at most `maxRows`. */
-export interface Fetch {
+export interface Fetch extends RowOptions {
   readonly fetch: Portal;
 }
 
@@ -66,6 +74,13 @@ export interface Notice {
   readonly where?: string | undefined;
 }
 
+/** A column of a result. */
+export interface Column {
+  readonly name: string;
+  /** As in `pg_type.oid`. */
+  readonly typeId: number;
+}
+
 /** The answer to one part of a flight. */
 export interface Result<Row = Record<string, unknown>> {
   readonly rows: Row[];
@@ -73,6 +88,8 @@ export interface Result<Row = Record<string, unknown>> {
   readonly rowCount: number;
   /** The command tag's first word, as `INSERT`; `""` for an empty statement, a `Close`, and a suspended portal. */
   readonly command: string;
+  /** Empty where the statement returns no rows or is static. */
+  readonly columns?: readonly Column[];
   /** Set if the portal stopped at `maxRows`, so that there may be more rows. */
   readonly isSuspended?: boolean;
   /** The newest warning or notice that came with the result. */

@@ -7,20 +7,23 @@ import { encodeParameters } from "./parameters.ts";
  */
 export function encodePart(part: FlightPart): FlightPart {
   if (!("text" in part) || part.isStatic || part.isEncoded) return part;
-  const { text, values, portal, isInternal, flushesBefore } = part;
+  const { text, values } = part;
   if (text.includes("\0") || !text.isWellFormed()) {
     throw new TypeError(
       "Cannot send the statement as its text contains a NUL character or a lone surrogate; pass such data as bytea",
     );
   }
   assertNoArrayInList(text, values);
+  const { portal, rowMode, parsers, isInternal, flushesBefore } = part;
   return {
     text,
     values: encodeParameters(values),
     isEncoded: true,
-    ...(portal === undefined ? {} : { portal }),
-    ...(isInternal === undefined ? {} : { isInternal }),
-    ...(flushesBefore === undefined ? {} : { flushesBefore }),
+    portal,
+    rowMode,
+    parsers,
+    isInternal,
+    flushesBefore,
   };
 }
 

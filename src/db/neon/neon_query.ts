@@ -4,11 +4,13 @@
  */
 import type {
   Close,
+  Column,
   Fetch,
   FlightPart,
   Notice,
   Portal,
   Result,
+  RowOptions,
   Statement,
 } from "../driver/driver.ts";
 import { encodePart } from "../driver/encoded_part.ts";
@@ -16,7 +18,7 @@ import { encodeParameters } from "../driver/parameters.ts";
 import type { Parse } from "../driver/result_types.ts";
 import type { Wire, WireStream } from "./neon_client.ts";
 
-interface Column {
+interface ColumnReader {
   readonly name: string;
   readonly parse: Parse;
 }
@@ -27,7 +29,7 @@ interface RowField {
 }
 
 /** A statement whose values were checked and converted to text. */
-export interface EncodedStatement {
+export interface EncodedStatement extends RowOptions {
   readonly text: string;
   readonly values: (string | null)[];
   readonly portal: Portal | undefined;
@@ -52,8 +54,12 @@ export function encode(part: FlightPart): Encoded {
   if (!("text" in part)) return part;
   const cached = cache.get(part);
   if (cached !== undefined) return cached;
-  const { text, values, portal, isStatic, flushesBefore = false } = encodePart(part) as Statement;
+  const { text, values, portal, isStatic, flushesBefore = false, rowMode, parsers } = encodePart(
+    part,
+  ) as Statement;
   return {
+    rowMode,
+    parsers,
     text,
     values: isStatic ? encodeParameters(values) : values as (string | null)[],
     portal,
@@ -73,7 +79,8 @@ export class FlightQuery {
   readonly #writer: MessageWriter;
   readonly #parserOf: (oid: number) => Parse;
   #columns: Column[] = [];
-  #rows: Record<string, unknown>[] = [];
+  #readers: ColumnReader[] = [];
+  #rows: (Record<string, unknown> | unknown[])[] = [];
   #decodeError: Error | undefined;
   #notice: Notice | undefined;
 
@@ -89,6 +96,12 @@ export class FlightQuery {
   /** The error of the first result whose rows could not be read. */
   get decodeError(): Error | undefined {
     return this.results.find(({ decodeError }) => decodeError !== undefined)?.decodeError;
+  }
+
+  /** Those of the part that the server is answering. */
+  get #rowOptions(): RowOptions {
+    const part = this.#parts[this.results.length];
+    return part === undefined || "messages" in part || "close" in part ? {} : part;
   }
 
   /** Sends all messages of the flight and one Sync. */
@@ -114,23 +127,31 @@ export class FlightQuery {
   }
 
   handleRowDescription({ fields }: { fields: readonly RowField[] }): void {
-    this.#columns = fields.map(({ name, dataTypeID }) => ({
+    const { parsers = {} } = this.#rowOptions;
+    this.#columns = fields.map(({ name, dataTypeID: typeId }) => ({ name, typeId }));
+    this.#readers = this.#columns.map(({ name, typeId }) => ({
       name,
-      parse: this.#parserOf(dataTypeID),
+      parse: parsers[typeId] ?? this.#parserOf(typeId),
     }));
   }
 
   handleDataRow({ fields }: { fields: readonly (string | null)[] }): void {
+    if (this.#rowOptions.rowMode === "array") {
+      this.#rows.push(
+        fields.map((text, index) => text === null ? null : this.#read(this.#readers[index]!, text)),
+      );
+      return;
+    }
     const row: Record<string, unknown> = {};
     fields.forEach((text, index) => {
-      const column = this.#columns[index];
+      const column = this.#readers[index];
       if (column === undefined) row[index] = text;
       else setColumn(row, column.name, text === null ? null : this.#read(column, text));
     });
     this.#rows.push(row);
   }
 
-  #read({ name, parse }: Column, text: string): unknown {
+  #read({ name, parse }: ColumnReader, text: string): unknown {
     try {
       return parse(text);
     } catch (cause) {
@@ -187,7 +208,8 @@ export class FlightQuery {
   #complete(command: string, rowCount: number, more: { isSuspended?: true } = {}): void {
     const [decodeError, notice] = [this.#decodeError, this.#notice];
     this.results.push({
-      rows: this.#rows,
+      rows: this.#rows as Record<string, unknown>[],
+      columns: this.#columns,
       rowCount,
       command,
       ...more,
@@ -196,6 +218,7 @@ export class FlightQuery {
     });
     this.#rows = [];
     this.#columns = [];
+    this.#readers = [];
     this.#decodeError = undefined;
     this.#notice = undefined;
   }

@@ -14,7 +14,7 @@ import type { Transaction } from "./server_transaction.ts";
 import { assertStatement, assertStatements, type Sql } from "../driver/sql.ts";
 import { streamRows } from "./stream_rows.ts";
 import { SerialQueue } from "./serial_queue.ts";
-import type { RowsOf, StreamOptions } from "./session_options.ts";
+import type { ExecuteOptions, QueryResult, RowsOf, StreamOptions } from "./session_options.ts";
 
 interface SessionContext {
   /** Runs a promise in the background: see `DatabaseOwner.waitUntil`. */
@@ -122,6 +122,25 @@ export class Session implements AsyncDisposable {
     return rows as Row[];
   }
 
+  /**
+   * As `query`, and returns the count of rows, the command and the columns as well. `rowMode: "array"` gives each row as
+   * an array. `parsers` replace those of the session for this statement.
+   */
+  execute(
+    statement: Sql<unknown>,
+    options: ExecuteOptions & { rowMode: "array" },
+  ): Promise<QueryResult<unknown[]>>;
+  execute<Row>(statement: Sql<Row>, options?: ExecuteOptions): Promise<QueryResult<Row>>;
+  execute(statement: Sql<unknown>, options: ExecuteOptions = {}): Promise<QueryResult<unknown>> {
+    return this.#enqueue(async () => {
+      assertStatement(statement);
+      const { text, values } = statement;
+      const [result] = await this.#transaction.run([{ text, values, ...options }]);
+      const { rows, rowCount, command, columns = [] } = result!;
+      return { rows, rowCount, command, columns };
+    });
+  }
+
   /** As `query`, for a statement with one row. Throws `RowCountError` for none and for several. */
   async one<Row>(statement: Sql<Row>): Promise<Row> {
     const row = await this.maybeOne(statement);
@@ -156,12 +175,18 @@ export class Session implements AsyncDisposable {
    * caller pauses for longer than `idleTransactionTimeoutMs` between two round trips, the server ends the transaction.
    * Throws `RangeError` for a bad `batchSize`, and `TypeError` for what is no statement.
    */
-  stream<Row>(
-    statement: Sql<Row>,
-    { batchSize = 1_000 }: StreamOptions = {},
-  ): AsyncGenerator<Row, void, void> {
+  stream(
+    statement: Sql<unknown>,
+    options: StreamOptions & { rowMode: "array" },
+  ): AsyncGenerator<unknown[], void, void>;
+  stream<Row>(statement: Sql<Row>, options?: StreamOptions): AsyncGenerator<Row, void, void>;
+  stream(
+    statement: Sql<unknown>,
+    { batchSize = 1_000, ...rowOptions }: StreamOptions = {},
+  ): AsyncGenerator<unknown, void, void> {
     assertStatement(statement);
-    return streamRows<Row>(statement, {
+    return streamRows<unknown>(statement, {
+      ...rowOptions,
       portal: this.#transaction.flights.newPortal({ maxRows: batchSize }),
       run: (part) => this.#enqueue(async () => (await this.#transaction.run([part]))[0]!),
       close: (part) => this.#transaction.flights.prepend(new PrependedStatement(part)),

@@ -1,3 +1,4 @@
+import type { Column, RowOptions } from "../driver/driver.ts";
 import type { TypeParsers } from "../driver/result_types.ts";
 import type { Sql } from "../driver/sql.ts";
 import type { TransactionSettings } from "./begin.ts";
@@ -17,7 +18,21 @@ export type RowsOf<Statements extends readonly Sql<unknown>[]> = {
   -readonly [Index in keyof Statements]: Statements[Index] extends Sql<infer Row> ? Row[] : never;
 };
 
-export interface StreamOptions {
+/** The answer to a statement. */
+export interface QueryResult<Row> {
+  readonly rows: Row[];
+  /** Rows returned or changed, as in the command tag; 0 for commands that have no count. */
+  readonly rowCount: number;
+  /** The first word of the command tag, as `INSERT`. */
+  readonly command: string;
+  /** Empty for a statement that returns no rows. */
+  readonly columns: readonly Column[];
+}
+
+/** How the rows of a statement are read. */
+export type ExecuteOptions = RowOptions;
+
+export interface StreamOptions extends RowOptions {
   /** Rows fetched in one round trip and held in memory, from 1 to 2^31 - 1; 1,000 by default. */
   readonly batchSize?: number;
 }

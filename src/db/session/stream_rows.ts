@@ -1,6 +1,6 @@
-import type { Close, Fetch, Portal, Result, Statement } from "../driver/driver.ts";
+import type { Close, Fetch, Portal, Result, RowOptions, Statement } from "../driver/driver.ts";
 
-export interface StreamRowsOptions {
+export interface StreamRowsOptions extends RowOptions {
   readonly portal: Portal;
   /** Runs one part in a flight and returns its result. */
   run(part: Statement | Fetch): Promise<Result>;
@@ -11,14 +11,14 @@ export interface StreamRowsOptions {
 /** Yields a statement's rows one by one. Fetches the next `maxRows` rows when all fetched ones are used. */
 export async function* streamRows<Row>(
   { text, values }: Statement,
-  { portal, run, close }: StreamRowsOptions,
+  { portal, run, close, ...rowOptions }: StreamRowsOptions,
 ): AsyncGenerator<Row, void, void> {
-  let result = await run({ text, values, portal });
+  let result = await run({ text, values, portal, ...rowOptions });
   try {
     // `yield*` would take twice as many microtasks for each row.
     for (const row of result.rows) yield row as Row;
     while (result.isSuspended) {
-      result = await run({ fetch: portal });
+      result = await run({ fetch: portal, ...rowOptions });
       for (const row of result.rows) yield row as Row;
     }
   } finally {

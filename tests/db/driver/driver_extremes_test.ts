@@ -90,5 +90,5 @@ Deno.test("COPY to the client is refused, and the connection stays usable", () =
 Deno.test("an empty statement has no rows and no command", () =>
   withConnection(async (connection) => {
     const { results } = await connection.flight([{ text: "", values: [] }]);
-    assertEquals(results, [{ rows: [], rowCount: 0, command: "" }]);
+    assertEquals(results, [{ rows: [], columns: [], rowCount: 0, command: "" }]);
   }));
