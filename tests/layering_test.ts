@@ -9,13 +9,24 @@ import { assert, assertEquals } from "@std/assert";
 const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "main.ts": ["deno", "ops"],
   "worker.ts": ["workers", "queue", "cloudflare:workers"],
-  "deno": ["service", "http", "ops", "queue", "settings", "db/mod.ts", "db/time", "hono", "ws"],
+  "deno": [
+    "service",
+    "http",
+    "ops",
+    "queue",
+    "settings",
+    "library/deno",
+    "db/mod.ts",
+    "db/time",
+    "hono",
+  ],
   "workers": [
     "service",
     "http",
     "ops",
     "queue",
     "settings",
+    "library",
     "db/mod.ts",
     "hono",
     "cloudflare:workers",
@@ -26,8 +37,10 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "ops": ["settings", "db/mod.ts", "hono", "@opentelemetry/api", "uplot"],
   "users": ["value_message.ts", "db/mod.ts", "valibot", "uuid"],
   "migrations": ["db/mod.ts"],
-  "settings": ["value_message.ts", "db/mod.ts", "valibot"],
+  "settings": ["value_message.ts", "library", "db/mod.ts", "valibot"],
   "value_message.ts": [],
+  "library/deno": ["library", "db/mod.ts", "db/time", "ws"],
+  "library": ["db/mod.ts"],
   "db/mod.ts": [
     "db/database.ts",
     "db/session",
@@ -135,7 +148,7 @@ Deno.test("the top of the connection layer has at most 10 rooms", async () => {
 Deno.test("one room imports each of these packages", async () => {
   const files = (await allFiles()).filter((file) => !file.startsWith("dev/"));
   const imports = (await Promise.all(files.map(importsOf))).flat();
-  for (const [name, room] of [["@neondatabase/serverless", "db/neon"], ["ws", "deno"]]) {
+  for (const [name, room] of [["@neondatabase/serverless", "db/neon"], ["ws", "library/deno"]]) {
     const importers = imports.filter(([, to]) => to === name).map(([from]) => roomOf(from));
     assertEquals([...new Set(importers)], [room]);
   }

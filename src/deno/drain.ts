@@ -1,7 +1,6 @@
 /** Graceful shutdown of the service's process, within a time limit. */
-import type { Database } from "../db/mod.ts";
 import { completesWithin } from "../db/time/timeout.ts";
-import type { BackgroundTasks } from "./background_tasks.ts";
+import type { OpenDatabase } from "../library/deno/mod.ts";
 import type { RequestTracker } from "./request_tracker.ts";
 import type { PostgresQueue } from "../queue/postgres_queue.ts";
 
@@ -9,9 +8,8 @@ import type { PostgresQueue } from "../queue/postgres_queue.ts";
 export interface DrainTargets {
   readonly requests: Pick<RequestTracker, "idle">;
   readonly queue: Pick<PostgresQueue, "stop">;
-  readonly db: Pick<Database, "close">;
+  readonly db: Pick<OpenDatabase, "close" | "backgroundIdle">;
   readonly server: Pick<Deno.HttpServer, "shutdown">;
-  readonly tasks: Pick<BackgroundTasks, "drain">;
   /** Makes the service answer new requests with 503. */
   refuseRequests(): void;
 }
@@ -32,7 +30,7 @@ const NEVER = new Promise<never>(() => {});
 
 /** Resolves when everything has ended, or after `timeoutMs`. Never rejects. */
 export async function drain(
-  { requests, queue, db, server, tasks, refuseRequests }: DrainTargets,
+  { requests, queue, db, server, refuseRequests }: DrainTargets,
   { timeoutMs }: { timeoutMs: number },
 ): Promise<void> {
   const startedAt = performance.now();
@@ -49,5 +47,5 @@ export async function drain(
   const closed = db.close({ timeoutMs: 0 });
   await completesWithin(idle, leftMs() - Math.min(CLOSE_MS, timeoutMs / 20));
   const served = server.shutdown();
-  await completesWithin(Promise.all([served, closed, tasks.drain()]), leftMs());
+  await completesWithin(Promise.all([served, closed, db.backgroundIdle()]), leftMs());
 }

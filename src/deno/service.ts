@@ -1,14 +1,12 @@
 /** The service on Deno: one pool per process, and a graceful shutdown. */
 import { activityConsumer } from "../service/activity_consumer.ts";
 import type { Context } from "hono";
-import { type Database, OwnerScope } from "../db/mod.ts";
-import { BackgroundTasks } from "./background_tasks.ts";
-import { DatabaseWebSocket } from "./database_websocket.ts";
+import type { Database } from "../db/mod.ts";
 import { drain } from "./drain.ts";
 import { logFailures, logLeaks, logMessages } from "../service/failure_log.ts";
 import { createApp } from "../http/app.ts";
 import { RequestTracker } from "./request_tracker.ts";
-import { openDatabase } from "../service/open_database.ts";
+import { openDatabase } from "../library/deno/mod.ts";
 import { guard, isLoopback } from "../ops/guard.ts";
 import { createLog } from "../ops/log.ts";
 import { HttpMetrics } from "../ops/http_metrics.ts";
@@ -56,12 +54,11 @@ export function start(
 ): RunningService {
   const settings = parseSettings(env);
   const log = createLog(settings.logLevel, { context: traceFields });
-  const tasks = new BackgroundTasks((error) => log.error("background task failed", { error }));
-  const db = openDatabase(settings, {
-    owner: { scope: OwnerScope.lasting(), waitUntil: tasks.waitUntil },
+  const db = openDatabase({
+    ...settings.database,
     onLeak: logLeaks(log),
     observer: databaseObserver(tracedDatabase(settings.database.url)),
-    webSocketConstructor: DatabaseWebSocket,
+    onBackgroundError: (error) => log.error("background task failed", { error }),
   });
   const draining = new AbortController();
   const logMessage = logMessages(log);
@@ -120,7 +117,7 @@ export function start(
     draining.abort();
     page[Symbol.dispose]();
   };
-  const targets = { requests, queue, db, server, tasks, refuseRequests };
+  const targets = { requests, queue, db, server, refuseRequests };
   const end = () => drain(targets, { timeoutMs: settings.shutdownTimeoutMs });
   const finished = Promise.withResolvers<void>();
   let ending: Promise<void> | undefined;

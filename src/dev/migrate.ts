@@ -1,7 +1,7 @@
 /** `deno task migrate`: brings the tables of a `DATABASE_URL` up to date. Its role must own the tables. */
 import { OwnerScope } from "../db/mod.ts";
-import { DatabaseWebSocket } from "../deno/database_websocket.ts";
-import { openDatabase } from "../service/open_database.ts";
+import { DatabaseWebSocket } from "../library/deno/database_websocket.ts";
+import { createDatabase } from "../library/create_database.ts";
 import { applyMigrations } from "../migrations/apply.ts";
 import { migrations } from "../migrations/mod.ts";
 import { parseSettings } from "../settings/settings.ts";
@@ -14,7 +14,7 @@ export async function migrate(
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<string[]> {
   const background: Promise<void>[] = [];
-  const db = openDatabase(parseSettings(env), {
+  const db = createDatabase(parseSettings(env).database, {
     owner: { scope: OwnerScope.lasting(), waitUntil: (promise) => background.push(promise) },
     webSocketConstructor: DatabaseWebSocket,
   });

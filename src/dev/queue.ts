@@ -3,8 +3,8 @@
  * `deno task queue retry ID` puts a dead letter back into the queue.
  */
 import { type Database, OwnerScope } from "../db/mod.ts";
-import { DatabaseWebSocket } from "../deno/database_websocket.ts";
-import { openDatabase } from "../service/open_database.ts";
+import { DatabaseWebSocket } from "../library/deno/database_websocket.ts";
+import { createDatabase } from "../library/create_database.ts";
 import { escapeControls, listDeadLetters, requeue } from "../queue/dead_letters.ts";
 import { queueStatus } from "../queue/status.ts";
 import { parseSettings } from "../settings/settings.ts";
@@ -60,7 +60,7 @@ async function run([command, id, ...rest]: readonly string[]): Promise<string> {
   const isRetry = command === "retry" && id !== undefined && rest.length === 0;
   if (command !== undefined && !isRetry) throw new Error("Usage: deno task queue [retry ID]");
   const background: Promise<void>[] = [];
-  const db = openDatabase(parseSettings(Deno.env.toObject()), {
+  const db = createDatabase(parseSettings(Deno.env.toObject()).database, {
     owner: { scope: OwnerScope.lasting(), waitUntil: (promise) => background.push(promise) },
     webSocketConstructor: DatabaseWebSocket,
   });

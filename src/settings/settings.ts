@@ -2,7 +2,9 @@
 
 import * as v from "valibot";
 import { ISOLATION_LEVELS, type IsolationLevel } from "../db/mod.ts";
-import { databaseUrl, isNeonHost } from "./database_url.ts";
+import { DATABASE_DEFAULTS, type PoolConfig } from "../library/database_config.ts";
+import { isNeonHost } from "../library/database_url.ts";
+import { databaseUrl } from "./database_url.ts";
 import { LOG_LEVELS, type LogLevel } from "./log_level.ts";
 import { relayUrl } from "./relay_url.ts";
 import { oneOf, seconds, secondsOrNever, secretToken, wholeNumber } from "./variable.ts";
@@ -37,19 +39,7 @@ export interface Settings {
     readonly pipelineConnect: boolean;
     readonly connectTimeoutMs: number;
     readonly retryAttempts: number;
-    readonly pool: {
-      readonly size: number;
-      readonly maxOverflow: number;
-      readonly acquireTimeoutMs: number;
-      /** `Infinity`: never. */
-      readonly recycleMs: number;
-      readonly idleTimeoutMs: number;
-      readonly maxWaiters: number;
-      /** 0: never shed. */
-      readonly shedTargetMs: number;
-      /** 0: never report. */
-      readonly leakThresholdMs: number;
-    };
+    readonly pool: PoolConfig;
     readonly session: {
       readonly isolation: IsolationLevel;
       readonly statementTimeoutMs: number;
@@ -76,31 +66,75 @@ export interface Settings {
 const HOUR_S = 3_600;
 const WEEK_S = 7 * 24 * HOUR_S;
 
+const { pool: POOL, session: SESSION } = DATABASE_DEFAULTS;
+
+/** A default as it is written in the environment. */
+const inSeconds = (ms: number) => String(ms / 1_000);
+
 /** For users of SQLAlchemy, where 0 or -1 means "no limit". */
 const BOUNDED = "write digits only; there is no value for no limit, because every limit is finite";
 
 /** Every variable that the service reads, with its default as written in the environment. README.md lists them too. */
 export const variables = v.object({
   DATABASE_URL: databaseUrl(),
-  DATABASE_POOL_SIZE: v.optional(wholeNumber({ min: 1, max: 10_000, wayOut: BOUNDED }), "20"),
-  DATABASE_MAX_OVERFLOW: v.optional(wholeNumber({ min: 0, max: 10_000, wayOut: BOUNDED }), "30"),
-  DATABASE_POOL_TIMEOUT: v.optional(seconds({ min: 0.001, max: HOUR_S }), "30"),
-  DATABASE_POOL_RECYCLE: v.optional(secondsOrNever({ min: 1, max: WEEK_S }), "3600"),
-  DATABASE_POOL_IDLE_TIMEOUT: v.optional(seconds({ min: 0.001, max: WEEK_S }), "60"),
+  DATABASE_POOL_SIZE: v.optional(
+    wholeNumber({ min: 1, max: 10_000, wayOut: BOUNDED }),
+    String(POOL.size),
+  ),
+  DATABASE_MAX_OVERFLOW: v.optional(
+    wholeNumber({ min: 0, max: 10_000, wayOut: BOUNDED }),
+    String(POOL.maxOverflow),
+  ),
+  DATABASE_POOL_TIMEOUT: v.optional(
+    seconds({ min: 0.001, max: HOUR_S }),
+    inSeconds(POOL.acquireTimeoutMs),
+  ),
+  DATABASE_POOL_RECYCLE: v.optional(
+    secondsOrNever({ min: 1, max: WEEK_S }),
+    inSeconds(POOL.recycleMs),
+  ),
+  DATABASE_POOL_IDLE_TIMEOUT: v.optional(
+    seconds({ min: 0.001, max: WEEK_S }),
+    inSeconds(POOL.idleTimeoutMs),
+  ),
   DATABASE_POOL_MAX_WAITERS: v.optional(
     wholeNumber({ min: 0, max: 1_000_000, wayOut: BOUNDED }),
-    "1000",
+    String(POOL.maxWaiters),
   ),
-  DATABASE_POOL_SHED_TARGET: v.optional(seconds({ min: 0, max: HOUR_S }), "0.5"),
-  DATABASE_LEAK_THRESHOLD: v.optional(seconds({ min: 0, max: HOUR_S }), "60"),
-  DATABASE_CONNECT_TIMEOUT: v.optional(seconds({ min: 0.001, max: HOUR_S }), "15"),
+  DATABASE_POOL_SHED_TARGET: v.optional(
+    seconds({ min: 0, max: HOUR_S }),
+    inSeconds(POOL.shedTargetMs),
+  ),
+  DATABASE_LEAK_THRESHOLD: v.optional(
+    seconds({ min: 0, max: HOUR_S }),
+    inSeconds(POOL.leakThresholdMs),
+  ),
+  DATABASE_CONNECT_TIMEOUT: v.optional(
+    seconds({ min: 0.001, max: HOUR_S }),
+    inSeconds(DATABASE_DEFAULTS.connectTimeoutMs),
+  ),
   DATABASE_PIPELINE_CONNECT: v.optional(oneOf(["auto", "on", "off"]), "auto"),
-  DATABASE_STATEMENT_TIMEOUT: v.optional(seconds({ min: 0.001, max: HOUR_S }), "15"),
-  DATABASE_IDLE_TRANSACTION_TIMEOUT: v.optional(seconds({ min: 0.001, max: HOUR_S }), "4"),
-  DATABASE_LOCK_TIMEOUT: v.optional(seconds({ min: 0.001, max: HOUR_S }), "5"),
-  DATABASE_TRANSACTION_TIMEOUT: v.optional(seconds({ min: 0.001, max: HOUR_S }), "30"),
-  DATABASE_ISOLATION_LEVEL: v.optional(oneOf(ISOLATION_LEVELS), "read committed"),
-  DATABASE_RETRY_ATTEMPTS: v.optional(wholeNumber({ min: 1, max: 20 }), "4"),
+  DATABASE_STATEMENT_TIMEOUT: v.optional(
+    seconds({ min: 0.001, max: HOUR_S }),
+    inSeconds(SESSION.statementTimeoutMs),
+  ),
+  DATABASE_IDLE_TRANSACTION_TIMEOUT: v.optional(
+    seconds({ min: 0.001, max: HOUR_S }),
+    inSeconds(SESSION.idleTransactionTimeoutMs),
+  ),
+  DATABASE_LOCK_TIMEOUT: v.optional(
+    seconds({ min: 0.001, max: HOUR_S }),
+    inSeconds(SESSION.lockTimeoutMs),
+  ),
+  DATABASE_TRANSACTION_TIMEOUT: v.optional(
+    seconds({ min: 0.001, max: HOUR_S }),
+    inSeconds(SESSION.transactionTimeoutMs),
+  ),
+  DATABASE_ISOLATION_LEVEL: v.optional(oneOf(ISOLATION_LEVELS), SESSION.isolation),
+  DATABASE_RETRY_ATTEMPTS: v.optional(
+    wholeNumber({ min: 1, max: 20 }),
+    String(DATABASE_DEFAULTS.retryAttempts),
+  ),
   DATABASE_WS_PROXY: v.optional(relayUrl()),
   DATABASE_OBJECT_SHARDS: v.optional(wholeNumber({ min: 0, max: 1_000 }), "0"),
   DATABASE_OBJECT_LOCATION: v.optional(oneOf(OBJECT_LOCATIONS)),

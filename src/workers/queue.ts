@@ -3,7 +3,7 @@ import type { ExecutionContext } from "cloudflare:workers";
 import { activityConsumer } from "../service/activity_consumer.ts";
 import { type Database, OwnerScope } from "../db/mod.ts";
 import { logMessages } from "../service/failure_log.ts";
-import { openDatabase } from "../service/open_database.ts";
+import { createDatabase } from "../library/create_database.ts";
 import { createLog, type Log } from "../ops/log.ts";
 import {
   consumeBatch,
@@ -33,7 +33,7 @@ export class QueueWorker {
   constructor(bindings: Readonly<Record<string, unknown>>) {
     const { database, queue, logLevel } = parseSettings(bindings);
     const pool = { ...database.pool, size: Math.max(1, queue.concurrency), maxOverflow: 0 };
-    this.#db = openDatabase({ database: { ...database, pool } });
+    this.#db = createDatabase({ ...database, pool });
     this.#log = createLog(logLevel);
     this.#producer = producerOf(bindings);
   }

@@ -2,7 +2,7 @@ import type { Context } from "hono";
 import type { Database, OwnerScope, TransactionRunner } from "../db/mod.ts";
 import { logFailures, logLeaks } from "../service/failure_log.ts";
 import { type AppOptions, createApp } from "../http/app.ts";
-import { openDatabase } from "../service/open_database.ts";
+import { createDatabase } from "../library/create_database.ts";
 import { guard } from "../ops/guard.ts";
 import { HttpMetrics } from "../ops/http_metrics.ts";
 import { createLog, type Log } from "../ops/log.ts";
@@ -30,7 +30,7 @@ export class WorkerService {
   constructor(settings: Settings, { events }: { events?: QueueProducer | undefined } = {}) {
     this.#events = events;
     this.#log = createLog(settings.logLevel);
-    this.#db = openDatabase(settings, { onLeak: logLeaks(this.#log) });
+    this.#db = createDatabase(settings.database, { onLeak: logLeaks(this.#log) });
     this.#app = appOf(settings.logLevel, this.#opsOptions(settings));
   }
 

@@ -1,10 +1,10 @@
 /** The cost of observing `GET /users/:id`: the service as it is, against the same app without HTTP metrics, traces, logs and page. */
 import { OwnerScope } from "../../src/db/mod.ts";
-import { BackgroundTasks } from "../../src/deno/background_tasks.ts";
-import { DatabaseWebSocket } from "../../src/deno/database_websocket.ts";
+import { BackgroundTasks } from "../../src/library/deno/background_tasks.ts";
+import { DatabaseWebSocket } from "../../src/library/deno/database_websocket.ts";
 import { createApp } from "../../src/http/app.ts";
 import { start } from "../../src/deno/service.ts";
-import { openDatabase } from "../../src/service/open_database.ts";
+import { createDatabase } from "../../src/library/create_database.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
 import type { Env } from "../support/branch.ts";
 import { localDatabase } from "../support/local_database.ts";
@@ -90,7 +90,7 @@ function serveWatched(env: Env): Served {
 
 function serveUnwatched(name: string, env: Env): Served {
   const background = new BackgroundTasks(console.error);
-  const db = openDatabase(parseSettings(env), {
+  const db = createDatabase(parseSettings(env).database, {
     owner: { scope: OwnerScope.lasting(), waitUntil: background.waitUntil },
     webSocketConstructor: DatabaseWebSocket,
     // The pool watches for leaks in both apps, so that the cost of that is the same.

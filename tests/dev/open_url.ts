@@ -1,7 +1,7 @@
 import { type Database, OwnerScope, trustedSql } from "../../src/db/mod.ts";
-import { BackgroundTasks } from "../../src/deno/background_tasks.ts";
+import { BackgroundTasks } from "../../src/library/deno/background_tasks.ts";
 import { startRelay } from "../../src/dev/relay/relay.ts";
-import { openDatabase } from "../../src/service/open_database.ts";
+import { createDatabase } from "../../src/library/create_database.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
 
 /** A `Database` with a relay of its own. */
@@ -27,7 +27,7 @@ export async function openUrl(
     DATABASE_LOCK_TIMEOUT: "15",
     DATABASE_RETRY_ATTEMPTS: "1",
   });
-  const db = openDatabase(settings, {
+  const db = createDatabase(settings.database, {
     owner: { scope: OwnerScope.lasting(), waitUntil: background.waitUntil },
   });
   return {

@@ -1,6 +1,6 @@
 /** Many clients at one counter: each increment reads it and writes one more, under serializable isolation alone. */
 import { type Database, NeonDriver, RetryBudget, sql } from "../../src/db/mod.ts";
-import { DatabaseWebSocket } from "../../src/deno/database_websocket.ts";
+import { DatabaseWebSocket } from "../../src/library/deno/database_websocket.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { databaseOf, poolOf } from "../support/test_pool.ts";

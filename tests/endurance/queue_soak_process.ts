@@ -1,9 +1,9 @@
 /** One consumer process of the queue's soak. Reads its plan from the first line of its input, and ends with its input. */
 import { OwnerScope, sql } from "../../src/db/mod.ts";
-import { BackgroundTasks } from "../../src/deno/background_tasks.ts";
-import { DatabaseWebSocket } from "../../src/deno/database_websocket.ts";
+import { BackgroundTasks } from "../../src/library/deno/background_tasks.ts";
+import { DatabaseWebSocket } from "../../src/library/deno/database_websocket.ts";
 import { planFromStdin } from "../../src/dev/plan_from_stdin.ts";
-import { openDatabase } from "../../src/service/open_database.ts";
+import { createDatabase } from "../../src/library/create_database.ts";
 import { Consumer } from "../../src/queue/consumer.ts";
 import { PostgresQueue } from "../../src/queue/postgres_queue.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
@@ -22,7 +22,7 @@ async function run(): Promise<void> {
   if (given === undefined) return;
   const { env, ...plan } = given.plan;
   const background = new BackgroundTasks(() => {});
-  const db = openDatabase(parseSettings(env), {
+  const db = createDatabase(parseSettings(env).database, {
     owner: { scope: OwnerScope.lasting(), waitUntil: background.waitUntil },
     webSocketConstructor: DatabaseWebSocket,
   });

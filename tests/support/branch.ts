@@ -6,9 +6,9 @@ import {
   OwnerScope,
   type ResolveCommit,
 } from "../../src/db/mod.ts";
-import { BackgroundTasks } from "../../src/deno/background_tasks.ts";
-import { DatabaseWebSocket } from "../../src/deno/database_websocket.ts";
-import { openDatabase } from "../../src/service/open_database.ts";
+import { BackgroundTasks } from "../../src/library/deno/background_tasks.ts";
+import { DatabaseWebSocket } from "../../src/library/deno/database_websocket.ts";
+import { createDatabase } from "../../src/library/create_database.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
 
 export type Env = Readonly<Record<string, string>>;
@@ -36,11 +36,10 @@ export function branchOf({ env, adminEnv }: { env: Env; adminEnv: Env }): Branch
     env,
     open(more = {}, resolveCommit, options = {}) {
       const settings = parseSettings({ ...env, ...more });
-      const db = openDatabase(settings, {
+      const db = createDatabase({ ...settings.database, ...options }, {
         owner: { scope: OwnerScope.lasting(), waitUntil: background.waitUntil },
         webSocketConstructor: DatabaseWebSocket,
         resolveCommit,
-        ...options,
       });
       opened.push(db);
       return db;

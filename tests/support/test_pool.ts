@@ -8,7 +8,7 @@ import {
 } from "../../src/db/mod.ts";
 import type { TransactionSettings } from "../../src/db/session/begin.ts";
 import type { Driver } from "../../src/db/driver/driver.ts";
-import { BackgroundTasks } from "../../src/deno/background_tasks.ts";
+import { BackgroundTasks } from "../../src/library/deno/background_tasks.ts";
 
 /** The settings' defaults. */
 export const SESSION_DEFAULTS: TransactionSettings = {

@@ -2,7 +2,7 @@
 import { Hono } from "hono";
 import { type Database, OwnerScope, type Session, sql } from "../../src/db/mod.ts";
 import { provideDatabase, withStreamingSession } from "../../src/http/mod.ts";
-import { openDatabase } from "../../src/service/open_database.ts";
+import { createDatabase } from "../../src/library/create_database.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
 
 const app = new Hono<{ Bindings: { db: Database } }>()
@@ -27,7 +27,7 @@ export default {
     env: Readonly<Record<string, unknown>>,
     ctx: { waitUntil(rest: Promise<unknown>): void },
   ): Promise<Response> {
-    database ??= openDatabase(parseSettings(env));
+    database ??= createDatabase(parseSettings(env).database);
     const scope = OwnerScope.request();
     const { signal } = request;
     const db = database.forOwner({ scope, signal, waitUntil: (rest) => ctx.waitUntil(rest) });

@@ -1,6 +1,6 @@
 /** Sessions that only `await using` ends: their state shows whether the bundler kept the disposal. */
 import { type Database, OwnerScope, sql } from "../../src/db/mod.ts";
-import { openDatabase } from "../../src/service/open_database.ts";
+import { createDatabase } from "../../src/library/create_database.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
 
 async function insertAndForget(db: Database): Promise<void> {
@@ -33,7 +33,7 @@ export default {
     env: Readonly<Record<string, unknown>>,
     ctx: { waitUntil(rest: Promise<unknown>): void },
   ): Promise<Response> {
-    const database = openDatabase(parseSettings(env));
+    const database = createDatabase(parseSettings(env).database);
     const scope = OwnerScope.request();
     const db = database.forOwner({ scope, waitUntil: (rest) => ctx.waitUntil(rest) });
     await insertAndForget(db);

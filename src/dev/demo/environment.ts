@@ -1,7 +1,7 @@
 /** What the demonstration runs on: a PostgreSQL of its own, a relay, and a connection that observes the server. */
 import { type Database, OwnerScope } from "../../db/mod.ts";
-import { BackgroundTasks } from "../../deno/background_tasks.ts";
-import { openDatabase } from "../../service/open_database.ts";
+import { BackgroundTasks } from "../../library/deno/background_tasks.ts";
+import { createDatabase } from "../../library/create_database.ts";
 import { parseSettings } from "../../settings/settings.ts";
 import { migrate } from "../migrate.ts";
 import { startStack } from "../stack.ts";
@@ -43,7 +43,7 @@ export async function startDemoEnvironment(): Promise<DemoEnvironment> {
     server,
     faults,
     open(settings = {}) {
-      const db = openDatabase(parseSettings({ ...env, ...settings }), {
+      const db = createDatabase(parseSettings({ ...env, ...settings }).database, {
         owner: { scope: OwnerScope.lasting(), waitUntil: background.waitUntil },
         webSocketConstructor: faults.webSocketConstructor,
       });

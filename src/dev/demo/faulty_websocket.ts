@@ -1,6 +1,6 @@
 /** Client sockets that fail at a chosen moment, for failures that a server cannot be made to cause on demand. */
 import { Buffer } from "node:buffer";
-import { DatabaseWebSocket } from "../../deno/database_websocket.ts";
+import { DatabaseWebSocket } from "../../library/deno/database_websocket.ts";
 
 /** COMMIT's statement on the wire: its text and a terminating zero. */
 const COMMIT = "commit\0";

@@ -1,6 +1,6 @@
 /** Neon's own Pool, as the README of its package shows it: BEGIN, the statements and COMMIT, each awaited. */
 import { neonConfig, Pool, type PoolClient } from "@neondatabase/serverless";
-import { DatabaseWebSocket } from "../../../src/deno/database_websocket.ts";
+import { DatabaseWebSocket } from "../../../src/library/deno/database_websocket.ts";
 import { newUser, type Place, type SessionContender } from "../session_contender.ts";
 
 const INSERT = "insert into users (id, email, name) values ($1, $2, $3) returning id, version";

@@ -2,7 +2,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import type { Connection } from "../../../src/db/driver/driver.ts";
 import { NeonDriver } from "../../../src/db/mod.ts";
-import { DatabaseWebSocket } from "../../../src/deno/database_websocket.ts";
+import { DatabaseWebSocket } from "../../../src/library/deno/database_websocket.ts";
 import { localDatabase } from "../../support/local_database.ts";
 
 const database = await localDatabase();

@@ -2,7 +2,7 @@
 import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { createHash } from "node:crypto";
 import { ConnectError, NeonDriver } from "../../../src/db/mod.ts";
-import { DatabaseWebSocket } from "../../../src/deno/database_websocket.ts";
+import { DatabaseWebSocket } from "../../../src/library/deno/database_websocket.ts";
 
 /** Answers the upgrade, and then sends nothing. */
 function frozenPeer(): Disposable & { url: string } {

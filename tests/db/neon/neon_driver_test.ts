@@ -7,7 +7,7 @@ import {
 } from "@std/assert";
 import { ConnectError, ServerError } from "../../../src/db/errors.ts";
 import { NeonDriver } from "../../../src/db/mod.ts";
-import { DatabaseWebSocket } from "../../../src/deno/database_websocket.ts";
+import { DatabaseWebSocket } from "../../../src/library/deno/database_websocket.ts";
 import { parseSettings } from "../../../src/settings/settings.ts";
 import { startBrokenEndpoints } from "../../support/broken_endpoints.ts";
 import { localDatabase } from "../../support/local_database.ts";

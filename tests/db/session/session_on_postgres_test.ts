@@ -7,7 +7,7 @@ import {
   ServerError,
   sql,
 } from "../../../src/db/mod.ts";
-import { DatabaseWebSocket } from "../../../src/deno/database_websocket.ts";
+import { DatabaseWebSocket } from "../../../src/library/deno/database_websocket.ts";
 import { parseSettings } from "../../../src/settings/settings.ts";
 import { branchDatabase } from "../../support/branch_database.ts";
 import { ManualClock } from "../../support/manual_clock.ts";

@@ -1,6 +1,6 @@
 /** `stream_test.ts` runs this in a process with a small heap: reads a million rows and prints their sum. */
 import { NeonDriver, OwnerScope, sql } from "../../../src/db/mod.ts";
-import { DatabaseWebSocket } from "../../../src/deno/database_websocket.ts";
+import { DatabaseWebSocket } from "../../../src/library/deno/database_websocket.ts";
 import { databaseOf, poolOf } from "../../support/test_pool.ts";
 
 const driver = new NeonDriver({

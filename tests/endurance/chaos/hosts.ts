@@ -1,7 +1,7 @@
 /** Where the chaos app runs. */
 import { OwnerScope } from "../../../src/db/mod.ts";
-import { BackgroundTasks } from "../../../src/deno/background_tasks.ts";
-import { DatabaseWebSocket } from "../../../src/deno/database_websocket.ts";
+import { BackgroundTasks } from "../../../src/library/deno/background_tasks.ts";
+import { DatabaseWebSocket } from "../../../src/library/deno/database_websocket.ts";
 import type { Env } from "../../support/branch.ts";
 import { startWorkerd } from "../../support/workerd.ts";
 import { ChaosApp, type Counters } from "./app.ts";

@@ -2,7 +2,7 @@
 import { assertEquals } from "@std/assert";
 import type { Connection, FlightPart, Statement } from "../../../src/db/driver/driver.ts";
 import { NeonDriver, ServerError } from "../../../src/db/mod.ts";
-import { DatabaseWebSocket } from "../../../src/deno/database_websocket.ts";
+import { DatabaseWebSocket } from "../../../src/library/deno/database_websocket.ts";
 import { parseSettings } from "../../../src/settings/settings.ts";
 import { localDatabase } from "../../support/local_database.ts";
 import { ScriptedDriver } from "../../support/scripted_driver.ts";

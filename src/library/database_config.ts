@@ -1,0 +1,67 @@
+import type { SessionOptions, TransactionSettings } from "../db/mod.ts";
+
+/** A database and its pool. Everything but the URL has a default. Durations are in milliseconds. */
+export interface DatabaseConfig {
+  /** `postgresql://user:password@host/database`. Contains the password: never log it. */
+  readonly url: string;
+  /** WebSocket relay in front of a PostgreSQL that is not Neon. */
+  readonly wsProxy?: string | undefined;
+  /** Whether the password is sent with the startup message. A server that asks for SCRAM refuses it. On for Neon's hosts. */
+  readonly pipelineConnect?: boolean | undefined;
+  /** From opening the socket to the end of the login. */
+  readonly connectTimeoutMs?: number | undefined;
+  /** Most attempts for one unit of work, the first included. */
+  readonly retryAttempts?: number | undefined;
+  readonly pool?: Partial<PoolConfig> | undefined;
+  /** Settings of every transaction, where the session's own options do not replace them. */
+  readonly session?: Partial<TransactionSettings> | undefined;
+  /** Parsers of every session, by type id. */
+  readonly parsers?: SessionOptions["parsers"] | undefined;
+}
+
+export interface PoolConfig {
+  /** Connections that are kept. */
+  readonly size: number;
+  /** Connections beyond `size`, closed after their use. */
+  readonly maxOverflow: number;
+  /** Longest wait for a connection. */
+  readonly acquireTimeoutMs: number;
+  /** Age at which a connection is replaced, less a random share of up to a tenth; `Infinity` for never. */
+  readonly recycleMs: number;
+  /** A connection that is idle for this long is closed. */
+  readonly idleTimeoutMs: number;
+  /** Callers that may wait for a connection; further ones are refused at once. */
+  readonly maxWaiters: number;
+  /** CoDel's target for the wait; 0 switches it off. */
+  readonly shedTargetMs: number;
+  /** A lease that is held for longer is reported to `onLeak`; 0 for never. */
+  readonly leakThresholdMs: number;
+}
+
+/** What `DatabaseConfig` leaves out. The service's settings have the same defaults. */
+export const DATABASE_DEFAULTS = {
+  connectTimeoutMs: 15_000,
+  retryAttempts: 4,
+  pool: {
+    size: 20,
+    maxOverflow: 30,
+    acquireTimeoutMs: 30_000,
+    recycleMs: 3_600_000,
+    idleTimeoutMs: 60_000,
+    maxWaiters: 1_000,
+    shedTargetMs: 500,
+    leakThresholdMs: 60_000,
+  },
+  session: {
+    isolation: "read committed",
+    readOnly: false,
+    deferrable: false,
+    statementTimeoutMs: 15_000,
+    idleTransactionTimeoutMs: 4_000,
+    lockTimeoutMs: 5_000,
+    transactionTimeoutMs: 30_000,
+    locals: {},
+  },
+} as const satisfies Required<
+  Omit<DatabaseConfig, "url" | "wsProxy" | "pipelineConnect" | "parsers">
+>;

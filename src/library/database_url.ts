@@ -1,0 +1,101 @@
+/**
+ * Checks the URL of a database. Errors name the part that is wrong and never show the value: if the password was not
+ * percent-encoded, any part of the URL may contain a piece of it.
+ */
+
+/**
+ * Parameters of libpq with their values. They are accepted and have no effect: the scheme of the WebSocket decides
+ * whether the connection is encrypted.
+ */
+const PARAMETERS: Readonly<Record<string, readonly string[]>> = {
+  sslmode: ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],
+  channel_binding: ["disable", "prefer", "require"],
+};
+
+/** Throws `TypeError` unless the URL is `postgresql://` with a host, a user and a database. */
+export function assertDatabaseUrl(url: unknown): asserts url is string {
+  const problem = typeof url === "string"
+    ? findUrlProblem(url)
+    : { reason: `its type is ${typeof url}`, wayOut: FORM };
+  if (problem === undefined) return;
+  throw new TypeError(
+    `Cannot open the database as its URL cannot be used, ${problem.reason}: current value is hidden; ${problem.wayOut}`,
+  );
+}
+
+/** Whether a host is Neon's. Such a host needs no relay and accepts the password with the startup message. */
+export function isNeonHost(host: string): boolean {
+  return host.toLowerCase().endsWith(".neon.tech");
+}
+
+export interface UrlProblem {
+  readonly reason: string;
+  readonly wayOut: string;
+}
+
+const FORM = "write it as postgresql://user:password@host/database";
+const ENCODE =
+  "percent-encode the user, the password and the database: @ as %40, / as %2F, # as %23";
+
+/** What is wrong with the URL, if anything. */
+export function findUrlProblem(value: string): UrlProblem | undefined {
+  if (!/^postgres(?:ql)?:\/\//.test(value)) {
+    return { reason: "it does not begin with postgresql:// or postgres://", wayOut: FORM };
+  }
+  // URL.parse would strip or encode these without an error.
+  // deno-lint-ignore no-control-regex
+  if (/[\s\x00-\x1f\x7f]/.test(value)) {
+    return { reason: "it contains white space or control characters", wayOut: ENCODE };
+  }
+  if (value.split("@").length > 2) return { reason: "it contains more than one @", wayOut: ENCODE };
+  const url = URL.parse(value);
+  if (url === null) return { reason: "it is not a URL", wayOut: `${FORM}, and ${ENCODE}` };
+  return partProblem(url) ?? encodingProblem(url) ?? parameterProblem(url);
+}
+
+function partProblem(url: URL): UrlProblem | undefined {
+  if (url.username === "") return { reason: "it has no user", wayOut: FORM };
+  if (url.hostname === "") return { reason: "it has no host", wayOut: FORM };
+  if (url.port === "0") return { reason: "its port is 0", wayOut: "leave the port out for 5432" };
+  if (!/^\/[^/]+$/.test(url.pathname)) return { reason: "it has no single database", wayOut: FORM };
+  if (url.hash !== "") return { reason: "it contains a #", wayOut: ENCODE };
+  return undefined;
+}
+
+function encodingProblem(url: URL): UrlProblem | undefined {
+  const parts = {
+    user: url.username,
+    password: url.password,
+    database: url.pathname.slice(1),
+  };
+  for (const [name, part] of Object.entries(parts)) {
+    try {
+      if (decodeURIComponent(part).includes("\0")) {
+        return { reason: `its ${name} contains a NUL character`, wayOut: "remove %00" };
+      }
+    } catch {
+      return {
+        reason: `its ${name} is not percent-encoded UTF-8`,
+        wayOut: "write % itself as %25",
+      };
+    }
+  }
+  return undefined;
+}
+
+function parameterProblem(url: URL): UrlProblem | undefined {
+  for (const [name, value] of url.searchParams) {
+    const known = Object.hasOwn(PARAMETERS, name) ? PARAMETERS[name] : undefined;
+    if (known === undefined) {
+      return {
+        reason: "it has a parameter after the ? that is not supported",
+        wayOut: `keep only ${Object.keys(PARAMETERS).join(" and ")}; ` +
+          "set timeouts and isolation level by their own settings",
+      };
+    }
+    if (!known.includes(value)) {
+      return { reason: `its ${name} is unknown`, wayOut: `choose one of ${known.join(", ")}` };
+    }
+  }
+  return undefined;
+}

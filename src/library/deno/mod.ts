@@ -1,0 +1,74 @@
+/** Opens a database in a Deno process. */
+import { Database, type DatabaseOptions, type LeakOptions, OwnerScope } from "../../db/mod.ts";
+import { completesWithin } from "../../db/time/timeout.ts";
+import { databaseOptions } from "../create_database.ts";
+import type { DatabaseConfig } from "../database_config.ts";
+import { BackgroundTasks } from "./background_tasks.ts";
+import { DatabaseWebSocket } from "./database_websocket.ts";
+
+export { DATABASE_DEFAULTS, type DatabaseConfig, type PoolConfig } from "../database_config.ts";
+
+/** A database of a Deno process, and what the process is told of it. */
+export interface OpenDatabaseOptions
+  extends DatabaseConfig, Pick<DatabaseOptions, "observer" | "resolveCommit"> {
+  /** Called for each connection that is leased for longer than `pool.leakThresholdMs`. */
+  readonly onLeak?: LeakOptions["onLeak"];
+  /** Called with each failure of work that no caller awaits, such as a hook of `afterCommit`. `console.error` by default. */
+  readonly onBackgroundError?: (error: unknown) => void;
+}
+
+/** How long `close` lets sessions and background work finish. */
+const CLOSE_TIMEOUT_MS = 5_000;
+
+/** A database whose sockets belong to the process. `await using` closes it. */
+export class OpenDatabase extends Database implements AsyncDisposable {
+  readonly #tasks: BackgroundTasks;
+
+  /** Use `openDatabase`. */
+  constructor(options: DatabaseOptions, tasks: BackgroundTasks) {
+    super(options, { scope: OwnerScope.lasting(), waitUntil: tasks.waitUntil });
+    this.#tasks = tasks;
+  }
+
+  /** Resolves when no work is left that no caller awaits, such as hooks of `afterCommit`. */
+  backgroundIdle(): Promise<void> {
+    return this.#tasks.drain();
+  }
+
+  /**
+   * Lets background work and open sessions finish for `timeoutMs`, 5 seconds by default, then closes their connections.
+   * Sessions that open after that are refused with `PoolClosedError`. Resolves when all sockets are closed.
+   */
+  override async close(
+    { timeoutMs = CLOSE_TIMEOUT_MS }: { timeoutMs?: number } = {},
+  ): Promise<void> {
+    const endsAt = performance.now() + timeoutMs;
+    await completesWithin(this.backgroundIdle(), timeoutMs);
+    await super.close({ timeoutMs: Math.max(0, endsAt - performance.now()) });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+/**
+ * Opens a database with a pool for the whole process. It connects with the first statement, not before. Throws
+ * `TypeError` for a URL that cannot be used, and `RangeError` for a bad size of the pool.
+ *
+ * ```ts
+ * await using db = openDatabase({ url: Deno.env.get("DATABASE_URL")! });
+ * ```
+ */
+export function openDatabase(
+  { onLeak, observer, resolveCommit, onBackgroundError = console.error, ...config }:
+    OpenDatabaseOptions,
+): OpenDatabase {
+  const options = databaseOptions(config, {
+    webSocketConstructor: DatabaseWebSocket,
+    onLeak,
+    observer,
+    resolveCommit,
+  });
+  return new OpenDatabase(options, new BackgroundTasks(onBackgroundError));
+}

@@ -1,0 +1,100 @@
+/** Opening a database in one line, on Deno. */
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { PoolClosedError, sql } from "../../src/db/mod.ts";
+import { openDatabase } from "../../src/library/deno/mod.ts";
+import { parseSettings } from "../../src/settings/settings.ts";
+import { localDatabase } from "../support/local_database.ts";
+
+const database = await localDatabase();
+
+/** What a caller has to know: where the database is. */
+async function withConfig(test: (config: { url: string; wsProxy?: string }) => Promise<void>) {
+  await using branch = await database.connect();
+  const { url, wsProxy } = parseSettings(branch.env).database;
+  await test({ url, ...(wsProxy === undefined ? {} : { wsProxy }) });
+}
+
+Deno.test("openDatabase() needs a URL only, and has the settings' defaults", async () => {
+  await withConfig(async (config) => {
+    await using db = openDatabase(config);
+    await using session = db.session({ readOnly: true });
+    const [row] = await session.query(sql`
+      select current_setting('statement_timeout') as statement, current_setting('lock_timeout') as lock,
+        current_setting('transaction_isolation') as isolation`);
+    assertEquals(row, { statement: "15s", lock: "5s", isolation: "read committed" });
+    assertEquals(db.stats().limit, 50);
+  });
+});
+
+Deno.test("openDatabase() takes the pool's bounds and the session's settings", async () => {
+  await withConfig(async (config) => {
+    await using db = openDatabase({
+      ...config,
+      pool: { size: 1, maxOverflow: 1 },
+      session: { isolation: "serializable", readOnly: true },
+      parsers: { 20: Number },
+    });
+    const [rows] = await db.session().commit([
+      sql`select current_setting('transaction_isolation') as isolation, 1::int8 as n`,
+    ]);
+    assertEquals(rows, [{ isolation: "serializable", n: 1 }]);
+    assertEquals(db.stats().limit, 2);
+  });
+});
+
+Deno.test("close() lets an open session finish, and refuses later ones; the end of a block closes too", async () => {
+  await withConfig(async (config) => {
+    await using db = openDatabase(config);
+    const session = db.session({ readOnly: true });
+    await session.query(sql`select 1`);
+    const closed = db.close();
+    await assertRejects(() => db.session().query(sql`select 1`), PoolClosedError);
+    assertEquals(await session.query(sql`select 2 as two`), [{ two: 2 }]);
+    await session.commit();
+    await closed;
+    assertEquals(db.stats().idle, 0);
+  });
+});
+
+Deno.test("close() waits for hooks of afterCommit, and their failures are reported", async () => {
+  await withConfig(async (config) => {
+    const errors: unknown[] = [];
+    const hook = Promise.withResolvers<void>();
+    const db = openDatabase({ ...config, onBackgroundError: (error) => errors.push(error) });
+    await db.transaction(async (session) => {
+      session.afterCommit(() => hook.promise);
+      await session.commit([sql`select 1`]);
+    });
+    const closed = db.close();
+    assertEquals(db.stats().idle, 1);
+    hook.reject(new Error("from the hook"));
+    await closed;
+    assertEquals(errors.map(String), ["Error: from the hook"]);
+    assertEquals(db.stats().idle, 0);
+  });
+});
+
+Deno.test("a URL that cannot be used is refused without showing it", () => {
+  const urls = [
+    "",
+    "mysql://u:secret@h/d",
+    "postgresql://u:sec@ret@h/d",
+    "postgresql://u:secret@h/",
+    undefined,
+  ];
+  for (const url of urls as string[]) {
+    const error = assertThrows(
+      () => openDatabase({ url }),
+      TypeError,
+      "Cannot open the database as its URL",
+    );
+    assert(!error.message.includes("secret") && !error.message.includes("sec@"), error.message);
+  }
+});
+
+Deno.test("a bad size of the pool is refused", () => {
+  const url = "postgresql://u:secret@h/d";
+  for (const pool of [{ size: 0 }, { size: 1.5 }, { maxOverflow: -1 }, { size: Infinity }]) {
+    assertThrows(() => openDatabase({ url, pool }), RangeError);
+  }
+});
