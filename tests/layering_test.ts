@@ -26,7 +26,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     "ops",
     "queue",
     "settings",
-    "library",
+    "library/workers",
     "db/mod.ts",
     "hono",
     "cloudflare:workers",
@@ -39,6 +39,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "migrations": ["db/mod.ts"],
   "settings": ["value_message.ts", "library", "db/mod.ts", "valibot"],
   "value_message.ts": [],
+  "library/workers": ["library", "db/mod.ts"],
   "library/deno": ["library", "db/mod.ts", "db/time", "ws"],
   "library": ["db/mod.ts"],
   "db/mod.ts": [

@@ -49,6 +49,8 @@ export interface DatabaseOwner {
   readonly waitUntil: (rest: Promise<void>) => void;
   /** Aborts all sessions of this owner, such as the signal of the request. Each session's own signal works as well. */
   readonly signal?: AbortSignal | undefined;
+  /** Receives the transactions of this owner, in place of `DatabaseOptions.observer`. */
+  readonly observer?: Observer | undefined;
 }
 
 /** How to run one unit of work with retry. */
@@ -101,7 +103,13 @@ export class Database {
 
   /** Returns a database with the same pool, budget and counters for another owner. On Workers: one for each request. */
   forOwner(owner: DatabaseOwner): Database {
-    return new Database({ ...this.#options, budget: this.#budget, metrics: this.#metrics }, owner);
+    const shared = { ...this.#options, budget: this.#budget, metrics: this.#metrics };
+    return new Database({ ...shared, observer: owner.observer ?? shared.observer }, owner);
+  }
+
+  /** Returns the same owner's database with another signal, or without one for work that outlives a request. */
+  withSignal(signal: AbortSignal | undefined): Database {
+    return this.forOwner({ ...this.#requireOwner(), signal });
   }
 
   /** Opens a session. Nothing is leased or sent before its first statement. Throws `ScopeError` without an owner. */

@@ -1,9 +1,9 @@
 /// <reference path="./cloudflare_workers.d.ts" />
 import { DurableObject, type ExecutionContext } from "cloudflare:workers";
-import { OwnerScope } from "../db/mod.ts";
+import type { Database } from "../db/mod.ts";
 import { parseSettings } from "../settings/settings.ts";
 import { producerOf } from "./queue.ts";
-import { WorkerService } from "./service.ts";
+import { serviceDatabases, WorkerService } from "./service.ts";
 
 /**
  * The service with a pool that outlives requests. On Workers only a Durable Object can keep one: all requests to the
@@ -12,19 +12,18 @@ import { WorkerService } from "./service.ts";
  * https://developers.cloudflare.com/durable-objects/concepts/durable-object-lifecycle/
  */
 export class DatabaseObject extends DurableObject<Readonly<Record<string, unknown>>> {
-  readonly #scope = OwnerScope.lasting();
+  readonly #database: Database;
   readonly #service: WorkerService;
 
   /** Throws `SettingsError`. The Worker has the same settings, so it forwards no request to an object in that case. */
   constructor(ctx: ExecutionContext, env: Readonly<Record<string, unknown>>) {
     super(ctx, env);
-    this.#service = new WorkerService(parseSettings(env), { events: producerOf(env) });
+    const settings = parseSettings(env);
+    const database = this.#database = serviceDatabases(settings).forObject(ctx);
+    this.#service = new WorkerService(settings, { database, events: producerOf(env) });
   }
 
   override fetch(request: Request): Promise<Response> {
-    return this.#service.fetch(request, {
-      scope: this.#scope,
-      waitUntil: (promise) => this.ctx.waitUntil(promise),
-    });
+    return this.#service.fetch(request, this.#database.withSignal(request.signal));
   }
 }

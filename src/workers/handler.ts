@@ -1,11 +1,10 @@
 /** Chooses by the settings how this isolate answers requests. */
 import type { DurableObjectNamespace, ExecutionContext } from "cloudflare:workers";
-import { OwnerScope } from "../db/mod.ts";
 import { ProblemError } from "../http/problem.ts";
 import { parseSettings, type Settings } from "../settings/settings.ts";
+import { Shards } from "../library/workers/mod.ts";
 import { producerOf } from "./queue.ts";
-import { respondWithFailure, WorkerService } from "./service.ts";
-import { Shards } from "./shards.ts";
+import { respondWithFailure, serviceDatabases, WorkerService } from "./service.ts";
 
 export type Bindings = Readonly<Record<string, unknown>>;
 
@@ -23,23 +22,11 @@ export function handlerOf(bindings: Bindings): Handler {
   }
 }
 
-/** Each request has an owner scope, and so sockets, of its own. The pool's limit is shared by the whole isolate. */
+/** Each request has sockets of its own. The pool's limit is shared by the whole isolate. */
 function byRequests(settings: Settings, bindings: Bindings): Handler {
-  const service = new WorkerService(settings, { events: producerOf(bindings) });
-  return (request, ctx) => {
-    const scope = OwnerScope.request();
-    const background: Promise<unknown>[] = [];
-    const waitUntil = (promise: Promise<unknown>) => {
-      background.push(promise);
-      ctx.waitUntil(promise);
-    };
-    const answer = service.fetch(request, { scope, waitUntil });
-    // Background work of the request may still use its connection, so the scope ends after it.
-    const done = answer.finally(() => Promise.allSettled(background));
-    // Registered before the answer settles, so that the scope also ends if the client disconnects first.
-    ctx.waitUntil(done.finally(() => service.endScope(scope)));
-    return answer;
-  };
+  const database = serviceDatabases(settings);
+  const service = new WorkerService(settings, { database, events: producerOf(bindings) });
+  return (request, ctx) => service.fetch(request, database.forRequest(ctx, request));
 }
 
 function throughObjects({ objects, logLevel }: Settings, namespace: unknown): Handler {

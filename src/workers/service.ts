@@ -1,73 +1,59 @@
 import type { Context } from "hono";
-import type { Database, OwnerScope, TransactionRunner } from "../db/mod.ts";
+import type { Database, TransactionRunner } from "../db/mod.ts";
 import { logFailures, logLeaks } from "../service/failure_log.ts";
 import { type AppOptions, createApp } from "../http/app.ts";
-import { createDatabase } from "../library/create_database.ts";
+import { type Databases, databases } from "../library/workers/mod.ts";
 import { guard } from "../ops/guard.ts";
 import { HttpMetrics } from "../ops/http_metrics.ts";
-import { createLog, type Log } from "../ops/log.ts";
+import { createLog } from "../ops/log.ts";
 import { metricsRoute } from "../ops/metrics_route.ts";
 import { watchRequests } from "../ops/watch_requests.ts";
 import { dispatchEvents, type QueueProducer } from "../queue/cloudflare_queue.ts";
 import type { LogLevel } from "../settings/log_level.ts";
 import type { Settings } from "../settings/settings.ts";
-import { loggedWaitUntil } from "./logged_wait_until.ts";
 
-/** The owner of a request's sockets, and the runtime's `waitUntil` for work that the response does not wait for. */
-export interface RequestOwner {
-  readonly scope: OwnerScope;
-  waitUntil(promise: Promise<unknown>): void;
+/** The databases of the Worker's requests or objects, whose failures and leaks are logged. */
+export function serviceDatabases(
+  { database, logLevel }: Pick<Settings, "database" | "logLevel">,
+): Databases {
+  const log = createLog(logLevel);
+  return databases({
+    ...database,
+    onLeak: logLeaks(log),
+    onBackgroundError: (error) => log.error("background task failed", { error }),
+  });
 }
 
-/** The Hono app with one pool, for any number of socket owners: one per isolate, or one per Durable Object. */
+export interface WorkerServiceOptions {
+  /** For the metrics of this isolate or this Durable Object. */
+  readonly database: Pick<Databases, "stats">;
+  /** The queue to which user events are sent. */
+  readonly events: QueueProducer | undefined;
+}
+
+/** The Hono app, with a database for each request: one per isolate, or one per Durable Object. */
 export class WorkerService {
-  readonly #db: Database;
-  readonly #log: Log;
   readonly #app;
   readonly #events: QueueProducer | undefined;
 
-  /** `events` is the queue to which user events are sent. */
-  constructor(settings: Settings, { events }: { events?: QueueProducer | undefined } = {}) {
+  constructor({ logLevel, opsToken: token }: Settings, { database, events }: WorkerServiceOptions) {
     this.#events = events;
-    this.#log = createLog(settings.logLevel);
-    this.#db = createDatabase(settings.database, { onLeak: logLeaks(this.#log) });
-    this.#app = appOf(settings.logLevel, this.#opsOptions(settings));
-  }
-
-  /** Answers one request. If the client disconnects, the request's sessions are aborted. */
-  async fetch(request: Request, owner: RequestOwner): Promise<Response> {
-    const db = this.#databaseOf(request, owner);
-    const dispatch = () => this.#dispatch(owner);
-    return await this.#app.fetch(request, { db: () => db, dispatch });
-  }
-
-  /** Closes the connections of a scope that has ended. Resolves when the sockets are closed. */
-  endScope(scope: OwnerScope): Promise<void> {
-    return this.#db.endScope(scope);
-  }
-
-  /** Metrics of this isolate or this Durable Object. */
-  #opsOptions({ opsToken: token }: Settings): Pick<AppOptions, "middleware" | "opsRoutes"> {
     const http = new HttpMetrics();
-    const database = this.#db;
-    return {
+    this.#app = appOf(logLevel, {
       middleware: [watchRequests((answered) => http.record(answered))],
       opsRoutes: [metricsRoute({ database, http, guard: guard({ token }) })],
-    };
+    });
+  }
+
+  /** Answers one request with its database. */
+  async fetch(request: Request, db: Database): Promise<Response> {
+    return await this.#app.fetch(request, { db: () => db, dispatch: () => this.#dispatch(db) });
   }
 
   /** Sends the event of a change. A client that disconnects does not abort it. */
-  async #dispatch(owner: RequestOwner): Promise<void> {
+  async #dispatch(db: Database): Promise<void> {
     if (this.#events === undefined) return;
-    await dispatchEvents(this.#databaseOf(undefined, owner), this.#events);
-  }
-
-  #databaseOf(request: Request | undefined, { scope, waitUntil }: RequestOwner): Database {
-    return this.#db.forOwner({
-      scope,
-      signal: request?.signal,
-      waitUntil: loggedWaitUntil(waitUntil, this.#log),
-    });
+    await dispatchEvents(db.withSignal(undefined), this.#events);
   }
 }
 

@@ -2,7 +2,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import type { DurableObjectNamespace } from "cloudflare:workers";
 import type { Settings } from "../../src/settings/settings.ts";
-import { Shards } from "../../src/workers/shards.ts";
+import { Shards } from "../../src/library/workers/shards.ts";
 
 /** Durable Objects that answer with their names, or fail if they are in `broken`. */
 class FakeNamespace implements DurableObjectNamespace {
@@ -30,7 +30,7 @@ class FakeNamespace implements DurableObjectNamespace {
 
 function shardsOf(namespace: FakeNamespace, objects: Settings["objects"]) {
   const clock = { nowMs: 0 };
-  const shards = new Shards(namespace, objects, { now: () => clock.nowMs, random: () => 0 });
+  const shards = new Shards(namespace, { ...objects, now: () => clock.nowMs, random: () => 0 });
   const request = (signal?: AbortSignal) =>
     new Request("http://service/users", signal === undefined ? {} : { signal });
   return {

@@ -1,10 +1,17 @@
-import type { DurableObjectNamespace } from "cloudflare:workers";
-import type { Settings } from "../settings/settings.ts";
+/** The part of the runtime's binding that is used. */
+export interface ObjectNamespace<Id = unknown> {
+  idFromName(name: string): Id;
+  get(id: Id, options?: { locationHint?: string }): { fetch(request: Request): Promise<Response> };
+}
 
 /** How long later requests skip an object that has failed. */
 const SKIP_MS = 1_000;
 
 export interface ShardsOptions {
+  /** Number of objects, from 1. */
+  readonly shards: number;
+  /** https://developers.cloudflare.com/durable-objects/reference/data-location/#provide-a-location-hint */
+  readonly location?: string | undefined;
   /** Monotonic clock in milliseconds. */
   readonly now?: () => number;
   /** From 0 up to 1, as `Math.random`. */
@@ -13,7 +20,7 @@ export interface ShardsOptions {
 
 /** The Durable Objects that keep pools. Each isolate uses them in turn (round robin), from a random one on. */
 export class Shards {
-  readonly #namespace: DurableObjectNamespace;
+  readonly #namespace: ObjectNamespace;
   readonly #location: string | undefined;
   readonly #now: () => number;
   /** Per object: the time until which it is skipped. */
@@ -21,9 +28,8 @@ export class Shards {
   #next: number;
 
   constructor(
-    namespace: DurableObjectNamespace,
-    { shards, location }: Settings["objects"],
-    { now = () => performance.now(), random = Math.random }: ShardsOptions = {},
+    namespace: ObjectNamespace,
+    { shards, location, now = () => performance.now(), random = Math.random }: ShardsOptions,
   ) {
     this.#namespace = namespace;
     this.#location = location;

@@ -1,0 +1,61 @@
+/** Ends the owner scope of a Worker's request, since the runtime does not tell when a request has ended. */
+import { type Observer, OwnerScope, type TransactionObserver } from "../../db/mod.ts";
+
+/** The runtime's context of a request or of an object. */
+export interface WorkerContext {
+  waitUntil(promise: Promise<unknown>): void;
+}
+
+/**
+ * How long a connection waits for the request's next session. A login takes several round trips; a connection that is
+ * kept takes a permit from other requests.
+ */
+const LINGER_MS = 20;
+
+export class RequestLifetime {
+  readonly scope = OwnerScope.request();
+  readonly #ctx: WorkerContext;
+  readonly #end: (scope: OwnerScope) => Promise<void>;
+  #openTransactions = 0;
+  #stopLingering: (() => void) | undefined;
+
+  /** `end` closes the scope's connections. */
+  constructor(ctx: WorkerContext, { end }: { end: (scope: OwnerScope) => Promise<void> }) {
+    this.#ctx = ctx;
+    this.#end = end;
+  }
+
+  /** Counts the transactions that lease a connection, and passes everything on to `next`. */
+  observe(next: Observer | undefined): Observer {
+    return {
+      transaction: (begun) => {
+        this.#openTransactions++;
+        this.#stopLingering?.();
+        return this.#observed(next?.transaction(begun));
+      },
+    };
+  }
+
+  #observed(next: TransactionObserver | undefined): TransactionObserver {
+    return {
+      flight: (parts) => next?.flight(parts) ?? (() => {}),
+      ended: (outcome, error) => {
+        next?.ended(outcome, error);
+        if (--this.#openTransactions === 0) this.#linger();
+      },
+    };
+  }
+
+  #linger(): void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(() => {
+      this.#stopLingering = undefined;
+      this.#end(this.scope).then(resolve);
+    }, LINGER_MS);
+    this.#stopLingering = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    this.#ctx.waitUntil(promise);
+  }
+}
