@@ -122,7 +122,7 @@ export class Database {
    * writes, and must have no effects outside its session, because it may run several times.
    *
    * After a failure, the whole unit is run again if its transaction was not applied and the failure is transient
-   * (`failures.ts` has the rules). With a `key` it is also run again after a COMMIT of unknown outcome, because the key
+   * (`failures/` has the rules). With a `key` it is also run again after a COMMIT of unknown outcome, because the key
    * lets at most one run commit. A `transaction` called inside `work` is a unit of its own, on a second connection; if
    * its attempts are used up, the outer unit does not retry either.
    *

@@ -1,5 +1,5 @@
 /**
- * All errors of the connection layer, for callers to catch. `failures.ts` says what each means for a unit of work: whether
+ * All errors of the connection layer, for callers to catch. `failures/` says what each means for a unit of work: whether
  * it may have been applied, and whether running it again may help.
  */
 
@@ -49,7 +49,7 @@ export abstract class DatabaseLayerError extends Error {
 
 /**
  * The server answered with an error: SQLSTATE, severity and the names it gave. Whether the unit is run again depends on the
- * SQLSTATE: see `failures.ts`.
+ * SQLSTATE: see `failures/`.
  */
 export class ServerError extends DatabaseLayerError {
   override readonly name = "ServerError";

@@ -54,7 +54,9 @@ export {
   StatementSkippedError,
   type UnknownReason,
 } from "./errors.ts";
-export { classify, type Failure, isStatementFault, type Phase } from "./failures.ts";
+export { classify } from "./failures/classify.ts";
+export type { Failure, Phase } from "./failures/failure_table.ts";
+export { isStatementFault } from "./failures/statement_fault.ts";
 export type { JsonValue } from "./driver/json_value.ts";
 export { Lease } from "./pool/lease.ts";
 export { NeonDriver, type NeonDriverOptions } from "./neon/neon_driver.ts";

@@ -7,7 +7,7 @@ import {
   SessionNotCommittedError,
   StatementSkippedError,
 } from "./errors.ts";
-import { classify } from "./failures.ts";
+import { classify } from "./failures/classify.ts";
 import { retry, type RetryOptions } from "./time/retry.ts";
 import type { Session } from "./session/session.ts";
 import { isDuplicateKey } from "./session/transaction_key.ts";

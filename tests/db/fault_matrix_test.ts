@@ -4,7 +4,7 @@
  */
 import { assertEquals } from "@std/assert";
 import { type Database, sql } from "../../src/db/mod.ts";
-import { classify } from "../../src/db/failures.ts";
+import { classify } from "../../src/db/failures/classify.ts";
 import { type FaultBranch, faultBranch } from "../support/fault_branch.ts";
 import { rowsInTheEnd } from "../support/fault_fixture.ts";
 import {

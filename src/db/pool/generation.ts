@@ -1,4 +1,4 @@
-import { classify } from "../failures.ts";
+import { classify } from "../failures/classify.ts";
 
 /** Two terminations by an administrator (57P01) within this time are more than a single kill. */
 const SUSPICION_MS = 1_000;

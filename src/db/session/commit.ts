@@ -1,7 +1,7 @@
 /** Reads the answer to a flight with COMMIT, and has a lost COMMIT resolved. */
 import type { FlightAnswer, Result } from "../driver/driver.ts";
 import { CommitRolledBackError, CommitRowsLostError, SessionEndedError } from "../errors.ts";
-import { classify } from "../failures.ts";
+import { classify } from "../failures/classify.ts";
 import type { TransactionSettings } from "./begin.ts";
 import type { Verdict } from "./commit_outcome.ts";
 import { type FlightPlan, isCommit, ranOutsideTransaction } from "./flight_plan.ts";

@@ -5,7 +5,7 @@
 import type { Clock } from "../time/clock.ts";
 import type { FlightAnswer, Statement } from "../driver/driver.ts";
 import { PoolClosedError, ScopeError, ServerError, type UnknownReason } from "../errors.ts";
-import { classify, isXidInFuture } from "../failures.ts";
+import { classify, isXidInFuture } from "../failures/classify.ts";
 import type { Lease } from "../pool/lease.ts";
 import { retry, type RetryOptions } from "../time/retry.ts";
 import { sendWithDeadline } from "./send_with_deadline.ts";

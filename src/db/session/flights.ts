@@ -9,7 +9,7 @@ import type {
   Result,
   TransactionStatus,
 } from "../driver/driver.ts";
-import { isReplayable } from "../failures.ts";
+import { isReplayable } from "../failures/classify.ts";
 import { beginStatements } from "./begin.ts";
 import { FlightPlan, type PrependedStatement } from "./flight_plan.ts";
 import { LeasedConnection } from "./leased_connection.ts";

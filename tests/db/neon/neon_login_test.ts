@@ -1,7 +1,7 @@
 /** Logins that the server refuses, on a connection that has sent no flight. */
 import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { ConnectError, ServerError } from "../../../src/db/errors.ts";
-import { classify } from "../../../src/db/failures.ts";
+import { classify } from "../../../src/db/failures/classify.ts";
 import { faultBranch } from "../../support/fault_branch.ts";
 import { driverOf } from "../../support/fault_fixture.ts";
 import { answer } from "../../support/fault_relay.ts";

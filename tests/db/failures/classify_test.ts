@@ -8,9 +8,10 @@ import {
   PoolClosedError,
   PoolOverloadedError,
   SessionNotCommittedError,
-} from "../../src/db/errors.ts";
-import { classify, type Failure, FAILURES, isReplayable } from "../../src/db/failures.ts";
-import { serverError } from "../support/scripted_driver.ts";
+} from "../../../src/db/errors.ts";
+import { classify, isReplayable } from "../../../src/db/failures/classify.ts";
+import { type Failure, FAILURES } from "../../../src/db/failures/failure_table.ts";
+import { serverError } from "../../support/scripted_driver.ts";
 
 type Case = readonly [
   kind: string,

@@ -1,19 +1,10 @@
 /**
- * What a failure means for a unit of work. Only this file compares SQLSTATEs or matches error texts.
+ * What each failure means for a unit of work: one table. Only this folder compares SQLSTATEs or matches error texts.
  *
  * Is it safe to run the unit again? That depends on the phase: what was sent, and what was answered. Is it worth it? That
  * depends on the kind of failure. The first row of the table that fits decides. Rows for a server's errors rest on
  * PostgreSQL's list of SQLSTATEs, https://www.postgresql.org/docs/current/errcodes-appendix.html.
  */
-import {
-  CommitOutcomeUnknownError,
-  CommitRowsLostError,
-  ConnectError,
-  ConnectionLostError,
-  DeadlineError,
-  PoolClosedError,
-  ServerError,
-} from "./errors.ts";
 
 /** Where a unit of work was when it failed. `commit`: COMMIT had been sent. `connect`: nothing had been sent. */
 export type Phase = "connect" | "statement" | "commit";
@@ -49,9 +40,9 @@ const ERRCODES = "https://www.postgresql.org/docs/current/errcodes-appendix.html
 const NEON_PROXY = "github.com/neondatabase/neon, proxy/src: all its own errors are XX000";
 const PGBOUNCER = "https://www.pgbouncer.org/config.html";
 
-const PERMANENT = { applied: "no", transient: false, generation: "stays" } as const;
+export const PERMANENT = { applied: "no", transient: false, generation: "stays" } as const;
 const TRANSIENT = { applied: "no", transient: true, generation: "stays" } as const;
-const UNKNOWN = { applied: "unknown", transient: false, generation: "stays" } as const;
+export const UNKNOWN = { applied: "unknown", transient: false, generation: "stays" } as const;
 
 export const FAILURES: readonly FailureRow[] = [
   // A server that ends a connection may be ending all of them.
@@ -230,105 +221,3 @@ export const FAILURES: readonly FailureRow[] = [
     ...PERMANENT,
   },
 ];
-
-/** For errors that no connection caused: the pool's refusals, and the caller's own errors. */
-const NOT_OURS: Failure = { kind: "other", ...PERMANENT, connectionLost: false };
-
-/** What `error` means for a unit of work that was in `phase`. */
-export function classify(error: unknown, phase: Exclude<Phase, "connect">): Failure {
-  if (error instanceof CommitOutcomeUnknownError) {
-    return { kind: "outcome_unknown", ...UNKNOWN, connectionLost: true };
-  }
-  if (error instanceof CommitRowsLostError) {
-    return { ...UNKNOWN, kind: "rows_lost", applied: "yes", connectionLost: true };
-  }
-  // A deadline or a closing pool that interrupts a flight leaves it as uncertain as a lost connection. Classify by the
-  // cause, and never retry.
-  if (error instanceof DeadlineError || error instanceof PoolClosedError) {
-    const kind = error instanceof DeadlineError ? "deadline" : "closed";
-    return { ...classify(error.cause, phase), kind, transient: false };
-  }
-  const lost = error instanceof ConnectError || error instanceof ConnectionLostError;
-  const said = lost ? error.cause : error;
-  // A refused login ran nothing. After a login that broke off, the server may have run the flight that was sent with it.
-  const isConnect = error instanceof ConnectError &&
-    (phase === "statement" || !error.sent || said instanceof ServerError);
-  const reached = error instanceof ConnectionLostError && endedBefore(error) ? "statement" : phase;
-  if (!lost && !(said instanceof ServerError)) return NOT_OURS;
-  const facts = {
-    phase: isConnect ? "connect" : reached,
-    lost,
-    said: said instanceof ServerError ? said : undefined,
-  } as const;
-  const row = FAILURES.find((row) => fits(row, facts))!;
-  const { kind, applied, transient, generation } = row;
-  return { kind, applied, transient, connectionLost: lost, generation };
-}
-
-function fits(
-  { phases, lost, sqlStates, text }: FailureRow,
-  facts: { phase: Phase; lost: boolean; said: ServerError | undefined },
-): boolean {
-  return (phases === undefined || phases.includes(facts.phase)) &&
-    (lost === undefined || lost === facts.lost) &&
-    (sqlStates === undefined || sqlStates.includes(facts.said?.sqlState ?? "")) &&
-    (text === undefined || (facts.said !== undefined && text.test(facts.said.message)));
-}
-
-/** SQLSTATEs by which a server itself ends a connection. A pooler that breaks uses others, and may hold answers back. */
-const TERMINATION_STATES: ReadonlySet<string> = new Set(["57P01", "57P05", "25P03"]);
-
-/**
- * Whether the first flight on a connection that had been idle can be sent again as it is. If the connection had died in
- * the pool, the server's FATAL arrives before any ParseComplete of the flight: nothing of it ran. In any other case it may
- * have run, which matters once it held a COMMIT.
- */
-export function isReplayable(error: unknown, { commits }: { commits: boolean }): boolean {
-  if (!(error instanceof ConnectionLostError)) return false;
-  if (!commits) return true;
-  const { sent, begun, cause } = error;
-  return !sent ||
-    !begun && cause instanceof ServerError && TERMINATION_STATES.has(cause.sqlState);
-}
-
-/**
- * Whether nothing of the flight ran: it was not sent, or a FATAL of PostgreSQL itself had ended the connection before.
- * The server sends what it has buffered before a FATAL, so that a ParseComplete would have arrived first. An error that a
- * proxy or pooler made shows nothing, since COMMIT may be on its way to the server: it names no `routine`.
- */
-function endedBefore({ sent, begun, cause }: ConnectionLostError): boolean {
-  return !sent ||
-    !begun && cause instanceof ServerError && cause.severity === "FATAL" &&
-      cause.routine !== undefined;
-}
-
-/** Whether the server cannot tell the outcome of a transaction as it has not assigned that id yet. */
-export function isXidInFuture(error: Error): boolean {
-  return error instanceof ServerError && error.sqlState === "22023";
-}
-
-/** What the server's own condition makes a statement fail with: a healthy server would have run it. */
-const CONDITIONS: readonly { readonly sqlStates: RegExp; readonly text?: RegExp }[] = [
-  {
-    // Slowness, locks and timeouts (25P03, 25P04, 55P03, 57014), other transactions (40, 55006, 72), lack of resources (53),
-    // shutdowns (57), input and output (58), damage and internal errors (XX), configuration (F0).
-    sqlStates: /^(?:25P0[34]|40|53|55006|55P03|57|58|72|F0|XX)/,
-  },
-  {
-    // What stands between: foreign servers (08, HV), their logins (28, 3D), a pooler's prepared statements (26, 42P05), and a
-    // server that has become a standby (25006).
-    sqlStates: /^(?:08|25006|26|28|3D|42P05|HV)/,
-  },
-  { sqlStates: /^54000$/, text: /is not accepting commands/ },
-  { sqlStates: /^0A000$/, text: /^cached plan must not change result type/ },
-];
-
-/**
- * Whether a healthy server would fail the statement too, so that the fault is in the statement or its values. A retry is
- * another question: `classify` answers it.
- */
-export function isStatementFault({ sqlState, message }: ServerError): boolean {
-  return !CONDITIONS.some(({ sqlStates, text }) =>
-    sqlStates.test(sqlState) && (text === undefined || text.test(message))
-  );
-}

@@ -1,0 +1,94 @@
+/** Finds the row of the failure table that fits an error. */
+import {
+  CommitOutcomeUnknownError,
+  CommitRowsLostError,
+  ConnectError,
+  ConnectionLostError,
+  DeadlineError,
+  PoolClosedError,
+  ServerError,
+} from "../errors.ts";
+import {
+  type Failure,
+  type FailureRow,
+  FAILURES,
+  PERMANENT,
+  type Phase,
+  UNKNOWN,
+} from "./failure_table.ts";
+
+/** For errors that no connection caused: the pool's refusals, and the caller's own errors. */
+const NOT_OURS: Failure = { kind: "other", ...PERMANENT, connectionLost: false };
+
+/** What `error` means for a unit of work that was in `phase`. */
+export function classify(error: unknown, phase: Exclude<Phase, "connect">): Failure {
+  if (error instanceof CommitOutcomeUnknownError) {
+    return { kind: "outcome_unknown", ...UNKNOWN, connectionLost: true };
+  }
+  if (error instanceof CommitRowsLostError) {
+    return { ...UNKNOWN, kind: "rows_lost", applied: "yes", connectionLost: true };
+  }
+  // A deadline or a closing pool that interrupts a flight leaves it as uncertain as a lost connection. Classify by the
+  // cause, and never retry.
+  if (error instanceof DeadlineError || error instanceof PoolClosedError) {
+    const kind = error instanceof DeadlineError ? "deadline" : "closed";
+    return { ...classify(error.cause, phase), kind, transient: false };
+  }
+  const lost = error instanceof ConnectError || error instanceof ConnectionLostError;
+  const said = lost ? error.cause : error;
+  // A refused login ran nothing. After a login that broke off, the server may have run the flight that was sent with it.
+  const isConnect = error instanceof ConnectError &&
+    (phase === "statement" || !error.sent || said instanceof ServerError);
+  const reached = error instanceof ConnectionLostError && endedBefore(error) ? "statement" : phase;
+  if (!lost && !(said instanceof ServerError)) return NOT_OURS;
+  const facts = {
+    phase: isConnect ? "connect" : reached,
+    lost,
+    said: said instanceof ServerError ? said : undefined,
+  } as const;
+  const row = FAILURES.find((row) => fits(row, facts))!;
+  const { kind, applied, transient, generation } = row;
+  return { kind, applied, transient, connectionLost: lost, generation };
+}
+
+function fits(
+  { phases, lost, sqlStates, text }: FailureRow,
+  facts: { phase: Phase; lost: boolean; said: ServerError | undefined },
+): boolean {
+  return (phases === undefined || phases.includes(facts.phase)) &&
+    (lost === undefined || lost === facts.lost) &&
+    (sqlStates === undefined || sqlStates.includes(facts.said?.sqlState ?? "")) &&
+    (text === undefined || (facts.said !== undefined && text.test(facts.said.message)));
+}
+
+/** SQLSTATEs by which a server itself ends a connection. A pooler that breaks uses others, and may hold answers back. */
+const TERMINATION_STATES: ReadonlySet<string> = new Set(["57P01", "57P05", "25P03"]);
+
+/**
+ * Whether the first flight on a connection that had been idle can be sent again as it is. If the connection had died in
+ * the pool, the server's FATAL arrives before any ParseComplete of the flight: nothing of it ran. In any other case it may
+ * have run, which matters once it held a COMMIT.
+ */
+export function isReplayable(error: unknown, { commits }: { commits: boolean }): boolean {
+  if (!(error instanceof ConnectionLostError)) return false;
+  if (!commits) return true;
+  const { sent, begun, cause } = error;
+  return !sent ||
+    !begun && cause instanceof ServerError && TERMINATION_STATES.has(cause.sqlState);
+}
+
+/**
+ * Whether nothing of the flight ran: it was not sent, or a FATAL of PostgreSQL itself had ended the connection before.
+ * The server sends what it has buffered before a FATAL, so that a ParseComplete would have arrived first. An error that a
+ * proxy or pooler made shows nothing, since COMMIT may be on its way to the server: it names no `routine`.
+ */
+function endedBefore({ sent, begun, cause }: ConnectionLostError): boolean {
+  return !sent ||
+    !begun && cause instanceof ServerError && cause.severity === "FATAL" &&
+      cause.routine !== undefined;
+}
+
+/** Whether the server cannot tell the outcome of a transaction as it has not assigned that id yet. */
+export function isXidInFuture(error: Error): boolean {
+  return error instanceof ServerError && error.sqlState === "22023";
+}
