@@ -55,6 +55,7 @@ export {
   type UnknownReason,
 } from "./errors.ts";
 export { classify } from "./failures/classify.ts";
+export { databaseErrorIn } from "./failures/database_error.ts";
 export type { Failure, Phase } from "./failures/failure_table.ts";
 export { isStatementFault } from "./failures/statement_fault.ts";
 export type { JsonValue } from "./driver/json_value.ts";

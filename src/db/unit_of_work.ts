@@ -1,13 +1,16 @@
 import {
   CommitOutcomeUnknownError,
-  CommitRolledBackError,
   CommitRowsLostError,
-  DatabaseLayerError,
   PoolOverloadedError,
   SessionNotCommittedError,
-  StatementSkippedError,
 } from "./errors.ts";
 import { classify } from "./failures/classify.ts";
+import {
+  databaseErrorIn,
+  errorsIn,
+  isDatabaseError,
+  readProperty,
+} from "./failures/database_error.ts";
 import { retry, type RetryOptions } from "./time/retry.ts";
 import type { Session } from "./session/session.ts";
 import { isDuplicateKey } from "./session/transaction_key.ts";
@@ -123,6 +126,9 @@ function outcomeOfAttempt(error: unknown, session: Session): AttemptOutcome {
     return databaseError instanceof CommitOutcomeUnknownError ? "unknown" : "failed";
   }
   if (isDuplicateKey(databaseError) && databaseError === session.firstError) return "committed";
+  // The work's own error may tell of a failure that the work has handled, in a savepoint or another session. The unit is
+  // run again only if its transaction failed by what the error holds.
+  if (!isDatabaseError(error) && databaseError !== session.failureBehind(error)) return "failed";
   const { applied, transient } = classify(databaseError, "statement");
   return applied === "no" && transient && !wasRetriedByInnerUnit(error) ? "retryable" : "failed";
 }
@@ -132,7 +138,7 @@ function outcomeOfAttempt(error: unknown, session: Session): AttemptOutcome {
  * attempts.
  */
 function wasRetriedByInnerUnit(error: unknown): boolean {
-  return causeChain(error).some((each) => {
+  return errorsIn(error).some((each) => {
     const attempts = readProperty(each, "attempts");
     return typeof attempts === "number" && attempts > 1;
   });
@@ -148,31 +154,6 @@ function kindOf(error: unknown): string {
   return classify(databaseErrorIn(error), "statement").kind;
 }
 
-/** `work` may have wrapped our error. Searches the cause chain; only our own error classes are classified. */
-function databaseErrorIn(error: unknown): DatabaseLayerError | undefined {
-  return causeChain(error).find((each) =>
-    each instanceof DatabaseLayerError && !isConsequence(each)
-  );
-}
-
-/** The error and its causes, at most five, so that a cyclic chain ends. */
-function causeChain(error: unknown): Error[] {
-  const chain: Error[] = [];
-  for (; chain.length < 5 && error instanceof Error; error = readProperty(error, "cause")) {
-    chain.push(error);
-  }
-  return chain;
-}
-
-/** The work may throw anything: an error that is frozen, a proxy, or of a class whose getters throw. */
-function readProperty(error: Error, name: string): unknown {
-  try {
-    return Reflect.get(error, name);
-  } catch {
-    return undefined;
-  }
-}
-
 /** Sets `attempts`, if the error takes it. */
 function noteAttempts(error: unknown, attempts: number): void {
   if (!(error instanceof Error)) return;
@@ -186,11 +167,6 @@ function noteAttempts(error: unknown, attempts: number): void {
   } catch {
     // The work's own error comes out as it is.
   }
-}
-
-/** Whether the error only reports an earlier failure, which is its `cause` and is classified instead. */
-function isConsequence(error: Error): boolean {
-  return error instanceof CommitRolledBackError || error instanceof StatementSkippedError;
 }
 
 /**

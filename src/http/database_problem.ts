@@ -3,23 +3,26 @@
 import {
   AcquireTimeoutError,
   CommitOutcomeUnknownError,
-  CommitRolledBackError,
   CommitRowsLostError,
   ConnectError,
   ConnectionLostError,
+  databaseErrorIn,
   DeadlineError,
   PoolClosedError,
   PoolOverloadedError,
   ServerError,
-  StatementSkippedError,
 } from "../db/mod.ts";
 import { type Problem, problem } from "./problem.ts";
 
 /** `Retry-After` of failures that carry no `retryAfterMs`. */
 const DEFAULT_RETRY_AFTER_MS = 1_000;
 
-/** The problem document for a known failure of `src/db`; `undefined` for any other error (`internal` in `problemOf`). */
-export function databaseProblem(error: unknown): Problem | undefined {
+/**
+ * The problem document for a known failure of `src/db`, also behind the error of an ORM; `undefined` for any other error
+ * (`internal` in `problemOf`).
+ */
+export function databaseProblem(thrown: unknown): Problem | undefined {
+  const error = databaseErrorIn(thrown);
   if (error instanceof AcquireTimeoutError || error instanceof PoolOverloadedError) {
     return problem("overloaded", {
       detail: "Cannot get a database connection in time; try again after Retry-After",
@@ -54,10 +57,6 @@ export function databaseProblem(error: unknown): Problem | undefined {
         "Cannot return the result of the change, which was made, as the database connection broke " +
         "before the result arrived; read the resource, and do not repeat the request",
     });
-  }
-  // Both are consequences of an earlier error, which is their cause.
-  if (error instanceof CommitRolledBackError || error instanceof StatementSkippedError) {
-    return error.cause === undefined ? undefined : databaseProblem(error.cause);
   }
   return error instanceof ServerError ? serverProblem(error) : undefined;
 }

@@ -12,7 +12,7 @@ import {
   AcquireTimeoutError,
   ConnectError,
   type Database,
-  DatabaseLayerError,
+  databaseErrorIn,
   insertKeys,
   isStatementFault,
   PoolClosedError,
@@ -250,7 +250,8 @@ export class Consumer<Message extends KeyedMessage> {
  * not an outage.
  */
 function isOutage(error: unknown): boolean {
-  return OUTAGES.some((outage) => error instanceof outage);
+  const databaseError = databaseErrorIn(error);
+  return OUTAGES.some((outage) => databaseError instanceof outage);
 }
 
 const OUTAGES = [ConnectError, AcquireTimeoutError, PoolOverloadedError, PoolClosedError];
@@ -261,7 +262,9 @@ const OUTAGES = [ConnectError, AcquireTimeoutError, PoolOverloadedError, PoolClo
  */
 function mayHaveRun(error: unknown): boolean {
   if (!isOutage(error)) return true;
-  return error instanceof ConnectError && error.sent && !(error.cause instanceof ServerError);
+  const databaseError = databaseErrorIn(error);
+  return databaseError instanceof ConnectError && databaseError.sent &&
+    !(databaseError.cause instanceof ServerError);
 }
 
 /**
@@ -270,8 +273,9 @@ function mayHaveRun(error: unknown): boolean {
  * second run is safe.
  */
 function maxAttemptsFor(error: unknown): number {
-  const isOwn = error instanceof ServerError
-    ? isStatementFault(error)
-    : !(error instanceof DatabaseLayerError);
+  const databaseError = databaseErrorIn(error);
+  const isOwn = databaseError instanceof ServerError
+    ? isStatementFault(databaseError)
+    : databaseError === undefined;
   return isOwn ? MAX_ATTEMPTS : MAX_OUTAGE_ATTEMPTS;
 }

@@ -33,6 +33,16 @@ function serverError(sqlState: string, severity = "ERROR"): ServerError {
   return new ServerError({ message: SECRET, severity, sqlState, detail: SECRET });
 }
 
+function hidden(cause: unknown, depth: number): unknown {
+  return depth === 0 ? cause : hidden(new Error(SECRET, { cause }), depth - 1);
+}
+
+function cyclic(): Error {
+  const error = new Error(SECRET);
+  error.cause = new Error(SECRET, { cause: error });
+  return error;
+}
+
 const TABLE: readonly [
   name: string,
   error: unknown,
@@ -116,6 +126,64 @@ const TABLE: readonly [
   ["SessionEndedError", new SessionEndedError(SECRET), 500, "internal"],
   ["ScopeError", new ScopeError(SECRET), 500, "internal"],
   ["undefined_table", serverError("42P01"), 500, "internal"],
+  [
+    "a library's error over a ServerError",
+    new Error(SECRET, { cause: serverError("23505") }),
+    409,
+    "conflict",
+  ],
+  [
+    "library's errors over a PoolOverloadedError",
+    hidden(new PoolOverloadedError(SECRET, { retryAfterMs: 2_000 }), 8),
+    503,
+    "overloaded",
+    "2",
+  ],
+  [
+    "an AggregateError over a CommitOutcomeUnknownError",
+    new AggregateError([
+      new Error(SECRET),
+      new CommitOutcomeUnknownError({ xid: SECRET, reason: "no xid" }),
+    ]),
+    500,
+    "outcome-unknown",
+  ],
+  [
+    "a SuppressedError over a DeadlineError",
+    new SuppressedError(new Error(SECRET), new DeadlineError(SECRET)),
+    504,
+    "deadline-exceeded",
+  ],
+  [
+    "SessionEndedError over a lost connection",
+    new SessionEndedError(SECRET, { cause: new ConnectionLostError(SECRET, { begun: true }) }),
+    503,
+    "database-unreachable",
+    "1",
+  ],
+  [
+    "SessionEndedError over a conflict",
+    new SessionEndedError(SECRET, { cause: serverError("23505") }),
+    500,
+    "internal",
+  ],
+  [
+    "SessionNotCommittedError over a conflict",
+    new SessionNotCommittedError(SECRET, { cause: serverError("23505") }),
+    500,
+    "internal",
+  ],
+  ["a cycle of causes", cyclic(), 500, "internal"],
+  [
+    "an error whose cause throws",
+    Object.defineProperty(new Error(SECRET), "cause", {
+      get() {
+        throw new Error(SECRET);
+      },
+    }),
+    500,
+    "internal",
+  ],
   ["Error", new Error(SECRET), 500, "internal"],
   ["TypeError", new TypeError(SECRET), 500, "internal"],
   ["HTTPException with status 500", new HTTPException(500, { message: SECRET }), 500, "internal"],

@@ -51,6 +51,8 @@ export class Session implements AsyncDisposable {
   #inner: Savepoint | undefined;
   /** Resolves when the functions of all savepoints in this session have ended. */
   #innerWork: Promise<unknown> | undefined;
+  /** The failure that the newest rollback of a savepoint mended, and the error that left its function. */
+  #undone: { failure: Error | undefined; error?: unknown } | undefined;
 
   constructor(
     transaction: Transaction,
@@ -95,6 +97,16 @@ export class Session implements AsyncDisposable {
   /** The error that made the transaction fail. */
   get firstError(): Error | undefined {
     return this.#transaction.firstError;
+  }
+
+  /**
+   * The failure behind an error that comes out of the work: `firstError`, or that of the savepoint that the error has left
+   * last, whose rollback has mended the transaction.
+   */
+  failureBehind(error: unknown): Error | undefined {
+    const undone = this.#undone;
+    const hasLeft = undone !== undefined && (!("error" in undone) || undone.error === error);
+    return hasLeft ? undone.failure : this.firstError;
   }
 
   /** How the transaction begins. */
@@ -265,9 +277,7 @@ export class Session implements AsyncDisposable {
 
   /** Rolls back the transaction; in a savepoint's session, the work of the savepoint. Does nothing after the end. */
   rollback(): Promise<void> {
-    return this.#queue.run(() =>
-      this.#savepoint === undefined ? this.#transaction.rollback() : this.#savepoint.rollback()
-    );
+    return this.#queue.run(() => this.#rollBack());
   }
 
   /**
@@ -275,13 +285,30 @@ export class Session implements AsyncDisposable {
    * session: there it runs through `waitUntil`. Never rejects.
    */
   async [Symbol.asyncDispose](): Promise<void> {
-    const end = this.rollback().catch(() => {});
+    const end = this.#queue.run(() => {
+      this.#noteBlockEnd();
+      return this.#rollBack();
+    }).catch(() => {});
     if (this.settings.readOnly) this.#context.waitUntil(end);
     else await end;
   }
 
+  #rollBack(): Promise<void> | void {
+    return this.#savepoint === undefined
+      ? this.#transaction.rollback()
+      : this.#savepoint.rollback();
+  }
+
+  /** An error may be leaving the block of a savepoint. Which one, the session cannot see. */
+  #noteBlockEnd(): void {
+    if (this.#savepoint?.hasEnded !== false) return;
+    this.#outer!.#undone = { failure: this.firstError ?? this.#undone?.failure };
+  }
+
   #enqueue<T>(task: () => T | Promise<T>): Promise<T> {
     return this.#queue.run(() => {
+      // What happened in a savepoint before has been dealt with.
+      this.#undone = undefined;
       this.#assertUsable();
       return task();
     });
@@ -319,6 +346,7 @@ export class Session implements AsyncDisposable {
       return value;
     } catch (error) {
       await inner.idle();
+      this.#undone = { error, failure: inner.failureBehind(error) };
       await inner.rollback();
       throw error;
     }
