@@ -2,11 +2,11 @@
 
 import {
   AcquireTimeoutError,
+  classify,
   CommitOutcomeUnknownError,
   CommitRowsLostError,
-  ConnectError,
-  ConnectionLostError,
   databaseErrorIn,
+  type DatabaseLayerError,
   DeadlineError,
   PoolClosedError,
   PoolOverloadedError,
@@ -24,17 +24,7 @@ const DEFAULT_RETRY_AFTER_MS = 1_000;
 export function databaseProblem(thrown: unknown): Problem | undefined {
   const error = databaseErrorIn(thrown);
   if (error instanceof AcquireTimeoutError || error instanceof PoolOverloadedError) {
-    return problem("overloaded", {
-      detail: "Cannot get a database connection in time; try again after Retry-After",
-      headers: retryAfter(error.retryAfterMs),
-    });
-  }
-  if (error instanceof ConnectError) return unreachable();
-  if (error instanceof ConnectionLostError) {
-    // The server ends a connection for its timeouts too.
-    return error.cause instanceof ServerError
-      ? serverProblem(error.cause) ?? unreachable()
-      : unreachable();
+    return overloaded(error.retryAfterMs);
   }
   if (error instanceof PoolClosedError) {
     return problem("shutting-down", {
@@ -58,25 +48,36 @@ export function databaseProblem(thrown: unknown): Problem | undefined {
         "before the result arrived; read the resource, and do not repeat the request",
     });
   }
-  return error instanceof ServerError ? serverProblem(error) : undefined;
+  return failureProblem(error);
 }
 
-/** https://www.postgresql.org/docs/current/errcodes-appendix.html */
-function serverProblem(error: ServerError): Problem | undefined {
-  switch (error.sqlState) {
-    case "57014": // query_canceled, by statement_timeout or by our own cancel request
-    case "25P03": // idle_in_transaction_session_timeout
-    case "25P04": // transaction_timeout
+/** For what the server, a pooler or the network did. The table in `src/db/failures` tells the kinds apart. */
+function failureProblem(error: DatabaseLayerError | undefined): Problem | undefined {
+  const { kind, connectionLost } = classify(error, "statement");
+  switch (kind) {
+    case "query_canceled": // by statement_timeout or by our own cancel request
+    case "too_long_in_transaction":
+    case "pooler_timeout":
       return tooLong();
-    case "40001": // serialization_failure
-    case "40P01": // deadlock_detected
-    case "55P03": // lock_not_available
+    case "pooler_full":
+      return overloaded();
+    case "serialization_failure":
+    case "deadlock_detected":
+    case "lock_not_available":
       // Not 409: the request conflicts with no stored data, and the same request may succeed later. 503 says that.
       return problem("contention", {
         detail:
           "Cannot make the change as it conflicted with concurrent changes; try again after Retry-After",
         headers: retryAfter(),
       });
+  }
+  if (connectionLost) return unreachable();
+  return error instanceof ServerError ? serverProblem(error) : undefined;
+}
+
+/** https://www.postgresql.org/docs/current/errcodes-appendix.html */
+function serverProblem(error: ServerError): Problem | undefined {
+  switch (error.sqlState) {
     case "23503": // foreign_key_violation
     case "23505": // unique_violation
     case "23P01": // exclusion_violation
@@ -88,6 +89,13 @@ function serverProblem(error: ServerError): Problem | undefined {
       // Connection exceptions, insufficient resources, operator intervention.
       return /^(?:08|53|57)/.test(error.sqlState) ? unreachable() : undefined;
   }
+}
+
+function overloaded(retryAfterMs?: number): Problem {
+  return problem("overloaded", {
+    detail: "Cannot get a database connection in time; try again after Retry-After",
+    headers: retryAfter(retryAfterMs),
+  });
 }
 
 function unreachable(): Problem {

@@ -33,13 +33,20 @@ export async function findPgBouncer(): Promise<string | undefined> {
   return undefined;
 }
 
+/** By name, as in its configuration file: https://www.pgbouncer.org/config.html */
+export type PgBouncerSettings = Readonly<Record<string, string>>;
+
 /** Starts it on loopback, in front of the server. It ends with this process if `stop` is not called. */
-export async function startPgBouncer(program: string, server: TestServer): Promise<PgBouncer> {
+export async function startPgBouncer(
+  program: string,
+  server: TestServer,
+  settings: PgBouncerSettings = {},
+): Promise<PgBouncer> {
   const account = serverAccount();
   const directory = await Deno.realPath(await Deno.makeTempDir({ prefix: "user-service-test-" }));
   for (let attempt = 1;; attempt++) {
     const port = freePort();
-    await writeFiles(directory, { port, server, account });
+    await writeFiles(directory, { port, server, account, settings });
     const process = spawn([program, fileIn(directory, "ini")], account);
     const stop = async () => {
       await process.end();
@@ -67,11 +74,12 @@ interface Configuration {
   readonly port: number;
   readonly server: TestServer;
   readonly account: ServerAccount;
+  readonly settings: PgBouncerSettings;
 }
 
 async function writeFiles(
   directory: string,
-  { port, server, account }: Configuration,
+  { port, server, account, settings }: Configuration,
 ): Promise<void> {
   const users = Object.values(server.urls).map((url) => {
     const { username, password } = new URL(url);
@@ -81,7 +89,10 @@ async function writeFiles(
 * = host=127.0.0.1 port=${server.port}
 [pgbouncer]
 pool_mode = transaction
-default_pool_size = ${POOL_SIZE}
+${
+    Object.entries({ default_pool_size: POOL_SIZE, ...settings }).map((each) => each.join(" = "))
+      .join("\n")
+  }
 listen_addr = 127.0.0.1
 listen_port = ${port}
 unix_socket_dir =

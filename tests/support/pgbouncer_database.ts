@@ -4,7 +4,7 @@ import { pollUntil } from "../../src/dev/poll.ts";
 import { startRelay } from "../../src/dev/relay/relay.ts";
 import { type Branch, branchOf, type Env } from "./branch.ts";
 import { type LocalBranch, localDatabase } from "./local_database.ts";
-import { POOL_SIZE, startPgBouncer } from "./pgbouncer.ts";
+import { type PgBouncerSettings, POOL_SIZE, startPgBouncer } from "./pgbouncer.ts";
 import { type Role, testServer } from "./test_server.ts";
 
 export interface PgBouncerBranch extends LocalBranch {
@@ -13,17 +13,23 @@ export interface PgBouncerBranch extends LocalBranch {
 }
 
 export interface PgBouncerDatabase {
-  /** Gives access to it, through a new relay. The administrator's connections bypass PgBouncer. */
-  connect(): Promise<PgBouncerBranch>;
+  /**
+   * Gives access to it, through a new relay. The administrator's connections bypass PgBouncer. With `settings`, starts a
+   * PgBouncer that has them.
+   */
+  connect(settings?: PgBouncerSettings): Promise<PgBouncerBranch>;
 }
 
 /** Creates a local database, and starts a PgBouncer. Call it once in each test file. */
 export async function pgBouncerDatabase(program: string): Promise<PgBouncerDatabase> {
   const database = await localDatabase();
-  const { port, stop } = await startPgBouncer(program, await testServer());
-  Deno.test.afterAll(stop);
+  const server = await testServer();
+  const shared = await startPgBouncer(program, server);
+  Deno.test.afterAll(shared.stop);
   return {
-    async connect() {
+    async connect(settings) {
+      const own = settings && await startPgBouncer(program, server, settings);
+      const { port } = own ?? shared;
       const direct = await database.connect();
       const relay = await startRelay({ targets: [{ hostname: "127.0.0.1", port }] });
       const envOf = (role: Role): Env => {
@@ -44,6 +50,7 @@ export async function pgBouncerDatabase(program: string): Promise<PgBouncerDatab
         async [Symbol.asyncDispose]() {
           await branch[Symbol.asyncDispose]();
           await relay.close();
+          await own?.stop();
           await direct[Symbol.asyncDispose]();
         },
       };

@@ -14,6 +14,7 @@ import {
   FAILURES,
   PERMANENT,
   type Phase,
+  saysThatItHasNoServer,
   UNKNOWN,
 } from "./failure_table.ts";
 
@@ -61,31 +62,27 @@ function fits(
     (text === undefined || (facts.said !== undefined && text.test(facts.said.message)));
 }
 
-/** SQLSTATEs by which a server itself ends a connection. A pooler that breaks uses others, and may hold answers back. */
-const TERMINATION_STATES: ReadonlySet<string> = new Set(["57P01", "57P05", "25P03"]);
-
 /**
  * Whether the first flight on a connection that had been idle can be sent again as it is. If the connection had died in
- * the pool, the server's FATAL arrives before any ParseComplete of the flight: nothing of it ran. In any other case it may
- * have run, which matters once it held a COMMIT.
+ * the pool, nothing of the flight ran. In any other case it may have run, which matters once it held a COMMIT. A timeout
+ * that struck the flight itself would strike it again, and a full pooler needs a pause.
  */
 export function isReplayable(error: unknown, { commits }: { commits: boolean }): boolean {
-  if (!(error instanceof ConnectionLostError)) return false;
-  if (!commits) return true;
-  const { sent, begun, cause } = error;
-  return !sent ||
-    !begun && cause instanceof ServerError && TERMINATION_STATES.has(cause.sqlState);
+  if (!(error instanceof ConnectionLostError) || commits && !endedBefore(error)) return false;
+  const { transient, kind } = classify(error, "statement");
+  return transient && kind !== "pooler_full";
 }
 
 /**
- * Whether nothing of the flight ran: it was not sent, or a FATAL of PostgreSQL itself had ended the connection before.
- * The server sends what it has buffered before a FATAL, so that a ParseComplete would have arrived first. An error that a
- * proxy or pooler made shows nothing, since COMMIT may be on its way to the server: it names no `routine`.
+ * Whether nothing of the flight ran: it was not sent, or a FATAL had ended the connection before. PostgreSQL sends what it
+ * has buffered before a FATAL, so that a ParseComplete would have arrived first. A FATAL that a proxy or pooler made names
+ * no `routine`. It shows nothing, since COMMIT may be on its way to the server, unless the pooler says it to clients alone
+ * that have no server.
  */
 function endedBefore({ sent, begun, cause }: ConnectionLostError): boolean {
-  return !sent ||
-    !begun && cause instanceof ServerError && cause.severity === "FATAL" &&
-      cause.routine !== undefined;
+  if (!sent) return true;
+  if (begun || !(cause instanceof ServerError) || cause.severity !== "FATAL") return false;
+  return cause.routine !== undefined || saysThatItHasNoServer(cause);
 }
 
 /** Whether the server cannot tell the outcome of a transaction as it has not assigned that id yet. */

@@ -5,6 +5,7 @@
  * depends on the kind of failure. The first row of the table that fits decides. Rows for a server's errors rest on
  * PostgreSQL's list of SQLSTATEs, https://www.postgresql.org/docs/current/errcodes-appendix.html.
  */
+import type { ServerError } from "../errors.ts";
 
 /** Where a unit of work was when it failed. `commit`: COMMIT had been sent. `connect`: nothing had been sent. */
 export type Phase = "connect" | "statement" | "commit";
@@ -38,7 +39,8 @@ const RETRY_DOCS =
   "https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html";
 const ERRCODES = "https://www.postgresql.org/docs/current/errcodes-appendix.html";
 const NEON_PROXY = "github.com/neondatabase/neon, proxy/src: all its own errors are XX000";
-const PGBOUNCER = "https://www.pgbouncer.org/config.html";
+const PGBOUNCER =
+  "github.com/pgbouncer/pgbouncer, disconnect_client() in src: all its own errors are FATAL 08P01";
 
 export const PERMANENT = { applied: "no", transient: false, generation: "stays" } as const;
 const TRANSIENT = { applied: "no", transient: true, generation: "stays" } as const;
@@ -121,19 +123,37 @@ export const FAILURES: readonly FailureRow[] = [
     ...TRANSIENT,
   },
   {
+    kind: "pooler_timeout",
+    source: `${PGBOUNCER}; as 57014, 25P03 and 25P04: the next run would take as long`,
+    phases: ["statement"],
+    lost: true,
+    text: /^(?:query|idle transaction|transaction) timeout$/,
+    ...PERMANENT,
+  },
+  {
     kind: "pooler_full",
-    source: `${PGBOUNCER}: max_client_conn, query_wait_timeout; both 08P01`,
+    source: `${PGBOUNCER}: too many clients, or a client that waited for too long`,
     phases: ["connect", "statement"],
     lost: true,
-    text: /no more connections allowed|query_wait_timeout/,
+    text:
+      /^(?:no more connections allowed|client connections exceeded|bouncer resources exhaustion|query_(?:wait_)?timeout$)/,
     ...TRANSIENT,
   },
   {
     kind: "pooler_server_lost",
-    source: `${PGBOUNCER}: its own connection to the server broke`,
+    source: `${PGBOUNCER}: its own connection to the server broke, or cannot be opened`,
     phases: ["connect", "statement"],
     lost: true,
-    text: /server conn crashed\?|server login has been failing|server_login_retry/,
+    text:
+      /^(?:server conn crashed\?|server login has been failing|pgbouncer cannot connect to server|client_login_timeout)/,
+    ...TRANSIENT,
+  },
+  {
+    kind: "pooler_shutdown",
+    source: `${PGBOUNCER}: it ends, and another one may take its place`,
+    phases: ["connect", "statement"],
+    lost: true,
+    text: /^(?:pooler|server) (?:is )?shutting down$/,
     ...TRANSIENT,
   },
   {
@@ -221,3 +241,15 @@ export const FAILURES: readonly FailureRow[] = [
     ...PERMANENT,
   },
 ];
+
+/**
+ * Whether a pooler says that the client has no server: it has passed nothing of the client's flight on, in particular no
+ * COMMIT. PgBouncer links a server to each client that is in a transaction; `idle transaction timeout` strikes before the
+ * next flight is passed on (`idle_tx` in its janitor.c and client.c). It passes a server's refusal of its own login on
+ * to the clients that wait.
+ */
+export function saysThatItHasNoServer({ message, sqlState }: ServerError): boolean {
+  return /^(?:28|3D000|53300)/.test(sqlState) ||
+    /^(?:(?:query_wait|query|client_idle|client_login)_timeout|idle transaction timeout$|(?:pooler|server) (?:is )?shutting down$|server login has been failing|pgbouncer cannot connect to server)/
+      .test(message);
+}

@@ -33,6 +33,18 @@ function fatal(sqlState: string, message = "scripted") {
   return new ConnectionLostError("lost", { cause, begun: true });
 }
 
+/** PgBouncer's own FATAL, on a connection that had been ready. */
+function pooler(message: string, { begun = true }: { begun?: boolean } = {}) {
+  const cause = serverError("08P01", message, "FATAL", { routine: undefined });
+  return new ConnectionLostError("lost", { cause, begun });
+}
+
+/** A server's refusal of the pooler's own login, which the pooler passes on to clients that wait for a server. */
+function passedOn(sqlState: string) {
+  const cause = serverError(sqlState, "scripted", "FATAL", { routine: undefined });
+  return new ConnectionLostError("lost", { cause, begun: false });
+}
+
 /** FATAL instead of a login. */
 function refused(sqlState: string, message = "scripted") {
   return new ConnectError("refused", { cause: serverError(sqlState, message, "FATAL") });
@@ -129,6 +141,76 @@ const cases: readonly Case[] = [
     "statement",
     RECONNECT,
   ],
+  ...["query timeout", "idle transaction timeout", "transaction timeout"].flatMap(
+    (text): Case[] => [
+      ["pooler_timeout", text, pooler(text), "statement", REFUSED],
+      ["commit_lost", text, pooler(text), "commit", UNKNOWN],
+    ],
+  ),
+  ...["query timeout", "transaction timeout"].map((text): Case => [
+    "commit_lost",
+    `${text}, nothing heard of the flight`,
+    pooler(text, { begun: false }),
+    "commit",
+    UNKNOWN,
+  ]),
+  [
+    "pooler_timeout",
+    "idle transaction timeout, before COMMIT was passed on",
+    pooler("idle transaction timeout", { begun: false }),
+    "commit",
+    REFUSED,
+  ],
+  ...[
+    ["pooler_full", "query_wait_timeout"],
+    ["pooler_full", "query_timeout"],
+    ["pooler_server_lost", "server login has been failing, try again later (server_login_retry)"],
+    [
+      "pooler_server_lost",
+      "server login has been failing, cached error: connect failed (server_login_retry)",
+    ],
+    ["pooler_server_lost", "pgbouncer cannot connect to server"],
+    ["pooler_server_lost", "client_login_timeout (server down)"],
+    ["pooler_shutdown", "server shutting down"],
+    ["pooler_shutdown", "pooler is shutting down"],
+    ["connection_lost", "client_idle_timeout"],
+  ].flatMap(([kind, text]): Case[] => [
+    [kind!, text!, pooler(text!, { begun: false }), "statement", RECONNECT],
+    [
+      kind!,
+      `${text}, before COMMIT was passed on`,
+      pooler(text!, { begun: false }),
+      "commit",
+      RECONNECT,
+    ],
+    ["commit_lost", `${text}, after the flight had begun`, pooler(text!), "commit", UNKNOWN],
+  ]),
+  ...[
+    ["pooler_full", "client connections exceeded (max_user_client_connections)"],
+    ["pooler_full", "bouncer resources exhaustion"],
+    ["pooler_server_lost", "pgbouncer cannot connect to server"],
+    ["pooler_server_lost", "client_login_timeout"],
+    ["pooler_shutdown", "pooler is shutting down"],
+  ].map(([kind, text]): Case => [kind!, text!, refused("08P01", text), "statement", RECONNECT]),
+  ...["bouncer config error", "no such database: x", 'database "x" is disabled'].map((
+    text,
+  ): Case => [
+    "login_refused",
+    text,
+    refused("08P01", text),
+    "statement",
+    REFUSED,
+  ]),
+  ["too_many_connections", "for the pooler", passedOn("53300"), "commit", RECONNECT],
+  ["connection_lost", "the pooler's password", passedOn("28P01"), "commit", RECONNECT],
+  ["commit_lost", "a proxy's own FATAL", passedOn("XX000"), "commit", UNKNOWN],
+  [
+    "connection_lost",
+    "a pooler's text within another",
+    fatal("XX000", "about query timeout"),
+    "statement",
+    RECONNECT,
+  ],
   ["too_many_connections", "at login", refused("53300"), "statement", RECONNECT],
   ["out_of_resources", "memory", said("53200"), "statement", AGAIN],
   ["statement_failed", "a full disk", said("53100"), "statement", FINAL],
@@ -200,17 +282,23 @@ Deno.test("each row of the table has its test and names its source", () => {
 
 Deno.test("a first flight is sent again if it held no COMMIT, or if the backend had ended before it", () => {
   const cause = serverError("57P01", "terminating", "FATAL");
+  const transactionTimeout = serverError("25P04", "terminating", "FATAL");
   const unsaid = new ConnectionLostError("x", { begun: false });
   const dead = new ConnectionLostError("x", { begun: false, cause });
   const killed = new ConnectionLostError("x", { begun: true, cause });
   const pooled = new ConnectionLostError("x", {
     begun: false,
-    cause: serverError("08P01", "server conn crashed?", "FATAL"),
+    cause: serverError("08P01", "server conn crashed?", "FATAL", { routine: undefined }),
   });
+  const timedOut = new ConnectionLostError("x", { begun: true, cause: transactionTimeout });
+  const [idle, full, slow] = ["client_idle_timeout", "query_wait_timeout", "query timeout"].map(
+    (text) => pooler(text, { begun: false }),
+  );
   const answers = (commits: boolean) =>
-    [unsaid, dead, killed, pooled, new ConnectError("x")].map((error) =>
+    [unsaid, dead, killed, pooled, idle, full, slow, timedOut, new ConnectError("x")].map((error) =>
       isReplayable(error, { commits })
     );
-  assertEquals(answers(false), [true, true, true, true, false]);
-  assertEquals(answers(true), [false, true, false, false, false]);
+  const [again, never] = [true, false];
+  assertEquals(answers(false), [again, again, again, again, again, never, never, never, never]);
+  assertEquals(answers(true), [never, again, never, never, again, never, never, never, never]);
 });
