@@ -11,7 +11,7 @@ import { Session } from "./session/session.ts";
 import type { SessionOptions } from "./session/session_options.ts";
 import { type ResolveCommit, resolveCommit } from "./session/commit_outcome.ts";
 import { ScopeError } from "./errors.ts";
-import { runUnit } from "./unit_of_work.ts";
+import { type Attempt, runUnit } from "./unit_of_work.ts";
 import type { TransactionContext } from "./session/transaction_context.ts";
 import { assertKey, insertKey } from "./session/transaction_key.ts";
 import { UnitMetrics, type UnitStats } from "./session/unit_stats.ts";
@@ -114,7 +114,7 @@ export class Database {
 
   /** Opens a session. Nothing is leased or sent before its first statement. Throws `ScopeError` without an owner. */
   session(options: SessionOptions = {}): Session {
-    return this.#openSession(options, { attempt: 1 });
+    return this.#openSession(options, { number: 1, fresh: false });
   }
 
   /**
@@ -154,7 +154,7 @@ export class Database {
     const { random } = this.#options;
     const { waitUntil, signal } = this.#requireOwner();
     return await runUnit(work, {
-      open: (attempt) => this.#openSession(options, { attempt, key }),
+      open: (attempt) => this.#openSession(options, { ...attempt, key }),
       waitUntil,
       loadResult,
       attempts: attempts ?? this.#options.attempts,
@@ -169,7 +169,7 @@ export class Database {
 
   #openSession(
     { signal, label, parsers, ...own }: SessionOptions,
-    { attempt, key }: { attempt: number; key?: string | undefined },
+    { number, fresh, key }: Attempt & { key?: string | undefined },
   ): Session {
     const { waitUntil, signal: ownerSignal } = this.#requireOwner();
     const transaction = new Transaction(this.#context(), {
@@ -179,7 +179,8 @@ export class Database {
         ? this.#options.parsers
         : { ...this.#options.parsers, ...parsers },
       label,
-      attempt,
+      attempt: number,
+      fresh,
       isKeyed: key !== undefined,
     });
     if (key !== undefined) transaction.flights.prepend(insertKey(key));

@@ -71,6 +71,8 @@ export class ServerError extends DatabaseLayerError {
   readonly where: string | undefined;
   /** The server's own function that reported the error. Errors that a pooler made have none. */
   readonly routine: string | undefined;
+  /** Set by a session that had asked to be read only: a write in it is the caller's mistake. */
+  declare wasReadOnly?: boolean;
 
   constructor(fields: ServerErrorFields, options?: ErrorOptions) {
     super(fields.message, options);

@@ -5,6 +5,7 @@ import {
   SessionNotCommittedError,
 } from "./errors.ts";
 import { classify } from "./failures/classify.ts";
+import type { Failure } from "./failures/failure_table.ts";
 import {
   databaseErrorIn,
   errorsIn,
@@ -18,8 +19,7 @@ import type { UnitMetrics } from "./session/unit_stats.ts";
 
 export interface UnitOptions<T>
   extends Pick<RetryOptions, "attempts" | "timeoutMs" | "signal" | "budget" | "clock" | "random"> {
-  /** Opens the session of one attempt. Attempts are counted from 1. */
-  open(attempt: number): Session;
+  open(attempt: Attempt): Session;
   /**
    * Only for a unit with a key: reads the result if the unit turns out to be committed. The key's unique constraint
    * makes a second run wait for the first one, and fail if that commits.
@@ -28,6 +28,14 @@ export interface UnitOptions<T>
   readonly metrics: UnitMetrics;
   /** Runs a promise in the background: see `DatabaseOwner.waitUntil`. */
   waitUntil(rest: Promise<void>): void;
+}
+
+/** What the session of one attempt must know. */
+export interface Attempt {
+  /** Counted from 1. */
+  readonly number: number;
+  /** Whether it needs a connection that was never used before. */
+  readonly fresh: boolean;
 }
 
 /**
@@ -45,11 +53,14 @@ export async function runUnit<T>(
   const isKeyed = loadResult !== undefined;
   let attempts = 0;
   let outcome = "failed" as AttemptOutcome;
+  let fresh = false;
+  /** Each connection that goes stale in the pool costs one such run, so that these cannot become a storm. */
+  let isFree = false;
   /** The error of an attempt that may have been committed, until a later attempt shows whether it was. */
   let unresolvedError: unknown;
 
   async function attempt(): Promise<T> {
-    const session = open(++attempts);
+    const session = open({ number: ++attempts, fresh });
     try {
       const value = await work(session);
       // Statements that the work started without awaiting them belong to the unit.
@@ -63,6 +74,9 @@ export async function runUnit<T>(
       await session.rollback();
       outcome = outcomeOfAttempt(error, session);
       if (outcome === "unknown") unresolvedError = error;
+      // The idle connections may be as useless as this one. Each would cost an attempt.
+      fresh = failureOf(error).connection === "useless";
+      isFree = fresh && session.hadStaleConnection;
       throw error;
     } finally {
       if (unresolvedError !== undefined && (session.isCommitted || outcome === "committed")) {
@@ -79,8 +93,9 @@ export async function runUnit<T>(
         outcome === "retryable" ||
         isKeyed &&
           (outcome === "unknown" || unresolvedError !== undefined && retryAfterMs(error) > 0),
+      isFree: () => isFree,
       minWaitMs: retryAfterMs,
-      onRetry: (error) => metrics.retried(kindOf(error)),
+      onRetry: (error) => metrics.retried(failureOf(error).kind),
       onBudgetDenied: () => metrics.counters.budgetDenied++,
     });
   } catch (last) {
@@ -150,8 +165,8 @@ function retryAfterMs(error: unknown): number {
   return databaseError instanceof PoolOverloadedError ? databaseError.retryAfterMs : 0;
 }
 
-function kindOf(error: unknown): string {
-  return classify(databaseErrorIn(error), "statement").kind;
+function failureOf(error: unknown): Failure {
+  return classify(databaseErrorIn(error), "statement");
 }
 
 /** Sets `attempts`, if the error takes it. */

@@ -53,7 +53,7 @@ export function databaseProblem(thrown: unknown): Problem | undefined {
 
 /** For what the server, a pooler or the network did. The table in `src/db/failures` tells the kinds apart. */
 function failureProblem(error: DatabaseLayerError | undefined): Problem | undefined {
-  const { kind, connectionLost } = classify(error, "statement");
+  const { kind, connection } = classify(error, "statement");
   switch (kind) {
     case "query_canceled": // by statement_timeout or by our own cancel request
     case "too_long_in_transaction":
@@ -71,7 +71,7 @@ function failureProblem(error: DatabaseLayerError | undefined): Problem | undefi
         headers: retryAfter(),
       });
   }
-  if (connectionLost) return unreachable();
+  if (connection !== "kept") return unreachable();
   return error instanceof ServerError ? serverProblem(error) : undefined;
 }
 

@@ -1,4 +1,10 @@
-import { assertEquals, assertInstanceOf, assertRejects, assertStrictEquals } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertRejects,
+  assertStrictEquals,
+} from "@std/assert";
 import {
   AcquireTimeoutError,
   CommitOutcomeUnknownError,
@@ -98,6 +104,24 @@ Deno.test("transaction() stops after its attempts, and throws the last one's own
   assertStrictEquals(error, errors[2]);
   assertEquals(error.attempts, 3);
   assertEquals(pool.stats().leased, 0);
+});
+
+Deno.test("while every connection is useless, the retry budget bounds the runs", async () => {
+  const { db, driver } = scripted(failing("update t", { count: Infinity, sqlState: "25006" }));
+  await using _ = db;
+  let runs = 0;
+  for (let unit = 0; unit < 20; unit++) {
+    await assertRejects(() =>
+      db.transaction(async (session) => {
+        runs++;
+        await session.commit([sql`update t`]);
+      }), ServerError);
+  }
+  // Ten at the start, one for every five units, and ten a second.
+  const budgeted = db.stats().retried["read_only"]!;
+  assertEquals(runs, 20 + budgeted);
+  assert(budgeted >= 10 && budgeted < 30, `${budgeted} runs again`);
+  assertEquals(driver.connections.length, runs);
 });
 
 Deno.test("transaction() runs the unit again after a failed connect", async () => {

@@ -14,20 +14,19 @@ import {
   FAILURES,
   PERMANENT,
   type Phase,
-  saysThatItHasNoServer,
   UNKNOWN,
 } from "./failure_table.ts";
 
 /** For errors that no connection caused: the pool's refusals, and the caller's own errors. */
-const NOT_OURS: Failure = { kind: "other", ...PERMANENT, connectionLost: false };
+const NOT_OURS: Failure = { kind: "other", ...PERMANENT, connection: "kept" };
 
 /** What `error` means for a unit of work that was in `phase`. */
 export function classify(error: unknown, phase: Exclude<Phase, "connect">): Failure {
   if (error instanceof CommitOutcomeUnknownError) {
-    return { kind: "outcome_unknown", ...UNKNOWN, connectionLost: true };
+    return { kind: "outcome_unknown", ...UNKNOWN, connection: "lost" };
   }
   if (error instanceof CommitRowsLostError) {
-    return { ...UNKNOWN, kind: "rows_lost", applied: "yes", connectionLost: true };
+    return { ...UNKNOWN, kind: "rows_lost", applied: "yes", connection: "lost" };
   }
   // A deadline or a closing pool that interrupts a flight leaves it as uncertain as a lost connection. Classify by the
   // cause, and never retry.
@@ -48,19 +47,25 @@ export function classify(error: unknown, phase: Exclude<Phase, "connect">): Fail
     said: said instanceof ServerError ? said : undefined,
   } as const;
   const row = FAILURES.find((row) => fits(row, facts))!;
-  const { kind, applied, transient, generation } = row;
-  return { kind, applied, transient, connectionLost: lost, generation };
+  const { kind, applied, transient, generation, useless } = row;
+  const connection = lost ? "lost" : useless ? "useless" : "kept";
+  return { kind, applied, transient, connection, generation };
 }
 
 function fits(
-  { phases, lost, sqlStates, text }: FailureRow,
-  facts: { phase: Phase; lost: boolean; said: ServerError | undefined },
+  { phases, lost, sqlStates, text, readOnly, useless }: FailureRow,
+  { phase, lost: isLost, said }: { phase: Phase; lost: boolean; said: ServerError | undefined },
 ): boolean {
-  return (phases === undefined || phases.includes(facts.phase)) &&
-    (lost === undefined || lost === facts.lost) &&
-    (sqlStates === undefined || sqlStates.includes(facts.said?.sqlState ?? "")) &&
-    (text === undefined || (facts.said !== undefined && text.test(facts.said.message)));
+  return (phases === undefined || phases.includes(phase)) &&
+    (lost === undefined || lost === isLost) &&
+    (sqlStates === undefined || sqlStates.includes(said?.sqlState ?? "")) &&
+    (text === undefined || (said !== undefined && text.test(said.message))) &&
+    (readOnly === undefined || readOnly === (said?.wasReadOnly ?? false)) &&
+    (useless === undefined || said?.routine !== RAISE);
 }
+
+/** PL/pgSQL's RAISE: a procedure may give its own errors any SQLSTATE and text, and none says anything of the connection. */
+const RAISE = "exec_stmt_raise";
 
 /**
  * Whether the first flight on a connection that had been idle can be sent again as it is. If the connection had died in
@@ -83,6 +88,18 @@ function endedBefore({ sent, begun, cause }: ConnectionLostError): boolean {
   if (!sent) return true;
   if (begun || !(cause instanceof ServerError) || cause.severity !== "FATAL") return false;
   return cause.routine !== undefined || saysThatItHasNoServer(cause);
+}
+
+/**
+ * Whether a pooler says that the client has no server: it has passed nothing of the client's flight on, in particular no
+ * COMMIT. PgBouncer links a server to each client that is in a transaction; `idle transaction timeout` strikes before the
+ * next flight is passed on (`idle_tx` in its janitor.c and client.c). It passes a server's refusal of its own login on
+ * to the clients that wait.
+ */
+function saysThatItHasNoServer({ message, sqlState }: ServerError): boolean {
+  return /^(?:28|3D000|53300)/.test(sqlState) ||
+    /^(?:(?:query_wait|query|client_idle|client_login)_timeout|idle transaction timeout$|(?:pooler|server) (?:is )?shutting down$|server login has been failing|pgbouncer cannot connect to server)/
+      .test(message);
 }
 
 /** Whether the server cannot tell the outcome of a transaction as it has not assigned that id yet. */

@@ -5,7 +5,6 @@
  * depends on the kind of failure. The first row of the table that fits decides. Rows for a server's errors rest on
  * PostgreSQL's list of SQLSTATEs, https://www.postgresql.org/docs/current/errcodes-appendix.html.
  */
-import type { ServerError } from "../errors.ts";
 
 /** Where a unit of work was when it failed. `commit`: COMMIT had been sent. `connect`: nothing had been sent. */
 export type Phase = "connect" | "statement" | "commit";
@@ -18,20 +17,27 @@ export interface Failure {
   readonly applied: "no" | "unknown" | "yes";
   /** Whether the same work may succeed if it is done again. */
   readonly transient: boolean;
-  /** Whether the connection is gone. */
-  readonly connectionLost: boolean;
+  /**
+   * `lost`: it is gone. `useless`: it is alive, and its own state made the statement fail, so that it is closed and the
+   * next attempt gets a fresh one.
+   */
+  readonly connection: "kept" | "useless" | "lost";
   /** Whether all connections of this life of the server are gone too: `suspect` if it happens twice within a second. */
   readonly generation: "ends" | "suspect" | "stays";
 }
 
 /** A row of the table. A condition that is left out fits everything. */
-export interface FailureRow extends Omit<Failure, "connectionLost"> {
+export interface FailureRow extends Omit<Failure, "connection"> {
   readonly source: string;
+  /** Whether the connection is useless, though alive. */
+  readonly useless?: true;
   readonly phases?: readonly Phase[];
   /** Whether the connection ended with it. */
   readonly lost?: boolean;
   readonly sqlStates?: readonly string[];
   readonly text?: RegExp;
+  /** Whether the session had asked to be read only. */
+  readonly readOnly?: boolean;
 }
 
 const PROTOCOL = "https://www.postgresql.org/docs/current/protocol-flow.html";
@@ -43,6 +49,14 @@ const PGBOUNCER =
   "github.com/pgbouncer/pgbouncer, disconnect_client() in src: all its own errors are FATAL 08P01";
 
 export const PERMANENT = { applied: "no", transient: false, generation: "stays" } as const;
+/** Another connection may run the statement. Not the generation's end: the other idle ones may serve reads as before. */
+const USELESS = {
+  applied: "no",
+  transient: true,
+  generation: "stays",
+  lost: false,
+  useless: true,
+} as const;
 const TRANSIENT = { applied: "no", transient: true, generation: "stays" } as const;
 export const UNKNOWN = { applied: "unknown", transient: false, generation: "stays" } as const;
 
@@ -183,6 +197,50 @@ export const FAILURES: readonly FailureRow[] = [
     ...TRANSIENT,
   },
 
+  // Errors by a connection's own state, whatever the statement. States that a unit leaves behind (a role, a search path, a
+  // temporary table) are not here: their errors are the same as those of a wrong statement, and such a connection is closed.
+  // Nor is what all connections of the server share: memory, disks, files, roles.
+  {
+    kind: "read_only",
+    source:
+      `${ERRCODES}: 25006; a standby, a setting, or a full disk, where the session asked to write`,
+    sqlStates: ["25006"],
+    readOnly: false,
+    ...USELESS,
+  },
+  {
+    kind: "in_recovery",
+    source:
+      "postgres/src/backend, RecoveryInProgress(): a standby, where the session asked to write",
+    sqlStates: ["0A000", "55000", "XX000"],
+    text: /\bin a hot standby$|\bduring recovery$|\brecovery is in progress$/,
+    readOnly: false,
+    ...USELESS,
+  },
+  {
+    kind: "stale_plan",
+    source:
+      "postgres/src: a plan that the connection has kept, of a table or type that has changed",
+    sqlStates: ["0A000", "42804", "XX000"],
+    text:
+      /^cached plan must not change result type$|does not match that when preparing the plan \(|^cache lookup failed for |^could not open relation with OID /,
+    ...USELESS,
+  },
+  {
+    kind: "prepared_statement",
+    source:
+      `${ERRCODES}: 26000, 42P05; the connection lacks a prepared statement, or has another's`,
+    sqlStates: ["26000", "42P05"],
+    ...USELESS,
+  },
+  {
+    kind: "in_failed_transaction",
+    source:
+      `${ERRCODES}: 25P02; a session sends nothing after its own first error, so that the connection had failed before`,
+    sqlStates: ["25P02"],
+    ...USELESS,
+  },
+
   // Errors of a statement or of COMMIT, on a connection that stays open: the transaction is rolled back.
   {
     kind: "serialization_failure",
@@ -207,12 +265,6 @@ export const FAILURES: readonly FailureRow[] = [
     kind: "too_long_in_transaction",
     source: `${ERRCODES}: 25P03, 25P04; the next run would take as long`,
     sqlStates: ["25P03", "25P04"],
-    ...PERMANENT,
-  },
-  {
-    kind: "in_failed_transaction",
-    source: `${ERRCODES}: 25P02; the first error of the transaction is the one that matters`,
-    sqlStates: ["25P02"],
     ...PERMANENT,
   },
   {
@@ -241,15 +293,3 @@ export const FAILURES: readonly FailureRow[] = [
     ...PERMANENT,
   },
 ];
-
-/**
- * Whether a pooler says that the client has no server: it has passed nothing of the client's flight on, in particular no
- * COMMIT. PgBouncer links a server to each client that is in a transaction; `idle transaction timeout` strikes before the
- * next flight is passed on (`idle_tx` in its janitor.c and client.c). It passes a server's refusal of its own login on
- * to the clients that wait.
- */
-export function saysThatItHasNoServer({ message, sqlState }: ServerError): boolean {
-  return /^(?:28|3D000|53300)/.test(sqlState) ||
-    /^(?:(?:query_wait|query|client_idle|client_login)_timeout|idle transaction timeout$|(?:pooler|server) (?:is )?shutting down$|server login has been failing|pgbouncer cannot connect to server)/
-      .test(message);
-}

@@ -1,4 +1,5 @@
 import type { ServerError } from "../errors.ts";
+import { classify } from "./classify.ts";
 
 /** What the server's own condition makes a statement fail with: a healthy server would have run it. */
 const CONDITIONS: readonly { readonly sqlStates: RegExp; readonly text?: RegExp }[] = [
@@ -13,15 +14,16 @@ const CONDITIONS: readonly { readonly sqlStates: RegExp; readonly text?: RegExp 
     sqlStates: /^(?:08|25006|26|28|3D|42P05|HV)/,
   },
   { sqlStates: /^54000$/, text: /is not accepting commands/ },
-  { sqlStates: /^0A000$/, text: /^cached plan must not change result type/ },
 ];
 
 /**
  * Whether a healthy server would fail the statement too, so that the fault is in the statement or its values. A retry is
  * another question: `classify` answers it.
  */
-export function isStatementFault({ sqlState, message }: ServerError): boolean {
-  return !CONDITIONS.some(({ sqlStates, text }) =>
-    sqlStates.test(sqlState) && (text === undefined || text.test(message))
-  );
+export function isStatementFault(error: ServerError): boolean {
+  const { sqlState, message } = error;
+  return classify(error, "statement").connection !== "useless" &&
+    !CONDITIONS.some(({ sqlStates, text }) =>
+      sqlStates.test(sqlState) && (text === undefined || text.test(message))
+    );
 }

@@ -50,6 +50,11 @@ export class Flights {
     return this.#xid?.transactionId;
   }
 
+  /** Whether a connection that had been idle in the pool turned out to be useless. */
+  get hadStaleConnection(): boolean {
+    return this.#connection.wasStale;
+  }
+
   /** The results of the newest flight that have arrived. */
   get lastResults(): readonly Result[] {
     return this.#connection.lastResults;

@@ -1,6 +1,7 @@
 /** The connection of one transaction: leased for the first flight, used under a deadline, given back once. */
 import type { FlightAnswer, Result, TransactionStatus } from "../driver/driver.ts";
-import { ConnectionLostError, DeadlineError } from "../errors.ts";
+import { ConnectionLostError, DeadlineError, ServerError } from "../errors.ts";
+import { classify } from "../failures/classify.ts";
 import type { Lease } from "../pool/lease.ts";
 import type { FlightPlan } from "./flight_plan.ts";
 import type { TransactionOutcome } from "./observer.ts";
@@ -19,10 +20,11 @@ export class LeasedConnection {
   /** On the clock: the server's transaction timeout, counted from the first flight. */
   #endsAt = Infinity;
   /**
-   * A cancel request may be in flight. The connection is then closed: the request must not hit the next lease's
-   * statement.
+   * The connection must not be used again: its own state made a statement fail, or a cancel request may be in flight, which
+   * must not hit the next lease's statement.
    */
-  #mayBeCancelled = false;
+  #isSpoiled = false;
+  #wasStale = false;
   #lastResults: readonly Result[] = [];
 
   constructor(context: TransactionContext, request: TransactionRequest) {
@@ -35,13 +37,18 @@ export class LeasedConnection {
     return this.#lease?.connection.status;
   }
 
+  /** Whether it had been idle in the pool, and turned out to be useless. */
+  get wasStale(): boolean {
+    return this.#wasStale;
+  }
+
   /** The results of the newest flight that have arrived. */
   get lastResults(): readonly Result[] {
     return this.#lastResults;
   }
 
   /** Leases a connection if there is none yet. With `fresh`, one that was never used before. */
-  async open({ fresh = false }: { fresh?: boolean } = {}): Promise<Lease> {
+  async open({ fresh = this.#request.fresh }: { fresh?: boolean } = {}): Promise<Lease> {
     return this.#lease ??= await this.#acquire({ fresh });
   }
 
@@ -72,10 +79,11 @@ export class LeasedConnection {
             clock: this.#context.clock,
             signal,
             timeoutMs: () => this.#answerTimeoutMs(observed.length),
-            onCancel: () => this.#mayBeCancelled = true,
+            onCancel: () => this.#isSpoiled = true,
           }),
       );
       this.#lastResults = answer.results;
+      if (answer.error !== undefined) this.#noteError(answer.error);
       return answer;
     } catch (error) {
       this.#lastResults = answeredBefore(error);
@@ -83,11 +91,18 @@ export class LeasedConnection {
     }
   }
 
-  /** Gives the connection back to the pool, or closes it if a cancel request may still reach it. */
+  #noteError(error: Error): void {
+    if (error instanceof ServerError && this.#request.settings.readOnly) error.wasReadOnly = true;
+    if (classify(error, "statement").connection !== "useless") return;
+    this.#isSpoiled = true;
+    this.#wasStale = this.#lease?.idleMs !== undefined;
+  }
+
+  /** Gives the connection back to the pool, or closes it if it must not be used again. */
   release(): Promise<void> | undefined {
     const lease = this.#lease;
     this.#lease = undefined;
-    return this.#mayBeCancelled ? lease?.destroy() : lease?.release();
+    return this.#isSpoiled ? lease?.destroy() : lease?.release();
   }
 
   /** Closes the connection. */

@@ -99,10 +99,12 @@ export class Session implements AsyncDisposable {
     return this.#transaction.firstError;
   }
 
-  /**
-   * The failure behind an error that comes out of the work: `firstError`, or that of the savepoint that the error has left
-   * last, whose rollback has mended the transaction.
-   */
+  /** Whether a connection that had been idle in the pool turned out to be useless. */
+  get hadStaleConnection(): boolean {
+    return this.#transaction.flights.hadStaleConnection;
+  }
+
+  /** The failure behind an error of the work: `firstError`, or that of the savepoint which the error has left last. */
   failureBehind(error: unknown): Error | undefined {
     const undone = this.#undone;
     const hasLeft = undone !== undefined && (!("error" in undone) || undone.error === error);

@@ -29,6 +29,8 @@ export interface TransactionRequest {
   readonly label: string | undefined;
   /** The attempt of the unit of work, counted from 1. */
   readonly attempt: number;
+  /** Whether it needs a connection that was never used: the last attempt's was of no use, and the idle ones may be alike. */
+  readonly fresh: boolean;
   /** Whether the unit of work has a key. It then finds an unknown outcome by the key, and counts it itself. */
   readonly isKeyed: boolean;
 }

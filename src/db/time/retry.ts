@@ -16,6 +16,8 @@ export interface RetryOptions {
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly budget?: RetryBudget;
+  /** Whether another attempt after this failure spends none of the budget. Default: each spends. */
+  readonly isFree?: (error: unknown) => boolean;
   /** Called as each attempt after the first one begins, with the failure before it. */
   readonly onRetry?: (error: unknown) => void;
   /** Called when the budget does not allow another attempt. */
@@ -40,6 +42,7 @@ export async function retry<T>(
     timeoutMs = Infinity,
     signal,
     budget,
+    isFree = () => false,
     onRetry,
     onBudgetDenied,
     clock = systemClock,
@@ -60,7 +63,7 @@ export async function retry<T>(
       const waitMs = minWaitMs(error) + fullJitterMs({ attempt, baseMs, capMs, random });
       const isLast = attempt >= attempts || signal?.aborted || clock.now() + waitMs >= endsAt;
       if (isLast || !isRetryable(error)) throw error;
-      if (budget?.withdraw(clock.now()) === false) {
+      if (!isFree(error) && budget?.withdraw(clock.now()) === false) {
         onBudgetDenied?.();
         throw error;
       }

@@ -7,6 +7,7 @@ import {
   DeadlineError,
   PoolClosedError,
   PoolOverloadedError,
+  type ServerError,
   SessionNotCommittedError,
 } from "../../../src/db/errors.ts";
 import { classify, isReplayable } from "../../../src/db/failures/classify.ts";
@@ -18,13 +19,18 @@ type Case = readonly [
   what: string,
   error: unknown,
   phase: "statement" | "commit",
-  /** Applied, transient, connection lost, generation. */
-  verdict: readonly [Failure["applied"], boolean, boolean, Failure["generation"]],
+  /** Applied, transient, connection, generation. */
+  verdict: readonly [Failure["applied"], boolean, Failure["connection"], Failure["generation"]],
 ];
 
 /** An ERROR on a connection that stays open. */
 function said(sqlState: string, message = "scripted") {
   return serverError(sqlState, message);
+}
+
+function inReadOnly(error: ServerError) {
+  error.wasReadOnly = true;
+  return error;
 }
 
 /** FATAL on a connection that had been ready, which ends it. */
@@ -52,38 +58,39 @@ function refused(sqlState: string, message = "scripted") {
 
 const silent = new ConnectionLostError("lost", { begun: true });
 
-const FINAL = ["no", false, false, "stays"] as const;
-const AGAIN = ["no", true, false, "stays"] as const;
-const RECONNECT = ["no", true, true, "stays"] as const;
-const REFUSED = ["no", false, true, "stays"] as const;
-const UNKNOWN = ["unknown", false, true, "stays"] as const;
+const FINAL = ["no", false, "kept", "stays"] as const;
+const AGAIN = ["no", true, "kept", "stays"] as const;
+const RECONNECT = ["no", true, "lost", "stays"] as const;
+const REFUSED = ["no", false, "lost", "stays"] as const;
+const USELESS = ["no", true, "useless", "stays"] as const;
+const UNKNOWN = ["unknown", false, "lost", "stays"] as const;
 
 const cases: readonly Case[] = [
   ["crash_shutdown", "within a transaction", fatal("57P02"), "statement", [
     "no",
     true,
-    true,
+    "lost",
     "ends",
   ]],
-  ["cannot_connect_now", "at login", refused("57P03"), "statement", ["no", true, true, "ends"]],
+  ["cannot_connect_now", "at login", refused("57P03"), "statement", ["no", true, "lost", "ends"]],
   ["cannot_connect_now", "at login with COMMIT", refused("57P03"), "commit", [
     "no",
     true,
-    true,
+    "lost",
     "ends",
   ]],
   ["admin_shutdown", "within a transaction", fatal("57P01"), "statement", [
     "no",
     true,
-    true,
+    "lost",
     "suspect",
   ]],
-  ["admin_shutdown", "at login", refused("57P01"), "statement", ["no", true, true, "suspect"]],
-  ["commit_lost_in_crash", "57P02", fatal("57P02"), "commit", ["unknown", false, true, "ends"]],
+  ["admin_shutdown", "at login", refused("57P01"), "statement", ["no", true, "lost", "suspect"]],
+  ["commit_lost_in_crash", "57P02", fatal("57P02"), "commit", ["unknown", false, "lost", "ends"]],
   ["commit_lost_in_shutdown", "57P01", fatal("57P01"), "commit", [
     "unknown",
     false,
-    true,
+    "lost",
     "suspect",
   ]],
   ["commit_lost", "without an answer", silent, "commit", UNKNOWN],
@@ -92,11 +99,11 @@ const cases: readonly Case[] = [
   ["completion_unknown", "40003 to COMMIT", said("40003"), "commit", [
     "unknown",
     false,
-    false,
+    "kept",
     "stays",
   ]],
   ["statement_failed", "40003 to a statement", said("40003"), "statement", FINAL],
-  ["resolution_unknown", "08007", said("08007"), "statement", ["unknown", false, false, "stays"]],
+  ["resolution_unknown", "08007", said("08007"), "statement", ["unknown", false, "kept", "stays"]],
   ...[
     "Control plane request failed",
     "Couldn't connect to compute node",
@@ -224,7 +231,76 @@ const cases: readonly Case[] = [
   ["query_canceled", "at COMMIT", said("57014"), "commit", FINAL],
   ["too_long_in_transaction", "idle", fatal("25P03"), "statement", REFUSED],
   ["too_long_in_transaction", "busy", fatal("25P04"), "statement", REFUSED],
-  ["in_failed_transaction", "25P02", said("25P02"), "statement", FINAL],
+  ["in_failed_transaction", "25P02", said("25P02"), "statement", USELESS],
+  ["read_only", "a standby, or a setting", said("25006"), "statement", USELESS],
+  ["read_only", "at COMMIT", said("25006"), "commit", USELESS],
+  [
+    "statement_failed",
+    "a write in a read-only session",
+    inReadOnly(said("25006")),
+    "statement",
+    FINAL,
+  ],
+  ...[
+    ["0A000", "cannot use serializable mode in a hot standby"],
+    ["0A000", "cannot set transaction read-write mode during recovery"],
+    [
+      "55000",
+      "cannot acquire lock mode ShareLock on database objects while recovery is in progress",
+    ],
+    ["55000", "recovery is in progress"],
+    ["XX000", "cannot assign TransactionIds during recovery"],
+  ].flatMap(([sqlState, text]): Case[] => [
+    ["in_recovery", text!, said(sqlState!, text), "statement", USELESS],
+    [
+      "statement_failed",
+      `${text}, in a read-only session`,
+      inReadOnly(said(sqlState!, text)),
+      "statement",
+      FINAL,
+    ],
+  ]),
+  [
+    "stale_plan",
+    "a prepared statement",
+    said("0A000", "cached plan must not change result type"),
+    "statement",
+    USELESS,
+  ],
+  [
+    "stale_plan",
+    "a procedure",
+    said(
+      "42804",
+      "type of parameter 4 (numeric) does not match that when preparing the plan (integer)",
+    ),
+    "statement",
+    USELESS,
+  ],
+  [
+    "stale_plan",
+    "a type",
+    said("XX000", "cache lookup failed for type 16498"),
+    "statement",
+    USELESS,
+  ],
+  [
+    "stale_plan",
+    "a table",
+    said("XX000", "could not open relation with OID 16498"),
+    "statement",
+    USELESS,
+  ],
+  [
+    "statement_failed",
+    "another mismatch",
+    said("42804", "column is of type integer"),
+    "statement",
+    FINAL,
+  ],
+  ["statement_failed", "another lack of support", said("0A000"), "statement", FINAL],
+  ["prepared_statement", "lost", said("26000"), "statement", USELESS],
+  ["prepared_statement", "another's", said("42P05"), "statement", USELESS],
   ["remote_connection", "a foreign server", said("08006"), "statement", AGAIN],
   ["database_dropped", "57P04", fatal("57P04"), "statement", REFUSED],
   ["connection_lost", "without an answer", silent, "statement", RECONNECT],
@@ -268,8 +344,8 @@ const cases: readonly Case[] = [
 
 for (const [kind, what, error, phase, verdict] of cases) {
   Deno.test(`classify() of ${kind} (${what}) in phase ${phase}: ${verdict.join(", ")}`, () => {
-    const [applied, transient, connectionLost, generation] = verdict;
-    assertEquals(classify(error, phase), { kind, applied, transient, connectionLost, generation });
+    const [applied, transient, connection, generation] = verdict;
+    assertEquals(classify(error, phase), { kind, applied, transient, connection, generation });
   });
 }
 

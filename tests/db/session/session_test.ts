@@ -398,7 +398,7 @@ Deno.test("calls queued after a failed statement are skipped, with its error as 
 });
 
 Deno.test("a failed BEGIN ends the session, so that no statement runs without a transaction", async () => {
-  const failure = serverError("25006", "cannot set read-write mode during recovery");
+  const failure = serverError("57014", "canceling statement due to user request");
   const { pool, driver, db } = scripted(({ text }) => (text === BEGIN ? failure : undefined));
   await using _ = db;
   await using session = db.session();
