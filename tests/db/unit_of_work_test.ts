@@ -7,6 +7,7 @@ import {
 } from "@std/assert";
 import {
   AcquireTimeoutError,
+  classify,
   CommitOutcomeUnknownError,
   ConnectError,
   ConnectionLostError,
@@ -105,6 +106,24 @@ Deno.test("transaction() stops after its attempts, and throws the last one's own
   assertEquals(error.attempts, 3);
   assertEquals(pool.stats().leased, 0);
 });
+
+for (const sqlState of ["25006", "25P02", "26000", "42P05"]) {
+  for (const text of ["begin isolation level read committed", "update t", "commit"]) {
+    Deno.test(`transaction() leaves a connection that answers ${text} with ${sqlState}, and runs again`, async () => {
+      const { db, driver } = scripted(failing(text, { count: 1, sqlState }));
+      await using _ = db;
+      let runs = 0;
+      await db.transaction(async (session) => {
+        runs++;
+        await session.commit([sql`update t`]);
+      });
+      assertEquals([runs, db.stats().retried], [2, {
+        [classify(serverError(sqlState, ""), "statement").kind]: 1,
+      }]);
+      assertEquals(driver.connections.map(({ state }) => state), ["closed", "idle"]);
+    });
+  }
+}
 
 Deno.test("while every connection is useless, the retry budget bounds the runs", async () => {
   const { db, driver } = scripted(failing("update t", { count: Infinity, sqlState: "25006" }));

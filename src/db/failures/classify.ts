@@ -86,8 +86,9 @@ export function isReplayable(error: unknown, { commits }: { commits: boolean }):
  */
 function endedBefore({ sent, begun, cause }: ConnectionLostError): boolean {
   if (!sent) return true;
-  if (begun || !(cause instanceof ServerError) || cause.severity !== "FATAL") return false;
-  return cause.routine !== undefined || saysThatItHasNoServer(cause);
+  if (begun || !(cause instanceof ServerError)) return false;
+  const { routine, severity } = cause;
+  return routine === undefined ? saysThatItHasNoServer(cause) : severity === "FATAL";
 }
 
 /**

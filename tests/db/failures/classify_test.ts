@@ -210,6 +210,13 @@ const cases: readonly Case[] = [
   ]),
   ["too_many_connections", "for the pooler", passedOn("53300"), "commit", RECONNECT],
   ["connection_lost", "the pooler's password", passedOn("28P01"), "commit", RECONNECT],
+  [
+    "pooler_full",
+    "query_wait_timeout of PgBouncer before 1.16, which says ERROR",
+    new ConnectionLostError("lost", { begun: false, cause: said("08P01", "query_wait_timeout") }),
+    "commit",
+    RECONNECT,
+  ],
   ["commit_lost", "a proxy's own FATAL", passedOn("XX000"), "commit", UNKNOWN],
   [
     "connection_lost",
