@@ -28,7 +28,6 @@ export interface Failure {
 
 /** A row of the table. A condition that is left out fits everything. */
 export interface FailureRow extends Omit<Failure, "connection"> {
-  readonly source: string;
   /** Whether the connection is useless, though alive. */
   readonly useless?: true;
   readonly phases?: readonly Phase[];
@@ -39,14 +38,6 @@ export interface FailureRow extends Omit<Failure, "connection"> {
   /** Whether the session had asked to be read only. */
   readonly readOnly?: boolean;
 }
-
-const PROTOCOL = "https://www.postgresql.org/docs/current/protocol-flow.html";
-const RETRY_DOCS =
-  "https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html";
-const ERRCODES = "https://www.postgresql.org/docs/current/errcodes-appendix.html";
-const NEON_PROXY = "github.com/neondatabase/neon, proxy/src: all its own errors are XX000";
-const PGBOUNCER =
-  "github.com/pgbouncer/pgbouncer, disconnect_client() in src: all its own errors are FATAL 08P01";
 
 export const PERMANENT = { applied: "no", transient: false, generation: "stays" } as const;
 /** Another connection may run the statement. Not the generation's end: the other idle ones may serve reads as before. */
@@ -60,11 +51,21 @@ const USELESS = {
 const TRANSIENT = { applied: "no", transient: true, generation: "stays" } as const;
 export const UNKNOWN = { applied: "unknown", transient: false, generation: "stays" } as const;
 
+/**
+ * Each row names where its meaning comes from, in a comment, so that a deployed bundle holds no prose:
+ *
+ * - ERRCODES: https://www.postgresql.org/docs/current/errcodes-appendix.html
+ * - PROTOCOL: https://www.postgresql.org/docs/current/protocol-flow.html
+ * - RETRIES: https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html
+ * - POSTGRES: github.com/postgres/postgres, src/backend
+ * - PGBOUNCER: github.com/pgbouncer/pgbouncer, disconnect_client() in src; all its own errors are FATAL 08P01
+ * - NEON: github.com/neondatabase/neon, proxy/src; all its own errors are XX000
+ */
 export const FAILURES: readonly FailureRow[] = [
   // A server that ends a connection may be ending all of them.
   {
     kind: "crash_shutdown",
-    source: `${ERRCODES}: 57P02; every backend of the server ends`,
+    // ERRCODES: 57P02; every backend of the server ends
     phases: ["connect", "statement"],
     sqlStates: ["57P02"],
     ...TRANSIENT,
@@ -72,7 +73,7 @@ export const FAILURES: readonly FailureRow[] = [
   },
   {
     kind: "cannot_connect_now",
-    source: `${ERRCODES}: 57P03; the server starts up, shuts down or recovers`,
+    // ERRCODES: 57P03; the server starts up, shuts down or recovers
     phases: ["connect", "statement"],
     sqlStates: ["57P03"],
     ...TRANSIENT,
@@ -80,7 +81,7 @@ export const FAILURES: readonly FailureRow[] = [
   },
   {
     kind: "admin_shutdown",
-    source: `${ERRCODES}: 57P01; a single pg_terminate_backend, or the whole server`,
+    // ERRCODES: 57P01; a single pg_terminate_backend, or the whole server
     phases: ["connect", "statement"],
     sqlStates: ["57P01"],
     ...TRANSIENT,
@@ -90,7 +91,7 @@ export const FAILURES: readonly FailureRow[] = [
   // Once COMMIT was sent, only an ERROR in answer to it, on a connection that stays open, shows that it had no effect.
   {
     kind: "commit_lost_in_crash",
-    source: `${PROTOCOL}: FATAL in answer to COMMIT may come after it took effect`,
+    // PROTOCOL: FATAL in answer to COMMIT may come after it took effect
     phases: ["commit"],
     lost: true,
     sqlStates: ["57P02", "57P03"],
@@ -99,7 +100,7 @@ export const FAILURES: readonly FailureRow[] = [
   },
   {
     kind: "commit_lost_in_shutdown",
-    source: `${PROTOCOL}: FATAL in answer to COMMIT may come after it took effect`,
+    // PROTOCOL: FATAL in answer to COMMIT may come after it took effect
     phases: ["commit"],
     lost: true,
     sqlStates: ["57P01"],
@@ -108,21 +109,21 @@ export const FAILURES: readonly FailureRow[] = [
   },
   {
     kind: "commit_lost",
-    source: `${PROTOCOL}: without an answer to COMMIT nothing is known`,
+    // PROTOCOL: without an answer to COMMIT nothing is known
     phases: ["commit"],
     lost: true,
     ...UNKNOWN,
   },
   {
     kind: "completion_unknown",
-    source: `${ERRCODES}: 40003, statement_completion_unknown`,
+    // ERRCODES: 40003, statement_completion_unknown
     phases: ["commit"],
     sqlStates: ["40003"],
     ...UNKNOWN,
   },
   {
     kind: "resolution_unknown",
-    source: `${ERRCODES}: 08007, transaction_resolution_unknown`,
+    // ERRCODES: 08007, transaction_resolution_unknown
     sqlStates: ["08007"],
     ...UNKNOWN,
   },
@@ -130,7 +131,7 @@ export const FAILURES: readonly FailureRow[] = [
   // Refusals of a login. All refusals of Neon's proxy have one SQLSTATE, so that their texts decide.
   {
     kind: "neon_transient",
-    source: NEON_PROXY,
+    // NEON: a compute that starts, or a limit that passes
     phases: ["connect"],
     text:
       /^Control plane request failed|Couldn't connect to compute node|Failed to acquire permit to connect|Too many connections attempts|Too many connections to this endpoint|endpoint is temporarily unavailable|sorry, too many clients already|remaining connection slots are reserved|the database system is (?:starting up|shutting down|not yet accepting|in recovery)/,
@@ -138,7 +139,7 @@ export const FAILURES: readonly FailureRow[] = [
   },
   {
     kind: "pooler_timeout",
-    source: `${PGBOUNCER}; as 57014, 25P03 and 25P04: the next run would take as long`,
+    // PGBOUNCER; as 57014, 25P03 and 25P04: the next run would take as long
     phases: ["statement"],
     lost: true,
     text: /^(?:query|idle transaction|transaction) timeout$/,
@@ -146,7 +147,7 @@ export const FAILURES: readonly FailureRow[] = [
   },
   {
     kind: "pooler_full",
-    source: `${PGBOUNCER}: too many clients, or a client that waited for too long`,
+    // PGBOUNCER: too many clients, or a client that waited for too long
     phases: ["connect", "statement"],
     lost: true,
     text:
@@ -155,7 +156,7 @@ export const FAILURES: readonly FailureRow[] = [
   },
   {
     kind: "pooler_server_lost",
-    source: `${PGBOUNCER}: its own connection to the server broke, or cannot be opened`,
+    // PGBOUNCER: its own connection to the server broke, or cannot be opened
     phases: ["connect", "statement"],
     lost: true,
     text:
@@ -164,7 +165,7 @@ export const FAILURES: readonly FailureRow[] = [
   },
   {
     kind: "pooler_shutdown",
-    source: `${PGBOUNCER}: it ends, and another one may take its place`,
+    // PGBOUNCER: it ends, and another one may take its place
     phases: ["connect", "statement"],
     lost: true,
     text: /^(?:pooler|server) (?:is )?shutting down$/,
@@ -172,27 +173,27 @@ export const FAILURES: readonly FailureRow[] = [
   },
   {
     kind: "too_many_connections",
-    source: `${ERRCODES}: 53300; a slot may come free`,
+    // ERRCODES: 53300; a slot may come free
     phases: ["connect", "statement"],
     sqlStates: ["53300"],
     ...TRANSIENT,
   },
   {
     kind: "out_of_resources",
-    source: `${ERRCODES}: 53000, 53200; memory may come free, a full disk (53100) will not`,
+    // ERRCODES: 53000, 53200; memory may come free, a full disk (53100) will not
     sqlStates: ["53000", "53200"],
     ...TRANSIENT,
   },
   {
     kind: "login_refused",
-    source: `${ERRCODES}: class 28, 3D000, 08P01, and Neon's quotas and unknown endpoints`,
+    // ERRCODES: class 28, 3D000, 08P01, and Neon's quotas and unknown endpoints
     phases: ["connect"],
     text: /./,
     ...PERMANENT,
   },
   {
     kind: "not_reached",
-    source: "no answer from a server: a refused or broken socket, a deadline, an ErrorEvent",
+    // no answer from a server: a refused or broken socket, a deadline, an ErrorEvent
     phases: ["connect"],
     ...TRANSIENT,
   },
@@ -202,16 +203,14 @@ export const FAILURES: readonly FailureRow[] = [
   // Nor is what all connections of the server share: memory, disks, files, roles.
   {
     kind: "read_only",
-    source:
-      `${ERRCODES}: 25006; a standby, a setting, or a full disk, where the session asked to write`,
+    // ERRCODES: 25006; a standby, a setting, or a full disk, where the session asked to write
     sqlStates: ["25006"],
     readOnly: false,
     ...USELESS,
   },
   {
     kind: "in_recovery",
-    source:
-      "postgres/src/backend, RecoveryInProgress(): a standby, where the session asked to write",
+    // POSTGRES, RecoveryInProgress(): a standby, where the session asked to write
     sqlStates: ["0A000", "55000", "XX000"],
     text: /\bin a hot standby$|\bduring recovery$|\brecovery is in progress$/,
     readOnly: false,
@@ -219,8 +218,7 @@ export const FAILURES: readonly FailureRow[] = [
   },
   {
     kind: "stale_plan",
-    source:
-      "postgres/src: a plan that the connection has kept, of a table or type that has changed",
+    // POSTGRES: a plan that the connection has kept, of a table or type that has changed
     sqlStates: ["0A000", "42804", "XX000"],
     text:
       /^cached plan must not change result type$|does not match that when preparing the plan \(|^cache lookup failed for |^could not open relation with OID /,
@@ -228,15 +226,13 @@ export const FAILURES: readonly FailureRow[] = [
   },
   {
     kind: "prepared_statement",
-    source:
-      `${ERRCODES}: 26000, 42P05; the connection lacks a prepared statement, or has another's`,
+    // ERRCODES: 26000, 42P05; the connection lacks a prepared statement, or has another's
     sqlStates: ["26000", "42P05"],
     ...USELESS,
   },
   {
     kind: "in_failed_transaction",
-    source:
-      `${ERRCODES}: 25P02; a session sends nothing after its own first error, so that the connection had failed before`,
+    // ERRCODES: 25P02; a session sends nothing after its own first error, so that the connection had failed before
     sqlStates: ["25P02"],
     ...USELESS,
   },
@@ -244,52 +240,57 @@ export const FAILURES: readonly FailureRow[] = [
   // Errors of a statement or of COMMIT, on a connection that stays open: the transaction is rolled back.
   {
     kind: "serialization_failure",
-    source: `${RETRY_DOCS}: 40001`,
+    // RETRIES: 40001
     sqlStates: ["40001"],
     ...TRANSIENT,
   },
-  { kind: "deadlock_detected", source: `${RETRY_DOCS}: 40P01`, sqlStates: ["40P01"], ...TRANSIENT },
+  {
+    kind: "deadlock_detected",
+    // RETRIES: 40P01
+    sqlStates: ["40P01"],
+    ...TRANSIENT,
+  },
   {
     kind: "lock_not_available",
-    source: `${ERRCODES}: 55P03; lock_timeout or NOWAIT, and locks are given back`,
+    // ERRCODES: 55P03; lock_timeout or NOWAIT, and locks are given back
     sqlStates: ["55P03"],
     ...TRANSIENT,
   },
   {
     kind: "query_canceled",
-    source: `${ERRCODES}: 57014; a timeout or a cancel request; the next run would take as long`,
+    // ERRCODES: 57014; a timeout or a cancel request; the next run would take as long
     sqlStates: ["57014"],
     ...PERMANENT,
   },
   {
     kind: "too_long_in_transaction",
-    source: `${ERRCODES}: 25P03, 25P04; the next run would take as long`,
+    // ERRCODES: 25P03, 25P04; the next run would take as long
     sqlStates: ["25P03", "25P04"],
     ...PERMANENT,
   },
   {
     kind: "remote_connection",
-    source: `${ERRCODES}: class 08 as an ERROR; a foreign server's connection`,
+    // ERRCODES: class 08 as an ERROR; a foreign server's connection
     lost: false,
     sqlStates: ["08000", "08001", "08003", "08004", "08006"],
     ...TRANSIENT,
   },
   {
     kind: "database_dropped",
-    source: `${ERRCODES}: 57P04`,
+    // ERRCODES: 57P04
     sqlStates: ["57P04"],
     ...PERMANENT,
   },
 
   {
     kind: "connection_lost",
-    source: `${PROTOCOL}: a session that ends before COMMIT is rolled back`,
+    // PROTOCOL: a session that ends before COMMIT is rolled back
     lost: true,
     ...TRANSIENT,
   },
   {
     kind: "statement_failed",
-    source: `${ERRCODES}: classes 22, 23, 42 and the rest, deferred constraints at COMMIT included`,
+    // ERRCODES: classes 22, 23, 42 and the rest, deferred constraints at COMMIT included
     ...PERMANENT,
   },
 ];
