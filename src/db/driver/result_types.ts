@@ -77,8 +77,9 @@ function parseEscapedBytea(text: string): Uint8Array {
   );
 }
 
+/** A zone of the operator's own making can be up to 167 hours from UTC: `set timezone = '<X>-167:59'`. */
 const TIMESTAMPTZ =
-  /^(\d{4,})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?([+-])(\d\d)(?::(\d\d))?(?::(\d\d))?( BC)?$/;
+  /^(\d{4,})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?([+-])(\d{2,3})(?::(\d\d))?(?::(\d\d))?( BC)?$/;
 
 /**
  * A `Date` with milliseconds, or `Infinity` and `-Infinity`. Stays text after the year 275760, which a `Date` cannot

@@ -30,6 +30,24 @@ export interface TransactionSettings {
   readonly locals: Readonly<Record<string, string>>;
 }
 
+/**
+ * The format of values, which a role or database may have set otherwise. Sent with each transaction, because a pooler may
+ * refuse startup parameters, or give out a server connection that was opened without them. Comparing before setting would
+ * cost the server more. A session's `locals` come later, and so have the last word.
+ *
+ * Not here are `TimeZone` and `bytea_output`, as the parsers read every offset and both formats; `client_encoding`, which
+ * is in the startup message and which poolers keep; and `lc_monetary`, as money stays text in the format that was chosen.
+ */
+const VALUE_FORMAT = Object.entries({
+  /** Leaves the order of day and month, which counts for texts that are sent. */
+  DateStyle: "ISO",
+  IntervalStyle: "postgres",
+  /** From 1 on, floats have all digits that they need, also in json. */
+  extra_float_digits: "1",
+  /** If off, the NULL in an array that is sent becomes the text "NULL". */
+  array_nulls: "on",
+}).map(([name, value]) => `set_config('${name}', '${value}', true)`).join(", ");
+
 /** Most transactions use one of a few settings. The cache is bounded because a timeout can have any value. */
 const BEGIN_CACHE_MAX = 64;
 const beginCache = new Map<string, readonly Statement[]>();
@@ -84,5 +102,9 @@ function setLocals(settings: TransactionSettings): Statement {
       ? `case when current_setting('transaction_timeout', true) is not null then ${call} end`
       : call;
   });
-  return { text: `select ${calls.join(", ")}`, values: locals.flat(), isInternal: true };
+  return {
+    text: `select ${VALUE_FORMAT}, ${calls.join(", ")}`,
+    values: locals.flat(),
+    isInternal: true,
+  };
 }

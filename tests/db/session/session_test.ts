@@ -53,7 +53,8 @@ Deno.test("BEGIN and the timeouts are sent with the first statement", async () =
   await session.query(sql`select 1`);
   const [flight] = driver.connections[0]!.flights;
   assertEquals(flight?.[0], "begin isolation level serializable, read only, deferrable");
-  assert(flight?.[1]?.startsWith("select set_config($1, $2, true)"));
+  assert(flight?.[1]?.startsWith("select set_config('DateStyle', 'ISO', true)"));
+  assert(flight?.[1]?.includes("set_config($1, $2, true)"));
   assertEquals(flight?.[2], "select 1");
 });
 
