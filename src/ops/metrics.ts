@@ -42,6 +42,7 @@ const CLOSE_CAUSES = {
   overflowClosed: "overflow",
   broken: "broken",
   destroyed: "destroyed",
+  leftState: "left_state",
   expired: "expired",
 } as const satisfies Partial<Record<keyof PoolCounters, string>>;
 

@@ -108,6 +108,7 @@ function countsOf(stats: DatabaseStats): Snapshot["counts"] {
       "closed for age or server restart": counters.recycled + counters.staleGeneration,
       "closed when idle": counters.idleClosed,
       "closed as overflow": counters.overflowClosed,
+      "closed, a transaction left state": counters.leftState,
       "closed as broken, destroyed or expired": counters.broken + counters.destroyed +
         counters.expired,
       "leaks reported": counters.leaked,

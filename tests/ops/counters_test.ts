@@ -357,6 +357,19 @@ countersTest("a permit that is reclaimed from an ended request is counted", {
   },
 });
 
+countersTest("a connection on which a transaction has left state is counted when it is closed", {
+  async events({ db, settled }) {
+    await settled(db.session().commit([sql`set search_path = public`]));
+    await settled(db.session().commit([sql`set local search_path = public`]));
+  },
+  expected: {
+    "connection_acquired": 2,
+    "connection_created": 2,
+    'connection_closed{cause="left_state"}': 1,
+    'transactions{outcome="committed"}': 2,
+  },
+});
+
 Deno.test("there is no counter that none of these tests changes", async () => {
   await using db = databaseOf(poolOf(new ScriptedDriver()));
   const all = Object.keys(await countersOf(db));

@@ -1,11 +1,14 @@
 import type { Connection, FlightPart } from "../driver/driver.ts";
 
+/** The counter of `PoolCounters` for a connection that its holder closes. */
+export type DestroyCause = "destroyed" | "leftState";
+
 /** What the pool does when a lease is returned. */
 export interface LeaseReturn {
   /** Keeps the connection if its status byte allows it. */
   release(): Promise<void>;
-  /** Closes the connection, whatever its state. */
-  destroy(): Promise<void>;
+  /** Closes the connection, whatever its state, and counts it by the cause. */
+  destroy(cause: DestroyCause): Promise<void>;
 }
 
 /**
@@ -45,7 +48,7 @@ export class Lease {
   }
 
   /** Closes the connection. Never rejects. Resolves when the permit is free. */
-  destroy(): Promise<void> {
-    return this.#returned ??= this.#return.destroy();
+  destroy(cause: DestroyCause = "destroyed"): Promise<void> {
+    return this.#returned ??= this.#return.destroy(cause);
   }
 }

@@ -10,7 +10,7 @@ import type { Waiter } from "./acquire_queue.ts";
 import type { Connector } from "./connector.ts";
 import { IdleList } from "./idle_list.ts";
 import { LeakWatch } from "./leak_watch.ts";
-import { Lease } from "./lease.ts";
+import { type DestroyCause, Lease } from "./lease.ts";
 import type { OwnerScope } from "./owner_scope.ts";
 import type { Permits } from "./permits.ts";
 import { PoolEntry, zeroCounts } from "./pool_entry.ts";
@@ -88,7 +88,7 @@ export class OwnerPool {
       idleMs: isNew ? undefined : nowMs - entry.idleSince,
       onReturn: {
         release: () => this.#release(entry),
-        destroy: () => this.#destroy(entry),
+        destroy: (cause) => this.#destroy(entry, cause),
       },
     });
   }
@@ -176,9 +176,9 @@ export class OwnerPool {
     return Promise.resolve();
   }
 
-  #destroy(entry: PoolEntry): Promise<void> {
+  #destroy(entry: PoolEntry, cause: DestroyCause): Promise<void> {
     this.#recordUse(entry, this.#parts.clock.now());
-    if (entry.state === "leased") this.countClosed(entry, "destroyed");
+    if (entry.state === "leased") this.countClosed(entry, cause);
     return this.close(entry);
   }
 

@@ -43,8 +43,10 @@ export interface PoolCounters {
   overflowClosed: number;
   /** Connections that died, or that a ROLLBACK on return did not bring to status `I`. */
   broken: number;
-  /** Connections closed by `Lease.destroy`. */
+  /** Connections closed by `Lease.destroy`, without those of `leftState`. */
   destroyed: number;
+  /** Connections closed because a transaction left state on them that outlives it, such as SET or a temporary table. */
+  leftState: number;
   /** Connections closed because the pool closed. */
   closedWithPool: number;
   /** Permits that expired because a request did not release them in time. */
@@ -70,6 +72,7 @@ export class PoolMetrics {
     overflowClosed: 0,
     broken: 0,
     destroyed: 0,
+    leftState: 0,
     closedWithPool: 0,
     expired: 0,
     leaked: 0,

@@ -4,6 +4,7 @@
  *     BEGIN and settings | prepended statements | the caller's statements | the xid query | COMMIT
  */
 import type { FlightPart, Result, Statement } from "../driver/driver.ts";
+import type { LastingState } from "./lasting_state.ts";
 import { mayCommit } from "./transaction_control.ts";
 import { XID_QUERY } from "./xid.ts";
 
@@ -99,6 +100,12 @@ export class FlightPlan {
   /** The results of the caller's statements: fewer than the statements if one failed or the answer was cut off. */
   ownResults(results: readonly Result[]): readonly Result[] {
     return results.slice(this.#ownAt, this.#ownEnd);
+  }
+
+  /** Tells the state on the connection of the caller's statements that ran. */
+  markLasting(state: LastingState, results: readonly Result[]): void {
+    const end = Math.min(results.length, this.#ownEnd);
+    for (let at = this.#ownAt; at < end; at++) state.note(this.parts[at]!, results[at]!);
   }
 
   /** Whether each of the caller's statements has a result. */

@@ -2,6 +2,7 @@
  * Composes and sends the flights of one transaction, one after the other, and reads the xid from their answers. Sends
  * the first flight again if its connection had died while it was idle.
  */
+import { changesData } from "../driver/command_tag.ts";
 import type {
   FlightAnswer,
   FlightPart,
@@ -12,6 +13,7 @@ import type {
 import { isReplayable } from "../failures/classify.ts";
 import { beginStatements } from "./begin.ts";
 import { FlightPlan, type PrependedStatement } from "./flight_plan.ts";
+import { LastingState } from "./lasting_state.ts";
 import { LeasedConnection } from "./leased_connection.ts";
 import type { TransactionOutcome } from "./observer.ts";
 import type { TransactionContext, TransactionRequest } from "./transaction_context.ts";
@@ -23,14 +25,24 @@ import { type TransactionId, XidTracker } from "./xid.ts";
  */
 const TRUSTED_IDLE_MS = 1_000;
 
+/** What a rollback to a savepoint sets back. */
+export interface FlightMarks {
+  readonly hasWritten: boolean;
+  /** Whether a commit leaves state on the connection. */
+  readonly leavesState: boolean;
+}
+
 export class Flights {
   readonly #context: TransactionContext;
   readonly #request: TransactionRequest;
   readonly #connection: LeasedConnection;
+  readonly #lasting = new LastingState();
   /** `undefined` in a read-only transaction. */
   readonly #xid: XidTracker | undefined;
   #prepended: readonly PrependedStatement[] = [];
   #hasBegun = false;
+  /** Whether a command tag shows a write. */
+  #hasWritten = false;
   #portals = 0;
 
   constructor(context: TransactionContext, request: TransactionRequest) {
@@ -84,8 +96,23 @@ export class Flights {
     return true;
   }
 
-  /** Replaces all prepended statements except the ends of portals. */
-  replacePrepended(statements: readonly PrependedStatement[]): void {
+  /** See `Transaction.hasWritten`. */
+  get hasWritten(): boolean {
+    return this.#hasWritten || this.transactionId !== undefined;
+  }
+
+  /** For `undo`. */
+  get marks(): FlightMarks {
+    return { hasWritten: this.hasWritten, leavesState: this.#lasting.ifCommitted };
+  }
+
+  /** For a rollback to a savepoint: `statements` replace all prepended statements except the ends of portals. */
+  undo(
+    statements: readonly PrependedStatement[],
+    { hasWritten, leavesState }: FlightMarks,
+  ): void {
+    this.#hasWritten = hasWritten;
+    this.#lasting.ifCommitted = leavesState;
     this.#prepended = [...statements, ...this.#prepended.filter(endsPortal)];
   }
 
@@ -127,6 +154,7 @@ export class Flights {
     // A statement that was prepended during the flight stays for the next one.
     this.#prepended = this.#prepended.slice(plan.prepended.length);
     plan.markPrepended(answer.results);
+    this.#hasWritten ||= answer.results.some(({ command }) => changesData(command));
     return answer;
   }
 
@@ -140,7 +168,7 @@ export class Flights {
     } catch (error) {
       const commits = (plan.commits || plan.mayCommitByText) && !this.#request.settings.readOnly;
       if (idleMs === undefined || !isReplayable(error, { commits })) throw error;
-      this.#connection.destroy();
+      void this.#connection.destroy();
       plan.wasSent = false;
       this.#context.metrics.counters.replayed++;
       await this.#connection.open({ fresh: true });
@@ -152,19 +180,23 @@ export class Flights {
     try {
       return await this.#connection.send(plan);
     } finally {
-      const result = plan.xidResult(this.#connection.lastResults);
+      const { lastResults } = this.#connection;
+      plan.markLasting(this.#lasting, lastResults);
+      const result = plan.xidResult(lastResults);
       this.#xid?.read(result, { wasAsked: plan.asksXid });
     }
   }
 
-  /** Gives the connection back. */
-  release(): Promise<void> | undefined {
-    return this.#connection.release();
+  /** Gives the connection back, or closes it if the transaction has left state on it. */
+  release({ isCommitted }: { isCommitted: boolean }): Promise<void> | undefined {
+    return this.#lasting.remains({ isCommitted })
+      ? this.#connection.destroy("leftState")
+      : this.#connection.release();
   }
 
   /** Closes the connection. */
   destroy(): void {
-    this.#connection.destroy();
+    void this.#connection.destroy();
   }
 
   /** Records the end of the transaction. Only the first call counts. */

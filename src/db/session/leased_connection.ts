@@ -105,11 +105,11 @@ export class LeasedConnection {
     return this.#isSpoiled ? lease?.destroy() : lease?.release();
   }
 
-  /** Closes the connection. */
-  destroy(): void {
+  /** Closes the connection. Resolves when its permit is free. */
+  destroy(cause?: "leftState"): Promise<void> | undefined {
     const lease = this.#lease;
     this.#lease = undefined;
-    void lease?.destroy();
+    return lease?.destroy(cause);
   }
 
   /** Records the end of the transaction. Only the first call counts. */

@@ -1,5 +1,6 @@
 import { SessionEndedError, StatementSkippedError } from "../errors.ts";
 import { PrependedStatement } from "./flight_plan.ts";
+import type { FlightMarks } from "./flights.ts";
 import type { Transaction } from "./server_transaction.ts";
 
 export const SAVEPOINT_IS_OPEN = "Cannot use the session as a savepoint is open in it; " +
@@ -22,7 +23,7 @@ export class Savepoint {
   readonly #name: string;
   readonly #begin: PrependedStatement;
   readonly #outer: Savepoint | undefined;
-  #hadWritten = false;
+  #before: FlightMarks = { hasWritten: false, leavesState: false };
   #hasEnded = false;
   /** Why it did not begin. */
   #refusal: unknown;
@@ -46,7 +47,7 @@ export class Savepoint {
       this.#refusal = error;
       throw error;
     }
-    this.#hadWritten = this.#transaction.hasWritten;
+    this.#before = this.#transaction.flights.marks;
     this.#transaction.flights.prepend(this.#begin);
   }
 
@@ -102,7 +103,7 @@ export class Savepoint {
         this.#statement("rollback to savepoint", { recovers: true }),
         this.#statement("release savepoint"),
       ],
-      { hadWritten: this.#hadWritten },
+      this.#before,
     );
   }
 

@@ -8,7 +8,6 @@
  * the answer to COMMIT is lost, `commit_outcome.ts` finds the outcome. The state is `lost` if it cannot be found, if
  * the connection was lost before COMMIT, or if there was no connection.
  */
-import { changesData } from "../driver/command_tag.ts";
 import type { FlightAnswer, FlightPart, Result } from "../driver/driver.ts";
 import { CommitOutcomeUnknownError, SessionEndedError, StatementSkippedError } from "../errors.ts";
 import type { TransactionSettings } from "./begin.ts";
@@ -22,15 +21,13 @@ import {
   rowsUnreadableError,
 } from "./commit.ts";
 import { type FlightPlan, isCommit, type PrependedStatement } from "./flight_plan.ts";
-import { Flights } from "./flights.ts";
+import { type FlightMarks, Flights } from "./flights.ts";
 import type { TransactionContext, TransactionRequest } from "./transaction_context.ts";
 import { prepare } from "./transaction_control.ts";
 
 export type TransactionState = "new" | "open" | "committed" | "rolled back" | "lost";
 
 export class Transaction {
-  /** Whether a command tag shows a write. A rollback to a savepoint restores the value from before it. */
-  #hasWritten = false;
   readonly #context: TransactionContext;
   readonly #request: TransactionRequest;
   readonly flights: Flights;
@@ -76,7 +73,7 @@ export class Transaction {
    * which it does for a SELECT over a writing function too.
    */
   get hasWritten(): boolean {
-    return this.#hasWritten || this.flights.transactionId !== undefined;
+    return this.flights.hasWritten;
   }
 
   /** Whether the server refuses every statement except ROLLBACK and ROLLBACK TO. */
@@ -107,10 +104,9 @@ export class Transaction {
   }
 
   /** Rolls back to a savepoint by `statements`. They replace the statements that were prepended and not sent. */
-  undo(statements: readonly PrependedStatement[], { hadWritten }: { hadWritten: boolean }): void {
-    this.flights.replacePrepended(statements);
+  undo(statements: readonly PrependedStatement[], before: FlightMarks): void {
+    this.flights.undo(statements, before);
     this.#firstError = undefined;
-    this.#hasWritten = hadWritten;
   }
 
   /** Runs the parts in one flight. Rejects with the first error; the parts after it are not run. */
@@ -248,14 +244,16 @@ export class Transaction {
 
   #noteEndedByStatement({ results, error }: FlightAnswer): Error {
     this.#state = results.some(isCommit) ? "committed" : "rolled back";
-    void this.#releaseConnection();
+    this.#endRecord();
+    // Statements behind the one that ended the transaction ran outside it, as if they were committed.
+    void this.flights.release({ isCommitted: true });
     if (error !== undefined) return error;
     return this.#firstError ??= endedByStatementError();
   }
 
   #releaseConnection(): Promise<void> | undefined {
     this.#endRecord();
-    return this.flights.release();
+    return this.flights.release({ isCommitted: this.#state === "committed" });
   }
 
   #endRecord(): void {
@@ -277,9 +275,8 @@ export class Transaction {
       await this.rollback();
       throw error;
     }
-    const { results, error, status } = answer;
+    const { error, status } = answer;
     this.#state = "open";
-    this.#hasWritten ||= results.some(({ command }) => changesData(command));
     // With status T the transaction is intact: only a parser failed on the answer.
     if (status !== "T") this.#firstError ??= error;
     return answer;

@@ -1,8 +1,7 @@
 /** Statements whose text ends, splits or leaves the transaction of the session that runs them. */
 import type { FlightPart } from "../driver/driver.ts";
 import { encodePart } from "../driver/encoded_part.ts";
-
-const SPACE = String.raw`(?:\s|--[^\n]*(?:\n|$)|\/\*[^]*?\*\/)`;
+import { SPACE } from "../driver/sql_text.ts";
 
 /**
  * What a session cannot run. Neither ROLLBACK AND CHAIN nor ROLLBACK TO SAVEPOINT can be told by its command tag, and

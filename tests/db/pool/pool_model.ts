@@ -217,8 +217,10 @@ export const RULES: Readonly<Record<string, Rule>> = {
     const ended = world.database.peers.filter(({ phase, connection }) =>
       phase === "given" && connection.state === "closed"
     );
-    const { recycled, staleGeneration, idleClosed, overflowClosed, broken, destroyed } = counters;
-    const closed = recycled + staleGeneration + idleClosed + overflowClosed + broken + destroyed;
+    const { recycled, staleGeneration, idleClosed, overflowClosed, broken, destroyed, leftState } =
+      counters;
+    const closed = recycled + staleGeneration + idleClosed + overflowClosed + broken + destroyed +
+      leftState;
     assert(closed <= ended.length, "closes");
   },
 

@@ -205,6 +205,7 @@ for (
     sql` /* a comment */ abort work and chain`,
     sql`-- a comment
       prepare transaction 'one'`,
+    sql`/* a /* nested */ comment */ prepare transaction 'one'`,
   ]
 ) {
   Deno.test(`"${text.text.trim()}" is refused before it is sent, and the session goes on`, () =>
@@ -222,6 +223,12 @@ for (
       assertEquals(await branch.asAdmin("select 1 from pg_prepared_xacts"), []);
     }));
 }
+
+Deno.test("a literal that looks like the end of a comment and a refused statement is sent", () =>
+  withDatabase(async (db) => {
+    const text = sql`/* a comment */ select '*/ prepare transaction' as text`;
+    assertEquals(await db.session().commit([text]), [[{ text: "*/ prepare transaction" }]]);
+  }));
 
 // COMMIT was answered
 
