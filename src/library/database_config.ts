@@ -54,7 +54,6 @@ export const DATABASE_DEFAULTS = {
   },
   session: {
     isolation: "read committed",
-    readOnly: false,
     deferrable: false,
     statementTimeoutMs: 15_000,
     idleTransactionTimeoutMs: 4_000,

@@ -84,7 +84,7 @@ export function databaseObserver({ name, host, port }: TracedDatabase): Observer
             ...database,
             "user_service.attempt": attempt,
             "user_service.isolation": settings.isolation,
-            "user_service.read_only": settings.readOnly,
+            "user_service.read_only": settings.readOnly === true,
           },
         },
       );

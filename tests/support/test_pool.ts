@@ -13,7 +13,6 @@ import { BackgroundTasks } from "../../src/library/deno/background_tasks.ts";
 /** The settings' defaults. */
 export const SESSION_DEFAULTS: TransactionSettings = {
   isolation: "read committed",
-  readOnly: false,
   deferrable: false,
   statementTimeoutMs: 15_000,
   lockTimeoutMs: 5_000,

@@ -35,7 +35,7 @@ export default {
     const db = new Database({
       pool,
       budget,
-      defaults: { ...database.session, readOnly: false, deferrable: false, locals: {} },
+      defaults: { ...database.session, deferrable: false, locals: {} },
       attempts: database.retryAttempts,
     }, { scope, waitUntil: (rest) => waitUntil(ctx, rest) });
     const act = ACTS[new URL(request.url).pathname.slice(1)];

@@ -11,9 +11,10 @@ export interface TransactionSettings {
   readonly isolation: IsolationLevel;
   /**
    * A read-only transaction has no effect that could be lost with the answer to its COMMIT. It is then run again, so
-   * that a NOTIFY in it may be sent twice.
+   * that a NOTIFY in it may be sent twice. `false` is said to the server too. Without either, the server's
+   * `default_transaction_read_only` decides.
    */
-  readonly readOnly: boolean;
+  readonly readOnly?: boolean;
   /**
    * With `serializable` and `readOnly`: waits at the beginning for a snapshot that cannot cause serialization failures.
    */
@@ -82,7 +83,7 @@ function keyOf(settings: TransactionSettings): string {
 
 function begin({ isolation, readOnly, deferrable }: TransactionSettings): Statement {
   const modes = [`isolation level ${isolation}`];
-  if (readOnly) modes.push("read only");
+  if (readOnly !== undefined) modes.push(readOnly ? "read only" : "read write");
   if (deferrable) modes.push("deferrable");
   return { text: `begin ${modes.join(", ")}`, values: [], isInternal: true };
 }

@@ -13,6 +13,7 @@ Deno.test("each setting changes the opening statements", () => {
   const others = [
     { isolation: "serializable" },
     { readOnly: true },
+    { readOnly: false },
     { deferrable: true },
     { statementTimeoutMs: 1 },
     { lockTimeoutMs: 1 },

@@ -1,6 +1,6 @@
-/** What a role or database has set on the server does not change the values that come out, or how they go in. */
-import { assert, assertEquals } from "@std/assert";
-import { type Database, sql } from "../../../src/db/mod.ts";
+/** What a role or database has set on the server changes neither values nor what a session has said. */
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { type Database, ServerError, type SessionOptions, sql } from "../../../src/db/mod.ts";
 import type { Branch } from "../../support/branch.ts";
 import { localDatabase } from "../../support/local_database.ts";
 import { pgBouncerTest } from "../../support/pgbouncer_case.ts";
@@ -104,6 +104,28 @@ Deno.test("an instant is the same Date in every time zone that the server knows,
   assert(rows.length > 8 * 300, `${rows.length} rows`);
   const wrong = rows.filter(({ at, ms }) => !(at instanceof Date && at.getTime() === ms));
   assertEquals(wrong, []);
+});
+
+Deno.test("readOnly: false writes whatever the role has set, and without readOnly the role decides", async () => {
+  await using branch = await database.connect();
+  const write = sql`insert into users (id, email, name)
+    values (gen_random_uuid(), gen_random_uuid() || '@example.com', 'Ann')`;
+  const show = sql<{ mode: string }>`select current_setting('transaction_read_only') as mode`;
+  const mode = async (db: Database, options: SessionOptions) =>
+    (await db.session(options).commit([show]))[0][0]!.mode;
+  await set(branch, ROLE, [["default_transaction_read_only", "on"]]);
+  const readers = branch.open();
+  await readers.session({ readOnly: false }).commit([write]);
+  const error = await assertRejects(() => readers.session().commit([write]), ServerError);
+  assertEquals(error.sqlState, "25006");
+  assertEquals(
+    [await mode(readers, {}), await mode(readers, { readOnly: false })],
+    ["on", "off"],
+  );
+  await set(branch, ROLE, []);
+  const db = branch.open();
+  await db.session().commit([write]);
+  assertEquals([await mode(db, {}), await mode(db, { readOnly: true })], ["off", "on"]);
 });
 
 Deno.test("the order of day and month that a role has set is kept for texts that are sent", async () => {

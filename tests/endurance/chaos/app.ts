@@ -86,7 +86,7 @@ export class ChaosApp {
       ...this.#resolution,
       pool: this.#pool,
       budget: this.#budget,
-      defaults: { ...session, readOnly: false, deferrable: false, locals: {} },
+      defaults: { ...session, deferrable: false, locals: {} },
       metrics: this.#metrics,
       attempts: retryAttempts,
     }, owner);
