@@ -17,6 +17,7 @@ import {
   ServerError,
   SessionNotCommittedError,
   sql,
+  trustedSql,
 } from "../../src/db/mod.ts";
 import { databaseOf, poolOf } from "../support/test_pool.ts";
 import { type Reply, ScriptedDriver, serverError } from "../support/scripted_driver.ts";
@@ -70,6 +71,35 @@ for (const sqlState of ["40001", "40P01"]) {
       await session.commit([sql`update t`]);
     });
     assertEquals(runs, 2);
+  });
+}
+
+for (
+  const { text, again } of [
+    { text: "rollback", again: false },
+    { text: "-- a comment\nabort", again: false },
+    { text: "rollback to savepoint s", again: true },
+  ]
+) {
+  Deno.test(`a unit whose connection is lost behind "${text}" in a batch is ${again ? "" : "not "}run again`, async () => {
+    let losses = 1;
+    const { db } = scripted((statement, connection) => {
+      if (statement.text !== "update t" || losses-- <= 0) return undefined;
+      connection.cut();
+      return undefined;
+    });
+    await using _ = db;
+    let runs = 0;
+    const unit = db.transaction(async (session) => {
+      runs++;
+      await session.query(sql`select 1`);
+      // The server commits what is behind a rollback on its own.
+      await session.batch([trustedSql(text), sql`update t`]);
+      await session.commit();
+    });
+    if (again) await unit;
+    else await assertRejects(() => unit, ConnectionLostError);
+    assertEquals(runs, again ? 2 : 1);
   });
 }
 

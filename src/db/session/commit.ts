@@ -4,7 +4,7 @@ import { CommitRolledBackError, CommitRowsLostError, SessionEndedError } from ".
 import { classify } from "../failures/classify.ts";
 import type { TransactionSettings } from "./begin.ts";
 import type { Verdict } from "./commit_outcome.ts";
-import { type FlightPlan, isCommit, ranOutsideTransaction } from "./flight_plan.ts";
+import { type FlightPlan, isCommit } from "./flight_plan.ts";
 import type { TransactionContext, TransactionRequest } from "./transaction_context.ts";
 import type { TransactionId } from "./xid.ts";
 
@@ -27,8 +27,7 @@ export function readCommitAnswer(
   settings: TransactionSettings,
 ): CommitAnswer {
   const commit = plan.commitResult(results);
-  if (plan.hasOwnCommit(results)) return "no transaction";
-  if (ranOutsideTransaction(commit)) return "no transaction";
+  if (plan.endByStatement(results) !== undefined) return "no transaction";
   if (isCommit(commit)) {
     // https://www.postgresql.org/docs/current/warm-standby.html#SYNCHRONOUS-REPLICATION
     const { notice } = commit!;

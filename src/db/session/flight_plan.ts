@@ -5,11 +5,8 @@
  */
 import type { FlightPart, Result, Statement } from "../driver/driver.ts";
 import type { LastingState } from "./lasting_state.ts";
-import { mayCommit } from "./transaction_control.ts";
+import { mayEnd, returnsToSavepoint } from "./transaction_control.ts";
 import { XID_QUERY } from "./xid.ts";
-
-/** https://www.postgresql.org/docs/current/errcodes-appendix.html */
-const NO_ACTIVE_TRANSACTION = "25P01";
 
 const COMMIT: Statement = { text: "commit", values: [], isStatic: true, isInternal: true };
 /**
@@ -70,14 +67,23 @@ export class FlightPlan {
     ];
   }
 
-  /** Whether a statement of the caller's may commit by its own text. */
+  /** Whether a statement of the caller's, or those behind it, may be committed by its own text. */
   get mayCommitByText(): boolean {
-    return this.#options.own.some(mayCommit);
+    return this.#options.own.some(mayEnd);
   }
 
-  /** Whether a COMMIT in the text of a caller's statement was answered. */
-  hasOwnCommit(results: readonly Result[]): boolean {
-    return this.ownResults(results).some(isCommit);
+  /**
+   * How a caller's statement has ended the transaction by its own text; `undefined` if none has. The server would also
+   * warn of the COMMIT that follows outside a transaction, but a role can switch its warnings off.
+   */
+  endByStatement(results: readonly Result[]): "committed" | "rolled back" | undefined {
+    const end = Math.min(results.length, this.#ownEnd);
+    for (let at = this.#ownAt; at < end; at++) {
+      const { command } = results[at]!;
+      if (command === "COMMIT") return "committed";
+      if (command === "ROLLBACK" && !returnsToSavepoint(this.parts[at]!)) return "rolled back";
+    }
+    return undefined;
   }
 
   get asksXid(): boolean {
@@ -131,14 +137,7 @@ export class FlightPlan {
   }
 }
 
-/** Whether a COMMIT committed a transaction. Outside a transaction the server answers COMMIT too, with a warning. */
+/** Whether a COMMIT was answered. In a failed transaction the server answers COMMIT with ROLLBACK. */
 export function isCommit(result: Result | undefined): boolean {
-  return result?.command === "COMMIT" && !ranOutsideTransaction(result);
-}
-
-/** Whether COMMIT ran outside a transaction, because one of the caller's statements had ended it. */
-export function ranOutsideTransaction(result: Result | undefined): boolean {
-  const { notice } = result ?? {};
-  // A trigger that runs at COMMIT can raise the same SQLSTATE. Its warning has a call stack.
-  return notice?.code === NO_ACTIVE_TRANSACTION && notice.where === undefined;
+  return result?.command === "COMMIT";
 }

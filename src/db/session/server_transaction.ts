@@ -120,8 +120,8 @@ export class Transaction {
     this.assertUsable();
     const plan = this.flights.plan(parts, { commits: false });
     const answer = await this.#send(plan);
-    if (answer.status === "I" || plan.hasOwnCommit(answer.results)) {
-      throw this.#noteEndedByStatement(answer);
+    if (answer.status === "I" || plan.endByStatement(answer.results) !== undefined) {
+      throw this.#noteEndedByStatement(plan, answer);
     }
     return { ...answer, results: plan.ownResults(answer.results) };
   }
@@ -184,7 +184,7 @@ export class Transaction {
     const { results, error } = answer;
     switch (readCommitAnswer(plan, answer, this.settings)) {
       case "no transaction":
-        throw this.#noteEndedByStatement(answer);
+        throw this.#noteEndedByStatement(plan, answer);
       case "committed":
         this.#state = "committed";
         void this.#releaseConnection();
@@ -212,7 +212,9 @@ export class Transaction {
   async #resolveCommit(plan: FlightPlan, cause: Error): Promise<readonly Result[]> {
     this.#isOutcomeUnknown = true;
     const { lastResults, transactionId } = this.flights;
-    const verdict = isCommit(plan.commitResult(lastResults))
+    const isCommitted = plan.endByStatement(lastResults) === undefined &&
+      isCommit(plan.commitResult(lastResults));
+    const verdict = isCommitted
       ? { outcome: "committed" } as const
       : await outcomeOf(transactionId, this.#context, this.#request);
     if (verdict.outcome === "unknown") throw this.#noteUnknown(verdict.reason, cause);
@@ -242,10 +244,12 @@ export class Transaction {
     throw commitRolledBackError(this.#firstError);
   }
 
-  #noteEndedByStatement({ results, error }: FlightAnswer): Error {
-    this.#state = results.some(isCommit) ? "committed" : "rolled back";
+  #noteEndedByStatement(plan: FlightPlan, { results, error }: FlightAnswer): Error {
+    const end = plan.endByStatement(results);
+    this.#state = end ?? "rolled back";
     this.#endRecord();
-    // Statements behind the one that ended the transaction ran outside it, as if they were committed.
+    // The server commits statements behind the one that ended the transaction on their own.
+    this.#isOutcomeUnknown ||= end !== undefined;
     void this.flights.release({ isCommitted: true });
     if (error !== undefined) return error;
     return this.#firstError ??= endedByStatementError();
@@ -285,8 +289,8 @@ export class Transaction {
   /** A flight got no connection or no whole answer: closes the connection. Returns the error for the caller. */
   #noteLost(error: Error, plan?: FlightPlan): Error {
     this.flights.destroy();
-    const hasOwnCommit = plan?.hasOwnCommit(this.flights.lastResults) ?? false;
-    this.#state = hasOwnCommit ? "committed" : "lost";
+    const end = plan?.endByStatement(this.flights.lastResults);
+    this.#state = end === "committed" ? "committed" : "lost";
     this.#firstError ??= error;
     this.#isOutcomeUnknown = plan !== undefined && plan.wasSent &&
       (plan.commits || plan.mayCommitByText) && isUnknownAfter(error, this.settings);

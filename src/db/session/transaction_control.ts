@@ -26,7 +26,9 @@ const REFUSED: readonly (readonly [name: string, pattern: RegExp, wayOut: string
   ],
 ];
 
-const ENDING = startsWith(String.raw`(?:commit|end)\b`);
+const TO_SAVEPOINT = startsWith(`rollback(?:${SPACE}+(?:work|transaction))?${SPACE}+to\\b`);
+
+const ENDING = startsWith(String.raw`(?:commit|end|rollback|abort)\b`);
 
 function startsWith(pattern: string): RegExp {
   return new RegExp(`^${SPACE}*(?:${pattern})`, "i");
@@ -54,7 +56,15 @@ function assertRunnable(part: FlightPart): void {
   }
 }
 
-/** Whether the statement may commit the transaction by its own text. */
-export function mayCommit(part: FlightPart): boolean {
-  return "text" in part && ENDING.test(part.text);
+/**
+ * Whether the statement may end the transaction by its own text. The server then commits the statements behind it on
+ * their own, also behind a ROLLBACK.
+ */
+export function mayEnd(part: FlightPart): boolean {
+  return "text" in part && ENDING.test(part.text) && !returnsToSavepoint(part);
+}
+
+/** Whether it is ROLLBACK TO SAVEPOINT, whose command tag is that of ROLLBACK. */
+export function returnsToSavepoint(part: FlightPart): boolean {
+  return "text" in part && TO_SAVEPOINT.test(part.text);
 }

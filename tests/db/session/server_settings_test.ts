@@ -1,6 +1,14 @@
 /** What a role or database has set on the server changes neither values nor what a session has said. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { type Database, ServerError, type SessionOptions, sql } from "../../../src/db/mod.ts";
+import {
+  type Database,
+  ServerError,
+  type Session,
+  SessionEndedError,
+  type SessionOptions,
+  sql,
+  trustedSql,
+} from "../../../src/db/mod.ts";
 import type { Branch } from "../../support/branch.ts";
 import { localDatabase } from "../../support/local_database.ts";
 import { pgBouncerTest } from "../../support/pgbouncer_case.ts";
@@ -127,6 +135,69 @@ Deno.test("readOnly: false writes whatever the role has set, and without readOnl
   await db.session().commit([write]);
   assertEquals([await mode(db, {}), await mode(db, { readOnly: true })], ["off", "on"]);
 });
+
+const insert = (name: string) =>
+  sql`insert into users (id, email, name) values (gen_random_uuid(), gen_random_uuid() || '@example.com', ${name})`;
+
+async function countOf(db: Database, name: string): Promise<bigint> {
+  const [[row]] = await db.session().commit([
+    sql<{ count: bigint }>`select count(*) from users where name = ${name}`,
+  ]);
+  return row!.count;
+}
+
+/** Statements that roll the transaction back by their own text. */
+const ENDING: readonly (readonly [what: string, run: (session: Session) => Promise<unknown>])[] = [
+  ["rollback behind a write", (session) => session.commit([insert("Lost"), sql`rollback`])],
+  ["abort in a flight of its own", async (session) => {
+    await session.query(insert("Lost"));
+    await session.commit([sql`/* a comment */ Abort work`]);
+  }],
+  ["rollback and begin", async (session) => {
+    await session.query(insert("Lost"));
+    await session.batch([sql`rollback`, sql`begin`]);
+    await session.commit();
+  }],
+  ["rollback and start transaction", async (session) => {
+    await session.query(insert("Lost"));
+    await session.commit([sql`rollback and no chain`, sql`start transaction`]);
+  }],
+];
+
+for (const level of ["notice", "error"]) {
+  for (const [what, run] of ENDING) {
+    Deno.test(`${what} is not told as committed where client_min_messages is ${level}`, async () => {
+      await using branch = await database.connect();
+      await set(branch, ROLE, [["client_min_messages", level]]);
+      const db = branch.open();
+      const session = db.session();
+      let hooks = 0;
+      session.afterCommit(() => void hooks++);
+      await assertRejects(() => run(session), SessionEndedError);
+      assertEquals([await countOf(db, "Lost"), hooks], [0n, 0]);
+      await set(branch, ROLE, []);
+    });
+  }
+
+  Deno.test(`rollback to a savepoint goes on where client_min_messages is ${level}`, async () => {
+    await using branch = await database.connect();
+    await set(branch, ROLE, [["client_min_messages", level]]);
+    const db = branch.open();
+    const name = `Kept ${level}`;
+    const rollbacks = [
+      "rollback to s",
+      "ROLLBACK/**/WORK\nTO SAVEPOINT s",
+      "rollback transaction to s",
+    ];
+    await db.transaction(async (session) => {
+      await session.batch([insert(name), sql`savepoint s`]);
+      for (const text of rollbacks) await session.batch([insert(name), trustedSql(text)]);
+      await session.commit([insert(name), sql`rollback to s`]);
+    });
+    assertEquals(await countOf(db, name), 1n);
+    await set(branch, ROLE, []);
+  });
+}
 
 Deno.test("the order of day and month that a role has set is kept for texts that are sent", async () => {
   await using branch = await database.connect();
