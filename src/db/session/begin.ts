@@ -49,6 +49,13 @@ const VALUE_FORMAT = Object.entries({
   array_nulls: "on",
 }).map(([name, value]) => `set_config('${name}', '${value}', true)`).join(", ");
 
+/**
+ * Only a warning tells a COMMIT whose wait for its standby was cancelled from one that is safe. A role can have switched
+ * warnings off.
+ */
+const WARNINGS = "case when current_setting('client_min_messages') = 'error' " +
+  "then set_config('client_min_messages', 'warning', true) end";
+
 /** Most transactions use one of a few settings. The cache is bounded because a timeout can have any value. */
 const BEGIN_CACHE_MAX = 64;
 const beginCache = new Map<string, readonly Statement[]>();
@@ -103,8 +110,9 @@ function setLocals(settings: TransactionSettings): Statement {
       ? `case when current_setting('transaction_timeout', true) is not null then ${call} end`
       : call;
   });
+  const constants = settings.readOnly ? VALUE_FORMAT : `${VALUE_FORMAT}, ${WARNINGS}`;
   return {
-    text: `select ${VALUE_FORMAT}, ${calls.join(", ")}`,
+    text: `select ${constants}, ${calls.join(", ")}`,
     values: locals.flat(),
     isInternal: true,
   };

@@ -37,16 +37,18 @@ async function startWithoutStandby() {
   postgres = await startPostgres({ directory: scratch.path });
   const branch = starting.use(branchOf({ env: envOf("user_service", relay), adminEnv }));
   const parts = starting.move();
-  return { relay, run, db: branch.open(), [Symbol.asyncDispose]: () => parts.disposeAsync() };
+  const open = () => branch.open();
+  return { relay, run, open, db: open(), [Symbol.asyncDispose]: () => parts.disposeAsync() };
 }
 
 Deno.test({
   name:
-    "a COMMIT whose wait for its standby is cancelled has an unknown outcome, however it is cancelled",
+    "a COMMIT whose wait for its standby is cancelled has an unknown outcome, however it is cancelled, " +
+    "also where the role has switched warnings off",
   timeout: 60_000,
   async fn() {
     await using server = await startWithoutStandby();
-    const { db, run } = server;
+    const { run } = server;
     const isWaiting = async () => (await run(WAITING))[0]!.count === 1;
     const cancels: [name: string, cancel: (caller: AbortController) => unknown][] = [
       ["the caller's abort", (caller) => caller.abort()],
@@ -56,23 +58,31 @@ Deno.test({
           run("select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'"),
       ],
     ];
-    for (const [name, cancel] of cancels) {
-      const caller = new AbortController();
-      const unit = assertRejects(
-        () =>
-          db.transaction(async (session) => {
-            await session.query(sql`insert into effects values (${name})`);
-            await session.commit();
-          }, { signal: caller.signal }),
-        CommitOutcomeUnknownError,
-        undefined,
-        name,
-      );
-      assert(await pollUntil(isWaiting, { deadlineMs: 30_000, intervalMs: 10 }), name);
-      await cancel(caller);
-      assertEquals((await unit).reason, "not replicated");
+    for (const level of ["notice", "error"]) {
+      // Does not wait for the standby itself.
+      await run(`do $$ begin
+        set local synchronous_commit = off;
+        alter role user_service set client_min_messages = ${level};
+      end $$`);
+      const db = server.open();
+      for (const [name, cancel] of cancels) {
+        const caller = new AbortController();
+        const unit = assertRejects(
+          () =>
+            db.transaction(async (session) => {
+              await session.query(sql`insert into effects values (${name})`);
+              await session.commit();
+            }, { signal: caller.signal }),
+          CommitOutcomeUnknownError,
+          undefined,
+          name,
+        );
+        assert(await pollUntil(isWaiting, { deadlineMs: 30_000, intervalMs: 10 }), name);
+        await cancel(caller);
+        assertEquals((await unit).reason, "not replicated");
+      }
+      assertEquals(db.stats().unknown, 2);
     }
-    assertEquals(db.stats().unknown, 2);
   },
 });
 
