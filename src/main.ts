@@ -4,7 +4,7 @@ import { listenForSignals } from "./deno/signals.ts";
 import { createLog } from "./ops/log.ts";
 
 if (import.meta.main) {
-  const service = startOrExit();
+  const service = await startOrExit();
   // Logged at every LOG_LEVEL: the URL must always be known.
   createLog("info").info("listening", { url: service.url });
   listenForSignals({
@@ -13,9 +13,9 @@ if (import.meta.main) {
   });
 }
 
-function startOrExit(): RunningService {
+async function startOrExit(): Promise<RunningService> {
   try {
-    return start(Deno.env.toObject());
+    return await start(Deno.env.toObject());
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
     Deno.exit(1);

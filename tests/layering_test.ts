@@ -19,6 +19,8 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     "db/mod.ts",
     "db/time",
     "hono",
+    "node:http",
+    "node:net",
   ],
   "workers": [
     "service",

@@ -1,6 +1,7 @@
 /** Graceful shutdown of the service's process, within a time limit. */
 import { completesWithin } from "../db/time/timeout.ts";
 import type { OpenDatabase } from "../library/deno/mod.ts";
+import type { Listener } from "./listener.ts";
 import type { RequestTracker } from "./request_tracker.ts";
 import type { PostgresQueue } from "../queue/postgres_queue.ts";
 
@@ -9,16 +10,22 @@ export interface DrainTargets {
   readonly requests: Pick<RequestTracker, "idle">;
   readonly queue: Pick<PostgresQueue, "stop">;
   readonly db: Pick<OpenDatabase, "close" | "backgroundIdle">;
-  readonly server: Pick<Deno.HttpServer, "shutdown">;
+  readonly server: Pick<Listener, "closeAfterResponses" | "noConnections" | "close">;
   /** Makes the service answer new requests with 503. */
   refuseRequests(): void;
 }
 
 /**
- * How long requests are still served after the shutdown has begun. It gives the server time to read the requests that
- * have already reached its socket: `server.shutdown()` would drop them.
+ * How long requests are still served after the shutdown has begun: those that have reached the socket are read, and
+ * clients that are refused later have another instance to go to, because a load balancer has noticed by then.
  */
 const ACCEPT_MS = 100;
+
+/**
+ * How long idle connections stay open for one more request. Its response says that the connection closes, so that the
+ * client sends nothing into a connection that is being closed, where a request is lost without an answer.
+ */
+const LINGER_MS = 400;
 
 /** Reserved at the end of the time limit for cancelling unfinished requests and answering them. */
 const CANCEL_MS = 750;
@@ -35,17 +42,18 @@ export async function drain(
 ): Promise<void> {
   const startedAt = performance.now();
   const leftMs = () => Math.max(0, timeoutMs - (performance.now() - startedAt));
-  const cancelMs = Math.min(CANCEL_MS, timeoutMs / 4);
+  const cancelMs = Math.min(CANCEL_MS, timeoutMs / 2);
+  server.closeAfterResponses();
   await completesWithin(NEVER, Math.min(ACCEPT_MS, timeoutMs / 10));
   refuseRequests();
   // The queue stops before the pool closes: it needs a connection to return its events to the outbox.
   const stopped = queue.stop({ timeoutMs: Math.max(0, leftMs() - 2 * cancelMs) });
   const idle = Promise.all([requests.idle(), stopped]);
-  // `server.shutdown()` breaks off request bodies that are still arriving, so it waits until the requests have ended.
-  await completesWithin(idle, leftMs() - cancelMs);
+  const lingering = completesWithin(server.noConnections(), Math.min(LINGER_MS, timeoutMs / 10));
+  await completesWithin(Promise.all([idle, lingering]), leftMs() - cancelMs);
   // Only requests that did not finish in time still hold leases. Closing the pool cancels their statements.
   const closed = db.close({ timeoutMs: 0 });
   await completesWithin(idle, leftMs() - Math.min(CLOSE_MS, timeoutMs / 20));
-  const served = server.shutdown();
+  const served = server.close({ timeoutMs: leftMs() });
   await completesWithin(Promise.all([served, closed, db.backgroundIdle()]), leftMs());
 }

@@ -1,6 +1,9 @@
 /** The service on Deno: one pool per process, and a graceful shutdown. */
 import { activityConsumer } from "../service/activity_consumer.ts";
 import type { Context } from "hono";
+import { connectionLimits, descriptorLimit } from "./descriptors.ts";
+import type { ExchangeInfo } from "./exchange.ts";
+import { Listener, type ListenerOptions } from "./listener.ts";
 import type { Database } from "../db/mod.ts";
 import { drain } from "./drain.ts";
 import { logFailures, logLeaks, logMessages } from "../service/failure_log.ts";
@@ -47,12 +50,17 @@ export interface StartOptions {
   readonly opensOpsToLoopback?: boolean;
 }
 
-/** Starts the service. Throws `SettingsError` for bad settings, and an `Error` if it cannot listen on the port. */
-export function start(
+/** Starts the service. Rejects with `SettingsError` for bad settings, and an `Error` if it cannot listen on the port. */
+export async function start(
   env: Readonly<Record<string, string | undefined>>,
   { hostname = "0.0.0.0", opensOpsToLoopback = false }: StartOptions = {},
-): RunningService {
+): Promise<RunningService> {
   const settings = parseSettings(env);
+  const { size, maxOverflow } = settings.database.pool;
+  const limits = connectionLimits(settings.connections, {
+    poolMax: size + maxOverflow,
+    descriptors: descriptorLimit(),
+  });
   const log = createLog(settings.logLevel, { context: traceFields });
   const db = openDatabase({
     ...settings.database,
@@ -75,7 +83,7 @@ export function start(
     onFailure: (error) => log.warn("queue cannot access the outbox and keeps retrying", { error }),
   });
   const http = new HttpMetrics();
-  const isTrusted = (c: Context<{ Bindings: Deno.ServeHandlerInfo<Deno.NetAddr> }>) =>
+  const isTrusted = (c: Context<{ Bindings: ExchangeInfo }>) =>
     opensOpsToLoopback && isLoopback(c, c.env.remoteAddr.hostname);
   const metrics = metricsRoute({
     database: db,
@@ -108,10 +116,13 @@ export function start(
     },
     onUserChange: () => queue.wake(),
   });
-  const server = listen(
-    (request, info) => requests.track(app.fetch(request, info)),
-    { hostname, port: settings.port },
-  );
+  const server = await listen({
+    hostname,
+    port: settings.port,
+    ...limits,
+    handler: (request, info) => requests.track(app.fetch(request, info)),
+    onRefused: (reason, client) => log.warn("connection refused", { reason, client }),
+  });
 
   const refuseRequests = () => {
     draining.abort();
@@ -122,7 +133,7 @@ export function start(
   const finished = Promise.withResolvers<void>();
   let ending: Promise<void> | undefined;
   return {
-    url: `http://${hostname === "0.0.0.0" ? "localhost" : hostname}:${server.addr.port}`,
+    url: `http://${hostname === "0.0.0.0" ? "localhost" : hostname}:${server.port}`,
     finished: finished.promise,
     shutdown: () => ending ??= end().finally(finished.resolve),
   };
@@ -147,19 +158,13 @@ function tracedDatabase(url: string): TracedDatabase {
   };
 }
 
-function listen(
-  handler: (request: Request, info: Deno.ServeHandlerInfo) => Response | Promise<Response>,
-  address: { hostname: string; port: number },
-): Deno.HttpServer<Deno.NetAddr> {
+async function listen(options: ListenerOptions): Promise<Listener> {
   try {
-    return Deno.serve(
-      { ...address, onListen: () => {} },
-      (request, info) => handler(request, info),
-    );
+    return await Listener.listen(options);
   } catch (error) {
-    if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    if ((error as { code?: unknown }).code !== "EADDRINUSE") throw error;
     throw new Error(
-      `Cannot listen on port ${address.port} as another program uses it; end that program, or set PORT to another number (0 takes any free port)`,
+      `Cannot listen on port ${options.port} as another program uses it; end that program, or set PORT to another number (0 takes any free port)`,
       { cause: error },
     );
   }

@@ -29,6 +29,11 @@ export interface Settings {
   readonly port: number;
   readonly logLevel: LogLevel;
   readonly shutdownTimeoutMs: number;
+  /** Bounds of the HTTP server's connections. Without them, derived from the limit on open files. Deno only. */
+  readonly connections: {
+    readonly max?: number;
+    readonly maxPerClient?: number;
+  };
   /** Gives operators access to `/metrics` and `/ops`. A secret: never log it. */
   readonly opsToken?: string;
   readonly database: {
@@ -141,6 +146,8 @@ export const variables = v.object({
   QUEUE_CONCURRENCY: v.optional(wholeNumber({ min: 0, max: 1_000 }), "1"),
   QUEUE_POLL_INTERVAL: v.optional(seconds({ min: 0.1, max: HOUR_S }), "5"),
   PORT: v.optional(wholeNumber({ min: 0, max: 65_535 }), "8000"),
+  MAX_CONNECTIONS: v.optional(wholeNumber({ min: 1, max: 1_000_000, wayOut: BOUNDED })),
+  MAX_CONNECTIONS_PER_CLIENT: v.optional(wholeNumber({ min: 1, max: 1_000_000, wayOut: BOUNDED })),
   LOG_LEVEL: v.optional(oneOf(LOG_LEVELS), "info"),
   OPS_TOKEN: v.optional(secretToken({ minLength: 16 })),
   SHUTDOWN_TIMEOUT: v.optional(seconds({ min: 0, max: HOUR_S }), "5"),
@@ -246,11 +253,16 @@ function hostOf(values: Values): string {
 function settingsOf(values: Values): Settings {
   const { DATABASE_WS_PROXY: wsProxy, DATABASE_PIPELINE_CONNECT: pipeline } = values;
   const { DATABASE_OBJECT_LOCATION: location, OPS_TOKEN: opsToken } = values;
+  const { MAX_CONNECTIONS: max, MAX_CONNECTIONS_PER_CLIENT: maxPerClient } = values;
   return {
     port: values.PORT,
     logLevel: values.LOG_LEVEL,
     shutdownTimeoutMs: values.SHUTDOWN_TIMEOUT,
     ...(opsToken === undefined ? {} : { opsToken }),
+    connections: {
+      ...(max === undefined ? {} : { max }),
+      ...(maxPerClient === undefined ? {} : { maxPerClient }),
+    },
     database: {
       url: values.DATABASE_URL,
       ...(wsProxy === undefined ? {} : { wsProxy }),

@@ -56,7 +56,7 @@ export async function benchOps(): Promise<OpsFigures> {
     PORT: "0",
   };
   await using unwatched = serveUnwatched("unwatched", env);
-  await using watched = serveWatched(env);
+  await using watched = await serveWatched(env);
   // Any difference from the first is noise.
   await using again = serveUnwatched("unwatched, once more", env);
   using clients = httpClients();
@@ -79,8 +79,8 @@ export async function benchOps(): Promise<OpsFigures> {
 }
 
 /** The service as `deno task start` runs it. */
-function serveWatched(env: Env): Served {
-  const service = start(env, { hostname: "127.0.0.1" });
+async function serveWatched(env: Env): Promise<Served> {
+  const service = await start(env, { hostname: "127.0.0.1" });
   return {
     name: "metrics, traces and logs, without a reader",
     url: service.url,

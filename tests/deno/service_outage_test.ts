@@ -22,7 +22,7 @@ Deno.test("while PostgreSQL is stopped requests are refused with 503, and the fi
   };
   await migrate({ ...env, DATABASE_URL: postgres.url({ role: "user_service_owner" }) });
   const logged = silenceConsole();
-  const service = start(env, { hostname: "127.0.0.1" });
+  const service = await start(env, { hostname: "127.0.0.1" });
 
   const seen: { status: number; retryAfter: string | null; type: string | null }[] = [];
   const phase = { now: "before" as "before" | "down" | "back" };

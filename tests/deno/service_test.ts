@@ -20,7 +20,7 @@ async function serving(
 ): Promise<Running> {
   const branch = await database.connect(observe === undefined ? {} : { observe });
   const quiet = { PORT: "0", LOG_LEVEL: "error", QUEUE_CONCURRENCY: "0" };
-  const service = start({ ...branch.env, ...quiet, ...env }, { hostname: "127.0.0.1" });
+  const service = await start({ ...branch.env, ...quiet, ...env }, { hostname: "127.0.0.1" });
   const request = (path: string, init?: RequestInit) => fetch(`${service.url}${path}`, init);
   return {
     branch,
@@ -154,7 +154,7 @@ Deno.test("requests to a frozen database are answered with 503 before the shutdo
   await using branch = await faultBranch(database);
   // No queue: its connections would not be frozen.
   const env = { PORT: "0", LOG_LEVEL: "error", SHUTDOWN_TIMEOUT: "2", QUEUE_CONCURRENCY: "0" };
-  const service = start({ ...branch.env, ...env }, { hostname: "127.0.0.1" });
+  const service = await start({ ...branch.env, ...env }, { hostname: "127.0.0.1" });
   const warm = await fetch(`${service.url}/users`);
   await warm.body?.cancel();
   for (const connection of branch.relay.openConnections) connection.freeze();

@@ -124,7 +124,7 @@ Deno.test("a retried dead letter is applied after its fault was repaired", async
   const env = { ...branch.env, PORT: "0", QUEUE_POLL_INTERVAL: "0.1", LOG_LEVEL: "error" };
   const error = console.error;
   console.error = () => {};
-  const service = start(env, { hostname: "127.0.0.1" });
+  const service = await start(env, { hostname: "127.0.0.1" });
   try {
     const isIdle = async () => (await countsOf(branch)).waiting === 0;
     assert(await pollUntil(isIdle, { deadlineMs: 10_000, intervalMs: 10 }));

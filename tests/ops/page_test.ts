@@ -47,7 +47,7 @@ async function withFixture(
   await using branch = await database!.connect();
   await using relay = await relayTo(await testServer());
   await using browser = await startChromium(program!);
-  const service = start({
+  const service = await start({
     ...branch.env,
     DATABASE_WS_PROXY: relay.url,
     PORT: "0",

@@ -13,7 +13,7 @@ export interface TracePlan {
 }
 
 const { env, traceparent } = (await planFromStdin<TracePlan>())!.plan;
-const service = start(env, { hostname: "127.0.0.1" });
+const service = await start(env, { hostname: "127.0.0.1" });
 const answer = await fetch(`${service.url}/users`, {
   method: "POST",
   headers: { "Content-Type": "application/json", traceparent },

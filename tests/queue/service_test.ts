@@ -29,7 +29,10 @@ function test(name: string, fn: (branch: LocalBranch) => Promise<void>): void {
   });
 }
 
-function startQuietly(branch: LocalBranch, env: Record<string, string> = {}): RunningService {
+function startQuietly(
+  branch: LocalBranch,
+  env: Record<string, string> = {},
+): Promise<RunningService> {
   return start({ ...branch.env, ...QUIET, ...env }, { hostname: "127.0.0.1" });
 }
 
@@ -50,7 +53,7 @@ async function areBlocked(branch: LocalBranch): Promise<boolean> {
 test("messages that wait for a lock leave all other connections to requests", async (branch) => {
   await writeEvents(branch, { users: 50, versions: 1 });
   await using blocking = await blockMessages(branch);
-  const service = startQuietly(branch, {
+  const service = await startQuietly(branch, {
     DATABASE_POOL_SIZE: "3",
     DATABASE_MAX_OVERFLOW: "0",
     QUEUE_CONCURRENCY: "2",
@@ -72,7 +75,7 @@ test("messages that wait for a lock leave all other connections to requests", as
 test("a shutdown lets running messages finish, and leaves no event leased", async (branch) => {
   await writeEvents(branch, { users: 25, versions: 2 });
   await using blocking = await blockMessages(branch);
-  const service = startQuietly(branch);
+  const service = await startQuietly(branch);
   assert(await pollUntil(() => areBlocked(branch), POLL));
   const ended = service.shutdown();
   await blocking.rollback();
@@ -86,7 +89,7 @@ test("a shutdown lets running messages finish, and leaves no event leased", asyn
 test("a shutdown aborts messages that cannot finish in time, and returns their events to the outbox", async (branch) => {
   await writeEvents(branch, { users: 25, versions: 2 });
   await using blocking = await blockMessages(branch);
-  const service = startQuietly(branch, { ...NO_TIMEOUTS, SHUTDOWN_TIMEOUT: "2" });
+  const service = await startQuietly(branch, { ...NO_TIMEOUTS, SHUTDOWN_TIMEOUT: "2" });
   assert(await pollUntil(() => areBlocked(branch), POLL));
   await service.shutdown();
   assertEquals(await leasedEvents(branch), 0);
@@ -122,7 +125,7 @@ test("an event whose process is killed before it is consumed is consumed after a
   const { id } = await created.json();
   await Promise.all([child.status, lines.cancel()]);
   assertEquals((await countsOf(branch)).waiting, 1);
-  const service = startQuietly(branch);
+  const service = await startQuietly(branch);
   try {
     const isConsumed = async () => (await countsOf(branch)).waiting === 0;
     assert(await pollUntil(isConsumed, POLL));

@@ -33,6 +33,7 @@ Deno.test("parseSettings() returns the documented defaults, in milliseconds", ()
     port: 8_000,
     logLevel: "info",
     shutdownTimeoutMs: 5_000,
+    connections: {},
     database: {
       url: NEON_URL,
       pipelineConnect: true,
@@ -86,6 +87,8 @@ Deno.test("parseSettings() reads every variable", () => {
     QUEUE_CONCURRENCY: "0",
     QUEUE_POLL_INTERVAL: "600",
     PORT: "0",
+    MAX_CONNECTIONS: "300",
+    MAX_CONNECTIONS_PER_CLIENT: "40",
     LOG_LEVEL: "debug",
     SHUTDOWN_TIMEOUT: "0",
   });
@@ -93,6 +96,7 @@ Deno.test("parseSettings() reads every variable", () => {
     port: 0,
     logLevel: "debug",
     shutdownTimeoutMs: 0,
+    connections: { max: 300, maxPerClient: 40 },
     database: {
       url: "postgres://app@db.internal:5433/main",
       wsProxy: "ws://127.0.0.1:7000/v1",

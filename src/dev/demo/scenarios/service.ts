@@ -57,7 +57,7 @@ export const shutdown: Scenario = {
   shows: "A graceful shutdown answers the running request, then closes every connection",
   async run({ db, environment: { env, server }, check }) {
     const id = await addUser(db, "Grace");
-    const service = start(
+    const service = await start(
       { ...env, PORT: "0", LOG_LEVEL: "error", QUEUE_CONCURRENCY: "0" },
       { hostname: "127.0.0.1" },
     );

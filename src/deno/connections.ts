@@ -1,0 +1,144 @@
+/** The open connections of the HTTP server, within bounds: in all, of one client, and of requests on one connection. */
+import type { Socket } from "node:net";
+
+export interface ConnectionLimits {
+  readonly max: number;
+  /** Of one address. A proxy counts as one client. */
+  readonly maxPerClient: number;
+}
+
+/**
+ * Requests that one connection may send ahead of their answers. Browsers and HTTP libraries send none ahead, so that a
+ * connection with more is closed.
+ */
+const MAX_PIPELINED = 32;
+
+/** Why a connection was closed, or not admitted. */
+export type Refused = "full" | "client has too many" | "made room" | "pipelined too much";
+
+/**
+ * Admits connections. When all are taken, the one that has been idle for longest makes room, first of those that never
+ * finished a request: an attacker who only opens connections loses them, and a client that sends its request is served.
+ */
+export class Connections {
+  readonly #limits: ConnectionLimits;
+  readonly #onRefused: (reason: Refused, client: string) => void;
+  readonly #open = new Map<Socket, Connection>();
+  readonly #perClient = new Map<string, number>();
+  /** Idle connections, those that are idle for longest first: without a finished request, and with one. */
+  readonly #unused = new Set<Connection>();
+  readonly #used = new Set<Connection>();
+  #empty: PromiseWithResolvers<void> | undefined;
+
+  constructor(limits: ConnectionLimits, onRefused: (reason: Refused, client: string) => void) {
+    this.#limits = limits;
+    this.#onRefused = onRefused;
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** Takes the connection, or destroys it. */
+  admit(socket: Socket): void {
+    const client = socket.remoteAddress ?? "";
+    const ofClient = this.#perClient.get(client) ?? 0;
+    if (ofClient >= this.#limits.maxPerClient) {
+      this.#onRefused("client has too many", client);
+      return void socket.destroy();
+    }
+    if (this.#open.size >= this.#limits.max && !this.#makeRoom()) {
+      this.#onRefused("full", client);
+      return void socket.destroy();
+    }
+    const connection: Connection = { socket, client, waiting: [], isBusy: false, hasServed: false };
+    this.#open.set(socket, connection);
+    this.#unused.add(connection);
+    this.#perClient.set(client, ofClient + 1);
+    socket.once("close", () => this.#remove(connection));
+  }
+
+  /** Runs `exchange` after the earlier ones of its connection. */
+  enqueue(socket: Socket, exchange: () => Promise<void>): void {
+    const connection = this.#open.get(socket);
+    // Its response could not be written any more.
+    if (connection === undefined || socket.writableEnded) return;
+    if (!connection.isBusy) return void this.#run(connection, exchange);
+    if (connection.waiting.length >= MAX_PIPELINED) {
+      this.#onRefused("pipelined too much", connection.client);
+      return void socket.destroy();
+    }
+    connection.waiting.push(exchange);
+  }
+
+  /** Resolves when no connection is open. */
+  empty(): Promise<void> {
+    if (this.#open.size === 0) return Promise.resolve();
+    this.#empty ??= Promise.withResolvers<void>();
+    return this.#empty.promise;
+  }
+
+  /** Tells the clients of idle connections that there will be no more responses. */
+  endIdle(): void {
+    for (const { socket } of this.#idle()) socket.end();
+  }
+
+  destroyIdle(): void {
+    for (const { socket } of this.#idle()) socket.destroy();
+  }
+
+  destroyAll(): void {
+    for (const socket of this.#open.keys()) socket.destroy();
+  }
+
+  #idle(): Connection[] {
+    return [...this.#unused, ...this.#used];
+  }
+
+  async #run(connection: Connection, exchange: () => Promise<void>): Promise<void> {
+    connection.isBusy = true;
+    this.#unused.delete(connection);
+    this.#used.delete(connection);
+    let next: (() => Promise<void>) | undefined = exchange;
+    while (next !== undefined && this.#open.has(connection.socket)) {
+      await next();
+      next = connection.waiting.shift();
+    }
+    connection.isBusy = false;
+    connection.hasServed = true;
+    if (this.#open.has(connection.socket)) this.#used.add(connection);
+  }
+
+  #makeRoom(): boolean {
+    const [oldest = undefined] = this.#unused.size > 0 ? this.#unused : this.#used;
+    if (oldest === undefined) return false;
+    this.#onRefused("made room", oldest.client);
+    // Its "close" event comes later; the place is free now.
+    this.#remove(oldest);
+    oldest.socket.destroy();
+    return true;
+  }
+
+  #remove(connection: Connection): void {
+    const { socket, client } = connection;
+    if (!this.#open.delete(socket)) return;
+    this.#unused.delete(connection);
+    this.#used.delete(connection);
+    connection.waiting.length = 0;
+    const left = this.#perClient.get(client)! - 1;
+    if (left === 0) this.#perClient.delete(client);
+    else this.#perClient.set(client, left);
+    if (this.#open.size > 0) return;
+    this.#empty?.resolve();
+    this.#empty = undefined;
+  }
+}
+
+interface Connection {
+  readonly socket: Socket;
+  readonly client: string;
+  /** Requests that arrived before the answer of the one that runs. */
+  readonly waiting: (() => Promise<void>)[];
+  isBusy: boolean;
+  hasServed: boolean;
+}

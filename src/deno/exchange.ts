@@ -1,0 +1,173 @@
+/** One HTTP exchange: converts between node's server and the web's `Request` and `Response`. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { isHost } from "../http/host.ts";
+
+/** What a handler gets beside the request. */
+export interface ExchangeInfo {
+  /** The other end of the connection: the client, or a proxy. */
+  readonly remoteAddr: { readonly hostname: string };
+}
+
+export type Handler = (request: Request, info: ExchangeInfo) => Response | Promise<Response>;
+
+/** A reader that takes no byte for this long loses its connection. */
+const WRITE_TIMEOUT_MS = 30_000;
+
+/** The request, or the reason why there can be none. */
+export function requestOf(message: IncomingMessage): Request | Refusal {
+  const headers = new Headers();
+  const { rawHeaders } = message;
+  let hosts = 0;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]!;
+    if (name.length === 4 && name.toLowerCase() === "host") hosts++;
+    headers.append(name, rawHeaders[index + 1]!);
+  }
+  // Only HTTP/1.0 has requests without a Host header: node's parser refuses later ones.
+  const host = hosts === 0 ? "localhost" : message.headers.host ?? "";
+  if (hosts > 1 || !isHost(host)) {
+    return refusal(400, "Cannot take the request as its Host header is not host[:port]");
+  }
+  const method = message.method!;
+  // https://fetch.spec.whatwg.org/#forbidden-method; node's parser knows no other method that `Request` refuses.
+  if (method === "TRACE") {
+    return refusal(405, "Cannot take the request as its method is TRACE", { Allow: METHODS });
+  }
+  const url = urlOf(message.url!, host);
+  if (url === undefined) {
+    return refusal(400, "Cannot take the request as its target is neither a path nor an http URL");
+  }
+  const init = { method, headers };
+  return new Request(url, hasBody(message) ? { ...init, body: bodyOf(message) } : init);
+}
+
+const METHODS = "GET, HEAD, POST, PATCH, DELETE, OPTIONS";
+
+/** A request that never reaches the app. */
+export interface Refusal {
+  readonly status: 400 | 405;
+  readonly detail: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+function refusal(
+  status: Refusal["status"],
+  detail: string,
+  headers: Readonly<Record<string, string>> = {},
+): Refusal {
+  return { status, detail, headers };
+}
+
+/** https://www.rfc-editor.org/rfc/rfc9112#section-3.2: a path, or an absolute URL, whose host then counts. */
+function urlOf(target: string, host: string): string | undefined {
+  if (target.startsWith("/")) return `http://${host}${target}`;
+  const [, authority, path] = /^https?:\/\/([^/?#]*)(.*)$/i.exec(target) ?? [];
+  if (authority === undefined || path === undefined || !isHost(authority)) return undefined;
+  return `http://${authority}${path.startsWith("/") ? path : `/${path}`}`;
+}
+
+function hasBody({ method, headers }: IncomingMessage): boolean {
+  if (method === "GET" || method === "HEAD") return false;
+  return headers["transfer-encoding"] !== undefined ||
+    (headers["content-length"] !== undefined && headers["content-length"] !== "0");
+}
+
+/** Reads from the socket only what the reader asks for. An unread rest is discarded with the exchange. */
+function bodyOf(message: IncomingMessage): ReadableStream<Uint8Array<ArrayBuffer>> {
+  let isOver = false;
+  return new ReadableStream({
+    start(controller) {
+      message.pause();
+      message.on("data", (chunk: Uint8Array<ArrayBuffer>) => {
+        if (isOver) return;
+        controller.enqueue(chunk);
+        message.pause();
+      });
+      message.once("end", () => {
+        if (!isOver) controller.close();
+        isOver = true;
+      });
+      // Emitted after "end" too. Before it, the client has gone.
+      message.once("close", () => {
+        if (!isOver) controller.error(new Error("The client closed the connection"));
+        isOver = true;
+      });
+      message.once("error", () => {});
+    },
+    pull: () => void message.resume(),
+    cancel() {
+      isOver = true;
+      message.resume();
+    },
+  }, { highWaterMark: 0 });
+}
+
+/** Writes the response, at the pace of the reader. Resolves when it is written, or the connection has ended. */
+export async function respond(
+  out: ServerResponse,
+  response: Response,
+  { closes }: { closes: boolean },
+): Promise<void> {
+  const reader = response.body?.getReader();
+  if (out.destroyed) return void reader?.cancel().catch(() => {});
+  const ended = new Promise<void>((resolve) => out.once("close", resolve));
+  out.setTimeout(WRITE_TIMEOUT_MS, () => out.destroy());
+  const head: string[] = [];
+  for (const [name, value] of response.headers) head.push(name, value);
+  if (closes) head.push("connection", "close");
+  if (reader === undefined) {
+    out.writeHead(response.status, head);
+    out.end();
+    return await ended;
+  }
+  void ended.then(() => reader.cancel().catch(() => {}));
+  try {
+    await writeBody(out, head, { status: response.status, reader });
+  } catch {
+    // The body broke off. The client must not take it for complete.
+    out.destroy();
+  }
+  await ended;
+}
+
+async function writeBody(
+  out: ServerResponse,
+  head: string[],
+  { status, reader }: { status: number; reader: ReadableStreamDefaultReader<Uint8Array> },
+): Promise<void> {
+  const first = await reader.read();
+  if (first.done) {
+    out.writeHead(status, head);
+    return void out.end();
+  }
+  const second = reader.read();
+  // A body that was made at once ends within a few microtasks, and is sent with its length. Others are sent in chunks.
+  if (await endsAtOnce(second)) {
+    if (!head.includes("content-length")) {
+      head.push("content-length", String(first.value.byteLength));
+    }
+    out.writeHead(status, head);
+    return void out.end(first.value);
+  }
+  out.writeHead(status, head);
+  await write(out, first.value);
+  for (let next = await second; !next.done; next = await reader.read()) {
+    await write(out, next.value);
+  }
+  out.end();
+}
+
+async function endsAtOnce(read: Promise<ReadableStreamReadResult<Uint8Array>>): Promise<boolean> {
+  let isEnd = false;
+  read.then(({ done }) => isEnd = done, () => {});
+  for (let turn = 0; turn < 4 && !isEnd; turn++) await undefined;
+  return isEnd;
+}
+
+async function write(out: ServerResponse, chunk: Uint8Array): Promise<void> {
+  if (out.write(chunk) || out.destroyed) return;
+  await new Promise<void>((resolve) => {
+    out.once("drain", resolve);
+    out.once("close", resolve);
+  });
+}

@@ -1,0 +1,139 @@
+/**
+ * The HTTP server of the process, on `node:http`: of Deno's two servers it is the one that limits the time of a
+ * request's headers and lets its owner see connections. `Deno.serve` does neither, and ends when the process has no
+ * descriptor left for a new connection.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { type AddressInfo, Server as NetServer, type Socket } from "node:net";
+import { completesWithin } from "../db/time/timeout.ts";
+import { type ConnectionLimits, Connections, type Refused } from "./connections.ts";
+import { type Handler, type Refusal, requestOf, respond } from "./exchange.ts";
+import { problem } from "../http/problem.ts";
+
+/** From the connection, or the end of the last request, to the end of the headers. */
+const HEADERS_TIMEOUT_MS = 10_000;
+
+/** From a request's first byte to the end of its body. The app has a shorter limit for the bodies that it reads. */
+const REQUEST_TIMEOUT_MS = 30_000;
+
+/** Longer than proxies keep idle connections (nginx: 60 s), so that it is the proxy that closes them. */
+const KEEP_ALIVE_TIMEOUT_MS = 75_000;
+
+/** How often the server looks for connections that are past a limit. */
+const CHECK_INTERVAL_MS = 1_000;
+
+/**
+ * Connections that the kernel completes before the process accepts them. All of them can be accepted at once, before
+ * the first is refused, so that descriptors are reserved for them.
+ */
+export const BACKLOG = 128;
+
+/** How long a client may take to close its side of an idle connection. */
+const FAREWELL_MS = 50;
+
+export interface ListenerOptions extends ConnectionLimits {
+  readonly hostname: string;
+  readonly port: number;
+  readonly handler: Handler;
+  readonly onRefused: (reason: Refused, client: string) => void;
+  /** For tests. */
+  readonly headersTimeoutMs?: number | undefined;
+}
+
+export class Listener {
+  readonly #server: Server;
+  readonly #connections: Connections;
+  readonly #handler: Handler;
+  #isClosing = false;
+
+  private constructor(options: ListenerOptions) {
+    this.#handler = options.handler;
+    this.#connections = new Connections(options, options.onRefused);
+    this.#server = createServer({
+      headersTimeout: options.headersTimeoutMs ?? HEADERS_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+      connectionsCheckingInterval: CHECK_INTERVAL_MS,
+      noDelay: true,
+    });
+    this.#server.on("connection", (socket: Socket) => this.#connections.admit(socket));
+    this.#server.on("request", (message, out) => {
+      this.#connections.enqueue(message.socket, () => this.#answer(message, out));
+    });
+  }
+
+  /** Resolves when the server listens. Rejects with the error of the system. */
+  static async listen(options: ListenerOptions): Promise<Listener> {
+    const listener = new Listener(options);
+    const server = listener.#server;
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen({ ...options, backlog: BACKLOG - 1 }, () => {
+        server.off("error", reject);
+        resolve();
+      });
+    });
+    return listener;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  get connections(): number {
+    return this.#connections.size;
+  }
+
+  /** From now on each connection is closed after its next response, which says so. New ones are still accepted. */
+  closeAfterResponses(): void {
+    this.#isClosing = true;
+  }
+
+  /**
+   * Accepts no more connections and closes the idle ones. Resolves when the others have written their responses, or are
+   * closed after `timeoutMs` without having written them.
+   */
+  async close({ timeoutMs }: { timeoutMs: number }): Promise<void> {
+    this.#isClosing = true;
+    // `Server.close` of HTTP would also cut connections whose last response is not flushed yet.
+    const closed = new Promise<void>((resolve) => {
+      NetServer.prototype.close.call(this.#server, () => resolve());
+    });
+    const empty = this.#connections.empty();
+    this.#connections.endIdle();
+    await completesWithin(empty, Math.min(FAREWELL_MS, timeoutMs));
+    this.#connections.destroyIdle();
+    await completesWithin(empty, Math.max(0, timeoutMs - FAREWELL_MS));
+    this.#connections.destroyAll();
+    await closed;
+    // Stops the timer that looks for late requests.
+    this.#server.close();
+  }
+
+  /** Resolves when no connection is open. */
+  noConnections(): Promise<void> {
+    return this.#connections.empty();
+  }
+
+  async #answer(message: IncomingMessage, out: ServerResponse): Promise<void> {
+    const request = requestOf(message);
+    const response = request instanceof Request
+      ? await this.#handler(request, {
+        remoteAddr: { hostname: message.socket.remoteAddress ?? "" },
+      })
+      : refuse(request);
+    await respond(out, response, { closes: this.#isClosing || !(request instanceof Request) });
+  }
+}
+
+function refuse({ status, detail, headers }: Refusal): Response {
+  const kind = status === 405 ? "method-not-allowed" : "malformed-request";
+  return Response.json(problem(kind, { detail }), {
+    status,
+    headers: {
+      "Content-Type": "application/problem+json",
+      "Cache-Control": "no-store",
+      ...headers,
+    },
+  });
+}

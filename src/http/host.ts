@@ -1,0 +1,14 @@
+/** The Host header. Clients may put anything into it, and runtimes copy it into the URL that routes a request. */
+
+/**
+ * `host[:port]`: a name or IPv4 address of letters, digits, dots, hyphens and underscores, or an IPv6 address in brackets.
+ * Any other character could end the host within a URL, so that the rest of the header became its path.
+ * https://www.rfc-editor.org/rfc/rfc9110#section-7.2
+ */
+const HOST = /^(?:[\w.-]{1,255}|\[[\da-f:.]{2,45}\])(?::\d{1,5})?$/i;
+
+/** Whether `host` is valid as `host[:port]`, and a URL can be made of it. */
+export function isHost(host: string): boolean {
+  // Of the texts that match, URLs refuse a few, such as "1.2.3.999" and a port above 65535.
+  return HOST.test(host) && URL.canParse(`http://${host}/`);
+}
