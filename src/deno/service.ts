@@ -8,6 +8,7 @@ import type { Database } from "../db/mod.ts";
 import { drain } from "./drain.ts";
 import { logFailures, logLeaks, logMessages } from "../service/failure_log.ts";
 import { createApp } from "../http/app.ts";
+import { BodyLimit } from "../http/body.ts";
 import { RequestTracker } from "./request_tracker.ts";
 import { openDatabase } from "../library/deno/mod.ts";
 import { guard, isLoopback } from "../ops/guard.ts";
@@ -115,6 +116,7 @@ export async function start(
       page.failures.add({ ...failure, request: `${failure.method} ${failure.route}` });
     },
     onUserChange: () => queue.wake(),
+    bodyLimit: new BodyLimit(),
   });
   const server = await listen({
     hostname,

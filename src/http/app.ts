@@ -4,6 +4,7 @@ import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { routePath } from "hono/route";
 import { requestId, type RequestIdVariables } from "hono/request-id";
 import { PoolClosedError, type TransactionRunner } from "../db/mod.ts";
+import type { BodyLimit } from "./body.ts";
 import { healthRoutes } from "./health_routes.ts";
 import { problem, respondWithProblem } from "./problem.ts";
 import { problemOf } from "./problem_of.ts";
@@ -35,6 +36,11 @@ export interface AppOptions {
   readonly isDraining?: (() => boolean) | undefined;
   /** Called after the commit of a change to a user, which has written an event. The response does not wait for it. */
   readonly onUserChange?: ((c: Context) => void | Promise<void>) | undefined;
+  /**
+   * Bounds the bodies that are read at once. Not for Workers: a request that the runtime ends would never give its place
+   * back, and Cloudflare bounds requests itself.
+   */
+  readonly bodyLimit?: BodyLimit | undefined;
   /** Longest wait of `/readyz` for the database. */
   readonly readyTimeoutMs?: number | undefined;
 }
@@ -62,7 +68,8 @@ export function createApp(options: AppOptions): Hono<AppEnv> {
     await next();
   });
   app.use(provideDatabase(options.db));
-  app.route("/", usersRoutes({ onChange: options.onUserChange ?? (() => {}) }));
+  const { onUserChange: onChange = () => {}, bodyLimit } = options;
+  app.route("/", usersRoutes({ onChange, bodyLimit }));
   app.route("/", healthRoutes(options));
   app.route("/", problemRoutes);
   app.notFound((c) =>

@@ -14,6 +14,30 @@ const BODY_TIMEOUT_MS = 10_000;
  */
 const MAX_DRAINED_BYTES = 1024 * 1024;
 
+/** Bodies that are read at once. Each may grow to `MAX_BODY_BYTES`, and a slow client keeps its one for `BODY_TIMEOUT_MS`. */
+const MAX_BODIES = 256;
+
+/** Counts the bodies that one process is reading, within a bound. */
+export class BodyLimit {
+  readonly #max: number;
+  #count = 0;
+
+  constructor(max: number = MAX_BODIES) {
+    this.#max = max;
+  }
+
+  /** Throws `ProblemError` (503) if too many bodies are being read. */
+  async run<T>(read: () => Promise<T>): Promise<T> {
+    if (this.#count >= this.#max) throw tooMany(this.#max);
+    this.#count++;
+    try {
+      return await read();
+    } finally {
+      this.#count--;
+    }
+  }
+}
+
 /**
  * The whole body. `MAX_BODY_BYTES` holds for the bytes received, not for the declared length. Throws `ProblemError`:
  * 413 if the body is too large, 408 if it takes longer than `timeoutMs`, 400 if it breaks off.
@@ -43,7 +67,7 @@ export async function readBody(
 }
 
 async function readAll(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<Uint8Array> {
-  const bytes = new Uint8Array(MAX_BODY_BYTES);
+  let bytes = new Uint8Array(0);
   let length = 0;
   while (length <= MAX_DRAINED_BYTES) {
     const { done, value } = await readChunk(reader);
@@ -51,11 +75,25 @@ async function readAll(reader: ReadableStreamDefaultReader<Uint8Array>): Promise
       if (length > MAX_BODY_BYTES) break;
       return bytes.subarray(0, length);
     }
-    if (length + value.length <= MAX_BODY_BYTES) bytes.set(value, length);
+    if (length + value.length <= MAX_BODY_BYTES) {
+      bytes = withRoomFor(length + value.length, bytes);
+      bytes.set(value, length);
+    }
     length += value.length;
   }
   reader.cancel().catch(() => {});
   throw tooLarge();
+}
+
+/**
+ * Memory by need: a client that declares much and sends little costs little. Chunks are copied, because a chunk of one
+ * byte may be a view of the runtime's whole read buffer of 64 KiB. Doubling keeps the copies of a long body few.
+ */
+function withRoomFor(length: number, bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  if (length <= bytes.length) return bytes;
+  const larger = new Uint8Array(Math.min(MAX_BODY_BYTES, Math.max(length, 2 * bytes.length)));
+  larger.set(bytes);
+  return larger;
 }
 
 async function readChunk(reader: ReadableStreamDefaultReader<Uint8Array>) {
@@ -69,6 +107,14 @@ async function readChunk(reader: ReadableStreamDefaultReader<Uint8Array>) {
 function tooSlow(timeoutMs: number): ProblemError {
   return new ProblemError("body-too-slow", {
     detail: `Cannot read the body as it took longer than ${timeoutMs} ms; send it again`,
+  });
+}
+
+function tooMany(max: number): ProblemError {
+  return new ProblemError("overloaded", {
+    detail:
+      `Cannot read the body as ${max} bodies are being read, which is the limit; try again after Retry-After`,
+    headers: { "Retry-After": "1" },
   });
 }
 

@@ -3,21 +3,28 @@
 import type { Context } from "hono";
 import type { GenericSchema, InferOutput } from "valibot";
 import { preview } from "../value_message.ts";
-import { malformedBody, readBody } from "./body.ts";
+import { type BodyLimit, malformedBody, readBody } from "./body.ts";
 import { duplicateKey } from "./duplicate_key.ts";
 import { ProblemError } from "./problem.ts";
 import { validBody } from "./validation.ts";
 
 const JSON_TYPE = "application/json";
 
-/** The body as `schema` types it. Throws `ProblemError`: 415, 400, 408, 413 or 422. */
+export interface JsonBodyOptions {
+  readonly mediaTypes?: readonly string[];
+  /** Without it, any number of bodies is read at once. */
+  readonly limit?: BodyLimit | undefined;
+}
+
+/** The body as `schema` types it. Throws `ProblemError`: 415, 400, 408, 413, 422 or 503. */
 export async function readJsonBody<Schema extends GenericSchema>(
   c: Context,
   schema: Schema,
-  mediaTypes: readonly string[] = [JSON_TYPE],
+  { mediaTypes = [JSON_TYPE], limit }: JsonBodyOptions = {},
 ): Promise<InferOutput<Schema>> {
   assertMediaType(c, mediaTypes);
-  return validBody(schema, parseJson(decodeUtf8(await readBody(c.req.raw))));
+  const read = () => readBody(c.req.raw);
+  return validBody(schema, parseJson(decodeUtf8(await (limit?.run(read) ?? read()))));
 }
 
 function assertMediaType(c: Context, accepted: readonly string[]): void {

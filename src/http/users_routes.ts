@@ -8,6 +8,7 @@ import { type Activity, listActivity } from "../users/user_activity.ts";
 import { newUserId, UserId } from "../users/user_id.ts";
 import { changeUser, createUser, deleteUser, listUsers, readUser } from "../users/user_store.ts";
 import { entityTag, expectedVersions } from "./entity_tag.ts";
+import type { BodyLimit } from "./body.ts";
 import { readJsonBody } from "./json_body.ts";
 import { onlyMethods } from "./only_methods.ts";
 import { validPathParameter, validQuery } from "./validation.ts";
@@ -52,10 +53,11 @@ const ActivityQuery = v.object({
 export interface UsersRoutesOptions {
   /** Called after the commit of a change to a user. */
   readonly onChange: (c: Context) => void | Promise<void>;
+  readonly bodyLimit?: BodyLimit | undefined;
 }
 
 /** `/users`, `/users/:id` and `/users/:id/activity`. Needs `provideDatabase` before it. */
-export function usersRoutes({ onChange }: UsersRoutesOptions) {
+export function usersRoutes({ onChange, bodyLimit: limit }: UsersRoutesOptions) {
   return new Hono<UsersEnv>()
     .get(
       "/users",
@@ -71,7 +73,7 @@ export function usersRoutes({ onChange }: UsersRoutesOptions) {
       "/users",
       withSession({
         // Made here, where it runs once, so that a retry inserts the same id.
-        parse: async (c) => ({ id: newUserId(), user: await readJsonBody(c, NewUser) }),
+        parse: async (c) => ({ id: newUserId(), user: await readJsonBody(c, NewUser, { limit }) }),
       }, async (c, session, { id, user }) => {
         session.afterCommit(() => onChange(c));
         const created = await createUser(session, id, user);
@@ -94,7 +96,7 @@ export function usersRoutes({ onChange }: UsersRoutesOptions) {
           parse: async (c) => ({
             id: readId(c),
             expected: readExpectedVersions(c),
-            patch: await readJsonBody(c, UserPatch, PATCH_TYPES),
+            patch: await readJsonBody(c, UserPatch, { mediaTypes: PATCH_TYPES, limit }),
           }),
         },
         async (c, session, { id, expected, patch }) => {

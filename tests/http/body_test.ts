@@ -1,6 +1,8 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { readBody } from "../../src/http/body.ts";
+import { createApp } from "../../src/http/app.ts";
+import { BodyLimit, readBody } from "../../src/http/body.ts";
 import { ProblemError } from "../../src/http/problem.ts";
+import { untouchedDatabase } from "./fake_database.ts";
 
 function requestWith(body: BodyInit | ReadableStream<Uint8Array>): Request {
   const init = { method: "POST", body, duplex: "half" } as RequestInit;
@@ -48,4 +50,35 @@ Deno.test("readBody() refuses a stalled stream with 408", async () => {
 
 Deno.test("readBody() returns no bytes for a request without a body", async () => {
   assertEquals((await readBody(new Request("http://localhost/"))).length, 0);
+});
+
+/** A request whose body ends when it is told to. */
+function slowRequest(): { request: Request; end(): void } {
+  const ended = Promise.withResolvers<void>();
+  const body = new ReadableStream<Uint8Array>({
+    async start(controller) {
+      controller.enqueue(new TextEncoder().encode('{"email":"slow'));
+      await ended.promise;
+      controller.close();
+    },
+  });
+  const init = { method: "POST", body, duplex: "half", headers: JSON_HEADERS } as RequestInit;
+  return { request: new Request("http://localhost/users", init), end: ended.resolve };
+}
+
+const JSON_HEADERS = { "Content-Type": "application/json" };
+
+Deno.test("more bodies at once than the limit are refused with 503, and the place of a body is free after it", async () => {
+  const app = createApp({ db: untouchedDatabase, bodyLimit: new BodyLimit(2) });
+  const slow = [slowRequest(), slowRequest()];
+  const reading = slow.map(({ request }) => app.fetch(request));
+  const refused = await app.fetch(slowRequest().request);
+  assertEquals([refused.status, refused.headers.get("Retry-After")], [503, "1"]);
+  assertEquals((await refused.json()).type, "/problems/overloaded");
+  slow.forEach(({ end }) => end());
+  assertEquals((await Promise.all(reading)).map(({ status }) => status), [400, 400]);
+  const next = await app.fetch(
+    new Request("http://localhost/users", { method: "POST", body: "{", headers: JSON_HEADERS }),
+  );
+  assertEquals(next.status, 400, "read, and found to be malformed");
 });

@@ -1,0 +1,10 @@
+/** All attacks by name, at full length. */
+import type { Measure } from "../endurance/verdict.ts";
+import { slowBody } from "./slow_body.ts";
+import { emfile, slowloris } from "./connections.ts";
+
+export const ATTACKS: Readonly<Record<string, () => Promise<Measure[]>>> = {
+  "emfile": () => emfile({ openFiles: 1_024, connections: 1_100, forMs: 15_000 }),
+  "slowloris": () => slowloris({ openFiles: 1_024, connections: 1_000, forMs: 15_000 }),
+  "slow-body": () => slowBody({ connections: 500 }),
+};

@@ -1,0 +1,94 @@
+/** `emfile` and `slowloris`: connections that send nothing, or the bytes of their headers one by one. */
+import { atLeast, atMost, type Measure, zero } from "../endurance/verdict.ts";
+import { attack, type Attacker, attackWith, HonestClient, leave } from "./clients.ts";
+import { startTarget, type Target, type Usage } from "./target.ts";
+
+export interface ConnectionsOptions {
+  /** `ulimit -n` of the service. */
+  readonly openFiles: number;
+  readonly connections: number;
+  /** How long the attack lasts. */
+  readonly forMs: number;
+}
+
+/** Idle connections, more than the process may open files. */
+export function emfile(options: ConnectionsOptions): Promise<Measure[]> {
+  return underAttack(options, () => {});
+}
+
+/** As many connections that send a byte of their headers each second. */
+export function slowloris(options: ConnectionsOptions): Promise<Measure[]> {
+  return underAttack(options, ({ socket, isClosed }) => {
+    if (!isClosed && socket.writable) socket.write("x");
+  }, "GET /users HTTP/1.1\r\nHost: x\r\nX-Slow: ");
+}
+
+async function underAttack(
+  { openFiles, connections, forMs }: ConnectionsOptions,
+  eachSecond: (attacker: Attacker) => void,
+  first = "",
+): Promise<Measure[]> {
+  await using target = await startTarget({ openFiles });
+  await using honest = new HonestClient(target.url, { perSecond: 20 });
+  await sleep(2_000);
+  const alone = honest.take();
+  const before = await target.usage();
+  const attackers = await attackWith(connections, async (index) => {
+    const attacker = await attack(target.port, { address: `127.0.1.${1 + index % 8}` });
+    if (first !== "") attacker.socket.write(first);
+    return attacker;
+  });
+  const during = await target.usage();
+  for (let elapsedMs = 0; elapsedMs < forMs; elapsedMs += 1_000) {
+    await sleep(1_000);
+    attackers.forEach(eachSecond);
+  }
+  const served = honest.take();
+  const open = attackers.filter(({ isClosed }) => !isClosed).length;
+  await leave(attackers);
+  await sleep(1_000);
+  return [
+    ["connections of attackers", attackers.length],
+    ["still open after the attack", open, zero],
+    ["honest requests during the attack", served.count, atLeast(10)],
+    ["honest requests that failed", served.failures, zero],
+    [
+      `p99 alone: ${Math.round(alone.p99)} ms; during the attack`,
+      served.p99,
+      atMost(alone.p99 + 100),
+    ],
+    ...await usageRows(target, { before, during }),
+  ];
+}
+
+/** Memory and descriptors before, during and after an attack, and what the service has logged of it. */
+export async function usageRows(
+  target: Target,
+  { before, during }: { before: Usage; during: Usage },
+): Promise<Measure[]> {
+  const after = await target.usage();
+  const logged = target.lines.err;
+  return [
+    ["processes that run on", after.memoryMiB > 0 ? 1 : 0, atLeast(1)],
+    ["memory before (MiB)", before.memoryMiB],
+    ["memory during (MiB)", during.memoryMiB],
+    ["memory after (MiB)", after.memoryMiB],
+    ["descriptors before", before.descriptors],
+    ["descriptors during", during.descriptors],
+    ["descriptors after", after.descriptors, atMost(before.descriptors + 4)],
+    ["lines on standard error", logged.length, atMost(20)],
+    ["lines that are not JSON", logged.filter((line) => !isJson(line)).length, zero],
+  ];
+}
+
+export function isJson(line: string): boolean {
+  try {
+    return typeof JSON.parse(line) === "object";
+  } catch {
+    return false;
+  }
+}
+
+export function sleep(timeMs: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, timeMs));
+}
