@@ -1,6 +1,6 @@
 /** One HTTP exchange: converts between node's server and the web's `Request` and `Response`. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { isHost } from "../http/host.ts";
+import { isHost, refuseHost, refuseUnrouted } from "../http/host.ts";
 
 /** What a handler gets beside the request. */
 export interface ExchangeInfo {
@@ -13,8 +13,8 @@ export type Handler = (request: Request, info: ExchangeInfo) => Response | Promi
 /** A reader that takes no byte for this long loses its connection. */
 const WRITE_TIMEOUT_MS = 30_000;
 
-/** The request, or the reason why there can be none. */
-export function requestOf(message: IncomingMessage): Request | Refusal {
+/** The request, or the response if there can be none. */
+export function requestOf(message: IncomingMessage): Request | Response {
   const headers = new Headers();
   const { rawHeaders } = message;
   let hosts = 0;
@@ -26,37 +26,25 @@ export function requestOf(message: IncomingMessage): Request | Refusal {
   // Only HTTP/1.0 has requests without a Host header: node's parser refuses later ones.
   const host = hosts === 0 ? "localhost" : message.headers.host ?? "";
   if (hosts > 1 || !isHost(host)) {
-    return refusal(400, "Cannot take the request as its Host header is not host[:port]");
+    return refuseHost();
   }
   const method = message.method!;
   // https://fetch.spec.whatwg.org/#forbidden-method; node's parser knows no other method that `Request` refuses.
   if (method === "TRACE") {
-    return refusal(405, "Cannot take the request as its method is TRACE", { Allow: METHODS });
+    const detail = `Cannot take the request as its method is TRACE; use one of ${METHODS}`;
+    return refuseUnrouted("method-not-allowed", detail, { Allow: METHODS });
   }
   const url = urlOf(message.url!, host);
   if (url === undefined) {
-    return refusal(400, "Cannot take the request as its target is neither a path nor an http URL");
+    const detail =
+      "Cannot take the request as its target is neither a path nor an http URL; send a path";
+    return refuseUnrouted("malformed-request", detail);
   }
   const init = { method, headers };
   return new Request(url, hasBody(message) ? { ...init, body: bodyOf(message) } : init);
 }
 
 const METHODS = "GET, HEAD, POST, PATCH, DELETE, OPTIONS";
-
-/** A request that never reaches the app. */
-export interface Refusal {
-  readonly status: 400 | 405;
-  readonly detail: string;
-  readonly headers: Readonly<Record<string, string>>;
-}
-
-function refusal(
-  status: Refusal["status"],
-  detail: string,
-  headers: Readonly<Record<string, string>> = {},
-): Refusal {
-  return { status, detail, headers };
-}
 
 /** https://www.rfc-editor.org/rfc/rfc9112#section-3.2: a path, or an absolute URL, whose host then counts. */
 function urlOf(target: string, host: string): string | undefined {

@@ -7,8 +7,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { type AddressInfo, Server as NetServer, type Socket } from "node:net";
 import { completesWithin } from "../db/time/timeout.ts";
 import { type ConnectionLimits, Connections, type Refused } from "./connections.ts";
-import { type Handler, type Refusal, requestOf, respond } from "./exchange.ts";
-import { problem } from "../http/problem.ts";
+import { type Handler, requestOf, respond } from "./exchange.ts";
 
 /** From the connection, or the end of the last request, to the end of the headers. */
 const HEADERS_TIMEOUT_MS = 10_000;
@@ -121,19 +120,7 @@ export class Listener {
       ? await this.#handler(request, {
         remoteAddr: { hostname: message.socket.remoteAddress ?? "" },
       })
-      : refuse(request);
+      : request;
     await respond(out, response, { closes: this.#isClosing || !(request instanceof Request) });
   }
-}
-
-function refuse({ status, detail, headers }: Refusal): Response {
-  const kind = status === 405 ? "method-not-allowed" : "malformed-request";
-  return Response.json(problem(kind, { detail }), {
-    status,
-    headers: {
-      "Content-Type": "application/problem+json",
-      "Cache-Control": "no-store",
-      ...headers,
-    },
-  });
 }

@@ -24,6 +24,7 @@ import {
   traceFields,
   traceRequests,
 } from "../ops/tracing.ts";
+import { summarised } from "../ops/repeats.ts";
 import { watchRequests } from "../ops/watch_requests.ts";
 import { PostgresQueue } from "../queue/postgres_queue.ts";
 import { type QueueStatus, queueStatus } from "../queue/status.ts";
@@ -62,7 +63,7 @@ export async function start(
     poolMax: size + maxOverflow,
     descriptors: descriptorLimit(),
   });
-  const log = createLog(settings.logLevel, { context: traceFields });
+  const { log, flush } = summarised(createLog(settings.logLevel, { context: traceFields }));
   const db = openDatabase({
     ...settings.database,
     onLeak: logLeaks(log),
@@ -131,7 +132,7 @@ export async function start(
     page[Symbol.dispose]();
   };
   const targets = { requests, queue, db, server, refuseRequests };
-  const end = () => drain(targets, { timeoutMs: settings.shutdownTimeoutMs });
+  const end = () => drain(targets, { timeoutMs: settings.shutdownTimeoutMs }).finally(flush);
   const finished = Promise.withResolvers<void>();
   let ending: Promise<void> | undefined;
   return {

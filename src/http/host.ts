@@ -1,4 +1,5 @@
 /** The Host header. Clients may put anything into it, and runtimes copy it into the URL that routes a request. */
+import { problem, type ProblemKind } from "./problem.ts";
 
 /**
  * `host[:port]`: a name or IPv4 address of letters, digits, dots, hyphens and underscores, or an IPv6 address in brackets.
@@ -11,4 +12,29 @@ const HOST = /^(?:[\w.-]{1,255}|\[[\da-f:.]{2,45}\])(?::\d{1,5})?$/i;
 export function isHost(host: string): boolean {
   // Of the texts that match, URLs refuse a few, such as "1.2.3.999" and a port above 65535.
   return HOST.test(host) && URL.canParse(`http://${host}/`);
+}
+
+/** A response to a request that reaches no route. */
+export function refuseUnrouted(
+  kind: ProblemKind,
+  detail: string,
+  headers: Readonly<Record<string, string>> = {},
+): Response {
+  const document = problem(kind, { detail });
+  return new Response(JSON.stringify(document), {
+    status: document.status,
+    headers: {
+      "Content-Type": "application/problem+json",
+      "Cache-Control": "no-store",
+      ...headers,
+    },
+  });
+}
+
+/** The response (400) to a Host header that is not `host[:port]`. */
+export function refuseHost(): Response {
+  return refuseUnrouted(
+    "malformed-request",
+    "Cannot take the request as its Host header is not host[:port]; send the name of the service",
+  );
 }

@@ -24,7 +24,8 @@ export function guard({ token, isTrusted = () => false }: GuardOptions): Middlew
  * request that a proxy on this machine forwards counts as remote.
  */
 export function isLoopback(c: Context, peer: string): boolean {
-  const { hostname } = new URL(c.req.url);
+  // `new URL` would throw for a client's invalid Host header, which some servers copy into the URL.
+  const hostname = URL.parse(c.req.url)?.hostname ?? "";
   const isProxied = ["Forwarded", "X-Forwarded-For", "Via"].some((name) => c.req.header(name));
   return isLoopbackName(hostname) && isLoopbackName(peer) && !isProxied;
 }

@@ -35,5 +35,5 @@ export function signOut(c: Context): void {
 
 /** Whether the browser uses HTTPS, also if a proxy in front of the service terminates TLS. */
 function isHttps(c: Context): boolean {
-  return (c.req.header("x-forwarded-proto") ?? new URL(c.req.url).protocol).startsWith("https");
+  return (c.req.header("x-forwarded-proto") ?? c.req.url).startsWith("https");
 }

@@ -2,6 +2,7 @@ import type { Context } from "hono";
 import type { Database, TransactionRunner } from "../db/mod.ts";
 import { logFailures, logLeaks } from "../service/failure_log.ts";
 import { type AppOptions, createApp } from "../http/app.ts";
+import { isHost, refuseHost } from "../http/host.ts";
 import { type Databases, databases } from "../library/workers/mod.ts";
 import { guard } from "../ops/guard.ts";
 import { HttpMetrics } from "../ops/http_metrics.ts";
@@ -47,6 +48,8 @@ export class WorkerService {
 
   /** Answers one request with its database. */
   async fetch(request: Request, db: Database): Promise<Response> {
+    const host = request.headers.get("Host");
+    if (host !== null && !isHost(host)) return refuseHost();
     return await this.#app.fetch(request, { db: () => db, dispatch: () => this.#dispatch(db) });
   }
 
