@@ -10,7 +10,7 @@ export interface DrainTargets {
   readonly requests: Pick<RequestTracker, "idle">;
   readonly queue: Pick<PostgresQueue, "stop">;
   readonly db: Pick<OpenDatabase, "close" | "backgroundIdle">;
-  readonly server: Pick<Listener, "closeAfterResponses" | "noConnections" | "close">;
+  readonly server: Pick<Listener, "closeAfterResponses" | "close">;
   /** Makes the service answer new requests with 503. */
   refuseRequests(): void;
 }
@@ -20,12 +20,6 @@ export interface DrainTargets {
  * clients that are refused later have another instance to go to, because a load balancer has noticed by then.
  */
 const ACCEPT_MS = 100;
-
-/**
- * How long idle connections stay open for one more request. Its response says that the connection closes, so that the
- * client sends nothing into a connection that is being closed, where a request is lost without an answer.
- */
-const LINGER_MS = 400;
 
 /** Reserved at the end of the time limit for cancelling unfinished requests and answering them. */
 const CANCEL_MS = 750;
@@ -49,8 +43,7 @@ export async function drain(
   // The queue stops before the pool closes: it needs a connection to return its events to the outbox.
   const stopped = queue.stop({ timeoutMs: Math.max(0, leftMs() - 2 * cancelMs) });
   const idle = Promise.all([requests.idle(), stopped]);
-  const lingering = completesWithin(server.noConnections(), Math.min(LINGER_MS, timeoutMs / 10));
-  await completesWithin(Promise.all([idle, lingering]), leftMs() - cancelMs);
+  await completesWithin(idle, leftMs() - cancelMs);
   // Only requests that did not finish in time still hold leases. Closing the pool cancels their statements.
   const closed = db.close({ timeoutMs: 0 });
   await completesWithin(idle, leftMs() - Math.min(CLOSE_MS, timeoutMs / 20));

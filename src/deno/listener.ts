@@ -27,6 +27,15 @@ const CHECK_INTERVAL_MS = 1_000;
  */
 export const BACKLOG = 128;
 
+/**
+ * How long idle connections stay open for one more request. Its response says that the connection closes, so that the
+ * client sends nothing into a connection that is being closed, where a request is lost without an answer.
+ */
+const LINGER_MS = 400;
+
+/** If no client has connected for this long, hardly one does so in the moment in which the listener closes. */
+const ACCEPT_PAUSE_MS = 20;
+
 /** How long a client may take to close its side of an idle connection. */
 const FAREWELL_MS = 50;
 
@@ -89,29 +98,42 @@ export class Listener {
   }
 
   /**
-   * Accepts no more connections and closes the idle ones. Resolves when the others have written their responses, or are
-   * closed after `timeoutMs` without having written them.
+   * Accepts no more connections, and closes the open ones after one more response, or after `LINGER_MS` without a request.
+   * Resolves when all are closed; those that are still writing after `timeoutMs` are cut.
    */
   async close({ timeoutMs }: { timeoutMs: number }): Promise<void> {
+    const endsAtMs = performance.now() + timeoutMs;
+    const within = (limitMs: number) =>
+      Math.max(0, Math.min(limitMs, endsAtMs - performance.now()));
     this.#isClosing = true;
+    await this.#allAccepted();
     // `Server.close` of HTTP would also cut connections whose last response is not flushed yet.
     const closed = new Promise<void>((resolve) => {
       NetServer.prototype.close.call(this.#server, () => resolve());
     });
     const empty = this.#connections.empty();
+    await completesWithin(empty, within(LINGER_MS));
     this.#connections.endIdle();
-    await completesWithin(empty, Math.min(FAREWELL_MS, timeoutMs));
+    await completesWithin(empty, within(FAREWELL_MS));
     this.#connections.destroyIdle();
-    await completesWithin(empty, Math.max(0, timeoutMs - FAREWELL_MS));
+    await completesWithin(empty, within(timeoutMs));
     this.#connections.destroyAll();
     await closed;
     // Stops the timer that looks for late requests.
     this.#server.close();
   }
 
-  /** Resolves when no connection is open. */
-  noConnections(): Promise<void> {
-    return this.#connections.empty();
+  /**
+   * Resolves when the process has just accepted all connections that the kernel has completed: the kernel resets those
+   * that wait when the listener closes, with the requests that are in them.
+   */
+  async #allAccepted(): Promise<void> {
+    const accepted = Promise.withResolvers<void>();
+    // All waiting connections are accepted before the first event of them, so that a turn later all events were emitted.
+    const onConnection = () => setTimeout(accepted.resolve, 0);
+    this.#server.once("connection", onConnection);
+    await completesWithin(accepted.promise, ACCEPT_PAUSE_MS);
+    this.#server.off("connection", onConnection);
   }
 
   async #answer(message: IncomingMessage, out: ServerResponse): Promise<void> {

@@ -17,6 +17,8 @@ export interface Target extends AsyncDisposable {
   readonly ended: Promise<Deno.CommandStatus>;
   usage(): Promise<Usage>;
   signal(name: Deno.Signal): void;
+  /** The users in its database. */
+  countUsers(): Promise<number>;
 }
 
 export interface TargetOptions {
@@ -59,6 +61,10 @@ export async function startTarget({ openFiles = 1_024, env = {} }: TargetOptions
     ended: status,
     usage: () => usageOf(child.pid),
     signal: (name) => child.kill(name),
+    async countUsers() {
+      const [row] = await branch.asAdmin<{ count: bigint }>("select count(*) from users");
+      return Number(row?.count);
+    },
     async [Symbol.asyncDispose]() {
       try {
         child.kill("SIGKILL");
