@@ -66,6 +66,8 @@ export class Connections {
     if (!connection.isBusy) return void this.#run(connection, exchange);
     if (connection.waiting.length >= MAX_PIPELINED) {
       this.#onRefused("pipelined too much", connection.client);
+      // The parser goes on with the bytes that it has; what it finds in them has no connection any more.
+      this.#remove(connection);
       return void socket.destroy();
     }
     connection.waiting.push(exchange);

@@ -10,9 +10,6 @@ export interface ExchangeInfo {
 
 export type Handler = (request: Request, info: ExchangeInfo) => Response | Promise<Response>;
 
-/** A reader that takes no byte for this long loses its connection. */
-const WRITE_TIMEOUT_MS = 30_000;
-
 /** The request, or the response if there can be none. */
 export function requestOf(message: IncomingMessage): Request | Response {
   const headers = new Headers();
@@ -90,16 +87,16 @@ function bodyOf(message: IncomingMessage): ReadableStream<Uint8Array<ArrayBuffer
   }, { highWaterMark: 0 });
 }
 
-/** Writes the response, at the pace of the reader. Resolves when it is written, or the connection has ended. */
+/** Writes the response, at the pace of the reader, who must take a byte every `timeoutMs`. Resolves when it is written, or the connection has ended. */
 export async function respond(
   out: ServerResponse,
   response: Response,
-  { closes }: { closes: boolean },
+  { closes, timeoutMs }: { closes: boolean; timeoutMs: number },
 ): Promise<void> {
   const reader = response.body?.getReader();
   if (out.destroyed) return void reader?.cancel().catch(() => {});
   const ended = new Promise<void>((resolve) => out.once("close", resolve));
-  out.setTimeout(WRITE_TIMEOUT_MS, () => out.destroy());
+  out.setTimeout(timeoutMs, () => out.destroy());
   const head: string[] = [];
   for (const [name, value] of response.headers) head.push(name, value);
   if (closes) head.push("connection", "close");

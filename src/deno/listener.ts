@@ -6,6 +6,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { type AddressInfo, Server as NetServer, type Socket } from "node:net";
 import { completesWithin } from "../db/time/timeout.ts";
+import { ClientTurns } from "./client_turns.ts";
 import { type ConnectionLimits, Connections, type Refused } from "./connections.ts";
 import { type Handler, requestOf, respond } from "./exchange.ts";
 
@@ -14,6 +15,9 @@ const HEADERS_TIMEOUT_MS = 10_000;
 
 /** From a request's first byte to the end of its body. The app has a shorter limit for the bodies that it reads. */
 const REQUEST_TIMEOUT_MS = 30_000;
+
+/** A reader that takes no byte for this long loses its connection. */
+const WRITE_TIMEOUT_MS = 30_000;
 
 /** Longer than proxies keep idle connections (nginx: 60 s), so that it is the proxy that closes them. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000;
@@ -43,30 +47,43 @@ export interface ListenerOptions extends ConnectionLimits {
   readonly hostname: string;
   readonly port: number;
   readonly handler: Handler;
+  /** Requests of one address that run at once, and a third of them beside other clients; see `ClientTurns`. */
+  readonly requestsPerClient: number;
   readonly onRefused: (reason: Refused, client: string) => void;
-  /** For tests. */
-  readonly headersTimeoutMs?: number | undefined;
+  /** Called if the handler throws, or returns a response that cannot be written. The client gets 500, or a cut body. */
+  readonly onError: (error: unknown) => void;
+  /** Shorter ones for tests. */
+  readonly timeouts?: { headersMs?: number; writeMs?: number; checkMs?: number } | undefined;
 }
 
 export class Listener {
   readonly #server: Server;
   readonly #connections: Connections;
   readonly #handler: Handler;
+  readonly #turns: ClientTurns;
+  readonly #writeTimeoutMs: number;
   #isClosing = false;
 
   private constructor(options: ListenerOptions) {
     this.#handler = options.handler;
+    this.#writeTimeoutMs = options.timeouts?.writeMs ?? WRITE_TIMEOUT_MS;
+    this.#turns = new ClientTurns({ max: options.requestsPerClient });
     this.#connections = new Connections(options, options.onRefused);
     this.#server = createServer({
-      headersTimeout: options.headersTimeoutMs ?? HEADERS_TIMEOUT_MS,
+      headersTimeout: options.timeouts?.headersMs ?? HEADERS_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
       keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
-      connectionsCheckingInterval: CHECK_INTERVAL_MS,
+      connectionsCheckingInterval: options.timeouts?.checkMs ?? CHECK_INTERVAL_MS,
       noDelay: true,
     });
     this.#server.on("connection", (socket: Socket) => this.#connections.admit(socket));
     this.#server.on("request", (message, out) => {
-      this.#connections.enqueue(message.socket, () => this.#answer(message, out));
+      this.#connections.enqueue(message.socket, () =>
+        this.#answer(message, out).catch((error) => {
+          options.onError(error);
+          if (out.headersSent) out.destroy();
+          else out.writeHead(500, { Connection: "close" }).end();
+        }));
     });
   }
 
@@ -76,7 +93,8 @@ export class Listener {
     const server = listener.#server;
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
-      server.listen({ ...options, backlog: BACKLOG - 1 }, () => {
+      const { hostname: host, port } = options;
+      server.listen({ host, port, backlog: BACKLOG - 1 }, () => {
         server.off("error", reject);
         resolve();
       });
@@ -138,11 +156,13 @@ export class Listener {
 
   async #answer(message: IncomingMessage, out: ServerResponse): Promise<void> {
     const request = requestOf(message);
+    const hostname = message.socket.remoteAddress ?? "";
     const response = request instanceof Request
-      ? await this.#handler(request, {
-        remoteAddr: { hostname: message.socket.remoteAddress ?? "" },
-      })
+      ? await this.#turns.run(hostname, () => this.#handler(request, { remoteAddr: { hostname } }))
       : request;
-    await respond(out, response, { closes: this.#isClosing || !(request instanceof Request) });
+    await respond(out, response, {
+      closes: this.#isClosing || !(request instanceof Request),
+      timeoutMs: this.#writeTimeoutMs,
+    });
   }
 }

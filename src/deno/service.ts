@@ -123,7 +123,9 @@ export async function start(
     hostname,
     port: settings.port,
     ...limits,
+    requestsPerClient: size + maxOverflow,
     handler: (request, info) => requests.track(app.fetch(request, info)),
+    onError: (error) => log.error("request failed", { error }),
     onRefused: (reason, client) => log.warn("connection refused", { reason, client }),
   });
 

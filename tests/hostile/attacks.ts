@@ -1,6 +1,7 @@
 /** All attacks by name, at full length. */
 import type { Measure } from "../endurance/verdict.ts";
 import { shutdown } from "./shutdown.ts";
+import { slowReaders } from "./slow_readers.ts";
 import { slowBody } from "./slow_body.ts";
 import { emfile, slowloris } from "./connections.ts";
 
@@ -8,5 +9,6 @@ export const ATTACKS: Readonly<Record<string, () => Promise<Measure[]>>> = {
   "emfile": () => emfile({ openFiles: 1_024, connections: 1_100, forMs: 15_000 }),
   "slowloris": () => slowloris({ openFiles: 1_024, connections: 1_000, forMs: 15_000 }),
   "shutdown": () => shutdown({ clients: 100, pauseMs: 100 }),
+  "slow-readers": () => slowReaders({ readers: 300, pages: 20, forMs: 5_000 }),
   "slow-body": () => slowBody({ connections: 500 }),
 };

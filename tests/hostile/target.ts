@@ -1,5 +1,7 @@
 /** The service under attack: `src/main.ts` as a process of its own, with a limit on its open files. */
 import { join } from "node:path";
+import { relayThread } from "../bench/relay_thread.ts";
+import { testServer } from "../support/test_server.ts";
 import { localDatabase } from "../support/local_database.ts";
 
 const MAIN = join(import.meta.dirname!, "..", "..", "src", "main.ts");
@@ -30,13 +32,22 @@ export interface TargetOptions {
 /** Starts it on a database of its own. Only on Linux: the usage is read from `/proc`. */
 export async function startTarget({ openFiles = 1_024, env = {} }: TargetOptions): Promise<Target> {
   const branch = await (await localDatabase()).connect();
+  // In a thread of its own, so that the rows of the attackers do not delay the honest client's clock.
+  const relay = await relayThread({ port: (await testServer()).port, latencyMs: 0 });
   const child = new Deno.Command("sh", {
     args: [
       "-c",
       `ulimit -n ${openFiles} && exec "$0" "$@"`,
       ...[Deno.execPath(), "run", "-A", "--quiet", "--no-check", MAIN],
     ],
-    env: { ...branch.env, PORT: "0", QUEUE_CONCURRENCY: "0", LOG_LEVEL: "warn", ...env },
+    env: {
+      ...branch.env,
+      DATABASE_WS_PROXY: relay.url,
+      PORT: "0",
+      QUEUE_CONCURRENCY: "0",
+      LOG_LEVEL: "warn",
+      ...env,
+    },
     stdout: "piped",
     stderr: "piped",
   }).spawn();
@@ -72,6 +83,7 @@ export async function startTarget({ openFiles = 1_024, env = {} }: TargetOptions
         // It has ended already.
       }
       await Promise.all([status, ...reading]);
+      relay[Symbol.dispose]();
       await branch[Symbol.asyncDispose]();
     },
   };

@@ -1,0 +1,276 @@
+/** The HTTP server on real sockets, with small bounds. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { connect } from "node:net";
+import { pollUntil } from "../../src/dev/poll.ts";
+import type { Refused } from "../../src/deno/connections.ts";
+import type { Handler } from "../../src/deno/exchange.ts";
+import { Listener, type ListenerOptions } from "../../src/deno/listener.ts";
+import { attack, type Attacker, leave } from "../hostile/clients.ts";
+
+interface Listening extends AsyncDisposable {
+  readonly listener: Listener;
+  readonly refused: Refused[];
+  readonly errors: string[];
+  open(address?: string): Promise<Attacker>;
+}
+
+const hello: Handler = () => new Response("hello");
+
+async function listening(
+  options: Partial<ListenerOptions> = {},
+): Promise<Listening> {
+  const refused: Refused[] = [];
+  const errors: string[] = [];
+  const listener = await Listener.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    handler: hello,
+    max: 100,
+    maxPerClient: 100,
+    requestsPerClient: 100,
+    onError: (error) => errors.push(String(error)),
+    onRefused: (reason) => refused.push(reason),
+    ...options,
+  });
+  const clients: Attacker[] = [];
+  return {
+    listener,
+    refused,
+    errors,
+    async open(address = "127.0.0.1") {
+      const client = await attack(listener.port, { address });
+      clients.push(client);
+      return client;
+    },
+    async [Symbol.asyncDispose]() {
+      await leave(clients);
+      await listener.close({ timeoutMs: 1_000 });
+    },
+  };
+}
+
+async function received({ socket, closed }: Attacker): Promise<void> {
+  await Promise.race([closed, new Promise((resolve) => socket.once("data", resolve))]);
+}
+
+async function answered(client: Attacker, count = 1): Promise<string> {
+  const answers = () => client.received.split("HTTP/1.1 ").length - 1;
+  while (!client.isClosed && (answers() < count || !client.received.endsWith("hello"))) {
+    await received(client);
+  }
+  return client.received;
+}
+
+const GET = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+Deno.test("connections that send nothing, half a header or a byte at a time are closed in time", async () => {
+  await using server = await listening({ timeouts: { headersMs: 150, checkMs: 50 } });
+  const silent = await server.open();
+  const half = await server.open();
+  half.socket.write("GET / HTTP/1.1\r\nHost: x\r\nX-Half: ");
+  const trickling = await server.open();
+  trickling.socket.write("GET / HTTP/1.1\r\nX: ");
+  const timer = setInterval(() => trickling.socket.write("x"), 20);
+  await Promise.all([silent.closed, half.closed, trickling.closed]);
+  clearInterval(timer);
+  const later = await server.open();
+  later.socket.write(GET);
+  assertMatch(await answered(later), /^HTTP\/1\.1 200 /);
+});
+
+Deno.test("when all connections are taken, the one that never sent a request makes room, then the longest idle one", async () => {
+  await using server = await listening({ max: 3 });
+  const used = await server.open();
+  used.socket.write(GET);
+  await answered(used);
+  const silent = [await server.open(), await server.open()];
+  const next = await server.open();
+  next.socket.write(GET);
+  await answered(next);
+  await silent[0]!.closed;
+  assertEquals([used.isClosed, silent[1]!.isClosed, next.isClosed], [false, false, false]);
+  const another = await server.open();
+  another.socket.write(GET);
+  await answered(another);
+  await silent[1]!.closed;
+  await server.open();
+  await used.closed;
+  assertEquals([next.isClosed, another.isClosed], [false, false]);
+  assertEquals(server.refused, ["made room", "made room", "made room"]);
+  assertEquals(server.listener.connections, 3);
+});
+
+Deno.test("busy connections never make room: a further one is refused", async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const handler: Handler = () => promise.then(() => new Response("hello"));
+  await using server = await listening({ max: 2, handler });
+  const busy = [await server.open(), await server.open()];
+  for (const { socket } of busy) socket.write(GET);
+  // Both requests have been read once a third connection is refused and not one of them.
+  const refused = await server.open();
+  await refused.closed;
+  resolve();
+  for (const client of busy) assertMatch(await answered(client), /^HTTP\/1\.1 200 /);
+  assertEquals(server.refused, ["full"]);
+});
+
+Deno.test("one client's connections are bounded, whatever it does with them, and another client is served", async () => {
+  await using server = await listening({ maxPerClient: 2 });
+  const first = [await server.open(), await server.open()];
+  const third = await server.open();
+  await third.closed;
+  const other = await server.open("127.0.0.2");
+  other.socket.write(GET);
+  assertMatch(await answered(other), /^HTTP\/1\.1 200 /);
+  assertEquals(server.refused, ["client has too many"]);
+  await leave([first[0]!]);
+  await pollUntil(() => server.listener.connections === 2, { deadlineMs: 5_000, intervalMs: 1 });
+  const again = await server.open();
+  again.socket.write(GET);
+  assertMatch(await answered(again), /^HTTP\/1\.1 200 /);
+});
+
+Deno.test("requests that are sent ahead run one after the other, and more than 32 close the connection", async () => {
+  let running = 0;
+  let most = 0;
+  let served = 0;
+  const handler: Handler = async () => {
+    most = Math.max(most, ++running);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    running--;
+    served++;
+    return new Response("hello");
+  };
+  await using server = await listening({ handler });
+  const polite = await server.open();
+  polite.socket.write(GET.repeat(20));
+  await answered(polite, 20);
+  assertEquals([most, served], [1, 20]);
+  const greedy = await server.open();
+  greedy.socket.write(GET.repeat(200));
+  await greedy.closed;
+  assertEquals(server.refused, ["pipelined too much"]);
+  assert(served <= 22, `${served} requests were served`);
+});
+
+Deno.test("a reader that takes nothing loses its connection, and the body's source is cancelled", async () => {
+  const cancelled = Promise.withResolvers<void>();
+  const chunk = new Uint8Array(1_000_000);
+  const handler: Handler = () =>
+    new Response(
+      new ReadableStream({
+        pull: (controller) => controller.enqueue(chunk),
+        cancel: () => cancelled.resolve(),
+      }),
+    );
+  await using server = await listening({ handler, timeouts: { writeMs: 200 } });
+  const reader = await attack(server.listener.port, { reads: false });
+  reader.socket.pause();
+  reader.socket.write(GET);
+  await cancelled.promise;
+  await leave([reader]);
+});
+
+Deno.test("a client that leaves cancels the body that is written to it", async () => {
+  const cancelled = Promise.withResolvers<void>();
+  const handler: Handler = () =>
+    new Response(
+      new ReadableStream({
+        start: (controller) => controller.enqueue(new TextEncoder().encode("first")),
+        cancel: () => cancelled.resolve(),
+      }),
+    );
+  await using server = await listening({ handler });
+  const client = await server.open();
+  client.socket.write(GET);
+  await received(client);
+  await leave([client]);
+  await cancelled.promise;
+});
+
+Deno.test("a body that breaks off is cut, so that no client takes it for complete", async () => {
+  let isFirst = true;
+  const handler: Handler = () =>
+    new Response(
+      new ReadableStream({
+        pull(controller) {
+          if (!isFirst) return controller.error(new Error("rows lost"));
+          isFirst = false;
+          controller.enqueue(new TextEncoder().encode("first"));
+          return new Promise((resolve) => setTimeout(resolve, 5));
+        },
+      }),
+    );
+  await using server = await listening({ handler });
+  const client = await server.open();
+  client.socket.write(GET);
+  await client.closed;
+  assertMatch(client.received, /first/);
+  assert(!client.received.endsWith("0\r\n\r\n"), client.received);
+});
+
+Deno.test("request and response bodies, headers and HEAD pass unchanged", async () => {
+  const handler: Handler = async (request, { remoteAddr }) => {
+    const body = request.method === "HEAD" ? null : await request.text();
+    const headers = new Headers({ "X-From": remoteAddr.hostname, "X-Url": request.url });
+    headers.append("Set-Cookie", "a=1");
+    headers.append("Set-Cookie", "b=2");
+    headers.set("X-Sent", request.headers.get("X-Sent") ?? "");
+    return new Response(body, { status: 201, headers });
+  };
+  await using server = await listening({ handler });
+  const url = `http://127.0.0.1:${server.listener.port}/a%20b?c=d`;
+  const long = "x".repeat(1_000_000);
+  const client = Deno.createHttpClient({});
+  for (const body of ["", "short", long]) {
+    const response = await fetch(url, { client, method: "POST", body, headers: { "X-Sent": "é" } });
+    assertEquals([response.status, await response.text() === body], [201, true]);
+    assertEquals(response.headers.getSetCookie(), ["a=1", "b=2"]);
+    assertEquals(response.headers.get("X-From"), "127.0.0.1");
+    assertEquals(response.headers.get("X-Url"), url);
+    assertEquals(response.headers.get("X-Sent"), "é");
+  }
+  const stream = new Blob([long]).stream();
+  const streamed = await fetch(url, { client, method: "POST", body: stream });
+  assertEquals((await streamed.text()).length, long.length);
+  const head = await fetch(url, { client, method: "HEAD" });
+  assertEquals([head.status, await head.text()], [201, ""]);
+  client.close();
+});
+
+Deno.test("once it closes after responses, each response says so and closes its connection", async () => {
+  await using server = await listening();
+  const client = await server.open();
+  client.socket.write(GET);
+  await answered(client);
+  assert(!/connection: close/i.test(client.received));
+  server.listener.closeAfterResponses();
+  client.socket.write(GET);
+  await client.closed;
+  assertMatch(client.received, /connection: close/i);
+});
+
+Deno.test("a handler that throws, and a response that cannot be written, are answered with 500 and reported", async () => {
+  const used = new Response("used");
+  used.body!.getReader();
+  for (const handler of [() => Promise.reject(new Error("broken")), () => used] as Handler[]) {
+    await using server = await listening({ handler });
+    const client = await server.open();
+    client.socket.write(GET);
+    await client.closed;
+    assertMatch(client.received, /^HTTP\/1\.1 500 /);
+    assertEquals(server.errors.length, 1);
+  }
+});
+
+Deno.test("it listens on the given address only", async () => {
+  await using server = await listening();
+  const { port } = server.listener;
+  const other = connect({ host: "127.0.0.2", port });
+  const code = await new Promise((resolve) => {
+    other.once("error", (error: Error & { code?: string }) => resolve(error.code));
+    other.once("connect", () => resolve("connected"));
+  });
+  other.destroy();
+  assertEquals(code, "ECONNREFUSED");
+});

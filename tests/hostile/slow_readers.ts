@@ -1,0 +1,59 @@
+/** `slow-readers`: clients that send 20 requests for pages ahead, and read the answers slowly or not at all. */
+import { atLeast, atMost, type Measure, zero } from "../endurance/verdict.ts";
+import { attack, attackWith, HonestClient, leave } from "./clients.ts";
+import { sleep, usageRows } from "./connections.ts";
+import { startTarget } from "./target.ts";
+
+export interface SlowReadersOptions {
+  readonly readers: number;
+  readonly pages: number;
+  readonly forMs: number;
+}
+
+export async function slowReaders(
+  { readers, pages, forMs }: SlowReadersOptions,
+): Promise<Measure[]> {
+  await using target = await startTarget({ openFiles: 4_096 });
+  await addUsers(target.url, 200);
+  await using honest = new HonestClient(target.url, { perSecond: 100 });
+  await sleep(3_000);
+  const alone = honest.take();
+  const before = await target.usage();
+  const request = "GET /users?limit=200 HTTP/1.1\r\nHost: x\r\n\r\n";
+  const attackers = await attackWith(readers, async () => {
+    const attacker = await attack(target.port, { reads: false });
+    attacker.socket.pause();
+    attacker.socket.write(request.repeat(pages));
+    return attacker;
+  });
+  await sleep(1_000);
+  const during = await target.usage();
+  await sleep(forMs);
+  const served = honest.take();
+  await leave(attackers);
+  await sleep(1_000);
+  return [
+    ["slow readers", readers],
+    ["pages that each asks for at once", pages],
+    ["honest requests during the attack", served.count, atLeast(50)],
+    ["honest requests that failed", served.failures, zero],
+    [
+      `p99 alone: ${Math.round(alone.p99)} ms; during the attack`,
+      served.p99,
+      atMost(alone.p99 + 100),
+    ],
+    [`longest alone: ${Math.round(alone.max)} ms; during the attack`, served.max],
+    ...await usageRows(target, { before, during }),
+  ];
+}
+
+async function addUsers(url: string, count: number): Promise<void> {
+  for (let index = 0; index < count; index++) {
+    const response = await fetch(`${url}/users`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ email: `reader${index}@example.org`, name: "x".repeat(200) }),
+    });
+    await response.body?.cancel();
+  }
+}
