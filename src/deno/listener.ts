@@ -6,6 +6,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { type AddressInfo, Server as NetServer, type Socket } from "node:net";
 import { completesWithin } from "../db/time/timeout.ts";
+import { AcceptWatch } from "./accept_watch.ts";
 import { ClientTurns } from "./client_turns.ts";
 import { type ConnectionLimits, Connections, type Refused } from "./connections.ts";
 import { type Handler, requestOf, respond } from "./exchange.ts";
@@ -52,8 +53,18 @@ export interface ListenerOptions extends ConnectionLimits {
   readonly onRefused: (reason: Refused, client: string) => void;
   /** Called if the handler throws, or returns a response that cannot be written. The client gets 500, or a cut body. */
   readonly onError: (error: unknown) => void;
+  /** Called if the listener has stopped accepting, and is opened again. */
+  readonly onSilence: () => void;
   /** Shorter ones for tests. */
-  readonly timeouts?: { headersMs?: number; writeMs?: number; checkMs?: number } | undefined;
+  readonly timeouts?:
+    | {
+      headersMs?: number;
+      writeMs?: number;
+      checkMs?: number;
+      intervalMs?: number;
+      timeoutMs?: number;
+    }
+    | undefined;
 }
 
 export class Listener {
@@ -62,6 +73,7 @@ export class Listener {
   readonly #handler: Handler;
   readonly #turns: ClientTurns;
   readonly #writeTimeoutMs: number;
+  #watch: AcceptWatch | undefined;
   #isClosing = false;
 
   private constructor(options: ListenerOptions) {
@@ -76,7 +88,10 @@ export class Listener {
       connectionsCheckingInterval: options.timeouts?.checkMs ?? CHECK_INTERVAL_MS,
       noDelay: true,
     });
-    this.#server.on("connection", (socket: Socket) => this.#connections.admit(socket));
+    this.#server.on("connection", (socket: Socket) => {
+      if (this.#watch?.isOwn(socket)) socket.destroy();
+      else this.#connections.admit(socket);
+    });
     this.#server.on("request", (message, out) => {
       this.#connections.enqueue(message.socket, () =>
         this.#answer(message, out).catch((error) => {
@@ -90,16 +105,36 @@ export class Listener {
   /** Resolves when the server listens. Rejects with the error of the system. */
   static async listen(options: ListenerOptions): Promise<Listener> {
     const listener = new Listener(options);
-    const server = listener.#server;
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
-      const { hostname: host, port } = options;
-      server.listen({ host, port, backlog: BACKLOG - 1 }, () => {
-        server.off("error", reject);
-        resolve();
-      });
+    const { hostname: host, port } = options;
+    await listener.#bind({ host, port });
+    const address = { host: host === "0.0.0.0" ? "127.0.0.1" : host, port: listener.port };
+    listener.#watch = new AcceptWatch({
+      address,
+      onSilence: () => {
+        options.onSilence();
+        void listener.#bindAgain({ host, port: address.port }).catch(options.onError);
+      },
+      timeouts: options.timeouts,
     });
     return listener;
+  }
+
+  async #bind({ host, port }: { host: string; port: number }): Promise<void> {
+    const { promise: listening, resolve, reject } = Promise.withResolvers<void>();
+    this.#server.once("error", reject);
+    this.#server.listen({ host, port, backlog: BACKLOG - 1 }, resolve);
+    await listening.finally(() => this.#server.off("error", reject));
+  }
+
+  /** Replaces the listening socket. Open connections stay. Those that wait to be accepted are reset. */
+  async #bindAgain(address: { host: string; port: number }): Promise<void> {
+    await new Promise<void>((resolve) => this.#stopListening(resolve));
+    if (!this.#isClosing) await this.#bind(address);
+  }
+
+  /** `Server.close` of HTTP would also cut connections whose last response is not flushed yet. */
+  #stopListening(onClosed: () => void): void {
+    NetServer.prototype.close.call(this.#server, onClosed);
   }
 
   get port(): number {
@@ -125,10 +160,8 @@ export class Listener {
       Math.max(0, Math.min(limitMs, endsAtMs - performance.now()));
     this.#isClosing = true;
     await this.#allAccepted();
-    // `Server.close` of HTTP would also cut connections whose last response is not flushed yet.
-    const closed = new Promise<void>((resolve) => {
-      NetServer.prototype.close.call(this.#server, () => resolve());
-    });
+    this.#watch?.stop();
+    const closed = new Promise<void>((resolve) => this.#stopListening(resolve));
     const empty = this.#connections.empty();
     await completesWithin(empty, within(LINGER_MS));
     this.#connections.endIdle();

@@ -126,6 +126,7 @@ export async function start(
     requestsPerClient: size + maxOverflow,
     handler: (request, info) => requests.track(app.fetch(request, info)),
     onError: (error) => log.error("request failed", { error }),
+    onSilence: () => log.error("listener stopped accepting connections, and is opened again"),
     onRefused: (reason, client) => log.warn("connection refused", { reason, client }),
   });
 

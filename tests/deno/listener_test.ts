@@ -29,6 +29,7 @@ async function listening(
     maxPerClient: 100,
     requestsPerClient: 100,
     onError: (error) => errors.push(String(error)),
+    onSilence: () => {},
     onRefused: (reason) => refused.push(reason),
     ...options,
   });

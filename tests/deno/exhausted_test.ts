@@ -1,0 +1,59 @@
+/** A process without a descriptor left: its listener serves again when there are descriptors. */
+import { assertEquals } from "@std/assert";
+import { join } from "node:path";
+import { attack, leave } from "../hostile/clients.ts";
+
+const OPEN_FILES = 200;
+
+Deno.test({
+  name:
+    "a listener that met the limit on open files accepts connections once there are descriptors again",
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    const child = new Deno.Command("sh", {
+      args: [
+        "-c",
+        `ulimit -n ${OPEN_FILES} && exec "$0" run -A --quiet --no-check "$1"`,
+        Deno.execPath(),
+        join(import.meta.dirname!, "exhausted_process.ts"),
+      ],
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "null",
+    }).spawn();
+    const input = child.stdin.getWriter();
+    const output = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+    let text = "";
+    const logged = async (event: string) => {
+      while (!text.includes(`"event":"${event}"`)) {
+        const { value, done } = await output.read();
+        if (done) throw new Error(`The process ended before it logged ${event}: ${text}`);
+        text += value;
+      }
+    };
+    const tell = (word: string) => input.write(new TextEncoder().encode(word));
+    try {
+      await logged("listening");
+      const [, port] = /"port":(\d+)/.exec(text)!;
+      await tell("exhaust");
+      await logged("exhausted");
+      const waiting = await attack(Number(port));
+      // The first one has found no descriptor by the time that the process answers this.
+      await tell("free");
+      await logged("freed");
+      const response = await fetch(`http://127.0.0.1:${port}/`, {
+        signal: AbortSignal.timeout(20_000),
+      }).catch(async () => {
+        // Reset with the listening socket that was replaced: a client connects again.
+        return await fetch(`http://127.0.0.1:${port}/`);
+      });
+      assertEquals([response.status, await response.text()], [200, "hello"]);
+      await leave([waiting]);
+    } finally {
+      await input.close();
+      child.kill("SIGKILL");
+      await child.status;
+      await output.cancel();
+    }
+  },
+});
