@@ -4,6 +4,7 @@ import { listenForSignals } from "./deno/signals.ts";
 import { createLog } from "./ops/log.ts";
 
 if (import.meta.main) {
+  logUnhandled();
   const service = await startOrExit();
   // Logged at every LOG_LEVEL: the URL must always be known.
   createLog("info").info("listening", { url: service.url });
@@ -20,4 +21,21 @@ async function startOrExit(): Promise<RunningService> {
     console.error(error instanceof Error ? error.message : error);
     Deno.exit(1);
   }
+}
+
+/** An error that no code handles ends the process, as Deno's default does, but as one JSON line like all others. */
+function logUnhandled(): void {
+  const log = createLog("error");
+  const end = (error: unknown) => {
+    log.error("process ended by an unhandled error", { error });
+    Deno.exit(1);
+  };
+  addEventListener("unhandledrejection", (event) => {
+    event.preventDefault();
+    end(event.reason);
+  });
+  addEventListener("error", (event) => {
+    event.preventDefault();
+    end(event.error);
+  });
 }

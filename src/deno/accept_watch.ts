@@ -24,6 +24,8 @@ export class AcceptWatch {
   readonly #timeoutMs: number;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #probe: Socket | undefined;
+  /** Since the last look. */
+  #hasAccepted = false;
 
   constructor(options: AcceptWatchOptions) {
     this.#options = options;
@@ -32,13 +34,9 @@ export class AcceptWatch {
     this.#wait();
   }
 
-  /** Whether an accepted connection is the watch's own. The caller closes it. */
-  isOwn(socket: Socket): boolean {
-    const probe = this.#probe;
-    if (probe?.localPort === undefined || socket.remotePort !== probe.localPort) return false;
-    if (socket.remoteAddress !== probe.localAddress) return false;
-    this.#wait();
-    return true;
+  /** Call it for each connection: any of them shows that the listener accepts. */
+  noteAccepted(): void {
+    this.#hasAccepted = true;
   }
 
   stop(): void {
@@ -49,16 +47,20 @@ export class AcceptWatch {
 
   #wait(): void {
     this.stop();
-    this.#timer = setTimeout(() => this.#connect(), this.#intervalMs);
+    this.#timer = setTimeout(() => this.#look(), this.#intervalMs);
   }
 
-  #connect(): void {
+  #look(): void {
+    if (this.#hasAccepted) {
+      this.#hasAccepted = false;
+      return this.#wait();
+    }
     const probe = this.#probe = connect(this.#options.address);
     // Without a descriptor, or the permission to connect, it cannot tell anything.
     probe.on("error", () => this.#wait());
     probe.on("connect", () => {
       this.#timer = setTimeout(() => {
-        this.#options.onSilence();
+        if (!this.#hasAccepted) this.#options.onSilence();
         this.#wait();
       }, this.#timeoutMs);
     });

@@ -89,8 +89,8 @@ export class Listener {
       noDelay: true,
     });
     this.#server.on("connection", (socket: Socket) => {
-      if (this.#watch?.isOwn(socket)) socket.destroy();
-      else this.#connections.admit(socket);
+      this.#watch?.noteAccepted();
+      this.#connections.admit(socket);
     });
     this.#server.on("request", (message, out) => {
       this.#connections.enqueue(message.socket, () =>

@@ -1,5 +1,7 @@
 /** All attacks by name, at full length. */
 import type { Measure } from "../endurance/verdict.ts";
+import { host } from "./host.ts";
+import { logFlood } from "./log_flood.ts";
 import { shutdown } from "./shutdown.ts";
 import { slowReaders } from "./slow_readers.ts";
 import { slowBody } from "./slow_body.ts";
@@ -8,6 +10,8 @@ import { emfile, slowloris } from "./connections.ts";
 export const ATTACKS: Readonly<Record<string, () => Promise<Measure[]>>> = {
   "emfile": () => emfile({ openFiles: 1_024, connections: 1_100, forMs: 15_000 }),
   "slowloris": () => slowloris({ openFiles: 1_024, connections: 1_000, forMs: 15_000 }),
+  "host": host,
+  "log-flood": () => logFlood({ clients: 50, forMs: 25_000 }),
   "shutdown": () => shutdown({ clients: 100, pauseMs: 100 }),
   "slow-readers": () => slowReaders({ readers: 300, pages: 20, forMs: 5_000 }),
   "slow-body": () => slowBody({ connections: 500 }),
