@@ -47,7 +47,7 @@ export async function slowReaders(
   ];
 }
 
-async function addUsers(url: string, count: number): Promise<void> {
+export async function addUsers(url: string, count: number): Promise<void> {
   for (let index = 0; index < count; index++) {
     const response = await fetch(`${url}/users`, {
       method: "POST",
