@@ -87,16 +87,15 @@ function bodyOf(message: IncomingMessage): ReadableStream<Uint8Array<ArrayBuffer
   }, { highWaterMark: 0 });
 }
 
-/** Writes the response, at the pace of the reader, who must take a byte every `timeoutMs`. Resolves when it is written, or the connection has ended. */
+/** Writes the response, at the pace of the reader. Resolves when it is written, or the connection has ended. */
 export async function respond(
   out: ServerResponse,
   response: Response,
-  { closes, timeoutMs }: { closes: boolean; timeoutMs: number },
+  { closes }: { closes: boolean },
 ): Promise<void> {
   const reader = response.body?.getReader();
   if (out.destroyed) return void reader?.cancel().catch(() => {});
   const ended = new Promise<void>((resolve) => out.once("close", resolve));
-  out.setTimeout(timeoutMs, () => out.destroy());
   const head: string[] = [];
   for (const [name, value] of response.headers) head.push(name, value);
   if (closes) head.push("connection", "close");

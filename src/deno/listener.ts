@@ -10,6 +10,7 @@ import { AcceptWatch } from "./accept_watch.ts";
 import { ClientTurns } from "./client_turns.ts";
 import { type ConnectionLimits, Connections, type Refused } from "./connections.ts";
 import { type Handler, requestOf, respond } from "./exchange.ts";
+import { WriteWatch } from "./write_watch.ts";
 
 /** From the connection, or the end of the last request, to the end of the headers. */
 const HEADERS_TIMEOUT_MS = 10_000;
@@ -17,13 +18,13 @@ const HEADERS_TIMEOUT_MS = 10_000;
 /** From a request's first byte to the end of its body. The app has a shorter limit for the bodies that it reads. */
 const REQUEST_TIMEOUT_MS = 30_000;
 
-/** A reader that takes no byte for this long loses its connection. */
+/** A reader that takes no chunk for this long loses its connection. */
 const WRITE_TIMEOUT_MS = 30_000;
 
 /** Longer than proxies keep idle connections (nginx: 60 s), so that it is the proxy that closes them. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000;
 
-/** How often the server looks for connections that are past a limit. */
+/** How often the server looks for requests and responses that are past a limit. */
 const CHECK_INTERVAL_MS = 1_000;
 
 /**
@@ -72,20 +73,21 @@ export class Listener {
   readonly #connections: Connections;
   readonly #handler: Handler;
   readonly #turns: ClientTurns;
-  readonly #writeTimeoutMs: number;
+  readonly #writes: WriteWatch;
   #watch: AcceptWatch | undefined;
   #isClosing = false;
 
   private constructor(options: ListenerOptions) {
     this.#handler = options.handler;
-    this.#writeTimeoutMs = options.timeouts?.writeMs ?? WRITE_TIMEOUT_MS;
+    const { writeMs = WRITE_TIMEOUT_MS, checkMs = CHECK_INTERVAL_MS } = options.timeouts ?? {};
+    this.#writes = new WriteWatch({ timeoutMs: writeMs, checkMs });
     this.#turns = new ClientTurns({ max: options.requestsPerClient });
     this.#connections = new Connections(options, options.onRefused);
     this.#server = createServer({
       headersTimeout: options.timeouts?.headersMs ?? HEADERS_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
       keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
-      connectionsCheckingInterval: options.timeouts?.checkMs ?? CHECK_INTERVAL_MS,
+      connectionsCheckingInterval: checkMs,
       noDelay: true,
     });
     this.#server.on("connection", (socket: Socket) => {
@@ -172,6 +174,7 @@ export class Listener {
     await closed;
     // Stops the timer that looks for late requests.
     this.#server.close();
+    this.#writes.stop();
   }
 
   /**
@@ -193,9 +196,12 @@ export class Listener {
     const response = request instanceof Request
       ? await this.#turns.run(hostname, () => this.#handler(request, { remoteAddr: { hostname } }))
       : request;
-    await respond(out, response, {
-      closes: this.#isClosing || !(request instanceof Request),
-      timeoutMs: this.#writeTimeoutMs,
-    });
+    const closes = this.#isClosing || !(request instanceof Request);
+    const unwatch = this.#writes.watch(out);
+    try {
+      await respond(out, response, { closes });
+    } finally {
+      unwatch();
+    }
   }
 }

@@ -164,7 +164,7 @@ Deno.test("a reader that takes nothing loses its connection, and the body's sour
         cancel: () => cancelled.resolve(),
       }),
     );
-  await using server = await listening({ handler, timeouts: { writeMs: 200 } });
+  await using server = await listening({ handler, timeouts: { writeMs: 200, checkMs: 50 } });
   const reader = await attack(server.listener.port, { reads: false });
   reader.socket.pause();
   reader.socket.write(GET);
@@ -274,4 +274,23 @@ Deno.test("it listens on the given address only", async () => {
   });
   other.destroy();
   assertEquals(code, "ECONNREFUSED");
+});
+
+Deno.test("a body whose source pauses for longer than a reader may is not cut", async () => {
+  const handler: Handler = () =>
+    new Response(
+      new ReadableStream({
+        async start(controller) {
+          controller.enqueue(new TextEncoder().encode("first, "));
+          await new Promise((resolve) => setTimeout(resolve, 200));
+          controller.enqueue(new TextEncoder().encode("second"));
+          controller.close();
+        },
+      }),
+    );
+  await using server = await listening({ handler, timeouts: { writeMs: 50, checkMs: 10 } });
+  const client = Deno.createHttpClient({});
+  const response = await fetch(`http://127.0.0.1:${server.listener.port}/`, { client });
+  assertEquals(await response.text(), "first, second");
+  client.close();
 });
