@@ -5,11 +5,18 @@ import { localDatabase } from "../support/local_database.ts";
 
 const MAIN = join(import.meta.dirname!, "..", "..", "src", "main.ts");
 
-/** Run before the service, as a fault in it would be: it fails once the service listens. */
 const FAULTS = {
-  rejection: `setTimeout(() => Promise.reject(new Error("stray")), 1_500)`,
-  exception: `setTimeout(() => { throw new Error("stray"); }, 1_500)`,
+  rejection: `Promise.reject(new Error("stray"))`,
+  exception: `throw new Error("stray")`,
 };
+
+/** Run before the service: it fails when the service logs that it listens. */
+const failing = (statement: string) => `
+  const { log } = console;
+  console.log = (line) => {
+    log(line);
+    setTimeout(() => { ${statement}; }, 100);
+  };`;
 
 const database = await localDatabase();
 
@@ -17,7 +24,7 @@ for (const [name, code] of Object.entries(FAULTS)) {
   Deno.test(`an unhandled ${name} ends the process with one JSON line`, async () => {
     await using branch = await database.connect();
     const fault = await Deno.makeTempFile({ suffix: ".js" });
-    await Deno.writeTextFile(fault, code);
+    await Deno.writeTextFile(fault, failing(code));
     const { code: exitCode, stderr } = await new Deno.Command(Deno.execPath(), {
       args: ["run", "-A", "--quiet", "--no-check", "--preload", fault, MAIN],
       env: { ...branch.env, PORT: "0", LOG_LEVEL: "error", QUEUE_CONCURRENCY: "0" },
