@@ -45,18 +45,24 @@ export class AcceptWatch {
     this.#probe = undefined;
   }
 
+  /** Asked first: to connect without permission would prompt the user of a terminal. */
+  #mayConnect(): boolean {
+    const { host, port } = this.#options.address;
+    return Deno.permissions.querySync({ name: "net", host: `${host}:${port}` }).state === "granted";
+  }
+
   #wait(): void {
     this.stop();
     this.#timer = setTimeout(() => this.#look(), this.#intervalMs);
   }
 
   #look(): void {
-    if (this.#hasAccepted) {
+    if (this.#hasAccepted || !this.#mayConnect()) {
       this.#hasAccepted = false;
       return this.#wait();
     }
     const probe = this.#probe = connect(this.#options.address);
-    // Without a descriptor, or the permission to connect, it cannot tell anything.
+    // Without a descriptor it cannot tell anything.
     probe.on("error", () => this.#wait());
     probe.on("connect", () => {
       this.#timer = setTimeout(() => {

@@ -57,34 +57,48 @@ function hasBody({ method, headers }: IncomingMessage): boolean {
     (headers["content-length"] !== undefined && headers["content-length"] !== "0");
 }
 
-/** Reads from the socket only what the reader asks for. An unread rest is discarded with the exchange. */
+/**
+ * Reads from the socket only what the reader asks for. Of a body that is not read at all, node discards the rest itself;
+ * `discardRest` does so for one that is read in part.
+ */
 function bodyOf(message: IncomingMessage): ReadableStream<Uint8Array<ArrayBuffer>> {
+  let hasBegun = false;
   let isOver = false;
-  return new ReadableStream({
-    start(controller) {
+  const begin = (controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>) => {
+    const end = (close: () => void) => {
+      if (!isOver) close();
+      isOver = true;
+    };
+    message.on("data", (chunk: Uint8Array<ArrayBuffer>) => {
+      if (isOver) return;
+      controller.enqueue(chunk);
       message.pause();
-      message.on("data", (chunk: Uint8Array<ArrayBuffer>) => {
-        if (isOver) return;
-        controller.enqueue(chunk);
-        message.pause();
-      });
-      message.once("end", () => {
-        if (!isOver) controller.close();
-        isOver = true;
-      });
-      // Emitted after "end" too. Before it, the client has gone.
-      message.once("close", () => {
-        if (!isOver) controller.error(new Error("The client closed the connection"));
-        isOver = true;
-      });
-      message.once("error", () => {});
+    });
+    message.once("end", () => end(() => controller.close()));
+    const gone = () => end(() => controller.error(new Error("The client closed the connection")));
+    // Emitted after "end" too. Before it, the client has gone.
+    message.once("close", gone);
+    message.once("error", () => {});
+    if (message.destroyed) gone();
+  };
+  return new ReadableStream({
+    pull(controller) {
+      if (!hasBegun) begin(controller);
+      hasBegun = true;
+      message.resume();
     },
-    pull: () => void message.resume(),
     cancel() {
       isOver = true;
       message.resume();
     },
   }, { highWaterMark: 0 });
+}
+
+/** Lets the next request of the connection be read after a body that the handler has not read to its end. */
+export function discardRest(message: IncomingMessage): void {
+  if (message.complete) return;
+  message.removeAllListeners("data");
+  message.resume();
 }
 
 /** Writes the response, at the pace of the reader. Resolves when it is written, or the connection has ended. */

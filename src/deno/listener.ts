@@ -9,7 +9,7 @@ import { completesWithin } from "../db/time/timeout.ts";
 import { AcceptWatch } from "./accept_watch.ts";
 import { ClientTurns } from "./client_turns.ts";
 import { type ConnectionLimits, Connections, type Refused } from "./connections.ts";
-import { type Handler, requestOf, respond } from "./exchange.ts";
+import { discardRest, type Handler, requestOf, respond } from "./exchange.ts";
 import { WriteWatch } from "./write_watch.ts";
 
 /** From the connection, or the end of the last request, to the end of the headers. */
@@ -108,7 +108,10 @@ export class Listener {
   static async listen(options: ListenerOptions): Promise<Listener> {
     const listener = new Listener(options);
     const { hostname: host, port } = options;
-    await listener.#bind({ host, port });
+    await listener.#bind({ host, port }).catch((error) => {
+      listener.#writes.stop();
+      throw error;
+    });
     const address = { host: host === "0.0.0.0" ? "127.0.0.1" : host, port: listener.port };
     listener.#watch = new AcceptWatch({
       address,
@@ -202,6 +205,7 @@ export class Listener {
       await respond(out, response, { closes });
     } finally {
       unwatch();
+      discardRest(message);
     }
   }
 }

@@ -294,3 +294,76 @@ Deno.test("a body whose source pauses for longer than a reader may is not cut", 
   assertEquals(await response.text(), "first, second");
   client.close();
 });
+
+Deno.test("a client that leaves while its request runs ends the exchange, and the response's source is cancelled", async () => {
+  const started = Promise.withResolvers<void>();
+  const result = Promise.withResolvers<void>();
+  const cancelled = Promise.withResolvers<void>();
+  const handler: Handler = async () => {
+    started.resolve();
+    await result.promise;
+    return new Response(new ReadableStream({ cancel: () => cancelled.resolve() }));
+  };
+  await using server = await listening({ handler });
+  const client = await server.open();
+  client.socket.write(GET);
+  await started.promise;
+  await leave([client]);
+  await pollUntil(() => server.listener.connections === 0, { deadlineMs: 5_000, intervalMs: 1 });
+  result.resolve();
+  await cancelled.promise;
+});
+
+Deno.test("after a body that the handler reads in part the next request is served, and its rest is not kept", async () => {
+  let isFirst = true;
+  const handler: Handler = async (request) => {
+    if (!isFirst) return new Response("hello");
+    isFirst = false;
+    // Neither read to its end nor cancelled.
+    await request.body!.getReader().read();
+    return new Response("hello");
+  };
+  await using server = await listening({ handler });
+  const client = await server.open();
+  const body = "x".repeat(5_000_000);
+  client.socket.write(
+    `POST / HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+  );
+  await answered(client);
+  client.socket.write(GET);
+  await answered(client, 2);
+});
+
+Deno.test("a body that the handler does not read, Expect and Upgrade leave the connection usable", async () => {
+  await using server = await listening();
+  const client = await server.open();
+  const body = "x".repeat(200_000);
+  client.socket.write(
+    `POST / HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+  );
+  await answered(client);
+  client.socket.write(
+    "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+  );
+  await answered(client, 2);
+  client.socket.write(
+    "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n",
+  );
+  // The interim response counts too.
+  await answered(client, 4);
+  assertEquals(client.received.match(/HTTP\/1\.1 \d+/g)?.slice(0, 2), [
+    "HTTP/1.1 200",
+    "HTTP/1.1 200",
+  ]);
+  assertMatch(client.received, /HTTP\/1\.1 100 Continue/);
+});
+
+Deno.test("a request with two lengths is refused: two servers would see two requests in it", async () => {
+  await using server = await listening();
+  const client = await server.open();
+  client.socket.write(
+    "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /",
+  );
+  await client.closed;
+  assertMatch(client.received, /^HTTP\/1\.1 400 /);
+});

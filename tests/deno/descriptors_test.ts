@@ -1,0 +1,37 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { connectionLimits, descriptorLimit } from "../../src/deno/descriptors.ts";
+
+const POOL_MAX = 50;
+/** For the pool of 50, the backlog of 128 and the runtime's 64. */
+const RESERVED = 242;
+
+const limits = (
+  descriptors: number | undefined,
+  settings: { max?: number; maxPerClient?: number } = {},
+) => connectionLimits(settings, { poolMax: POOL_MAX, descriptors });
+
+Deno.test("connections get the descriptors that nothing else needs, at most 4096, and one client half of them", () => {
+  assertEquals(limits(1_024), { max: 1_024 - RESERVED, maxPerClient: 391 });
+  assertEquals(limits(1_048_576), { max: 4_096, maxPerClient: 2_048 });
+  assertEquals(limits(RESERVED + 1), { max: 1, maxPerClient: 1 });
+  assertEquals(limits(undefined), limits(1_024), "the usual limit is assumed");
+});
+
+Deno.test("bounds that are set are used, if the process can keep them", () => {
+  assertEquals(limits(1_024, { max: 100 }), { max: 100, maxPerClient: 50 });
+  assertEquals(limits(1_024, { maxPerClient: 7 }), { max: 782, maxPerClient: 7 });
+  assertEquals(limits(1_048_576, { max: 20_000 }), { max: 20_000, maxPerClient: 10_000 });
+  assertEquals(limits(undefined, { max: 20_000 }).max, 20_000, "nothing is known against it");
+  assertThrows(
+    () => limits(1_024, { max: 783 }),
+    Error,
+    "Cannot serve 783 connections as the process may open 1024 files, of which 242 are reserved",
+  );
+  assertThrows(() => limits(RESERVED), Error, "Cannot serve any connections");
+});
+
+Deno.test({
+  name: "the limit on open files is read on Linux",
+  ignore: Deno.build.os !== "linux",
+  fn: () => assertEquals(Number.isInteger(descriptorLimit()), true),
+});
