@@ -10,6 +10,7 @@ import { Transaction } from "./session/server_transaction.ts";
 import { Session } from "./session/session.ts";
 import type { SessionOptions } from "./session/session_options.ts";
 import { type ResolveCommit, resolveCommit } from "./session/commit_outcome.ts";
+import { KnownClusters } from "./session/known_clusters.ts";
 import { ScopeError } from "./errors.ts";
 import { type Attempt, runUnit } from "./unit_of_work.ts";
 import type { TransactionContext } from "./session/transaction_context.ts";
@@ -29,6 +30,8 @@ export interface DatabaseOptions {
   readonly budget?: RetryBudget;
   /** Counters that several databases may share. By default the database makes its own. */
   readonly metrics?: UnitMetrics;
+  /** The clusters of the servers that have answered. By default the database makes its own. */
+  readonly clusters?: KnownClusters;
   /** Receives every transaction and flight, for traces. */
   readonly observer?: Observer | undefined;
   readonly clock?: Clock;
@@ -91,6 +94,7 @@ export class Database {
   readonly #clock: Clock;
   readonly #budget: RetryBudget;
   readonly #metrics: UnitMetrics;
+  readonly #clusters: KnownClusters;
 
   /** Without `owner`, the database opens no sessions itself: use the one that `forOwner` returns. */
   constructor(options: DatabaseOptions, owner?: DatabaseOwner) {
@@ -99,12 +103,14 @@ export class Database {
     this.#clock = options.clock ?? systemClock;
     this.#budget = options.budget ?? new RetryBudget();
     this.#metrics = options.metrics ?? new UnitMetrics();
+    this.#clusters = options.clusters ?? new KnownClusters();
   }
 
   /** Returns a database with the same pool, budget and counters for another owner. On Workers: one for each request. */
   forOwner(owner: DatabaseOwner): Database {
-    const shared = { ...this.#options, budget: this.#budget, metrics: this.#metrics };
-    return new Database({ ...shared, observer: owner.observer ?? shared.observer }, owner);
+    const [budget, metrics, clusters] = [this.#budget, this.#metrics, this.#clusters];
+    const observer = owner.observer ?? this.#options.observer;
+    return new Database({ ...this.#options, budget, metrics, clusters, observer }, owner);
   }
 
   /** Returns the same owner's database with another signal, or without one for work that outlives a request. */
@@ -191,8 +197,8 @@ export class Database {
     const { pool, observer, random = Math.random, resolveCommit: resolve = resolveCommit } =
       this.#options;
     const { scope } = this.#requireOwner();
-    const [clock, metrics] = [this.#clock, this.#metrics];
-    return { pool, scope, clock, random, metrics, observer, resolveCommit: resolve };
+    const [clock, metrics, clusters] = [this.#clock, this.#metrics, this.#clusters];
+    return { pool, scope, clock, random, metrics, observer, resolveCommit: resolve, clusters };
   }
 
   #requireOwner(): DatabaseOwner {

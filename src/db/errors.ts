@@ -233,6 +233,13 @@ export type UnknownReason =
   | "unreachable"
   /** The server has restarted or crashed since, so that the id may belong to another transaction now. */
   | "restarted"
+  /** A server of another cluster answered, such as one that logical replication fills. It knows nothing of the transaction. */
+  | "other cluster"
+  /**
+   * Another server answered, or the same one after a restart, and it can't be shown to belong to the transaction's cluster:
+   * the role may not execute pg_control_system(), its answer had not arrived yet, or logical replication fills the server.
+   */
+  | "cluster unknown"
   /** A standby answered. It may not have received the COMMIT yet. */
   | "in recovery"
   /** The transaction was still in progress when the time was up. */

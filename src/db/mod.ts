@@ -69,6 +69,7 @@ export type {
   TransactionObserver,
   TransactionOutcome,
 } from "./session/observer.ts";
+export { KnownClusters } from "./session/known_clusters.ts";
 export { Pool } from "./pool/pool.ts";
 export type { AcquireOptions, PoolOptions } from "./pool/pool_options.ts";
 export type { PoolCounters, PoolStats } from "./pool/pool_stats.ts";

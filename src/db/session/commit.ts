@@ -47,10 +47,15 @@ export function isUnknownAfter(error: Error, { readOnly }: TransactionSettings):
 /** Finds the outcome of a COMMIT that got no definite answer. Never rejects. */
 export async function outcomeOf(
   transactionId: TransactionId | undefined,
-  { pool, scope, clock, random, resolveCommit }: TransactionContext,
+  { pool, scope, clock, random, resolveCommit, clusters }: TransactionContext,
   { signal, label }: TransactionRequest,
 ): Promise<Verdict> {
-  return await resolveCommit(transactionId, {
+  // Another transaction may have learned the cluster of this incarnation since the xid was read.
+  const identified = transactionId && {
+    ...transactionId,
+    systemIdentifier: clusters.systemIdentifier(transactionId.incarnation),
+  };
+  return await resolveCommit(identified, {
     // The lost connection has been given back already, so this is not a second lease of the same owner.
     // `fresh` goes ahead of all waiters and opens a new connection.
     acquire: ({ signal }) => pool.acquire({ scope, label, signal, fresh: true }),

@@ -9,6 +9,7 @@ import { classify, isXidInFuture } from "../failures/classify.ts";
 import type { Lease } from "../pool/lease.ts";
 import { retry, type RetryOptions } from "../time/retry.ts";
 import { sendWithDeadline } from "./send_with_deadline.ts";
+import { SYSTEM_IDENTIFIER } from "./known_clusters.ts";
 import { INCARNATION, type TransactionId } from "./xid.ts";
 
 /** What could be shown about the COMMIT. `UnknownReason` says why nothing could. */
@@ -116,7 +117,9 @@ async function queryOutcome(
 function outcomeStatements({ xid, incarnation }: TransactionId): readonly Statement[] {
   return [
     {
-      text: `select pg_is_in_recovery() as "isRecovering", ${INCARNATION} as incarnation`,
+      text: `select pg_is_in_recovery() as "isRecovering", ${INCARNATION} as incarnation,
+        ${SYSTEM_IDENTIFIER} as "systemIdentifier",
+        exists (select from pg_replication_origin) as "isSubscriber"`,
       values: [],
     },
     // The backend of the lost connection may still run the COMMIT later. After a restart the xid can be another
@@ -142,6 +145,8 @@ function verdictOf({ results, error }: FlightAnswer, transactionId: TransactionI
   const [server, , outcome] = results.map(({ rows }) => rows[0]);
   // A standby may not have received the COMMIT.
   if (server?.["isRecovering"] !== false) return unknown("in recovery");
+  const doubt = doubtAboutCluster(server, transactionId);
+  if (doubt !== undefined) return unknown(doubt);
   // The server has not assigned this xid, or not again after a crash: nothing of the transaction is in its log.
   if (isAhead) return { outcome: "rolled back" };
   switch (outcome?.["status"]) {
@@ -157,6 +162,23 @@ function verdictOf({ results, error }: FlightAnswer, transactionId: TransactionI
     default:
       return unknown("not told");
   }
+}
+
+/**
+ * Why the server's answer may be about another cluster's transaction. Another cluster can have the unit's rows by logical
+ * replication, under an xid of its own.
+ */
+function doubtAboutCluster(
+  server: Readonly<Record<string, unknown>>,
+  { incarnation, systemIdentifier }: TransactionId,
+): UnknownReason | undefined {
+  if (server["incarnation"] === incarnation) return undefined;
+  const answering = server["systemIdentifier"];
+  if (systemIdentifier === undefined || typeof answering !== "string") return "cluster unknown";
+  if (answering !== systemIdentifier) return "other cluster";
+  // A copy of the data directory keeps the identifier, and can be made a subscriber afterwards. Subscriptions have
+  // origins: https://www.postgresql.org/docs/current/replication-origins.html
+  return server["isSubscriber"] === false ? undefined : "cluster unknown";
 }
 
 function unknown(reason: UnknownReason): Verdict {

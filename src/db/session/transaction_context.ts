@@ -4,6 +4,7 @@ import type { OwnerScope } from "../pool/owner_scope.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { TransactionSettings } from "./begin.ts";
 import type { ResolveCommit } from "./commit_outcome.ts";
+import type { KnownClusters } from "./known_clusters.ts";
 import type { Observer } from "./observer.ts";
 import type { UnitMetrics } from "./unit_stats.ts";
 
@@ -17,6 +18,7 @@ export interface TransactionContext {
   readonly metrics: UnitMetrics;
   readonly observer: Observer | undefined;
   readonly resolveCommit: ResolveCommit;
+  readonly clusters: KnownClusters;
 }
 
 /** The options of one transaction. */

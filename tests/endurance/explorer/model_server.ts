@@ -31,6 +31,7 @@ export const STRANGER = "stranger";
 const RECOVERY_MS = 400;
 
 export class ModelServer {
+  readonly systemIdentifier = "7700000000000000001";
   /** Committed. */
   readonly rows: Row[] = [];
   readonly backends = new Set<ModelBackend>();
