@@ -36,6 +36,7 @@ export class ModelSession {
     [/^select pg_current_xact_id_if_assigned/, ({ text }) => this.#ownXid(text)],
     [/^select pg_is_in_recovery/, () => this.#whoAnswers()],
     [/^select extract\(.* as incarnation$/, () => this.#whoAnswers()],
+    [/^select \(.* as "systemIdentifier"$/, () => this.#whoAnswers()],
     [/^select pg_terminate_backend/, ({ values }) => this.#terminate(values)],
     [/^select pg_xact_status/, ({ values }) => this.#xidStatus(values)],
     [/^insert into transaction_keys/, ({ values }) => this.#insertKey(values)],
