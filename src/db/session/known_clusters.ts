@@ -26,7 +26,10 @@ export class KnownClusters {
   readonly #identifiers = new Map<string, string | undefined>();
   #mustAsk = true;
 
-  /** Whether the next transaction asks for the identifier: the newest answer came from a server that was not asked. */
+  /**
+   * Whether transactions ask for the identifier: until the first answer, and after the answer of a server that was not
+   * asked.
+   */
   get mustAsk(): boolean {
     return this.#mustAsk;
   }
@@ -41,7 +44,7 @@ export class KnownClusters {
     return this.#identifiers.get(incarnation);
   }
 
-  /** The server has answered. `systemIdentifier` is `null` if it does not tell, and `undefined` if it was not asked. */
+  /** A server has answered. `systemIdentifier` is `null` if it does not tell, and `undefined` if it was not asked. */
   hear(incarnation: string, systemIdentifier: string | null | undefined): void {
     if (systemIdentifier !== undefined) {
       this.#identifiers.set(incarnation, systemIdentifier ?? undefined);

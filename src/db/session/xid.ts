@@ -72,7 +72,7 @@ export class XidTracker {
     this.#hasNoXid = xid === null;
     if (typeof incarnation !== "string") return;
     this.#clusters.hear(incarnation, systemIdentifier as string | null | undefined);
-    this.#transactionId = typeof xid === "string" ? { xid, incarnation } : undefined;
+    if (typeof xid === "string") this.#transactionId ??= { xid, incarnation };
   }
 
   /** The first flight is sent again: what was read belongs to a transaction that no longer exists. */
