@@ -44,6 +44,10 @@ export class Connector {
     return this.#generation.current;
   }
 
+  endGeneration(generation: number): void {
+    this.#generation.end(generation);
+  }
+
   /** Rejects with `ConnectError`. */
   async open({ signal, isWanted }: ConnectAttempt): Promise<Connection> {
     const { connect, connectTimeoutMs: timeoutMs, clock } = this.#options;

@@ -109,6 +109,19 @@ export class Pool {
     return this.#permits.wait(request, signal, nowMs);
   }
 
+  /** Grows each time the pool learns that the server has ended, or that the address leads to another one. */
+  get generation(): number {
+    return this.#parts.connector.generation;
+  }
+
+  /**
+   * To be called if another server answers than before. Connections that were opened in this generation or earlier are
+   * not reused, because they may lead to the former server. Does nothing if the generation has ended already.
+   */
+  endGeneration(generation: number): void {
+    this.#parts.connector.endGeneration(generation);
+  }
+
   /** Counts by state, counters since the pool was made, and histograms. */
   stats(): PoolStats {
     return { ...this.#permits.counts(), ...this.#parts.metrics.snapshot() };

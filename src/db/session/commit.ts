@@ -55,10 +55,13 @@ export async function outcomeOf(
     ...transactionId,
     systemIdentifier: clusters.systemIdentifier(transactionId.incarnation),
   };
+  const { generation } = pool;
   return await resolveCommit(identified, {
     // The lost connection has been given back already, so this is not a second lease of the same owner.
     // `fresh` goes ahead of all waiters and opens a new connection.
     acquire: ({ signal }) => pool.acquire({ scope, label, signal, fresh: true }),
+    // Idle connections may lead to the server that the address has left. The unit must not run again there.
+    onOtherServer: () => pool.endGeneration(generation),
     signal,
     clock,
     random,

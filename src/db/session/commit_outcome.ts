@@ -29,6 +29,8 @@ export type ResolveCommit = (
 export interface ResolveCommitOptions {
   /** Leases a new connection to the same primary. */
   acquire(options: { signal: AbortSignal }): Promise<Lease>;
+  /** Called if a primary answers that is another server than the transaction's, or a later life of the same one. */
+  readonly onOtherServer?: (() => void) | undefined;
   /** The caller's signal. An abort ends the search with the outcome `unknown`. */
   readonly signal: AbortSignal | undefined;
   readonly clock: Clock;
@@ -49,7 +51,7 @@ class StillInProgressError extends Error {}
 /** Asks the server, for up to 10 seconds. The steps are in this folder's README. */
 export const resolveCommit: ResolveCommit = async (
   transactionId,
-  { acquire, signal, clock, random },
+  { acquire, onOtherServer, signal, clock, random },
 ) => {
   if (transactionId === undefined) return unknown("no xid");
   const timeout = new AbortController();
@@ -64,7 +66,8 @@ export const resolveCommit: ResolveCommit = async (
     random,
   };
   try {
-    return await retry(() => resolveOnOneConnection(transactionId, { acquire, timing }), {
+    const search = { acquire, onOtherServer, timing };
+    return await retry(() => resolveOnOneConnection(transactionId, search), {
       ...timing,
       isRetryable: (error) => !(error instanceof PoolClosedError || error instanceof ScopeError),
     });
@@ -76,6 +79,10 @@ export const resolveCommit: ResolveCommit = async (
   }
 };
 
+interface Search extends Pick<ResolveCommitOptions, "acquire" | "onOtherServer"> {
+  readonly timing: RetryTiming;
+}
+
 interface RetryTiming extends Omit<RetryOptions, "isRetryable"> {
   readonly signal: AbortSignal;
   readonly clock: Clock;
@@ -84,11 +91,12 @@ interface RetryTiming extends Omit<RetryOptions, "isRetryable"> {
 /** Asks on one connection until the server gives an outcome. Rejects if the connection fails. */
 async function resolveOnOneConnection(
   transactionId: TransactionId,
-  { acquire, timing }: { acquire: ResolveCommitOptions["acquire"]; timing: RetryTiming },
+  search: Search,
 ): Promise<Verdict> {
+  const { acquire, timing } = search;
   const lease = await acquire({ signal: timing.signal });
   try {
-    return await retry(() => queryOutcome(transactionId, { lease, timing }), {
+    return await retry(() => queryOutcome(transactionId, lease, search), {
       ...timing,
       isRetryable: (error) => error instanceof StillInProgressError || error instanceof ServerError,
     });
@@ -99,7 +107,8 @@ async function resolveOnOneConnection(
 
 async function queryOutcome(
   transactionId: TransactionId,
-  { lease, timing: { clock, signal } }: { lease: Lease; timing: RetryTiming },
+  lease: Lease,
+  { onOtherServer, timing: { clock, signal } }: Search,
 ): Promise<Verdict> {
   // The signal may have aborted while the search waited for its connection.
   signal.throwIfAborted();
@@ -110,6 +119,9 @@ async function queryOutcome(
     // A late cancel request must not reach a statement of the connection's next holder.
     onCancel: () => void lease.destroy(),
   });
+  const [server] = answer.results[0]?.rows ?? [];
+  const isOther = server !== undefined && server["incarnation"] !== transactionId.incarnation;
+  if (isOther && server["isRecovering"] === false) onOtherServer?.();
   return verdictOf(answer, transactionId);
 }
 

@@ -3,7 +3,12 @@
  * cluster of its own with xids of its own, or to a physical standby, which continues the cluster.
  */
 import { assertEquals } from "@std/assert";
-import { CommitOutcomeUnknownError, sql } from "../../../src/db/mod.ts";
+import {
+  CommitOutcomeUnknownError,
+  type Database,
+  type Session,
+  sql,
+} from "../../../src/db/mod.ts";
 import { branchOf } from "../../support/branch.ts";
 import {
   COMMIT,
@@ -43,6 +48,7 @@ async function loseWhileMoving({ from, to, name, point = COMMITTED, meanwhile }:
   };
   await using branch = branchOf({ env: envOf("user_service"), adminEnv: envOf("postgres") });
   const db = branch.open();
+  await useAtOnce(db, 3);
   const struck = relay.when(point, dropBefore());
   let runs = 0;
   let xid = "";
@@ -63,8 +69,27 @@ async function loseWhileMoving({ from, to, name, point = COMMITTED, meanwhile }:
   asking!.clear();
   asking!.release();
   const told = await unit;
+  // A standby takes no writes, so that it is no reason to leave a primary that can still be reached.
+  if (told !== "in recovery") {
+    assertEquals(await useAtOnce(db, 3), [to.port, to.port, to.port], "the servers of later units");
+  }
   const rows = await to.value(`select count(*)::int from effects where name = '${name}'`);
   return { told, runs, rows };
+}
+
+/** Uses this many connections at once, which are idle afterwards. Returns the ports of their servers. */
+async function useAtOnce(db: Database, count: number): Promise<number[]> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let open = 0;
+  const work = async (session: Session) => {
+    const port = sql<{ port: number }>`select inet_server_port() as port`;
+    const [row] = await session.query(port);
+    if (++open === count) resolve();
+    await promise;
+    return row!.port;
+  };
+  const uses = Array.from({ length: count }, () => db.transaction(work, { readOnly: true }));
+  return await Promise.all(uses);
 }
 
 /** Assigns xids that all end as aborted, as those of any failed transactions. */

@@ -125,6 +125,28 @@ Deno.test("a lost COMMIT whose own cluster is not known is believed in the same 
   }
 });
 
+Deno.test("the pool is told if a primary answers that is another server", async () => {
+  for (
+    const [state, expected] of [
+      [{ status: "aborted" }, 0],
+      [{ status: "aborted", incarnation: "2/1" }, 1],
+      [{ status: "aborted", ...ELSEWHERE }, 1],
+      [{ status: IN_FUTURE, ...ELSEWHERE }, 1],
+      [{ status: "aborted", ...ELSEWHERE, isRecovering: true }, 0],
+    ] as const
+  ) {
+    const { clock, acquire } = serverOf(state);
+    let told = 0;
+    const onOtherServer = () => void told++;
+    await resolveCommit(LOST, {
+      ...{ acquire, onOtherServer, clock },
+      signal: undefined,
+      random: () => 0.5,
+    });
+    assertEquals(told, expected);
+  }
+});
+
 Deno.test("a lost COMMIT without a known xid is not looked up", async () => {
   const { clock, acquire, asked } = serverOf({ status: "committed" });
   const options = { acquire, clock, signal: undefined, random: () => 0.5 };
