@@ -5,6 +5,7 @@ import type { Pool } from "./pool/pool.ts";
 import type { PoolStats } from "./pool/pool_stats.ts";
 import type { PoolView } from "./pool/pool_view.ts";
 import { RetryBudget } from "./time/retry.ts";
+import { LeaseHolder } from "./pool/lease_holder.ts";
 import type { OwnerScope } from "./pool/owner_scope.ts";
 import { Transaction } from "./session/server_transaction.ts";
 import { Session } from "./session/session.ts";
@@ -82,7 +83,10 @@ export interface KeyedTransactionOptions<T> extends TransactionOptions {
 export interface DatabaseStats extends PoolStats, UnitStats {}
 
 /** The part of a `Database` that request handlers and queue consumers use. */
-export type TransactionRunner = Pick<Database, "session" | "transaction">;
+export interface TransactionRunner extends Pick<Database, "session" | "transaction"> {
+  /** See `Database.forRequest`. */
+  forRequest(): TransactionRunner;
+}
 
 /**
  * Opens sessions and runs units of work, for requests, queue consumers and scripts. It connects with the first
@@ -95,6 +99,7 @@ export class Database {
   readonly #budget: RetryBudget;
   readonly #metrics: UnitMetrics;
   readonly #clusters: KnownClusters;
+  #holder: LeaseHolder | undefined;
 
   /** Without `owner`, the database opens no sessions itself: use the one that `forOwner` returns. */
   constructor(options: DatabaseOptions, owner?: DatabaseOwner) {
@@ -108,14 +113,35 @@ export class Database {
 
   /** Returns a database with the same pool, budget and counters for another owner. On Workers: one for each request. */
   forOwner(owner: DatabaseOwner): Database {
-    const [budget, metrics, clusters] = [this.#budget, this.#metrics, this.#clusters];
-    const observer = owner.observer ?? this.#options.observer;
-    return new Database({ ...this.#options, budget, metrics, clusters, observer }, owner);
+    return this.#sharing(owner);
   }
 
   /** Returns the same owner's database with another signal, or without one for work that outlives a request. */
   withSignal(signal: AbortSignal | undefined): Database {
-    return this.forOwner({ ...this.#requireOwner(), signal });
+    return this.#sharing({ ...this.#requireOwner(), signal }, this.#holder);
+  }
+
+  /**
+   * Returns this database for one request of an owner that serves many: a process or a Durable Object. `provideDatabase`
+   * calls it for each request. While a unit of the request holds a connection, another unit of it that would have to
+   * wait until someone returns theirs throws `ScopeError` at once, because requests that wait so would deadlock. On the
+   * database itself, for scripts, such units wait until the pool's timeout.
+   */
+  forRequest(): Database {
+    // Of a Worker's request, the scope counts the leases itself.
+    if (this.#owner?.scope.lasting !== true) return this;
+    return this.#sharing(this.#owner, new LeaseHolder());
+  }
+
+  #sharing(owner: DatabaseOwner, holder?: LeaseHolder): Database {
+    const [budget, metrics, clusters] = [this.#budget, this.#metrics, this.#clusters];
+    const observer = owner.observer ?? this.#options.observer;
+    const database = new Database(
+      { ...this.#options, budget, metrics, clusters, observer },
+      owner,
+    );
+    database.#holder = holder;
+    return database;
   }
 
   /** Opens a session. Nothing is leased or sent before its first statement. Throws `ScopeError` without an owner. */
@@ -197,8 +223,23 @@ export class Database {
     const { pool, observer, random = Math.random, resolveCommit: resolve = resolveCommit } =
       this.#options;
     const { scope } = this.#requireOwner();
-    const [clock, metrics, clusters] = [this.#clock, this.#metrics, this.#clusters];
-    return { pool, scope, clock, random, metrics, observer, resolveCommit: resolve, clusters };
+    const [clock, metrics, clusters, holder] = [
+      this.#clock,
+      this.#metrics,
+      this.#clusters,
+      this.#holder,
+    ];
+    return {
+      pool,
+      scope,
+      holder,
+      clock,
+      random,
+      metrics,
+      observer,
+      resolveCommit: resolve,
+      clusters,
+    };
   }
 
   #requireOwner(): DatabaseOwner {

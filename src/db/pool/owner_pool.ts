@@ -76,6 +76,7 @@ export class OwnerPool {
     if (connection === undefined) throw new Error("bug: leased an entry that has no connection");
     const { metrics, options, random, reclaimer } = this.#parts;
     entry.become("leased");
+    entry.beginHold(request.holder);
     entry.pending = undefined;
     entry.leasedSince = nowMs;
     entry.label = request.label;
@@ -142,7 +143,7 @@ export class OwnerPool {
       return this.closeFor(entry, "overflowClosed");
     }
     const waiter = permits.nextWaiterOf(this.scope, { isNew: entry.isNew }, nowMs);
-    if (waiter !== undefined) return permits.queue.grant(waiter, this.lease(entry, waiter, nowMs));
+    if (waiter !== undefined) return permits.grant(waiter, this.lease(entry, waiter, nowMs));
     if (this.#idle.size >= options.size || this.hasEnded || permits.hasShortage) {
       return this.closeFor(entry, "overflowClosed");
     }
@@ -163,7 +164,7 @@ export class OwnerPool {
     const { connection, state } = entry;
     const { clock } = this.#parts;
     const nowMs = clock.now();
-    this.#recordUse(entry, nowMs);
+    this.#noteReturn(entry, nowMs);
     if (connection === undefined || state !== "leased") {
       this.#closeSocketIfReclaimed(entry);
       return Promise.resolve();
@@ -177,7 +178,7 @@ export class OwnerPool {
   }
 
   #destroy(entry: PoolEntry, cause: DestroyCause): Promise<void> {
-    this.#recordUse(entry, this.#parts.clock.now());
+    this.#noteReturn(entry, this.#parts.clock.now());
     if (entry.state === "leased") this.countClosed(entry, cause);
     return this.close(entry);
   }
@@ -201,7 +202,10 @@ export class OwnerPool {
     if (!this.#closeIfStale(entry, nowMs)) this.#handOver(entry, nowMs);
   }
 
-  #recordUse({ leasedSince, watch }: PoolEntry, nowMs: number): void {
+  #noteReturn(entry: PoolEntry, nowMs: number): void {
+    const { leasedSince, watch } = entry;
+    // Its holder may ask for another lease from now on, also while the connection is being reset.
+    entry.endHold();
     this.#parts.metrics.useTimes.record(nowMs - leasedSince);
     if (watch !== undefined) this.#leaks?.remove(watch);
   }

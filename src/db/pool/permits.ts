@@ -12,6 +12,7 @@ import { AcquireQueue, type Waiter } from "./acquire_queue.ts";
 import type { CircuitBreaker } from "./circuit_breaker.ts";
 import { QueueDelayControl } from "./codel.ts";
 import type { Lease } from "./lease.ts";
+import type { LeaseHolder } from "./lease_holder.ts";
 import type { OwnerPool } from "./owner_pool.ts";
 import type { OwnerScope } from "./owner_scope.ts";
 import { type PoolEntry, zeroCounts } from "./pool_entry.ts";
@@ -158,6 +159,13 @@ export class Permits {
     return undefined;
   }
 
+  /** Gives the lease to a waiter. Its request holds one now, so that its other callers may not wait any longer. */
+  grant(waiter: Waiter, lease: Lease): void {
+    this.queue.grant(waiter, lease);
+    const { holder } = waiter.request;
+    if (holder !== undefined && holder.waiting > 0) this.#refuseWaitersOf(holder);
+  }
+
   /** A connect failed: the scope's first waiter gets its error. */
   refuseHeadOf(scope: OwnerScope, error: Error): void {
     const waiter = this.queue.headOf(scope, { isNew: true });
@@ -240,7 +248,7 @@ export class Permits {
 
   /** Why the caller may not wait; `undefined` if it may. */
   #refusalOf(
-    { scope, fresh }: AcquireRequest,
+    request: AcquireRequest,
     signal: AbortSignal | undefined,
     nowMs: number,
   ): Refusal | undefined {
@@ -260,17 +268,28 @@ export class Permits {
       return unreachable(retryInMs || RECLAIM_INTERVAL_MS);
     }
     // A caller that asks for a fresh connection held a permit before: there are no more of them than permits.
-    const mostWaiters = maxWaiters + (fresh ? this.limit : 0);
+    const mostWaiters = maxWaiters + (request.fresh ? this.limit : 0);
     if (this.queue.size >= mostWaiters) return QUEUE_FULL;
-    return this.#holdsAndWaits(scope) ? HOLD_AND_WAIT : undefined;
+    const waitsForHolders = isHolding(request) && this.queue.size >= this.#unheldPermits();
+    return waitsForHolders ? HOLD_AND_WAIT : undefined;
   }
 
-  /** Requests that wait for a second connection while they hold one can deadlock. */
-  #holdsAndWaits(scope: OwnerScope): boolean {
-    const leased = this.#options.ownerOf(scope)?.counts.leased ?? 0;
-    if (scope.lasting || leased === 0) return false;
-    // Without other waiters, a permit that is not leased can serve this caller. With other waiters, it is for them.
-    return this.queue.size > 0 || this.counts().leased >= this.limit;
+  /** The holder has got a lease: refuses its waiters for whom another holder would have to return one. */
+  #refuseWaitersOf(holder: LeaseHolder): void {
+    let unheld = this.#unheldPermits();
+    for (const waiter of this.queue) {
+      if (unheld-- > 0 || waiter.request.holder !== holder || !isHolding(waiter.request)) continue;
+      this.#refuse(waiter, HOLD_AND_WAIT);
+    }
+  }
+
+  /** Permits that are free, or come free without any holder's doing. As many waiters wait for no holder. */
+  #unheldPermits(): number {
+    let unheld = this.limit;
+    for (const { state, lease } of this.#entries) {
+      if (state === "leased" && lease?.isReturned === false) unheld--;
+    }
+    return unheld;
   }
 
   #refuse(waiter: Waiter, refusal: Refusal): void {
@@ -282,4 +301,9 @@ export class Permits {
     if (refusal.counter !== undefined) this.#options.counters[refusal.counter]++;
     return errorOf(refusal, this.facts(waitedMs));
   }
+}
+
+/** Whether the caller's request holds a lease. A caller whose connection has died has given up the permit of its own. */
+function isHolding({ holder, fresh }: AcquireRequest): boolean {
+  return !fresh && holder !== undefined && holder.leased > 0;
 }

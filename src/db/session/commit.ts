@@ -47,7 +47,7 @@ export function isUnknownAfter(error: Error, { readOnly }: TransactionSettings):
 /** Finds the outcome of a COMMIT that got no definite answer. Never rejects. */
 export async function outcomeOf(
   transactionId: TransactionId | undefined,
-  { pool, scope, clock, random, resolveCommit, clusters }: TransactionContext,
+  { pool, scope, holder, clock, random, resolveCommit, clusters }: TransactionContext,
   { signal, label }: TransactionRequest,
 ): Promise<Verdict> {
   // Another transaction may have learned the cluster of this incarnation since the xid was read.
@@ -59,7 +59,7 @@ export async function outcomeOf(
   return await resolveCommit(identified, {
     // The lost connection has been given back already, so this is not a second lease of the same owner.
     // `fresh` goes ahead of all waiters and opens a new connection.
-    acquire: ({ signal }) => pool.acquire({ scope, label, signal, fresh: true }),
+    acquire: ({ signal }) => pool.acquire({ scope, holder, label, signal, fresh: true }),
     // Idle connections may lead to the server that the address has left. The unit must not run again there.
     onOtherServer: () => pool.endGeneration(generation),
     signal,

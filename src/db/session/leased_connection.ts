@@ -53,7 +53,7 @@ export class LeasedConnection {
   }
 
   #acquire({ fresh }: { fresh: boolean }): Promise<Lease> {
-    const { pool, scope, metrics, clock, observer } = this.#context;
+    const { pool, scope, holder, metrics, clock, observer } = this.#context;
     const { settings, signal, label, attempt } = this.#request;
     this.#record ??= new TransactionRecord(
       metrics,
@@ -61,7 +61,7 @@ export class LeasedConnection {
       observer?.transaction({ label, attempt, settings }),
     );
     const holdMs = (settings.transactionTimeoutMs || Infinity) + ANSWER_GRACE_MS;
-    return pool.acquire({ scope, label, signal, fresh, holdMs });
+    return pool.acquire({ scope, holder, label, signal, fresh, holdMs });
   }
 
   /** Rejects if the server gave no whole answer. */

@@ -1,5 +1,6 @@
 import type { Clock } from "../time/clock.ts";
 import type { TypeParsers } from "../driver/result_types.ts";
+import type { LeaseHolder } from "../pool/lease_holder.ts";
 import type { OwnerScope } from "../pool/owner_scope.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { TransactionSettings } from "./begin.ts";
@@ -12,6 +13,8 @@ import type { UnitMetrics } from "./unit_stats.ts";
 export interface TransactionContext {
   readonly pool: Pool;
   readonly scope: OwnerScope;
+  /** The request that the transactions belong to, where several share the scope. */
+  readonly holder: LeaseHolder | undefined;
   readonly clock: Clock;
   /** At least 0 and below 1, as `Math.random`. */
   readonly random: () => number;
