@@ -162,7 +162,10 @@ export interface Driver {
   /**
    * Resolves when a flight may be sent, which may be before the server has accepted the login (state `opening`).
    * Rejects with `ConnectError`, at the latest after `timeoutMs`, and when `signal` aborts. `timeoutMs` also bounds the
-   * time from the call to the first ReadyForQuery: a connection that is not ready by then fails by itself.
+   * time from the call to the first ReadyForQuery: a connection that is not ready by then fails by itself. With
+   * `untilReady` it resolves at the first ReadyForQuery, and `signal` works until then.
    */
-  connect(options: { timeoutMs: number; signal?: AbortSignal }): Promise<Connection>;
+  connect(
+    options: { timeoutMs: number; signal?: AbortSignal; untilReady?: boolean },
+  ): Promise<Connection>;
 }

@@ -23,6 +23,8 @@ export interface ConnectOptions {
   /** Longest time from the start to the first ReadyForQuery. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
+  /** Whether `opened` waits for the first ReadyForQuery, also with a pipelined login. */
+  readonly untilReady?: boolean;
 }
 
 interface NeonConnectionOptions extends ConnectOptions {
@@ -100,7 +102,11 @@ export class NeonConnection implements Connection {
       options.timeoutMs,
     );
     const { signal } = options;
-    const abort = () => this.#fail(new Error("the caller gave up", { cause: signal?.reason }));
+    const abort = () => {
+      this.#fail(new Error("the caller gave up", { cause: signal?.reason }));
+      // Its permit is used again at once, and a peer that hangs does not answer the close frame.
+      this.#socket.terminate();
+    };
     signal?.addEventListener("abort", abort, { once: true });
     const forget = () => signal?.removeEventListener("abort", abort);
     this.opened.then(forget, forget);
@@ -175,7 +181,7 @@ export class NeonConnection implements Connection {
   }
 
   #socketOpen(): void {
-    this.#opened.resolve();
+    if (!this.#options.untilReady) this.#opened.resolve();
     if (!this.#options.pipeline) return;
     // The startup messages are held for the first flight. Without a flight in this turn, they are sent alone.
     this.#loginTimer = setTimeout(() => {

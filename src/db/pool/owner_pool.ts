@@ -114,7 +114,8 @@ export class OwnerPool {
     entry.generation = connector.generation;
     const { signal } = entry.connecting = new AbortController();
     reclaimer.expireAt(entry, clock.now() + options.connectTimeoutMs + CLOSE_TIMEOUT_MS);
-    const isWanted = () => entry.state !== "closing" && !permits.isClosed;
+    const isWanted = () =>
+      entry.state !== "closing" && entry.pending !== "close" && !permits.isClosed;
     try {
       const connection = await connector.open({ signal, isWanted });
       entry.connection = connection;
@@ -123,7 +124,8 @@ export class OwnerPool {
       this.#handOver(entry, clock.now());
     } catch (error) {
       if (entry.state !== "opening") return;
-      permits.refuseHeadOf(this.scope, error as Error);
+      if (entry.pending === "close") permits.refuseSurplusOf(this);
+      else permits.refuseHeadOf(this.scope, error as Error);
       permits.release(entry);
     }
   }
@@ -239,6 +241,17 @@ export class OwnerPool {
     if (entry.connecting === undefined) return permits.release(entry);
     const reason = POOL_CLOSED.toError(permits.facts(0));
     this.scope.run(() => entry.connecting?.abort(reason));
+  }
+
+  /** Gives up a connect that hangs, for another one with its permit. */
+  giveUpProbe(entry: PoolEntry): void {
+    const { expiresAt } = entry;
+    const { reclaimer } = this.#parts;
+    reclaimer.askOwner(entry, "close", () => {
+      // The owner lives. The permit is free once the connect has ended.
+      reclaimer.expireAt(entry, expiresAt);
+      entry.connecting?.abort();
+    });
   }
 
   closeFor(entry: PoolEntry, cause: keyof PoolCounters): void {

@@ -9,8 +9,9 @@
 import type { PoolCounts } from "../errors.ts";
 import type { Clock } from "../time/clock.ts";
 import { AcquireQueue, type Waiter } from "./acquire_queue.ts";
-import type { CircuitBreaker } from "./circuit_breaker.ts";
+import { CircuitBreaker } from "./circuit_breaker.ts";
 import { QueueDelayControl } from "./codel.ts";
+import { hungProbe } from "./hung_probe.ts";
 import type { Lease } from "./lease.ts";
 import type { LeaseHolder } from "./lease_holder.ts";
 import type { OwnerPool } from "./owner_pool.ts";
@@ -102,6 +103,7 @@ export class Permits {
     if (refusal !== undefined) return Promise.reject(this.#toError(refusal, 0));
     const lease = this.queue.push({ request, since: nowMs }, signal);
     this.wake();
+    if (this.#breaker.isOpen) this.#giveUpProbe(nowMs);
     return lease;
   }
 
@@ -172,6 +174,13 @@ export class Permits {
     if (waiter !== undefined) this.#refuse(waiter, connectFailed(error));
   }
 
+  /** A connect was given up, and the one that replaces it serves the newest waiter: the oldest one has waited for it. */
+  refuseSurplusOf({ scope, counts: { opening } }: OwnerPool): void {
+    const waiter = this.queue.headOf(scope, { isNew: true });
+    if (waiter === undefined || this.queue.sizeOf(scope) <= opening) return;
+    this.#refuse(waiter, unreachable(CircuitBreaker.longestWindowMs));
+  }
+
   refuseAll(refusal: Refusal): void {
     for (const waiter of this.queue) this.#refuse(waiter, refusal);
   }
@@ -239,6 +248,14 @@ export class Permits {
     this.queue.reclaimBy(nowMs + retryInMs);
   }
 
+  /** If a window is due and no permit is left, the caller that has just come gets that of a probe that hangs. */
+  #giveUpProbe(nowMs: number): void {
+    if (this.#breaker.retryInMs(nowMs) > 0 || this.#entries.size < this.limit) return;
+    if (this.#hasResponsiveLease(nowMs)) return;
+    const probe = hungProbe(this.#entries, this.#breaker, nowMs);
+    probe?.owner.giveUpProbe(probe);
+  }
+
   #hasResponsiveLease(nowMs: number): boolean {
     return this.#breaker.answeredRecently(nowMs) &&
       this.#entries.values().some(({ state, connection }) =>
@@ -260,18 +277,22 @@ export class Permits {
     if (!this.reclaimer.isIdle && isCrowded) this.#reclaim();
     // Requests that ended silently may still be queued. Without expiring permits no timer removes them, so do it here.
     else if (this.queue.size > 0) this.queue.refuseAbandoned(nowMs);
-    const retryInMs = this.#breaker.retryInMs(nowMs);
-    const mayProbe = retryInMs === 0 && this.#entries.size < this.limit;
     // This caller does not wait for another caller's probe: that probe may hang.
-    if (this.#breaker.isOpen && !mayProbe && !this.#hasResponsiveLease(nowMs)) {
+    if (this.#breaker.isOpen && !this.#mayProbe(nowMs) && !this.#hasResponsiveLease(nowMs)) {
       // With no permit left, the next probe can start when a probe in progress has ended.
-      return unreachable(retryInMs || RECLAIM_INTERVAL_MS);
+      return unreachable(this.#breaker.retryInMs(nowMs) || RECLAIM_INTERVAL_MS);
     }
     // A caller that asks for a fresh connection held a permit before: there are no more of them than permits.
     const mostWaiters = maxWaiters + (request.fresh ? this.limit : 0);
     if (this.queue.size >= mostWaiters) return QUEUE_FULL;
     const waitsForHolders = isHolding(request) && this.queue.size >= this.#unheldPermits();
     return waitsForHolders ? HOLD_AND_WAIT : undefined;
+  }
+
+  #mayProbe(nowMs: number): boolean {
+    if (this.#breaker.retryInMs(nowMs) > 0) return false;
+    return this.#entries.size < this.limit ||
+      hungProbe(this.#entries, this.#breaker, nowMs) !== undefined;
   }
 
   /** The holder has got a lease: refuses its waiters for whom another holder would have to return one. */

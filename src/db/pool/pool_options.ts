@@ -8,9 +8,11 @@ import type { OwnerScope } from "./owner_scope.ts";
 export interface PoolOptions {
   /**
    * Opens a connection, as `Driver.connect` does: rejects with `ConnectError`, at the latest after `timeoutMs`, and when
-   * `signal` aborts.
+   * `signal` aborts. With `untilReady` it resolves once the server has accepted the login.
    */
-  connect(options: { timeoutMs: number; signal: AbortSignal }): Promise<Connection>;
+  connect(
+    options: { timeoutMs: number; signal: AbortSignal; untilReady: boolean },
+  ): Promise<Connection>;
   /** Idle connections that one owner keeps. With `maxOverflow`, the bound on permits. A whole number from 1. */
   readonly size: number;
   /** Permits beyond `size`. A whole number from 0. */
