@@ -3,7 +3,15 @@
  * that is slow to log in. At every limit the pool sees the return of the first within a second, and serves the second.
  */
 import { assert, assertEquals } from "@std/assert";
-import { ConnectError, OwnerScope, type Pool, PoolOverloadedError } from "../../../src/db/mod.ts";
+import {
+  type AcquireOptions,
+  ConnectError,
+  type Lease,
+  OwnerScope,
+  type Pool,
+  PoolOverloadedError,
+} from "../../../src/db/mod.ts";
+import { CircuitBreaker } from "../../../src/db/pool/circuit_breaker.ts";
 import { flushPromises, ManualClock } from "../../support/manual_clock.ts";
 import { ScriptedDriver } from "../../support/scripted_driver.ts";
 import { poolOf } from "../../support/test_pool.ts";
@@ -88,11 +96,12 @@ class Callers {
   }
 }
 
-function setUp(limit: number, { random = 0.5, loginMs = 20 } = {}) {
+function setUp(limit: number, { random = 0.5, loginMs = 20, ignoresAbort = false } = {}) {
   const server = new Server();
   server.loginMs = loginMs;
   const pool = poolOf(server.driver, {
-    connect: (options) => server.connect(options),
+    connect: ({ signal, ...options }) =>
+      server.connect({ ...options, signal: ignoresAbort ? new AbortController().signal : signal }),
     size: limit,
     maxOverflow: 0,
     connectTimeoutMs: CONNECT_TIMEOUT_MS,
@@ -150,6 +159,90 @@ for (const loginMs of [3_000, 8_000]) {
       }
     });
   }
+}
+
+/** A pool whose permits all have probes that hang, when the next window is due and each of them may be given up. */
+async function setUpHung(limit: number) {
+  const { server, pool, callers } = setUp(limit);
+  server.isFrozen = true;
+  await callers.run(17_000);
+  await server.clock.advance(CircuitBreaker.longestWindowMs);
+  assertEquals(pool.stats().opening, limit);
+  return { server, pool };
+}
+
+/** Calls `acquire`, and notes its outcome. */
+function call(pool: Pool, options: Partial<AcquireOptions> = {}): { outcome: string } {
+  const called = { outcome: "waiting" };
+  pool.acquire({ scope, ...options }).then(
+    () => called.outcome = "leased",
+    (error: Error) => called.outcome = error.name,
+  );
+  return called;
+}
+
+Deno.test("of two callers that come when a window is due, one gets the permit of a hung probe, and the other is refused", async () => {
+  const { server, pool } = await setUpHung(3);
+  const before = server.driver.connections.length;
+  const calls = [call(pool), call(pool)];
+  await server.clock.advance(0);
+  assertEquals(calls.map(({ outcome }) => outcome), ["waiting", "PoolOverloadedError"]);
+  assertEquals(server.driver.connections.length, before + 1);
+  await closed(pool, server);
+});
+
+Deno.test("a caller that replaces a probe for which nobody waits any more is not refused", async () => {
+  const { server, pool } = await setUpHung(1);
+  const leaving = new AbortController();
+  const first = call(pool, { signal: leaving.signal });
+  await server.clock.advance(0);
+  await server.clock.advance(CircuitBreaker.longestWindowMs);
+  leaving.abort();
+  await server.clock.advance(0);
+  assertEquals(first.outcome, "DeadlineError");
+  const second = call(pool);
+  await server.clock.advance(0);
+  assertEquals([second.outcome, pool.stats().opening], ["waiting", 1]);
+  await closed(pool, server);
+});
+
+Deno.test("while leased connections answer no probe is given up, and callers wait for those", async () => {
+  const { server, pool, callers } = setUp(3);
+  const leases = [await acquired(pool, server), await acquired(pool, server)];
+  server.isFrozen = true;
+  const failing = call(pool);
+  await server.clock.advance(CONNECT_TIMEOUT_MS + CircuitBreaker.longestWindowMs);
+  assertEquals(failing.outcome, "ConnectError");
+  await leases[0]!.release();
+  leases[0] = await acquired(pool, server);
+  const waiting = call(pool);
+  await server.clock.advance(CircuitBreaker.longestWindowMs);
+  const before = server.driver.connections.length;
+  const next = call(pool);
+  await server.clock.advance(0);
+  assertEquals([waiting.outcome, next.outcome], ["waiting", "waiting"]);
+  assertEquals(server.driver.connections.length, before);
+  await Promise.all(leases.map((lease) => lease.release()));
+  assertEquals(callers.errors, []);
+  await closed(pool, server);
+});
+
+Deno.test("a request's probe that ignores its abort keeps its permit until it ends", async () => {
+  const { server, pool } = setUp(1, { ignoresAbort: true });
+  server.isFrozen = true;
+  for (let passedMs = 0; passedMs < 40_000; passedMs += 250) {
+    call(pool, { scope: OwnerScope.request() });
+    await server.clock.advance(250);
+  }
+  assertEquals(server.mostOpen, 1);
+  await server.clock.advance(2 * CONNECT_TIMEOUT_MS);
+  await closed(pool, server);
+});
+
+async function acquired(pool: Pool, { clock, loginMs }: Server): Promise<Lease> {
+  const lease = pool.acquire({ scope });
+  await clock.advance(loginMs);
+  return await lease;
 }
 
 async function closed(pool: Pool, { clock, driver }: Server): Promise<void> {
