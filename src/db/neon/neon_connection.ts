@@ -126,7 +126,7 @@ export class NeonConnection implements Connection {
 
   flight(
     parts: readonly FlightPart[],
-    { parsers = {} }: FlightOptions = {},
+    { parsers = {}, onNotice }: FlightOptions = {},
   ): Promise<FlightAnswer> {
     if (this.#socket.isForeign()) return Promise.reject(ScopeError.foreign());
     if (this.#state === "closed") return Promise.reject(this.#lostError(undefined));
@@ -146,6 +146,7 @@ export class NeonConnection implements Connection {
     const query = new FlightQuery(encoded, {
       writer: this.#writer,
       parserOf: (oid) => parsers[oid] ?? parserOf(oid),
+      onNotice,
     });
     const { promise, resolve, reject } = Promise.withResolvers<FlightAnswer>();
     this.#flight = { query, error: undefined, begun: false, resolve, reject };
