@@ -13,6 +13,9 @@ import type { SessionOptions } from "./session/session_options.ts";
 import { type ResolveCommit, resolveCommit } from "./session/commit_outcome.ts";
 import { KnownClusters } from "./session/known_clusters.ts";
 import { ScopeError } from "./errors.ts";
+import { noticeHook } from "./session/notice_hook.ts";
+import { runAlone } from "./session/run_alone.ts";
+import type { Sql } from "./driver/sql.ts";
 import { type Attempt, runUnit } from "./unit_of_work.ts";
 import type { TransactionContext } from "./session/transaction_context.ts";
 import { assertKey, insertKey } from "./session/transaction_key.ts";
@@ -62,6 +65,16 @@ export interface TransactionOptions extends SessionOptions {
   /** Most attempts, the first included; at least 1. `DatabaseOptions.attempts` by default. */
   readonly attempts?: number;
   /** No attempt begins later than this after the call. A running attempt is not stopped: use `signal` for that. */
+  readonly timeoutMs?: number;
+}
+
+/** How to run one statement outside a transaction. */
+export interface RunOptions
+  extends Pick<SessionOptions, "signal" | "label" | "parsers" | "onNotice"> {
+  /**
+   * Longest wait for the answer; 0 for no limit. Afterwards a cancel request stops the statement, as an abort of
+   * `signal` does. `DatabaseOptions.defaults.statementTimeoutMs` by default: VACUUM and CREATE INDEX need longer.
+   */
   readonly timeoutMs?: number;
 }
 
@@ -178,6 +191,32 @@ export class Database {
     });
   }
 
+  /**
+   * Runs one statement outside a transaction and returns its rows: VACUUM, CREATE INDEX CONCURRENTLY, CREATE DATABASE,
+   * ALTER SYSTEM, CALL of a procedure that commits, and what else the server refuses inside one. Never sends it twice.
+   * It runs at the server's own settings, on a connection of its own that is closed afterwards.
+   *
+   * After an error, what the statement has committed by itself stays, such as the invalid index of CREATE INDEX
+   * CONCURRENTLY. Throws `ServerError` for an ERROR of the server; `DeadlineError` if it was stopped after `timeoutMs` or
+   * an abort; `CommitOutcomeUnknownError` if its answer was lost; `CommitRowsLostError` if a parser failed on its rows;
+   * `TypeError` for BEGIN, COMMIT and their like, COPY with a stream, and a value that cannot be sent; `RangeError` for a
+   * negative `timeoutMs`; the pool's refusals; and `ScopeError` without an owner.
+   */
+  async run<Row>(
+    statement: Sql<Row>,
+    { signal, label, parsers, onNotice, timeoutMs }: RunOptions = {},
+  ): Promise<Row[]> {
+    const owner = this.#requireOwner();
+    const { rows } = await runAlone(statement, this.#context(), {
+      signal: anyOf(signal, owner.signal),
+      label,
+      parsers: this.#parsersWith(parsers),
+      onNotice: noticeHook(onNotice, owner),
+      timeoutMs: timeoutMs ?? this.#options.defaults.statementTimeoutMs,
+    });
+    return rows as Row[];
+  }
+
   async #runUnit<T>(
     work: (session: Session) => Promise<T>,
     { attempts, timeoutMs, ...options }: TransactionOptions,
@@ -200,16 +239,15 @@ export class Database {
   }
 
   #openSession(
-    { signal, label, parsers, ...own }: SessionOptions,
+    { signal, label, parsers, onNotice, ...own }: SessionOptions,
     { number, fresh, key }: Attempt & { key?: string | undefined },
   ): Session {
     const { waitUntil, signal: ownerSignal } = this.#requireOwner();
     const transaction = new Transaction(this.#context(), {
       settings: { ...this.#options.defaults, ...own },
       signal: anyOf(signal, ownerSignal),
-      parsers: parsers === undefined
-        ? this.#options.parsers
-        : { ...this.#options.parsers, ...parsers },
+      parsers: this.#parsersWith(parsers),
+      onNotice: noticeHook(onNotice, { waitUntil }),
       label,
       attempt: number,
       fresh,
@@ -217,6 +255,11 @@ export class Database {
     });
     if (key !== undefined) transaction.flights.prepend(insertKey(key));
     return new Session(transaction, { waitUntil });
+  }
+
+  #parsersWith(parsers: SessionOptions["parsers"]): SessionOptions["parsers"] {
+    const { parsers: shared } = this.#options;
+    return parsers === undefined ? shared : { ...shared, ...parsers };
   }
 
   #context(): TransactionContext {

@@ -15,6 +15,7 @@ export {
   type DatabaseOwner,
   type DatabaseStats,
   type KeyedTransactionOptions,
+  type RunOptions,
   type TransactionOptions,
   type TransactionRunner,
 } from "./database.ts";
@@ -27,6 +28,7 @@ export type {
   FlightAnswer,
   FlightOptions,
   FlightPart,
+  Notice,
   Portal,
   Result,
   RowOptions,

@@ -40,7 +40,10 @@ export function readCommitAnswer(
 }
 
 /** Whether COMMIT may have taken effect despite the error. Never for a read-only transaction: it has no effect. */
-export function isUnknownAfter(error: Error, { readOnly }: TransactionSettings): boolean {
+export function isUnknownAfter(
+  error: Error,
+  { readOnly }: Pick<TransactionSettings, "readOnly">,
+): boolean {
   return !readOnly && classify(error, "commit").applied !== "no";
 }
 

@@ -66,7 +66,7 @@ export class LeasedConnection {
 
   /** Rejects if the server gave no whole answer. */
   async send(plan: FlightPlan): Promise<FlightAnswer> {
-    const { signal, parsers } = this.#request;
+    const { signal, parsers, onNotice } = this.#request;
     const observed = plan.observedParts;
     // Checked here, because the signal may have aborted while the transaction waited for its connection.
     if (signal?.aborted) throw abortedError(signal);
@@ -75,7 +75,7 @@ export class LeasedConnection {
       const answer = await this.#record!.flight(
         observed,
         () =>
-          sendWithDeadline({ lease: this.#lease!, parts: plan.parts, parsers }, {
+          sendWithDeadline({ lease: this.#lease!, parts: plan.parts, parsers, onNotice }, {
             clock: this.#context.clock,
             signal,
             timeoutMs: () => this.#answerTimeoutMs(observed.length),

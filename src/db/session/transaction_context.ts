@@ -1,4 +1,5 @@
 import type { Clock } from "../time/clock.ts";
+import type { Notice } from "../driver/driver.ts";
 import type { TypeParsers } from "../driver/result_types.ts";
 import type { LeaseHolder } from "../pool/lease_holder.ts";
 import type { OwnerScope } from "../pool/owner_scope.ts";
@@ -30,6 +31,8 @@ export interface TransactionRequest {
   /** An abort ends the wait for a connection, cancels the running statement, and rolls back. */
   readonly signal: AbortSignal | undefined;
   readonly parsers: TypeParsers | undefined;
+  /** Receives the server's notices. Must not throw. */
+  readonly onNotice: ((notice: Notice) => void) | undefined;
   /** Names the caller in reports and traces. */
   readonly label: string | undefined;
   /** The attempt of the unit of work, counted from 1. */

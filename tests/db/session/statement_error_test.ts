@@ -50,6 +50,11 @@ const FAILURES: Record<string, [run: (session: Session) => Promise<unknown>, tex
     (session) => session.savepoint((inner) => inner.query(FAILING)),
     FAILING_TEXT,
   ],
+  "a savepoint of its own": [async (session) => {
+    await using point = session.savepoint();
+    await point.one(FAILING);
+  }, FAILING_TEXT],
+  "execute": [(session) => session.execute(FAILING, { rowMode: "array" }), FAILING_TEXT],
   "a stream's first portion": [
     (session) => Array.fromAsync(session.stream(FAILING)),
     FAILING_TEXT,
@@ -145,6 +150,22 @@ const CALLS: Record<string, (session: Session) => Promise<unknown>> = {
   "savepoint": async function authorOf_savepoint(session) {
     await session.savepoint(async function authorOf_savepoint(inner) {
       await inner.query(FAILING);
+    });
+  },
+  "execute": async function authorOf_execute(session) {
+    await session.execute(FAILING);
+  },
+  "maybeOne": async function authorOf_maybeOne(session) {
+    await session.maybeOne(FAILING);
+  },
+  "a savepoint's release after a failure": async function authorOf_release(session) {
+    await using point = session.savepoint();
+    await point.query(FAILING).catch(() => {});
+    await point.release();
+  },
+  "a savepoint that returns after a failure": async function authorOf_swallowing(session) {
+    await session.savepoint(async (inner) => {
+      await inner.query(FAILING).catch(() => {});
     });
   },
   "a later query": async function authorOf_later(session) {
