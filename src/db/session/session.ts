@@ -346,23 +346,25 @@ export class Session implements AsyncDisposable {
     work: (inner: Session) => T | Promise<T>,
     { begun, end }: { begun: Promise<void>; end: () => void },
   ): Promise<T> {
-    let hasBegun = false;
     try {
       await begun;
-      hasBegun = true;
+      return await this.#keepOrUndo(inner, work);
+    } finally {
+      end();
+    }
+  }
+
+  async #keepOrUndo<T>(inner: Session, work: (inner: Session) => T | Promise<T>): Promise<T> {
+    try {
       const value = await work(inner);
       await inner.idle();
       await this.#queue.run(() => inner.#release());
       return value;
     } catch (error) {
-      if (hasBegun) {
-        await inner.idle();
-        this.#undone = { error, failure: inner.failureBehind(error) };
-        await inner.rollback();
-      }
+      await inner.idle();
+      this.#undone = { error, failure: inner.failureBehind(error) };
+      await inner.rollback();
       throw error;
-    } finally {
-      end();
     }
   }
 
