@@ -5,6 +5,7 @@ import type { Sql } from "../driver/sql.ts";
 import { CommitOutcomeUnknownError, ServerError } from "../errors.ts";
 import type { Lease } from "../pool/lease.ts";
 import { isUnknownAfter, rowsUnreadableError } from "./commit.ts";
+import { WARNINGS_STATEMENT } from "./begin.ts";
 import { abortedError } from "./leased_connection.ts";
 import { sendWithDeadline } from "./send_with_deadline.ts";
 import { showCaller } from "./statement_error.ts";
@@ -50,14 +51,19 @@ export async function runAlone(
     // The signal may have aborted while the statement waited for its connection.
     if (signal?.aborted) throw abortedError(signal);
     const flight = { lease, parts: [part], parsers, onNotice };
-    const answer = await record.flight(flight.parts, () =>
-      sendWithDeadline(flight, {
-        clock,
-        signal,
-        timeoutMs: () => timeoutMs || Infinity,
-        // The connection is closed in any case.
-        onCancel: () => {},
-      }).catch(rejectLost));
+    const deadline = {
+      clock,
+      signal,
+      timeoutMs: () => timeoutMs || Infinity,
+      // The connection is closed in any case.
+      onCancel: () => {},
+    };
+    // On its own: a statement such as VACUUM must be the only one of its flight.
+    await sendWithDeadline({ lease, parts: [WARNINGS_STATEMENT] }, deadline);
+    const answer = await record.flight(
+      flight.parts,
+      () => sendWithDeadline(flight, deadline).catch(rejectLost),
+    );
     const result = resultOf(answer);
     if (isReplicationCutShort) throw outcomeUnknown("not replicated", answer.interruption);
     record.end("committed", undefined);
@@ -74,10 +80,10 @@ export async function runAlone(
 
 /** A connection that was idle is replaced: its socket may be dead, and its last user may have left state in it. */
 async function acquireUnused(
-  { pool, scope }: TransactionContext,
+  { pool, scope, holder }: TransactionContext,
   { label, signal, timeoutMs }: RunAloneRequest,
 ): Promise<Lease> {
-  const options = { scope, label, signal, holdMs: timeoutMs || Infinity };
+  const options = { scope, holder, label, signal, holdMs: timeoutMs || Infinity };
   const lease = await pool.acquire(options);
   if (lease.idleMs === undefined) return lease;
   void lease.destroy();

@@ -1,6 +1,6 @@
 /** A lost COMMIT that waits for a synchronous standby: the lookup must not terminate its backend. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { CommitOutcomeUnknownError, sql } from "../../../src/db/mod.ts";
+import { CommitOutcomeUnknownError, type Database, sql } from "../../../src/db/mod.ts";
 import { pollUntil } from "../../../src/dev/poll.ts";
 import { startPostgres } from "../../../src/dev/postgres/server.ts";
 import { startRelay } from "../../../src/dev/relay/relay.ts";
