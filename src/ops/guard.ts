@@ -1,6 +1,7 @@
 /** Access control for `/metrics` and `/ops`. */
 import type { Context, MiddlewareHandler } from "hono";
 import { bearerAuth } from "hono/bearer-auth";
+import { isLoopbackHost } from "../settings/loopback.ts";
 
 export interface GuardOptions {
   /** `OPS_TOKEN`. Without it the guarded addresses do not exist. */
@@ -26,10 +27,5 @@ export function guard({ token, isTrusted = () => false }: GuardOptions): Middlew
 export function isLoopback(c: Context, peer: string): boolean {
   const { hostname } = new URL(c.req.url);
   const isProxied = ["Forwarded", "X-Forwarded-For", "Via"].some((name) => c.req.header(name));
-  return isLoopbackName(hostname) && isLoopbackName(peer) && !isProxied;
-}
-
-/** Accepts IPv6 addresses in brackets, as in URLs, and bare, as of peers. */
-function isLoopbackName(name: string): boolean {
-  return name === "localhost" || /^(?:\[?::1\]?|(?:::ffff:)?127(?:\.\d{1,3}){3})$/.test(name);
+  return isLoopbackHost(hostname) && isLoopbackHost(peer) && !isProxied;
 }

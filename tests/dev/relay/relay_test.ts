@@ -1,5 +1,12 @@
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotEquals,
+  assertStringIncludes,
+} from "@std/assert";
 import { type AddressInfo, createServer } from "node:net";
+import { addressOf } from "../../../src/dev/relay/admission.ts";
 import { startRelay } from "../../../src/dev/relay/relay.ts";
 import {
   Client,
@@ -11,6 +18,7 @@ import {
   maskedFrame,
   MIB,
   once,
+  pathOf,
   pattern,
   Peer,
   readExactly,
@@ -319,20 +327,106 @@ relayTest("a text frame closes the client with 1003", async () => {
 relayTest("an address that the relay was not started for is a 403", async () => {
   await using server = new Peer(echo);
   await using relay = await relayTo(server);
-  const answer = await upgradeAnswer(relay, "/v1?address=127.0.0.1:1");
+  const answer = await upgradeAnswer(relay, `${pathOf(relay)}?address=127.0.0.1:1`);
   assertMatch(answer, /^HTTP\/1.1 403 /);
-  assertStringIncludes(answer, `current value "127.0.0.1:1"; use ${server.address}`);
-  assertMatch(await upgradeAnswer(relay, "/v1"), /^HTTP\/1.1 403 /);
+  assertStringIncludes(
+    answer,
+    `the relay serves only ${server.targets.map(addressOf).join(", ")}, not "127.0.0.1:1"`,
+  );
+  assertMatch(await upgradeAnswer(relay, pathOf(relay)), /^HTTP\/1.1 403 /);
 });
 
 relayTest("an unknown path is a 404, and a request without an upgrade is a 426", async () => {
   await using server = new Peer(echo);
   await using relay = await relayTo(server);
   assertMatch(await upgradeAnswer(relay, `/v2?address=${server.address}`), /^HTTP\/1.1 404 /);
-  for (const [path, status] of [["/v2", 404], ["/v1", 426]] as const) {
+  for (const [path, status] of [["/v2", 404], ["/v1", 404], [pathOf(relay), 426]] as const) {
     const response = await fetch(`http://127.0.0.1:${relay.port}${path}`);
-    assertStringIncludes(await response.text(), "Cannot answer as");
+    assertMatch(await response.text(), /^the relay (?:has another path|speaks only WebSocket)/);
     assertEquals(response.status, status);
+  }
+});
+
+relayTest("an upgrade with an Origin is a 403, whatever else it knows", async () => {
+  await using server = new Peer(echo);
+  await using relay = await relayTo(server);
+  const path = `${pathOf(relay)}?address=${server.address}`;
+  const origins = ["https://evil.example", "null", "", `http://127.0.0.1:${relay.port}`];
+  for (const origin of origins) {
+    const answer = await upgradeAnswer(relay, path, { host: `127.0.0.1\r\nOrigin: ${origin}` });
+    assertMatch(answer, /^HTTP\/1.1 403 /, origin);
+    assertStringIncludes(answer, "the relay serves no web page");
+  }
+});
+
+relayTest("a Host that does not name this machine is a 403", async () => {
+  await using server = new Peer(echo);
+  await using relay = await relayTo(server);
+  const path = `${pathOf(relay)}?address=${server.address}`;
+  const { port } = relay;
+  for (
+    const host of [
+      "evil.example",
+      `evil.example:${port}`,
+      `127.0.0.1.evil.example:${port}`,
+      "localhost.evil.example",
+      "evil.example/127.0.0.1",
+      "127.0.0.1@evil.example",
+      "[::2]",
+      "0.0.0.0",
+      "",
+    ]
+  ) {
+    const answer = await upgradeAnswer(relay, path, { host });
+    assertMatch(answer, /^HTTP\/1.1 403 /, host);
+    assertStringIncludes(answer, "the relay serves only this machine");
+  }
+  for (const host of ["localhost", `localhost:${port}`, `db.localhost:${port}`, `[::1]:${port}`]) {
+    // The handshake itself is refused, by `ws`: the Host was accepted.
+    const answer = await upgradeAnswer(relay, path, { host, version: "Sec-WebSocket-Version: 1" });
+    assertMatch(answer, /^HTTP\/1.1 400 /, host);
+  }
+});
+
+relayTest(
+  "no path but the one with the relay's secret is served, and no answer shows it",
+  async () => {
+    await using server = new Peer(echo);
+    await using relay = await relayTo(server);
+    await using other = await relayTo(server);
+    assertMatch(pathOf(relay), /^\/v1\/[0-9a-f]{32}$/);
+    assertNotEquals(pathOf(relay), pathOf(other));
+    const secret = pathOf(relay);
+    const paths = [
+      "/",
+      "//",
+      "/v1",
+      "/v1/",
+      pathOf(other),
+      secret.slice(0, -1),
+      `${secret}0`,
+      `${secret}/`,
+      secret.toUpperCase(),
+      `/${secret}`,
+      `http://127.0.0.1${secret}`,
+      "*",
+    ];
+    for (const path of paths) {
+      const answer = await upgradeAnswer(relay, `${path}?address=${server.address}`);
+      assertMatch(answer, /^HTTP\/1.1 404 /, path);
+      assert(!answer.includes(secret), answer);
+    }
+  },
+);
+
+relayTest("a plain request for any target is answered, and leaves the relay running", async () => {
+  await using server = new Peer(echo);
+  await using relay = await relayTo(server);
+  for (const target of ["//", "///x", "*", "http://[", "/v1?address=%"]) {
+    const connection = await Deno.connect({ hostname: "127.0.0.1", port: relay.port });
+    const request = `GET ${target} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
+    await writeAll(connection, new TextEncoder().encode(request));
+    assertMatch(await new Response(connection.readable).text(), /^HTTP\/1.1 40[04] /, target);
   }
 });
 
@@ -342,8 +436,11 @@ relayTest("an invalid handshake is a 400 and closes the connection to the server
     ended.resolve(await connection.read(new Uint8Array(1)));
   });
   await using relay = await relayTo(server);
-  const path = `/v1?address=${server.address}`;
-  assertMatch(await upgradeAnswer(relay, path, "Sec-WebSocket-Version: 1"), /^HTTP\/1.1 400 /);
+  const path = `${pathOf(relay)}?address=${server.address}`;
+  assertMatch(
+    await upgradeAnswer(relay, path, { version: "Sec-WebSocket-Version: 1" }),
+    /^HTTP\/1.1 400 /,
+  );
   assertEquals(await ended.promise, null);
 });
 
@@ -351,15 +448,15 @@ relayTest("a server that refuses connections is a 502", async () => {
   const server = new Peer(echo);
   await server[Symbol.asyncDispose]();
   await using relay = await relayTo(server);
-  const answer = await upgradeAnswer(relay, `/v1?address=${server.address}`);
+  const answer = await upgradeAnswer(relay, `${pathOf(relay)}?address=${server.address}`);
   assertMatch(answer, /^HTTP\/1.1 502 /);
-  assertStringIncludes(answer, `${server.address} cannot be reached: ConnectionRefused`);
+  assertStringIncludes(answer, `the relay could not reach ${server.address}: Connection refused`);
 });
 
 relayTest("a server that does not answer is a 502 after the dial timeout", async () => {
   using server = await DeafPeer.listen();
   await using relay = await startRelay({ targets: [server.target], dialTimeoutMs: 50 });
-  const answer = await upgradeAnswer(relay, `/v1?address=${server.address}`);
+  const answer = await upgradeAnswer(relay, `${pathOf(relay)}?address=${server.address}`);
   assertMatch(answer, /^HTTP\/1.1 502 /);
   assertStringIncludes(answer, "no answer within 50 ms");
 });
@@ -367,7 +464,7 @@ relayTest("a server that does not answer is a 502 after the dial timeout", async
 relayTest("close() ends a dial in progress", async () => {
   using server = await DeafPeer.listen();
   await using relay = await startRelay({ targets: [server.target], dialTimeoutMs: 60_000 });
-  const answer = upgradeAnswer(relay, `/v1?address=${server.address}`);
+  const answer = upgradeAnswer(relay, `${pathOf(relay)}?address=${server.address}`);
   // The relay answers this request only after it has seen the one above.
   await (await fetch(`http://127.0.0.1:${relay.port}/`)).body?.cancel();
   await relay.close();
