@@ -1,6 +1,6 @@
 /** The service on Deno: one pool per process, and a graceful shutdown. */
 import { activityConsumer } from "../service/activity_consumer.ts";
-import type { Context } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
 import type { Database } from "../db/mod.ts";
 import { drain } from "./drain.ts";
 import { logFailures, logLeaks, logMessages } from "../service/failure_log.ts";
@@ -45,12 +45,14 @@ export interface StartOptions {
   readonly hostname?: string;
   /** Lets clients on the loopback address read `/metrics` and `/ops` without a token. */
   readonly opensOpsToLoopback?: boolean;
+  /** Runs before everything else that looks at a request. */
+  readonly middleware?: readonly MiddlewareHandler[];
 }
 
 /** Starts the service. Throws `SettingsError` for bad settings, and an `Error` if it cannot listen on the port. */
 export function start(
   env: Readonly<Record<string, string | undefined>>,
-  { hostname = "0.0.0.0", opensOpsToLoopback = false }: StartOptions = {},
+  { hostname = "0.0.0.0", opensOpsToLoopback = false, middleware = [] }: StartOptions = {},
 ): RunningService {
   const settings = parseSettings(env);
   const log = createLog(settings.logLevel, { context: traceFields });
@@ -94,6 +96,7 @@ export function start(
   const app = createApp({
     db: propagateTrace(db),
     middleware: [
+      ...middleware,
       traceRequests(),
       watchRequests((answered) => {
         http.record(answered);
