@@ -2,6 +2,7 @@
 import { type RunningService, start } from "./deno/service.ts";
 import { listenForSignals } from "./deno/signals.ts";
 import { createLog } from "./ops/log.ts";
+import { variables } from "./settings/settings.ts";
 
 if (import.meta.main) {
   const service = startOrExit();
@@ -15,9 +16,16 @@ if (import.meta.main) {
 
 function startOrExit(): RunningService {
   try {
-    return start(Deno.env.toObject());
+    return start(readVariables());
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
     Deno.exit(1);
   }
+}
+
+/** One by one: to read them all, the process would need permission for every variable of the machine. */
+function readVariables(): Record<string, string | undefined> {
+  return Object.fromEntries(
+    Object.keys(variables.entries).map((name) => [name, Deno.env.get(name)]),
+  );
 }

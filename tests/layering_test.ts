@@ -7,7 +7,7 @@ import { assert, assertEquals } from "@std/assert";
  * list, so that no arrow can run back up.
  */
 const ROOMS: Readonly<Record<string, readonly string[]>> = {
-  "main.ts": ["deno", "ops"],
+  "main.ts": ["deno", "ops", "settings"],
   "worker.ts": ["workers", "queue", "cloudflare:workers"],
   "deno": [
     "service",

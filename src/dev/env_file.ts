@@ -1,13 +1,31 @@
-import process from "node:process";
+import { join } from "node:path";
+import { parseEnv } from "node:util";
+import { checkoutDirectory } from "./postgres/directory.ts";
+
+export type Env = Readonly<Record<string, string | undefined>>;
 
 /**
- * Adds the variables of a file to the environment, if the file exists. Variables that are already set keep their
- * values.
+ * The environment of a task: the variables of the process, and those of the checkout's `.env` that the process does not
+ * set. Every task reads the file by this function, so that `deno task migrate` changes the database that
+ * `deno task start` uses. Nothing is stored: a second call sees a changed file.
+ *
+ * @throws {Error} if the file exists and cannot be read.
  */
-export function readEnvFile(path: string): void {
-  try {
-    process.loadEnvFile(path);
-  } catch (error) {
-    if ((error as { code?: string }).code !== "ENOENT") throw error;
+export function taskEnvironment(names: readonly string[] = [".env"]): Env {
+  return { ...firstFile(names), ...Deno.env.toObject() };
+}
+
+/**
+ * The first of these files that exists. `deno task worker` passes `.dev.vars` too, which replaces `.env` as in wrangler:
+ * https://developers.cloudflare.com/workers/configuration/secrets/#local-development-with-secrets
+ */
+function firstFile(names: readonly string[]): Env {
+  for (const name of names) {
+    try {
+      return parseEnv(Deno.readTextFileSync(join(checkoutDirectory, name)));
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
   }
+  return {};
 }

@@ -6,7 +6,8 @@ type Env = Readonly<Record<string, string | undefined>>;
 /** The child's instructions. They go through its stdin, because other users can read the arguments of a process. */
 export interface ServicePlan {
   readonly env: Env;
-  readonly ownerEnv: Env;
+  /** The environment of the migrations. Without it, none are applied. */
+  readonly ownerEnv?: Env;
   /** The file to which the child writes its URL once it listens. */
   readonly readyFile: string;
 }

@@ -13,7 +13,8 @@ async function serve(): Promise<void> {
   const given = await planFromStdin<ServicePlan>();
   if (given === undefined) return;
   const { plan } = given;
-  for (const name of await migrate(plan.ownerEnv)) console.log(`Applied migration ${name}`);
+  const applied = plan.ownerEnv === undefined ? [] : await migrate(plan.ownerEnv);
+  for (const name of applied) console.log(`Applied migration ${name}`);
   const service = await start(plan.env, {
     hostname: "127.0.0.1",
     opensOpsToLoopback: true,
