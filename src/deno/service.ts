@@ -8,6 +8,7 @@ import { createApp } from "../http/app.ts";
 import { RequestTracker } from "./request_tracker.ts";
 import { openDatabase } from "../library/deno/mod.ts";
 import { guard, isLoopback } from "../ops/guard.ts";
+import { Guesses } from "../ops/guesses.ts";
 import { createLog } from "../ops/log.ts";
 import { HttpMetrics } from "../ops/http_metrics.ts";
 import { markMessageFailed, propagateTrace, traceMessages } from "../ops/message_trace.ts";
@@ -79,15 +80,21 @@ export function start(
   const http = new HttpMetrics();
   const isTrusted = (c: Context<{ Bindings: Deno.ServeHandlerInfo<Deno.NetAddr> }>) =>
     opensOpsToLoopback && isLoopback(c, c.env.remoteAddr.hostname);
+  const guesses = new Guesses({
+    clientOf: (c: Context<{ Bindings: Deno.ServeHandlerInfo<Deno.NetAddr> }>) =>
+      c.env.remoteAddr.hostname,
+    onRefused: (guess) => log.warn("wrong OPS_TOKEN refused", { ...guess }),
+  });
   const metrics = metricsRoute({
     database: db,
     http,
     queueDepth: cachedFor(() => depthOfQueue(db), { forMs: settings.queue.pollMs }),
-    guard: guard({ token: settings.opsToken, isTrusted }),
+    guard: guard({ token: settings.opsToken, guesses, isTrusted }),
   });
   const page = new PoolPage({
     database: db,
     token: settings.opsToken,
+    guesses,
     isTrusted,
     shutdownSignal: draining.signal,
   });

@@ -3,7 +3,9 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { pollUntil } from "../../src/dev/poll.ts";
 import { createApp } from "../../src/http/app.ts";
 import { start, type StartOptions } from "../../src/deno/service.ts";
+import { Hono } from "hono";
 import { guard } from "../../src/ops/guard.ts";
+import { Guesses } from "../../src/ops/guesses.ts";
 import { HttpMetrics } from "../../src/ops/http_metrics.ts";
 import { metricsRoute } from "../../src/ops/metrics_route.ts";
 import { PoolPage } from "../../src/ops/pool_page.ts";
@@ -110,13 +112,147 @@ Deno.test("signing in with the token sets a cookie for /ops that no script and n
     assertMatch(secure.headers.get("Set-Cookie")!, /; Secure/);
     const goodbye = await post("/ops/sign-out", {});
     await goodbye.body?.cancel();
-    assertMatch(goodbye.headers.get("Set-Cookie")!, /^ops_signed_in_until=; Max-Age=0; Path=\/ops/);
+    assertMatch(goodbye.headers.get("Set-Cookie")!, /^ops_sign_in=; Max-Age=0; Path=\/ops/);
 
     const wrong = new URLSearchParams({ token: `${TOKEN}x` });
     assertEquals(await statusOf(post("/ops/sign-in", { body: wrong })), 401);
     assertEquals(await statusOf(post("/ops/sign-in", { body: "no form" })), 401);
     assertEquals(await statusOf(post("/ops/sign-in", { body: "a".repeat(5_000) })), 413);
   });
+});
+
+interface Form {
+  readonly body?: BodyInit;
+  readonly headers?: Record<string, string>;
+}
+
+async function post(url: string, { body, headers = {} }: Form = {}): Promise<Response> {
+  const response = await fetch(url, {
+    method: "POST",
+    redirect: "manual",
+    body: body ?? null,
+    headers,
+  });
+  await response.body?.cancel();
+  return response;
+}
+
+async function signedIn(url: string): Promise<string> {
+  const welcome = await post(`${url}/ops/sign-in`, { body: new URLSearchParams({ token: TOKEN }) });
+  return welcome.headers.get("Set-Cookie")!.split("; ")[0]!;
+}
+
+Deno.test("a sign-out ends the sign-in on the server: for copies of its cookie, and for open streams", async () => {
+  await serving({ OPS_TOKEN: TOKEN }, async (get, url) => {
+    const [Cookie, other] = [await signedIn(url), await signedIn(url)];
+    const stream = await get("/ops/events", { Cookie });
+    assertEquals(stream.status, 200);
+    const ended = stream.text();
+    await post(`${url}/ops/sign-out`, { headers: { Cookie } });
+    assertMatch(await ended, /^event: snapshot$/m);
+    assertEquals(await statusOf(get("/ops/events", { Cookie })), 401);
+    const page = await fetch(`${url}/ops`, { headers: { Cookie }, redirect: "manual" });
+    await page.body?.cancel();
+    assertEquals([page.status, page.headers.get("Location")], [303, "/ops/sign-in"]);
+    assertEquals(await statusOf(get("/ops/events", { Cookie: other })), 200);
+  });
+});
+
+Deno.test("a form of another site signs nobody in or out", async () => {
+  await serving({ OPS_TOKEN: TOKEN }, async (get, url) => {
+    const Cookie = await signedIn(url);
+    const body = new URLSearchParams({ token: TOKEN });
+    const foreign: Record<string, string>[] = [
+      { "Sec-Fetch-Site": "cross-site" },
+      { "Sec-Fetch-Site": "same-site" },
+      { "Sec-Fetch-Site": "cross-site", Origin: url },
+      { Origin: "https://evil.example" },
+      { Origin: "null" },
+      { Origin: url.replace(/\d+$/, "1") },
+    ];
+    for (const headers of foreign) {
+      for (const path of ["/ops/sign-out", "/ops/sign-in"]) {
+        const refused = await post(`${url}${path}`, { headers: { ...headers, Cookie }, body });
+        assertEquals([refused.status, refused.headers.get("Set-Cookie")], [403, null], path);
+      }
+    }
+    assertEquals(await statusOf(get("/ops/events", { Cookie })), 200);
+    const own = { Cookie, Origin: url, "Sec-Fetch-Site": "same-origin" };
+    assertEquals((await post(`${url}/ops/sign-out`, { headers: own })).status, 303);
+    assertEquals(await statusOf(get("/ops/events", { Cookie })), 401);
+  });
+});
+
+Deno.test("the page offers to sign out only to those who have signed in", async () => {
+  const button = /<form[^>]*id="sign-out"( hidden)?>/;
+  await serving({ OPS_TOKEN: TOKEN }, async (get, url) => {
+    const page = await (await get("/ops")).text();
+    assertEquals(button.exec(page)?.[1], " hidden");
+    const own = await (await get("/ops", { Cookie: await signedIn(url) })).text();
+    assertEquals(button.exec(own)?.[1], undefined);
+    assertMatch(own, button);
+  }, { opensOpsToLoopback: true });
+});
+
+Deno.test("after ten wrong tokens in a minute the right one is refused too, and two lines are logged", async () => {
+  const lines: string[] = [];
+  const { error } = console;
+  console.error = (line: string) => lines.push(line);
+  try {
+    await serving({ OPS_TOKEN: TOKEN, LOG_LEVEL: "warn" }, async (get, url) => {
+      const guesses = Array.from(
+        { length: 30 },
+        (_, index) =>
+          index % 2 === 0
+            ? statusOf(get("/metrics", { Authorization: `Bearer guess-${index}` }))
+            : post(`${url}/ops/sign-in`, { body: new URLSearchParams({ token: `guess-${index}` }) })
+              .then(({ status }) => status),
+      );
+      const seen = await Promise.all(guesses);
+      assertEquals(seen.filter((status) => status === 401).length, 10);
+      assertEquals(seen.filter((status) => status === 429).length, 20);
+      const refused = await get("/metrics", BEARER);
+      await refused.body?.cancel();
+      assertEquals(refused.status, 429);
+      const waitS = Number(refused.headers.get("Retry-After"));
+      assert(waitS > 0 && waitS <= 60, `${waitS} s`);
+    });
+  } finally {
+    console.error = error;
+  }
+  const logged = lines.map((line) => JSON.parse(line)).map((
+    { event, client, failures },
+  ) => [event, client, failures]);
+  assertEquals(logged, [
+    ["wrong OPS_TOKEN refused", "127.0.0.1", 1],
+    ["wrong OPS_TOKEN refused", "127.0.0.1", 10],
+  ]);
+  assert(!lines.join().includes("guess-"));
+});
+
+Deno.test("guesses are counted by client or /64, for a minute, and right tokens never", async () => {
+  let nowMs = 0;
+  const refused: string[] = [];
+  const guesses = new Guesses({
+    clientOf: (c) => c.req.header("Client")!,
+    onRefused: ({ client, failures }) => refused.push(`${client} ${failures}`),
+    now: () => nowMs,
+  });
+  const app = new Hono().get("/", guard({ token: TOKEN, guesses }), (c) => c.text("in"));
+  const ask = async (client: string, token: string) =>
+    (await app.request("/", { headers: { Client: client, Authorization: `Bearer ${token}` } }))
+      .status;
+  await Promise.all(Array.from({ length: 50 }, () => ask("192.0.2.1", TOKEN)));
+  for (let index = 0; index < 10; index++) {
+    assertEquals(await ask(`2001:db8::${index}`, "wrong"), 401);
+    assertEquals(await ask("192.0.2.2", TOKEN), 200);
+  }
+  assertEquals(await ask("2001:db8:0:0:ffff::1", TOKEN), 429);
+  assertEquals(await ask("2001:db8:0:1::1", TOKEN), 200);
+  assertEquals(await ask("192.0.2.1", TOKEN), 200);
+  nowMs = 60_000;
+  assertEquals(await ask("2001:db8::1", TOKEN), 200);
+  assertEquals(refused, ["2001:db8:0:0::/64 1", "2001:db8:0:0::/64 10"]);
 });
 
 Deno.test("at most 50 event streams are open at once, and a closed one makes room for another", async () => {
@@ -139,6 +275,7 @@ Deno.test("at most 50 event streams are open at once, and a closed one makes roo
     const isFree = async () => await statusOf(get("/ops/events", BEARER)) === 200;
     assert(await pollUntil(isFree, { deadlineMs: 10_000, intervalMs: 100 }));
     staying.abort();
+    await Promise.all(watching.map(({ body }) => body!.cancel().catch(() => {})));
   });
 });
 
@@ -248,6 +385,7 @@ Deno.test("the routes for operators do not make Hono fall back to a slower route
   await using db = databaseOf(poolOf(new ScriptedDriver()));
   const ending = new AbortController();
   using page = new PoolPage({
+    guesses: noGuesses(),
     database: db,
     token: TOKEN,
     isTrusted: () => false,
@@ -262,3 +400,7 @@ Deno.test("the routes for operators do not make Hono fall back to a slower route
   assertEquals((await app.request("/healthz")).status, 200);
   assertEquals(app.router.name, "SmartRouter + RegExpRouter");
 });
+
+function noGuesses(): Guesses {
+  return new Guesses({ clientOf: () => "client", onRefused: () => {} });
+}
