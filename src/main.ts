@@ -8,6 +8,7 @@ if (import.meta.main) {
   const service = startOrExit();
   // Logged at every LOG_LEVEL: the URL must always be known.
   createLog("info").info("listening", { url: service.url });
+  void service.reportSchema();
   listenForSignals({
     onFirst: () => service.shutdown().then(() => Deno.exit(0)),
     onSecond: () => Deno.exit(130),

@@ -3,6 +3,7 @@ import { activityConsumer } from "../service/activity_consumer.ts";
 import type { Context, MiddlewareHandler } from "hono";
 import type { Database } from "../db/mod.ts";
 import { drain } from "./drain.ts";
+import { reportSchema } from "../service/schema_report.ts";
 import { logFailures, logLeaks, logMessages } from "../service/failure_log.ts";
 import { createApp } from "../http/app.ts";
 import { RequestTracker } from "./request_tracker.ts";
@@ -30,6 +31,8 @@ import { parseSettings } from "../settings/settings.ts";
 export interface RunningService {
   /** Base URL of the listening server. */
   readonly url: string;
+  /** Compares the database with this version, and logs where they differ. Never rejects. */
+  reportSchema(): Promise<void>;
   /** Resolves when `shutdown` is complete. */
   readonly finished: Promise<void>;
   /**
@@ -133,6 +136,7 @@ export function start(
   let ending: Promise<void> | undefined;
   return {
     url: `http://${hostname === "0.0.0.0" ? "localhost" : hostname}:${server.addr.port}`,
+    reportSchema: () => reportSchema(db, log),
     finished: finished.promise,
     shutdown: () => ending ??= end().finally(finished.resolve),
   };

@@ -23,6 +23,7 @@ async function serve(): Promise<void> {
   // Renamed into place, so that the parent never reads half of the URL.
   await Deno.writeTextFile(`${plan.readyFile}.new`, service.url);
   await Deno.rename(`${plan.readyFile}.new`, plan.readyFile);
+  void service.reportSchema();
   await given.over();
   await service.shutdown();
 }
