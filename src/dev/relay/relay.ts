@@ -40,6 +40,8 @@ export interface RelayOptions {
   /** Default 0: the system picks a free port. */
   readonly port?: number;
   readonly observe?: RelayObserver;
+  /** Called with the text of each refusal. */
+  readonly onRefusal?: (text: string) => void;
   /** Longest wait for a target to accept the connection. Default 5000. */
   readonly dialTimeoutMs?: number;
   /**
@@ -92,7 +94,10 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
   server.on("upgrade", (request, socket, head) => {
     const controller = new AbortController();
     const done = connect(request, socket, head, controller)
-      .catch((error) => refuse(socket, error))
+      .catch((error) => {
+        const text = refuse(socket, error);
+        options.onRefusal?.(text);
+      })
       .finally(() => running.delete(controller));
     running.set(controller, done);
   });
@@ -182,7 +187,8 @@ function upgrade(
   return client;
 }
 
-function refuse(socket: Duplex, error: unknown): void {
+/** Returns the text that it has sent. */
+function refuse(socket: Duplex, error: unknown): string {
   const { status, text } = error instanceof Refusal
     ? error
     : new Refusal(500, "the relay itself failed");
@@ -194,6 +200,16 @@ function refuse(socket: Duplex, error: unknown): void {
       `Connection: close\r\n\r\n${body}`,
     () => socket.destroy(),
   );
+  return text;
+}
+
+/** Prints each refusal, but not one that repeats the last: a client that tries again and again fails alike. */
+export function printRefusals(): (text: string) => void {
+  let last = "";
+  return (text) => {
+    if (text !== last) console.error(`Relay: ${text}`);
+    last = text;
+  };
 }
 
 /** Parses `host:port` arguments. */
@@ -215,7 +231,7 @@ if (import.meta.main) {
     console.error("Cannot start the relay as it has no target; pass one, such as 127.0.0.1:5432");
     Deno.exit(2);
   }
-  const relay = await startRelay({ targets });
+  const relay = await startRelay({ targets, onRefusal: printRefusals() });
   console.log(`DATABASE_WS_PROXY=${relay.url}`);
   listenForSignals({
     onFirst: () => relay.close().then(() => Deno.exit(0)),

@@ -7,6 +7,7 @@ import { takeDevLock } from "../dev_lock.ts";
 import { taskEnvironment } from "../env_file.ts";
 import { migrate } from "../migrate.ts";
 import { mayMigrate } from "../migration_consent.ts";
+import { printRefusals } from "../relay/relay.ts";
 import { startStack } from "../stack.ts";
 import { type Running, untilSignalled } from "../until_signalled.ts";
 import { startWorkerChild } from "./worker_child.ts";
@@ -23,7 +24,10 @@ async function develop(ending: Promise<void>, running: Running): Promise<number>
   using lock = await takeDevLock("start");
   const env = taskEnvironment([".dev.vars", ".env"]);
   const migrates = mayMigrate(env, Deno.args);
-  await using stack = running.stack = await startStack(env);
+  await using stack = running.stack = await startStack(env, {
+    // A Worker's WebSocket tells only the status.
+    onRefusal: printRefusals(),
+  });
   const applied = migrates ? await migrate(stack.ownerEnv) : [];
   for (const name of applied) console.log(`Applied migration ${name}`);
   const child = running.child = await startWorkerChild(stack.env, {
