@@ -1,5 +1,5 @@
 /** Limits how often a client may guess `OPS_TOKEN`, by form or bearer token. */
-import { type Context } from "hono";
+import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 
 /** Wrong tokens of one client within the window. After these, also its right token is refused until the window ends. */

@@ -20,7 +20,10 @@ async function asOwner(branch: LocalBranch, ...texts: string[]): Promise<void> {
 /** Starts the service on the branch, and runs with a function that sends requests and the lines that it has logged. */
 async function serving(
   branch: LocalBranch,
-  run: (request: typeof fetch, lines: readonly Record<string, unknown>[]) => Promise<void>,
+  run: (
+    request: typeof fetch,
+    lines: readonly Record<string, unknown>[],
+  ) => void | Promise<void>,
 ): Promise<void> {
   const lines: Record<string, unknown>[] = [];
   const { error } = console;
@@ -134,7 +137,7 @@ Deno.test("this version serves on the database of the next release, and names it
     }]);
     assertEquals(lines, []);
   });
-  await serving(branch, async (_request, lines) => {
+  await serving(branch, (_, lines) => {
     const line = seen(lines, /newer version/);
     assertEquals([line["level"], line["unknown"]], ["warn", ["9999_next_release"]]);
   });
