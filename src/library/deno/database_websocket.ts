@@ -1,4 +1,3 @@
-import type { IncomingMessage } from "node:http";
 // @ts-types="npm:@types/ws@8.18.2"
 import { WebSocket } from "ws";
 import { completesWithin } from "../../db/time/timeout.ts";
@@ -32,8 +31,15 @@ export class DatabaseWebSocket extends WebSocket {
   }
 }
 
+/** What is read of Node's `IncomingMessage`. */
+interface RefusedUpgrade extends AsyncIterable<Uint8Array> {
+  readonly statusCode?: number | undefined;
+  readonly statusMessage?: string | undefined;
+  readonly headers: { readonly "content-type"?: string | undefined };
+}
+
 /** The first line of a plain text, or the status alone. Never rejects. */
-async function reasonOf(response: IncomingMessage): Promise<string> {
+async function reasonOf(response: RefusedUpgrade): Promise<string> {
   const { statusCode, statusMessage, headers } = response;
   const status = `status ${statusCode}`;
   if (!headers["content-type"]?.startsWith("text/plain")) {
