@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { parseEnv } from "node:util";
+import { variables } from "../settings/settings.ts";
 import { checkoutDirectory } from "./postgres/directory.ts";
 
 export type Env = Readonly<Record<string, string | undefined>>;
@@ -13,6 +14,18 @@ export type Env = Readonly<Record<string, string | undefined>>;
  */
 export function taskEnvironment(names: readonly string[] = [".env"]): Env {
   return { ...firstFile(names), ...Deno.env.toObject() };
+}
+
+/**
+ * The variables that a child process inherits although no setting has their name, such as `OTEL_EXPORTER_OTLP_ENDPOINT`,
+ * which Deno itself reads. The settings go to it by another way.
+ */
+export function inheritedVariables(env: Env): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(env).flatMap(([name, value]) =>
+      name in variables.entries || value === undefined ? [] : [[name, value]]
+    ),
+  );
 }
 
 /**

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { inheritedVariables } from "./env_file.ts";
 import { pollUntil } from "./poll.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -32,6 +33,7 @@ export async function startServiceChild(plan: ServicePlan): Promise<ServiceChild
   await Deno.remove(plan.readyFile).catch(() => {});
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--quiet", join(import.meta.dirname!, "service_process.ts")],
+    env: inheritedVariables(plan.env),
     stdin: "piped",
     stdout: "inherit",
     stderr: "inherit",

@@ -64,7 +64,7 @@ export class PoolPage implements Disposable {
     );
   }
 
-  /** Stops sampling, and ends all sign-ins. */
+  /** Stops sampling and all timers. The routes still answer. */
   [Symbol.dispose](): void {
     this.#signIns[Symbol.dispose]();
     clearInterval(this.#timer);

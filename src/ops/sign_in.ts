@@ -21,6 +21,7 @@ export interface SignIn {
 
 interface Entry extends SignIn {
   end(): void;
+  stopTimer(): void;
 }
 
 /**
@@ -41,13 +42,14 @@ export class SignIns implements Disposable {
     const [oldest] = this.#entries.values();
     if (this.#entries.size >= SIGN_INS_MAX) oldest?.end();
     const controller = new AbortController();
+    const stopTimer = () => clearTimeout(timer);
     const end = () => {
-      clearTimeout(timer);
+      stopTimer();
       this.#entries.delete(id);
       controller.abort();
     };
     const timer = setTimeout(end, LIFETIME_MS);
-    this.#entries.set(id, { ended: controller.signal, end });
+    this.#entries.set(id, { ended: controller.signal, end, stopTimer });
     setCookie(c, COOKIE, id, {
       httpOnly: true,
       sameSite: "Strict",
@@ -63,9 +65,9 @@ export class SignIns implements Disposable {
     deleteCookie(c, COOKIE, { path: PATH, secure: isHttps(c) });
   }
 
-  /** Ends all sign-ins. */
+  /** Stops the timers. The sign-ins stay: a service that shuts down still answers operators. */
   [Symbol.dispose](): void {
-    for (const entry of this.#entries.values()) entry.end();
+    for (const entry of this.#entries.values()) entry.stopTimer();
   }
 }
 

@@ -93,3 +93,27 @@ envTest("deno task dev starts again with the new .env when the file changes", as
   dev.signal("SIGTERM");
   assertEquals(await dev.ended, 0);
 });
+
+envTest(
+  "what .env holds for Deno itself reaches the service of deno task dev",
+  async (checkout) => {
+    const exported = Promise.withResolvers<string>();
+    await using collector = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+      async (request) => {
+        await request.body?.cancel();
+        exported.resolve(new URL(request.url).pathname);
+        return new Response();
+      },
+    );
+    await Deno.writeTextFile(
+      join(checkout.path, ".env"),
+      `OTEL_DENO=true\nOTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:${collector.addr.port}\n` +
+        "OTEL_BSP_SCHEDULE_DELAY=100\nOTEL_BLRP_SCHEDULE_DELAY=100\n",
+    );
+    await using dev = checkout.dev();
+    const { url } = await dev.ready();
+    await (await fetch(`${url}/users`)).body?.cancel();
+    assertMatch(await exported.promise, /^\/v1\//);
+  },
+);

@@ -158,6 +158,23 @@ Deno.test("a sign-out ends the sign-in on the server: for copies of its cookie, 
   });
 });
 
+Deno.test("a sign-in outlasts the start of a shutdown, in which /ops still answers", async () => {
+  const pool = databaseOf(poolOf(new ScriptedDriver()));
+  await using _pool = pool;
+  const page = new PoolPage({
+    database: pool,
+    token: TOKEN,
+    guesses: noGuesses(),
+    isTrusted: () => false,
+    shutdownSignal: new AbortController().signal,
+  });
+  const body = new URLSearchParams({ token: TOKEN });
+  const welcome = await page.routes.request("/ops/sign-in", { method: "POST", body });
+  const Cookie = welcome.headers.get("Set-Cookie")!.split("; ")[0]!;
+  page[Symbol.dispose]();
+  assertEquals((await page.routes.request("/ops", { headers: { Cookie } })).status, 200);
+});
+
 Deno.test("a form of another site signs nobody in or out", async () => {
   await serving({ OPS_TOKEN: TOKEN }, async (get, url) => {
     const Cookie = await signedIn(url);
