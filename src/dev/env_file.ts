@@ -1,19 +1,38 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { parseEnv } from "node:util";
 import { variables } from "../settings/settings.ts";
 import { checkoutDirectory } from "./postgres/directory.ts";
 
 export type Env = Readonly<Record<string, string | undefined>>;
 
+/** Runs in a process of its own, whose environment Deno has completed from the file. */
+const PRINT = "console.log(JSON.stringify(Deno.env.toObject()))";
+
 /**
  * The environment of a task: the variables of the process, and those of the checkout's `.env` that the process does not
- * set. Every task reads the file by this function, so that `deno task migrate` changes the database that
- * `deno task start` uses. Nothing is stored: a second call sees a changed file.
+ * set. Every task reads the file by this function, and `deno task start` by `deno run --env-file`: both are Deno's own
+ * parser, which also replaces `$NAME`, so that `deno task migrate` changes the database that `deno task start` uses. A
+ * second call sees a changed file.
  *
- * @throws {Error} if the file exists and cannot be read.
+ * `names` are the files to look for. The first that exists counts: `deno task worker` passes `.dev.vars` too, which
+ * replaces `.env` as in wrangler:
+ * https://developers.cloudflare.com/workers/configuration/secrets/#local-development-with-secrets
+ *
+ * @throws {Error} if the file cannot be read.
  */
 export function taskEnvironment(names: readonly string[] = [".env"]): Env {
-  return { ...firstFile(names), ...Deno.env.toObject() };
+  const path = names.map((name) => join(checkoutDirectory, name)).find((path) => existsSync(path));
+  if (path === undefined) return Deno.env.toObject();
+  const { success, stdout } = new Deno.Command(Deno.execPath(), {
+    args: ["eval", "--no-config", "--quiet", `--env-file=${path}`, PRINT],
+    stderr: "inherit",
+  }).outputSync();
+  if (!success) {
+    throw new Error(
+      `Cannot read the settings as Deno could not read a file: current value ${path}`,
+    );
+  }
+  return JSON.parse(new TextDecoder().decode(stdout));
 }
 
 /**
@@ -26,19 +45,4 @@ export function inheritedVariables(env: Env): Record<string, string> {
       name in variables.entries || value === undefined ? [] : [[name, value]]
     ),
   );
-}
-
-/**
- * The first of these files that exists. `deno task worker` passes `.dev.vars` too, which replaces `.env` as in wrangler:
- * https://developers.cloudflare.com/workers/configuration/secrets/#local-development-with-secrets
- */
-function firstFile(names: readonly string[]): Env {
-  for (const name of names) {
-    try {
-      return parseEnv(Deno.readTextFileSync(join(checkoutDirectory, name)));
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
-  }
-  return {};
 }

@@ -67,6 +67,31 @@ startTest(
   },
 );
 
+startTest("every task reads .env as deno task start does", async (checkout) => {
+  const lines = [
+    "OPS_TOKEN=too-short",
+    "DATABASE_URL=postgresql://app:pa$WORD@db/main",
+    "LOG_LEVEL='$WORD'",
+    'DATABASE_WS_PROXY="x#y" # a comment',
+    "export PORT=many#1",
+    "QUEUE_CONCURRENCY=a\\$b",
+    "SHUTDOWN_TIMEOUT=file",
+  ];
+  await Deno.writeTextFile(join(checkout.path, ".env"), lines.join("\n"));
+  const problems: string[] = [];
+  for (const name of ["start", "migrate", "queue"]) {
+    await using run = checkout.task(name, { WORD: "/word", SHUTDOWN_TIMEOUT: "process" });
+    assertEquals(await run.ended, 1, name);
+    problems.push(await run.errors.rest());
+  }
+  assertMatch(problems[0]!, /SHUTDOWN_TIMEOUT as .* current value "process"/);
+  assertMatch(problems[0]!, /LOG_LEVEL as .* current value "\$WORD"/);
+  assertMatch(problems[0]!, /QUEUE_CONCURRENCY as .* current value "a\$b"/);
+  assertMatch(problems[0]!, /DATABASE_URL as it is not a URL/);
+  assertEquals(problems[1], problems[0]);
+  assertEquals(problems[2], problems[0]);
+});
+
 Deno.test("the service may read its own variables, listen on its port and reach its database, nothing else", () => {
   const flags = (env: Record<string, string>) => permissionsOf(env).map(({ flag }) => flag);
   const neon = "postgresql://user:secret@ep-x.eu-central-1.aws.neon.tech/db?sslmode=require";
