@@ -2,12 +2,14 @@
 import { type RunningService, start } from "./deno/service.ts";
 import { listenForSignals } from "./deno/signals.ts";
 import { createLog } from "./ops/log.ts";
+import { variables } from "./settings/settings.ts";
 
 if (import.meta.main) {
   logUnhandled();
   const service = await startOrExit();
   // Logged at every LOG_LEVEL: the URL must always be known.
   createLog("info").info("listening", { url: service.url });
+  void service.reportSchema();
   listenForSignals({
     onFirst: () => service.shutdown().then(() => Deno.exit(0)),
     onSecond: () => Deno.exit(130),
@@ -16,7 +18,7 @@ if (import.meta.main) {
 
 async function startOrExit(): Promise<RunningService> {
   try {
-    return await start(Deno.env.toObject());
+    return await start(readVariables());
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
     Deno.exit(1);
@@ -38,4 +40,11 @@ function logUnhandled(): void {
     event.preventDefault();
     end(event.error);
   });
+}
+
+/** One by one: to read them all, the process would need permission for every variable of the machine. */
+function readVariables(): Record<string, string | undefined> {
+  return Object.fromEntries(
+    Object.keys(variables.entries).map((name) => [name, Deno.env.get(name)]),
+  );
 }

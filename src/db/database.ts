@@ -5,12 +5,17 @@ import type { Pool } from "./pool/pool.ts";
 import type { PoolStats } from "./pool/pool_stats.ts";
 import type { PoolView } from "./pool/pool_view.ts";
 import { RetryBudget } from "./time/retry.ts";
+import { LeaseHolder } from "./pool/lease_holder.ts";
 import type { OwnerScope } from "./pool/owner_scope.ts";
 import { Transaction } from "./session/server_transaction.ts";
 import { Session } from "./session/session.ts";
 import type { SessionOptions } from "./session/session_options.ts";
 import { type ResolveCommit, resolveCommit } from "./session/commit_outcome.ts";
+import { KnownClusters } from "./session/known_clusters.ts";
 import { ScopeError } from "./errors.ts";
+import { noticeHook } from "./session/notice_hook.ts";
+import { runAlone } from "./session/run_alone.ts";
+import type { Sql } from "./driver/sql.ts";
 import { type Attempt, runUnit } from "./unit_of_work.ts";
 import type { TransactionContext } from "./session/transaction_context.ts";
 import { assertKey, insertKey } from "./session/transaction_key.ts";
@@ -29,6 +34,8 @@ export interface DatabaseOptions {
   readonly budget?: RetryBudget;
   /** Counters that several databases may share. By default the database makes its own. */
   readonly metrics?: UnitMetrics;
+  /** The clusters of the servers that have answered. By default the database makes its own. */
+  readonly clusters?: KnownClusters;
   /** Receives every transaction and flight, for traces. */
   readonly observer?: Observer | undefined;
   readonly clock?: Clock;
@@ -61,6 +68,16 @@ export interface TransactionOptions extends SessionOptions {
   readonly timeoutMs?: number;
 }
 
+/** How to run one statement outside a transaction. */
+export interface RunOptions
+  extends Pick<SessionOptions, "signal" | "label" | "parsers" | "onNotice"> {
+  /**
+   * Longest wait for the answer; 0 for no limit. Afterwards a cancel request stops the statement, as an abort of
+   * `signal` does. `DatabaseOptions.defaults.statementTimeoutMs` by default: VACUUM and CREATE INDEX need longer.
+   */
+  readonly timeoutMs?: number;
+}
+
 /** How to run one unit of work at most once for a key. */
 export interface KeyedTransactionOptions<T> extends TransactionOptions {
   /**
@@ -79,7 +96,10 @@ export interface KeyedTransactionOptions<T> extends TransactionOptions {
 export interface DatabaseStats extends PoolStats, UnitStats {}
 
 /** The part of a `Database` that request handlers and queue consumers use. */
-export type TransactionRunner = Pick<Database, "session" | "transaction">;
+export interface TransactionRunner extends Pick<Database, "session" | "transaction"> {
+  /** See `Database.forRequest`. */
+  forRequest(): TransactionRunner;
+}
 
 /**
  * Opens sessions and runs units of work, for requests, queue consumers and scripts. It connects with the first
@@ -91,6 +111,8 @@ export class Database {
   readonly #clock: Clock;
   readonly #budget: RetryBudget;
   readonly #metrics: UnitMetrics;
+  readonly #clusters: KnownClusters;
+  #holder: LeaseHolder | undefined;
 
   /** Without `owner`, the database opens no sessions itself: use the one that `forOwner` returns. */
   constructor(options: DatabaseOptions, owner?: DatabaseOwner) {
@@ -99,17 +121,40 @@ export class Database {
     this.#clock = options.clock ?? systemClock;
     this.#budget = options.budget ?? new RetryBudget();
     this.#metrics = options.metrics ?? new UnitMetrics();
+    this.#clusters = options.clusters ?? new KnownClusters();
   }
 
   /** Returns a database with the same pool, budget and counters for another owner. On Workers: one for each request. */
   forOwner(owner: DatabaseOwner): Database {
-    const shared = { ...this.#options, budget: this.#budget, metrics: this.#metrics };
-    return new Database({ ...shared, observer: owner.observer ?? shared.observer }, owner);
+    return this.#sharing(owner);
   }
 
   /** Returns the same owner's database with another signal, or without one for work that outlives a request. */
   withSignal(signal: AbortSignal | undefined): Database {
-    return this.forOwner({ ...this.#requireOwner(), signal });
+    return this.#sharing({ ...this.#requireOwner(), signal }, this.#holder);
+  }
+
+  /**
+   * Returns this database for one request of an owner that serves many: a process or a Durable Object. `provideDatabase`
+   * calls it for each request. While a unit of the request holds a connection, another unit of it that would have to
+   * wait until someone returns theirs throws `ScopeError` at once, because requests that wait so would deadlock. On the
+   * database itself, for scripts, such units wait until the pool's timeout.
+   */
+  forRequest(): Database {
+    // Of a Worker's request, the scope counts the leases itself.
+    if (this.#owner?.scope.lasting !== true) return this;
+    return this.#sharing(this.#owner, new LeaseHolder());
+  }
+
+  #sharing(owner: DatabaseOwner, holder?: LeaseHolder): Database {
+    const [budget, metrics, clusters] = [this.#budget, this.#metrics, this.#clusters];
+    const observer = owner.observer ?? this.#options.observer;
+    const database = new Database(
+      { ...this.#options, budget, metrics, clusters, observer },
+      owner,
+    );
+    database.#holder = holder;
+    return database;
   }
 
   /** Opens a session. Nothing is leased or sent before its first statement. Throws `ScopeError` without an owner. */
@@ -146,6 +191,32 @@ export class Database {
     });
   }
 
+  /**
+   * Runs one statement outside a transaction and returns its rows: VACUUM, CREATE INDEX CONCURRENTLY, CREATE DATABASE,
+   * ALTER SYSTEM, CALL of a procedure that commits, and what else the server refuses inside one. Never sends it twice.
+   * It runs at the server's own settings, on a connection of its own that is closed afterwards.
+   *
+   * After an error, what the statement has committed by itself stays, such as the invalid index of CREATE INDEX
+   * CONCURRENTLY. Throws `ServerError` for an ERROR of the server; `DeadlineError` if it was stopped after `timeoutMs` or
+   * an abort; `CommitOutcomeUnknownError` if its answer was lost; `CommitRowsLostError` if a parser failed on its rows;
+   * `TypeError` for BEGIN, COMMIT and their like, COPY with a stream, and a value that cannot be sent; `RangeError` for a
+   * negative `timeoutMs`; the pool's refusals; and `ScopeError` without an owner.
+   */
+  async run<Row>(
+    statement: Sql<Row>,
+    { signal, label, parsers, onNotice, timeoutMs }: RunOptions = {},
+  ): Promise<Row[]> {
+    const owner = this.#requireOwner();
+    const { rows } = await runAlone(statement, this.#context(), {
+      signal: anyOf(signal, owner.signal),
+      label,
+      parsers: this.#parsersWith(parsers),
+      onNotice: noticeHook(onNotice, owner),
+      timeoutMs: timeoutMs ?? this.#options.defaults.statementTimeoutMs,
+    });
+    return rows as Row[];
+  }
+
   async #runUnit<T>(
     work: (session: Session) => Promise<T>,
     { attempts, timeoutMs, ...options }: TransactionOptions,
@@ -168,16 +239,15 @@ export class Database {
   }
 
   #openSession(
-    { signal, label, parsers, ...own }: SessionOptions,
+    { signal, label, parsers, onNotice, ...own }: SessionOptions,
     { number, fresh, key }: Attempt & { key?: string | undefined },
   ): Session {
     const { waitUntil, signal: ownerSignal } = this.#requireOwner();
     const transaction = new Transaction(this.#context(), {
       settings: { ...this.#options.defaults, ...own },
       signal: anyOf(signal, ownerSignal),
-      parsers: parsers === undefined
-        ? this.#options.parsers
-        : { ...this.#options.parsers, ...parsers },
+      parsers: this.#parsersWith(parsers),
+      onNotice: noticeHook(onNotice, { waitUntil }),
       label,
       attempt: number,
       fresh,
@@ -187,12 +257,32 @@ export class Database {
     return new Session(transaction, { waitUntil });
   }
 
+  #parsersWith(parsers: SessionOptions["parsers"]): SessionOptions["parsers"] {
+    const { parsers: shared } = this.#options;
+    return parsers === undefined ? shared : { ...shared, ...parsers };
+  }
+
   #context(): TransactionContext {
     const { pool, observer, random = Math.random, resolveCommit: resolve = resolveCommit } =
       this.#options;
     const { scope } = this.#requireOwner();
-    const [clock, metrics] = [this.#clock, this.#metrics];
-    return { pool, scope, clock, random, metrics, observer, resolveCommit: resolve };
+    const [clock, metrics, clusters, holder] = [
+      this.#clock,
+      this.#metrics,
+      this.#clusters,
+      this.#holder,
+    ];
+    return {
+      pool,
+      scope,
+      holder,
+      clock,
+      random,
+      metrics,
+      observer,
+      resolveCommit: resolve,
+      clusters,
+    };
   }
 
   #requireOwner(): DatabaseOwner {

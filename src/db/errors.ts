@@ -18,6 +18,7 @@ export interface ServerErrorFields {
   readonly constraint?: string | undefined;
   readonly dataType?: string | undefined;
   readonly position?: string | undefined;
+  readonly internalPosition?: string | undefined;
   readonly internalQuery?: string | undefined;
   readonly where?: string | undefined;
   readonly routine?: string | undefined;
@@ -63,16 +64,24 @@ export class ServerError extends DatabaseLayerError {
   readonly column: string | undefined;
   readonly constraint: string | undefined;
   readonly dataType: string | undefined;
-  /** Of the error in the statement's text, counted in characters from 1. */
+  /** Of the error in `statement`, counted in characters (code points) from 1. */
   readonly position: string | undefined;
   /** The statement of a procedure that failed. */
   readonly internalQuery: string | undefined;
+  /** Of the error in `internalQuery`, counted as `position` is. */
+  readonly internalPosition: string | undefined;
   /** The call stack of procedures in which the error occurred. */
   readonly where: string | undefined;
   /** The server's own function that reported the error. Errors that a pooler made have none. */
   readonly routine: string | undefined;
   /** Set by a session that had asked to be read only: a write in it is the caller's mistake. */
   declare wasReadOnly?: boolean;
+  /**
+   * The text of the statement that failed, with `$1`, `$2`, … in the places of its values. The layer sets it, also for
+   * one statement of several in a flight. `undefined` if the server ended the connection or refused the login. Not
+   * enumerable, so that logging the error does not print literals in the text, such as the password of CREATE ROLE.
+   */
+  declare statement: string | undefined;
 
   constructor(fields: ServerErrorFields, options?: ErrorOptions) {
     super(fields.message, options);
@@ -87,8 +96,10 @@ export class ServerError extends DatabaseLayerError {
     this.dataType = fields.dataType;
     this.position = fields.position;
     this.internalQuery = fields.internalQuery;
+    this.internalPosition = fields.internalPosition;
     this.where = fields.where;
     this.routine = fields.routine;
+    Object.defineProperty(this, "statement", { value: undefined, writable: true });
   }
 }
 
@@ -223,6 +234,8 @@ export class RowCountError extends DatabaseLayerError {
 
 /** Why the outcome of a COMMIT cannot be found out. */
 export type UnknownReason =
+  /** The statement was sent by `Database.run`, outside a transaction, so that the server keeps no outcome to look up. */
+  | "no transaction"
   /** The transaction's id never arrived: the answer to the whole flight was lost, or the unit did nothing but NOTIFY. */
   | "no xid"
   /** The primary has committed, but the wait for its synchronous standby was cancelled: a fail-over may lose the commit. */
@@ -233,6 +246,13 @@ export type UnknownReason =
   | "unreachable"
   /** The server has restarted or crashed since, so that the id may belong to another transaction now. */
   | "restarted"
+  /** A server of another cluster answered, such as one that logical replication fills. It knows nothing of the transaction. */
+  | "other cluster"
+  /**
+   * Another server answered, or the same one after a restart, and it can't be shown to belong to the transaction's cluster:
+   * the role may not execute pg_control_system(), its answer had not arrived yet, or logical replication fills the server.
+   */
+  | "cluster unknown"
   /** A standby answered. It may not have received the COMMIT yet. */
   | "in recovery"
   /** The transaction was still in progress when the time was up. */
@@ -241,8 +261,8 @@ export type UnknownReason =
   | "not told";
 
 /**
- * COMMIT was sent, its answer was lost, and its outcome cannot be found out: the work is there, or it is not. Never
- * retried, unless the unit has a key. Read the data to see, or give such work a key.
+ * COMMIT, or the statement of `Database.run`, was sent, its answer was lost, and its outcome cannot be found out: the
+ * work is there, or it is not. Never retried, unless the unit has a key. Read the data to see, or give such work a key.
  */
 export class CommitOutcomeUnknownError extends DatabaseLayerError {
   override readonly name = "CommitOutcomeUnknownError";
@@ -256,8 +276,11 @@ export class CommitOutcomeUnknownError extends DatabaseLayerError {
   ) {
     const where = xid === undefined ? "" : ` or ask pg_xact_status('${xid}')`;
     super(
-      `Cannot tell whether the transaction was committed, as COMMIT was sent and its answer did not come (${reason}); ` +
-        `look for its effects${where} before doing it again, or give such work a key`,
+      reason === "no transaction"
+        ? "Cannot tell whether the statement took effect, as it was sent outside a transaction and its answer did not " +
+          "come; look for its effects before running it again"
+        : `Cannot tell whether the transaction was committed, as COMMIT was sent and its answer did not come (${reason}); ` +
+          `look for its effects${where} before doing it again, or give such work a key`,
       options,
     );
     this.xid = xid;

@@ -15,6 +15,7 @@ export {
   type DatabaseOwner,
   type DatabaseStats,
   type KeyedTransactionOptions,
+  type RunOptions,
   type TransactionOptions,
   type TransactionRunner,
 } from "./database.ts";
@@ -27,6 +28,7 @@ export type {
   FlightAnswer,
   FlightOptions,
   FlightPart,
+  Notice,
   Portal,
   Result,
   RowOptions,
@@ -69,6 +71,7 @@ export type {
   TransactionObserver,
   TransactionOutcome,
 } from "./session/observer.ts";
+export { KnownClusters } from "./session/known_clusters.ts";
 export { Pool } from "./pool/pool.ts";
 export type { AcquireOptions, PoolOptions } from "./pool/pool_options.ts";
 export type { PoolCounters, PoolStats } from "./pool/pool_stats.ts";

@@ -1,17 +1,19 @@
 /** The service on Deno: one pool per process, and a graceful shutdown. */
 import { activityConsumer } from "../service/activity_consumer.ts";
-import type { Context } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
 import { connectionLimits, descriptorLimit } from "./descriptors.ts";
 import type { ExchangeInfo } from "./exchange.ts";
 import { Listener, type ListenerOptions } from "./listener.ts";
 import type { Database } from "../db/mod.ts";
 import { drain } from "./drain.ts";
+import { reportSchema } from "../service/schema_report.ts";
 import { logFailures, logLeaks, logMessages } from "../service/failure_log.ts";
 import { createApp } from "../http/app.ts";
 import { BodyLimit } from "../http/body.ts";
 import { RequestTracker } from "./request_tracker.ts";
 import { openDatabase } from "../library/deno/mod.ts";
 import { guard, isLoopback } from "../ops/guard.ts";
+import { Guesses } from "../ops/guesses.ts";
 import { createLog } from "../ops/log.ts";
 import { HttpMetrics } from "../ops/http_metrics.ts";
 import { markMessageFailed, propagateTrace, traceMessages } from "../ops/message_trace.ts";
@@ -34,6 +36,8 @@ import { parseSettings } from "../settings/settings.ts";
 export interface RunningService {
   /** Base URL of the listening server. */
   readonly url: string;
+  /** Compares the database with this version, and logs where they differ. Never rejects. */
+  reportSchema(): Promise<void>;
   /** Resolves when `shutdown` is complete. */
   readonly finished: Promise<void>;
   /**
@@ -50,12 +54,14 @@ export interface StartOptions {
   readonly hostname?: string;
   /** Lets clients on the loopback address read `/metrics` and `/ops` without a token. */
   readonly opensOpsToLoopback?: boolean;
+  /** Runs before everything else that looks at a request. */
+  readonly middleware?: readonly MiddlewareHandler[];
 }
 
 /** Starts the service. Rejects with `SettingsError` for bad settings, and an `Error` if it cannot listen on the port. */
 export async function start(
   env: Readonly<Record<string, string | undefined>>,
-  { hostname = "0.0.0.0", opensOpsToLoopback = false }: StartOptions = {},
+  { hostname = "0.0.0.0", opensOpsToLoopback = false, middleware = [] }: StartOptions = {},
 ): Promise<RunningService> {
   const settings = parseSettings(env);
   const { size, maxOverflow } = settings.database.pool;
@@ -87,15 +93,20 @@ export async function start(
   const http = new HttpMetrics();
   const isTrusted = (c: Context<{ Bindings: ExchangeInfo }>) =>
     opensOpsToLoopback && isLoopback(c, c.env.remoteAddr.hostname);
+  const guesses = new Guesses({
+    clientOf: (c: Context<{ Bindings: ExchangeInfo }>) => c.env.remoteAddr.hostname,
+    onRefused: (guess) => log.warn("wrong OPS_TOKEN refused", { ...guess }),
+  });
   const metrics = metricsRoute({
     database: db,
     http,
     queueDepth: cachedFor(() => depthOfQueue(db), { forMs: settings.queue.pollMs }),
-    guard: guard({ token: settings.opsToken, isTrusted }),
+    guard: guard({ token: settings.opsToken, guesses, isTrusted }),
   });
   const page = new PoolPage({
     database: db,
     token: settings.opsToken,
+    guesses,
     isTrusted,
     shutdownSignal: draining.signal,
   });
@@ -104,6 +115,7 @@ export async function start(
   const app = createApp({
     db: propagateTrace(db),
     middleware: [
+      ...middleware,
       traceRequests(),
       watchRequests((answered) => {
         http.record(answered);
@@ -140,6 +152,7 @@ export async function start(
   let ending: Promise<void> | undefined;
   return {
     url: `http://${hostname === "0.0.0.0" ? "localhost" : hostname}:${server.port}`,
+    reportSchema: () => reportSchema(db, log),
     finished: finished.promise,
     shutdown: () => ending ??= end().finally(finished.resolve),
   };

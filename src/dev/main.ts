@@ -1,11 +1,12 @@
 /**
  * `deno task dev`: starts PostgreSQL and a relay, then migrates and runs the service, again after every change of a
- * source file.
+ * source file. A change of `.env` starts everything again.
  */
 import { join } from "node:path";
 import { banner } from "./banner.ts";
-import { takeDevLock } from "./dev_lock.ts";
-import { readEnvFile } from "./env_file.ts";
+import { type DevLock, takeDevLock } from "./dev_lock.ts";
+import { taskEnvironment } from "./env_file.ts";
+import { mayMigrate } from "./migration_consent.ts";
 import { checkoutDirectory } from "./postgres/directory.ts";
 import { type ServiceChild, startServiceChild } from "./service_child.ts";
 import { shutdownBudget } from "./shutdown_budget.ts";
@@ -15,21 +16,43 @@ import { type Running, untilSignalled } from "./until_signalled.ts";
 
 /** Resolves to the exit code. */
 async function develop(ending: Promise<void>, running: Running): Promise<number> {
-  const startedAtMs = performance.now();
   using lock = await takeDevLock("start");
-  readEnvFile(join(checkoutDirectory, ".env"));
-  const env = Deno.env.toObject();
-  const budget = shutdownBudget(env["SHUTDOWN_TIMEOUT"]);
+  using envFile = new SourceWatcher(checkoutDirectory, {
+    recursive: false,
+    isWatched: (name) => name === ".env",
+  });
   let isEnding = false;
+  ending.then(() => isEnding = true);
+  while (!isEnding) await developOnce({ ending, running, lock, envFile });
+  return 0;
+}
+
+/** Runs the stack and the service until the task ends, or until `.env` changes: that can name another database. */
+async function developOnce(
+  { ending, running, lock, envFile }: {
+    ending: Promise<void>;
+    running: Running;
+    lock: DevLock;
+    envFile: SourceWatcher;
+  },
+): Promise<void> {
+  const startedAtMs = performance.now();
+  const env = taskEnvironment();
+  const migrates = mayMigrate(env, Deno.args);
+  const budget = shutdownBudget(env["SHUTDOWN_TIMEOUT"]);
+  let isOver = false;
   let endsAtMs = Infinity;
-  const end = ending.then(() => {
-    isEnding = true;
+  const over = Promise.race([
+    ending,
+    envFile.next().then(() => isOver || console.log("The file .env has changed: starting again")),
+  ]).then(() => {
+    isOver = true;
     endsAtMs = performance.now() + budget.totalMs;
   });
   const stack = running.stack = await startStack(env);
   const plan = {
     env: { ...stack.env, SHUTDOWN_TIMEOUT: String(budget.serviceMs / 1_000) },
-    ownerEnv: stack.ownerEnv,
+    ...(migrates ? { ownerEnv: stack.ownerEnv } : {}),
     readyFile: join(checkoutDirectory, ".local", "service-url"),
   };
   using changes = new SourceWatcher(join(checkoutDirectory, "src"));
@@ -38,15 +61,17 @@ async function develop(ending: Promise<void>, running: Running): Promise<number>
     await lock.announce(url);
     const tookMs = performance.now() - startedAtMs;
     console.log(
-      hasServed ? `The service listens on ${url}` : banner({ url, stack, servesOps: true, tookMs }),
+      hasServed
+        ? `The service listens on ${url}`
+        : banner({ url, stack, migrates, servesOps: true, tookMs }),
     );
     hasServed = true;
   };
-  while (!isEnding) {
+  while (!isOver) {
     const child = running.child = await startServiceChild(plan);
     report(child, onServing);
-    await Promise.race([changes.next(), end]);
-    if (!isEnding) console.log("A file under src changed: restarting the service");
+    await Promise.race([changes.next(), over]);
+    if (!isOver) console.log("A file under src changed: restarting the service");
     const deadlineMs = budget.serviceMs + budget.graceMs;
     if (await child.drain({ deadlineMs })) continue;
     console.error(
@@ -54,7 +79,6 @@ async function develop(ending: Promise<void>, running: Running): Promise<number>
     );
   }
   await stack.stop({ deadlineMs: Math.max(500, endsAtMs - performance.now() - budget.graceMs) });
-  return 0;
 }
 
 async function report(

@@ -1,6 +1,7 @@
 /** `deno task migrate`: brings the tables of a `DATABASE_URL` up to date. Its role must own the tables. */
 import { OwnerScope } from "../db/mod.ts";
 import { DatabaseWebSocket } from "../library/deno/database_websocket.ts";
+import { taskEnvironment } from "./env_file.ts";
 import { createDatabase } from "../library/create_database.ts";
 import { applyMigrations } from "../migrations/apply.ts";
 import { migrations } from "../migrations/mod.ts";
@@ -28,7 +29,7 @@ export async function migrate(
 
 if (import.meta.main) {
   try {
-    const applied = await migrate(Deno.env.toObject());
+    const applied = await migrate(taskEnvironment());
     console.log(
       applied.length === 0
         ? "Nothing to do: the tables are up to date"

@@ -4,6 +4,7 @@
  */
 import { type Database, OwnerScope } from "../db/mod.ts";
 import { DatabaseWebSocket } from "../library/deno/database_websocket.ts";
+import { taskEnvironment } from "./env_file.ts";
 import { createDatabase } from "../library/create_database.ts";
 import { escapeControls, listDeadLetters, requeue } from "../queue/dead_letters.ts";
 import { queueStatus } from "../queue/status.ts";
@@ -60,7 +61,7 @@ async function run([command, id, ...rest]: readonly string[]): Promise<string> {
   const isRetry = command === "retry" && id !== undefined && rest.length === 0;
   if (command !== undefined && !isRetry) throw new Error("Usage: deno task queue [retry ID]");
   const background: Promise<void>[] = [];
-  const db = createDatabase(parseSettings(Deno.env.toObject()).database, {
+  const db = createDatabase(parseSettings(taskEnvironment()).database, {
     owner: { scope: OwnerScope.lasting(), waitUntil: (promise) => background.push(promise) },
     webSocketConstructor: DatabaseWebSocket,
   });

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { inheritedVariables } from "./env_file.ts";
 import { pollUntil } from "./poll.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -6,7 +7,8 @@ type Env = Readonly<Record<string, string | undefined>>;
 /** The child's instructions. They go through its stdin, because other users can read the arguments of a process. */
 export interface ServicePlan {
   readonly env: Env;
-  readonly ownerEnv: Env;
+  /** The environment of the migrations. Without it, none are applied. */
+  readonly ownerEnv?: Env;
   /** The file to which the child writes its URL once it listens. */
   readonly readyFile: string;
 }
@@ -31,6 +33,7 @@ export async function startServiceChild(plan: ServicePlan): Promise<ServiceChild
   await Deno.remove(plan.readyFile).catch(() => {});
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--quiet", join(import.meta.dirname!, "service_process.ts")],
+    env: inheritedVariables(plan.env),
     stdin: "piped",
     stdout: "inherit",
     stderr: "inherit",

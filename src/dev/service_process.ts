@@ -4,6 +4,7 @@
  * only the parent, so it cannot cut a request.
  */
 import { start } from "../deno/service.ts";
+import { loopbackHosts } from "./loopback_hosts.ts";
 import { migrate } from "./migrate.ts";
 import { planFromStdin } from "./plan_from_stdin.ts";
 import type { ServicePlan } from "./service_child.ts";
@@ -12,14 +13,17 @@ async function serve(): Promise<void> {
   const given = await planFromStdin<ServicePlan>();
   if (given === undefined) return;
   const { plan } = given;
-  for (const name of await migrate(plan.ownerEnv)) console.log(`Applied migration ${name}`);
+  const applied = plan.ownerEnv === undefined ? [] : await migrate(plan.ownerEnv);
+  for (const name of applied) console.log(`Applied migration ${name}`);
   const service = await start(plan.env, {
     hostname: "127.0.0.1",
     opensOpsToLoopback: true,
+    middleware: [loopbackHosts()],
   });
   // Renamed into place, so that the parent never reads half of the URL.
   await Deno.writeTextFile(`${plan.readyFile}.new`, service.url);
   await Deno.rename(`${plan.readyFile}.new`, plan.readyFile);
+  void service.reportSchema();
   await given.over();
   await service.shutdown();
 }

@@ -3,15 +3,22 @@ import { basename } from "node:path";
 /** A pause this long ends a change: an editor or a checkout writes several files one after the other. */
 const quietMs = 100;
 
-/** Watches a directory for changed source files. Files that change together are one change. */
+export interface WatchOptions {
+  /** Whether to watch the folders below too. Default true. */
+  readonly recursive?: boolean;
+  /** Whether a file counts. By default all but the temporary files that editors keep beside an open file. */
+  readonly isWatched?: (name: string) => boolean;
+}
+
+/** Watches a directory for changed files. Files that change together are one change. */
 export class SourceWatcher implements Disposable {
   #watcher: Deno.FsWatcher;
   #changed = Promise.withResolvers<void>();
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(directory: string) {
-    this.#watcher = Deno.watchFs(directory);
-    this.#listen();
+  constructor(directory: string, { recursive = true, isWatched = isSource }: WatchOptions = {}) {
+    this.#watcher = Deno.watchFs(directory, { recursive });
+    this.#listen(isWatched);
   }
 
   /**
@@ -27,17 +34,15 @@ export class SourceWatcher implements Disposable {
     this.#watcher.close();
   }
 
-  async #listen(): Promise<void> {
+  async #listen(isWatched: (name: string) => boolean): Promise<void> {
     for await (const { kind, paths } of this.#watcher) {
-      if (kind === "access" || !paths.some(isSource)) continue;
+      if (kind === "access" || !paths.some((path) => isWatched(basename(path)))) continue;
       clearTimeout(this.#timer);
       this.#timer = setTimeout(() => this.#changed.resolve(), quietMs);
     }
   }
 }
 
-/** False for the temporary files that editors keep beside an open file. */
-function isSource(path: string): boolean {
-  const name = basename(path);
+function isSource(name: string): boolean {
   return name.includes(".") && !name.startsWith(".") && !/~$|\.sw[a-z]$|\.tmp$/.test(name);
 }

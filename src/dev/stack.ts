@@ -5,7 +5,7 @@ import {
   startPostgres,
   type StopOptions,
 } from "./postgres/server.ts";
-import { startRelay } from "./relay/relay.ts";
+import { type RelayOptions, startRelay } from "./relay/relay.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -28,15 +28,18 @@ export interface Stack extends AsyncDisposable {
  *
  * @throws {Error} when either can't be started. Nothing is left running then.
  */
-export async function startStack(env: Env, options: PostgresOptions = {}): Promise<Stack> {
-  return env["DATABASE_URL"] ? await useDatabase(env) : await startDatabase(env, options);
+export async function startStack(env: Env, options: StackOptions = {}): Promise<Stack> {
+  return env["DATABASE_URL"] ? await useDatabase(env, options) : await startDatabase(env, options);
 }
 
-async function startDatabase(env: Env, options: PostgresOptions): Promise<Stack> {
+/** Where to report what the relay refuses, beside the options of the server. */
+export type StackOptions = PostgresOptions & Pick<RelayOptions, "onRefusal">;
+
+async function startDatabase(env: Env, options: StackOptions): Promise<Stack> {
   await using starting = new AsyncDisposableStack();
   const postgres = starting.use(await startPostgres(options));
   const targets = [{ hostname: "127.0.0.1", port: postgres.port }];
-  const relay = starting.use(await startRelay({ targets }));
+  const relay = starting.use(await startRelay({ ...reports(options), targets }));
   starting.move();
   const shared = { ...env, DATABASE_WS_PROXY: relay.url, DATABASE_PIPELINE_CONNECT: "on" };
   const stop: Stack["stop"] = async (options) => {
@@ -52,7 +55,7 @@ async function startDatabase(env: Env, options: PostgresOptions): Promise<Stack>
   };
 }
 
-async function useDatabase(env: Env): Promise<Stack> {
+async function useDatabase(env: Env, options: StackOptions): Promise<Stack> {
   const url = URL.parse(env["DATABASE_URL"]!);
   const { hostname = "", port = "" } = url ?? {};
   // The settings refuse a URL that can't be parsed, and report it with all other problems.
@@ -60,7 +63,8 @@ async function useDatabase(env: Env): Promise<Stack> {
     const stop = () => Promise.resolve();
     return { env, ownerEnv: env, postgres: undefined, stop, [Symbol.asyncDispose]: stop };
   }
-  const relay = await startRelay({ targets: [{ hostname, port: Number(port || 5432) }] });
+  const targets = [{ hostname, port: Number(port || 5432) }];
+  const relay = await startRelay({ ...reports(options), targets });
   const relayed = { ...env, DATABASE_WS_PROXY: relay.url };
   const stop = () => relay.close();
   return {
@@ -70,4 +74,8 @@ async function useDatabase(env: Env): Promise<Stack> {
     stop,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+function reports({ onRefusal }: StackOptions): Pick<RelayOptions, "onRefusal"> {
+  return onRefusal === undefined ? {} : { onRefusal };
 }

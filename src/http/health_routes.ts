@@ -1,8 +1,10 @@
 /** Health checks: `/healthz` for liveness, `/readyz` for readiness. */
 
 import { Hono } from "hono";
-import { type Database, DeadlineError, sql } from "../db/mod.ts";
+import { type Database, DeadlineError } from "../db/mod.ts";
+import { compareSchema, type SchemaState } from "../migrations/schema_state.ts";
 import { onlyMethods } from "./only_methods.ts";
+import { ProblemError } from "./problem.ts";
 
 export interface HealthOptions {
   /** Longest wait of `/readyz` for the database. */
@@ -19,35 +21,48 @@ export function healthRoutes(
     .get("/healthz", (c) => c.json({ status: "alive" }, 200, NEVER_CACHED))
     .all("/healthz", onlyMethods("GET", "HEAD"))
     .get("/readyz", async (c) => {
-      await withTimeout(
+      const { missing, unknown } = await withTimeout(
         readyTimeoutMs,
-        (signal) => ping(c.var.db, { signal, timeoutMs: readyTimeoutMs }),
+        (signal) => ask(c.var.db, { signal, timeoutMs: readyTimeoutMs }),
       );
-      return c.json({ status: "ready" }, 200, NEVER_CACHED);
+      if (missing.length > 0) throw migrationsMissing(missing);
+      const newer = unknown.length === 0 ? {} : { newerMigrations: unknown };
+      return c.json({ status: "ready", ...newer }, 200, NEVER_CACHED);
     })
     .all("/readyz", onlyMethods("GET", "HEAD"));
 }
 
 const NEVER_CACHED = { "Cache-Control": "no-store" };
 
-/** Takes a connection from the pool, as requests do, so that a full pool counts as not ready. */
-async function ping(
+/**
+ * Takes a connection from the pool, as requests do, so that a full pool counts as not ready. Its one statement reads
+ * which migrations were applied: a service without its tables answers requests by errors.
+ */
+async function ask(
   db: Sessions,
   { signal, timeoutMs }: { signal: AbortSignal; timeoutMs: number },
-): Promise<void> {
+): Promise<SchemaState> {
   await using session = db.session({
     readOnly: true,
     statementTimeoutMs: timeoutMs,
     signal,
   });
-  await session.commit([sql`select 1`]);
+  return await compareSchema(session);
+}
+
+function migrationsMissing(missing: readonly string[]): ProblemError {
+  return new ProblemError("migrations-missing", {
+    detail: `Cannot serve as the database lacks migrations: ${missing.join(", ")}; ` +
+      'run "deno task migrate" as the owner of the tables',
+    headers: { "Retry-After": "5" },
+  });
 }
 
 /** Rejects with `DeadlineError` after `timeoutMs`, even if `work` ignores its signal. */
-async function withTimeout(
+async function withTimeout<T>(
   timeoutMs: number,
-  work: (signal: AbortSignal) => Promise<void>,
-): Promise<void> {
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   const controller = new AbortController();
   const { promise: timedOut, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => {
@@ -58,7 +73,7 @@ async function withTimeout(
     reject(error);
   }, timeoutMs);
   try {
-    await Promise.race([work(controller.signal), timedOut]);
+    return await Promise.race([work(controller.signal), timedOut]);
   } finally {
     clearTimeout(timer);
   }

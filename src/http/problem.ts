@@ -21,6 +21,7 @@ export const problemKinds = {
   "rows-lost": [500, "The change was made, but its result was lost"],
   "overloaded": [503, "The service is overloaded"],
   "database-unreachable": [503, "The database cannot be reached"],
+  "migrations-missing": [503, "The database lacks migrations"],
   "contention": [503, "The change conflicted with concurrent changes"],
   "shutting-down": [503, "The service is shutting down"],
   "deadline-exceeded": [504, "The request exceeded its time limit"],

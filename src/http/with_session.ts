@@ -10,15 +10,22 @@ export interface DatabaseVariables {
   db: TransactionRunner;
 }
 
+/** A database of which each request gets its own view. */
+interface RequestDatabase<View> {
+  /** See `Database.forRequest`. */
+  forRequest(): View;
+}
+
 /**
- * Middleware that sets `c.var.db` for the handlers behind it. On Workers, where sockets belong to one request, pass a
- * function that returns the database of that request.
+ * Middleware that sets `c.var.db` for the handlers behind it: the database's view of the request, which refuses a unit
+ * that would wait while another one of the request holds a connection. On Workers, where sockets belong to one request,
+ * pass a function that returns the database of that request.
  */
-export function provideDatabase<Db extends TransactionRunner>(
-  db: Db | ((c: Context) => Db),
-): MiddlewareHandler<{ Variables: { db: Db } }> {
+export function provideDatabase<View extends TransactionRunner>(
+  db: RequestDatabase<View> | ((c: Context) => RequestDatabase<View>),
+): MiddlewareHandler<{ Variables: { db: View } }> {
   return async function provideDatabase(c, next) {
-    c.set("db", typeof db === "function" ? db(c) : db);
+    c.set("db", (typeof db === "function" ? db(c) : db).forRequest());
     await next();
   };
 }

@@ -35,7 +35,8 @@ export interface UrlProblem {
 
 const FORM = "write it as postgresql://user:password@host/database";
 const ENCODE =
-  "percent-encode the user, the password and the database: @ as %40, / as %2F, # as %23";
+  "write the user, the password and the database as encodeURIComponent() returns them: " +
+  "the reserved characters : / ? # [ ] @ $ & + , ; = and % and the space become %40 and the like";
 
 /** What is wrong with the URL, if anything. */
 export function findUrlProblem(value: string): UrlProblem | undefined {
@@ -54,7 +55,8 @@ export function findUrlProblem(value: string): UrlProblem | undefined {
 }
 
 function partProblem(url: URL): UrlProblem | undefined {
-  if (url.username === "") return { reason: "it has no user", wayOut: FORM };
+  // A password such as 12/3@x ends the host early: then the user is taken for the host.
+  if (url.username === "") return { reason: "it has no user", wayOut: `${FORM}, and ${ENCODE}` };
   if (url.hostname === "") return { reason: "it has no host", wayOut: FORM };
   if (url.port === "0") return { reason: "its port is 0", wayOut: "leave the port out for 5432" };
   if (!/^\/[^/]+$/.test(url.pathname)) return { reason: "it has no single database", wayOut: FORM };
@@ -76,7 +78,7 @@ function encodingProblem(url: URL): UrlProblem | undefined {
     } catch {
       return {
         reason: `its ${name} is not percent-encoded UTF-8`,
-        wayOut: "write % itself as %25",
+        wayOut: `write % itself as %25, or ${ENCODE}`,
       };
     }
   }

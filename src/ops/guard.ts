@@ -1,17 +1,35 @@
 /** Access control for `/metrics` and `/ops`. */
 import type { Context, MiddlewareHandler } from "hono";
 import { bearerAuth } from "hono/bearer-auth";
+import { timingSafeEqual } from "hono/utils/buffer";
+import { isLoopbackHost } from "../settings/loopback.ts";
+import type { Guesses } from "./guesses.ts";
 
 export interface GuardOptions {
   /** `OPS_TOKEN`. Without it the guarded addresses do not exist. */
   readonly token: string | undefined;
+  /**
+   * Without it, wrong tokens are neither counted nor logged: on Workers, where a client's requests reach many isolates,
+   * Cloudflare's rate limiting rules do that.
+   */
+  readonly guesses?: Guesses;
   /** Whether the request needs no bearer token, for example because it has a sign-in cookie. */
   readonly isTrusted?: (c: Context) => boolean | Promise<boolean>;
 }
 
-/** Middleware that lets only operators pass: 401 without the right token, 404 if no token is set. */
-export function guard({ token, isTrusted = () => false }: GuardOptions): MiddlewareHandler {
-  const byToken = token === undefined ? undefined : bearerAuth({ token });
+/**
+ * Middleware that lets only operators pass: 401 without the right token, 429 after too many wrong ones, 404 if no token
+ * is set.
+ */
+export function guard(
+  { token, guesses, isTrusted = () => false }: GuardOptions,
+): MiddlewareHandler {
+  const byToken = token === undefined ? undefined : bearerAuth({
+    verifyToken(given, c) {
+      const isRight = () => timingSafeEqual(given, token);
+      return guesses === undefined ? isRight() : guesses.check(c, isRight);
+    },
+  });
   return async function guardOps(c, next) {
     if (await isTrusted(c)) return await next();
     return byToken === undefined ? c.notFound() : await byToken(c, next);
@@ -27,10 +45,5 @@ export function isLoopback(c: Context, peer: string): boolean {
   // `new URL` would throw for a client's invalid Host header, which some servers copy into the URL.
   const hostname = URL.parse(c.req.url)?.hostname ?? "";
   const isProxied = ["Forwarded", "X-Forwarded-For", "Via"].some((name) => c.req.header(name));
-  return isLoopbackName(hostname) && isLoopbackName(peer) && !isProxied;
-}
-
-/** Accepts IPv6 addresses in brackets, as in URLs, and bare, as of peers. */
-function isLoopbackName(name: string): boolean {
-  return name === "localhost" || /^(?:\[?::1\]?|(?:::ffff:)?127(?:\.\d{1,3}){3})$/.test(name);
+  return isLoopbackHost(hostname) && isLoopbackHost(peer) && !isProxied;
 }

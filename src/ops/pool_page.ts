@@ -4,19 +4,23 @@
  */
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
+import { HTTPException } from "hono/http-exception";
+import { timingSafeEqual } from "hono/utils/buffer";
 import type { DatabaseStats, PoolView } from "../db/mod.ts";
 import { eventStream } from "./event_stream.ts";
 import { guard } from "./guard.ts";
+import type { Guesses } from "./guesses.ts";
 import { SAMPLE_INTERVAL_MS, SampleHistory } from "./history.ts";
 import { ASSETS, PAGE, SIGN_IN } from "./page/assets.ts";
 import { RecentFailures } from "./recent_failures.ts";
-import { isSignedIn, signIn, signOut } from "./sign_in.ts";
+import { isCrossSite, SignIns } from "./sign_in.ts";
 import { sampleOf, type Snapshot, takeSnapshot } from "./snapshot.ts";
 
 export interface PoolPageOptions {
   readonly database: { stats(): DatabaseStats; inspect(): PoolView };
   /** `OPS_TOKEN`. */
   readonly token: string | undefined;
+  readonly guesses: Guesses;
   /** Whether the request needs no token. */
   readonly isTrusted: (c: Context) => boolean;
   /** Ends the event streams when it aborts. */
@@ -46,6 +50,7 @@ export class PoolPage implements Disposable {
   readonly routes: Hono;
   readonly #options: PoolPageOptions;
   readonly #history = new SampleHistory();
+  readonly #signIns = new SignIns();
   readonly #timer: ReturnType<typeof setInterval>;
   #openStreams = 0;
 
@@ -59,8 +64,9 @@ export class PoolPage implements Disposable {
     );
   }
 
-  /** Stops sampling. */
+  /** Stops sampling and all timers. The routes still answer. */
   [Symbol.dispose](): void {
+    this.#signIns[Symbol.dispose]();
     clearInterval(this.#timer);
   }
 
@@ -74,23 +80,31 @@ export class PoolPage implements Disposable {
   }
 
   #makeRoutes(): Hono {
-    const { token } = this.#options;
+    const { token, guesses } = this.#options;
     const isAuthorised = (c: Context) => this.#isAuthorised(c);
     const routes = new Hono()
       .use("/ops/*", this.#requireTokenOrTrust())
-      .get("/ops", async (c) => {
-        return await isAuthorised(c) ? c.html(PAGE, 200, HEADERS) : c.redirect("/ops/sign-in", 303);
+      .get("/ops", (c) => {
+        if (!isAuthorised(c)) return c.redirect("/ops/sign-in", 303);
+        const isSignedIn = this.#signIns.find(c) !== undefined;
+        return c.html(isSignedIn ? PAGE_SIGNED_IN : PAGE, 200, HEADERS);
       })
       .get("/ops/sign-in", (c) => c.html(SIGN_IN, 200, HEADERS))
-      .get("/ops/events", guard({ token, isTrusted: isAuthorised }), (c) => this.#events(c))
-      .post("/ops/sign-in", bodyLimit({ maxSize: MAX_FORM_BYTES }), async (c) => {
+      .get(
+        "/ops/events",
+        guard({ token, guesses, isTrusted: isAuthorised }),
+        (c) => this.#events(c),
+      )
+      .post("/ops/sign-in", refuseCrossSite, bodyLimit({ maxSize: MAX_FORM_BYTES }), async (c) => {
         const { token: given } = await readForm(c);
-        const hasSignedIn = token !== undefined && typeof given === "string" &&
-          await signIn(c, { given, token });
-        return hasSignedIn ? c.redirect("/ops", 303) : c.html(SIGN_IN_REFUSED, 401, HEADERS);
+        const isRight = token !== undefined && typeof given === "string" &&
+          await guesses.check(c, () => timingSafeEqual(given, token));
+        if (!isRight) return c.html(SIGN_IN_REFUSED, 401, HEADERS);
+        this.#signIns.start(c);
+        return c.redirect("/ops", 303);
       })
-      .post("/ops/sign-out", (c) => {
-        signOut(c);
+      .post("/ops/sign-out", refuseCrossSite, (c) => {
+        this.#signIns.end(c);
         return c.redirect("/ops", 303);
       });
     // One route per file. Hono's RegExpRouter supports no pattern beside these fixed addresses: the app would fall back
@@ -109,9 +123,8 @@ export class PoolPage implements Disposable {
     };
   }
 
-  async #isAuthorised(c: Context): Promise<boolean> {
-    const { token, isTrusted } = this.#options;
-    return isTrusted(c) || (token !== undefined && await isSignedIn(c, token));
+  #isAuthorised(c: Context): boolean {
+    return this.#options.isTrusted(c) || this.#signIns.find(c) !== undefined;
   }
 
   #events(c: Context): Response {
@@ -125,15 +138,25 @@ export class PoolPage implements Disposable {
       );
     }
     this.#openStreams++;
+    const { shutdownSignal } = this.#options;
+    const signIn = this.#signIns.find(c);
     return eventStream({
       onEnd: () => this.#openStreams--,
       initialEvents: { history: this.#history.list() },
       name: "snapshot",
       read: () => this.snapshot(),
       intervalMs: SAMPLE_INTERVAL_MS,
-      signal: this.#options.shutdownSignal,
+      signal: signIn === undefined
+        ? shutdownSignal
+        : AbortSignal.any([shutdownSignal, signIn.ended]),
     });
   }
+}
+
+/** A form of another site must not sign an operator in or out. */
+async function refuseCrossSite(c: Context, next: () => Promise<void>): Promise<void> {
+  if (isCrossSite(c)) throw new HTTPException(403);
+  await next();
 }
 
 /** A body that is not a form counts as an empty form. */
@@ -142,3 +165,6 @@ async function readForm(c: Context): Promise<Record<string, unknown>> {
 }
 
 const SIGN_IN_REFUSED = SIGN_IN.replace("hidden data-refused", "data-refused");
+
+/** Without a sign-in, as under `deno task dev`, there is nothing to sign out of. */
+const PAGE_SIGNED_IN = PAGE.replace('id="sign-out" hidden', 'id="sign-out"');

@@ -78,13 +78,17 @@ export function databaseObserver({ name, host, port }: TracedDatabase): Observer
   return {
     transaction({ label, attempt, settings }) {
       const span = tracer.startSpan(
-        label === undefined ? "transaction" : `transaction ${label}`,
+        `${settings === undefined ? "run" : "transaction"}${
+          label === undefined ? "" : ` ${label}`
+        }`,
         {
           attributes: {
             ...database,
             "user_service.attempt": attempt,
-            "user_service.isolation": settings.isolation,
-            "user_service.read_only": settings.readOnly === true,
+            ...(settings && {
+              "user_service.isolation": settings.isolation,
+              "user_service.read_only": settings.readOnly === true,
+            }),
           },
         },
       );

@@ -7,7 +7,9 @@ import { makeScratch } from "./scratch.ts";
 export interface CheckoutCopy extends AsyncDisposable {
   readonly path: string;
   /** Starts the program of `deno task dev`, without the settings of the tests' own environment. */
-  dev(env?: Record<string, string>): DevRun;
+  dev(env?: Record<string, string>, args?: readonly string[]): DevRun;
+  /** Starts a task of deno.json by its name. */
+  task(name: string, env?: Record<string, string>): DevRun;
   /** As `dev`, for the program of `deno task worker`, whose start may take minutes. */
   worker(env?: Record<string, string>): DevRun;
   /** Runs a program of `src/dev` to its end. */
@@ -49,7 +51,18 @@ export async function copyCheckout(): Promise<CheckoutCopy> {
     });
   return {
     path,
-    dev: (env = {}) => watchRun(command("main.ts", { env }).spawn()),
+    dev: (env = {}, args = []) => watchRun(command("main.ts", { env, args }).spawn()),
+    task: (name, env = {}) =>
+      watchRun(
+        new Deno.Command(Deno.execPath(), {
+          args: ["task", "--quiet", name],
+          cwd: path,
+          clearEnv: true,
+          env: { ...environment(), PORT: "0", ...env },
+          stdout: "piped",
+          stderr: "piped",
+        }).spawn(),
+      ),
     worker: (env = {}) =>
       watchRun(command("worker/worker.ts", { env }).spawn(), { timeoutMs: 120_000 }),
     async run(program, args = []) {

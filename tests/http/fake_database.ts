@@ -9,6 +9,9 @@ export const unusedSession = {} as Session;
 /** Every unit of work and every session fails with `thrown`, which may be any value. */
 export function failingDatabase(thrown: unknown): TransactionRunner {
   return {
+    forRequest() {
+      return this;
+    },
     transaction: () => Promise.reject(thrown),
     session: () =>
       ({

@@ -30,7 +30,17 @@ import { assertProblem } from "./requests.ts";
 const SECRET = "select hunter2 from users";
 
 function serverError(sqlState: string, severity = "ERROR"): ServerError {
-  return new ServerError({ message: SECRET, severity, sqlState, detail: SECRET });
+  const error = new ServerError({
+    message: SECRET,
+    severity,
+    sqlState,
+    detail: SECRET,
+    hint: SECRET,
+    where: SECRET,
+    internalQuery: SECRET,
+  });
+  error.statement = SECRET;
+  return error;
 }
 
 function hidden(cause: unknown, depth: number): unknown {
@@ -121,6 +131,13 @@ const TABLE: readonly [
     504,
     "deadline-exceeded",
   ],
+  [
+    "CommitOutcomeUnknownError of db.run",
+    new CommitOutcomeUnknownError({ xid: undefined, reason: "no transaction" }),
+    500,
+    "outcome-unknown",
+  ],
+  ["a statement that needs db.run", serverError("25001"), 500, "internal"],
   ["CommitRolledBackError without a cause", new CommitRolledBackError(SECRET), 500, "internal"],
   ["SessionNotCommittedError", new SessionNotCommittedError(SECRET), 500, "internal"],
   ["SessionEndedError", new SessionEndedError(SECRET), 500, "internal"],

@@ -2,48 +2,17 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { pollUntil } from "../../src/dev/poll.ts";
 import { createApp } from "../../src/http/app.ts";
-import { start, type StartOptions } from "../../src/deno/service.ts";
+import { start } from "../../src/deno/service.ts";
 import { guard } from "../../src/ops/guard.ts";
 import { HttpMetrics } from "../../src/ops/http_metrics.ts";
 import { metricsRoute } from "../../src/ops/metrics_route.ts";
 import { PoolPage } from "../../src/ops/pool_page.ts";
 import { databaseOf, poolOf } from "../support/test_pool.ts";
-import { localDatabase } from "../support/local_database.ts";
 import { ScriptedDriver } from "../support/scripted_driver.ts";
 import { relayTo, testServer } from "../support/test_server.ts";
-
-const database = await localDatabase();
-
-const TOKEN = "a-token-of-24-characters";
-
-type Get = (path: string, headers?: Record<string, string>) => Promise<Response>;
-
-async function serving(
-  env: Record<string, string>,
-  run: (get: Get, url: string) => Promise<void>,
-  options: StartOptions = {},
-): Promise<void> {
-  await using branch = await database.connect();
-  const service = await start({ ...branch.env, PORT: "0", LOG_LEVEL: "error", ...env }, {
-    hostname: "127.0.0.1",
-    ...options,
-  });
-  try {
-    await run((path, headers = {}) => fetch(`${service.url}${path}`, { headers }), service.url);
-  } finally {
-    await service.shutdown();
-  }
-}
-
-async function statusOf(answer: Promise<Response>): Promise<number> {
-  const response = await answer;
-  await response.body?.cancel();
-  return response.status;
-}
+import { BEARER, database, noGuesses, serving, statusOf, TOKEN } from "./operator.ts";
 
 const PATHS = ["/metrics", "/ops/events"];
-
-const BEARER = { Authorization: `Bearer ${TOKEN}` };
 
 Deno.test("without OPS_TOKEN, metrics, page and events answer 404, with or without a token", async () => {
   await serving({}, async (get) => {
@@ -86,39 +55,6 @@ async function statusLineFor({ port, host }: { port: number; host: string }): Pr
   return answer.slice(0, answer.indexOf("\r\n"));
 }
 
-Deno.test("signing in with the token sets a cookie for /ops that no script and no other site can use", async () => {
-  await serving({ OPS_TOKEN: TOKEN }, async (get, url) => {
-    const post = (path: string, { body, headers = {} }: Omit<RequestInit, "method">) =>
-      fetch(`${url}${path}`, { method: "POST", redirect: "manual", body: body ?? null, headers });
-    const signIn = (headers?: HeadersInit) =>
-      post("/ops/sign-in", {
-        body: new URLSearchParams({ token: TOKEN }),
-        ...(headers === undefined ? {} : { headers }),
-      });
-    const welcome = await signIn();
-    await welcome.body?.cancel();
-    assertEquals([welcome.status, welcome.headers.get("Location")], [303, "/ops"]);
-    const [cookie, ...flags] = welcome.headers.get("Set-Cookie")!.split("; ");
-    assertEquals(flags.sort(), ["HttpOnly", "Max-Age=43200", "Path=/ops", "SameSite=Strict"]);
-    assert(!cookie!.includes(TOKEN));
-    assertEquals(await statusOf(get("/ops/events", { Cookie: cookie! })), 200);
-    assertEquals(await statusOf(get("/ops/events", { Cookie: `${cookie}x` })), 401);
-    assertEquals(await statusOf(get("/metrics", { Cookie: cookie! })), 401);
-
-    const secure = await signIn({ "X-Forwarded-Proto": "https" });
-    await secure.body?.cancel();
-    assertMatch(secure.headers.get("Set-Cookie")!, /; Secure/);
-    const goodbye = await post("/ops/sign-out", {});
-    await goodbye.body?.cancel();
-    assertMatch(goodbye.headers.get("Set-Cookie")!, /^ops_signed_in_until=; Max-Age=0; Path=\/ops/);
-
-    const wrong = new URLSearchParams({ token: `${TOKEN}x` });
-    assertEquals(await statusOf(post("/ops/sign-in", { body: wrong })), 401);
-    assertEquals(await statusOf(post("/ops/sign-in", { body: "no form" })), 401);
-    assertEquals(await statusOf(post("/ops/sign-in", { body: "a".repeat(5_000) })), 413);
-  });
-});
-
 Deno.test("at most 50 event streams are open at once, and a closed one makes room for another", async () => {
   await serving({ OPS_TOKEN: TOKEN }, async (get, url) => {
     const disconnecting = new AbortController();
@@ -139,6 +75,7 @@ Deno.test("at most 50 event streams are open at once, and a closed one makes roo
     const isFree = async () => await statusOf(get("/ops/events", BEARER)) === 200;
     assert(await pollUntil(isFree, { deadlineMs: 10_000, intervalMs: 100 }));
     staying.abort();
+    await Promise.all(watching.map(({ body }) => body!.cancel().catch(() => {})));
   });
 });
 
@@ -250,6 +187,7 @@ Deno.test("the routes for operators do not make Hono fall back to a slower route
   await using db = databaseOf(poolOf(new ScriptedDriver()));
   const ending = new AbortController();
   using page = new PoolPage({
+    guesses: noGuesses(),
     database: db,
     token: TOKEN,
     isTrusted: () => false,

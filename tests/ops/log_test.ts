@@ -35,3 +35,12 @@ Deno.test("a value that the server could not read is never logged, neither from 
   assertEquals(lines.length, 2);
   for (const line of lines) assert(!JSON.stringify(line).includes("secret"), JSON.stringify(line));
 });
+
+Deno.test("the text of a statement is not logged with its error, since it may hold a literal", () => {
+  const { lines, log } = logged();
+  const error = new ServerError({ message: "no", severity: "ERROR", sqlState: "42501" });
+  error.statement = "create role someone password 'a secret'";
+  log.error("request failed", { error, cause: new Error("outer", { cause: error }) });
+  assertEquals(lines.length, 1);
+  assert(!JSON.stringify(lines).includes("secret"), JSON.stringify(lines));
+});

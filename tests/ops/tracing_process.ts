@@ -40,5 +40,6 @@ const messages = ["11", "12"].map((id, index) => ({
   traceparent: `00-0af7651916cd43dd8448eb211c8031${id}-b7ad6b716920330${index}-01`,
 }));
 await traceMessages("things", () => Promise.resolve())([...messages, { id: "13" }]);
+await db.run(sql`vacuum (parallel 2) things`, { label: "nightly" });
 await db[Symbol.asyncDispose]();
 console.log(JSON.stringify({ spans: finishedSpans(), logFields }));

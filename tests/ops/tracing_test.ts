@@ -177,3 +177,12 @@ Deno.test("a request without traceparent starts a trace, and a request without a
 Deno.test("log lines have the trace id of the active span", () => {
   assertEquals(output.logFields["traceId"], TRACE);
 });
+
+Deno.test("a statement of db.run has a span of its own, which names no isolation level", () => {
+  const [flight, run] = output.spans.filter(({ name }) =>
+    name === "VACUUM" || name === "run nightly"
+  );
+  assertEquals(lineage(flight!), "INTERNAL run nightly > CLIENT VACUUM");
+  const { "user_service.outcome": outcome, "user_service.isolation": isolation } = run!.attributes;
+  assertEquals([outcome, isolation], ["committed", undefined]);
+});

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertFalse, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertFalse, assertMatch, assertThrows } from "@std/assert";
 import { parseSettings, SettingsError } from "../../src/settings/settings.ts";
 
 const RELAY = "ws://127.0.0.1:7000";
@@ -24,6 +24,19 @@ Deno.test("DATABASE_URL is accepted unchanged if it has a host, a user and a dat
     "postgresql://app:pw@db.internal/main?channel_binding=prefer&sslmode=disable",
   ];
   for (const url of urls) assertEquals(parse(url), url);
+});
+
+Deno.test("a password with a reserved character that changes the URL is refused with the way to encode it", () => {
+  for (const char of "/?#@% ") {
+    for (const password of [`s3cret${char}x`, `${char}s3cret`, `12${char}s3cret`]) {
+      const raw = `postgresql://app:${password}@db/main`;
+      const message = problemOf(raw);
+      assertMatch(message, /encodeURIComponent\(\)/, raw);
+      for (const each of ":/?#[]@$&+,;=%") assert(message.includes(` ${each} `), each);
+      const encoded = `postgresql://app:${encodeURIComponent(password)}@db/main`;
+      assertEquals(parse(encoded), encoded);
+    }
+  }
 });
 
 Deno.test("an error about DATABASE_URL names the part that is wrong", () => {

@@ -288,7 +288,21 @@ Deno.test("parseSettings() requires a relay for hosts that are not Neon's, and n
 
 Deno.test("parseSettings() refuses relays that are not plain ws:// or wss:// URLs", () => {
   const values = ["http://x", "ws://", "wss://x?address=y", "ws://x/#a", "ws://u:s3cret@x", "x:80"];
-  for (const value of [...values, "ws://x y", "ws://x:0", "ws://x:99999", "wss:/x"]) {
+  // The path of `deno task relay` is a secret.
+  const path = "/v1/s3cret";
+  const paths = [
+    "http://x",
+    "x:80",
+    "ws://x y",
+    "ws:// ",
+    "ws://x:0",
+    "wss:/x:99999",
+    "",
+    " ws://x",
+  ]
+    .flatMap((start) => [`${start}${path}`, `${start}/s3cret`]);
+  const others = ["ws://x y", "ws://x:0", "ws://x:99999", "wss:/x", "ws://x/v1/s3cret#a"];
+  for (const value of [...values, ...paths, ...others]) {
     assertFalse(problemOf("DATABASE_WS_PROXY", value).includes("s3cret"));
   }
 });

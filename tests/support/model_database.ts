@@ -10,6 +10,7 @@ export type Mood = "up" | "slow" | "down";
 interface ConnectOptions {
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
+  readonly untilReady: boolean;
 }
 
 /** The database in the pool's model: a scripted driver that keeps the driver's contract on the test's clock. */
@@ -53,12 +54,14 @@ export class ModelDatabase {
     this.#failuresInAir = 0;
   }
 
-  async connect({ timeoutMs, signal }: ConnectOptions): Promise<Connection> {
-    const connecting = this.#driver.connect(
-      this.#heedsAbort ? { timeoutMs, signal } : { timeoutMs },
-    );
+  async connect({ signal, ...options }: ConnectOptions): Promise<Connection> {
+    const { timeoutMs } = options;
+    const connecting = this.#driver.connect(this.#heedsAbort ? { ...options, signal } : options);
     const peer = this.peers.at(-1)!;
-    signal.addEventListener("abort", () => peer.noteTouch());
+    signal.addEventListener("abort", () => {
+      peer.isGivenUp = true;
+      peer.noteTouch();
+    });
     this.#bound(peer, timeoutMs);
     try {
       const connection = await connecting;

@@ -12,6 +12,8 @@ export class PoolPeer {
   shut = false;
   hasVanished = false;
   loggedIn = false;
+  /** Whether the pool has aborted its connect. */
+  isGivenUp = false;
   /** Whether it answers ROLLBACK with an error. */
   cannotRollBack = false;
   /** Whether it ended before its login was accepted, and not because the pool closed it. */
@@ -43,7 +45,7 @@ export class PoolPeer {
     connection.ready.then(() => {
       this.loggedIn = true;
     }, () => {
-      this.refused = connection.closes === 0;
+      this.refused = connection.closes === 0 && !this.isGivenUp;
     });
     const flight = connection.flight.bind(connection);
     connection.flight = (statements) => {

@@ -1,6 +1,7 @@
 import { Pool } from "../../src/db/mod.ts";
 import type { Clock } from "../../src/db/time/clock.ts";
 import type { Lease } from "../../src/db/pool/lease.ts";
+import { LeaseHolder } from "../../src/db/pool/lease_holder.ts";
 import type { ManualClock } from "./manual_clock.ts";
 import { ModelDatabase } from "./model_database.ts";
 import type { PoolPeer } from "./pool_peer.ts";
@@ -42,6 +43,8 @@ type Outcome = typeof OUTCOMES[keyof typeof OUTCOMES];
 /** One call of `acquire`. */
 export interface Ask {
   readonly scope: SimulatedScope;
+  /** In a lasting scope only; `undefined` for a caller that belongs to no request. */
+  readonly holder: LeaseHolder | undefined;
   readonly fresh: boolean;
   readonly sinceMs: number;
   readonly caller: AbortController;
@@ -86,6 +89,8 @@ export class PoolWorld {
   readonly holdings: Holding[] = [];
   readonly scopes: SimulatedScope[];
   readonly ended = new Set<SimulatedScope>();
+  /** The requests that share the lasting scopes. Every third caller belongs to none. */
+  readonly #holders = [undefined, new LeaseHolder(), new LeaseHolder()];
   /** Peers that were known to be dead after the last `flushPromises()`. */
   readonly dead = new Set<PoolPeer>();
   /** Peers that were known to be older than a crash of the server by then. */
@@ -139,8 +144,10 @@ export class PoolWorld {
   ): void {
     const caller = new AbortController();
     if (aborted) caller.abort();
+    const holder = scope.lasting ? this.#holders[this.asks.length % 3] : undefined;
     const ask: Ask = {
       scope,
+      holder,
       fresh,
       sinceMs: this.clock.now(),
       caller,
@@ -154,6 +161,7 @@ export class PoolWorld {
     scope.enter(() =>
       this.pool.acquire({
         scope,
+        ...(holder === undefined ? {} : { holder }),
         signal: caller.signal,
         fresh,
         holdMs: this.options.bound ? HOLD_MS : Infinity,

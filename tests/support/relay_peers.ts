@@ -149,7 +149,7 @@ export const CLOSE_FRAME_PAYLOAD_BYTES = 2;
 /** Opens a WebSocket over plain TCP, whose test decides when to read. No WebSocket class can do that. */
 export async function handshake(relay: Relay, address: string): Promise<Deno.TcpConn> {
   const connection = await Deno.connect({ hostname: "127.0.0.1", port: relay.port });
-  await writeAll(connection, upgradeRequest(`/v1?address=${address}`));
+  await writeAll(connection, upgradeRequest(`${pathOf(relay)}?address=${address}`));
   const head = new Uint8Array(1);
   for (let text = ""; !text.endsWith("\r\n\r\n");) {
     assertEquals(await connection.read(head), 1);
@@ -158,9 +158,19 @@ export async function handshake(relay: Relay, address: string): Promise<Deno.Tcp
   return connection;
 }
 
-function upgradeRequest(path: string, version = "Sec-WebSocket-Version: 13"): Uint8Array {
+/** The relay's path, with its secret. */
+export function pathOf(relay: Relay): string {
+  return new URL(relay.url).pathname;
+}
+
+/** `host` with other header lines after it, if any. */
+function upgradeRequest(
+  path: string,
+  version = "Sec-WebSocket-Version: 13",
+  host = "127.0.0.1",
+): Uint8Array {
   return new TextEncoder().encode(
-    `GET ${path} HTTP/1.1\r\nHost: relay\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+    `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
       `Sec-WebSocket-Key: ${btoa("sixteen bytes ok")}\r\n${version}\r\n\r\n`,
   );
 }
@@ -171,9 +181,13 @@ export function maskedFrame(payload: Uint8Array): Uint8Array {
 }
 
 /** The text of the relay's answer to an upgrade request. */
-export async function upgradeAnswer(relay: Relay, path: string, version?: string): Promise<string> {
+export async function upgradeAnswer(
+  relay: Relay,
+  path: string,
+  { version, host }: { version?: string; host?: string } = {},
+): Promise<string> {
   const connection = await Deno.connect({ hostname: "127.0.0.1", port: relay.port });
-  await writeAll(connection, upgradeRequest(path, version));
+  await writeAll(connection, upgradeRequest(path, version, host));
   return await new Response(connection.readable).text();
 }
 

@@ -32,7 +32,7 @@ export interface ScriptedDriverOptions {
   readonly reply?: Reply;
   /** Called at each connect. If it throws, the connect fails; if it waits, the connect waits. */
   readonly onConnect?: (connection: ScriptedConnection) => void | Promise<void>;
-  /** As with a pipelined login: `connect` resolves with state `opening`, and the first flight logs in. */
+  /** As with a pipelined login: `connect` resolves with state `opening`, and the first flight logs in. Without `untilReady`. */
   readonly pipelined?: boolean;
   /**
    * Takes whole flights in place of `reply`, and answers each by `ScriptedConnection.answer`. A pipelined login is then
@@ -57,23 +57,24 @@ export class ScriptedDriver implements Driver {
   }
 
   async connect(
-    { signal }: { timeoutMs: number; signal?: AbortSignal },
+    { signal, untilReady }: { timeoutMs: number; signal?: AbortSignal; untilReady?: boolean },
   ): Promise<ScriptedConnection> {
-    const connection = new ScriptedConnection(
-      this.#options.reply ?? (() => undefined),
-      this.#options.serve,
-    );
+    const { reply = () => undefined, serve } = this.#options;
+    const connection = new ScriptedConnection(reply, serve);
     this.connections.push(connection);
     const gaveUp = Promise.withResolvers<never>();
     gaveUp.promise.catch(() => {});
     signal?.addEventListener("abort", () => gaveUp.reject(signal.reason), { once: true });
     try {
       await Promise.race([this.#options.onConnect?.(connection), gaveUp.promise]);
+      if (untilReady && serve !== undefined) {
+        await Promise.race([connection.ready, gaveUp.promise]);
+      }
     } catch (error) {
       connection.cut();
       throw new ConnectError("Cannot connect to PostgreSQL: scripted", { cause: error });
     }
-    if (!this.#options.pipelined) connection.logIn();
+    if (!this.#options.pipelined || untilReady && serve === undefined) connection.logIn();
     return connection;
   }
 }

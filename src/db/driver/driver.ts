@@ -49,6 +49,8 @@ export interface Portal {
 /** Returns a portal's next rows, at most `maxRows`. */
 export interface Fetch extends RowOptions {
   readonly fetch: Portal;
+  /** The text of the statement whose rows these are, for errors. */
+  readonly statementText?: string;
 }
 
 /** Ends a portal early. Never fails, not even if the portal does not exist any more or the transaction has failed. */
@@ -62,16 +64,29 @@ export type FlightPart = Statement | Fetch | Close;
 export interface FlightOptions {
   /** Parsers by type id, which override the driver's own (`result_types.ts`) for this flight. */
   readonly parsers?: TypeParsers | undefined;
+  /**
+   * Called with each warning and notice of the flight as it arrives, also with those that belong to no result. Must not
+   * throw.
+   */
+  readonly onNotice?: ((notice: Notice) => void) | undefined;
 }
 
 /**
- * A warning or notice of the server. `routine` is the server's own function that reported it, `where` the call stack of the
- * procedure that raised it: https://www.postgresql.org/docs/current/protocol-error-fields.html
+ * A warning or notice of the server, such as that of RAISE NOTICE:
+ * https://www.postgresql.org/docs/current/protocol-error-fields.html
  */
 export interface Notice {
+  /** WARNING, NOTICE, INFO, LOG or DEBUG, in the language of the server's messages. */
+  readonly severity?: string | undefined;
+  readonly message?: string | undefined;
+  /** The SQLSTATE: 00000 for a plain notice. */
   readonly code?: string | undefined;
-  readonly routine?: string | undefined;
+  readonly detail?: string | undefined;
+  readonly hint?: string | undefined;
+  /** The call stack of the procedure that raised it. */
   readonly where?: string | undefined;
+  /** The server's own function that reported it. */
+  readonly routine?: string | undefined;
 }
 
 /** A column of a result. */
@@ -162,7 +177,10 @@ export interface Driver {
   /**
    * Resolves when a flight may be sent, which may be before the server has accepted the login (state `opening`).
    * Rejects with `ConnectError`, at the latest after `timeoutMs`, and when `signal` aborts. `timeoutMs` also bounds the
-   * time from the call to the first ReadyForQuery: a connection that is not ready by then fails by itself.
+   * time from the call to the first ReadyForQuery: a connection that is not ready by then fails by itself. With
+   * `untilReady` it resolves at the first ReadyForQuery, and `signal` works until then.
    */
-  connect(options: { timeoutMs: number; signal?: AbortSignal }): Promise<Connection>;
+  connect(
+    options: { timeoutMs: number; signal?: AbortSignal; untilReady?: boolean },
+  ): Promise<Connection>;
 }

@@ -21,6 +21,7 @@ export function toServerError(message: ErrorMessage): ServerError {
     dataType: message.dataType,
     position: message.position,
     internalQuery: message.internalQuery,
+    internalPosition: message.internalPosition,
     where: message.where,
     routine: message.routine,
   });
@@ -52,6 +53,7 @@ export interface ErrorMessage {
   readonly constraint?: string;
   readonly dataType?: string;
   readonly position?: string;
+  readonly internalPosition?: string;
   readonly internalQuery?: string;
   readonly where?: string;
   readonly routine?: string;

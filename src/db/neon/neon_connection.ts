@@ -23,6 +23,8 @@ export interface ConnectOptions {
   /** Longest time from the start to the first ReadyForQuery. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
+  /** Whether `opened` waits for the first ReadyForQuery, also with a pipelined login. */
+  readonly untilReady?: boolean;
 }
 
 interface NeonConnectionOptions extends ConnectOptions {
@@ -100,7 +102,11 @@ export class NeonConnection implements Connection {
       options.timeoutMs,
     );
     const { signal } = options;
-    const abort = () => this.#fail(new Error("the caller gave up", { cause: signal?.reason }));
+    const abort = () => {
+      this.#fail(new Error("the caller gave up", { cause: signal?.reason }));
+      // Its permit is used again at once, and a peer that hangs does not answer the close frame.
+      this.#socket.terminate();
+    };
     signal?.addEventListener("abort", abort, { once: true });
     const forget = () => signal?.removeEventListener("abort", abort);
     this.opened.then(forget, forget);
@@ -120,7 +126,7 @@ export class NeonConnection implements Connection {
 
   flight(
     parts: readonly FlightPart[],
-    { parsers = {} }: FlightOptions = {},
+    { parsers = {}, onNotice }: FlightOptions = {},
   ): Promise<FlightAnswer> {
     if (this.#socket.isForeign()) return Promise.reject(ScopeError.foreign());
     if (this.#state === "closed") return Promise.reject(this.#lostError(undefined));
@@ -140,6 +146,7 @@ export class NeonConnection implements Connection {
     const query = new FlightQuery(encoded, {
       writer: this.#writer,
       parserOf: (oid) => parsers[oid] ?? parserOf(oid),
+      onNotice,
     });
     const { promise, resolve, reject } = Promise.withResolvers<FlightAnswer>();
     this.#flight = { query, error: undefined, begun: false, resolve, reject };
@@ -175,7 +182,7 @@ export class NeonConnection implements Connection {
   }
 
   #socketOpen(): void {
-    this.#opened.resolve();
+    if (!this.#options.untilReady) this.#opened.resolve();
     if (!this.#options.pipeline) return;
     // The startup messages are held for the first flight. Without a flight in this turn, they are sent alone.
     this.#loginTimer = setTimeout(() => {

@@ -6,6 +6,7 @@ import type {
   Close,
   Column,
   Fetch,
+  FlightOptions,
   FlightPart,
   Notice,
   Portal,
@@ -78,6 +79,7 @@ export class FlightQuery {
   readonly #parts: readonly Encoded[];
   readonly #writer: MessageWriter;
   readonly #parserOf: (oid: number) => Parse;
+  readonly #onNotice: FlightOptions["onNotice"];
   #columns: Column[] = [];
   #readers: ColumnReader[] = [];
   #rows: (Record<string, unknown> | unknown[])[] = [];
@@ -86,11 +88,16 @@ export class FlightQuery {
 
   constructor(
     parts: readonly Encoded[],
-    { writer, parserOf }: { writer: MessageWriter; parserOf: (oid: number) => Parse },
+    { writer, parserOf, onNotice }: {
+      writer: MessageWriter;
+      parserOf: (oid: number) => Parse;
+      onNotice?: FlightOptions["onNotice"];
+    },
   ) {
     this.#parts = parts;
     this.#writer = writer;
     this.#parserOf = parserOf;
+    this.#onNotice = onNotice;
   }
 
   /** The error of the first result whose rows could not be read. */
@@ -171,8 +178,9 @@ export class FlightQuery {
   }
 
   /** Called by `NeonConnection`: the client does not pass notices to the query. */
-  handleNotice({ code, routine, where }: Notice): void {
-    this.#notice = { code, routine, where };
+  handleNotice({ severity, message, code, detail, hint, where, routine }: Notice): void {
+    this.#notice = { severity, message, code, detail, hint, where, routine };
+    this.#onNotice?.(this.#notice);
   }
 
   handleEmptyQuery(): void {

@@ -104,6 +104,7 @@ export class AcquireQueue {
     const push = request.fresh ? "pushPriority" : "push";
     waiter.node = this.#all[push](waiter);
     waiter.scopeNode = scopeQueue.waiters[push](waiter);
+    if (request.holder !== undefined) request.holder.waiting++;
     scopeQueue.alarm.setBy(since + this.#options.timeoutMs);
     scopeQueue.alarm.setBy(this.#options.nextReclaimAt());
     if (signal !== undefined) this.#listenForAbort(waiter, signal);
@@ -173,6 +174,7 @@ export class AcquireQueue {
 
   #leave({ request, scopeQueue, node, scopeNode, signal, onAbort }: QueuedWaiter): void {
     const { waiters, alarm } = scopeQueue;
+    if (request.holder !== undefined) request.holder.waiting--;
     this.#all.remove(node!);
     waiters.remove(scopeNode!);
     if (onAbort !== undefined) signal?.removeEventListener("abort", onAbort);

@@ -8,16 +8,33 @@ import { ServerError } from "../errors.ts";
  * at once: a refusal costs microseconds, and sends nothing to the database. Each failed probe doubles the window, up to
  * half a second, so that the pool sees the database's return within a second. The windows are jittered, so that many
  * isolates do not probe in the same moment.
+ *
+ * If probes that hang have all permits when a window is due, one of them is given up: a database that was frozen may
+ * never answer the connects from before its return. But a database that is only slow to log in answers the connect that
+ * waits for long enough, and until then both look the same. So the oldest of several probes is kept up to its connect
+ * timeout, and none is given up sooner than the newest login would allow. With a permit for one probe alone, most of the
+ * time goes to short probes, and some to longer and longer ones.
  */
 export class CircuitBreaker {
   static readonly firstWindowMs = 25;
   static readonly longestWindowMs = 500;
   /** While connects fail, the database counts as alive for this long after the last answer on an open connection. */
   static readonly maxSilenceMs = 1_000;
+  /**
+   * A permit for one probe alone: each turn is for short probes, and its last tenth for one long probe. Turns double in
+   * length, so that a login of any time up to 16 s is waited for; the longest one is repeated. Long probes are few, since
+   * while one hangs the database's return is not seen. A Neon compute needs none: short probes start it as well, and once
+   * it runs its logins are quick.
+   */
+  static readonly firstTurnMs = 20_000;
+  static readonly longestTurnMs = 160_000;
 
   readonly #random: () => number;
   #failures = 0;
   #windowEndsAt = 0;
+  #openedAtMs = 0;
+  /** How long the newest login has taken. */
+  #loginMs = 0;
   #lastError: Error | undefined;
   #answeredAtMs = -Infinity;
 
@@ -64,15 +81,33 @@ export class CircuitBreaker {
     // A server that refuses a login with an error of its own is alive.
     if (error.cause instanceof ServerError) this.noteAnswer(nowMs);
     if (nowMs < this.#windowEndsAt) return;
+    if (!this.isOpen) this.#openedAtMs = nowMs;
     this.#failures += nowMs - sinceMs > CircuitBreaker.longestWindowMs ? 2 : 1;
     if (this.isOpen) this.#windowEndsAt = nowMs + this.#windowMs();
   }
 
-  onSuccess(nowMs: number): void {
+  /** `sinceMs` is when the connect started. */
+  onSuccess({ sinceMs, nowMs }: { sinceMs: number; nowMs: number }): void {
     this.noteAnswer(nowMs);
+    this.#loginMs = nowMs - sinceMs;
     this.#failures = 0;
     this.#lastError = undefined;
     this.#windowEndsAt = 0;
+  }
+
+  /** Whether a probe that hangs may be given up for a new one. `isAlone` says that it is the only one in progress. */
+  mayGiveUp({ sinceMs, isAlone }: { sinceMs: number; isAlone: boolean }, nowMs: number): boolean {
+    const { longestWindowMs } = CircuitBreaker;
+    if (nowMs - sinceMs < Math.max(longestWindowMs, 2 * this.#loginMs)) return false;
+    return !(isAlone && this.#isTimeForLongProbe(nowMs));
+  }
+
+  #isTimeForLongProbe(nowMs: number): boolean {
+    const { firstTurnMs, longestTurnMs } = CircuitBreaker;
+    let passedMs = nowMs - this.#openedAtMs;
+    let turnMs = firstTurnMs;
+    for (; turnMs < longestTurnMs && passedMs >= turnMs; turnMs *= 2) passedMs -= turnMs;
+    return passedMs % turnMs >= 0.9 * turnMs;
   }
 
   #windowMs(): number {

@@ -44,13 +44,19 @@ export class Connector {
     return this.#generation.current;
   }
 
+  endGeneration(generation: number): void {
+    this.#generation.end(generation);
+  }
+
   /** Rejects with `ConnectError`. */
   async open({ signal, isWanted }: ConnectAttempt): Promise<Connection> {
     const { connect, connectTimeoutMs: timeoutMs, clock } = this.#options;
     const start = { sinceMs: clock.now(), openedIn: this.generation };
+    // No flight rides on a probe's login, so that the probe can be given up.
+    const untilReady = this.breaker.isOpen;
     this.breaker.onAttempt(start.sinceMs);
     try {
-      const connection = await connect({ timeoutMs, signal });
+      const connection = await connect({ timeoutMs, signal, untilReady });
       this.#watch(connection, { start, isWanted });
       return connection;
     } catch (error) {
@@ -65,9 +71,10 @@ export class Connector {
   ): void {
     const { clock, metrics, onReady } = this.#options;
     connection.ready.then(() => {
+      const nowMs = clock.now();
       metrics.counters.connected++;
-      metrics.connectTimes.record(clock.now() - start.sinceMs);
-      this.breaker.onSuccess(clock.now());
+      metrics.connectTimes.record(nowMs - start.sinceMs);
+      this.breaker.onSuccess({ ...start, nowMs });
       onReady();
     }, (error) => {
       if (isWanted()) this.#noteFailure(error, start);

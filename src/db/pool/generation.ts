@@ -4,8 +4,9 @@ import { classify } from "../failures/classify.ts";
 const SUSPICION_MS = 1_000;
 
 /**
- * Counts the ends of the server that its errors report (`Failure.generation`). The pool does not reuse a connection
- * that was opened in an earlier generation. One connection that an administrator terminates ends no generation.
+ * Counts the ends of the server that its errors report (`Failure.generation`), or that show otherwise. The pool does not
+ * reuse a connection that was opened in an earlier generation. One connection that an administrator terminates ends no
+ * generation.
  */
 export class Generation {
   #current = 0;
@@ -13,6 +14,11 @@ export class Generation {
 
   get current(): number {
     return this.#current;
+  }
+
+  /** Ends the generation, if it is still the current one. */
+  end(generation: number): void {
+    if (generation === this.#current) this.#current++;
   }
 
   /**

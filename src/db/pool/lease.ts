@@ -38,6 +38,11 @@ export class Lease {
     this.#return = options.onReturn;
   }
 
+  /** Whether the holder has returned it. The pool may still be resetting the connection. */
+  get isReturned(): boolean {
+    return this.#returned !== undefined;
+  }
+
   /**
    * Returns the connection for reuse. The pool rolls back if its status byte is `T` or `E`. It closes a connection whose
    * byte is not `I` then, and one that is too old or not needed. Never rejects. Resolves when the connection was handed

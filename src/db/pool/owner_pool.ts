@@ -76,6 +76,7 @@ export class OwnerPool {
     if (connection === undefined) throw new Error("bug: leased an entry that has no connection");
     const { metrics, options, random, reclaimer } = this.#parts;
     entry.become("leased");
+    entry.beginHold(request.holder);
     entry.pending = undefined;
     entry.leasedSince = nowMs;
     entry.label = request.label;
@@ -113,7 +114,8 @@ export class OwnerPool {
     entry.generation = connector.generation;
     const { signal } = entry.connecting = new AbortController();
     reclaimer.expireAt(entry, clock.now() + options.connectTimeoutMs + CLOSE_TIMEOUT_MS);
-    const isWanted = () => entry.state !== "closing" && !permits.isClosed;
+    const isWanted = () =>
+      entry.state !== "closing" && entry.pending !== "close" && !permits.isClosed;
     try {
       const connection = await connector.open({ signal, isWanted });
       entry.connection = connection;
@@ -122,7 +124,8 @@ export class OwnerPool {
       this.#handOver(entry, clock.now());
     } catch (error) {
       if (entry.state !== "opening") return;
-      permits.refuseHeadOf(this.scope, error as Error);
+      if (entry.pending === "close") permits.refuseSurplusOf(this);
+      else permits.refuseHeadOf(this.scope, error as Error);
       permits.release(entry);
     }
   }
@@ -142,7 +145,7 @@ export class OwnerPool {
       return this.closeFor(entry, "overflowClosed");
     }
     const waiter = permits.nextWaiterOf(this.scope, { isNew: entry.isNew }, nowMs);
-    if (waiter !== undefined) return permits.queue.grant(waiter, this.lease(entry, waiter, nowMs));
+    if (waiter !== undefined) return permits.grant(waiter, this.lease(entry, waiter, nowMs));
     if (this.#idle.size >= options.size || this.hasEnded || permits.hasShortage) {
       return this.closeFor(entry, "overflowClosed");
     }
@@ -163,7 +166,7 @@ export class OwnerPool {
     const { connection, state } = entry;
     const { clock } = this.#parts;
     const nowMs = clock.now();
-    this.#recordUse(entry, nowMs);
+    this.#noteReturn(entry, nowMs);
     if (connection === undefined || state !== "leased") {
       this.#closeSocketIfReclaimed(entry);
       return Promise.resolve();
@@ -177,7 +180,7 @@ export class OwnerPool {
   }
 
   #destroy(entry: PoolEntry, cause: DestroyCause): Promise<void> {
-    this.#recordUse(entry, this.#parts.clock.now());
+    this.#noteReturn(entry, this.#parts.clock.now());
     if (entry.state === "leased") this.countClosed(entry, cause);
     return this.close(entry);
   }
@@ -201,7 +204,10 @@ export class OwnerPool {
     if (!this.#closeIfStale(entry, nowMs)) this.#handOver(entry, nowMs);
   }
 
-  #recordUse({ leasedSince, watch }: PoolEntry, nowMs: number): void {
+  #noteReturn(entry: PoolEntry, nowMs: number): void {
+    const { leasedSince, watch } = entry;
+    // Its holder may ask for another lease from now on, also while the connection is being reset.
+    entry.endHold();
     this.#parts.metrics.useTimes.record(nowMs - leasedSince);
     if (watch !== undefined) this.#leaks?.remove(watch);
   }
@@ -235,6 +241,17 @@ export class OwnerPool {
     if (entry.connecting === undefined) return permits.release(entry);
     const reason = POOL_CLOSED.toError(permits.facts(0));
     this.scope.run(() => entry.connecting?.abort(reason));
+  }
+
+  /** Gives up a connect that hangs, for another one with its permit. */
+  giveUpProbe(entry: PoolEntry): void {
+    const { expiresAt } = entry;
+    const { reclaimer } = this.#parts;
+    reclaimer.askOwner(entry, "close", () => {
+      // The owner lives. The permit is free once the connect has ended.
+      reclaimer.expireAt(entry, expiresAt);
+      entry.connecting?.abort();
+    });
   }
 
   closeFor(entry: PoolEntry, cause: keyof PoolCounters): void {

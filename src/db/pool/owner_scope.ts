@@ -1,4 +1,5 @@
 import { ScopeError } from "../errors.ts";
+import { LeaseHolder } from "./lease_holder.ts";
 
 /**
  * The owner of sockets and timers. On Deno it is the isolate, in a Durable Object the object: both outlive a request
@@ -10,6 +11,8 @@ import { ScopeError } from "../errors.ts";
 export class OwnerScope {
   /** Whether the owner outlives a request, so that connections may stay idle in it. */
   readonly lasting: boolean;
+  /** Counts the leases of the one request that this scope is for; `undefined` in a lasting scope, which serves many. */
+  readonly holder: LeaseHolder | undefined;
   /** workerd throws when code of one request reads a signal that another request made. Other runtimes never throw. */
   readonly #contextProbe = new AbortController();
   readonly #tasks: (() => void)[] = [];
@@ -17,6 +20,7 @@ export class OwnerScope {
 
   protected constructor(lasting: boolean) {
     this.lasting = lasting;
+    this.holder = lasting ? undefined : new LeaseHolder();
     this.#listen();
   }
 

@@ -9,9 +9,11 @@
 import type { PoolCounts } from "../errors.ts";
 import type { Clock } from "../time/clock.ts";
 import { AcquireQueue, type Waiter } from "./acquire_queue.ts";
-import type { CircuitBreaker } from "./circuit_breaker.ts";
+import { CircuitBreaker } from "./circuit_breaker.ts";
 import { QueueDelayControl } from "./codel.ts";
+import { hungProbe } from "./hung_probe.ts";
 import type { Lease } from "./lease.ts";
+import type { LeaseHolder } from "./lease_holder.ts";
 import type { OwnerPool } from "./owner_pool.ts";
 import type { OwnerScope } from "./owner_scope.ts";
 import { type PoolEntry, zeroCounts } from "./pool_entry.ts";
@@ -101,6 +103,7 @@ export class Permits {
     if (refusal !== undefined) return Promise.reject(this.#toError(refusal, 0));
     const lease = this.queue.push({ request, since: nowMs }, signal);
     this.wake();
+    if (this.#breaker.isOpen) this.#giveUpProbe(nowMs);
     return lease;
   }
 
@@ -158,10 +161,24 @@ export class Permits {
     return undefined;
   }
 
+  /** Gives the lease to a waiter. Its request holds one now, so that its other callers may not wait any longer. */
+  grant(waiter: Waiter, lease: Lease): void {
+    this.queue.grant(waiter, lease);
+    const { holder } = waiter.request;
+    if (holder !== undefined && holder.waiting > 0) this.#refuseWaitersOf(holder);
+  }
+
   /** A connect failed: the scope's first waiter gets its error. */
   refuseHeadOf(scope: OwnerScope, error: Error): void {
     const waiter = this.queue.headOf(scope, { isNew: true });
     if (waiter !== undefined) this.#refuse(waiter, connectFailed(error));
+  }
+
+  /** A connect was given up, and the one that replaces it serves the newest waiter: the oldest one has waited for it. */
+  refuseSurplusOf({ scope, counts: { opening } }: OwnerPool): void {
+    const waiter = this.queue.headOf(scope, { isNew: true });
+    if (waiter === undefined || this.queue.sizeOf(scope) <= opening) return;
+    this.#refuse(waiter, unreachable(CircuitBreaker.longestWindowMs));
   }
 
   refuseAll(refusal: Refusal): void {
@@ -231,6 +248,14 @@ export class Permits {
     this.queue.reclaimBy(nowMs + retryInMs);
   }
 
+  /** If a window is due and no permit is left, the caller that has just come gets that of a probe that hangs. */
+  #giveUpProbe(nowMs: number): void {
+    if (this.#breaker.retryInMs(nowMs) > 0 || this.#entries.size < this.limit) return;
+    if (this.#hasResponsiveLease(nowMs)) return;
+    const probe = hungProbe(this.#entries, this.#breaker, nowMs);
+    probe?.owner.giveUpProbe(probe);
+  }
+
   #hasResponsiveLease(nowMs: number): boolean {
     return this.#breaker.answeredRecently(nowMs) &&
       this.#entries.values().some(({ state, connection }) =>
@@ -240,7 +265,7 @@ export class Permits {
 
   /** Why the caller may not wait; `undefined` if it may. */
   #refusalOf(
-    { scope, fresh }: AcquireRequest,
+    request: AcquireRequest,
     signal: AbortSignal | undefined,
     nowMs: number,
   ): Refusal | undefined {
@@ -252,25 +277,40 @@ export class Permits {
     if (!this.reclaimer.isIdle && isCrowded) this.#reclaim();
     // Requests that ended silently may still be queued. Without expiring permits no timer removes them, so do it here.
     else if (this.queue.size > 0) this.queue.refuseAbandoned(nowMs);
-    const retryInMs = this.#breaker.retryInMs(nowMs);
-    const mayProbe = retryInMs === 0 && this.#entries.size < this.limit;
     // This caller does not wait for another caller's probe: that probe may hang.
-    if (this.#breaker.isOpen && !mayProbe && !this.#hasResponsiveLease(nowMs)) {
+    if (this.#breaker.isOpen && !this.#mayProbe(nowMs) && !this.#hasResponsiveLease(nowMs)) {
       // With no permit left, the next probe can start when a probe in progress has ended.
-      return unreachable(retryInMs || RECLAIM_INTERVAL_MS);
+      return unreachable(this.#breaker.retryInMs(nowMs) || RECLAIM_INTERVAL_MS);
     }
     // A caller that asks for a fresh connection held a permit before: there are no more of them than permits.
-    const mostWaiters = maxWaiters + (fresh ? this.limit : 0);
+    const mostWaiters = maxWaiters + (request.fresh ? this.limit : 0);
     if (this.queue.size >= mostWaiters) return QUEUE_FULL;
-    return this.#holdsAndWaits(scope) ? HOLD_AND_WAIT : undefined;
+    const waitsForHolders = isHolding(request) && this.queue.size >= this.#unheldPermits();
+    return waitsForHolders ? HOLD_AND_WAIT : undefined;
   }
 
-  /** Requests that wait for a second connection while they hold one can deadlock. */
-  #holdsAndWaits(scope: OwnerScope): boolean {
-    const leased = this.#options.ownerOf(scope)?.counts.leased ?? 0;
-    if (scope.lasting || leased === 0) return false;
-    // Without other waiters, a permit that is not leased can serve this caller. With other waiters, it is for them.
-    return this.queue.size > 0 || this.counts().leased >= this.limit;
+  #mayProbe(nowMs: number): boolean {
+    if (this.#breaker.retryInMs(nowMs) > 0) return false;
+    return this.#entries.size < this.limit ||
+      hungProbe(this.#entries, this.#breaker, nowMs) !== undefined;
+  }
+
+  /** The holder has got a lease: refuses its waiters for whom another holder would have to return one. */
+  #refuseWaitersOf(holder: LeaseHolder): void {
+    let unheld = this.#unheldPermits();
+    for (const waiter of this.queue) {
+      if (unheld-- > 0 || waiter.request.holder !== holder || !isHolding(waiter.request)) continue;
+      this.#refuse(waiter, HOLD_AND_WAIT);
+    }
+  }
+
+  /** Permits that are free, or come free without any holder's doing. As many waiters wait for no holder. */
+  #unheldPermits(): number {
+    let unheld = this.limit;
+    for (const { state, lease } of this.#entries) {
+      if (state === "leased" && lease?.isReturned === false) unheld--;
+    }
+    return unheld;
   }
 
   #refuse(waiter: Waiter, refusal: Refusal): void {
@@ -282,4 +322,9 @@ export class Permits {
     if (refusal.counter !== undefined) this.#options.counters[refusal.counter]++;
     return errorOf(refusal, this.facts(waitedMs));
   }
+}
+
+/** Whether the caller's request holds a lease. A caller whose connection has died has given up the permit of its own. */
+function isHolding({ holder, fresh }: AcquireRequest): boolean {
+  return !fresh && holder !== undefined && holder.leased > 0;
 }

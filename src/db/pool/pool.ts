@@ -90,12 +90,13 @@ export class Pool {
    * All but the first kind of `ScopeError` carry the pool's state in `pool`.
    */
   acquire(
-    { scope, signal, fresh = false, holdMs = DEFAULT_HOLD_MS, label }: AcquireOptions,
+    { scope, holder = scope.holder, signal, fresh = false, holdMs = DEFAULT_HOLD_MS, label }:
+      AcquireOptions,
   ): Promise<Lease> {
     // Not async: each async function adds microtasks before the caller continues.
     // A timer that is set in another owner's context would end with that owner.
     if (!scope.isCurrent()) return Promise.reject(ScopeError.foreign());
-    const request = { scope, fresh, holdMs, label };
+    const request = { scope, holder, fresh, holdMs, label };
     // `clock.now()` is expensive on this path: read it once and pass the value on.
     const nowMs = this.#parts.clock.now();
     if (!fresh && !this.#permits.isClosed && !signal?.aborted) {
@@ -107,6 +108,19 @@ export class Pool {
       }
     }
     return this.#permits.wait(request, signal, nowMs);
+  }
+
+  /** Grows each time the pool learns that the server has ended, or that the address leads to another one. */
+  get generation(): number {
+    return this.#parts.connector.generation;
+  }
+
+  /**
+   * To be called if another server answers than before. Connections that were opened in this generation or earlier are
+   * not reused, because they may lead to the former server. Does nothing if the generation has ended already.
+   */
+  endGeneration(generation: number): void {
+    this.#parts.connector.endGeneration(generation);
   }
 
   /** Counts by state, counters since the pool was made, and histograms. */

@@ -2,6 +2,7 @@
 import type { Connection } from "../driver/driver.ts";
 import type { WatchedLease } from "./leak_watch.ts";
 import type { Lease } from "./lease.ts";
+import type { LeaseHolder } from "./lease_holder.ts";
 import type { OwnerPool } from "./owner_pool.ts";
 import type { PoolCounters } from "./pool_stats.ts";
 import type { QueueNode } from "./waiter_queue.ts";
@@ -35,6 +36,7 @@ export class PoolEntry {
   generation: number;
   #state: EntryState = "opening";
   readonly #onGone: (() => void)[] = [];
+  #holder: LeaseHolder | undefined;
   /** Gives up the connect in progress; `undefined` before the connect starts. */
   connecting: AbortController | undefined;
   connection: Connection | undefined;
@@ -73,8 +75,23 @@ export class PoolEntry {
     return this.idleSince === Infinity;
   }
 
+  /** Counts the lease for its holder, until the holder returns it or the connection dies. */
+  beginHold(holder: LeaseHolder | undefined): void {
+    if (holder === undefined) return;
+    this.#holder = holder;
+    holder.leased++;
+  }
+
+  /** Does nothing the second time. */
+  endHold(): void {
+    if (this.#holder === undefined) return;
+    this.#holder.leased--;
+    this.#holder = undefined;
+  }
+
   become(state: EntryState): void {
     const { counts } = this.owner;
+    this.endHold();
     counts[this.#state]--;
     counts[state]++;
     this.#state = state;

@@ -2,14 +2,17 @@
 import type { Clock } from "../time/clock.ts";
 import type { Connection } from "../driver/driver.ts";
 import type { LeakOptions } from "./leak_watch.ts";
+import type { LeaseHolder } from "./lease_holder.ts";
 import type { OwnerScope } from "./owner_scope.ts";
 
 export interface PoolOptions {
   /**
    * Opens a connection, as `Driver.connect` does: rejects with `ConnectError`, at the latest after `timeoutMs`, and when
-   * `signal` aborts.
+   * `signal` aborts. With `untilReady` it resolves once the server has accepted the login.
    */
-  connect(options: { timeoutMs: number; signal: AbortSignal }): Promise<Connection>;
+  connect(
+    options: { timeoutMs: number; signal: AbortSignal; untilReady: boolean },
+  ): Promise<Connection>;
   /** Idle connections that one owner keeps. With `maxOverflow`, the bound on permits. A whole number from 1. */
   readonly size: number;
   /** Permits beyond `size`. A whole number from 0. */
@@ -37,6 +40,11 @@ export interface PoolOptions {
 export interface AcquireOptions {
   /** The owner of the connection. The calling code must run on its behalf. */
   readonly scope: OwnerScope;
+  /**
+   * The request that asks, if several share the scope: it is refused where it would wait for a lease while it holds one.
+   * By default a request's own scope is the holder, and in a lasting scope there is none.
+   */
+  readonly holder?: LeaseHolder | undefined;
   /** Its abort ends the wait with `DeadlineError`. A granted lease does not heed it. */
   readonly signal?: AbortSignal | undefined;
   /**

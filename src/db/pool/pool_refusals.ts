@@ -79,7 +79,7 @@ export const HOLD_AND_WAIT: Refusal = {
     new ScopeError(
       "Cannot lease a second connection for this request as all are in use, and requests that hold one while they wait " +
         `for another would deadlock: ${stateOf(facts)}; ` +
-        "use one session for the whole request, or end the first one before",
+        "use one session for the whole request, with savepoints for its parts, or end the first one before",
       { cause: facts.cause },
     ),
 };

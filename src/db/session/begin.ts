@@ -53,8 +53,20 @@ const VALUE_FORMAT = Object.entries({
  * Only a warning tells a COMMIT whose wait for its standby was cancelled from one that is safe. A role can have switched
  * warnings off.
  */
-const WARNINGS = "case when current_setting('client_min_messages') = 'error' " +
-  "then set_config('client_min_messages', 'warning', true) end";
+const WARNINGS = warningsOn({ local: true });
+
+/** As `WARNINGS`, for a statement outside a transaction, on a connection that is closed after it. */
+export const WARNINGS_STATEMENT: Statement = {
+  text: `select ${warningsOn({ local: false })}`,
+  values: [],
+  isStatic: true,
+  isInternal: true,
+};
+
+function warningsOn({ local }: { local: boolean }): string {
+  return "case when current_setting('client_min_messages') = 'error' " +
+    `then set_config('client_min_messages', 'warning', ${local}) end`;
+}
 
 /** Most transactions use one of a few settings. The cache is bounded because a timeout can have any value. */
 const BEGIN_CACHE_MAX = 64;

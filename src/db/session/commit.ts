@@ -40,20 +40,31 @@ export function readCommitAnswer(
 }
 
 /** Whether COMMIT may have taken effect despite the error. Never for a read-only transaction: it has no effect. */
-export function isUnknownAfter(error: Error, { readOnly }: TransactionSettings): boolean {
+export function isUnknownAfter(
+  error: Error,
+  { readOnly }: Pick<TransactionSettings, "readOnly">,
+): boolean {
   return !readOnly && classify(error, "commit").applied !== "no";
 }
 
 /** Finds the outcome of a COMMIT that got no definite answer. Never rejects. */
 export async function outcomeOf(
   transactionId: TransactionId | undefined,
-  { pool, scope, clock, random, resolveCommit }: TransactionContext,
+  { pool, scope, holder, clock, random, resolveCommit, clusters }: TransactionContext,
   { signal, label }: TransactionRequest,
 ): Promise<Verdict> {
-  return await resolveCommit(transactionId, {
+  // Another transaction may have learned the cluster of this incarnation since the xid was read.
+  const identified = transactionId && {
+    ...transactionId,
+    systemIdentifier: clusters.systemIdentifier(transactionId.incarnation),
+  };
+  const { generation } = pool;
+  return await resolveCommit(identified, {
     // The lost connection has been given back already, so this is not a second lease of the same owner.
     // `fresh` goes ahead of all waiters and opens a new connection.
-    acquire: ({ signal }) => pool.acquire({ scope, label, signal, fresh: true }),
+    acquire: ({ signal }) => pool.acquire({ scope, holder, label, signal, fresh: true }),
+    // Idle connections may lead to the server that the address has left. The unit must not run again there.
+    onOtherServer: () => pool.endGeneration(generation),
     signal,
     clock,
     random,

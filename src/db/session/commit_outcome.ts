@@ -9,6 +9,7 @@ import { classify, isXidInFuture } from "../failures/classify.ts";
 import type { Lease } from "../pool/lease.ts";
 import { retry, type RetryOptions } from "../time/retry.ts";
 import { sendWithDeadline } from "./send_with_deadline.ts";
+import { SYSTEM_IDENTIFIER } from "./known_clusters.ts";
 import { INCARNATION, type TransactionId } from "./xid.ts";
 
 /** What could be shown about the COMMIT. `UnknownReason` says why nothing could. */
@@ -28,6 +29,8 @@ export type ResolveCommit = (
 export interface ResolveCommitOptions {
   /** Leases a new connection to the same primary. */
   acquire(options: { signal: AbortSignal }): Promise<Lease>;
+  /** Called if a primary answers that is another server than the transaction's, or a later life of the same one. */
+  readonly onOtherServer?: (() => void) | undefined;
   /** The caller's signal. An abort ends the search with the outcome `unknown`. */
   readonly signal: AbortSignal | undefined;
   readonly clock: Clock;
@@ -48,7 +51,7 @@ class StillInProgressError extends Error {}
 /** Asks the server, for up to 10 seconds. The steps are in this folder's README. */
 export const resolveCommit: ResolveCommit = async (
   transactionId,
-  { acquire, signal, clock, random },
+  { acquire, onOtherServer, signal, clock, random },
 ) => {
   if (transactionId === undefined) return unknown("no xid");
   const timeout = new AbortController();
@@ -63,7 +66,8 @@ export const resolveCommit: ResolveCommit = async (
     random,
   };
   try {
-    return await retry(() => resolveOnOneConnection(transactionId, { acquire, timing }), {
+    const search = { acquire, onOtherServer, timing };
+    return await retry(() => resolveOnOneConnection(transactionId, search), {
       ...timing,
       isRetryable: (error) => !(error instanceof PoolClosedError || error instanceof ScopeError),
     });
@@ -75,6 +79,10 @@ export const resolveCommit: ResolveCommit = async (
   }
 };
 
+interface Search extends Pick<ResolveCommitOptions, "acquire" | "onOtherServer"> {
+  readonly timing: RetryTiming;
+}
+
 interface RetryTiming extends Omit<RetryOptions, "isRetryable"> {
   readonly signal: AbortSignal;
   readonly clock: Clock;
@@ -83,11 +91,12 @@ interface RetryTiming extends Omit<RetryOptions, "isRetryable"> {
 /** Asks on one connection until the server gives an outcome. Rejects if the connection fails. */
 async function resolveOnOneConnection(
   transactionId: TransactionId,
-  { acquire, timing }: { acquire: ResolveCommitOptions["acquire"]; timing: RetryTiming },
+  search: Search,
 ): Promise<Verdict> {
+  const { acquire, timing } = search;
   const lease = await acquire({ signal: timing.signal });
   try {
-    return await retry(() => queryOutcome(transactionId, { lease, timing }), {
+    return await retry(() => queryOutcome(transactionId, lease, search), {
       ...timing,
       isRetryable: (error) => error instanceof StillInProgressError || error instanceof ServerError,
     });
@@ -98,7 +107,8 @@ async function resolveOnOneConnection(
 
 async function queryOutcome(
   transactionId: TransactionId,
-  { lease, timing: { clock, signal } }: { lease: Lease; timing: RetryTiming },
+  lease: Lease,
+  { onOtherServer, timing: { clock, signal } }: Search,
 ): Promise<Verdict> {
   // The signal may have aborted while the search waited for its connection.
   signal.throwIfAborted();
@@ -109,6 +119,9 @@ async function queryOutcome(
     // A late cancel request must not reach a statement of the connection's next holder.
     onCancel: () => void lease.destroy(),
   });
+  const [server] = answer.results[0]?.rows ?? [];
+  const isOther = server !== undefined && server["incarnation"] !== transactionId.incarnation;
+  if (isOther && server["isRecovering"] === false) onOtherServer?.();
   return verdictOf(answer, transactionId);
 }
 
@@ -116,7 +129,9 @@ async function queryOutcome(
 function outcomeStatements({ xid, incarnation }: TransactionId): readonly Statement[] {
   return [
     {
-      text: `select pg_is_in_recovery() as "isRecovering", ${INCARNATION} as incarnation`,
+      text: `select pg_is_in_recovery() as "isRecovering", ${INCARNATION} as incarnation,
+        ${SYSTEM_IDENTIFIER} as "systemIdentifier",
+        exists (select from pg_replication_origin) as "isSubscriber"`,
       values: [],
     },
     // The backend of the lost connection may still run the COMMIT later. After a restart the xid can be another
@@ -142,6 +157,8 @@ function verdictOf({ results, error }: FlightAnswer, transactionId: TransactionI
   const [server, , outcome] = results.map(({ rows }) => rows[0]);
   // A standby may not have received the COMMIT.
   if (server?.["isRecovering"] !== false) return unknown("in recovery");
+  const doubt = doubtAboutCluster(server, transactionId);
+  if (doubt !== undefined) return unknown(doubt);
   // The server has not assigned this xid, or not again after a crash: nothing of the transaction is in its log.
   if (isAhead) return { outcome: "rolled back" };
   switch (outcome?.["status"]) {
@@ -157,6 +174,23 @@ function verdictOf({ results, error }: FlightAnswer, transactionId: TransactionI
     default:
       return unknown("not told");
   }
+}
+
+/**
+ * Why the server's answer may be about another cluster's transaction. Another cluster can have the unit's rows by logical
+ * replication, under an xid of its own.
+ */
+function doubtAboutCluster(
+  server: Readonly<Record<string, unknown>>,
+  { incarnation, systemIdentifier }: TransactionId,
+): UnknownReason | undefined {
+  if (server["incarnation"] === incarnation) return undefined;
+  const answering = server["systemIdentifier"];
+  if (systemIdentifier === undefined || typeof answering !== "string") return "cluster unknown";
+  if (answering !== systemIdentifier) return "other cluster";
+  // A copy of the data directory keeps the identifier, and can be made a subscriber afterwards. Subscriptions have
+  // origins: https://www.postgresql.org/docs/current/replication-origins.html
+  return server["isSubscriber"] === false ? undefined : "cluster unknown";
 }
 
 function unknown(reason: UnknownReason): Verdict {

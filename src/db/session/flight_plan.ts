@@ -6,7 +6,6 @@
 import type { FlightPart, Result, Statement } from "../driver/driver.ts";
 import type { LastingState } from "./lasting_state.ts";
 import { mayEnd, returnsToSavepoint } from "./transaction_control.ts";
-import { XID_QUERY } from "./xid.ts";
 
 const COMMIT: Statement = { text: "commit", values: [], isStatic: true, isInternal: true };
 /**
@@ -37,7 +36,7 @@ export interface FlightPlanOptions {
   readonly prepended: readonly PrependedStatement[];
   /** The caller's statements. */
   readonly own: readonly FlightPart[];
-  readonly asksXid: boolean;
+  readonly xidQuery: Statement | undefined;
   readonly commits: boolean;
   /** Whether the transaction may write, so that its outcome matters if the answer to COMMIT is lost. */
   readonly mayWrite: boolean;
@@ -53,7 +52,7 @@ export class FlightPlan {
   readonly #ownEnd: number;
 
   constructor(options: FlightPlanOptions) {
-    const { begin, prepended, own, asksXid, commits, mayWrite } = options;
+    const { begin, prepended, own, xidQuery, commits, mayWrite } = options;
     this.#options = options;
     this.#ownAt = begin.length + prepended.length;
     this.#ownEnd = this.#ownAt + own.length;
@@ -62,7 +61,7 @@ export class FlightPlan {
       ...begin,
       ...prepended.map(({ part }) => part),
       ...own,
-      ...(asksXid ? [XID_QUERY] : []),
+      ...(xidQuery === undefined ? [] : [xidQuery]),
       ...(commits ? [needsFlush ? COMMIT_BEHIND_FLUSH : COMMIT] : []),
     ];
   }
@@ -87,7 +86,7 @@ export class FlightPlan {
   }
 
   get asksXid(): boolean {
-    return this.#options.asksXid;
+    return this.#options.xidQuery !== undefined;
   }
 
   get prepended(): readonly PrependedStatement[] {
@@ -125,8 +124,7 @@ export class FlightPlan {
 
   /** The result of the COMMIT at the end of this plan. A COMMIT in the text of a caller's statement does not count. */
   commitResult(results: readonly Result[]): Result | undefined {
-    const { asksXid, commits } = this.#options;
-    return commits ? results[this.#ownEnd + (asksXid ? 1 : 0)] : undefined;
+    return this.commits ? results[this.#ownEnd + (this.asksXid ? 1 : 0)] : undefined;
   }
 
   /** Sets `hasRun` on the prepended statements that have a result. */

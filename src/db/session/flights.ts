@@ -49,7 +49,7 @@ export class Flights {
     this.#context = context;
     this.#request = request;
     this.#connection = new LeasedConnection(context, request);
-    this.#xid = request.settings.readOnly ? undefined : new XidTracker();
+    this.#xid = request.settings.readOnly ? undefined : new XidTracker(context.clusters);
   }
 
   /** The status byte of the connection; `undefined` without a connection. */
@@ -141,7 +141,7 @@ export class Flights {
       begin: this.#hasBegun ? [] : beginStatements(this.#request.settings),
       prepended: this.#prepended,
       own,
-      asksXid: this.#xid?.mustAsk({ runsStatements }) ?? false,
+      xidQuery: this.#xid?.queryFor({ runsStatements }),
       commits,
       mayWrite: this.#xid !== undefined,
     });
@@ -170,6 +170,7 @@ export class Flights {
       if (idleMs === undefined || !isReplayable(error, { commits })) throw error;
       void this.#connection.destroy();
       plan.wasSent = false;
+      this.#xid?.forget();
       this.#context.metrics.counters.replayed++;
       await this.#connection.open({ fresh: true });
       return await this.#send(plan);
@@ -182,8 +183,7 @@ export class Flights {
     } finally {
       const { lastResults } = this.#connection;
       plan.markLasting(this.#lasting, lastResults);
-      const result = plan.xidResult(lastResults);
-      this.#xid?.read(result, { wasAsked: plan.asksXid });
+      this.#xid?.read(plan.xidResult(lastResults));
     }
   }
 

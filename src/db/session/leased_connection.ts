@@ -53,7 +53,7 @@ export class LeasedConnection {
   }
 
   #acquire({ fresh }: { fresh: boolean }): Promise<Lease> {
-    const { pool, scope, metrics, clock, observer } = this.#context;
+    const { pool, scope, holder, metrics, clock, observer } = this.#context;
     const { settings, signal, label, attempt } = this.#request;
     this.#record ??= new TransactionRecord(
       metrics,
@@ -61,12 +61,12 @@ export class LeasedConnection {
       observer?.transaction({ label, attempt, settings }),
     );
     const holdMs = (settings.transactionTimeoutMs || Infinity) + ANSWER_GRACE_MS;
-    return pool.acquire({ scope, label, signal, fresh, holdMs });
+    return pool.acquire({ scope, holder, label, signal, fresh, holdMs });
   }
 
   /** Rejects if the server gave no whole answer. */
   async send(plan: FlightPlan): Promise<FlightAnswer> {
-    const { signal, parsers } = this.#request;
+    const { signal, parsers, onNotice } = this.#request;
     const observed = plan.observedParts;
     // Checked here, because the signal may have aborted while the transaction waited for its connection.
     if (signal?.aborted) throw abortedError(signal);
@@ -75,7 +75,7 @@ export class LeasedConnection {
       const answer = await this.#record!.flight(
         observed,
         () =>
-          sendWithDeadline({ lease: this.#lease!, parts: plan.parts, parsers }, {
+          sendWithDeadline({ lease: this.#lease!, parts: plan.parts, parsers, onNotice }, {
             clock: this.#context.clock,
             signal,
             timeoutMs: () => this.#answerTimeoutMs(observed.length),

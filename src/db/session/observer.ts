@@ -10,13 +10,14 @@ export interface Observer {
   transaction(begun: TransactionBegun): TransactionObserver | undefined;
 }
 
-/** What is known of a transaction before its first flight. */
+/** What is known of a transaction, or of the statement of `Database.run`, before its first flight. */
 export interface TransactionBegun {
   /** `SessionOptions.label`. */
   readonly label: string | undefined;
   /** The attempt of the unit of work, counted from 1. */
   readonly attempt: number;
-  readonly settings: TransactionSettings;
+  /** `undefined` for the statement of `Database.run`, which runs at the server's own settings. */
+  readonly settings: TransactionSettings | undefined;
 }
 
 /** Observes one transaction. */

@@ -2,6 +2,7 @@ import type { Clock } from "../time/clock.ts";
 import type { Connection, FlightAnswer, FlightOptions, FlightPart } from "../driver/driver.ts";
 import { DeadlineError, PoolClosedError } from "../errors.ts";
 import type { Lease } from "../pool/lease.ts";
+import { describeError } from "./statement_error.ts";
 import { completesWithin } from "../time/timeout.ts";
 
 export interface DeadlineOptions {
@@ -26,7 +27,7 @@ const CANCEL_TIMEOUT_MS = 500;
  * the server's error or the lost connection.
  */
 export async function sendWithDeadline(
-  { lease, parts, parsers }: { lease: Lease; parts: readonly FlightPart[] } & FlightOptions,
+  { lease, parts, ...options }: { lease: Lease; parts: readonly FlightPart[] } & FlightOptions,
   { clock, signal, timeoutMs, onCancel }: DeadlineOptions,
 ): Promise<FlightAnswer> {
   const { connection } = lease;
@@ -41,7 +42,7 @@ export async function sendWithDeadline(
   const abort = () => interrupt((cause) => deadlineError("the caller gave up", cause));
 
   lease.flight = { parts, sinceMs: clock.now() };
-  const answered = connection.flight(parts, { parsers });
+  const answered = connection.flight(parts, options);
   answered.catch(() => {});
   let stopTimer = () => {};
   let isFinished = false;
@@ -60,6 +61,7 @@ export async function sendWithDeadline(
   lease.onRevoke = () => interrupt(revokedError);
   try {
     const answer = await answered;
+    describeError(answer, parts);
     if (interruption === undefined) return answer;
     const error = interruption(answer.error);
     return answer.error === undefined ? { ...answer, interruption: error } : { ...answer, error };

@@ -1,3 +1,5 @@
+import { showCaller } from "./statement_error.ts";
+
 /** Runs tasks one after the other, in the order of the calls. A task that fails does not stop those after it. */
 export class SerialQueue {
   readonly #assertMayRun: () => void;
@@ -18,9 +20,28 @@ export class SerialQueue {
     } catch (error) {
       return Promise.reject(error);
     }
-    const done = this.#last.then(task);
-    this.#last = done.catch(() => {});
-    return done;
+    const before = this.#last;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    // One step later than the caller's own continuation is queued, which may add a task before `idle` looks.
+    this.#last = promise.then(() => {});
+    return this.#runAfter(before, task, resolve);
+  }
+
+  /** The queue has a promise of its own, so that only the caller awaits this one: `showCaller` needs that. */
+  async #runAfter<T>(
+    before: Promise<unknown>,
+    task: () => T | Promise<T>,
+    end: () => void,
+  ): Promise<T> {
+    await before;
+    try {
+      return await task();
+    } catch (error) {
+      showCaller(error);
+      throw error;
+    } finally {
+      end();
+    }
   }
 
   /** Resolves when all tasks have ended, also those that are added meanwhile. Never rejects. */

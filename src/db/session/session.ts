@@ -230,9 +230,10 @@ export class Session implements AsyncDisposable {
       begun.catch(() => {});
       return inner;
     }
-    const done = begun.then(() => this.#runIn(inner, work));
-    this.#innerWork = Promise.allSettled([this.#innerWork, done]);
-    return done;
+    // As in `SerialQueue`, only the caller follows the promise that it gets, so that stacks lead on to the caller.
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#innerWork = Promise.all([this.#innerWork, promise]);
+    return this.#runIn(inner, work, { begun, end: resolve });
   }
 
   /**
@@ -340,7 +341,20 @@ export class Session implements AsyncDisposable {
     this.#inner = savepoint;
   }
 
-  async #runIn<T>(inner: Session, work: (inner: Session) => T | Promise<T>): Promise<T> {
+  async #runIn<T>(
+    inner: Session,
+    work: (inner: Session) => T | Promise<T>,
+    { begun, end }: { begun: Promise<void>; end: () => void },
+  ): Promise<T> {
+    try {
+      await begun;
+      return await this.#keepOrUndo(inner, work);
+    } finally {
+      end();
+    }
+  }
+
+  async #keepOrUndo<T>(inner: Session, work: (inner: Session) => T | Promise<T>): Promise<T> {
     try {
       const value = await work(inner);
       await inner.idle();

@@ -1,4 +1,4 @@
-import type { Column, RowOptions } from "../driver/driver.ts";
+import type { Column, Notice, RowOptions } from "../driver/driver.ts";
 import type { TypeParsers } from "../driver/result_types.ts";
 import type { Sql } from "../driver/sql.ts";
 import type { TransactionSettings } from "./begin.ts";
@@ -11,6 +11,12 @@ export interface SessionOptions extends Partial<TransactionSettings> {
   readonly label?: string;
   /** Parsers that replace the standard ones, by type id: `{ 1700: Number }` reads numeric as a number. */
   readonly parsers?: TypeParsers;
+  /**
+   * Is called with each warning and notice of the server, such as that of RAISE NOTICE, as it arrives; in every attempt
+   * of a unit of work. The layer keeps none. `client_min_messages` decides which the server sends. What the function
+   * throws goes to the database's `waitUntil`, and never makes the statement fail.
+   */
+  readonly onNotice?: (notice: Notice) => void | Promise<void>;
 }
 
 /** The type of the rows of several statements: one array for each. */

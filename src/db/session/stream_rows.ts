@@ -18,7 +18,7 @@ export async function* streamRows<Row>(
     // `yield*` would take twice as many microtasks for each row.
     for (const row of result.rows) yield row as Row;
     while (result.isSuspended) {
-      result = await run({ fetch: portal, ...rowOptions });
+      result = await run({ fetch: portal, statementText: text, ...rowOptions });
       for (const row of result.rows) yield row as Row;
     }
   } finally {

@@ -1,9 +1,12 @@
 import type { Clock } from "../time/clock.ts";
+import type { Notice } from "../driver/driver.ts";
 import type { TypeParsers } from "../driver/result_types.ts";
+import type { LeaseHolder } from "../pool/lease_holder.ts";
 import type { OwnerScope } from "../pool/owner_scope.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { TransactionSettings } from "./begin.ts";
 import type { ResolveCommit } from "./commit_outcome.ts";
+import type { KnownClusters } from "./known_clusters.ts";
 import type { Observer } from "./observer.ts";
 import type { UnitMetrics } from "./unit_stats.ts";
 
@@ -11,12 +14,15 @@ import type { UnitMetrics } from "./unit_stats.ts";
 export interface TransactionContext {
   readonly pool: Pool;
   readonly scope: OwnerScope;
+  /** The request that the transactions belong to, where several share the scope. */
+  readonly holder: LeaseHolder | undefined;
   readonly clock: Clock;
   /** At least 0 and below 1, as `Math.random`. */
   readonly random: () => number;
   readonly metrics: UnitMetrics;
   readonly observer: Observer | undefined;
   readonly resolveCommit: ResolveCommit;
+  readonly clusters: KnownClusters;
 }
 
 /** The options of one transaction. */
@@ -25,6 +31,8 @@ export interface TransactionRequest {
   /** An abort ends the wait for a connection, cancels the running statement, and rolls back. */
   readonly signal: AbortSignal | undefined;
   readonly parsers: TypeParsers | undefined;
+  /** Receives the server's notices. Must not throw. */
+  readonly onNotice: ((notice: Notice) => void) | undefined;
   /** Names the caller in reports and traces. */
   readonly label: string | undefined;
   /** The attempt of the unit of work, counted from 1. */

@@ -2,13 +2,22 @@
 import type { FlightPart } from "../driver/driver.ts";
 import { encodePart } from "../driver/encoded_part.ts";
 import { SPACE } from "../driver/sql_text.ts";
+import { assertStatement, type Sql } from "../driver/sql.ts";
+
+type Refusal = readonly [name: string, pattern: RegExp, wayOut: string];
+
+/** It needs a stream of its own kind: https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-COPY */
+const COPY: Refusal = [
+  "COPY FROM STDIN or TO STDOUT",
+  startsWith(`copy\\b(?=[^]*\\b(?:stdin|stdout)\\b)`),
+  "insert rows with unnest(), and read them with SELECT or `stream()`",
+];
 
 /**
  * What a session cannot run. Neither ROLLBACK AND CHAIN nor ROLLBACK TO SAVEPOINT can be told by its command tag, and
- * both are `ROLLBACK` there. A prepared transaction outlives its session. COPY needs a stream of its own kind:
- * https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-COPY
+ * both are `ROLLBACK` there. A prepared transaction outlives its session.
  */
-const REFUSED: readonly (readonly [name: string, pattern: RegExp, wayOut: string])[] = [
+const REFUSED: readonly Refusal[] = [
   [
     "ROLLBACK AND CHAIN",
     startsWith(`(?:rollback|abort)\\b(?=[^]*\\band${SPACE}+chain\\b)`),
@@ -19,11 +28,20 @@ const REFUSED: readonly (readonly [name: string, pattern: RegExp, wayOut: string
     startsWith(`prepare${SPACE}+transaction\\b`),
     "call `commit()`",
   ],
+  COPY,
+];
+
+/** What would begin or end a transaction where none is. COMMIT PREPARED and ROLLBACK PREPARED do neither. */
+const REFUSED_ALONE: readonly Refusal[] = [
   [
-    "COPY FROM STDIN or TO STDOUT",
-    startsWith(`copy\\b(?=[^]*\\b(?:stdin|stdout)\\b)`),
-    "insert rows with unnest(), and read them with SELECT or `stream()`",
+    "BEGIN, COMMIT, SAVEPOINT and their like",
+    startsWith(
+      `(?:begin|start${SPACE}+transaction|(?:commit|rollback)(?!${SPACE}+prepared\\b)|end|abort|savepoint|release|` +
+        `prepare${SPACE}+transaction)\\b`,
+    ),
+    "use `transaction()` or `session()`",
   ],
+  COPY,
 ];
 
 const TO_SAVEPOINT = startsWith(`rollback(?:${SPACE}+(?:work|transaction))?${SPACE}+to\\b`);
@@ -40,20 +58,35 @@ function startsWith(pattern: string): RegExp {
  */
 export function prepare(parts: readonly FlightPart[]): readonly FlightPart[] {
   return parts.map((part) => {
-    assertRunnable(part);
-    return encodePart(part);
-  });
-}
-
-function assertRunnable(part: FlightPart): void {
-  if (!("text" in part)) return;
-  for (const [name, pattern, wayOut] of REFUSED) {
-    if (pattern.test(part.text)) {
+    const refusal = refusalOf(part, REFUSED);
+    if (refusal !== undefined) {
+      const [name, , wayOut] = refusal;
       throw new TypeError(
         `Cannot run ${name} in a session as the session cannot follow it; ${wayOut}`,
       );
     }
+    return encodePart(part);
+  });
+}
+
+/**
+ * Checks and encodes a statement that is to run outside a transaction. Throws `TypeError` for what is no statement, for
+ * one that begins or ends a transaction, and for a text or value that cannot be sent.
+ */
+export function prepareAlone(statement: Sql<unknown>): FlightPart {
+  assertStatement(statement);
+  const refusal = refusalOf(statement, REFUSED_ALONE);
+  if (refusal !== undefined) {
+    const [name, , wayOut] = refusal;
+    throw new TypeError(
+      `Cannot run ${name} by \`db.run\` as it runs one statement, without a transaction or a stream of data; ${wayOut}`,
+    );
   }
+  return encodePart(statement);
+}
+
+function refusalOf(part: FlightPart, refusals: readonly Refusal[]): Refusal | undefined {
+  return "text" in part ? refusals.find(([, pattern]) => pattern.test(part.text)) : undefined;
 }
 
 /**

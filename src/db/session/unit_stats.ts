@@ -4,7 +4,10 @@ import type { FlightAnswer, FlightPart } from "../driver/driver.ts";
 import { Histogram, type HistogramStats } from "../time/histogram.ts";
 import type { TransactionObserver, TransactionOutcome } from "./observer.ts";
 
-/** Counters since the `UnitMetrics` was made. A session that has run no statement is not counted. */
+/**
+ * Counters since the `UnitMetrics` was made. A session that has run no statement is not counted. A statement of
+ * `Database.run` counts as a transaction.
+ */
 export interface UnitCounters {
   /** Transactions. */
   committed: number;

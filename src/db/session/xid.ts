@@ -3,6 +3,7 @@
  * answer to COMMIT is lost, the outcome is looked up by them.
  */
 import type { Result, Statement } from "../driver/driver.ts";
+import { type KnownClusters, SYSTEM_IDENTIFIER } from "./known_clusters.ts";
 
 /** Identifies a transaction, so that the server can be asked for its outcome. */
 export interface TransactionId {
@@ -10,13 +11,14 @@ export interface TransactionId {
   readonly xid: string;
   /** The value of `INCARNATION` when the xid was read. */
   readonly incarnation: string;
+  /** The system identifier of the cluster that assigned the xid, if the server has told it. */
+  readonly systemIdentifier?: string | undefined;
 }
 
 /**
  * An SQL expression that identifies one life of one server, from the start to the next restart or crash. A restart
  * changes its first time; a crash that the postmaster survives changes the second. Both have microseconds, so that no
- * other server has the same pair. (The system identifier would add nothing, and PostgreSQL reads a file for it in each
- * transaction.)
+ * other server has the same pair.
  */
 export const INCARNATION = `extract(epoch from pg_postmaster_start_time()) || '/' || ` +
   `extract(epoch from pg_stat_get_bgwriter_stat_reset_time())`;
@@ -28,11 +30,22 @@ export const XID_QUERY: Statement = {
   isInternal: true,
 };
 
+/** The xid query of a flight that also has to learn the server's cluster. */
+export const XID_AND_CLUSTER_QUERY: Statement = {
+  ...XID_QUERY,
+  text: `${XID_QUERY.text}, ${SYSTEM_IDENTIFIER}`,
+};
+
 /** Keeps the xid of one transaction as the answers to its flights show it. */
 export class XidTracker {
+  readonly #clusters: KnownClusters;
   /** Whether the newest answer says that the transaction has no xid, and no flight was sent since. */
   #hasNoXid = false;
   #transactionId: TransactionId | undefined;
+
+  constructor(clusters: KnownClusters) {
+    this.#clusters = clusters;
+  }
 
   /** `undefined` until the server has assigned an xid. It does so for writes, not for reads or NOTIFY. */
   get transactionId(): TransactionId | undefined {
@@ -40,22 +53,31 @@ export class XidTracker {
   }
 
   /**
-   * Whether a flight needs the xid query. COMMIT alone does not assign an xid, so that an earlier "no xid" still holds.
+   * The query that a flight needs, if any. COMMIT alone does not assign an xid, so that an earlier "no xid" still
+   * holds. A transaction whose xid came from a server of an unknown cluster asks once more.
    */
-  mustAsk({ runsStatements }: { runsStatements: boolean }): boolean {
-    return this.#transactionId === undefined && (runsStatements || !this.#hasNoXid);
+  queryFor({ runsStatements }: { runsStatements: boolean }): Statement | undefined {
+    if (this.#transactionId !== undefined) {
+      return this.#clusters.has(this.#transactionId.incarnation)
+        ? undefined
+        : XID_AND_CLUSTER_QUERY;
+    }
+    if (!runsStatements && this.#hasNoXid) return undefined;
+    return this.#clusters.mustAsk ? XID_AND_CLUSTER_QUERY : XID_QUERY;
   }
 
-  /**
-   * Reads the result of the xid query from a flight's answer, which may be cut off. If the flight is sent again, its
-   * second answer replaces the first one, which belongs to a transaction that no longer exists.
-   */
-  read(result: Result | undefined, { wasAsked }: { wasAsked: boolean }): void {
-    const [xid, incarnation] = Object.values(result?.rows[0] ?? {});
+  /** Reads the result of the xid query; `undefined` if the flight had none, or its answer was cut off before it. */
+  read(result: Result | undefined): void {
+    const [xid, incarnation, systemIdentifier] = Object.values(result?.rows[0] ?? {});
     this.#hasNoXid = xid === null;
-    if (!wasAsked) return;
-    this.#transactionId = typeof xid === "string" && typeof incarnation === "string"
-      ? { xid, incarnation }
-      : undefined;
+    if (typeof incarnation !== "string") return;
+    this.#clusters.hear(incarnation, systemIdentifier as string | null | undefined);
+    if (typeof xid === "string") this.#transactionId ??= { xid, incarnation };
+  }
+
+  /** The first flight is sent again: what was read belongs to a transaction that no longer exists. */
+  forget(): void {
+    this.#hasNoXid = false;
+    this.#transactionId = undefined;
   }
 }

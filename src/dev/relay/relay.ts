@@ -1,7 +1,7 @@
 /**
  * `deno task relay`: connects the WebSocket driver to a PostgreSQL that speaks only TCP. A WebSocket on
- * /v1?address=host:port is one TCP connection to that address. For development and tests: the relay listens on loopback
- * and dials only the addresses it was started for.
+ * /v1/SECRET?address=host:port is one TCP connection to that address. For development and tests: the relay listens on
+ * loopback, dials only the addresses it was started for, and serves only clients that know its secret.
  */
 import { createServer, type IncomingMessage, STATUS_CODES } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -9,20 +9,23 @@ import type { Duplex } from "node:stream";
 // @ts-types="npm:@types/ws@8.18.2"
 import { type WebSocket, WebSocketServer } from "ws";
 import { listenForSignals } from "../../deno/signals.ts";
+import {
+  addressOf,
+  admit,
+  newPath,
+  Refusal,
+  refusalOf,
+  type RelayTarget,
+  unbracketed,
+} from "./admission.ts";
 import { type Direction, type Link, link } from "./relay_link.ts";
 
-const PATH = "/v1";
+export { Refusal, type RelayTarget };
 
 const DIAL_TIMEOUT_MS = 5_000;
 
 /** The relay buffers each message whole, so that it reaches the server as one write. */
 const MESSAGE_BYTES_MAX = 256 * 1024 * 1024;
-
-/** A TCP address the relay may dial. */
-export interface RelayTarget {
-  readonly hostname: string;
-  readonly port: number;
-}
 
 /** Callbacks by which tests count traffic. `id` numbers the relay's connections from 1. `bytes` must not be changed. */
 export interface RelayObserver {
@@ -32,11 +35,13 @@ export interface RelayObserver {
 }
 
 export interface RelayOptions {
-  /** The relay refuses every other address with 403. */
+  /** The relay refuses every other address. */
   readonly targets: readonly RelayTarget[];
   /** Default 0: the system picks a free port. */
   readonly port?: number;
   readonly observe?: RelayObserver;
+  /** Called with the text of each refusal. */
+  readonly onRefusal?: (text: string) => void;
   /** Longest wait for a target to accept the connection. Default 5000. */
   readonly dialTimeoutMs?: number;
   /**
@@ -48,7 +53,10 @@ export interface RelayOptions {
 
 export interface Relay extends AsyncDisposable {
   readonly port: number;
-  /** The value for `DATABASE_WS_PROXY`. */
+  /**
+   * The value for `DATABASE_WS_PROXY`. Its path holds a random secret: another account, or a web page in the browser,
+   * can connect to the port but does not know the path.
+   */
   readonly url: string;
   /** Ends every connection, within 1.5 s, and frees the port. Calling it twice is harmless. */
   close(): Promise<void>;
@@ -61,7 +69,8 @@ export interface Relay extends AsyncDisposable {
  * @throws {Error} with `code` `EADDRINUSE` if the port is taken.
  */
 export async function startRelay(options: RelayOptions): Promise<Relay> {
-  const { targets, port = 0, observe, dialTimeoutMs = DIAL_TIMEOUT_MS, admit } = options;
+  const { targets, port = 0, observe, dialTimeoutMs = DIAL_TIMEOUT_MS } = options;
+  const path = newPath();
   const upgrades = new WebSocketServer({
     noServer: true,
     perMessageDeflate: false,
@@ -72,9 +81,8 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
   let opened = 0;
 
   const server = createServer((request, response) => {
-    const { status, text } = pathOf(request) === PATH
-      ? new Refusal(426, `Cannot answer as ${PATH} speaks only WebSocket; send an upgrade request`)
-      : new Refusal(404, unknownPath("answer", pathOf(request)));
+    const { status, text } = refusalOf(request, { path }) ??
+      new Refusal(426, "the relay speaks only WebSocket; send an upgrade request");
     response.writeHead(status, {
       "content-type": "text/plain; charset=utf-8",
       connection: "close",
@@ -86,7 +94,10 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
   server.on("upgrade", (request, socket, head) => {
     const controller = new AbortController();
     const done = connect(request, socket, head, controller)
-      .catch((error) => refuse(socket, error))
+      .catch((error) => {
+        const text = refuse(socket, error);
+        options.onRefusal?.(text);
+      })
       .finally(() => running.delete(controller));
     running.set(controller, done);
   });
@@ -100,8 +111,8 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     const abort = () => controller.abort();
     socket.on("error", abort);
     socket.on("close", abort);
-    const target = targetOf(request, targets);
-    const carry = await admit?.(socket, controller.signal) ?? link;
+    const target = admit(request, { path, targets });
+    const carry = await options.admit?.(socket, controller.signal) ?? link;
     const connection = await dial(target, { timeoutMs: dialTimeoutMs, signal: controller.signal });
     socket.off("close", abort);
 
@@ -131,50 +142,10 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
 
   return {
     port: address.port,
-    url: `ws://127.0.0.1:${address.port}${PATH}`,
+    url: `ws://127.0.0.1:${address.port}${path}`,
     close: () => closing ??= close(),
     [Symbol.asyncDispose]: () => closing ??= close(),
   };
-}
-
-/** An HTTP error response, sent instead of an upgrade. */
-export class Refusal extends Error {
-  constructor(readonly status: number, readonly text: string) {
-    super(text);
-  }
-}
-
-function pathOf(request: IncomingMessage): string {
-  return new URL(request.url ?? "/", "ws://relay").pathname;
-}
-
-function unknownPath(action: "answer" | "relay", path: string): string {
-  return `Cannot ${action} as the relay has only the path ${PATH}: current path ${path}; use ${PATH}`;
-}
-
-function targetOf(request: IncomingMessage, targets: readonly RelayTarget[]): RelayTarget {
-  const url = new URL(request.url ?? "/", "ws://relay");
-  if (url.pathname !== PATH) {
-    throw new Refusal(404, unknownPath("relay", url.pathname));
-  }
-  const address = url.searchParams.get("address") ?? "";
-  const target = targets.find((each) => addressOf(each) === unbracketed(address));
-  if (target !== undefined) return target;
-  const allowed = targets.map(addressOf).join(", ");
-  throw new Refusal(
-    403,
-    "Cannot relay as the relay was not started for this address: current value " +
-      `${JSON.stringify(address)}; use ${allowed}`,
-  );
-}
-
-function addressOf({ hostname, port }: RelayTarget): string {
-  return `${unbracketed(hostname)}:${port}`;
-}
-
-/** The driver and `URL` differ in whether they put an IPv6 address in brackets. */
-function unbracketed(host: string): string {
-  return host.replace(/[[\]]/g, "");
 }
 
 async function dial(
@@ -192,11 +163,12 @@ async function dial(
     connection.setNoDelay(true);
     return connection;
   } catch (error) {
-    const reason = timeout.signal.aborted ? `no answer within ${timeoutMs} ms` : String(error);
-    const address = addressOf(target);
+    const reason = timeout.signal.aborted
+      ? `no answer within ${timeoutMs} ms`
+      : String(error instanceof Error ? error.message : error);
     throw new Refusal(
       502,
-      `Cannot relay as ${address} cannot be reached: ${reason}; check that PostgreSQL runs there`,
+      `the relay could not reach ${addressOf(target)}: ${reason}; check that PostgreSQL runs there`,
     );
   } finally {
     clearTimeout(timer);
@@ -215,10 +187,11 @@ function upgrade(
   return client;
 }
 
-function refuse(socket: Duplex, error: unknown): void {
+/** Returns the text that it has sent. */
+function refuse(socket: Duplex, error: unknown): string {
   const { status, text } = error instanceof Refusal
     ? error
-    : new Refusal(500, "Cannot relay as the relay itself failed");
+    : new Refusal(500, "the relay itself failed");
   const body = `${text}\n`;
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n` +
@@ -227,6 +200,16 @@ function refuse(socket: Duplex, error: unknown): void {
       `Connection: close\r\n\r\n${body}`,
     () => socket.destroy(),
   );
+  return text;
+}
+
+/** Prints each refusal, but not one that repeats the last: a client that tries again and again fails alike. */
+export function printRefusals(): (text: string) => void {
+  let last = "";
+  return (text) => {
+    if (text !== last) console.error(`Relay: ${text}`);
+    last = text;
+  };
 }
 
 /** Parses `host:port` arguments. */
@@ -248,7 +231,7 @@ if (import.meta.main) {
     console.error("Cannot start the relay as it has no target; pass one, such as 127.0.0.1:5432");
     Deno.exit(2);
   }
-  const relay = await startRelay({ targets });
+  const relay = await startRelay({ targets, onRefusal: printRefusals() });
   console.log(`DATABASE_WS_PROXY=${relay.url}`);
   listenForSignals({
     onFirst: () => relay.close().then(() => Deno.exit(0)),

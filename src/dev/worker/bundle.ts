@@ -70,8 +70,13 @@ export async function gzippedSize(bytes: Uint8Array<ArrayBuffer>): Promise<numbe
   return (await new Response(compressed).bytes()).length;
 }
 
+/** Set by `deno task worker` for the build that wrangler runs. */
+export const LOCAL_BUILD = "WORKER_LOCAL_BUILD";
+
 if (import.meta.main) {
-  const bytes = await bundleWorker();
+  const bytes = Deno.env.get(LOCAL_BUILD) === "1"
+    ? await bundle({ entry: "src/dev/worker/loopback_worker.ts" })
+    : await bundleWorker();
   const file = join(checkoutDirectory, "dist", "worker.js");
   await Deno.mkdir(dirname(file), { recursive: true });
   // Renamed into place, so that a process that watches the file never reads half of it.

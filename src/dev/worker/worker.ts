@@ -2,12 +2,12 @@
  * `deno task worker`: starts PostgreSQL and a relay, migrates, and runs the Worker in Cloudflare's runtime. Wrangler
  * restarts it after every change of a source file.
  */
-import { join } from "node:path";
 import { banner } from "../banner.ts";
 import { takeDevLock } from "../dev_lock.ts";
-import { readEnvFile } from "../env_file.ts";
+import { taskEnvironment } from "../env_file.ts";
 import { migrate } from "../migrate.ts";
-import { checkoutDirectory } from "../postgres/directory.ts";
+import { mayMigrate } from "../migration_consent.ts";
+import { printRefusals } from "../relay/relay.ts";
 import { startStack } from "../stack.ts";
 import { type Running, untilSignalled } from "../until_signalled.ts";
 import { startWorkerChild } from "./worker_child.ts";
@@ -22,10 +22,14 @@ const STOP_TIMEOUT_MS = 3_000;
 async function develop(ending: Promise<void>, running: Running): Promise<number> {
   const startedAtMs = performance.now();
   using lock = await takeDevLock("start");
-  readEnvFile(join(checkoutDirectory, ".dev.vars"));
-  const env = Deno.env.toObject();
-  await using stack = running.stack = await startStack(env);
-  for (const name of await migrate(stack.ownerEnv)) console.log(`Applied migration ${name}`);
+  const env = taskEnvironment([".dev.vars", ".env"]);
+  const migrates = mayMigrate(env, Deno.args);
+  await using stack = running.stack = await startStack(env, {
+    // A Worker's WebSocket tells only the status.
+    onRefusal: printRefusals(),
+  });
+  const applied = migrates ? await migrate(stack.ownerEnv) : [];
+  for (const name of applied) console.log(`Applied migration ${name}`);
   const child = running.child = await startWorkerChild(stack.env, {
     port: env["PORT"] || DEFAULT_PORT,
   });
@@ -33,7 +37,7 @@ async function develop(ending: Promise<void>, running: Running): Promise<number>
     if (url === undefined) return;
     await lock.announce(url);
     const tookMs = performance.now() - startedAtMs;
-    console.log(banner({ url, stack, servesOps: false, tookMs }));
+    console.log(banner({ url, stack, migrates, servesOps: false, tookMs }));
   });
   const code = await Promise.race([child.ended, ending.then(() => 0)]);
   await child.stop({ deadlineMs: STOP_TIMEOUT_MS });

@@ -1,6 +1,8 @@
 import { join } from "node:path";
 import { completesWithin } from "../../db/time/timeout.ts";
 import { variables } from "../../settings/settings.ts";
+import { LOCAL_BUILD } from "./bundle.ts";
+import { inheritedVariables } from "../env_file.ts";
 import { localDirectory } from "../postgres/directory.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -38,7 +40,7 @@ export async function startWorkerChild(
       `--env-file=${await writeBindings(env)}`,
     ],
     // Otherwise wrangler asks Cloudflare for the location data that `request.cf` would hold.
-    env: { CLOUDFLARE_CF_FETCH_ENABLED: "false" },
+    env: { ...inheritedVariables(env), CLOUDFLARE_CF_FETCH_ENABLED: "false", [LOCAL_BUILD]: "1" },
     stdin: "piped",
     stdout: "piped",
     stderr: "inherit",

@@ -2,6 +2,7 @@
 import { assertEquals, assertInstanceOf } from "@std/assert";
 import { ServerError } from "../../../src/db/errors.ts";
 import { type DriverCase, selectOne, statement, withConnection } from "./driver_case.ts";
+import { driverMessageCases } from "./driver_message_cases.ts";
 
 export const driverPortalCases: readonly DriverCase[] = [
   withConnection(
@@ -63,4 +64,6 @@ export const driverPortalCases: readonly DriverCase[] = [
     const { results: [usual] } = await connection.flight([seven]);
     assertEquals([own?.rows, usual?.rows], [[{ seven: 7 }], [{ seven: 7n }]]);
   }),
+
+  ...driverMessageCases,
 ];

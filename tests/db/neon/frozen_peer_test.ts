@@ -1,11 +1,16 @@
 /** A peer that has stopped reading and writing: a connect must fail in time and leave no socket. */
-import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { createHash } from "node:crypto";
 import { ConnectError, NeonDriver } from "../../../src/db/mod.ts";
 import { DatabaseWebSocket } from "../../../src/library/deno/database_websocket.ts";
 
 /** Answers the upgrade, and then sends nothing. */
-function frozenPeer(): Disposable & { url: string } {
+function frozenPeer(): Disposable & {
+  url: string;
+  loggingIn: Promise<void>;
+  hungUp: Promise<void>;
+} {
+  const [loggingIn, hungUp] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const sockets: Deno.TcpConn[] = [];
   const serve = async () => {
@@ -22,17 +27,34 @@ function frozenPeer(): Disposable & { url: string } {
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
           `Sec-WebSocket-Accept: ${accept}\r\n\r\n`,
       ));
+      // The client has taken the answer once it sends its login.
+      await socket.read(request);
+      loggingIn.resolve();
+      await endOf(socket);
+      hungUp.resolve();
     }
   };
-  serve();
+  // Ends with an error when the listener or a socket is closed.
+  serve().catch(() => {});
   const { port } = listener.addr as Deno.NetAddr;
   return {
     url: `ws://127.0.0.1:${port}/v1`,
+    loggingIn: loggingIn.promise,
+    hungUp: hungUp.promise,
     [Symbol.dispose]() {
       listener.close();
       for (const socket of sockets) socket.close();
     },
   };
+}
+
+/** Resolves when the client has closed the socket, or cut it. */
+async function endOf(socket: Deno.TcpConn): Promise<void> {
+  try {
+    while (await socket.read(new Uint8Array(4_096)) !== null);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.ConnectionReset)) throw error;
+  }
 }
 
 for (const pipelineConnect of [true, false]) {
@@ -56,5 +78,30 @@ for (const pipelineConnect of [true, false]) {
     );
     assertEquals(connection.state, "closed");
     assertInstanceOf(await connection.closed, ConnectError);
+  });
+}
+
+for (const pipelineConnect of [true, false]) {
+  Deno.test(`a connect to a frozen peer that waits for the login ends at its abort, and its socket at once (pipelined: ${pipelineConnect})`, async () => {
+    using peer = frozenPeer();
+    const driver = new NeonDriver({
+      url: "postgresql://user:password@127.0.0.1/database",
+      wsProxy: peer.url,
+      pipelineConnect,
+      webSocketConstructor: DatabaseWebSocket,
+    });
+    const gaveUp = new AbortController();
+    const connecting = assertRejects(
+      () => driver.connect({ timeoutMs: 60_000, signal: gaveUp.signal, untilReady: true }),
+      ConnectError,
+      "gave up",
+    );
+    await peer.loggingIn;
+    const sinceMs = performance.now();
+    gaveUp.abort();
+    await Promise.all([connecting, peer.hungUp]);
+    // Without its end, the peer would be given a second to answer the close frame.
+    const takenMs = performance.now() - sinceMs;
+    assert(takenMs < 800, `${takenMs} ms`);
   });
 }

@@ -36,3 +36,26 @@ for (const role of ["user_service", "user_service_scram"] as const) {
     });
   }
 }
+
+for (const role of ["user_service", "user_service_scram"] as const) {
+  Deno.test(`a connect of ${role} that waits for the login resolves once the server has accepted it, and not before`, async () => {
+    await using branch = await faultBranch(database);
+    const connect = () => driverOf(branch, role).connect({ timeoutMs: 5_000, untilReady: true });
+    const connection = await connect();
+    assertEquals([connection.state, connection.status], ["idle", "I"]);
+    const { results } = await connection.flight([{ text: "select 1 as one", values: [] }]);
+    assertEquals(results[0]?.rows, [{ one: 1 }]);
+    await connection.close({ timeoutMs: 5_000 });
+
+    const message = "the database system is starting up";
+    branch.relay.when(
+      { kind: "Startup" },
+      answer({
+        severity: "FATAL",
+        sqlState: "57P03",
+        message,
+      }),
+    );
+    await assertRejects(connect, ConnectError, message);
+  });
+}

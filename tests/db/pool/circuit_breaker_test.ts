@@ -162,7 +162,7 @@ Deno.test("callers wait for a leased connection while the server itself refuses 
 });
 
 Deno.test("in an outage without a permit for a probe, callers are refused at once", async () => {
-  const { clock, database, pool } = setUp({ size: 1, maxOverflow: 0 });
+  const { clock, database, pool } = setUp({ size: 1, maxOverflow: 0, random: () => 0 });
   const frozen = await pool.acquire({ scope });
   database.peers[0]!.mute = true;
   database.mood = "slow";
@@ -176,7 +176,11 @@ Deno.test("in an outage without a permit for a probe, callers are refused at onc
   await clock.advance(CircuitBreaker.longestWindowMs);
   const probe = await tryAcquire(pool);
   assertEquals(probe.outcome, "waiting");
-  await clock.advance(CircuitBreaker.longestWindowMs);
+  // The next window is due, but the probe is given up no sooner than after the longest one.
+  await clock.advance(CircuitBreaker.longestWindowMs - 1);
   await assertRejects(() => pool.acquire({ scope }), PoolOverloadedError);
+  await clock.advance(1);
+  const next = await tryAcquire(pool);
+  assertEquals([probe.outcome, next.outcome], ["PoolOverloadedError", "waiting"]);
   await pool.close({ timeoutMs: 0 });
 });

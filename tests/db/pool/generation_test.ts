@@ -31,3 +31,10 @@ for (const [what, ends, expected] of cases) {
     assertEquals(generation.current, expected);
   });
 }
+
+Deno.test("a generation that is told to end does so once", () => {
+  const generation = new Generation();
+  generation.end(0);
+  generation.end(0);
+  assertEquals(generation.current, 1);
+});

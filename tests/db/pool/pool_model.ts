@@ -128,6 +128,17 @@ export const RULES: Readonly<Record<string, Rule>> = {
     assert(world.waiting.every(({ caller }) => !caller.signal.aborted));
   },
 
+  "no caller waits for another holder's lease while its own request holds one"(world) {
+    // A caller that asks for a fresh connection goes ahead. Here, unlike in a session, it has given up no permit before.
+    if (!world.options.oneScope || world.asks.some(({ fresh }) => fresh)) return;
+    const held = world.out.filter(({ peer }) => entryState(world, peer) === "leased");
+    const unheld = world.limit - held.length;
+    for (const { holder } of world.waiting.slice(unheld)) {
+      const isHolding = holder !== undefined && held.some(({ ask }) => ask.holder === holder);
+      assert(!isHolding, `${held.length} held`);
+    }
+  },
+
   "no caller waits at a closed pool"(world) {
     assert(world.closing === undefined || world.waiting.length === 0);
   },

@@ -1,6 +1,6 @@
 /** A lost COMMIT that waits for a synchronous standby: the lookup must not terminate its backend. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { CommitOutcomeUnknownError, sql } from "../../../src/db/mod.ts";
+import { CommitOutcomeUnknownError, type Database, sql } from "../../../src/db/mod.ts";
 import { pollUntil } from "../../../src/dev/poll.ts";
 import { startPostgres } from "../../../src/dev/postgres/server.ts";
 import { startRelay } from "../../../src/dev/relay/relay.ts";
@@ -58,6 +58,15 @@ Deno.test({
           run("select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'"),
       ],
     ];
+    const insert = sql`insert into effects values ('effect')`;
+    const writes: Record<string, (db: Database, signal: AbortSignal) => Promise<unknown>> = {
+      "COMMIT": (db, signal) =>
+        db.transaction(async (session) => {
+          await session.query(insert);
+          await session.commit();
+        }, { signal }),
+      "db.run": (db, signal) => db.run(insert, { signal, timeoutMs: 0 }),
+    };
     for (const level of ["notice", "error"]) {
       // Does not wait for the standby itself.
       await run(`do $$ begin
@@ -65,23 +74,21 @@ Deno.test({
         alter role user_service set client_min_messages = ${level};
       end $$`);
       const db = server.open();
-      for (const [name, cancel] of cancels) {
-        const caller = new AbortController();
-        const unit = assertRejects(
-          () =>
-            db.transaction(async (session) => {
-              await session.query(sql`insert into effects values (${name})`);
-              await session.commit();
-            }, { signal: caller.signal }),
-          CommitOutcomeUnknownError,
-          undefined,
-          name,
-        );
-        assert(await pollUntil(isWaiting, { deadlineMs: 30_000, intervalMs: 10 }), name);
-        await cancel(caller);
-        assertEquals((await unit).reason, "not replicated");
+      for (const [what, write] of Object.entries(writes)) {
+        for (const [name, cancel] of cancels) {
+          const caller = new AbortController();
+          const unit = assertRejects(
+            () => write(db, caller.signal),
+            CommitOutcomeUnknownError,
+            undefined,
+            `${what}, ${level}, ${name}`,
+          );
+          assert(await pollUntil(isWaiting, { deadlineMs: 30_000, intervalMs: 10 }), name);
+          await cancel(caller);
+          assertEquals((await unit).reason, "not replicated");
+        }
       }
-      assertEquals(db.stats().unknown, 2);
+      assertEquals(db.stats().unknown, 4);
     }
   },
 });

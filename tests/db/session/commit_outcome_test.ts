@@ -183,6 +183,31 @@ Deno.test("after a replay that assigns no xid, the xid of the first try is not l
   assertEquals(await rowsOf(branch, name), 1);
 });
 
+Deno.test("after a replay that fails in a savepoint, the xid of the first try is not looked up", async () => {
+  await using branch = await faultBranch(database);
+  const db = await opened(branch);
+  const name = "sent again, and failed";
+  await branch.asAdmin("create sequence tries");
+  await branch.asAdmin("grant usage on tries to user_service");
+  const first = branch.relay.when(
+    { direction: "toClient", kind: "ReadyForQuery", statement: /^select 1 \//m },
+    dropBefore(),
+  );
+  const last = branch.relay.when(COMMITTED, dropBefore());
+  let runs = 0;
+  await db.transaction(async (session) => {
+    runs++;
+    await session.savepoint((inner) =>
+      // Divides by zero at the second call.
+      inner.query(sql`select 1 / (nextval('tries') - 2), pg_current_xact_id()`)
+    ).catch(() => {});
+    await session.query(insert(name));
+    await session.commit();
+  });
+  assertEquals([first.strikes, last.strikes, runs], [1, 1, 1]);
+  assertEquals(await rowsOf(branch, name), 1);
+});
+
 Deno.test("the xid of a write that is rolled back to a savepoint is known", async () => {
   await using branch = await faultBranch(database);
   const db = await opened(branch);

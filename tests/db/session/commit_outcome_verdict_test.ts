@@ -11,11 +11,17 @@ import {
 import { flushPromises, ManualClock } from "../../support/manual_clock.ts";
 import { type Answer, ScriptedDriver, serverError } from "../../support/scripted_driver.ts";
 
-const LOST: TransactionId = { xid: "4294968296", incarnation: "1/1" };
+const LOST = {
+  xid: "4294968296",
+  incarnation: "1/1",
+  systemIdentifier: "7700000000000000001",
+} as const satisfies TransactionId;
 
 interface ServerState {
   readonly isRecovering?: boolean;
   readonly incarnation?: string;
+  readonly systemIdentifier?: string | null;
+  readonly isSubscriber?: boolean;
   readonly status: string | null | Error;
 }
 
@@ -25,9 +31,10 @@ function serverOf(...states: readonly ServerState[]) {
   let turn = 0;
   const driver = new ScriptedDriver({
     reply: ({ text }): Answer => {
-      const { isRecovering = false, incarnation = LOST.incarnation, status } =
-        states[Math.min(turn, states.length - 1)]!;
-      if (text.includes("pg_is_in_recovery")) return { rows: [{ isRecovering, incarnation }] };
+      const { status, ...state } = states[Math.min(turn, states.length - 1)]!;
+      if (text.includes("pg_is_in_recovery")) {
+        return { rows: [{ isRecovering: false, isSubscriber: false, ...LOST, ...state }] };
+      }
       if (!text.includes("pg_xact_status")) return undefined;
       turn++;
       return status instanceof Error ? status : { rows: [{ status }] };
@@ -55,6 +62,8 @@ const CASES: readonly (readonly [what: string, state: ServerState, verdict: stri
   ["committed, after a crash", { status: "committed", incarnation: "1/2" }, "restarted"],
   ["aborted, after a restart", { status: "aborted", incarnation: "2/2" }, "rolled back"],
   ["in the future, after a crash", { status: IN_FUTURE, incarnation: "1/2" }, "rolled back"],
+  ["committed, on a subscriber", { status: "committed", isSubscriber: true }, "committed"],
+  ["aborted, on a subscriber", { status: "aborted", isSubscriber: true }, "rolled back"],
   ["committed, on a standby", { status: "committed", isRecovering: true }, "in recovery"],
   ["aborted, on a standby", { status: "aborted", isRecovering: true }, "in recovery"],
   ["in the future, on a standby", { status: IN_FUTURE, isRecovering: true }, "in recovery"],
@@ -62,12 +71,33 @@ const CASES: readonly (readonly [what: string, state: ServerState, verdict: stri
   ["forbidden to ask", { status: serverError("42501", "permission denied") }, "not told"],
 ];
 
+const ELSEWHERE = { incarnation: "3/3", systemIdentifier: "7700000000000000002" };
+const UNTOLD = { incarnation: "3/3", systemIdentifier: null };
+const COPY = { incarnation: "3/3", isSubscriber: true };
+
+/** With another incarnation and without the same cluster, no answer about the xid counts, nor is it asked for again. */
+const DOUBTS: typeof CASES = ["committed", "aborted", "in progress", IN_FUTURE, null].flatMap(
+  (status) => {
+    const what = status instanceof Error ? "in the future" : status ?? "too old to be known";
+    return [
+      [`${what}, on another cluster`, { ...ELSEWHERE, status }, "other cluster"],
+      [`${what}, on a cluster that is not told`, { ...UNTOLD, status }, "cluster unknown"],
+      [`${what}, on a copy that is a subscriber`, { ...COPY, status }, "cluster unknown"],
+      [
+        `${what}, on a standby of another cluster`,
+        { ...ELSEWHERE, status, isRecovering: true },
+        "in recovery",
+      ],
+    ] as const;
+  },
+);
+
 async function verdictOf(...args: Parameters<ResolveCommit>): Promise<string> {
   const verdict = await resolveCommit(...args);
   return verdict.outcome === "unknown" ? verdict.reason : verdict.outcome;
 }
 
-for (const [what, state, expected] of CASES) {
+for (const [what, state, expected] of [...CASES, ...DOUBTS]) {
   Deno.test(`a lost COMMIT that is ${what}: ${expected}`, async () => {
     const { clock, acquire, released } = serverOf(state);
     const options = { acquire, clock, signal: undefined, random: () => 0.5 };
@@ -76,6 +106,46 @@ for (const [what, state, expected] of CASES) {
     assertEquals(clock.pending, 0);
   });
 }
+
+Deno.test("a lost COMMIT whose own cluster is not known is believed in the same life of the server only", async () => {
+  const unidentified = { xid: LOST.xid, incarnation: LOST.incarnation };
+  for (
+    const [state, expected] of [
+      [{ status: "aborted" }, "rolled back"],
+      [{ status: "committed" }, "committed"],
+      [{ status: IN_FUTURE }, "rolled back"],
+      [{ status: "aborted", incarnation: "2/1" }, "cluster unknown"],
+      [{ status: IN_FUTURE, ...UNTOLD }, "cluster unknown"],
+      [{ status: "committed", ...ELSEWHERE }, "cluster unknown"],
+    ] as const
+  ) {
+    const { clock, acquire } = serverOf(state);
+    const options = { acquire, clock, signal: undefined, random: () => 0.5 };
+    assertEquals(await verdictOf(unidentified, options), expected);
+  }
+});
+
+Deno.test("the pool is told if a primary answers that is another server", async () => {
+  for (
+    const [state, expected] of [
+      [{ status: "aborted" }, 0],
+      [{ status: "aborted", incarnation: "2/1" }, 1],
+      [{ status: "aborted", ...ELSEWHERE }, 1],
+      [{ status: IN_FUTURE, ...ELSEWHERE }, 1],
+      [{ status: "aborted", ...ELSEWHERE, isRecovering: true }, 0],
+    ] as const
+  ) {
+    const { clock, acquire } = serverOf(state);
+    let told = 0;
+    const onOtherServer = () => void told++;
+    await resolveCommit(LOST, {
+      ...{ acquire, onOtherServer, clock },
+      signal: undefined,
+      random: () => 0.5,
+    });
+    assertEquals(told, expected);
+  }
+});
 
 Deno.test("a lost COMMIT without a known xid is not looked up", async () => {
   const { clock, acquire, asked } = serverOf({ status: "committed" });

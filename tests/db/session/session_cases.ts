@@ -37,6 +37,22 @@ async function assertUserCount(db: Database, email: string, count: bigint): Prom
 }
 
 sessionCase(
+  "db.run runs outside a transaction, and its warnings and the text of what failed arrive",
+  async (branch) => {
+    const db = branch.open();
+    const warnings: (string | undefined)[] = [];
+    const vacuum = sql`vacuum users`;
+    // The service's role owns no table, which VACUUM tells by a warning.
+    await db.run(vacuum, { onNotice: ({ message }) => void warnings.push(message) });
+    assertEquals(warnings.map((text) => text?.slice(0, 18)), ["permission denied "]);
+    await using session = db.session();
+    const batch = session.batch([sql`select 1`, vacuum]);
+    const error = await assertRejects(() => batch, ServerError, "`db.run(statement)`");
+    assertEquals(error.statement, "vacuum users");
+  },
+);
+
+sessionCase(
   "a transaction begins with the session's settings, and none of them stays on the connection",
   async (branch) => {
     const db = branch.open();

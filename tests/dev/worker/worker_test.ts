@@ -42,6 +42,15 @@ workerTest(
     const [path] = /\/users\/[-\w]+/.exec(answer)!;
     const response = await fetch(`${url}${path}`);
     assertEquals([response.status, (await response.json()).name], [200, "Ada Lovelace"]);
+    // DNS rebinding: another site's name leads to this machine.
+    const { port } = new URL(url);
+    for (const [host, status] of [["evil.example", 400], [`localhost:${port}`, 200]] as const) {
+      using socket = await Deno.connect({ hostname: "127.0.0.1", port: Number(port) });
+      const head = `GET /users HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`;
+      await socket.write(new TextEncoder().encode(head));
+      const text = await new Response(socket.readable).text();
+      assertEquals(Number(/^HTTP\/1.1 (\d+)/.exec(text)?.[1]), status, text);
+    }
 
     worker.signal("SIGINT");
     assertEquals(await worker.ended, 0, worker.errors.text);

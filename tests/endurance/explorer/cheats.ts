@@ -1,6 +1,12 @@
 /** Faults put into a run on purpose, to show that the oracle sees them: a run with one of them must fail. */
-import type { DatabaseOptions, Lease } from "../../../src/db/mod.ts";
+import {
+  type DatabaseOptions,
+  type Lease,
+  type ResolveCommit,
+  resolveCommit,
+} from "../../../src/db/mod.ts";
 import type { TransactionStatus } from "../../../src/db/driver/driver.ts";
+import { SYSTEM_IDENTIFIER } from "../../../src/db/session/known_clusters.ts";
 import type { ScriptedConnection } from "../../support/scripted_driver.ts";
 import { resolutionOf } from "../chaos/mutations.ts";
 
@@ -19,6 +25,8 @@ const KINDS = {
   none: () => ({ resolution: resolutionOf("none") }),
   /** Trusts a transaction id although the server has crashed since. */
   incarnation: () => ({ resolution: resolutionOf("incarnation") }),
+  /** Trusts a transaction id on whichever cluster. */
+  cluster: () => ({ resolution: { resolveCommit: resolveOnAnyCluster } }),
   /** Connections report status `I` in the middle of a transaction. */
   dirty: () => ({ onConnect: sayIdle }),
   /** A destroyed lease is not given back. */
@@ -39,6 +47,26 @@ export const CHEATS = Object.keys(KINDS) as CheatName[];
 export function cheatOf(name: CheatName | undefined): Cheat {
   return name === undefined ? {} : KINDS[name]();
 }
+
+/** Asks the server as `resolveCommit` does, but takes its cluster for the transaction's own. */
+const resolveOnAnyCluster: ResolveCommit = async (transactionId, options) => {
+  if (transactionId === undefined) return await resolveCommit(transactionId, options);
+  let systemIdentifier: string | undefined;
+  const acquire: typeof options.acquire = async (acquireOptions) => {
+    const lease = await options.acquire(acquireOptions);
+    const text = `select ${SYSTEM_IDENTIFIER} as "systemIdentifier"`;
+    const { results } = await lease.connection.flight([{ text, values: [] }]);
+    systemIdentifier = String(results[0]?.rows[0]?.["systemIdentifier"]);
+    return lease;
+  };
+  const believed = {
+    ...transactionId,
+    get systemIdentifier() {
+      return systemIdentifier;
+    },
+  };
+  return await resolveCommit(believed, { ...options, acquire });
+};
 
 function sayIdle(connection: ScriptedConnection): void {
   let status: TransactionStatus | undefined;

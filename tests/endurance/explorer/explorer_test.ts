@@ -28,6 +28,7 @@ const FOUND_AS: Readonly<Record<CheatName, RegExp>> = {
   blind: /was told success.*; its rows are a,a/,
   none: /one lost connection was not mended: .*CommitOutcomeUnknownError/,
   incarnation: /was told success.*; its rows are missing/,
+  cluster: /was told success.*; its rows are a,a/,
   dirty: /caller 1, unit 1 was told success.*; its rows are x/,
   leak: /the pool is not at rest: {"leased":1/,
   reuse: /a cancel request of .* met /,
@@ -35,7 +36,7 @@ const FOUND_AS: Readonly<Record<CheatName, RegExp>> = {
   deaf: /sent after the abort of .*commit/,
 };
 
-/** Some cheats show only if two units meet, or after one of ten events. */
+/** Some cheats show only if two units meet, or after one of eleven events. */
 const MOST_RUNS = 20_000;
 
 for (const cheat of CHEATS) {
@@ -79,6 +80,6 @@ Deno.test("explorer: every event strikes at every step of every program", async 
   const scenes = await scenesOf(seed);
   const points = scenes.reduce((sum, scene) => sum + scene.points, 0);
   const names = new Set(everySingle(scenes).map(nameOf));
-  assertEquals(names.size, 10 * points);
+  assertEquals(names.size, 11 * points);
   assert(points > 5_000, `${points} points`);
 });

@@ -41,6 +41,7 @@ export class ModelServer {
   /** A crash forgets later ones: https://www.postgresql.org/docs/current/wal-intro.html */
   #lastLoggedXid = 999;
   #life = 1;
+  #cluster = 1;
   #recoversAtMs = -Infinity;
   #waiting: (() => void)[] | undefined;
 
@@ -51,6 +52,11 @@ export class ModelServer {
   /** As the layer's query for it answers: another one for each life of the server. */
   get incarnation(): string {
     return `${1_700_000_000 + this.#life}.000000/1699999999.000000`;
+  }
+
+  /** Another one for each cluster. */
+  get systemIdentifier(): string {
+    return String(7_700_000_000_000_000_000n + BigInt(this.#cluster));
   }
 
   /** Why a login is refused now. */
@@ -89,6 +95,23 @@ export class ModelServer {
     }
     this.#nextXid = this.#lastLoggedXid + 1;
     for (let count = 0; count < 3; count++) this.#strangerWrites();
+  }
+
+  /**
+   * Ends every backend. From now on the address leads to a logical replica, which has the same rows and keys. Its
+   * transaction ids are its own: it has used up those of the old cluster for transactions that failed, or has not come to
+   * them yet.
+   */
+  moveToReplica({ isAhead }: { isAhead: boolean }): void {
+    for (const backend of [...this.backends]) backend.kill(terminated());
+    this.#life++;
+    this.#cluster++;
+    if (isAhead) { for (const xid of this.#xids.keys()) this.#xids.set(xid, "aborted"); }
+    else {
+      this.#xids.clear();
+      this.#nextXid = 100;
+    }
+    this.#lastLoggedXid = this.#nextXid - 1;
   }
 
   #strangerWrites(): void {

@@ -33,9 +33,10 @@ export class ModelSession {
     [/^release savepoint (\w+)$/, (_, name) => this.#release(name)],
     [/^rollback to savepoint (\w+)$/, (_, name) => this.#undo(name)],
     [/^select .*set_config\(/, () => ({ rows: [{}] })],
-    [/^select pg_current_xact_id_if_assigned/, () => this.#ownXid()],
+    [/^select pg_current_xact_id_if_assigned/, ({ text }) => this.#ownXid(text)],
     [/^select pg_is_in_recovery/, () => this.#whoAnswers()],
     [/^select extract\(.* as incarnation$/, () => this.#whoAnswers()],
+    [/^select \(.* as "systemIdentifier"$/, () => this.#whoAnswers()],
     [/^select pg_terminate_backend/, ({ values }) => this.#terminate(values)],
     [/^select pg_xact_status/, ({ values }) => this.#xidStatus(values)],
     [/^insert into transaction_keys/, ({ values }) => this.#insertKey(values)],
@@ -176,13 +177,16 @@ export class ModelSession {
     return {};
   }
 
-  #ownXid(): Outcome {
+  #ownXid(text: string): Outcome {
     const { xid } = this.#mustHaveTransaction("the xid query");
-    return { rows: [{ 0: xid === undefined ? null : String(xid), 1: this.#server.incarnation }] };
+    const { incarnation, systemIdentifier } = this.#server;
+    const row = { 0: xid === undefined ? null : String(xid), 1: incarnation };
+    return { rows: [text.includes("pg_control_system") ? { ...row, 2: systemIdentifier } : row] };
   }
 
   #whoAnswers(): Outcome {
-    return { rows: [{ isRecovering: false, incarnation: this.#server.incarnation }] };
+    const { incarnation, systemIdentifier } = this.#server;
+    return { rows: [{ isRecovering: false, incarnation, systemIdentifier, isSubscriber: false }] };
   }
 
   #terminate([xid, incarnation]: readonly unknown[]): Outcome {

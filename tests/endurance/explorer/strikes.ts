@@ -34,6 +34,8 @@ const EVENT_ACTIONS = {
   /** `pg_terminate_backend` */
   kill: (targets, place) => linkOf(targets, place)?.kill(terminated()),
   crash: ({ server }) => server.crash(),
+  /** A blue/green switch, or a pooler that is pointed to another server. */
+  move: ({ server, random }) => server.moveToReplica({ isAhead: random() < 0.5 }),
   /** The connection passes nothing any more. */
   freeze: (targets, place) => linkOf(targets, place)?.freeze(),
   /** The whole server does nothing for a while. */

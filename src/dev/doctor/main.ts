@@ -1,0 +1,166 @@
+/**
+ * `deno task doctor`: looks at the database of `DATABASE_URL` as the service would use it, and says what to do. Changes
+ * nothing. Exit code 1 if the service would not work there, 2 for arguments that cannot be read.
+ */
+import { parseArgs } from "node:util";
+import { ServerError } from "../../db/mod.ts";
+import { parseSettings, type Settings, SettingsError } from "../../settings/settings.ts";
+import { type Env, taskEnvironment } from "../env_file.ts";
+import { startStack } from "../stack.ts";
+import {
+  capacityFinding,
+  migrationsFinding,
+  type Patient,
+  poolerFinding,
+  rightsFinding,
+  serverFinding,
+  timeFindings,
+} from "./checks.ts";
+import { DoctorConnection } from "./connection.ts";
+import { type Finding, reportOf } from "./finding.ts";
+
+/** All findings about the database of `env`, up to the first that makes the others impossible. Never rejects. */
+export async function examine(env: Env, { instances = 1 } = {}): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  try {
+    if (!env["DATABASE_URL"]) {
+      throw new SettingsError(["DATABASE_URL is not set; set it, or write it to .env"]);
+    }
+    // Starts a relay where the settings need one and name none.
+    await using stack = await startStack(env);
+    const settings = parseSettings(stack.env);
+    findings.push(settingsFinding(env, stack.env));
+    await using connection = await connect(settings, findings);
+    if (connection === undefined) return findings;
+    await look({ settings, connection, instances }, findings);
+  } catch (error) {
+    findings.push(
+      error instanceof SettingsError
+        ? {
+          name: "settings",
+          status: "failed",
+          found: error.problems.join("; "),
+          advice: "Correct these variables.",
+        }
+        : {
+          name: "doctor",
+          status: "failed",
+          found: error instanceof Error ? error.message : String(error),
+          advice: "The database answered this statement of the doctor by an error.",
+        },
+    );
+  }
+  return findings;
+}
+
+function settingsFinding(given: Env, used: Env): Finding {
+  const hasOwnRelay = used["DATABASE_WS_PROXY"] !== given["DATABASE_WS_PROXY"];
+  return {
+    name: "settings",
+    status: hasOwnRelay ? "advice" : "ok",
+    found: hasOwnRelay ? "valid, but without the relay that this host needs" : "valid",
+    advice: hasOwnRelay
+      ? "Set DATABASE_WS_PROXY for the service; the doctor has started a relay of its own."
+      : "Nothing to do.",
+  };
+}
+
+/** Logs in, and tells a server that cannot be reached from one that refuses the login. */
+async function connect(
+  settings: Settings,
+  findings: Finding[],
+): Promise<DoctorConnection | undefined> {
+  const { hostname, username } = new URL(settings.database.url);
+  const reach = (status: Finding["status"], found: string, advice: string): Finding => ({
+    name: "reach",
+    status,
+    found,
+    advice,
+  });
+  const login = (status: Finding["status"], found: string, advice: string): Finding => ({
+    name: "login",
+    status,
+    found,
+    advice,
+  });
+  const startedAt = performance.now();
+  try {
+    const connection = await DoctorConnection.open(settings);
+    const took = `${Math.round(performance.now() - startedAt)} ms`;
+    findings.push(
+      reach("ok", `${hostname} answers`, "Nothing to do."),
+      login(
+        "ok",
+        `as ${JSON.stringify(decodeURIComponent(username))}, in ${took}`,
+        "Nothing to do.",
+      ),
+    );
+    return connection;
+  } catch (error) {
+    const found = error instanceof Error ? error.message : String(error);
+    if (error instanceof Error && error.cause instanceof ServerError) {
+      const { sqlState } = error.cause;
+      findings.push(
+        reach("ok", `${hostname} answers`, "Nothing to do."),
+        login("failed", `${found} (SQLSTATE ${sqlState})`, LOGIN_ADVICE[sqlState] ?? OTHER_LOGIN),
+      );
+    } else {
+      findings.push(reach(
+        "failed",
+        found,
+        "Check the host and the port of DATABASE_URL, DATABASE_WS_PROXY, and the firewall between.",
+      ));
+    }
+    return undefined;
+  }
+}
+
+/** https://www.postgresql.org/docs/current/errcodes-appendix.html */
+const LOGIN_ADVICE: Readonly<Record<string, string>> = {
+  "28P01": "Correct the password of DATABASE_URL, written as encodeURIComponent() returns it.",
+  "28000": "Create the role, or let pg_hba.conf accept it from this address.",
+  "3D000": "Correct the database of DATABASE_URL, or create it.",
+  "53300":
+    "All connections of the server are in use: close some, or lower the pools of the instances.",
+  "57P03": "The server is starting or stopping: try again in a moment.",
+};
+const OTHER_LOGIN = "See this SQLSTATE in PostgreSQL's list of error codes.";
+
+async function look(patient: Patient, findings: Finding[]): Promise<void> {
+  findings.push(await serverFinding(patient));
+  const { pooler, finding } = await poolerFinding(patient);
+  findings.push(finding);
+  findings.push(await capacityFinding(patient, pooler));
+  findings.push(await rightsFinding(patient));
+  findings.push(await migrationsFinding(patient));
+  findings.push(...await timeFindings(patient));
+}
+
+function flagsOf(args: readonly string[]): { isJson: boolean; instances: number } {
+  const { values: { json = false, instances = "1" } } = parseArgs({
+    args: [...args],
+    options: { json: { type: "boolean" }, instances: { type: "string" } },
+  });
+  if (!/^[1-9]\d{0,4}$/.test(instances)) {
+    throw new Error(
+      `Cannot count the instances as it must be a number from 1 to 99999: current value ${instances}; ` +
+        "write --instances=2",
+    );
+  }
+  return { isJson: json, instances: Number(instances) };
+}
+
+if (import.meta.main) {
+  try {
+    const { isJson, instances } = flagsOf(Deno.args);
+    const findings = await examine(taskEnvironment(), { instances });
+    const isHealthy = findings.every(({ status }) => status !== "failed");
+    console.log(
+      isJson ? JSON.stringify({ isHealthy, findings }, null, 2) : reportOf(findings),
+    );
+    Deno.exit(isHealthy ? 0 : 1);
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    Deno.exit(2);
+  }
+}
