@@ -1,7 +1,7 @@
 /** Graceful shutdown of the service's process, within a time limit. */
 import { completesWithin } from "../db/time/timeout.ts";
 import type { OpenDatabase } from "../library/deno/mod.ts";
-import type { Listener } from "./listener.ts";
+import type { HttpListener } from "./listener.ts";
 import type { RequestTracker } from "./request_tracker.ts";
 import type { PostgresQueue } from "../queue/postgres_queue.ts";
 
@@ -10,7 +10,7 @@ export interface DrainTargets {
   readonly requests: Pick<RequestTracker, "idle">;
   readonly queue: Pick<PostgresQueue, "stop">;
   readonly db: Pick<OpenDatabase, "close" | "backgroundIdle">;
-  readonly server: Pick<Listener, "closeAfterResponses" | "close">;
+  readonly server: Pick<HttpListener, "closeAfterResponses" | "close">;
   /** Makes the service answer new requests with 503. */
   refuseRequests(): void;
 }

@@ -68,7 +68,16 @@ export interface ListenerOptions extends ConnectionLimits {
     | undefined;
 }
 
-export class Listener {
+/** An HTTP server that listens. */
+export interface HttpListener {
+  readonly port: number;
+  /** From now on each connection is closed after its next response, which says so. New ones are still accepted. */
+  closeAfterResponses(): void;
+  /** Accepts no more connections. Resolves when all are closed, or after `timeoutMs`. */
+  close(options: { timeoutMs: number }): Promise<void>;
+}
+
+export class Listener implements HttpListener {
   readonly #server: Server;
   readonly #connections: Connections;
   readonly #handler: Handler;

@@ -3,7 +3,8 @@ import { activityConsumer } from "../service/activity_consumer.ts";
 import type { Context, MiddlewareHandler } from "hono";
 import { connectionLimits, descriptorLimit } from "./descriptors.ts";
 import type { ExchangeInfo } from "./exchange.ts";
-import { Listener, type ListenerOptions } from "./listener.ts";
+import { type HttpListener, Listener, type ListenerOptions } from "./listener.ts";
+import { listenPlainly } from "./plain_listener.ts";
 import type { Database } from "../db/mod.ts";
 import { drain } from "./drain.ts";
 import { reportSchema } from "../service/schema_report.ts";
@@ -30,7 +31,7 @@ import { summarised } from "../ops/repeats.ts";
 import { watchRequests } from "../ops/watch_requests.ts";
 import { PostgresQueue } from "../queue/postgres_queue.ts";
 import { type QueueStatus, queueStatus } from "../queue/status.ts";
-import { parseSettings } from "../settings/settings.ts";
+import { parseSettings, type Settings } from "../settings/settings.ts";
 
 /** A running service. */
 export interface RunningService {
@@ -131,7 +132,7 @@ export async function start(
     onUserChange: () => queue.wake(),
     bodyLimit: new BodyLimit(),
   });
-  const server = await listen({
+  const server = await listen(settings.httpServer, {
     hostname,
     port: settings.port,
     ...limits,
@@ -177,9 +178,12 @@ function tracedDatabase(url: string): TracedDatabase {
   };
 }
 
-async function listen(options: ListenerOptions): Promise<Listener> {
+async function listen(
+  kind: Settings["httpServer"],
+  options: ListenerOptions,
+): Promise<HttpListener> {
   try {
-    return await Listener.listen(options);
+    return kind === "plain" ? listenPlainly(options) : await Listener.listen(options);
   } catch (error) {
     if ((error as { code?: unknown }).code !== "EADDRINUSE") throw error;
     throw new Error(

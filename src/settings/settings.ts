@@ -23,12 +23,16 @@ const OBJECT_LOCATIONS = [
 ] as const;
 export type ObjectLocation = (typeof OBJECT_LOCATIONS)[number];
 
+const HTTP_SERVERS = ["guarded", "plain"] as const;
+
 /** The settings of the service. Durations are in milliseconds. */
 export interface Settings {
   /** Port to listen on; 0 takes any free one. */
   readonly port: number;
   readonly logLevel: LogLevel;
   readonly shutdownTimeoutMs: number;
+  /** `plain`, for a service behind a proxy, leaves connections to the proxy. Deno only. */
+  readonly httpServer: (typeof HTTP_SERVERS)[number];
   /** Bounds of the HTTP server's connections. Without them, derived from the limit on open files. Deno only. */
   readonly connections: {
     readonly max?: number;
@@ -146,6 +150,7 @@ export const variables = v.object({
   QUEUE_CONCURRENCY: v.optional(wholeNumber({ min: 0, max: 1_000 }), "1"),
   QUEUE_POLL_INTERVAL: v.optional(seconds({ min: 0.1, max: HOUR_S }), "5"),
   PORT: v.optional(wholeNumber({ min: 0, max: 65_535 }), "8000"),
+  HTTP_SERVER: v.optional(oneOf(HTTP_SERVERS), "guarded"),
   MAX_CONNECTIONS: v.optional(wholeNumber({ min: 1, max: 1_000_000, wayOut: BOUNDED })),
   MAX_CONNECTIONS_PER_CLIENT: v.optional(wholeNumber({ min: 1, max: 1_000_000, wayOut: BOUNDED })),
   LOG_LEVEL: v.optional(oneOf(LOG_LEVELS), "info"),
@@ -256,6 +261,7 @@ function settingsOf(values: Values): Settings {
   const { MAX_CONNECTIONS: max, MAX_CONNECTIONS_PER_CLIENT: maxPerClient } = values;
   return {
     port: values.PORT,
+    httpServer: values.HTTP_SERVER,
     logLevel: values.LOG_LEVEL,
     shutdownTimeoutMs: values.SHUTDOWN_TIMEOUT,
     ...(opsToken === undefined ? {} : { opsToken }),

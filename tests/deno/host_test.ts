@@ -8,10 +8,17 @@ const database = await localDatabase();
 const TOKEN = "a-token-of-this-test";
 
 async function serving(
+  server: "guarded" | "plain",
   run: (port: number, count: () => Promise<number>) => Promise<void>,
 ): Promise<void> {
   await using branch = await database.connect();
-  const env = { ...branch.env, PORT: "0", LOG_LEVEL: "error", QUEUE_CONCURRENCY: "0" };
+  const env = {
+    ...branch.env,
+    PORT: "0",
+    LOG_LEVEL: "error",
+    QUEUE_CONCURRENCY: "0",
+    HTTP_SERVER: server,
+  };
   const service = await start({ ...env, OPS_TOKEN: TOKEN }, {
     hostname: "127.0.0.1",
     opensOpsToLoopback: true,
@@ -27,7 +34,7 @@ async function serving(
 }
 
 Deno.test("a Host that is not host[:port] is answered with 400, before any route runs", async () => {
-  await serving(async (port, count) => {
+  await serving("guarded", async (port, count) => {
     for (const { name, head } of hostCases) {
       const body = head.startsWith("GET") ? "" : '{"email":"host@example.org","name":"Host"}';
       assertEquals([name, await statusOfRaw(port, head, body)], [name, 400]);
@@ -37,7 +44,7 @@ Deno.test("a Host that is not host[:port] is answered with 400, before any route
 });
 
 Deno.test("a valid Host changes nothing", async () => {
-  await serving(async (port) => {
+  await serving("guarded", async (port) => {
     for (const host of VALID_HOSTS) {
       const head = `GET /healthz HTTP/1.1\r\nHost: ${host}`;
       assertEquals([host, await statusOfRaw(port, head)], [host, 200]);
@@ -47,5 +54,20 @@ Deno.test("a valid Host changes nothing", async () => {
     assertEquals(await statusOfRaw(port, "GET /healthz HTTP/1.0"), 200);
     assertEquals(await statusOfRaw(port, "OPTIONS * HTTP/1.1\r\nHost: a"), 400);
     assertEquals(await statusOfRaw(port, "TRACE /users HTTP/1.1\r\nHost: a"), 405);
+  });
+});
+
+Deno.test("on Deno.serve too, a Host that is not host[:port] is answered with 400, before any route runs", async () => {
+  await serving("plain", async (port, count) => {
+    // Without the header, Deno takes the address that the client has connected to.
+    for (const { name, head } of hostCases.filter(({ head }) => /^host:/im.test(head))) {
+      const body = head.startsWith("GET") ? "" : '{"email":"host@example.org","name":"Host"}';
+      assertEquals([name, await statusOfRaw(port, head, body)], [name, 400]);
+    }
+    for (const host of VALID_HOSTS) {
+      const head = `GET /healthz HTTP/1.1\r\nHost: ${host}`;
+      assertEquals([host, await statusOfRaw(port, head)], [host, 200]);
+    }
+    assertEquals(await count(), 0);
   });
 });

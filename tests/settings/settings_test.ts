@@ -31,6 +31,7 @@ function problemOf(variable: string, value: unknown): string {
 Deno.test("parseSettings() returns the documented defaults, in milliseconds", () => {
   assertEquals(parse({}), {
     port: 8_000,
+    httpServer: "guarded",
     logLevel: "info",
     shutdownTimeoutMs: 5_000,
     connections: {},
@@ -87,6 +88,7 @@ Deno.test("parseSettings() reads every variable", () => {
     QUEUE_CONCURRENCY: "0",
     QUEUE_POLL_INTERVAL: "600",
     PORT: "0",
+    HTTP_SERVER: "plain",
     MAX_CONNECTIONS: "300",
     MAX_CONNECTIONS_PER_CLIENT: "40",
     LOG_LEVEL: "debug",
@@ -96,6 +98,7 @@ Deno.test("parseSettings() reads every variable", () => {
     port: 0,
     logLevel: "debug",
     shutdownTimeoutMs: 0,
+    httpServer: "plain",
     connections: { max: 300, maxPerClient: 40 },
     database: {
       url: "postgres://app@db.internal:5433/main",
