@@ -63,6 +63,8 @@ export { isStatementFault } from "./failures/statement_fault.ts";
 export type { JsonValue } from "./driver/json_value.ts";
 export { Lease } from "./pool/lease.ts";
 export { NeonDriver, type NeonDriverOptions } from "./neon/neon_driver.ts";
+export { isNeonHost } from "./neon/neon_host.ts";
+export { PREPARE_MODES, type PrepareMode } from "./neon/prepared_statements.ts";
 export { Histogram, type HistogramStats } from "./time/histogram.ts";
 export type { Leak, LeakOptions } from "./pool/leak_watch.ts";
 export type {

@@ -1,4 +1,4 @@
-import { isNeonHost } from "../library/database_url.ts";
+import { isNeonHost } from "../db/mod.ts";
 import {
   type Postgres,
   type PostgresOptions,

@@ -2,13 +2,14 @@ import {
   Database,
   type DatabaseOptions,
   type DatabaseOwner,
+  isNeonHost,
   type LeakOptions,
   NeonDriver,
   type NeonDriverOptions,
   Pool,
 } from "../db/mod.ts";
 import { DATABASE_DEFAULTS, type DatabaseConfig } from "./database_config.ts";
-import { assertDatabaseUrl, isNeonHost } from "./database_url.ts";
+import { assertDatabaseUrl } from "./database_url.ts";
 
 export interface CreateDatabaseOptions
   extends
@@ -40,10 +41,11 @@ export function databaseOptions(
   assertDatabaseUrl(url);
   const {
     pipelineConnect = isNeonHost(new URL(url).hostname),
+    prepare = DATABASE_DEFAULTS.prepare,
     connectTimeoutMs = DATABASE_DEFAULTS.connectTimeoutMs,
     retryAttempts: attempts = DATABASE_DEFAULTS.retryAttempts,
   } = config;
-  const driver = new NeonDriver({ url, wsProxy, pipelineConnect, webSocketConstructor });
+  const driver = new NeonDriver({ url, wsProxy, pipelineConnect, prepare, webSocketConstructor });
   const { leakThresholdMs: thresholdMs, ...poolOptions } = {
     ...DATABASE_DEFAULTS.pool,
     ...config.pool,

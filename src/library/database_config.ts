@@ -1,4 +1,4 @@
-import type { SessionOptions, TransactionSettings } from "../db/mod.ts";
+import type { PrepareMode, SessionOptions, TransactionSettings } from "../db/mod.ts";
 
 /** A database and its pool. Everything but the URL has a default. Durations are in milliseconds. */
 export interface DatabaseConfig {
@@ -8,6 +8,8 @@ export interface DatabaseConfig {
   readonly wsProxy?: string | undefined;
   /** Whether the password is sent with the startup message. A server that asks for SCRAM refuses it. On for Neon's hosts. */
   readonly pipelineConnect?: boolean | undefined;
+  /** When statements are sent as prepared statements: see `NeonDriverOptions.prepare`. */
+  readonly prepare?: PrepareMode | undefined;
   /** From opening the socket to the end of the login. */
   readonly connectTimeoutMs?: number | undefined;
   /** Most attempts for one unit of work, the first included. */
@@ -40,6 +42,7 @@ export interface PoolConfig {
 
 /** What `DatabaseConfig` leaves out. The service's settings have the same defaults. */
 export const DATABASE_DEFAULTS = {
+  prepare: "auto",
   connectTimeoutMs: 15_000,
   retryAttempts: 4,
   pool: {

@@ -1,9 +1,14 @@
 /** Parses environment variables into one frozen value, or throws one error that lists every problem. */
 
 import * as v from "valibot";
-import { ISOLATION_LEVELS, type IsolationLevel } from "../db/mod.ts";
+import {
+  isNeonHost,
+  ISOLATION_LEVELS,
+  type IsolationLevel,
+  PREPARE_MODES,
+  type PrepareMode,
+} from "../db/mod.ts";
 import { DATABASE_DEFAULTS, type PoolConfig } from "../library/database_config.ts";
-import { isNeonHost } from "../library/database_url.ts";
 import { databaseUrl } from "./database_url.ts";
 import { LOG_LEVELS, type LogLevel } from "./log_level.ts";
 import { relayUrl } from "./relay_url.ts";
@@ -46,6 +51,7 @@ export interface Settings {
     /** WebSocket relay in front of a PostgreSQL that is not Neon. */
     readonly wsProxy?: string;
     readonly pipelineConnect: boolean;
+    readonly prepare: PrepareMode;
     readonly connectTimeoutMs: number;
     readonly retryAttempts: number;
     readonly pool: PoolConfig;
@@ -123,6 +129,7 @@ export const variables = v.object({
     inSeconds(DATABASE_DEFAULTS.connectTimeoutMs),
   ),
   DATABASE_PIPELINE_CONNECT: v.optional(oneOf(["auto", "on", "off"]), "auto"),
+  DATABASE_PREPARE: v.optional(oneOf(PREPARE_MODES), DATABASE_DEFAULTS.prepare),
   DATABASE_STATEMENT_TIMEOUT: v.optional(
     seconds({ min: 0.001, max: HOUR_S }),
     inSeconds(SESSION.statementTimeoutMs),
@@ -273,6 +280,7 @@ function settingsOf(values: Values): Settings {
       url: values.DATABASE_URL,
       ...(wsProxy === undefined ? {} : { wsProxy }),
       pipelineConnect: pipeline === "auto" ? isNeonHost(hostOf(values)) : pipeline === "on",
+      prepare: values.DATABASE_PREPARE,
       connectTimeoutMs: values.DATABASE_CONNECT_TIMEOUT,
       retryAttempts: values.DATABASE_RETRY_ATTEMPTS,
       pool: {

@@ -85,8 +85,8 @@ async function run(
 function countFromNow(relay: FaultRelay) {
   const before = relay.connections.length;
   const { text } = sql`select 1`;
-  const where = (message: { text: string }) => message.text === text;
-  const seen = relay.when({ kind: "Parse", where, times: Infinity }, pass());
+  const where = (message: { statement: string }) => message.statement === text;
+  const seen = relay.when({ kind: "Bind", where, times: Infinity }, pass());
   return () => ({ connects: relay.connections.length - before, statements: seen.strikes });
 }
 

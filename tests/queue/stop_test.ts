@@ -166,7 +166,7 @@ Deno.test({
       },
     });
     await begun.promise;
-    const armed = branch.relay.when({ direction: "toServer", kind: "Parse" }, freeze());
+    const armed = branch.relay.when({ direction: "toServer", kind: "Bind" }, freeze());
     finish.resolve();
     await armed.struck();
     await queue.stop({ timeoutMs: 0 });

@@ -38,6 +38,7 @@ Deno.test("parseSettings() returns the documented defaults, in milliseconds", ()
     database: {
       url: NEON_URL,
       pipelineConnect: true,
+      prepare: "auto",
       connectTimeoutMs: 15_000,
       retryAttempts: 4,
       pool: {
@@ -77,6 +78,7 @@ Deno.test("parseSettings() reads every variable", () => {
     DATABASE_LEAK_THRESHOLD: "0",
     DATABASE_CONNECT_TIMEOUT: "2.001",
     DATABASE_PIPELINE_CONNECT: "on",
+    DATABASE_PREPARE: "off",
     DATABASE_STATEMENT_TIMEOUT: "1",
     DATABASE_IDLE_TRANSACTION_TIMEOUT: "2",
     DATABASE_LOCK_TIMEOUT: "0.5",
@@ -104,6 +106,7 @@ Deno.test("parseSettings() reads every variable", () => {
       url: "postgres://app@db.internal:5433/main",
       wsProxy: "ws://127.0.0.1:7000/v1",
       pipelineConnect: true,
+      prepare: "off",
       connectTimeoutMs: 2_001,
       retryAttempts: 1,
       pool: {
@@ -242,6 +245,7 @@ Deno.test("parseSettings() truncates long values in its errors", () => {
 Deno.test("parseSettings() refuses words that a variable does not allow, and lists the allowed ones", () => {
   assert(problemOf("LOG_LEVEL", "Info").includes('"debug", "info", "warn", "error"'));
   problemOf("DATABASE_PIPELINE_CONNECT", "true");
+  problemOf("DATABASE_PREPARE", "always");
   problemOf("DATABASE_ISOLATION_LEVEL", "read uncommitted");
 });
 

@@ -117,7 +117,7 @@ const REFUSED_STATEMENT = "fault_relay_refused_statement";
 /**
  * Answers the client with an error. The server's state follows what the client is told:
  * - At a message of the client, the server does not get the message. For an ERROR it gets a statement that fails in its
- *   place, so that its transaction is aborted too; a COMMIT (at its Parse) becomes a ROLLBACK. For FATAL the server
+ *   place, so that its transaction is aborted too; a COMMIT (at its Parse or Bind) becomes a ROLLBACK. For FATAL the server
  *   answers everything before the message, and its connection ends. During the login every error ends the connection.
  * - At a message of the server, the error replaces the message and the rest of the answer. The server has done the
  *   flight. After FATAL the connection ends.
@@ -137,7 +137,7 @@ export function answer(said: Answer): Fault {
     } else if (isFatal) {
       yield concat([encodeMessage("H", ""), encodeMessage("X", "")]);
       connection.endWith(error);
-    } else if (/^\s*commit\b/i.test(message.text)) {
+    } else if (/^\s*commit\b/i.test(message.statement)) {
       connection.replace(/^ROLLBACK$/, error);
       yield restated(message, "rollback");
     } else {
@@ -155,6 +155,8 @@ function restated({ kind, bytes }: SeenMessage, statement: string): Uint8Array {
   if (kind === "Query") return encodeMessage("Q", `${statement}\0`);
   const name = kind === "Parse" ? strings(bytes.subarray(5))[0] : "";
   const parse = encodeMessage("P", `${name}\0${statement}\0\0\0`);
+  // The server's ParseComplete, which the client has not asked for, does it no harm.
+  if (kind === "Bind") return concat([parse, encodeMessage("B", "\0\0\0\0\0\0\0\0")]);
   // Without its Sync the server would send no further ReadyForQuery.
   return kind === "Sync" ? concat([parse, bytes]) : parse;
 }

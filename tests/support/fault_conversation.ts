@@ -49,12 +49,12 @@ export class Conversation {
     switch (kind) {
       case "Parse":
         this.#statements.set(strings(body)[0]!, text);
-        this.#flight.push(text);
         return text;
       case "Bind": {
         const [portal = "", name = ""] = strings(body);
         const statement = this.#statements.get(name) ?? "";
         this.#portals.set(portal, statement);
+        this.#flight.push(statement);
         return statement;
       }
       case "Execute":

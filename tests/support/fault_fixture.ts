@@ -38,6 +38,8 @@ export function driverOf(
     wsProxy,
     pipelineConnect: role === "user_service",
     applicationName: "faulty",
+    // Only the messages of the test's own statements are on the wire.
+    prepare: "off",
   });
 }
 

@@ -55,11 +55,16 @@ export function isAt(
     (where?.(message, connection) ?? true);
 }
 
-/** A BEGIN that the server has not received, in upper or lower case. */
-export const BEGIN = { direction: "toServer", kind: "Parse", text: /^\s*begin\b/i } as const;
+/** A statement that the server has not bound. It has parsed it, now or earlier: a prepared statement has one Parse for many Binds. */
+export function bindOf(statement: RegExp) {
+  return { direction: "toServer", kind: "Bind", statement } as const;
+}
 
-/** A COMMIT that the server has not received. */
-export const COMMIT = { direction: "toServer", kind: "Parse", text: /^\s*commit\b/i } as const;
+/** A BEGIN that the server has not run, in upper or lower case. */
+export const BEGIN = bindOf(/^\s*begin\b/i);
+
+/** A COMMIT that the server has not run. */
+export const COMMIT = bindOf(/^\s*commit\b/i);
 
 /** The message by which a server commits. A connection that is cut after it loses the answer. */
 export const COMMIT_EXECUTE = {

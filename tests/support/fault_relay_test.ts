@@ -235,7 +235,7 @@ faultTest("close() rejects with the error that a fault has thrown", async (branc
 /** Each is one cut in the flight `[begin, insert, commit]`, and the rows that it leaves. */
 const cuts: [what: string, point: Point, fault: Fault, rows: number][] = [
   ["COMMIT never reached the server", COMMIT, dropBefore(), 0],
-  ["COMMIT was parsed only", COMMIT, dropAfter(), 0],
+  ["COMMIT was bound only", COMMIT, dropAfter(), 0],
   ["COMMIT was executed", COMMIT_EXECUTE, dropAfter(), 1],
   ["COMMIT was executed, with a reset", COMMIT_EXECUTE, dropAfter({ reset: true }), 1],
   ["BEGIN never reached the server", BEGIN, dropBefore(), 0],

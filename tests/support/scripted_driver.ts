@@ -8,7 +8,7 @@ import {
   ServerError,
   type ServerErrorFields,
 } from "../../src/db/errors.ts";
-import { encode } from "../../src/db/neon/neon_query.ts";
+import { encodePart } from "../../src/db/driver/encoded_part.ts";
 import type {
   Connection,
   ConnectionState,
@@ -123,7 +123,7 @@ export class ScriptedConnection implements Connection {
     if (this.#flight !== undefined) {
       throw new TypeError("Cannot send a flight as the connection is busy");
     }
-    parts.forEach(encode);
+    parts.forEach(encodePart);
     const statements = parts.map(statementOf);
     if (this.#serve === undefined) this.logIn();
     if (this.state === "idle") this.state = "busy";

@@ -29,6 +29,11 @@ export interface Statement extends RowOptions {
   /** The connection layer adds this statement to the caller's own ones. Views and traces leave it out. */
   readonly isInternal?: true | undefined;
   /**
+   * The statement is never sent as a prepared statement, so that the server plans it for its values each time. For skewed
+   * data: https://www.postgresql.org/docs/current/sql-prepare.html#SQL-PREPARE-NOTES
+   */
+  readonly prepare?: false | undefined;
+  /**
    * Puts a Flush message in front of the statement: the server sends the answers to all earlier parts before it runs this
    * one, so that they arrive even if the answer to this one does not.
    */

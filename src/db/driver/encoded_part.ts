@@ -14,7 +14,7 @@ export function encodePart(part: FlightPart): FlightPart {
     );
   }
   assertNoArrayInList(text, values);
-  const { portal, rowMode, parsers, isInternal, flushesBefore } = part;
+  const { portal, rowMode, parsers, isInternal, prepare, flushesBefore } = part;
   return {
     text,
     values: encodeParameters(values),
@@ -23,6 +23,7 @@ export function encodePart(part: FlightPart): FlightPart {
     rowMode,
     parsers,
     isInternal,
+    prepare,
     flushesBefore,
   };
 }

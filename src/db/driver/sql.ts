@@ -8,11 +8,26 @@ export class Sql<Row = Record<string, unknown>> implements Statement {
   /** Text between the values: one part more than there are values. */
   readonly parts: readonly string[];
   readonly values: readonly unknown[];
+  /** See `Statement.prepare`. */
+  readonly prepare: false | undefined;
   #text: string | undefined;
 
-  constructor(parts: readonly string[], values: readonly unknown[]) {
+  constructor(
+    parts: readonly string[],
+    values: readonly unknown[],
+    { prepare }: { readonly prepare?: false | undefined } = {},
+  ) {
     this.parts = parts;
     this.values = values;
+    this.prepare = prepare;
+  }
+
+  /**
+   * The same statement, which is never sent as a prepared one: the server plans it for its values each time. That costs
+   * more, and pays where a plan for any values is bad for some. A statement that it is put into loses the option.
+   */
+  with({ prepare }: { readonly prepare: false }): Sql<Row> {
+    return new Sql(this.parts, this.values, { prepare });
   }
 
   /** With `$1`, `$2`, … where the values go. */
@@ -23,8 +38,16 @@ export class Sql<Row = Record<string, unknown>> implements Statement {
 
 /** A statement whose text has its `$1`, `$2`, … already. */
 class NumberedSql<Row> extends Sql<Row> {
-  constructor(text: string, values: readonly unknown[]) {
-    super([text], values);
+  constructor(
+    text: string,
+    values: readonly unknown[],
+    options?: { readonly prepare?: false | undefined },
+  ) {
+    super([text], values, options);
+  }
+
+  override with(options: { readonly prepare: false }): Sql<Row> {
+    return new NumberedSql(this.text, this.values, options);
   }
 
   override get text(): string {

@@ -2,85 +2,109 @@
  * The types of the messages that a server may send:
  * https://www.postgresql.org/docs/current/protocol-message-formats.html
  */
-const MESSAGE_TYPES: ReadonlySet<number> = new Set(
-  [..."RKSAZT123CDEGHINVWcdnstv"].map((type) => type.charCodeAt(0)),
-);
+const IS_MESSAGE_TYPE = new Uint8Array(256);
+for (const type of "RKSAZT123CDEGHINVWcdnstv") IS_MESSAGE_TYPE[type.charCodeAt(0)] = 1;
 
 /** PostgreSQL's own limit for a value or message that it builds in memory. */
-const MESSAGE_BYTES_MAX = 2 ** 30;
+export const MESSAGE_BYTES_MAX = 2 ** 30;
 
 const HEADER_BYTES = 5;
 
-/** `E` and `N`: if a field has no zero byte at its end, the package searches for one beyond the end of the message. */
-const FIELD_TYPES: ReadonlySet<number> = new Set(["E".charCodeAt(0), "N".charCodeAt(0)]);
+/** A buffer for cut messages is kept for the next one up to this size. */
+const KEPT_BYTES_MAX = 65_536;
+
+const NO_BYTES = new Uint8Array(0);
 
 /**
- * Checks the messages in a server's byte stream before the package parses them. The chunks may be cut anywhere. Without
- * the check, bytes that are not PostgreSQL's protocol make the package wait for a message that never ends, or loop for
- * ever.
+ * Called with each whole message: its body is `bytes` from `start` to `end`. The bytes may change after the call.
+ * Returning false stops behind this message.
+ */
+export type OnMessage = (type: number, bytes: Uint8Array, start: number, end: number) => boolean;
+
+/**
+ * Divides a server's byte stream into messages, however it was cut into chunks. Copies a message only if it was cut, and
+ * each of its bytes a bounded number of times.
  */
 export class MessageFraming {
-  readonly #header = new Uint8Array(HEADER_BYTES);
-  readonly #headerView = new DataView(this.#header.buffer);
-  #headerBytes = 0;
-  /** Bytes of the current message's body that have not arrived. */
-  #missing = 0;
-  /** The body of an `E` or `N` message as far as it has arrived; `undefined` for other types. */
-  #fields: number[] | undefined;
+  /** A message that was cut, as far as it has arrived. */
+  #cut: Uint8Array = NO_BYTES;
+  #cutBytes = 0;
 
-  /** Throws an `Error` at the first byte that breaks the protocol. */
-  check(chunk: Uint8Array): void {
-    for (let at = 0; at < chunk.length;) {
-      at += this.#missing === 0 ? this.#readHeader(chunk, at) : this.#readBody(chunk, at);
+  /**
+   * Calls `onMessage` for each message that the chunk completes. Returns how many bytes of the chunk were used: all of
+   * them, unless `onMessage` stopped. Throws an `Error` for bytes that are not PostgreSQL's protocol.
+   */
+  split(chunk: Uint8Array, onMessage: OnMessage): number {
+    let at = 0;
+    while (at < chunk.length) {
+      if (this.#cutBytes > 0) {
+        at += this.#fill(chunk, at);
+        const end = this.#cutEnd();
+        if (end === undefined) continue;
+        const bytes = this.#cut;
+        this.#cutBytes = 0;
+        if (bytes.length > KEPT_BYTES_MAX) this.#cut = NO_BYTES;
+        if (!onMessage(bytes[0]!, bytes, HEADER_BYTES, end)) return at;
+        continue;
+      }
+      assertType(chunk[at]!);
+      const left = chunk.length - at;
+      const end = left < HEADER_BYTES ? Infinity : at + 1 + sizeAt(chunk, at);
+      if (end > chunk.length) {
+        at += this.#fill(chunk, at);
+        continue;
+      }
+      const start = at + HEADER_BYTES;
+      at = end;
+      if (!onMessage(chunk[start - HEADER_BYTES]!, chunk, start, end)) return at;
     }
+    return at;
   }
 
-  #readHeader(chunk: Uint8Array, at: number): number {
-    if (this.#headerBytes === 0 && !MESSAGE_TYPES.has(chunk[at]!)) {
-      throw new Error(
-        `the server broke PostgreSQL's protocol: it sent the message type ${chunk[at]}`,
-      );
-    }
-    const count = Math.min(HEADER_BYTES - this.#headerBytes, chunk.length - at);
-    for (let index = 0; index < count; index++) {
-      this.#header[this.#headerBytes++] = chunk[at + index]!;
-    }
-    if (this.#headerBytes < HEADER_BYTES) return count;
-    this.#headerBytes = 0;
-    const size = this.#headerView.getUint32(1);
-    if (size < 4 || size > MESSAGE_BYTES_MAX) {
-      throw new Error(`the server broke PostgreSQL's protocol: it sent a message of ${size} bytes`);
-    }
-    this.#missing = size - 4;
-    this.#fields = FIELD_TYPES.has(this.#header[0]!) ? [] : undefined;
-    if (this.#missing === 0) this.#endMessage();
+  /** Copies bytes to the cut message: first up to its header's end, then up to its own. Returns how many. */
+  #fill(chunk: Uint8Array, at: number): number {
+    const total = this.#cutBytes < HEADER_BYTES ? HEADER_BYTES : 1 + sizeAt(this.#cut, 0);
+    const count = Math.min(total - this.#cutBytes, chunk.length - at);
+    this.#reserve(this.#cutBytes + count, total);
+    this.#cut.set(chunk.subarray(at, at + count), this.#cutBytes);
+    this.#cutBytes += count;
     return count;
   }
 
-  #readBody(chunk: Uint8Array, at: number): number {
-    const size = Math.min(this.#missing, chunk.length - at);
-    if (this.#fields !== undefined) {
-      for (const byte of chunk.subarray(at, at + size)) this.#fields.push(byte);
-    }
-    this.#missing -= size;
-    if (this.#missing === 0) this.#endMessage();
-    return size;
+  /** Grows by doubling, so that a message of many chunks is copied twice at most, and a false size reserves nothing. */
+  #reserve(needed: number, total: number): void {
+    if (needed <= this.#cut.length) return;
+    const grown = new Uint8Array(Math.max(needed, Math.min(total, 2 * this.#cut.length), 256));
+    grown.set(this.#cut.subarray(0, this.#cutBytes));
+    this.#cut = grown;
   }
 
-  #endMessage(): void {
-    const fields = this.#fields;
-    this.#fields = undefined;
-    if (fields === undefined) return;
-    // A field is one type byte, a text and a zero byte. A zero byte in place of a type ends the list.
-    let at = 0;
-    while (at < fields.length && fields[at] !== 0) {
-      const end = fields.indexOf(0, at + 1);
-      at = end === -1 ? fields.length : end + 1;
-    }
-    if (at !== fields.length - 1) {
-      throw new Error(
-        "the server broke PostgreSQL's protocol: it sent an error message without an end",
-      );
-    }
+  /** Where the cut message ends; `undefined` while a part of it is missing. */
+  #cutEnd(): number | undefined {
+    if (this.#cutBytes < HEADER_BYTES) return undefined;
+    const end = 1 + sizeAt(this.#cut, 0);
+    return this.#cutBytes === end ? end : undefined;
   }
+}
+
+function assertType(type: number): void {
+  if (IS_MESSAGE_TYPE[type] === 1) return;
+  throw protocolError(`it sent the message type ${type}`);
+}
+
+/** The size of the message at `at`, without its type. */
+function sizeAt(bytes: Uint8Array, at: number): number {
+  const size = int32At(bytes, at + 1);
+  if (size >= 4 && size <= MESSAGE_BYTES_MAX) return size;
+  throw protocolError(`it sent a message of ${size >>> 0} bytes`);
+}
+
+/** A signed number of four bytes. */
+export function int32At(bytes: Uint8Array, at: number): number {
+  return bytes[at]! << 24 | bytes[at + 1]! << 16 | bytes[at + 2]! << 8 | bytes[at + 3]!;
+}
+
+/** The connection cannot go on: what follows in the stream has no certain meaning. */
+export function protocolError(what: string): Error {
+  return new Error(`the server broke PostgreSQL's protocol: ${what}`);
 }

@@ -2,30 +2,6 @@
  * Types of the package's client as this folder uses it, which the package's own declarations leave out, and the
  * conversion of what the package reports into this layer's errors.
  */
-import { ServerError } from "../errors.ts";
-import type { Notice } from "../driver/driver.ts";
-import type { FlightQuery } from "./neon_query.ts";
-
-/** A missing severity becomes ERROR, and a missing SQLSTATE XX000, internal_error. */
-export function toServerError(message: ErrorMessage): ServerError {
-  return new ServerError({
-    message: message.message ?? "the server gave no reason",
-    severity: message.severity ?? "ERROR",
-    sqlState: message.code ?? "XX000",
-    detail: message.detail,
-    hint: message.hint,
-    schema: message.schema,
-    table: message.table,
-    column: message.column,
-    constraint: message.constraint,
-    dataType: message.dataType,
-    position: message.position,
-    internalQuery: message.internalQuery,
-    internalPosition: message.internalPosition,
-    where: message.where,
-    routine: message.routine,
-  });
-}
 
 /** Makes an `Error` of a rejection. The package also rejects with an `ErrorEvent`, which is not an `Error`. */
 export function toError(reason: unknown): Error {
@@ -40,25 +16,6 @@ export function toError(reason: unknown): Error {
 /** The runtime's WebSocket class, or a library's class with the same interface. */
 export type WebSocketConstructor = new (url: string) => unknown;
 
-/** The fields of an ErrorResponse: https://www.postgresql.org/docs/current/protocol-error-fields.html */
-export interface ErrorMessage {
-  readonly message?: string;
-  readonly severity?: string;
-  readonly code?: string;
-  readonly detail?: string;
-  readonly hint?: string;
-  readonly schema?: string;
-  readonly table?: string;
-  readonly column?: string;
-  readonly constraint?: string;
-  readonly dataType?: string;
-  readonly position?: string;
-  readonly internalPosition?: string;
-  readonly internalQuery?: string;
-  readonly where?: string;
-  readonly routine?: string;
-}
-
 /** The package's socket. */
 export interface WireStream {
   /** `terminate` closes without waiting for the peer. A standard WebSocket does not have it. */
@@ -68,28 +25,14 @@ export interface WireStream {
   destroy(): void;
 }
 
-/** The package's protocol layer, `client.connection`: writes the messages to the server and emits those from it. */
+/** The package's protocol layer, `client.connection`: logs in, and reports what happens to the socket. */
 export interface Wire {
   readonly stream: WireStream;
   connect(port: number, host: string): void;
-  parse(statement: { text: string }): void;
-  bind(portal: { values: (string | null)[]; portal: string }): void;
-  describe(target: { type: "P"; name: string }): void;
-  execute(portal: { portal: string; rows: number }): void;
-  close(target: { type: "P"; name: string }): void;
-  flush(): void;
-  sync(): void;
-  sendCopyFail(reason: string): void;
   cancel(processId: number, secretKey: number): void;
   end(): void;
-  on(event: "readyForQuery", listener: (message: { status: string }) => void): void;
-  on(event: "errorMessage", listener: (message: ErrorMessage) => void): void;
-  on(event: "notice", listener: (message: Notice) => void): void;
   on(event: "error", listener: (error: unknown) => void): void;
-  on(
-    event: "parseComplete" | "closeComplete" | "connect" | "end",
-    listener: () => void,
-  ): void;
+  on(event: "connect" | "end", listener: () => void): void;
 }
 
 /** The package's client. */
@@ -109,6 +52,5 @@ export interface NeonClient {
   };
   _handleAuthSASLContinue(message: unknown): Promise<void>;
   connect(): Promise<void>;
-  query(query: FlightQuery): void;
   on(event: "error", listener: (error: unknown) => void): void;
 }

@@ -1,8 +1,7 @@
 /**
- * One connection through the package's client. That client sends one statement at a time, in messages of its own, and
- * hides the status byte. With a pipelined login it reports that it is connected when only the socket is open. So
- * flights are sent through its hook for query objects of other libraries, and the connection's state is read from the
- * protocol events of `client.connection`.
+ * One connection. The package opens its socket and logs in; then flights and their answers go past the package, which
+ * sends one statement at a time and hides the status byte. With a pipelined login the package reports that it is
+ * connected when only the socket is open, so that the state follows the server's own messages.
  */
 import type {
   Connection,
@@ -10,37 +9,58 @@ import type {
   FlightAnswer,
   FlightOptions,
   FlightPart,
+  Result,
+  Statement,
   TransactionStatus,
 } from "../driver/driver.ts";
-import { parserOf } from "../driver/result_types.ts";
+import { type Parse, parserOf } from "../driver/result_types.ts";
 import { ConnectError, ConnectionLostError, ScopeError, type ServerError } from "../errors.ts";
 import { completesWithin } from "../time/timeout.ts";
-import { type NeonClient, toError, toServerError } from "./neon_client.ts";
-import { encode, type Encoded, FlightQuery, MessageWriter } from "./neon_query.ts";
+import { AnswerReader } from "./answer_reader.ts";
+import { encodeCopyFail, encodeFlight } from "./flight_codec.ts";
+import { type OnMessage, protocolError } from "./message_framing.ts";
+import { type NeonClient, toError } from "./neon_client.ts";
 import { NeonSocket, sendCancelRequest } from "./neon_socket.ts";
+import { PreparedStatements, type PreparePolicy } from "./prepared_statements.ts";
+import { readFields, toNotice, toServerError } from "./server_fields.ts";
 
 export interface ConnectOptions {
   /** Longest time from the start to the first ReadyForQuery. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
-  /** Whether `opened` waits for the first ReadyForQuery, also with a pipelined login. */
-  readonly untilReady?: boolean;
 }
 
 interface NeonConnectionOptions extends ConnectOptions {
   /** See `NeonDriverOptions.pipelineConnect`. */
   readonly pipeline: boolean;
+  readonly policy: PreparePolicy;
 }
 
 interface Flight {
-  readonly query: FlightQuery;
-  /** The server's first ERROR in answer to it. */
-  error: ServerError | undefined;
-  /** Whether a ParseComplete has arrived. */
-  begun: boolean;
+  readonly parts: readonly FlightPart[];
+  readonly parserOf: (oid: number) => Parse;
+  answer: AnswerReader;
+  /** Sent in front of the parts, which are sent for the second time. */
+  recovery: readonly Statement[] | undefined;
+  /** Whether a transaction was open when it was sent. */
+  readonly beganInside: boolean;
+  wasCancelled: boolean;
   resolve(answer: FlightAnswer): void;
   reject(error: Error): void;
 }
+
+/** Asks whether the connection is direct, in the first flight: see `PreparedStatements.learn`. */
+const PROCESS_ID: Statement = {
+  text: "select pg_backend_pid()",
+  values: [],
+  isStatic: true,
+  isInternal: true,
+  prepare: false,
+};
+
+const ROLLBACK: Statement = { text: "rollback", values: [], isStatic: true, isInternal: true };
+
+const ENDS_TRANSACTION: ReadonlySet<string> = new Set(["COMMIT", "ROLLBACK", "PREPARE"]);
 
 /** The constructor starts to connect. */
 export class NeonConnection implements Connection {
@@ -52,7 +72,7 @@ export class NeonConnection implements Connection {
   readonly #options: NeonConnectionOptions;
   readonly #client: NeonClient;
   readonly #socket: NeonSocket;
-  readonly #writer: MessageWriter;
+  readonly #statements: PreparedStatements;
   readonly #opened = Promise.withResolvers<void>();
   readonly #ready = Promise.withResolvers<void>();
   readonly #closed = Promise.withResolvers<Error | undefined>();
@@ -60,6 +80,8 @@ export class NeonConnection implements Connection {
   #state: ConnectionState = "opening";
   #status: TransactionStatus | undefined;
   #flight: Flight | undefined;
+  /** The answer to `PROCESS_ID`, which comes before that to the flight. */
+  #question: AnswerReader | undefined;
   /** The newest ERROR or FATAL since the last ReadyForQuery. If the connection ends now, this is the reason. */
   #serverError: ServerError | undefined;
   #failure: Error | undefined;
@@ -78,23 +100,17 @@ export class NeonConnection implements Connection {
     this.#options = options;
     const client = this.#client = newClient();
     const { connection: wire } = client;
-    this.#writer = new MessageWriter(wire.stream);
-    this.#socket = new NeonSocket(client, { onError: (error) => this.#fail(error) });
+    this.#statements = new PreparedStatements(options.policy);
+    this.#socket = new NeonSocket(client, {
+      onError: (error) => this.#fail(error),
+      onMessage: this.#message,
+      onLogin: (status) => this.#readyForQuery(status),
+    }, { holdsLogin: options.pipeline });
 
     // Registered before the client's own listeners: those treat an error outside a query as a failure of the client.
     wire.on("error", (error) => this.#failure ??= toError(error));
-    wire.on("errorMessage", (message) => this.#errorResponse(toServerError(message)));
-    // Before the socket opens, so that the startup message and the password are sent together with the first flight.
-    if (options.pipeline) this.#writer.cork();
     client.connect().then(() => this.#socketOpen(), (error) => this.#fail(error));
 
-    // After connect(): with a pipelined login, connect() removes all listeners of readyForQuery.
-    wire.on("readyForQuery", ({ status }) => this.#readyForQuery(status));
-    wire.on("parseComplete", () => {
-      if (this.#flight !== undefined) this.#flight.begun = true;
-    });
-    wire.on("notice", (notice) => this.#flight?.query.handleNotice(notice));
-    wire.on("closeComplete", () => this.#flight?.query.handleCloseComplete());
     wire.on("end", () => this.#socketClosed());
 
     this.#connectTimer = setTimeout(
@@ -102,11 +118,7 @@ export class NeonConnection implements Connection {
       options.timeoutMs,
     );
     const { signal } = options;
-    const abort = () => {
-      this.#fail(new Error("the caller gave up", { cause: signal?.reason }));
-      // Its permit is used again at once, and a peer that hangs does not answer the close frame.
-      this.#socket.terminate();
-    };
+    const abort = () => this.#fail(new Error("the caller gave up", { cause: signal?.reason }));
     signal?.addEventListener("abort", abort, { once: true });
     const forget = () => signal?.removeEventListener("abort", abort);
     this.opened.then(forget, forget);
@@ -126,7 +138,7 @@ export class NeonConnection implements Connection {
 
   flight(
     parts: readonly FlightPart[],
-    { parsers = {}, onNotice }: FlightOptions = {},
+    { parsers = {} }: FlightOptions = {},
   ): Promise<FlightAnswer> {
     if (this.#socket.isForeign()) return Promise.reject(ScopeError.foreign());
     if (this.#state === "closed") return Promise.reject(this.#lostError(undefined));
@@ -137,31 +149,64 @@ export class NeonConnection implements Connection {
         ),
       );
     }
-    let encoded: Encoded[];
+    const { promise, resolve, reject } = Promise.withResolvers<FlightAnswer>();
+    const flight = {
+      parts,
+      parserOf: (oid: number) => parsers[oid] ?? parserOf(oid),
+      recovery: undefined,
+      beganInside: this.#status === "T" || this.#status === "E",
+      wasCancelled: false,
+      resolve,
+      reject,
+    };
+    let messages: Uint8Array[];
     try {
-      encoded = parts.map(encode);
+      const { bytes, answer } = this.#encode(parts, flight.parserOf);
+      messages = [bytes];
+      this.#flight = { ...flight, answer };
     } catch (error) {
       return Promise.reject(error);
     }
-    const query = new FlightQuery(encoded, {
-      writer: this.#writer,
-      parserOf: (oid) => parsers[oid] ?? parserOf(oid),
-      onNotice,
-    });
-    const { promise, resolve, reject } = Promise.withResolvers<FlightAnswer>();
-    this.#flight = { query, error: undefined, begun: false, resolve, reject };
+    if (this.#statements.asks && this.#question === undefined) {
+      const { bytes, answer } = this.#encode([PROCESS_ID]);
+      messages.unshift(bytes);
+      this.#question = answer;
+    }
     if (this.#state === "idle") this.#state = "busy";
+    this.#send(messages);
+    return promise;
+  }
+
+  #encode(
+    parts: readonly FlightPart[],
+    parser: (oid: number) => Parse = parserOf,
+  ): { bytes: Uint8Array; answer: AnswerReader } {
+    const statements = this.#statements;
+    const sent = encodeFlight(parts, statements);
+    const answer = new AnswerReader(sent, {
+      parserOf: parser,
+      statements,
+      refuseCopy: ({ isLast }) => {
+        // Before the last part the server answers the next one with an ERROR, and reads on to the Sync. Behind it, the
+        // server has ignored the Sync, because it was waiting for COPY's data.
+        this.#send([encodeCopyFail("COPY FROM STDIN is not supported here", { syncs: isLast })]);
+      },
+    });
+    return { bytes: sent.bytes, answer };
+  }
+
+  #send(messages: readonly Uint8Array[]): void {
     try {
-      this.#client.query(query);
+      this.#socket.send(...messages);
     } catch (error) {
       // workerd throws if the socket is closed, before it emits the close event.
       this.#fail(error);
     }
-    return promise;
   }
 
   async cancel({ timeoutMs }: { timeoutMs: number }): Promise<void> {
     const { processID, secretKey } = this.#client;
+    if (this.#flight !== undefined) this.#flight.wasCancelled = true;
     if (processID === null || secretKey === null || this.#state === "closed") return;
     await sendCancelRequest(this.#newClient(), { processID, secretKey, timeoutMs });
   }
@@ -182,16 +227,42 @@ export class NeonConnection implements Connection {
   }
 
   #socketOpen(): void {
-    if (!this.#options.untilReady) this.#opened.resolve();
+    this.#opened.resolve();
     if (!this.#options.pipeline) return;
     // The startup messages are held for the first flight. Without a flight in this turn, they are sent alone.
-    this.#loginTimer = setTimeout(() => {
-      try {
-        this.#writer.uncork();
-      } catch (error) {
-        this.#fail(error);
+    this.#loginTimer = setTimeout(() => this.#send([]), 0);
+  }
+
+  /** Reads one message of the server. */
+  readonly #message: OnMessage = (type, bytes, start, end) => {
+    if (this.#state === "closed") return false;
+    switch (type) {
+      case 0x5a: // ReadyForQuery
+        this.#readyForQuery(String.fromCharCode(bytes[start]!));
+        break;
+      case 0x45: // ErrorResponse
+        this.#errorResponse(toServerError(readFields(bytes, start, end)));
+        break;
+      case 0x4e: // NoticeResponse
+        this.#answer?.readNotice(toNotice(readFields(bytes, start, end)));
+        break;
+      case 0x41: // NotificationResponse
+      case 0x53: // ParameterStatus
+        break;
+      default: {
+        const answer = this.#answer;
+        if (answer === undefined) {
+          throw protocolError(`it sent a message of the type ${type} unasked`);
+        }
+        answer.read(type, bytes, start, end);
       }
-    }, 0);
+    }
+    return true;
+  };
+
+  /** The answer that the server's next message belongs to. */
+  get #answer(): AnswerReader | undefined {
+    return this.#question ?? this.#flight?.answer;
   }
 
   #readyForQuery(status: string): void {
@@ -207,21 +278,43 @@ export class NeonConnection implements Connection {
       this.#state = this.#flight === undefined ? "idle" : "busy";
       return;
     }
-    this.#state = "idle";
+    if (this.#question !== undefined) return this.#readProcessId(this.#question);
     const flight = this.#flight;
-    this.#flight = undefined;
+    if (flight === undefined) throw protocolError("it was ready unasked");
+    const { answer } = flight;
+    answer.end();
     this.#serverError = undefined;
-    const error = flight?.error ?? flight?.query.decodeError;
-    flight?.resolve({
-      results: flight.query.results,
+    if (answer.isStale && isReplayable(flight)) return this.#replay(flight, status);
+    this.#state = "idle";
+    this.#flight = undefined;
+    const { error } = answer;
+    if (answer.isStale) (error as ServerError).isStale = true;
+    flight.resolve({
+      results: resultsOf(flight),
       status,
       ...(error === undefined ? {} : { error }),
     });
   }
 
+  #readProcessId(question: AnswerReader): void {
+    this.#question = undefined;
+    this.#serverError = undefined;
+    question.end();
+    const [processId] = Object.values(question.results[0]?.rows[0] ?? {});
+    this.#statements.learn({ isDirect: processId === String(this.processId) });
+  }
+
+  /** Sends the flight again, without the prepared statements that the server has no longer. */
+  #replay(flight: Flight, status: TransactionStatus): void {
+    flight.recovery = status === "I" ? [] : [ROLLBACK];
+    const { bytes, answer } = this.#encode([...flight.recovery, ...flight.parts], flight.parserOf);
+    flight.answer = answer;
+    this.#send([bytes]);
+  }
+
   #errorResponse(error: ServerError): void {
     this.#serverError = error;
-    if (this.#state === "busy" && this.#flight !== undefined) this.#flight.error ??= error;
+    if (this.#state !== "opening") this.#answer?.readError(error);
   }
 
   /** Closes the connection because of an error. The first error is kept. */
@@ -257,8 +350,8 @@ export class NeonConnection implements Connection {
       return new ConnectionLostError(`Lost the connection to PostgreSQL: ${reason}`, {
         cause,
         sent: flight !== undefined,
-        begun: flight?.begun ?? false,
-        answered: flight?.query.results,
+        begun: flight?.answer.hasBegun ?? false,
+        answered: flight === undefined ? [] : resultsOf(flight),
       });
     }
     // 08P01, protocol_violation: a server that expects SCRAM answers a pipelined password with it.
@@ -270,4 +363,22 @@ export class NeonConnection implements Connection {
       sent: flight !== undefined,
     });
   }
+}
+
+/** Without the results of what was sent in front of the parts. */
+function resultsOf({ answer: { results }, recovery = [] }: Flight): readonly Result[] {
+  return recovery.length === 0 ? results : results.slice(recovery.length);
+}
+
+/**
+ * Whether a failed flight has had no effect that a rollback does not undo: it began outside a transaction, and either its
+ * first part failed or it opened a transaction that nothing in it has ended. After a cancel request nothing is sent again.
+ */
+function isReplayable(
+  { answer: { results }, beganInside, recovery, wasCancelled }: Flight,
+): boolean {
+  if (beganInside || wasCancelled || recovery !== undefined) return false;
+  return results.length === 0 ||
+    results[0]!.command === "BEGIN" &&
+      !results.some(({ command }) => ENDS_TRANSACTION.has(command));
 }

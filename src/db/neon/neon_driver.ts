@@ -6,6 +6,7 @@ import { Client } from "@neondatabase/serverless";
 import { ConnectError } from "../errors.ts";
 import { type ConnectOptions, NeonConnection } from "./neon_connection.ts";
 import type { NeonClient, WebSocketConstructor } from "./neon_client.ts";
+import { type PrepareMode, PreparePolicy } from "./prepared_statements.ts";
 import type { Connection, Driver } from "../driver/driver.ts";
 
 /** The address of one database and how to log in. */
@@ -28,6 +29,12 @@ export interface NeonDriverOptions {
    * whose peer is frozen. A standard WebSocket waits for the peer for ever.
    */
   readonly webSocketConstructor?: WebSocketConstructor | undefined;
+  /**
+   * When statements are sent as prepared statements. `auto`, the default: on connections whose backend is the one that has
+   * logged in, and for Neon. `on`: through poolers as well, for those that keep prepared statements, as PgBouncer from 1.21
+   * on with `max_prepared_statements`. If a pooler turns out not to, the driver stops.
+   */
+  readonly prepare?: PrepareMode;
   /** `application_name` in `pg_stat_activity`. */
   readonly applicationName?: string;
 }
@@ -35,9 +42,12 @@ export interface NeonDriverOptions {
 /** Opens connections through `@neondatabase/serverless`. */
 export class NeonDriver implements Driver {
   readonly #options: NeonDriverOptions;
+  readonly #policy: PreparePolicy;
 
   constructor(options: NeonDriverOptions) {
     this.#options = options;
+    const { url, prepare: mode = "auto" } = options;
+    this.#policy = new PreparePolicy({ mode, host: new URL(url).hostname });
   }
 
   /**
@@ -53,6 +63,7 @@ export class NeonDriver implements Driver {
     const connection = new NeonConnection(() => this.#client(), {
       ...options,
       pipeline: this.#options.pipelineConnect,
+      policy: this.#policy,
     });
     await connection.opened;
     return connection;

@@ -1,20 +1,43 @@
-/** The socket of the package's client: reports the errors that the package loses, and closes the socket. */
+/**
+ * The socket of the package's client. The package opens it and logs in. From the first ReadyForQuery on, the server's
+ * messages go to the connection. Also reports the errors that the package loses, and closes the socket.
+ */
 import { completesWithin } from "../time/timeout.ts";
-import { MessageFraming } from "./message_framing.ts";
-import type { NeonClient } from "./neon_client.ts";
+import { MessageFraming, type OnMessage } from "./message_framing.ts";
+import type { NeonClient, WireStream } from "./neon_client.ts";
+import { readFields } from "./server_fields.ts";
 
 /** How long the peer may take to answer the WebSocket's close frame. */
 const CLOSE_TIMEOUT_MS = 1_000;
 
+export interface NeonSocketOptions {
+  readonly onError: (error: unknown) => void;
+  /** Called with each ErrorResponse of the login and with every message after it. */
+  readonly onMessage: OnMessage;
+  /** Called with the status byte of the first ReadyForQuery. */
+  readonly onLogin: (status: string) => void;
+}
+
 export class NeonSocket {
   readonly #client: NeonClient;
+  readonly #options: NeonSocketOptions;
+  readonly #framing = new MessageFraming();
+  /** The status byte of the first ReadyForQuery. */
+  #status: string | undefined;
+  #write: WireStream["write"];
+  /** The messages of a pipelined login, until they are sent with the first flight. */
+  #held: Uint8Array[] | undefined;
   #isClosed = false;
   #terminateTimer: ReturnType<typeof setTimeout> | undefined;
 
-  /** Must be called before the client connects. */
-  constructor(client: NeonClient, { onError }: { onError: (error: unknown) => void }) {
+  /** Must be called before the client connects. `holdsLogin`: the package's messages are kept for `send`. */
+  constructor(client: NeonClient, options: NeonSocketOptions, { holdsLogin = false } = {}) {
     this.#client = client;
-    this.#catchStrayErrors(onError);
+    this.#options = options;
+    const { stream } = client.connection;
+    this.#write = stream.write.bind(stream);
+    if (holdsLogin) this.#holdLogin(stream);
+    this.#takeEvents();
   }
 
   /** Whether the socket belongs to another request. workerd throws for every access to such a socket. */
@@ -25,6 +48,16 @@ export class NeonSocket {
     } catch {
       return true;
     }
+  }
+
+  /**
+   * Sends the bytes as one WebSocket message, behind the messages of a login that are held. With two messages, a relay
+   * whose TCP side delays small segments (Nagle's algorithm) would hold the second one until the first is acknowledged.
+   */
+  send(...parts: readonly Uint8Array[]): void {
+    const all = this.#held === undefined ? parts : [...this.#held, ...parts];
+    this.#held = undefined;
+    if (all.length > 0) this.#write(all.length === 1 ? all[0]! : concat(all));
   }
 
   /** Sends the WebSocket's close frame. If the peer does not answer within a second, terminates the connection. */
@@ -51,16 +84,27 @@ export class NeonSocket {
     clearTimeout(this.#terminateTimer);
   }
 
+  #holdLogin(stream: WireStream): void {
+    this.#held = [];
+    stream.write = (bytes, ...callback) => {
+      // The stream closes in the callback of an empty write, which must therefore not be held.
+      if (this.#held === undefined || bytes.length === 0) return this.#write(bytes, ...callback);
+      this.#held.push(bytes);
+      return true;
+    };
+  }
+
   /** The package reports some failures only as exceptions or events, which would end the process if not caught. */
-  #catchStrayErrors(onError: (error: unknown) => void): void {
+  #takeEvents(): void {
     const client = this.#client;
     const { stream } = client.connection;
+    const { onError } = this.#options;
     const emit = stream.emit.bind(stream);
-    const framing = new MessageFraming();
     stream.emit = (event, ...args) => {
       try {
-        if (event === "data") framing.check(args[0] as Uint8Array);
-        return emit(event, ...args);
+        if (event !== "data") return emit(event, ...args);
+        this.#receive(args[0] as Uint8Array, (chunk) => emit("data", chunk));
+        return true;
       } catch (error) {
         onError(error);
         return false;
@@ -70,6 +114,37 @@ export class NeonSocket {
     client._handleAuthSASLContinue = (message) => continueScram(message).catch(onError);
     client.on("error", onError);
   }
+
+  /** One chunk may hold the end of the login and answers to flights. */
+  #receive(chunk: Uint8Array, toPackage: (chunk: Uint8Array) => void): void {
+    let used = 0;
+    if (this.#status === undefined) {
+      used = this.#framing.split(chunk, this.#readLogin);
+      toPackage(chunk.subarray(0, used));
+      // The package may have refused the login, such as for a wrong signature of the server.
+      if (this.#status === undefined) return;
+      this.#options.onLogin(this.#status);
+    }
+    if (used < chunk.length) this.#framing.split(chunk.subarray(used), this.#options.onMessage);
+  }
+
+  /** Checks what the package would wait or loop on for ever, and stops behind the first ReadyForQuery. */
+  readonly #readLogin: OnMessage = (type, bytes, start, end) => {
+    if (type === 0x5a) this.#status = String.fromCharCode(bytes[start]!);
+    else if (type === 0x45) this.#options.onMessage(type, bytes, start, end);
+    else if (type === 0x4e) readFields(bytes, start, end);
+    return type !== 0x5a;
+  };
+}
+
+function concat(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    whole.set(part, offset);
+    offset += part.length;
+  }
+  return whole;
 }
 
 /**

@@ -148,8 +148,8 @@ export class Session implements AsyncDisposable {
   execute(statement: Sql<unknown>, options: ExecuteOptions = {}): Promise<QueryResult<unknown>> {
     return this.#enqueue(async () => {
       assertStatement(statement);
-      const { text, values } = statement;
-      const [result] = await this.#transaction.run([{ text, values, ...options }]);
+      const { text, values, prepare } = statement;
+      const [result] = await this.#transaction.run([{ text, values, prepare, ...options }]);
       const { rows, rowCount, command, columns = [] } = result!;
       return { rows, rowCount, command, columns };
     });

@@ -35,10 +35,12 @@ export interface QueryResult<Row> {
   readonly columns: readonly Column[];
 }
 
-/** How the rows of a statement are read. */
-export type ExecuteOptions = RowOptions;
+export interface ExecuteOptions extends RowOptions {
+  /** Never sends the statement as a prepared one: see `Sql.with`. */
+  readonly prepare?: false;
+}
 
-export interface StreamOptions extends RowOptions {
+export interface StreamOptions extends ExecuteOptions {
   /** Rows fetched in one round trip and held in memory, from 1 to 2^31 - 1; 1,000 by default. */
   readonly batchSize?: number;
 }

@@ -1,6 +1,7 @@
-import type { Close, Fetch, Portal, Result, RowOptions, Statement } from "../driver/driver.ts";
+import type { Close, Fetch, Portal, Result, Statement } from "../driver/driver.ts";
+import type { ExecuteOptions } from "./session_options.ts";
 
-export interface StreamRowsOptions extends RowOptions {
+export interface StreamRowsOptions extends ExecuteOptions {
   readonly portal: Portal;
   /** Runs one part in a flight and returns its result. */
   run(part: Statement | Fetch): Promise<Result>;
@@ -10,10 +11,10 @@ export interface StreamRowsOptions extends RowOptions {
 
 /** Yields a statement's rows one by one. Fetches the next `maxRows` rows when all fetched ones are used. */
 export async function* streamRows<Row>(
-  { text, values }: Statement,
+  { text, values, prepare }: Statement,
   { portal, run, close, ...rowOptions }: StreamRowsOptions,
 ): AsyncGenerator<Row, void, void> {
-  let result = await run({ text, values, portal, ...rowOptions });
+  let result = await run({ text, values, prepare, portal, ...rowOptions });
   try {
     // `yield*` would take twice as many microtasks for each row.
     for (const row of result.rows) yield row as Row;

@@ -20,7 +20,14 @@ function socketOver(ws: WireStream["ws"], { isGone = false } = {}) {
     on: () => {},
     _handleAuthSASLContinue: () => Promise.resolve(),
   } as unknown as NeonClient;
-  return { socket: new NeonSocket(client, { onError: () => {} }), calls };
+  return {
+    socket: new NeonSocket(client, {
+      onError: () => {},
+      onMessage: () => true,
+      onLogin: () => {},
+    }),
+    calls,
+  };
 }
 
 /** A WebSocket as the standard has it, as npm's `ws` has it, and none at all: the connection was not opened. */

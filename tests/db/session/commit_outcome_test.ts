@@ -15,6 +15,7 @@ import { type FaultBranch, faultBranch } from "../../support/fault_branch.ts";
 import { rowsInTheEnd, rowsOf } from "../../support/fault_fixture.ts";
 import {
   answer,
+  bindOf,
   COMMIT,
   COMMITTED,
   dropAfter,
@@ -327,7 +328,7 @@ Deno.test("a read-only session sends no xid query", async () => {
   await using branch = await faultBranch(database);
   const db = await opened(branch);
   const armed = branch.relay.when(
-    { direction: "toServer", kind: "Parse", text: /pg_current_xact_id/, times: Infinity },
+    { ...bindOf(/pg_current_xact_id/), times: Infinity },
     dropBefore(),
   );
   await db.transaction((session) => session.query(sql`select 1`), { readOnly: true });
@@ -342,7 +343,7 @@ Deno.test("a writing session sends the xid query until it has an xid, and no lon
     const flights = [sql`select 1`, insert("asks"), sql`select 2`];
     for (const statement of flights) {
       const armed = branch.relay.when(
-        { direction: "toServer", kind: "Parse", text: /pg_current_xact_id/, times: Infinity },
+        { ...bindOf(/pg_current_xact_id/), times: Infinity },
         pass(),
       );
       await session.query(statement);

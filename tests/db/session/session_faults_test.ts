@@ -10,6 +10,7 @@ import { rowsInTheEnd } from "../../support/fault_fixture.ts";
 import {
   answer,
   BEGIN,
+  bindOf,
   COMMIT,
   dropBefore,
   hold,
@@ -19,16 +20,14 @@ import { localDatabase } from "../../support/local_database.ts";
 
 const database = await localDatabase();
 
-const parseOf = (text: RegExp) => ({ direction: "toServer", kind: "Parse", text }) as const;
-
 const POINTS: Readonly<Record<string, MessagePoint>> = {
   BEGIN,
-  "the first statement": parseOf(/^insert/),
-  SAVEPOINT: parseOf(/^savepoint/),
-  RELEASE: parseOf(/^release/),
-  "ROLLBACK TO": parseOf(/^rollback to/),
+  "the first statement": bindOf(/^insert/),
+  SAVEPOINT: bindOf(/^savepoint/),
+  RELEASE: bindOf(/^release/),
+  "ROLLBACK TO": bindOf(/^rollback to/),
   COMMIT,
-  ROLLBACK: parseOf(/^ROLLBACK$/),
+  ROLLBACK: bindOf(/^ROLLBACK$/),
 };
 
 const FAULTS = {

@@ -1,6 +1,7 @@
 /** Faults at single messages of the relay. */
 import {
   answer,
+  bindOf,
   COMMIT,
   COMMIT_EXECUTE,
   COMMITTED,
@@ -25,11 +26,7 @@ export interface FaultKind {
   readonly losesCommit: boolean;
 }
 
-const STATEMENT = {
-  direction: "toServer",
-  kind: "Parse",
-  text: /^\s*(?:select|update|insert|with)/i,
-} as const;
+const STATEMENT = bindOf(/^\s*(?:select|update|insert|with)/i);
 const RESULT = {
   direction: "toClient",
   kind: "CommandComplete",

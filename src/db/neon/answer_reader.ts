@@ -1,0 +1,191 @@
+/** The server's answer to a flight: from its messages to results, in one pass. */
+import type { Column, Notice, Result } from "../driver/driver.ts";
+import type { Parse } from "../driver/result_types.ts";
+import type { ServerError } from "../errors.ts";
+import type { SentFlight, SentPart } from "./flight_codec.ts";
+import { protocolError } from "./message_framing.ts";
+import type { PreparedStatements } from "./prepared_statements.ts";
+import { readColumns, readTexts, type Row, RowReader } from "./row_reader.ts";
+import { readText } from "./text_reader.ts";
+
+interface AnswerOptions {
+  readonly parserOf: (oid: number) => Parse;
+  readonly statements: PreparedStatements;
+  /** Refuses the data that a COPY FROM STDIN asks for. */
+  readonly refuseCopy: (options: { isLast: boolean }) => void;
+}
+
+export class AnswerReader {
+  readonly results: Result[] = [];
+  readonly #sent: SentFlight;
+  readonly #options: AnswerOptions;
+  #error: ServerError | undefined;
+  #hasBegun = false;
+  #isStale = false;
+  /** Closed statements whose answers are still to come. */
+  #closes: number;
+  #rows: (Row | unknown[])[] = [];
+  #reader: RowReader | undefined;
+  #decodeError: Error | undefined;
+  #notice: Notice | undefined;
+
+  constructor(sent: SentFlight, options: AnswerOptions) {
+    this.#sent = sent;
+    this.#options = options;
+    this.#closes = sent.closes;
+  }
+
+  /** The server's first ERROR, or the error of the first result whose rows could not be read. */
+  get error(): Error | undefined {
+    return this.#error ??
+      this.results.find(({ decodeError }) => decodeError !== undefined)?.decodeError;
+  }
+
+  /** Whether the server has started the flight. */
+  get hasBegun(): boolean {
+    return this.#hasBegun;
+  }
+
+  /** Whether the error would not have come if all statements had been parsed anew. */
+  get isStale(): boolean {
+    return this.#isStale;
+  }
+
+  /** The part that the next message is about; `undefined` once all are answered. */
+  get #part(): SentPart | undefined {
+    return this.#sent.parts[this.results.length];
+  }
+
+  /** Reads one message. Throws an `Error` for one that does not belong here. */
+  read(type: number, bytes: Uint8Array, start: number, end: number): void {
+    this.#hasBegun = true;
+    const part = this.#part;
+    if (part === undefined || this.#error !== undefined) throw unexpected(type);
+    switch (type) {
+      case 0x31: // ParseComplete
+        if (part.prepared !== undefined) part.prepared.isParsed = true;
+        return;
+      case 0x32: // BindComplete
+        return;
+      case 0x33: // CloseComplete
+        return this.#closeComplete(part);
+      case 0x54: // RowDescription
+        return this.#describe(part, readColumns(bytes, start, end));
+      case 0x6e: // NoData
+        return this.#describe(part, []);
+      case 0x44: // DataRow
+        return this.#dataRow(part, bytes, start, end);
+      case 0x43: // CommandComplete
+        return this.#commandComplete(readText(bytes, start, end - 1));
+      case 0x49: // EmptyQueryResponse
+        return this.#complete("", 0);
+      case 0x73: // PortalSuspended
+        return this.#complete("", this.#rows.length, { isSuspended: true });
+      case 0x47: // CopyInResponse
+        return this.#options.refuseCopy({
+          isLast: this.results.length === this.#sent.parts.length - 1,
+        });
+      case 0x48: // CopyOutResponse
+      case 0x63: // CopyDone
+        return;
+      case 0x64: // CopyData
+        this.#decodeError ??= new TypeError(
+          "Cannot return the data of COPY TO STDOUT as the driver reads only rows; use SELECT",
+        );
+        return;
+      default:
+        throw unexpected(type);
+    }
+  }
+
+  readError(error: ServerError): void {
+    if (this.#error !== undefined) return;
+    this.#error = error;
+    const { prepared, isNew = false } = this.#part ?? {};
+    if (prepared === undefined || error.severity !== "ERROR") return;
+    this.#isStale = this.#options.statements.noteError(error, prepared, isNew);
+  }
+
+  readNotice(notice: Notice): void {
+    this.#notice = notice;
+  }
+
+  /** The server has answered the Sync. Throws an `Error` if answers are missing. */
+  end(): void {
+    const { parts } = this.#sent;
+    // A Parse that was written and not answered has not happened.
+    for (const { prepared, isNew } of parts) {
+      if (isNew && !prepared!.isParsed) this.#options.statements.forget(prepared!);
+    }
+    if (this.#error === undefined && this.results.length < parts.length) {
+      throw protocolError(`it answered ${this.results.length} of ${parts.length} statements`);
+    }
+  }
+
+  #closeComplete({ kind, isNew }: SentPart): void {
+    if (this.#closes > 0) this.#closes--;
+    else if (kind === "close") this.#complete("", 0);
+    else if (!isNew) throw unexpected(0x33);
+  }
+
+  /** Of the current part. */
+  get #columns(): readonly Column[] {
+    const { kind, prepared } = this.#part!;
+    return this.#reader?.columns ?? (kind === "static" ? undefined : prepared?.columns) ?? [];
+  }
+
+  #describe({ kind, prepared, rows }: SentPart, columns: readonly Column[]): void {
+    if (kind === "close" || kind === "static" || this.#reader !== undefined) throw unexpected(0x54);
+    if (prepared !== undefined) prepared.columns = columns;
+    this.#reader = new RowReader(columns, this.#options.parserOf, rows);
+  }
+
+  #dataRow(
+    { kind, prepared, rows }: SentPart,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): void {
+    if (kind === "static") {
+      this.#rows.push(readTexts(bytes, start, end));
+      return;
+    }
+    const columns = prepared?.columns;
+    if (this.#reader === undefined && columns !== undefined) {
+      this.#reader = new RowReader(columns, this.#options.parserOf, rows);
+    }
+    if (this.#reader === undefined) throw unexpected(0x44);
+    this.#rows.push(this.#reader.read(bytes, start, end));
+  }
+
+  /** A command tag is one or more words, and then numbers: https://www.postgresql.org/docs/current/protocol-message-formats.html */
+  #commandComplete(tag: string): void {
+    const space = tag.indexOf(" ");
+    const command = space === -1 ? tag : tag.slice(0, space);
+    const count = Number(tag.slice(tag.lastIndexOf(" ") + 1));
+    if (tag === "DEALLOCATE ALL" || tag === "DISCARD ALL") this.#options.statements.forgetAll();
+    this.#complete(command, Number.isInteger(count) ? count : 0);
+  }
+
+  #complete(command: string, rowCount: number, more: { isSuspended?: true } = {}): void {
+    const decodeError = this.#decodeError ?? this.#reader?.error;
+    const notice = this.#notice;
+    this.results.push({
+      rows: this.#rows as Row[],
+      columns: this.#columns,
+      rowCount,
+      command,
+      ...more,
+      ...(notice === undefined ? {} : { notice }),
+      ...(decodeError === undefined ? {} : { decodeError }),
+    });
+    this.#rows = [];
+    this.#reader = undefined;
+    this.#decodeError = undefined;
+    this.#notice = undefined;
+  }
+}
+
+function unexpected(type: number): Error {
+  return protocolError(`it sent an unexpected message of the type ${type}`);
+}
