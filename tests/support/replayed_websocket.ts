@@ -1,23 +1,27 @@
-/** A WebSocket without a network: it answers the n-th message sent to it with the n-th part of a recorded stream. */
+/**
+ * A WebSocket without a network: it answers the n-th message sent to it with the n-th part of a recorded stream, which
+ * may be several chunks.
+ */
 export class ReplayedWebSocket extends EventTarget {
   binaryType = "arraybuffer";
   readyState = 0;
-  readonly #answers: readonly Uint8Array[];
+  readonly #answers: readonly (readonly Uint8Array[])[];
   #sent = 0;
 
-  constructor(answers: readonly Uint8Array[]) {
+  constructor(answers: readonly (Uint8Array | readonly Uint8Array[])[]) {
     super();
-    this.#answers = answers;
+    this.#answers = answers.map((answer) => answer instanceof Uint8Array ? [answer] : answer);
     queueMicrotask(() => this.#open());
   }
 
   send(_bytes: Uint8Array): void {
-    const answer = this.#answers[this.#sent++];
-    if (answer === undefined || answer.length === 0) return;
-    queueMicrotask(() => {
-      if (this.readyState !== 1) return;
-      this.dispatchEvent(new MessageEvent("message", { data: answer.slice().buffer }));
-    });
+    for (const chunk of this.#answers[this.#sent++] ?? []) {
+      if (chunk.length === 0) continue;
+      queueMicrotask(() => {
+        if (this.readyState !== 1) return;
+        this.dispatchEvent(new MessageEvent("message", { data: chunk.slice().buffer }));
+      });
+    }
   }
 
   close(): void {

@@ -35,12 +35,13 @@ const WHOLE: Portal = { name: "", maxRows: 0 };
 const writer = new ByteWriter();
 
 /**
- * Encodes a flight: its parts and a Sync. Throws `TypeError` for a text or value that cannot be sent; nothing has
+ * Encodes a flight: its parts and a Sync. Without `names` no statement is sent as a prepared one. Throws `TypeError` for a text or value that cannot be sent; nothing has
  * changed then.
  */
 export function encodeFlight(
   parts: readonly FlightPart[],
   statements: PreparedStatements,
+  { names = true } = {},
 ): SentFlight {
   // First, since it is the only step that can fail for a single value.
   const encoded = parts.map((part) =>
@@ -50,7 +51,8 @@ export function encodeFlight(
   try {
     const unused = statements.takeUnused();
     for (const name of unused) writeClose("S", name);
-    const sent = encoded.map((part) => writePart(part, statements));
+    const namer = names ? statements : undefined;
+    const sent = encoded.map((part) => writePart(part, namer));
     writer.end(writer.begin("S"));
     return { bytes: writer.take(), parts: sent, closes: unused.length };
   } catch (error) {
@@ -70,7 +72,10 @@ export function encodeCopyFail(reason: string, { syncs }: { syncs: boolean }): U
   return writer.take();
 }
 
-function writePart(part: FlightPart | StaticPart, statements: PreparedStatements): SentPart {
+function writePart(
+  part: FlightPart | StaticPart,
+  statements: PreparedStatements | undefined,
+): SentPart {
   if (part instanceof StaticPart) return part.write(statements);
   if ("close" in part) {
     writeClose("P", part.close.name);
@@ -83,7 +88,7 @@ function writePart(part: FlightPart | StaticPart, statements: PreparedStatements
   }
   const { text, values, portal = WHOLE, flushesBefore } = part;
   if (flushesBefore) writeFlush();
-  const { prepared, isNew = false } = statements.use(part) ?? {};
+  const { prepared, isNew = false } = statements?.use(part) ?? {};
   if (prepared === undefined) writeParse("", text);
   else if (isNew) writeNamed(prepared.name, text);
   writeBind(portal.name, prepared?.name ?? "", values as (string | null)[]);
@@ -114,10 +119,10 @@ class StaticPart {
     this.#values = encodeParameters(statement.values);
   }
 
-  write(statements: PreparedStatements): SentPart {
+  write(statements: PreparedStatements | undefined): SentPart {
     const { text, flushesBefore } = this.#statement;
     if (flushesBefore) writeFlush();
-    const used = statements.use(this.#statement);
+    const used = statements?.use(this.#statement);
     if (used === undefined) {
       this.#unnamed ??= this.#copyOf(() => {
         writeParse("", text);

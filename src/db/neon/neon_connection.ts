@@ -55,7 +55,6 @@ const PROCESS_ID: Statement = {
   values: [],
   isStatic: true,
   isInternal: true,
-  prepare: false,
 };
 
 const ROLLBACK: Statement = { text: "rollback", values: [], isStatic: true, isInternal: true };
@@ -168,7 +167,7 @@ export class NeonConnection implements Connection {
       return Promise.reject(error);
     }
     if (this.#statements.asks && this.#question === undefined) {
-      const { bytes, answer } = this.#encode([PROCESS_ID]);
+      const { bytes, answer } = this.#encode([PROCESS_ID], parserOf, { names: false });
       messages.unshift(bytes);
       this.#question = answer;
     }
@@ -180,9 +179,10 @@ export class NeonConnection implements Connection {
   #encode(
     parts: readonly FlightPart[],
     parser: (oid: number) => Parse = parserOf,
+    options?: { names: boolean },
   ): { bytes: Uint8Array; answer: AnswerReader } {
     const statements = this.#statements;
-    const sent = encodeFlight(parts, statements);
+    const sent = encodeFlight(parts, statements, options);
     const answer = new AnswerReader(sent, {
       parserOf: parser,
       statements,
@@ -304,10 +304,11 @@ export class NeonConnection implements Connection {
     this.#statements.learn({ isDirect: processId === String(this.processId) });
   }
 
-  /** Sends the flight again, without the prepared statements that the server has no longer. */
+  /** Sends the flight again, without prepared statements. */
   #replay(flight: Flight, status: TransactionStatus): void {
     flight.recovery = status === "I" ? [] : [ROLLBACK];
-    const { bytes, answer } = this.#encode([...flight.recovery, ...flight.parts], flight.parserOf);
+    const parts = [...flight.recovery, ...flight.parts];
+    const { bytes, answer } = this.#encode(parts, flight.parserOf, { names: false });
     flight.answer = answer;
     this.#send([bytes]);
   }
