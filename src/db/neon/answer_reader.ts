@@ -12,7 +12,7 @@ interface AnswerOptions {
   readonly parserOf: (oid: number) => Parse;
   readonly statements: PreparedStatements;
   /** Refuses the data that a COPY FROM STDIN asks for. */
-  readonly refuseCopy: (options: { isLast: boolean }) => void;
+  readonly refuseCopy: () => void;
 }
 
 export class AnswerReader {
@@ -82,9 +82,7 @@ export class AnswerReader {
       case 0x73: // PortalSuspended
         return this.#complete("", this.#rows.length, { isSuspended: true });
       case 0x47: // CopyInResponse
-        return this.#options.refuseCopy({
-          isLast: this.results.length === this.#sent.parts.length - 1,
-        });
+        return this.#options.refuseCopy();
       case 0x48: // CopyOutResponse
       case 0x63: // CopyDone
         return;

@@ -62,13 +62,16 @@ export function encodeFlight(
   }
 }
 
-/** CopyFail refuses the data that a COPY FROM STDIN asks for. */
-export function encodeCopyFail(reason: string, { syncs }: { syncs: boolean }): Uint8Array {
+/**
+ * Refuses the data that a COPY FROM STDIN asks for. The server then answers with an ERROR. It has ignored the flight's Sync,
+ * because it was waiting for the data. (It ends the connection if another part came in place of the data.)
+ */
+export function encodeCopyFail(reason: string): Uint8Array {
   writer.clear();
   const at = writer.begin("f");
   writer.cstring(reason);
   writer.end(at);
-  if (syncs) writer.end(writer.begin("S"));
+  writer.end(writer.begin("S"));
   return writer.take();
 }
 

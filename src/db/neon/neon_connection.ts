@@ -186,11 +186,7 @@ export class NeonConnection implements Connection {
     const answer = new AnswerReader(sent, {
       parserOf: parser,
       statements,
-      refuseCopy: ({ isLast }) => {
-        // Before the last part the server answers the next one with an ERROR, and reads on to the Sync. Behind it, the
-        // server has ignored the Sync, because it was waiting for COPY's data.
-        this.#send([encodeCopyFail("COPY FROM STDIN is not supported here", { syncs: isLast })]);
-      },
+      refuseCopy: () => this.#send([encodeCopyFail("COPY FROM STDIN is not supported here")]),
     });
     return { bytes: sent.bytes, answer };
   }
@@ -288,7 +284,6 @@ export class NeonConnection implements Connection {
     this.#state = "idle";
     this.#flight = undefined;
     const { error } = answer;
-    if (answer.isStale) (error as ServerError).isStale = true;
     flight.resolve({
       results: resultsOf(flight),
       status,

@@ -8,6 +8,7 @@
  * - A connection keeps the statements that it has used last, and closes the others along with its next flight.
  */
 import type { Column, Statement } from "../driver/driver.ts";
+import { SPACE } from "../driver/sql_text.ts";
 import type { ServerError } from "../errors.ts";
 import { isNeonHost } from "./neon_host.ts";
 
@@ -27,14 +28,12 @@ const TEXTS_MAX = 512;
 /** Characters of a text that is worth remembering: longer ones are mostly generated, and used once. */
 const TEXT_LENGTH_MAX = 16_384;
 
-const SPACE = String.raw`(?:\s|\(|--[^\n]*(?:\n|$)|\/\*[^]*?\*\/)`;
-
 /**
  * The columns of these never change while the statement is prepared: the server refuses with 0A000 first. Those of FETCH,
  * EXECUTE, SHOW and CALL may, and naming a command without columns saves little.
  */
 const HAS_FIXED_COLUMNS = new RegExp(
-  `^${SPACE}*(?:select|insert|update|delete|merge|with|values|table)\\b`,
+  `^(?:${SPACE}|\\()*(?:select|insert|update|delete|merge|with|values|table)\\b`,
   "i",
 );
 
@@ -43,7 +42,8 @@ const HAS_FIXED_COLUMNS = new RegExp(
  * stay the day of the first use, and '2026-11-28 12:00' would keep the time zone of that time.
  * https://www.postgresql.org/docs/current/datatype-datetime.html#DATATYPE-DATETIME-SPECIAL-VALUES
  */
-const HAS_TIME_CONSTANT = /'\s*(?:now|today|tomorrow|yesterday|\d+[-\/.:]\d)/i;
+const HAS_TIME_CONSTANT =
+  /'\s*(?:now|today|tomorrow|yesterday|\d+[-\/.]\d)|'[^']*\d:\d\d|\btimestamp(?:tz|\s+with\s+time\s+zone)?\s*'/i;
 
 /** A text that was sent before. */
 interface SeenText {
@@ -59,7 +59,8 @@ function nameOf({ text, isStatic }: Statement): string | undefined {
   const isNew = seen === undefined;
   if (seen === undefined) {
     if (text.length > TEXT_LENGTH_MAX) return undefined;
-    const isNameable = HAS_FIXED_COLUMNS.test(text) && !HAS_TIME_CONSTANT.test(text);
+    const isNameable = HAS_FIXED_COLUMNS.test(text) &&
+      !HAS_TIME_CONSTANT.test(text);
     seen = { name: isNameable ? newName() : undefined };
   } else seenTexts.delete(text);
   if (isStatic) seen.name ??= newName();

@@ -107,11 +107,14 @@ export class RowReader {
 export function readTexts(bytes: Uint8Array, start: number, end: number): Row {
   const row: Row = {};
   const count = int16At(bytes, start, end);
+  const whole = readWhole(bytes, start, end);
   let at = start + 2;
   for (let index = 0; index < count; index++) {
     const size = valueSize(bytes, at, end);
     at += 4;
-    row[index] = size < 0 ? null : readText(bytes, at, at + size);
+    row[index] = size < 0
+      ? null
+      : whole?.slice(at - start, at - start + size) ?? readText(bytes, at, at + size);
     if (size > 0) at += size;
   }
   if (at !== end) throw protocolError("it sent more than the values of a row");

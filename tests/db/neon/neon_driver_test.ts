@@ -5,7 +5,7 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
-import { ConnectError, ServerError } from "../../../src/db/errors.ts";
+import { ConnectError, ConnectionLostError, ServerError } from "../../../src/db/errors.ts";
 import { NeonDriver } from "../../../src/db/mod.ts";
 import { DatabaseWebSocket } from "../../../src/library/deno/database_websocket.ts";
 import { parseSettings } from "../../../src/settings/settings.ts";
@@ -150,6 +150,7 @@ Deno.test("values are the same after a round trip to the server", async () => {
   const cases: [type: string, value: unknown, expected?: unknown][] = [
     ["text", 'it\'s "quoted" \\ \n 🐘'],
     ["text", ""],
+    ["text", "\ufeffa byte order mark"],
     ["text", null],
     ["int4", -2147483648],
     ["int8", 9223372036854775807n],
@@ -180,4 +181,79 @@ Deno.test("values are the same after a round trip to the server", async () => {
   ]);
   assertEquals(new Uint8Array(results[0]!.rows[0]!["value"] as Uint8Array), bytes);
   await connection.close({ timeoutMs: 5_000 });
+});
+
+Deno.test("texts of any length are sent and read, beside others, with and without wide characters", async () => {
+  await using branch = await database.connect();
+  const { DATABASE_URL: url, DATABASE_WS_PROXY: wsProxy } = branch.env;
+  const driver = new NeonDriver({ url: url!, wsProxy, pipelineConnect: true });
+  const connection = await driver.connect({ timeoutMs: 5_000 });
+  // Around the bounds of one byte of a length, and of the buffers and shortcuts for short and long texts.
+  const lengths = [
+    0,
+    1,
+    62,
+    63,
+    64,
+    65,
+    127,
+    128,
+    194,
+    195,
+    255,
+    256,
+    4_000,
+    4_096,
+    16_384,
+    16_385,
+  ];
+  for (const length of [...lengths, 50_089, 70_000, 200_000]) {
+    for (const character of ["x", "é", "€", "🐘", "\ufeff"]) {
+      const text = character.repeat(length);
+      const { results, error } = await connection.flight([
+        {
+          text: "select $1::text as text, $2::text as mixed, $3::int as n",
+          values: [text, `x${text}é`, length],
+        },
+      ]);
+      assertEquals(error, undefined);
+      assert(results[0]!.rows[0]!["text"] === text, `${length} of ${character}`);
+      assert(results[0]!.rows[0]!["mixed"] === `x${text}é`, `${length} of ${character}, mixed`);
+      assertEquals(results[0]!.rows[0]!["n"], length);
+    }
+  }
+  await connection.close({ timeoutMs: 5_000 });
+});
+
+Deno.test("a million rows are read in one pass", async () => {
+  await using branch = await database.connect();
+  const { DATABASE_URL: url, DATABASE_WS_PROXY: wsProxy } = branch.env;
+  const driver = new NeonDriver({ url: url!, wsProxy, pipelineConnect: true });
+  const connection = await driver.connect({ timeoutMs: 5_000 });
+  const { results } = await connection.flight([
+    { text: "select n, 'row ' || n as text from generate_series(1, 1000000) n", values: [] },
+  ]);
+  const { rows, rowCount } = results[0]!;
+  assertEquals([rows.length, rowCount], [1_000_000, 1_000_000]);
+  assert(rows.every(({ n, text }, index) => n === index + 1 && text === `row ${index + 1}`));
+  await connection.close({ timeoutMs: 5_000 });
+});
+
+Deno.test("a COPY FROM STDIN behind statements is refused, and in front of others it ends the connection", async () => {
+  await using branch = await database.connect();
+  const { DATABASE_URL: url, DATABASE_WS_PROXY: wsProxy } = branch.env;
+  const driver = new NeonDriver({ url: url!, wsProxy, pipelineConnect: true });
+  const copy = { text: "copy users from stdin", values: [] };
+  const one = { text: "select 1 as one", values: [] };
+  const connection = await driver.connect({ timeoutMs: 5_000 });
+  for (const flight of [[copy], [one, copy]]) {
+    const { error } = await connection.flight(flight);
+    assertInstanceOf(error, ServerError);
+    for (let turn = 0; turn < 2; turn++) {
+      const { results, status } = await connection.flight([one]);
+      assertEquals([results.map(({ rows }) => rows), status], [[[{ one: 1 }]], "I"]);
+    }
+  }
+  await assertRejects(() => connection.flight([copy, one]), ConnectionLostError);
+  await connection.closed;
 });
