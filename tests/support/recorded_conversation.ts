@@ -27,7 +27,7 @@ export async function recordConversation(
       },
     });
     const { DATABASE_URL: url, DATABASE_WS_PROXY: wsProxy } = branch.env;
-    const driver = new NeonDriver({ url: url!, wsProxy, pipelineConnect: true });
+    const driver = new NeonDriver({ url: url!, wsProxy, pipelineConnect: true, prepare: "on" });
     const connection = await driver.connect({ timeoutMs: 5_000 });
     const answers: FlightAnswer[] = [];
     for (const flight of flights) answers.push(await connection.flight(flight));

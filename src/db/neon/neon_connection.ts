@@ -49,7 +49,7 @@ interface Flight {
   reject(error: Error): void;
 }
 
-/** Asks whether the connection is direct, in the first flight: see `PreparedStatements.learn`. */
+/** Asks whether the connection is direct: see `PreparedStatements.learn`. */
 const PROCESS_ID: Statement = {
   text: "select pg_backend_pid()",
   values: [],
@@ -79,8 +79,10 @@ export class NeonConnection implements Connection {
   #state: ConnectionState = "opening";
   #status: TransactionStatus | undefined;
   #flight: Flight | undefined;
-  /** The answer to `PROCESS_ID`, which comes before that to the flight. */
+  /** The answer to `PROCESS_ID`, which was sent behind a flight. */
   #question: AnswerReader | undefined;
+  /** Whether that flight has been answered, so that the server's next message belongs to the question. */
+  #isQuestionNext = false;
   /** The newest ERROR or FATAL since the last ReadyForQuery. If the connection ends now, this is the reason. */
   #serverError: ServerError | undefined;
   #failure: Error | undefined;
@@ -166,9 +168,9 @@ export class NeonConnection implements Connection {
     } catch (error) {
       return Promise.reject(error);
     }
-    if (this.#statements.asks && this.#question === undefined) {
+    if (this.#statements.asks && this.#question === undefined && endsTransaction(parts)) {
       const { bytes, answer } = this.#encode([PROCESS_ID], parserOf, { names: false });
-      messages.unshift(bytes);
+      messages.push(bytes);
       this.#question = answer;
     }
     if (this.#state === "idle") this.#state = "busy";
@@ -258,7 +260,7 @@ export class NeonConnection implements Connection {
 
   /** The answer that the server's next message belongs to. */
   get #answer(): AnswerReader | undefined {
-    return this.#question ?? this.#flight?.answer;
+    return this.#isQuestionNext ? this.#question : this.#flight?.answer;
   }
 
   #readyForQuery(status: string): void {
@@ -274,11 +276,12 @@ export class NeonConnection implements Connection {
       this.#state = this.#flight === undefined ? "idle" : "busy";
       return;
     }
-    if (this.#question !== undefined) return this.#readProcessId(this.#question);
+    if (this.#isQuestionNext) return this.#readProcessId(this.#question!, status);
     const flight = this.#flight;
     if (flight === undefined) throw protocolError("it was ready unasked");
     const { answer } = flight;
     answer.end();
+    this.#isQuestionNext = this.#question !== undefined;
     this.#serverError = undefined;
     if (answer.isStale && isReplayable(flight)) return this.#replay(flight, status);
     this.#state = "idle";
@@ -291,10 +294,13 @@ export class NeonConnection implements Connection {
     });
   }
 
-  #readProcessId(question: AnswerReader): void {
+  #readProcessId(question: AnswerReader, status: TransactionStatus): void {
     this.#question = undefined;
+    this.#isQuestionNext = false;
     this.#serverError = undefined;
     question.end();
+    // The flight before it had failed in its transaction, and so did the question. A later flight asks again.
+    if (status !== "I") return;
     const [processId] = Object.values(question.results[0]?.rows[0] ?? {});
     this.#statements.learn({ isDirect: processId === String(this.processId) });
   }
@@ -377,4 +383,13 @@ function isReplayable(
   return results.length === 0 ||
     results[0]!.command === "BEGIN" &&
       !results.some(({ command }) => ENDS_TRANSACTION.has(command));
+}
+
+/**
+ * Whether no transaction is open behind the flight, whether it fails or not, so that the question can do no harm. In front
+ * of a flight it would hide it from a pooler's timeout.
+ */
+function endsTransaction(parts: readonly FlightPart[]): boolean {
+  const last = parts.at(-1);
+  return last !== undefined && "text" in last && /^(?:commit|rollback)$/i.test(last.text);
 }

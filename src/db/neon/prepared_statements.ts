@@ -94,9 +94,13 @@ export class PreparePolicy {
     this.#trustsPooler = mode === "on" || mode === "auto" && isNeonHost(host);
   }
 
+  get isOff(): boolean {
+    return this.#mode === "off";
+  }
+
   /** Whether a connection is to find out if it is direct. */
   get asks(): boolean {
-    return this.#mode !== "off";
+    return this.#mode === "auto";
   }
 
   get trustsPooler(): boolean {
@@ -137,7 +141,7 @@ export class PreparedStatements {
     this.#policy = policy;
   }
 
-  /** Whether the connection's first flight is to ask for the backend's process id. */
+  /** Whether the connection is to ask for the backend's process id. */
   get asks(): boolean {
     return this.#isDirect === undefined && this.#policy.asks;
   }
@@ -152,9 +156,9 @@ export class PreparedStatements {
 
   /** The prepared statement to send in place of the text; `undefined` if the text is to be sent itself. */
   use(statement: Statement): { prepared: PreparedStatement; isNew: boolean } | undefined {
-    if (!this.#policy.asks || statement.prepare === false) return undefined;
+    if (this.#policy.isOff || statement.prepare === false) return undefined;
     if (this.#isDirect !== true && !this.#policy.trustsPooler) {
-      // A text of the first flight counts as seen.
+      // A text that is sent before the answer counts as seen.
       if (this.#isDirect === undefined) nameOf(statement);
       return undefined;
     }

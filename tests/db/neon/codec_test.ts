@@ -63,6 +63,7 @@ function connect(parts: readonly (readonly Uint8Array[])[]) {
     url: "postgresql://user:password@127.0.0.1/database",
     wsProxy: "ws://127.0.0.1/v1",
     pipelineConnect: true,
+    prepare: "on",
     webSocketConstructor: class extends ReplayedWebSocket {
       constructor() {
         super(parts);

@@ -93,6 +93,7 @@ async function run(answers: readonly Uint8Array[]): Promise<string[]> {
     url: "postgresql://user:password@127.0.0.1/database",
     wsProxy: "ws://127.0.0.1/v1",
     pipelineConnect: true,
+    prepare: "on",
     webSocketConstructor: Socket,
   });
   const connection = await driver.connect({ timeoutMs: DEADLINE_MS });
