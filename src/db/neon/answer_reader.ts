@@ -1,5 +1,5 @@
 /** The server's answer to a flight: from its messages to results, in one pass. */
-import type { Column, Notice, Result } from "../driver/driver.ts";
+import type { Column, FlightOptions, Notice, Result } from "../driver/driver.ts";
 import type { Parse } from "../driver/result_types.ts";
 import type { ServerError } from "../errors.ts";
 import type { SentFlight, SentPart } from "./flight_codec.ts";
@@ -11,6 +11,7 @@ import { readText } from "./text_reader.ts";
 interface AnswerOptions {
   readonly parserOf: (oid: number) => Parse;
   readonly statements: PreparedStatements;
+  readonly onNotice?: FlightOptions["onNotice"];
   /** Refuses the data that a COPY FROM STDIN asks for. */
   readonly refuseCopy: () => void;
 }
@@ -106,6 +107,7 @@ export class AnswerReader {
 
   readNotice(notice: Notice): void {
     this.#notice = notice;
+    this.#options.onNotice?.(notice);
   }
 
   /** The server has answered the Sync. Throws an `Error` if answers are missing. */

@@ -11,7 +11,7 @@ import type {
   FlightPart,
   TransactionStatus,
 } from "../driver/driver.ts";
-import { type Parse, parserOf } from "../driver/result_types.ts";
+import { parserOf } from "../driver/result_types.ts";
 import { ConnectError, ConnectionLostError, ScopeError, type ServerError } from "../errors.ts";
 import { completesWithin } from "../time/timeout.ts";
 import { AnswerReader } from "./answer_reader.ts";
@@ -34,6 +34,8 @@ export interface ConnectOptions {
   /** Longest time from the start to the first ReadyForQuery. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
+  /** Whether `opened` waits for the first ReadyForQuery, also with a pipelined login. */
+  readonly untilReady?: boolean;
 }
 
 interface NeonConnectionOptions extends ConnectOptions {
@@ -100,7 +102,11 @@ export class NeonConnection implements Connection {
       options.timeoutMs,
     );
     const { signal } = options;
-    const abort = () => this.#fail(new Error("the caller gave up", { cause: signal?.reason }));
+    const abort = () => {
+      this.#fail(new Error("the caller gave up", { cause: signal?.reason }));
+      // Its permit is used again at once, and a peer that hangs does not answer the close frame.
+      this.#socket.terminate();
+    };
     signal?.addEventListener("abort", abort, { once: true });
     const forget = () => signal?.removeEventListener("abort", abort);
     this.opened.then(forget, forget);
@@ -120,7 +126,7 @@ export class NeonConnection implements Connection {
 
   flight(
     parts: readonly FlightPart[],
-    { parsers = {} }: FlightOptions = {},
+    { parsers = {}, onNotice }: FlightOptions = {},
   ): Promise<FlightAnswer> {
     if (this.#socket.isForeign()) return Promise.reject(ScopeError.foreign());
     if (this.#state === "closed") return Promise.reject(this.#lostError(undefined));
@@ -135,6 +141,7 @@ export class NeonConnection implements Connection {
     const flight = {
       parts,
       parserOf: (oid: number) => parsers[oid] ?? parserOf(oid),
+      onNotice,
       recovery: undefined,
       beganInside: this.#status === "T" || this.#status === "E",
       wasCancelled: false,
@@ -143,14 +150,14 @@ export class NeonConnection implements Connection {
     };
     let messages: Uint8Array[];
     try {
-      const { bytes, answer } = this.#encode(parts, flight.parserOf);
+      const { bytes, answer } = this.#encode(parts, flight);
       messages = [bytes];
       this.#flight = { ...flight, answer };
     } catch (error) {
       return Promise.reject(error);
     }
     if (this.#statements.asks && this.#question === undefined && endsTransaction(parts)) {
-      const { bytes, answer } = this.#encode([PROCESS_ID], parserOf, { names: false });
+      const { bytes, answer } = this.#encode([PROCESS_ID], { parserOf }, { names: false });
       messages.push(bytes);
       this.#question = answer;
     }
@@ -161,13 +168,14 @@ export class NeonConnection implements Connection {
 
   #encode(
     parts: readonly FlightPart[],
-    parser: (oid: number) => Parse = parserOf,
+    { parserOf, onNotice }: Pick<Flight, "parserOf" | "onNotice">,
     options?: { names: boolean },
   ): { bytes: Uint8Array; answer: AnswerReader } {
     const statements = this.#statements;
     const sent = encodeFlight(parts, statements, options);
     const answer = new AnswerReader(sent, {
-      parserOf: parser,
+      parserOf,
+      onNotice,
       statements,
       refuseCopy: () => this.#send([encodeCopyFail("COPY FROM STDIN is not supported here")]),
     });
@@ -206,7 +214,7 @@ export class NeonConnection implements Connection {
   }
 
   #socketOpen(): void {
-    this.#opened.resolve();
+    if (!this.#options.untilReady) this.#opened.resolve();
     if (!this.#options.pipeline) return;
     // The startup messages are held for the first flight. Without a flight in this turn, they are sent alone.
     this.#loginTimer = setTimeout(() => this.#send([]), 0);
@@ -290,7 +298,7 @@ export class NeonConnection implements Connection {
   #replay(flight: Flight, status: TransactionStatus): void {
     flight.recovery = status === "I" ? [] : [ROLLBACK];
     const parts = [...flight.recovery, ...flight.parts];
-    const { bytes, answer } = this.#encode(parts, flight.parserOf, { names: false });
+    const { bytes, answer } = this.#encode(parts, flight, { names: false });
     flight.answer = answer;
     this.#send([bytes]);
   }

@@ -40,11 +40,20 @@ export function toServerError(fields: ServerFields): ServerError {
     dataType: fields.get("d"),
     position: fields.get("P"),
     internalQuery: fields.get("q"),
+    internalPosition: fields.get("p"),
     where: fields.get("W"),
     routine: fields.get("R"),
   });
 }
 
 export function toNotice(fields: ServerFields): Notice {
-  return { code: fields.get("C"), routine: fields.get("R"), where: fields.get("W") };
+  return {
+    severity: fields.get("S"),
+    message: fields.get("M"),
+    code: fields.get("C"),
+    detail: fields.get("D"),
+    hint: fields.get("H"),
+    where: fields.get("W"),
+    routine: fields.get("R"),
+  };
 }
