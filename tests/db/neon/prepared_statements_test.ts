@@ -52,7 +52,7 @@ function onConnection(
     try {
       await run("begin", "rollback");
       // Answered behind the question of the first flight.
-      await run("select 1");
+      await run({ text: "select 1", values: [], prepare: false });
       log.take();
       await test({ branch, connection, run, log });
     } finally {
