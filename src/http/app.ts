@@ -10,7 +10,7 @@ import { problem, respondWithProblem } from "./problem.ts";
 import { problemOf } from "./problem_of.ts";
 import { problemRoutes } from "./problem_routes.ts";
 import { usersRoutes } from "./users_routes.ts";
-import { asError, provideDatabase } from "./with_session.ts";
+import { asError, provideDatabase } from "../library/hono/with_session.ts";
 
 /** A request that was answered with status 500 or above. */
 export interface FailedRequest {

@@ -2,7 +2,7 @@
 
 import { HTTPException } from "hono/http-exception";
 import { EmailTakenError, UserNotFoundError, VersionMismatchError } from "../users/user_errors.ts";
-import { databaseProblem } from "./database_problem.ts";
+import { databaseProblem } from "../library/hono/database_problem.ts";
 import { entityTag } from "./entity_tag.ts";
 import { type Problem, problem, ProblemError } from "./problem.ts";
 

@@ -12,7 +12,7 @@ import type { BodyLimit } from "./body.ts";
 import { readJsonBody } from "./json_body.ts";
 import { onlyMethods } from "./only_methods.ts";
 import { validPathParameter, validQuery } from "./validation.ts";
-import { type DatabaseVariables, withSession } from "./with_session.ts";
+import { type DatabaseVariables, withSession } from "../library/hono/mod.ts";
 
 type UsersEnv = { Variables: DatabaseVariables };
 
@@ -59,73 +59,55 @@ export interface UsersRoutesOptions {
 /** `/users`, `/users/:id` and `/users/:id/activity`. Needs `provideDatabase` before it. */
 export function usersRoutes({ onChange, bodyLimit: limit }: UsersRoutesOptions) {
   return new Hono<UsersEnv>()
-    .get(
-      "/users",
-      withSession({
-        readOnly: true,
-        parse: (c) => validQuery(c, PageQuery),
-      }, async (c, session, page) => {
+    .get("/users", (c) => {
+      const page = validQuery(c, PageQuery);
+      return withSession(c, async (session) => {
         const { users, next } = await listUsers(session, page);
         return c.json({ users: users.map(userDocument), next });
-      }),
-    )
-    .post(
-      "/users",
-      withSession({
-        // Made here, where it runs once, so that a retry inserts the same id.
-        parse: async (c) => ({ id: newUserId(), user: await readJsonBody(c, NewUser, { limit }) }),
-      }, async (c, session, { id, user }) => {
+      }, { readOnly: true });
+    })
+    .post("/users", async (c) => {
+      const user = await readJsonBody(c, NewUser, { limit });
+      // Made here, where it runs once, so that a retry inserts the same id.
+      const id = newUserId();
+      return await withSession(c, async (session) => {
         session.afterCommit(() => onChange(c));
         const created = await createUser(session, id, user);
         c.header("Location", `/users/${id}`);
         return respondWithUser(c, created, 201);
-      }),
-    )
+      });
+    })
     .all("/users", onlyMethods("GET", "HEAD", "POST"))
-    .get(
-      "/users/:id",
-      withSession({
+    .get("/users/:id", (c) => {
+      const id = readId(c);
+      return withSession(c, async (session) => respondWithUser(c, await readUser(session, id)), {
         readOnly: true,
-        parse: readId,
-      }, async (c, session, id) => respondWithUser(c, await readUser(session, id))),
-    )
-    .patch(
-      "/users/:id",
-      withSession(
-        {
-          parse: async (c) => ({
-            id: readId(c),
-            expected: readExpectedVersions(c),
-            patch: await readJsonBody(c, UserPatch, { mediaTypes: PATCH_TYPES, limit }),
-          }),
-        },
-        async (c, session, { id, expected, patch }) => {
-          session.afterCommit(() => onChange(c));
-          return respondWithUser(c, await changeUser(session, id, patch, expected));
-        },
-      ),
-    )
-    .delete(
-      "/users/:id",
-      withSession({
-        parse: (c) => ({ id: readId(c), expected: readExpectedVersions(c) }),
-      }, async (c, session, { id, expected }) => {
+      });
+    })
+    .patch("/users/:id", async (c) => {
+      const [id, expected] = [readId(c), readExpectedVersions(c)];
+      const patch = await readJsonBody(c, UserPatch, { mediaTypes: PATCH_TYPES, limit });
+      return await withSession(c, async (session) => {
+        session.afterCommit(() => onChange(c));
+        return respondWithUser(c, await changeUser(session, id, patch, expected));
+      });
+    })
+    .delete("/users/:id", (c) => {
+      const [id, expected] = [readId(c), readExpectedVersions(c)];
+      return withSession(c, async (session) => {
         session.afterCommit(() => onChange(c));
         await deleteUser(session, id, expected);
         return c.body(null, 204);
-      }),
-    )
+      });
+    })
     .all("/users/:id", onlyMethods("GET", "HEAD", "PATCH", "DELETE"))
-    .get(
-      "/users/:id/activity",
-      withSession({
-        readOnly: true,
-        parse: (c) => ({ id: readId(c), page: validQuery(c, ActivityQuery) }),
-      }, async (c, session, { id, page }) => {
+    .get("/users/:id/activity", (c) => {
+      const [id, page] = [readId(c), validQuery(c, ActivityQuery)];
+      return withSession(c, async (session) => {
         const { activity, next } = await listActivity(session, id, page);
         return c.json({ activity: activity.map(activityDocument), next });
-      }),
-    )
+      }, { readOnly: true });
+    })
     .all("/users/:id/activity", onlyMethods("GET", "HEAD"));
 }
 

@@ -1,7 +1,7 @@
 /** Requests and transactions with OpenTelemetry's own SDK, for `tracing_test.ts`. Prints their spans as JSON. */
 import { sql } from "../../src/db/mod.ts";
 import { createApp } from "../../src/http/app.ts";
-import { withSession } from "../../src/http/mod.ts";
+import { withSession } from "../../src/library/hono/mod.ts";
 import { traceMessages } from "../../src/ops/message_trace.ts";
 import { databaseObserver, traceFields, traceRequests } from "../../src/ops/tracing.ts";
 import { databaseOf, poolOf } from "../support/test_pool.ts";
@@ -24,12 +24,13 @@ const app = createApp({ db, middleware: [traceRequests()] });
 const logFields: Record<string, unknown> = {};
 app.post(
   "/things/:id",
-  withSession({}, async (c, session) => {
-    logFields["traceId"] = traceFields().traceId;
-    await session.query(sql`update things set name = ${"a secret"} where size > 12`);
-    await session.commit();
-    return c.json({});
-  }),
+  (c) =>
+    withSession(c, async (session) => {
+      logFields["traceId"] = traceFields().traceId;
+      await session.query(sql`update things set name = ${"a secret"} where size > 12`);
+      await session.commit();
+      return c.json({});
+    }),
 );
 
 const headers = { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" };

@@ -1,7 +1,7 @@
 /** A Worker of somebody else's: Hono and the library, as its guide shows them. */
 import { Hono } from "hono";
 import { type Database, sql } from "../../src/db/mod.ts";
-import { provideDatabase, withSession } from "../../src/http/mod.ts";
+import { provideDatabase, withSession } from "../../src/library/hono/mod.ts";
 import { type Databases, databases, type WorkerContext } from "../../src/library/workers/mod.ts";
 
 interface Bindings {
@@ -15,7 +15,10 @@ const app = new Hono<{ Bindings: { db: Database } }>()
   .use(provideDatabase((c) => c.env.db))
   .get(
     "/once",
-    withSession({ readOnly: true }, async (c, session) => c.json(await session.commit([backend]))),
+    (c) =>
+      withSession(c, async (session) => c.json(await session.commit([backend])), {
+        readOnly: true,
+      }),
   )
   // Two units, one after the other, in one request.
   .get("/twice", async (c) => {

@@ -1,7 +1,7 @@
 /** A Worker that streams rows into its response body. Each request has its own sockets. */
 import { Hono } from "hono";
 import { type Database, OwnerScope, type Session, sql } from "../../src/db/mod.ts";
-import { provideDatabase, withStreamingSession } from "../../src/http/mod.ts";
+import { provideDatabase, withStreamingSession } from "../../src/library/hono/mod.ts";
 import { createDatabase } from "../../src/library/create_database.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
 
@@ -9,7 +9,7 @@ const app = new Hono<{ Bindings: { db: Database } }>()
   .use(provideDatabase((c) => c.env.db))
   .get(
     "/rows",
-    withStreamingSession({}, (c, session) => c.body(ReadableStream.from(linesOf(session)))),
+    (c) => withStreamingSession(c, (session) => c.body(ReadableStream.from(linesOf(session)))),
   );
 
 async function* linesOf(session: Session): AsyncIterable<Uint8Array> {

@@ -1,4 +1,4 @@
-import { DeadlineError } from "../db/mod.ts";
+import { DeadlineError } from "../../db/mod.ts";
 
 export interface BodyHooks {
   /** Whether the body will be read at all. */

@@ -11,8 +11,25 @@ import {
   PoolClosedError,
   PoolOverloadedError,
   ServerError,
-} from "../db/mod.ts";
-import { type Problem, problem } from "./problem.ts";
+} from "../../db/mod.ts";
+import type { Problem, ProblemDetails } from "./problem_document.ts";
+
+/** The kinds of problem that the connection layer has, with status and title. Clients compare `type`, `/problems/KIND`. */
+export const databaseProblemKinds = {
+  "conflict": [409, "The change conflicts with stored data"],
+  "outcome-unknown": [500, "The change may or may not have been made"],
+  "rows-lost": [500, "The change was made, but its result was lost"],
+  "overloaded": [503, "The service is overloaded"],
+  "database-unreachable": [503, "The database cannot be reached"],
+  "contention": [503, "The change conflicted with concurrent changes"],
+  "shutting-down": [503, "The service is shutting down"],
+  "deadline-exceeded": [504, "The request exceeded its time limit"],
+} as const;
+
+function problem(kind: keyof typeof databaseProblemKinds, details: ProblemDetails): Problem {
+  const [status, title] = databaseProblemKinds[kind];
+  return { type: `/problems/${kind}`, status, title, ...details };
+}
 
 /** `Retry-After` of failures that carry no `retryAfterMs`. */
 const DEFAULT_RETRY_AFTER_MS = 1_000;

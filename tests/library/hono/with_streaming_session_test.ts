@@ -9,15 +9,15 @@ import {
   SessionEndedError,
   sql,
   trustedSql,
-} from "../../src/db/mod.ts";
+} from "../../../src/db/mod.ts";
 import {
   type DatabaseVariables,
   provideDatabase,
+  type StreamingSessionOptions,
   withStreamingSession,
-  type WithStreamingSessionOptions,
-} from "../../src/http/mod.ts";
-import type { Branch } from "../support/branch.ts";
-import { branchDatabase } from "../support/branch_database.ts";
+} from "../../../src/library/hono/mod.ts";
+import type { Branch } from "../../support/branch.ts";
+import { branchDatabase } from "../../support/branch_database.ts";
 
 const database = await branchDatabase();
 
@@ -27,7 +27,7 @@ type Handler = (c: Context<AppEnv>, session: Session) => Response | Promise<Resp
 /** Runs `work` on an app with one route, whose database has one connection. */
 async function withApp(
   { options = {}, handler, env = {} }: {
-    options?: WithStreamingSessionOptions<AppEnv, void>;
+    options?: StreamingSessionOptions;
     handler: Handler;
     env?: Record<string, string>;
   },
@@ -41,7 +41,7 @@ async function withApp(
   const errors: Error[] = [];
   const app = new Hono<AppEnv>();
   app.use(provideDatabase(db));
-  app.get("/", withStreamingSession(options, handler));
+  app.get("/", (c) => withStreamingSession(c, (session) => handler(c, session), options));
   app.onError((error, c) => {
     errors.push(error);
     return c.text("failed", 500);

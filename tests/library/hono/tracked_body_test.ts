@@ -1,7 +1,7 @@
 /** What ends with a body, whichever way the body ends. */
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
-import { DeadlineError } from "../../src/db/mod.ts";
-import { trackBody } from "../../src/http/tracked_body.ts";
+import { DeadlineError } from "../../../src/db/mod.ts";
+import { trackBody } from "../../../src/library/hono/tracked_body.ts";
 
 const encoder = new TextEncoder();
 

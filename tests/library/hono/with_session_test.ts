@@ -1,12 +1,12 @@
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { Hono } from "hono";
-import type { Session, TransactionOptions, TransactionRunner } from "../../src/db/mod.ts";
+import type { Session, TransactionOptions, TransactionRunner } from "../../../src/db/mod.ts";
 import {
   type DatabaseVariables,
   provideDatabase,
   withSession,
-} from "../../src/http/with_session.ts";
-import { retryingDatabase, untouchedDatabase, unusedSession } from "./fake_database.ts";
+} from "../../../src/library/hono/mod.ts";
+import { retryingDatabase, untouchedDatabase, unusedSession } from "../../http/fake_database.ts";
 
 function appWith(db: TransactionRunner): Hono<{ Variables: DatabaseVariables }> {
   const app = new Hono<{ Variables: DatabaseVariables }>();
@@ -19,16 +19,17 @@ Deno.test("withSession() passes the handler a session of the provided database",
   const given: Session[] = [];
   app.get(
     "/",
-    withSession({}, (c, session) => {
-      given.push(session);
-      return c.text("done");
-    }),
+    (c) =>
+      withSession(c, (session) => {
+        given.push(session);
+        return c.text("done");
+      }),
   );
   assertEquals(await (await app.request("/")).text(), "done");
   assertStrictEquals(given[0], unusedSession);
 });
 
-Deno.test("withSession() passes on the transaction's options, without parse", async () => {
+Deno.test("withSession() passes on the transaction's options", async () => {
   const seen: (TransactionOptions | undefined)[] = [];
   const app = appWith({
     ...untouchedDatabase,
@@ -38,7 +39,7 @@ Deno.test("withSession() passes on the transaction's options, without parse", as
     },
   });
   const options = { isolation: "serializable", readOnly: true, attempts: 2 } as const;
-  app.get("/", withSession({ ...options, parse: () => 1 }, (c) => c.body(null)));
+  app.get("/", (c) => withSession(c, () => c.body(null), options));
   await app.request("/");
   assertEquals(seen, [{ label: "GET /", ...options }]);
 });
@@ -52,60 +53,11 @@ Deno.test("withSession() labels its unit of work with method and route, unless i
       return work(unusedSession);
     },
   });
-  app.get("/users/:id", withSession({}, (c) => c.body(null)));
-  app.get("/named", withSession({ label: "report" }, (c) => c.body(null)));
+  app.get("/users/:id", (c) => withSession(c, () => c.body(null)));
+  app.get("/named", (c) => withSession(c, () => c.body(null), { label: "report" }));
   await app.request("/users/42");
   await app.request("/named");
   assertEquals(labels, ["GET /users/:id", "report"]);
-});
-
-Deno.test("withSession() parses once, before the unit of work, and passes the result to every run", async () => {
-  const events: string[] = [];
-  const db = retryingDatabase(3);
-  const app = appWith({
-    ...untouchedDatabase,
-    transaction(work, options) {
-      events.push("transaction");
-      return db.transaction(work, options);
-    },
-  });
-  app.post(
-    "/",
-    withSession({
-      parse: async (c) => {
-        events.push("parse");
-        return await c.req.text();
-      },
-    }, (c, _session, input) => {
-      events.push(`run with ${input}`);
-      if (events.length < 5) throw new Error("transient");
-      return c.text(input);
-    }),
-  );
-  const response = await app.request("/", { method: "POST", body: "input" });
-  assertEquals(await response.text(), "input");
-  assertEquals(events, [
-    "parse",
-    "transaction",
-    "run with input",
-    "run with input",
-    "run with input",
-  ]);
-});
-
-Deno.test("withSession() starts no unit of work if parse throws", async () => {
-  const app = appWith(untouchedDatabase);
-  const refusal = new Error("malformed");
-  app.get(
-    "/",
-    withSession({
-      parse: () => {
-        throw refusal;
-      },
-    }, (c) => c.body(null)),
-  );
-  app.onError((error, c) => c.text(String(error === refusal), 400));
-  assertEquals(await (await app.request("/")).text(), "true");
 });
 
 Deno.test("withSession() drops status, headers and variables that a failed run set", async () => {
@@ -120,18 +72,19 @@ Deno.test("withSession() drops status, headers and variables that a failed run s
   const seen: unknown[] = [];
   app.get(
     "/",
-    withSession({}, (c) => {
-      seen.push((c.var as Record<string, unknown>)["mark"]);
-      if (++runs === 1) {
-        c.status(201);
-        c.header("X-Failed", "1");
-        c.header("X-Kept", "overwritten");
-        c.header("Set-Cookie", "c=3", { append: true });
-        (c as { set: (name: string, value: unknown) => void }).set("mark", 1);
-        throw new Error("transient");
-      }
-      return c.json({ runs });
-    }),
+    (c) =>
+      withSession(c, () => {
+        seen.push((c.var as Record<string, unknown>)["mark"]);
+        if (++runs === 1) {
+          c.status(201);
+          c.header("X-Failed", "1");
+          c.header("X-Kept", "overwritten");
+          c.header("Set-Cookie", "c=3", { append: true });
+          (c as { set: (name: string, value: unknown) => void }).set("mark", 1);
+          throw new Error("transient");
+        }
+        return c.json({ runs });
+      }),
   );
   const response = await app.request("/");
   assertEquals(response.status, 200);
@@ -147,13 +100,14 @@ Deno.test("withSession() drops headers that a failed run set through c.res", asy
   let runs = 0;
   app.get(
     "/",
-    withSession({}, (c) => {
-      if (++runs === 1) {
-        c.res.headers.set("X-Failed", "1");
-        throw new Error("transient");
-      }
-      return c.text("done");
-    }),
+    (c) =>
+      withSession(c, () => {
+        if (++runs === 1) {
+          c.res.headers.set("X-Failed", "1");
+          throw new Error("transient");
+        }
+        return c.text("done");
+      }),
   );
   const response = await app.request("/");
   assertEquals([response.headers.get("X-Failed"), await response.text()], [null, "done"]);
@@ -164,10 +118,11 @@ Deno.test("withSession() drops headers of the last failed run from the error's r
   app.onError((_error, c) => c.text("failed", 500));
   app.get(
     "/",
-    withSession({}, (c) => {
-      c.header("Location", "/somewhere");
-      throw new Error("permanent");
-    }),
+    (c) =>
+      withSession(c, () => {
+        c.header("Location", "/somewhere");
+        throw new Error("permanent");
+      }),
   );
   const response = await app.request("/");
   assertEquals([response.status, response.headers.get("Location")], [500, null]);
@@ -180,7 +135,7 @@ Deno.test("with withSession(), a handler's header replaces that of a middleware"
     c.header("Cache-Control", "no-store");
     await next();
   });
-  app.get("/", withSession({}, (c) => c.text("", 200, { "Cache-Control": "max-age=1" })));
+  app.get("/", (c) => withSession(c, () => c.text("", 200, { "Cache-Control": "max-age=1" })));
   assertEquals((await app.request("/")).headers.get("Cache-Control"), "max-age=1");
 });
 
@@ -194,9 +149,10 @@ Deno.test("withSession() wraps a thrown value that is not an Error, so that onEr
     });
     app.get(
       "/",
-      withSession({}, () => {
-        throw thrown;
-      }),
+      (c) =>
+        withSession(c, () => {
+          throw thrown;
+        }),
     );
     assertEquals((await app.request("/")).status, 500);
     assertStrictEquals(errors[0]?.cause, thrown);
@@ -206,7 +162,7 @@ Deno.test("withSession() wraps a thrown value that is not an Error, so that onEr
 Deno.test("withSession() without a database fails with the way to provide one", async () => {
   const app = new Hono<{ Variables: DatabaseVariables }>();
   app.onError((error, c) => c.text(error.message, 500));
-  app.get("/", withSession({}, (c) => c.body(null)));
+  app.get("/", (c) => withSession(c, () => c.body(null)));
   const text = await (await app.request("/")).text();
   assert(text.includes("provideDatabase(db)"), text);
 });
@@ -218,7 +174,7 @@ Deno.test("provideDatabase() calls a given function once per request", async () 
     paths.push(c.req.path);
     return retryingDatabase(1);
   }));
-  app.get("*", withSession({}, (c) => c.body(null)));
+  app.get("*", (c) => withSession(c, () => c.body(null)));
   await app.request("/a");
   await app.request("/b");
   assertEquals(paths, ["/a", "/b"]);

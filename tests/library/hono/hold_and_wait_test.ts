@@ -1,11 +1,21 @@
 /** Requests that open a second unit of work while they hold a connection, on a real server. */
 import { assert, assertEquals } from "@std/assert";
 import { type Context, Hono } from "hono";
-import { type Database, ScopeError, sql, type TransactionRunner } from "../../src/db/mod.ts";
-import { type DatabaseVariables, provideDatabase, withSession } from "../../src/http/mod.ts";
-import { propagateTrace } from "../../src/ops/message_trace.ts";
-import type { Branch } from "../support/branch.ts";
-import { branchDatabase } from "../support/branch_database.ts";
+import {
+  type Database,
+  ScopeError,
+  type Session,
+  sql,
+  type TransactionRunner,
+} from "../../../src/db/mod.ts";
+import {
+  type DatabaseVariables,
+  provideDatabase,
+  withSession,
+} from "../../../src/library/hono/mod.ts";
+import { propagateTrace } from "../../../src/ops/message_trace.ts";
+import type { Branch } from "../../support/branch.ts";
+import { branchDatabase } from "../../support/branch_database.ts";
 
 const database = await branchDatabase();
 
@@ -27,11 +37,11 @@ async function withDatabase(
 
 function appOf(
   db: TransactionRunner,
-  handler: Parameters<typeof withSession<AppEnv, Response>>[1],
+  handler: (c: Context<AppEnv>, session: Session) => Promise<Response>,
 ): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
   app.use(provideDatabase(db));
-  app.get("/", withSession({}, handler));
+  app.get("/", (c) => withSession(c, (session) => handler(c, session)));
   app.onError((error, c) => c.json({ error: error.name }, 500));
   return app;
 }

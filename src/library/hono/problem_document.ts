@@ -1,0 +1,40 @@
+/** Problem documents: the body of a refused or failed request. https://www.rfc-editor.org/rfc/rfc9457 */
+
+import type { Context } from "hono";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+
+/** One error in the request's input, and its place: in the body, the query, the path or a header. */
+export interface InputError {
+  /** Place in the body, as a JSON Pointer (https://www.rfc-editor.org/rfc/rfc6901); `""` is the whole body. */
+  readonly pointer?: string;
+  /** Parameter of the query or the path. */
+  readonly parameter?: string;
+  readonly header?: string;
+  readonly detail: string;
+}
+
+/** The members of a problem document that its kind does not decide. */
+export interface ProblemDetails {
+  readonly detail: string;
+  readonly errors?: readonly InputError[];
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export interface Problem extends ProblemDetails {
+  readonly type: string;
+  readonly status: ContentfulStatusCode;
+  readonly title: string;
+}
+
+/** A response with a problem document. By default `requestId` is that of `hono/request-id`, if that middleware ran. */
+export function respondWithProblem(
+  c: Context,
+  { headers, ...document }: Problem,
+  requestId: string | undefined = c.get("requestId"),
+): Response {
+  return c.body(JSON.stringify({ ...document, requestId }), document.status, {
+    ...headers,
+    "Content-Type": "application/problem+json",
+    "Cache-Control": "no-store",
+  });
+}
