@@ -13,8 +13,8 @@ const ROOT = join(import.meta.dirname!, "..", "..");
 const STOP_TIMEOUT_MS = 10_000;
 
 export interface WorkerdOptions {
-  /** Path from the repository's root. */
-  readonly entry: string;
+  /** Path from the repository's root, or the bundle itself. */
+  readonly entry: string | Uint8Array<ArrayBuffer>;
   readonly minify?: boolean;
   /** The Worker's `env`. */
   readonly bindings?: Readonly<Record<string, Json>>;
@@ -49,7 +49,7 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
   const { entry, minify = false, bindings = {}, durableObjects = {}, queues, front } = options;
   const { timeoutMs = 60_000 } = options;
   const [contents, compatibility] = await Promise.all([
-    bundle({ entry, minify, timeoutMs }),
+    typeof entry === "string" ? bundle({ entry, minify, timeoutMs }) : entry,
     readCompatibility(),
   ]);
   const directory = await Deno.makeTempDir({ prefix: "workerd-" });

@@ -63,4 +63,9 @@ export interface AcquireOptions {
 }
 
 /** `AcquireOptions` with the defaults filled in. The signal is left out: only the queue needs it. */
-export type AcquireRequest = Readonly<Required<Omit<AcquireOptions, "signal">>>;
+export interface AcquireRequest extends Omit<AcquireOptions, "signal"> {
+  readonly holder: AcquireOptions["holder"];
+  readonly fresh: boolean;
+  readonly holdMs: number;
+  readonly label: string | undefined;
+}

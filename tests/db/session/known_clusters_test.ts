@@ -158,7 +158,10 @@ Deno.test("on PostgreSQL the identifier comes with a transaction's own flight, a
   await using branch = await faultBranch(database);
   const db = branch.open();
   const query = (text: RegExp) =>
-    branch.relay.when({ direction: "toServer", kind: "Parse", text, times: Infinity }, pass());
+    branch.relay.when(
+      { direction: "toServer", kind: "Execute", statement: text, times: Infinity },
+      pass(),
+    );
   const identifier = query(/pg_control_system/);
   const xid = query(/pg_current_xact_id_if_assigned/);
   for (let turn = 0; turn < 3; turn++) {

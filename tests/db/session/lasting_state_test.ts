@@ -21,6 +21,7 @@ const STATE = sql<{ pid: number; left: string[] }>`
 ]}))
     union all select 'role' where current_user <> 'postgres' or session_user <> 'postgres'
     union all select 'prepared statement ' || name from pg_prepared_statements
+      where name not like 'edge\\_%' -- the layer's own
     union all select 'cursor ' || name from pg_cursors where is_holdable
     union all select 'channel ' || channel from pg_listening_channels() as channel
     union all select 'temporary ' || relname from pg_class where relnamespace = pg_my_temp_schema()
