@@ -16,7 +16,7 @@ import { ScopeError } from "./errors.ts";
 import { noticeHook } from "./session/notice_hook.ts";
 import { runAlone } from "./session/run_alone.ts";
 import type { Sql } from "./driver/sql.ts";
-import { type Attempt, runUnit } from "./unit_of_work.ts";
+import { type Attempt, type OpenedUnit, runUnit } from "./unit_of_work.ts";
 import type { TransactionContext } from "./session/transaction_context.ts";
 import { assertKey, insertKey } from "./session/transaction_key.ts";
 import { UnitMetrics, type UnitStats } from "./session/unit_stats.ts";
@@ -159,7 +159,7 @@ export class Database {
 
   /** Opens a session. Nothing is leased or sent before its first statement. Throws `ScopeError` without an owner. */
   session(options: SessionOptions = {}): Session {
-    return this.#openSession(options, { number: 1, fresh: false });
+    return this.#open(options, { number: 1, fresh: false }).session;
   }
 
   /**
@@ -225,7 +225,7 @@ export class Database {
     const { random } = this.#options;
     const { waitUntil, signal } = this.#requireOwner();
     return await runUnit(work, {
-      open: (attempt) => this.#openSession(options, { ...attempt, key }),
+      open: (attempt) => this.#open(options, { ...attempt, key }),
       waitUntil,
       loadResult,
       attempts: attempts ?? this.#options.attempts,
@@ -238,10 +238,10 @@ export class Database {
     });
   }
 
-  #openSession(
+  #open(
     { signal, label, parsers, onNotice, ...own }: SessionOptions,
     { number, fresh, key }: Attempt & { key?: string | undefined },
-  ): Session {
+  ): OpenedUnit {
     const { waitUntil, signal: ownerSignal } = this.#requireOwner();
     const transaction = new Transaction(this.#context(), {
       settings: { ...this.#options.defaults, ...own },
@@ -254,7 +254,7 @@ export class Database {
       isKeyed: key !== undefined,
     });
     if (key !== undefined) transaction.flights.prepend(insertKey(key));
-    return new Session(transaction, { waitUntil });
+    return { transaction, session: new Session(transaction, { waitUntil }) };
   }
 
   #parsersWith(parsers: SessionOptions["parsers"]): SessionOptions["parsers"] {

@@ -13,13 +13,14 @@ import {
   readProperty,
 } from "./failures/database_error.ts";
 import { retry, type RetryOptions } from "./time/retry.ts";
+import type { Transaction } from "./session/server_transaction.ts";
 import type { Session } from "./session/session.ts";
 import { isDuplicateKey } from "./session/transaction_key.ts";
 import type { UnitMetrics } from "./session/unit_stats.ts";
 
 export interface UnitOptions<T>
   extends Pick<RetryOptions, "attempts" | "timeoutMs" | "signal" | "budget" | "clock" | "random"> {
-  open(attempt: Attempt): Session;
+  open(attempt: Attempt): OpenedUnit;
   /**
    * Only for a unit with a key: reads the result if the unit turns out to be committed. The key's unique constraint
    * makes a second run wait for the first one, and fail if that commits.
@@ -28,6 +29,12 @@ export interface UnitOptions<T>
   readonly metrics: UnitMetrics;
   /** Runs a promise in the background: see `DatabaseOwner.waitUntil`. */
   waitUntil(rest: Promise<void>): void;
+}
+
+/** One attempt: what the work gets, and what its end is judged by. */
+export interface OpenedUnit {
+  readonly session: Session;
+  readonly transaction: Transaction;
 }
 
 /** What the session of one attempt must know. */
@@ -60,23 +67,24 @@ export async function runUnit<T>(
   let unresolvedError: unknown;
 
   async function attempt(): Promise<T> {
-    const session = open({ number: ++attempts, fresh });
+    const unit = open({ number: ++attempts, fresh });
+    const { session, transaction } = unit;
     try {
       const value = await work(session);
       // Statements that the work started without awaiting them belong to the unit.
       await session.idle();
-      await endImplicitly(session, waitUntil);
+      await endImplicitly(unit, waitUntil);
       // An attempt that did not commit cannot prove that the earlier, uncertain one did not: throw the earlier error.
       if (unresolvedError !== undefined && !session.isCommitted) throw unresolvedError;
       return value;
     } catch (error) {
       // Gives the connection back before the pause. The session's queue runs this after a COMMIT still in progress.
       await session.rollback();
-      outcome = outcomeOfAttempt(error, session);
+      outcome = outcomeOfAttempt(error, unit);
       if (outcome === "unknown") unresolvedError = error;
       // The idle connections may be as useless as this one. Each would cost an attempt.
       fresh = failureOf(error).connection === "useless";
-      isFree = fresh && session.hadStaleConnection;
+      isFree = fresh && transaction.flights.hadStaleConnection;
       throw error;
     } finally {
       if (unresolvedError !== undefined && (session.isCommitted || outcome === "committed")) {
@@ -132,15 +140,18 @@ type AttemptOutcome =
   | "failed";
 
 /** Asks the attempt's own session first, because the error may come from another unit that the work ran. */
-function outcomeOfAttempt(error: unknown, session: Session): AttemptOutcome {
+function outcomeOfAttempt(
+  error: unknown,
+  { session, transaction }: OpenedUnit,
+): AttemptOutcome {
   const databaseError = databaseErrorIn(error);
   if (session.isCommitted) {
     return databaseError instanceof CommitRowsLostError ? "committed" : "failed";
   }
-  if (session.mayHaveCommitted) {
+  if (transaction.mayHaveCommitted) {
     return databaseError instanceof CommitOutcomeUnknownError ? "unknown" : "failed";
   }
-  if (isDuplicateKey(databaseError) && databaseError === session.firstError) return "committed";
+  if (isDuplicateKey(databaseError) && databaseError === transaction.firstError) return "committed";
   // The work's own error may tell of a failure that the work has handled, in a savepoint or another session. The unit is
   // run again only if its transaction failed by what the error holds.
   if (!isDatabaseError(error) && databaseError !== session.failureBehind(error)) return "failed";
@@ -188,25 +199,25 @@ function noteAttempts(error: unknown, attempts: number): void {
  * Ends a unit whose work returned without commit or rollback. Throws `SessionNotCommittedError` if a commit was needed.
  */
 async function endImplicitly(
-  session: Session,
+  { session, transaction }: OpenedUnit,
   waitUntil: UnitOptions<unknown>["waitUntil"],
 ): Promise<void> {
   // The work swallowed the loss of its connection: what it returns may rest on statements that never ran.
-  if (session.isLost) throw session.firstError;
-  if (session.hasEnded) return;
-  const { isolation, readOnly, deferrable } = session.settings;
+  if (transaction.isLost) throw transaction.firstError;
+  if (transaction.hasEnded) return;
+  const { isolation, readOnly, deferrable } = transaction.settings;
   // Serializable reads may be inconsistent until their transaction has committed, except in a read-only deferrable one:
   // https://www.postgresql.org/docs/current/transaction-iso.html#XACT-SERIALIZABLE
-  const readsNeedCommit = session.isOpen && isolation === "serializable" &&
+  const readsNeedCommit = transaction.state === "open" && isolation === "serializable" &&
     !(readOnly && deferrable);
-  if (session.hasWritten || (readsNeedCommit && !readOnly)) {
+  if (transaction.hasWritten || (readsNeedCommit && !readOnly)) {
     throw new SessionNotCommittedError(
       `Cannot ${
-        session.hasWritten ? "keep the work" : "trust the serializable reads"
+        transaction.hasWritten ? "keep the work" : "trust the serializable reads"
       } of the session ` +
         "as it was neither committed nor rolled back: end it with `await session.commit()`, " +
         "or with `await session.rollback()` if it only locks rows or its work is not wanted",
-      { cause: session.firstError },
+      { cause: transaction.firstError },
     );
   }
   if (readsNeedCommit) await session.commit();

@@ -74,34 +74,14 @@ export class Session implements AsyncDisposable {
     return this.#transaction.state === "committed";
   }
 
-  /** Whether the work could take effect twice if it were run again. */
-  get mayHaveCommitted(): boolean {
-    return this.#transaction.mayHaveCommitted;
-  }
-
   /** Whether the session, or the savepoint that it belongs to, has ended. */
   get hasEnded(): boolean {
     return this.#transaction.hasEnded || (this.#savepoint?.hasEnded ?? false);
   }
 
-  /** Whether the transaction ended by the loss of its connection or by an abort, and not by commit or rollback. */
-  get isLost(): boolean {
-    return this.#transaction.isLost;
-  }
-
-  /** Whether the transaction changed data or locked rows: by a command tag, or because it has an xid. */
-  get hasWritten(): boolean {
-    return this.#transaction.hasWritten;
-  }
-
   /** The error that made the transaction fail. */
   get firstError(): Error | undefined {
     return this.#transaction.firstError;
-  }
-
-  /** Whether a connection that had been idle in the pool turned out to be useless. */
-  get hadStaleConnection(): boolean {
-    return this.#transaction.flights.hadStaleConnection;
   }
 
   /** The failure behind an error of the work: `firstError`, or that of the savepoint which the error has left last. */
@@ -114,11 +94,6 @@ export class Session implements AsyncDisposable {
   /** How the transaction begins. */
   get settings(): TransactionSettings {
     return this.#transaction.settings;
-  }
-
-  /** Whether the transaction has begun on the server and has not ended. */
-  get isOpen(): boolean {
-    return this.#transaction.state === "open" && !this.hasEnded;
   }
 
   /** Resolves when every call on this session and its savepoints has ended. Never rejects. */

@@ -177,7 +177,7 @@ const CALLS: Record<string, (session: Session) => Promise<unknown>> = {
   },
   "a query awaited later": async function authorOf_awaited(session) {
     const running = session.query(FAILING);
-    const before = session.isOpen;
+    const before = session.hasEnded;
     await running.finally(() => before);
   },
   "a query behind one that failed": async function authorOf_skipped(session) {

@@ -5,6 +5,7 @@ import {
   DeadlineError,
   ServerError,
   SessionEndedError,
+  SessionNotCommittedError,
   sql,
 } from "../../../src/db/mod.ts";
 import { type LocalBranch, localDatabase } from "../../support/local_database.ts";
@@ -112,7 +113,7 @@ Deno.test("other statements, and other streams, may run between two portions", (
     assertEquals(seen, [10, 1, 2, 20, 1, 2, 30, 1, 2]);
   }));
 
-Deno.test("rows that a write returns can be streamed, and the session has written", () =>
+Deno.test("rows that a write returns can be streamed, and the unit must say how it ends", () =>
   withDatabase(async (db) => {
     const insert = sql<{ name: string }>`insert into users (id, email, name)
       select gen_random_uuid(), gen_random_uuid()::text, n::text from generate_series(1, 5) n
@@ -120,9 +121,12 @@ Deno.test("rows that a write returns can be streamed, and the session has writte
     await db.transaction(async (session) => {
       const names = await Array.fromAsync(session.stream(insert, { batchSize: 2 }));
       assertEquals(names.map(({ name }) => name), ["1", "2", "3", "4", "5"]);
-      assert(session.hasWritten);
       await session.commit();
     });
+    await assertRejects(
+      () => db.transaction((session) => Array.fromAsync(session.stream(insert, { batchSize: 2 }))),
+      SessionNotCommittedError,
+    );
     const [[row]] = await db.transaction((session) =>
       session.commit([sql<{ count: bigint }>`select count(*) from users`])
     );
