@@ -29,7 +29,7 @@ const RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
 ]);
 
 /** A setting's own name can begin with one of these words and a dot. */
-const SET_IN_TRANSACTION = /^\s*set\s+(?:local|transaction|constraints)\b(?!\s*\.)/;
+const SET_IN_TRANSACTION = /^[\s;]*set\s+(?:local|transaction|constraints)\b(?!\s*\.)/;
 
 /** The INTO of INSERT and MERGE, also inside WITH, is not that of SELECT. */
 const MAKES = String.raw`(?:\bcreate|(?<!\b(?:insert|merge)\s+)\binto)\b`;

@@ -1,15 +1,16 @@
 /** Statements whose text ends, splits or leaves the transaction of the session that runs them. */
 import type { FlightPart } from "../driver/driver.ts";
 import { encodePart } from "../driver/encoded_part.ts";
-import { SPACE } from "../driver/sql_text.ts";
+import { codeOf, SPACE } from "../driver/sql_text.ts";
 import { assertStatement, type Sql } from "../driver/sql.ts";
 
+/** The pattern is for the statement's code, as `codeOf` gives it. */
 type Refusal = readonly [name: string, pattern: RegExp, wayOut: string];
 
 /** It needs a stream of its own kind: https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-COPY */
 const COPY: Refusal = [
   "COPY FROM STDIN or TO STDOUT",
-  startsWith(`copy\\b(?=[^]*\\b(?:stdin|stdout)\\b)`),
+  /^[\s;]*copy\b[^]*\b(?:from|to)\s+std(?:in|out)\b/,
   "insert rows with unnest(), and read them with SELECT or `stream()`",
 ];
 
@@ -20,12 +21,12 @@ const COPY: Refusal = [
 const REFUSED: readonly Refusal[] = [
   [
     "ROLLBACK AND CHAIN",
-    startsWith(`(?:rollback|abort)\\b(?=[^]*\\band${SPACE}+chain\\b)`),
+    /^[\s;]*(?:rollback|abort)\b[^]*\band\s+chain\b/,
     "call `rollback()`, and open another session",
   ],
   [
     "PREPARE TRANSACTION",
-    startsWith(`prepare${SPACE}+transaction\\b`),
+    /^[\s;]*prepare\s+transaction\b/,
     "call `commit()`",
   ],
   COPY,
@@ -35,21 +36,24 @@ const REFUSED: readonly Refusal[] = [
 const REFUSED_ALONE: readonly Refusal[] = [
   [
     "BEGIN, COMMIT, SAVEPOINT and their like",
-    startsWith(
-      `(?:begin|start${SPACE}+transaction|(?:commit|rollback)(?!${SPACE}+prepared\\b)|end|abort|savepoint|release|` +
-        `prepare${SPACE}+transaction)\\b`,
-    ),
+    /^[\s;]*(?:begin|start\s+transaction|(?:commit|rollback)(?!\s+prepared\b)|end|abort|savepoint|release|prepare\s+transaction)\b/,
     "use `transaction()` or `session()`",
   ],
   COPY,
 ];
 
+/** Most statements end here, at little cost. */
+const MAY_BE_REFUSED = startsWith(
+  String.raw`(?:copy|prepare|begin|start|commit|end|rollback|abort|savepoint|release)\b`,
+);
+
 const TO_SAVEPOINT = startsWith(`rollback(?:${SPACE}+(?:work|transaction))?${SPACE}+to\\b`);
 
 const ENDING = startsWith(String.raw`(?:commit|end|rollback|abort)\b`);
 
+/** PostgreSQL drops empty statements in front. */
 function startsWith(pattern: string): RegExp {
-  return new RegExp(`^${SPACE}*(?:${pattern})`, "i");
+  return new RegExp(`^(?:${SPACE}|;)*(?:${pattern})`, "i");
 }
 
 /**
@@ -86,7 +90,9 @@ export function prepareAlone(statement: Sql<unknown>): FlightPart {
 }
 
 function refusalOf(part: FlightPart, refusals: readonly Refusal[]): Refusal | undefined {
-  return "text" in part ? refusals.find(([, pattern]) => pattern.test(part.text)) : undefined;
+  if (!("text" in part) || !MAY_BE_REFUSED.test(part.text)) return undefined;
+  const code = codeOf(part.text);
+  return refusals.find(([, pattern]) => pattern.test(code));
 }
 
 /**

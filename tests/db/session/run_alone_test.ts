@@ -156,6 +156,9 @@ Deno.test("db.run refuses what begins or ends a transaction, COPY with a stream,
     "prepare transaction 'one'",
     "copy users to stdout",
     "copy users from stdin",
+    "; begin",
+    ";; /* empty */ ; prepare transaction 'one'",
+    ";copy users to stdout",
   ];
   for (const text of texts) {
     const error = await assertRejects(() => db.run(trustedSql(text)), TypeError, "`db.run`", text);
