@@ -102,6 +102,8 @@ export class ScriptedConnection implements Connection {
   readonly #ready = Promise.withResolvers<void>();
   readonly #closed = Promise.withResolvers<Error | undefined>();
   #flight: PromiseWithResolvers<FlightAnswer> | undefined;
+  /** Of the flight under way. */
+  #results: readonly Result[] = [];
 
   constructor(reply: Reply, serve?: Serve) {
     this.#reply = reply;
@@ -142,7 +144,7 @@ export class ScriptedConnection implements Connection {
     this.status = answer.status;
     this.#flight?.resolve(answer);
     this.#flight = undefined;
-    this.answered = [];
+    this.answered = this.#results = [];
   }
 
   cancel(_options: { timeoutMs: number }): Promise<void> {
@@ -158,14 +160,15 @@ export class ScriptedConnection implements Connection {
     this.#closed.resolve(undefined);
   }
 
-  /** Ends the connection from the server's side, with `fatal` after that error. */
+  /** Ends the connection from the server's side, with `fatal` after all results so far and that error. */
   cut({ fatal, begun = false }: { fatal?: ServerError; begun?: boolean } = {}): void {
+    if (fatal !== undefined && this.answered.length === 0) this.answered = [...this.#results];
     this.#end(fatal, begun);
     this.#closed.resolve(fatal ?? new Error("scripted: the other side closed"));
   }
 
   async #run(statements: readonly Statement[]): Promise<FlightAnswer> {
-    const results: Result[] = [];
+    const results: Result[] = this.#results = [];
     let status = this.status ?? "I";
     for (const statement of statements) {
       const command = statement.text.trim().split(/[\s(]/)[0]!.toUpperCase();
@@ -194,7 +197,7 @@ export class ScriptedConnection implements Connection {
     this.#ready.reject(error);
     this.#flight?.reject(error);
     this.#flight = undefined;
-    this.answered = [];
+    this.answered = this.#results = [];
   }
 
   #lost(cause: Error | undefined, begun: boolean): Error {

@@ -79,16 +79,27 @@ export function isReplayable(error: unknown, { commits }: { commits: boolean }):
 }
 
 /**
- * Whether nothing of the flight ran: it was not sent, or a FATAL had ended the connection before. PostgreSQL sends what it
- * has buffered before a FATAL, so that a ParseComplete would have arrived first. A FATAL that a proxy or pooler made names
- * no `routine`. It shows nothing, since COMMIT may be on its way to the server, unless the pooler says it to clients alone
- * that have no server.
+ * Whether the connection was lost by a FATAL of PostgreSQL itself. PostgreSQL sends what it has buffered before a FATAL, so
+ * that the answers to all that it had done have arrived. A FATAL that a proxy or pooler made names no `routine`.
  */
-function endedBefore({ sent, begun, cause }: ConnectionLostError): boolean {
+export function isEndedByServer(error: unknown): boolean {
+  if (error instanceof DeadlineError || error instanceof PoolClosedError) {
+    return isEndedByServer(error.cause);
+  }
+  return error instanceof ConnectionLostError && error.cause instanceof ServerError &&
+    error.cause.routine !== undefined && error.cause.severity === "FATAL";
+}
+
+/**
+ * Whether nothing of the flight ran: it was not sent, or a FATAL had ended the connection before, and no ParseComplete had
+ * arrived. The FATAL of a proxy or pooler shows nothing, since COMMIT may be on its way to the server, unless the pooler
+ * says it to clients alone that have no server.
+ */
+function endedBefore(error: ConnectionLostError): boolean {
+  const { sent, begun, cause } = error;
   if (!sent) return true;
   if (begun || !(cause instanceof ServerError)) return false;
-  const { routine, severity } = cause;
-  return routine === undefined ? saysThatItHasNoServer(cause) : severity === "FATAL";
+  return isEndedByServer(error) || cause.routine === undefined && saysThatItHasNoServer(cause);
 }
 
 /**

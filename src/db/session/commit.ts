@@ -1,7 +1,7 @@
 /** Reads the answer to a flight with COMMIT, and has a lost COMMIT resolved. */
 import type { FlightAnswer, Result } from "../driver/driver.ts";
 import { CommitRolledBackError, CommitRowsLostError, SessionEndedError } from "../errors.ts";
-import { classify } from "../failures/classify.ts";
+import { classify, isEndedByServer } from "../failures/classify.ts";
 import type { TransactionSettings } from "./begin.ts";
 import type { Verdict } from "./commit_outcome.ts";
 import { type FlightPlan, isCommit } from "./flight_plan.ts";
@@ -45,6 +45,20 @@ export function isUnknownAfter(
   { readOnly }: Pick<TransactionSettings, "readOnly">,
 ): boolean {
   return !readOnly && classify(error, "commit").applied !== "no";
+}
+
+/**
+ * Whether a COMMIT of the plan may have taken effect although its connection was lost. A FATAL of the server proves that
+ * it was not reached if a result in front of it is missing.
+ */
+export function isUnknownAfterLoss(
+  error: Error,
+  plan: FlightPlan,
+  results: readonly Result[],
+  settings: TransactionSettings,
+): boolean {
+  return plan.wasSent && plan.mayCommit && isUnknownAfter(error, settings) &&
+    (plan.mayHaveReachedCommit(results) || !isEndedByServer(error));
 }
 
 /** Finds the outcome of a COMMIT that got no definite answer. Never rejects. */

@@ -66,9 +66,22 @@ export class FlightPlan {
     ];
   }
 
-  /** Whether a statement of the caller's, or those behind it, may be committed by its own text. */
-  get mayCommitByText(): boolean {
-    return this.#options.own.some(mayEnd);
+  /** Whether it holds COMMIT, or a statement of the caller's that may commit by its own text. */
+  get mayCommit(): boolean {
+    return this.#mayCommitAt !== -1;
+  }
+
+  /** Whether all parts before the first one that may commit have results. */
+  mayHaveReachedCommit(results: readonly Result[]): boolean {
+    return results.length >= this.#mayCommitAt;
+  }
+
+  /** The place of the first part that may commit, or -1. */
+  get #mayCommitAt(): number {
+    const { own, commits } = this.#options;
+    const ownEnding = own.findIndex(mayEnd);
+    if (ownEnding !== -1) return this.#ownAt + ownEnding;
+    return commits ? this.parts.length - 1 : -1;
   }
 
   /**

@@ -166,7 +166,7 @@ export class Flights {
     try {
       return await this.#send(plan);
     } catch (error) {
-      const commits = (plan.commits || plan.mayCommitByText) && !this.#request.settings.readOnly;
+      const commits = plan.mayCommit && !this.#request.settings.readOnly;
       if (idleMs === undefined || !isReplayable(error, { commits })) throw error;
       void this.#connection.destroy();
       plan.wasSent = false;

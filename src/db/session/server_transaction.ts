@@ -14,7 +14,7 @@ import type { TransactionSettings } from "./begin.ts";
 import {
   commitRolledBackError,
   endedByStatementError,
-  isUnknownAfter,
+  isUnknownAfterLoss,
   outcomeOf,
   readCommitAnswer,
   resultsOfCommitted,
@@ -292,8 +292,8 @@ export class Transaction {
     const end = plan?.endByStatement(this.flights.lastResults);
     this.#state = end === "committed" ? "committed" : "lost";
     this.#firstError ??= error;
-    this.#isOutcomeUnknown = plan !== undefined && plan.wasSent &&
-      (plan.commits || plan.mayCommitByText) && isUnknownAfter(error, this.settings);
+    this.#isOutcomeUnknown = plan !== undefined &&
+      isUnknownAfterLoss(error, plan, this.flights.lastResults, this.settings);
     if (!this.#isOutcomeUnknown) this.#endRecord();
     return error;
   }
