@@ -5,7 +5,7 @@
  * https://www.postgresql.org/docs/current/datatype-character.html (no NUL), and UTF-8 has no lone surrogates.
  */
 
-import { hasJsonForm, JsonValue, noValue } from "./json_value.ts";
+import { jsonText, JsonValue } from "./json_value.ts";
 
 /** The Bind message counts parameters in 16 bits. https://www.postgresql.org/docs/current/protocol-message-formats.html */
 const MAX_PARAMETERS = 65_535;
@@ -77,12 +77,10 @@ function encodeObject(value: object | null, index: number): string | null {
   if (bytes !== undefined) return `\\x${hex(bytes)}`;
   if (Array.isArray(value)) return encodeArray(value, index);
   if (value instanceof JsonValue) return value.text;
-  if (!hasJsonForm(value)) {
-    throw new TypeError(
-      `Cannot send parameter $${index + 1} as it has no PostgreSQL form: ${noValue(value)}`,
-    );
-  }
-  const text: string | undefined = JSON.stringify(value);
+  const text = jsonText(
+    value,
+    (noValue) => `Cannot send parameter $${index + 1} as it has no PostgreSQL form: ${noValue}`,
+  );
   if (text !== undefined) return text;
   throw new TypeError(
     `Cannot send parameter $${index + 1} as its toJSON method returned no JSON value; ` +

@@ -37,7 +37,16 @@ const NO_VALUES: readonly [value: object, kind: string][] = [
 ];
 
 for (const [value, kind] of NO_VALUES) {
-  for (const [where, parameter] of [["alone", value], ["in an array", [value]]] as const) {
+  for (
+    const [where, parameter] of [
+      ["alone", value],
+      ["in an array", [value]],
+      ["in an object", { a: 1, b: value }],
+      ["deep in objects and arrays", [{
+        a: [{ b: Object.assign(Object.create(null), { value }) }],
+      }]],
+    ] as const
+  ) {
     Deno.test(`a ${kind} ${where} is refused as a parameter, with its position and its kind`, () => {
       const error = assertThrows(() => encodeParameters([1, parameter]), TypeError);
       assert(error.message.startsWith("Cannot send parameter $2 as"), error.message);
@@ -49,7 +58,13 @@ for (const [value, kind] of NO_VALUES) {
 }
 
 for (const [value, kind] of NO_VALUES) {
-  for (const [where, inner] of [["alone", value], ["in nested arrays", [[value]]]] as const) {
+  for (
+    const [where, inner] of [
+      ["alone", value],
+      ["in nested arrays", [[value]]],
+      ["in an object in an array", [{ a: value }]],
+    ] as const
+  ) {
     Deno.test(`a ${kind} ${where} is refused by sql.json()`, () => {
       const error = assertThrows(() => sql.json(inner), TypeError, `current type is ${kind};`);
       assert(!error.message.includes("secret"));
@@ -76,7 +91,28 @@ Deno.test("sql.json() inside an object, an array or sql.json() keeps its value",
   ]);
 });
 
-Deno.test("an array that contains itself is refused", () => {
+Deno.test("bytes in an object are refused, and do not become an object of numbers", () => {
+  for (const bytes of [new Uint8Array(2), new ArrayBuffer(2), new DataView(new ArrayBuffer(2))]) {
+    for (const send of [() => encodeParameters([{ bytes }]), () => sql.json([bytes])]) {
+      assertThrows(send, TypeError, `current type is ${bytes.constructor.name};`);
+    }
+  }
+});
+
+Deno.test("a bigint in an object or array that is sent as JSON is refused with a way out", () => {
+  const row = { count: 7n };
+  for (const send of [() => encodeParameters([row]), () => sql.json([row]), () => sql.json(7n)]) {
+    assertThrows(send, TypeError, "current type is bigint; pass Number(value) or String(value)");
+  }
+  assertThrows(() => encodeParameters([1, row]), TypeError, "Cannot send parameter $2 as");
+  assertEquals(encodeParameters([[7n]]), ['{"7"}']);
+});
+
+Deno.test("an array or object that contains itself is refused", () => {
+  const object: Record<string, unknown> = {};
+  object.self = [object];
+  assertThrows(() => sql.json(object), TypeError);
+  assertThrows(() => encodeParameters([object]), TypeError);
   const cycle: unknown[] = [];
   cycle.push(cycle);
   assertThrows(() => sql.json(cycle), TypeError);
@@ -95,11 +131,13 @@ Deno.test("plain objects, those without a prototype and those with toJSON are se
       return { b: 2 };
     }
   })();
-  assertEquals(encodeParameters([{ a: 1 }, bare, own, {}]), [
+  const shared = { c: [null, "text", new Date(0), own, undefined, 0.5] };
+  assertEquals(encodeParameters([{ a: 1 }, bare, own, {}, { x: shared, y: [shared, bare] }]), [
     '{"a":1}',
     '{"a":1}',
     '{"b":2}',
     "{}",
+    JSON.stringify({ x: shared, y: [shared, bare] }),
   ]);
 });
 

@@ -194,7 +194,7 @@ const UNSENDABLE: readonly (readonly [what: string, value: unknown, reason: stri
   ["a function", () => {}, "function"],
   ["a symbol", Symbol("s"), "symbol"],
   ["an invalid Date", new Date(NaN), "invalid Date"],
-  ["JSON with a bigint", { a: 1n }, "BigInt"],
+  ["JSON with a bigint", { a: 1n }, "current type is bigint; pass Number(value)"],
 ];
 
 for (const [what, value, reason] of UNSENDABLE) {
