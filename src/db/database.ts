@@ -194,7 +194,7 @@ export class Database {
   /**
    * Runs one statement outside a transaction and returns its rows: VACUUM, CREATE INDEX CONCURRENTLY, CREATE DATABASE,
    * ALTER SYSTEM, CALL of a procedure that commits, and what else the server refuses inside one. Never sends it twice.
-   * It runs at the server's own settings, on a connection of its own that is closed afterwards.
+   * The role's own settings hold, apart from the format of values. Its connection is its own, and is closed afterwards.
    *
    * After an error, what the statement has committed by itself stays, such as the invalid index of CREATE INDEX
    * CONCURRENTLY. Throws `ServerError` for an ERROR of the server; `DeadlineError` if it was stopped after `timeoutMs` or

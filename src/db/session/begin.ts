@@ -47,25 +47,38 @@ const VALUE_FORMAT = Object.entries({
   extra_float_digits: "1",
   /** If off, the NULL in an array that is sent becomes the text "NULL". */
   array_nulls: "on",
-}).map(([name, value]) => `set_config('${name}', '${value}', true)`).join(", ");
+});
+
+const SET_VALUE_FORMAT = VALUE_FORMAT
+  .map(([name, value]) => `set_config('${name}', '${value}', true)`)
+  .join(", ");
 
 /**
  * Only a warning tells a COMMIT whose wait for its standby was cancelled from one that is safe. A role can have switched
  * warnings off.
  */
-const WARNINGS = warningsOn({ local: true });
+const SET_WARNINGS = setWarnings({ isLocal: true });
 
-/** As `WARNINGS`, for a statement outside a transaction, on a connection that is closed after it. */
-export const WARNINGS_STATEMENT: Statement = {
-  text: `select ${warningsOn({ local: false })}`,
+/**
+ * The same settings for a statement outside a transaction, on a connection that is closed after it. A pooler keeps the
+ * server's connection: what is so already is not set.
+ */
+export const STANDALONE_SETTINGS: Statement = {
+  text: "select " + [
+    setWarnings({ isLocal: false }),
+    ...VALUE_FORMAT.map(([name, value]) =>
+      `case when split_part(current_setting('${name}'), ',', 1) <> '${value}' ` +
+      `then set_config('${name}', '${value}', false) end`
+    ),
+  ].join(", "),
   values: [],
   isStatic: true,
   isInternal: true,
 };
 
-function warningsOn({ local }: { local: boolean }): string {
+function setWarnings({ isLocal }: { isLocal: boolean }): string {
   return "case when current_setting('client_min_messages') = 'error' " +
-    `then set_config('client_min_messages', 'warning', ${local}) end`;
+    `then set_config('client_min_messages', 'warning', ${isLocal}) end`;
 }
 
 /** Most transactions use one of a few settings. The cache is bounded because a timeout can have any value. */
@@ -122,7 +135,7 @@ function setLocals(settings: TransactionSettings): Statement {
       ? `case when current_setting('transaction_timeout', true) is not null then ${call} end`
       : call;
   });
-  const constants = settings.readOnly ? VALUE_FORMAT : `${VALUE_FORMAT}, ${WARNINGS}`;
+  const constants = settings.readOnly ? SET_VALUE_FORMAT : `${SET_VALUE_FORMAT}, ${SET_WARNINGS}`;
   return {
     text: `select ${constants}, ${calls.join(", ")}`,
     values: locals.flat(),

@@ -5,7 +5,7 @@ import type { Sql } from "../driver/sql.ts";
 import { CommitOutcomeUnknownError, ServerError } from "../errors.ts";
 import type { Lease } from "../pool/lease.ts";
 import { isUnknownAfter, rowsUnreadableError } from "./commit.ts";
-import { WARNINGS_STATEMENT } from "./begin.ts";
+import { STANDALONE_SETTINGS } from "./begin.ts";
 import { abortedError } from "./leased_connection.ts";
 import { sendWithDeadline } from "./send_with_deadline.ts";
 import { showCaller } from "./statement_error.ts";
@@ -59,7 +59,7 @@ export async function runAlone(
       onCancel: () => {},
     };
     // On its own: a statement such as VACUUM must be the only one of its flight.
-    await sendWithDeadline({ lease, parts: [WARNINGS_STATEMENT] }, deadline);
+    await sendWithDeadline({ lease, parts: [STANDALONE_SETTINGS] }, deadline);
     const answer = await record.flight(
       flight.parts,
       () => sendWithDeadline(flight, deadline).catch(rejectLost),

@@ -16,10 +16,7 @@ import { pgBouncerTest } from "../../support/pgbouncer_case.ts";
 const database = await localDatabase();
 
 /** Everything whose text depends on a setting, with an instant before and after the zones had whole minutes. */
-async function readAll(db: Database): Promise<Record<string, unknown>> {
-  const [[row]] = await db.transaction((session) =>
-    session.commit([
-      sql<Record<string, unknown>>`
+const ALL = sql<Record<string, unknown>>`
       select '2024-02-01'::date as date, array['2024-02-01'::date] as dates,
         '2024-02-01 03:04:05'::timestamp as timestamp,
         '2024-02-01 03:04:05.678Z'::timestamptz as timestamptz,
@@ -31,11 +28,12 @@ async function readAll(db: Database): Promise<Record<string, unknown>> {
         to_jsonb(1.0::float8 / 3) as jsonb, 1 / 3::float8 || '' as text, 'ü€' as encoded,
         decode('005c41ff', 'hex') as bytea, ${[null, "a"]}::text[] as nulls,
         ${new Date("1850-01-01T00:00:00Z")}::timestamptz as sent, ${new Uint8Array([
-        0,
-        92,
-      ])}::bytea as bytes`,
-    ])
-  );
+  0,
+  92,
+])}::bytea as bytes`;
+
+async function readAll(db: Database): Promise<Record<string, unknown>> {
+  const [[row]] = await db.transaction((session) => session.commit([ALL]));
   return row!;
 }
 
@@ -90,7 +88,9 @@ for (const [name, ...values] of SETTINGS) {
     for (const of of OWNERS) {
       for (const value of values) {
         await set(branch, of, [[name, value]]);
-        assertEquals(await readAll(branch.open()), EXPECTED, `${of}: ${value}`);
+        const db = branch.open();
+        assertEquals(await readAll(db), EXPECTED, `${of}: ${value}`);
+        assertEquals(await db.run(ALL), [EXPECTED], `${of}: ${value}, outside a transaction`);
       }
       await set(branch, of, []);
     }
