@@ -1,5 +1,6 @@
 import type { FlightPart } from "./driver.ts";
 import { encodeParameters } from "./parameters.ts";
+import { codeOf } from "./sql_text.ts";
 
 /**
  * Checks a statement's text and converts its values to text, before a connection is leased for it. Throws `TypeError` for
@@ -28,17 +29,17 @@ export function encodePart(part: FlightPart): FlightPart {
   };
 }
 
-/** The values of an IN list. A list with parentheses inside it, such as a subquery, is not matched. */
-const IN_LIST = /\bin\s*(?:\(([^()]*)\)|(\$\d+))/gi;
+/** The values of an IN list. What stands in further parentheses, such as a call's arguments, is not among them. */
+const IN_LIST = /\bin\s*(?:\(((?:[^()]|\([^()]*\))*)\)|(\$\d+))/g;
 
 /**
  * The server would compare with the whole array as one value: it refuses that for numbers, and for texts it finds nothing.
  * With a cast the author says that an array is meant.
  */
 function assertNoArrayInList(text: string, values: readonly unknown[]): void {
-  if (!values.some((value) => Array.isArray(value))) return;
-  for (const [, list, alone] of text.matchAll(IN_LIST)) {
-    for (const item of (list ?? alone!).split(",")) {
+  if (!values.some((value) => Array.isArray(value)) || !/\bin\b/i.test(text)) return;
+  for (const [, list, alone] of codeOf(text).matchAll(IN_LIST)) {
+    for (const item of (list ?? alone!).replaceAll(/\([^()]*\)/g, "()").split(",")) {
       const number = /^\s*\$(\d+)\s*$/.exec(item)?.[1];
       if (number === undefined || !Array.isArray(values[Number(number) - 1])) continue;
       throw new TypeError(

@@ -19,6 +19,9 @@ const ARRAYS_IN_LISTS = {
       ${NAMES}
     )`,
   "in (…) with an empty array": sql`select 1 where 'b' in (${[]})`,
+  "in (…) with comments": sql`select 1 where 'b' in /* names */ ( -- all of them
+    ${NAMES})`,
+  "in (…) beside calls": sql`select 1 where 'b' in (lower(${"A"}), ${NAMES}, concat('c', 'd'))`,
   "in (…) of a nested sql": sql`select 1 where ${sql`'b' in (${NAMES})`}`,
 };
 
@@ -44,8 +47,12 @@ Deno.test("arrays are sent where they are one value: any(), a cast, unnest(), an
       sql`select 2 in (select unnest(${IDS}::int[])) as found`,
       sql`select 2 in (${1}, ${2}) and ${IDS}::int[] = '{1,2}' as found`,
       sql`select cardinality(array[${IDS}::int[]]) = 2 and 1 <> all(${[3]}) as found`,
+      sql`select /* not in ($1) */ 'in ($1)' like 'in%' and 2 = any(${IDS}) as found`,
+      sql`select 2 in (1, cardinality(${IDS}::int[]), array_length(${IDS}::int[], 1)) as found`,
+      sql`select 2 in (select unnest(array_append(${IDS}::int[], 3))) as found`,
+      sql`select 3 in (0, array_position(array[1, 2, 3], 3), coalesce(null, ${3}, 4)) as found`,
     ]),
-    [found, found, found, found, found],
+    Array(9).fill(found),
   );
 });
 
