@@ -1,7 +1,7 @@
 import type { Clock } from "../time/clock.ts";
 import type { Connection } from "../driver/driver.ts";
 import { Generation } from "./generation.ts";
-import type { CircuitBreaker } from "./circuit_breaker.ts";
+import { CircuitBreaker } from "./circuit_breaker.ts";
 import type { PoolOptions } from "./pool_options.ts";
 import type { PoolMetrics } from "./pool_stats.ts";
 
@@ -17,6 +17,8 @@ export interface ConnectAttempt {
   readonly signal: AbortSignal;
   /** False once the pool has given the connect up: a failure then says nothing about the database. */
   readonly isWanted: () => boolean;
+  /** Whether the caller of a flight on the login has given up, which closes the connection. */
+  readonly isInterrupted: () => boolean;
 }
 
 interface ConnectStart {
@@ -49,15 +51,16 @@ export class Connector {
   }
 
   /** Rejects with `ConnectError`. */
-  async open({ signal, isWanted }: ConnectAttempt): Promise<Connection> {
+  async open(attempt: ConnectAttempt): Promise<Connection> {
     const { connect, connectTimeoutMs: timeoutMs, clock } = this.#options;
+    const { signal, isWanted } = attempt;
     const start = { sinceMs: clock.now(), openedIn: this.generation };
     // No flight rides on a probe's login, so that the probe can be given up.
     const untilReady = this.breaker.isOpen;
     this.breaker.onAttempt(start.sinceMs);
     try {
       const connection = await connect({ timeoutMs, signal, untilReady });
-      this.#watch(connection, { start, isWanted });
+      this.#watch(connection, attempt, start);
       return connection;
     } catch (error) {
       if (isWanted()) this.#noteFailure(error as Error, start);
@@ -67,7 +70,8 @@ export class Connector {
 
   #watch(
     connection: Connection,
-    { start, isWanted }: { start: ConnectStart; isWanted: () => boolean },
+    { isWanted, isInterrupted }: ConnectAttempt,
+    start: ConnectStart,
   ): void {
     const { clock, metrics, onReady } = this.#options;
     connection.ready.then(() => {
@@ -77,7 +81,9 @@ export class Connector {
       this.breaker.onSuccess({ ...start, nowMs });
       onReady();
     }, (error) => {
-      if (isWanted()) this.#noteFailure(error, start);
+      // A caller may give up at once. But a login is slow if it took longer than the longest window, whoever ended it.
+      const isSlow = clock.now() - start.sinceMs > CircuitBreaker.longestWindowMs;
+      if (isWanted() && (isSlow || !isInterrupted())) this.#noteFailure(error, start);
     });
     connection.closed.then((reason) => {
       // Before the first ReadyForQuery `ready` reports the failure.

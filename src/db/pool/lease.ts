@@ -26,6 +26,8 @@ export class Lease {
   onRevoke: (() => void) | undefined;
   /** Set by the holder during a flight, for `Pool.inspect`. */
   flight: { readonly parts: readonly FlightPart[]; readonly sinceMs: number } | undefined;
+  /** Set by the holder when it stops a flight. A login that breaks off then does not show that the database is gone. */
+  isInterrupted = false;
   readonly #return: LeaseReturn;
   #returned: Promise<void> | undefined;
 

@@ -117,7 +117,8 @@ export class OwnerPool {
     const isWanted = () =>
       entry.state !== "closing" && entry.pending !== "close" && !permits.isClosed;
     try {
-      const connection = await connector.open({ signal, isWanted });
+      const isInterrupted = () => entry.lease?.isInterrupted ?? false;
+      const connection = await connector.open({ signal, isWanted, isInterrupted });
       entry.connection = connection;
       if (entry.state !== "opening") return this.closeSocket(entry);
       connection.closed.then(() => this.#noteSocketClosed(entry));

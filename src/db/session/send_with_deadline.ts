@@ -36,6 +36,7 @@ export async function sendWithDeadline(
   const interrupt = (toError: (cause: unknown) => Error) => {
     if (interruption !== undefined) return;
     interruption = toError;
+    lease.isInterrupted = true;
     onCancel();
     void cancelThenClose({ connection, answered }, clock);
   };
