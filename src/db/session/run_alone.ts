@@ -48,8 +48,6 @@ export async function runAlone(
   };
   try {
     lease = await acquireUnused(context, request);
-    // The signal may have aborted while the statement waited for its connection.
-    if (signal?.aborted) throw abortedError(signal);
     const flight = { lease, parts: [part], parsers, onNotice };
     const deadline = {
       clock,
@@ -58,8 +56,11 @@ export async function runAlone(
       // The connection is closed in any case.
       onCancel: () => {},
     };
-    // On its own: a statement such as VACUUM must be the only one of its flight.
+    // The signal may have aborted while the statement waited for its connection, or for the settings.
+    if (signal?.aborted) throw abortedError(signal);
+    // On their own: a statement such as VACUUM must be the only one of its flight.
     await sendWithDeadline({ lease, parts: [STANDALONE_SETTINGS] }, deadline);
+    if (signal?.aborted) throw abortedError(signal);
     const answer = await record.flight(
       flight.parts,
       () => sendWithDeadline(flight, deadline).catch(rejectLost),

@@ -266,12 +266,14 @@ Deno.test("db.run hands on notices, and its statement may outlast the statement 
 /** What the layer sends in a flight of its own, ahead of the statement. */
 const isOwn = (text: string) => text.includes("client_min_messages");
 
-function scripted({ reply, ...options }: ScriptedDriverOptions = {}) {
+function scripted(
+  { reply, onOwn, ...options }: ScriptedDriverOptions & { onOwn?: () => void } = {},
+) {
   const clock = new ManualClock();
   const driver = new ScriptedDriver({
     ...options,
     reply: (statement, connection) =>
-      isOwn(statement.text) ? undefined : reply?.(statement, connection),
+      isOwn(statement.text) ? onOwn?.() as undefined : reply?.(statement, connection),
   });
   const begun: TransactionBegun[] = [];
   const ended: string[] = [];
@@ -296,6 +298,14 @@ function scripted({ reply, ...options }: ScriptedDriverOptions = {}) {
 
 const VACUUM = "vacuum users";
 const vacuum = trustedSql(VACUUM);
+
+Deno.test("db.run sends no statement after an abort, also one during the settings in front of it", async () => {
+  const caller = new AbortController();
+  const { db, sent, ended } = scripted({ onOwn: () => caller.abort() });
+  await using _ = db;
+  await assertRejects(() => db.run(vacuum, { signal: caller.signal }), DeadlineError, "gave up");
+  assertEquals([sent(), ended], [[], ["lost DeadlineError"]]);
+});
 
 Deno.test("db.run sends its statement alone, on a connection that nothing has used", async () => {
   const { db, driver, begun, ended } = scripted();
