@@ -6,11 +6,14 @@ import {
   trustedSql,
 } from "../../../src/db/mod.ts";
 import type { Branch } from "../../support/branch.ts";
+import { type FaultBranch, faultBranch } from "../../support/fault_branch.ts";
 import { localDatabase } from "../../support/local_database.ts";
 
 export interface OrmDatabase {
   /** Opens a pool for the time of `test`. */
   withDatabase(test: (db: Database, branch: Branch) => Promise<void>): Promise<void>;
+  /** Gives access through a relay that can strike. */
+  faulty(): Promise<FaultBranch>;
   /** Runs `test` in one session, and rolls it back. */
   withSession(test: (session: Session) => Promise<void>, options?: SessionOptions): Promise<void>;
 }
@@ -30,6 +33,7 @@ export async function ormDatabase(setup: readonly string[] = []): Promise<OrmDat
   });
   return {
     withDatabase: open,
+    faulty: () => faultBranch(database),
     withSession: (test, options) =>
       open(async (db) => {
         await using session = db.session(options);
