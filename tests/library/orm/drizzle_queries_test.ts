@@ -675,11 +675,12 @@ const RAW: Record<string, Case> = {
     await assertRejects(() => query.execute({}), Error, 'No value for placeholder "id"');
     assertEquals(await db.$count(users), 3);
   },
-  "toSQL() does not run the query": async (db) => {
-    const { sql: text, params } = db.select({ id: users.id }).from(users).where(eq(users.id, 1))
-      .toSQL();
+  "toSQL() gives the text and the values": async (db) => {
+    const query = db.select({ id: users.id }).from(users).where(eq(users.id, 1));
+    const { sql: text, params } = query.toSQL();
     assertEquals(text, 'select "id" from "users_of_orm" where "users_of_orm"."id" = $1');
     assertEquals(params, [1]);
+    assertEquals(await query, [{ id: 1 }]);
   },
   "a sequence": async (db) => {
     const { rows } = await db.execute(sql`select nextval('numbers') as n`);

@@ -7,7 +7,7 @@ import {
   type Database,
   databaseErrorIn,
   DeadlineError,
-  ServerError,
+  type ServerError,
   type Session,
   SessionEndedError,
   SessionNotCommittedError,
