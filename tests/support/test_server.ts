@@ -23,12 +23,16 @@ export interface TestServer {
   readonly urls: Readonly<Record<Role, string>>;
 }
 
+/** Set for a `deno test` that a test starts: it uses the server of the run that it belongs to. */
+export const TEST_SERVER_PID = "TEST_SERVER_PID";
+
+const pid = Number(Deno.env.get(TEST_SERVER_PID) ?? Deno.pid);
 const directory = join(import.meta.dirname!, "..", "..", ".local");
 
 /** Starts the server, or finds the server that another test file has started. */
 export async function testServer(): Promise<TestServer> {
   await Deno.mkdir(directory, { recursive: true });
-  const addressFile = join(directory, `test-server-${Deno.pid}.json`);
+  const addressFile = join(directory, `test-server-${pid}.json`);
   using lock = await Deno.open(`${addressFile}.lock`, { create: true, write: true });
   await lock.lock(true);
   try {
@@ -65,8 +69,8 @@ export function relayTo(
 /** Removes the files of earlier runs. */
 async function removeLeftovers(): Promise<void> {
   for await (const { name } of Deno.readDir(directory)) {
-    const pid = /^test-server-(\d+)\./.exec(name)?.[1];
-    if (pid !== undefined && Number(pid) !== Deno.pid) {
+    const other = /^test-server-(\d+)\./.exec(name)?.[1];
+    if (other !== undefined && Number(other) !== pid) {
       await Deno.remove(join(directory, name)).catch(() => {});
     }
   }
