@@ -18,7 +18,9 @@ export function assertSameTransaction(session: Session, request: TransactionRequ
     const is = current[name as keyof TransactionRequest];
     if (value === undefined || sameAs(value) === is) continue;
     throw new TypeError(
-      `Cannot begin a transaction with ${name} ${value} as it is a savepoint of the session, where it is ${is}; ` +
+      `Cannot begin a transaction with ${name} ${value} as it is a savepoint of the session, where ${name} is ${
+        is ?? "not set"
+      }; ` +
         `pass { ${name}: ${JSON.stringify(value)} } to db.transaction or db.session`,
     );
   }

@@ -421,7 +421,7 @@ test("transaction() takes the settings that the session has", async (db) => {
 });
 
 test("transaction() takes read uncommitted for read committed, as PostgreSQL does", async (db) => {
-  await using session = db.session();
+  await using session = db.session({ readOnly: false });
   const work = () => Promise.resolve(1);
   const config = { isolationLevel: "read uncommitted", accessMode: "read write" } as const;
   assertEquals(await drizzleOn(session).transaction(work, config), 1);
@@ -431,6 +431,7 @@ for (
   const [config, name] of [
     [{ isolationLevel: "serializable" }, 'pass { isolation: "serializable" }'],
     [{ accessMode: "read only" }, "pass { readOnly: true }"],
+    [{ accessMode: "read write" }, "where readOnly is not set; pass { readOnly: false }"],
     [{ deferrable: true }, "pass { deferrable: true }"],
   ] as const
 ) {
