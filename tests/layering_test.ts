@@ -50,6 +50,8 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "settings": ["value_message.ts", "library", "db/mod.ts", "valibot"],
   "value_message.ts": [],
   "library/hono": ["db/mod.ts", "hono"],
+  "library/drizzle": ["library", "db/mod.ts", "drizzle-orm"],
+  "library/kysely": ["library", "db/mod.ts", "kysely"],
   "library/workers": ["library", "db/mod.ts"],
   "library/deno": ["library", "db/mod.ts", "db/time", "ws"],
   "library": ["db/mod.ts"],
@@ -117,9 +119,9 @@ async function importsOf(entry: string): Promise<[from: string, to: string][]> {
     );
 }
 
-/** `npm:/hono@4.13.19/cors` is `hono`. */
+/** `npm:/hono@4.13.19/cors` is `hono`, and so is `hono/cors`, which `deno.json` does not map. */
 function packageOf(specifier: string): string {
-  return /^npm:\/?((?:@[^/]+\/)?[^@/]+)/.exec(specifier)?.[1] ?? specifier;
+  return /^(?:npm:\/?)?((?:@[\w.-]+\/)?[\w.-]+)(?=[@/]|$)/.exec(specifier)?.[1] ?? specifier;
 }
 
 /** The longest room that holds the file; a package is its own. */
@@ -167,7 +169,13 @@ Deno.test("the top of the connection layer has at most 10 rooms", async () => {
 Deno.test("one room imports each of these packages", async () => {
   const files = (await allFiles()).filter((file) => !file.startsWith("dev/"));
   const imports = (await Promise.all(files.map(importsOf))).flat();
-  for (const [name, room] of [["@neondatabase/serverless", "db/neon"], ["ws", "library/deno"]]) {
+  const rooms = {
+    "@neondatabase/serverless": "db/neon",
+    "ws": "library/deno",
+    "drizzle-orm": "library/drizzle",
+    "kysely": "library/kysely",
+  };
+  for (const [name, room] of Object.entries(rooms)) {
     const importers = imports.filter(([, to]) => to === name).map(([from]) => roomOf(from));
     assertEquals([...new Set(importers)], [room]);
   }

@@ -33,22 +33,24 @@ function countsOf(output: string): Record<string, number> {
   return Object.fromEntries(Array.from(counts, ([, count, name]) => [name, Number(count)]));
 }
 
-for (const [name, prefix] of [["Drizzle", "drizzle_"], ["Kysely", "kysely_"]] as const) {
+for (
+  const { name, prefix, least } of [
+    { name: "Drizzle on sessions", prefix: "drizzle_", least: 150 },
+    { name: "Kysely on sessions and databases", prefix: "kysely_", least: 150 },
+    { name: "the README's examples of both", prefix: "readme_", least: 2 },
+  ]
+) {
   Deno.test({
-    name: `${name} on sessions: at least 150 cases on a real server`,
+    name: `${name}: at least ${least} cases on a real server`,
     timeout: 300_000,
     async fn() {
-      const { success, output } = await run([
-        "test",
-        "--allow-all",
-        `--config=${config}`,
-        ...filesOf(prefix),
-      ]);
+      const args = ["test", "--allow-all", `--config=${config}`, ...filesOf(prefix)];
+      const { success, output } = await run(args);
       assert(success, output);
       const { passed = 0, ...others } = countsOf(output);
       console.log(`${name}: ${passed} cases`);
       assertEquals(others, { failed: 0 });
-      assert(passed >= 150, `${passed} cases`);
+      assert(passed >= least, `${passed} cases`);
     },
   });
 }
@@ -60,4 +62,16 @@ Deno.test({
     const { success, output } = await run(["check", `--config=${config}`, "."]);
     assert(success, output);
   },
+});
+
+Deno.test("the root lock has neither Drizzle nor Kysely, and both configs have the same versions", async () => {
+  const root = new URL("../../", import.meta.url);
+  assert(!/"(?:drizzle-orm|kysely)@/.test(await Deno.readTextFile(new URL("deno.lock", root))));
+  const importsOf = async (file: URL): Promise<Record<string, string>> =>
+    JSON.parse(await Deno.readTextFile(file)).imports;
+  const ours = await importsOf(new URL("deno.json", directory));
+  const roots = await importsOf(new URL("deno.json", root));
+  const shared = Object.keys(ours).filter((name) => name in roots);
+  assertEquals(Object.keys(ours).filter((name) => !(name in roots)), ["drizzle-orm", "kysely"]);
+  for (const name of shared) assertEquals(ours[name], roots[name], name);
 });

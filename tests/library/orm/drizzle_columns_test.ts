@@ -2,8 +2,8 @@
  * Every column type and mode of Drizzle: written by `insert`, read by `returning`, `select` and a relational query, found
  * again by `eq`, and compared with what PostgreSQL itself says that it holds.
  */
-import { assertEquals } from "@std/assert";
-import { eq, sql } from "drizzle-orm";
+import { assertEquals, assertRejects } from "@std/assert";
+import { eq, relations, sql } from "drizzle-orm";
 import * as pg from "drizzle-orm/pg-core";
 import { drizzleOn } from "../../../src/library/drizzle/mod.ts";
 import { ormDatabase } from "./orm_database.ts";
@@ -317,3 +317,53 @@ for (const [name, { column, value, text, read = value, unequal }] of Object.entr
       assertEquals(found, [{ id: 1 }]);
     }));
 }
+
+/** Faults of Drizzle's decoders with every driver. Pinned, so that an upgrade that mends one is noticed. */
+const FAULTS: Readonly<
+  Record<string, [column: pg.PgColumnBuilderBase, type: string, read?: unknown]>
+> = {
+  "bigint[], mode number": [pg.bigint({ mode: "number" }).array(), "bigint[]", [0]],
+  "bigint[], mode bigint": [pg.bigint({ mode: "bigint" }).array(), "bigint[]"],
+  "numeric[]": [pg.numeric().array(), "numeric[]", ["null"]],
+  "numeric[], mode number": [pg.numeric({ mode: "number" }).array(), "numeric[]", [0]],
+  "date[], mode string": [pg.date().array(), "date[]"],
+  "timestamp[], mode string": [pg.timestamp({ mode: "string" }).array(), "timestamp[]"],
+};
+
+for (const [name, [column, type, read]] of Object.entries(FAULTS)) {
+  Deno.test(`Drizzle's own fault: NULL in ${name}`, () =>
+    database.withSession(async (session) => {
+      const values = pg.pgTable("values", { v: column as pg.PgTextBuilder<never> });
+      const db = drizzleOn(session);
+      await db.execute(`create table "values" (v ${type})`);
+      await db.execute(`insert into "values" values ('{NULL}')`);
+      const select = () => db.select().from(values);
+      if (read === undefined) await assertRejects(select, TypeError);
+      else assertEquals(await select(), [{ v: read }] as never);
+    }));
+}
+
+Deno.test("Drizzle's own fault: digits of a bigint in a nested relation, which comes as JSON", () =>
+  database.withSession(async (session) => {
+    const one = pg.pgTable("one", { id: pg.integer() });
+    const many = pg.pgTable("many", { id: pg.integer(), n: pg.bigint({ mode: "bigint" }) });
+    const schema = {
+      one,
+      many,
+      ofOne: relations(one, (to) => ({ many: to.many(many) })),
+      ofMany: relations(
+        many,
+        (to) => ({ one: to.one(one, { fields: [many.id], references: [one.id] }) }),
+      ),
+    };
+    const db = drizzleOn(session, { schema });
+    await db.execute("create table one (id int)");
+    await db.execute("create table many (id int, n bigint)");
+    await db.insert(one).values({ id: 1 });
+    await db.insert(many).values({ id: 1, n: 9007199254740993n });
+    assertEquals(await db.query.many.findFirst(), { id: 1, n: 9007199254740993n });
+    assertEquals(await db.query.one.findFirst({ with: { many: { columns: { n: true } } } }), {
+      id: 1,
+      many: [{ n: 9007199254740992n }],
+    });
+  }));
