@@ -50,13 +50,17 @@ export class SavepointStack {
   }
 
   async #keep(index: number): Promise<void> {
-    try {
-      for (const { session } of this.#open.slice(index).reverse()) await session.release();
-      this.#open.splice(index);
-    } catch (error) {
-      await this.#undo(index);
-      throw error;
+    await this.session.idle();
+    const cause = this.session.firstError;
+    if (cause === undefined) {
+      for (const { session } of this.#open.splice(index).reverse()) await session.release();
+      return;
     }
+    await this.#undo(index);
+    throw new StatementSkippedError(
+      "Cannot keep the work of the savepoint as a statement in it failed and it was rolled back; see the cause",
+      { cause },
+    );
   }
 
   async #undo(index: number): Promise<void> {

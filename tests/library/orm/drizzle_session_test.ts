@@ -132,6 +132,24 @@ for (const depth of [1, 2, 3]) {
   });
 }
 
+test(
+  "a serialization failure that the work hides until its transaction() ends is retried",
+  async (db, branch) => {
+    await branch.asAdmin("insert into accounts values (1, 'a', 0)");
+    let runs = 0;
+    await db.transaction(async (session) => {
+      const outer = drizzleOn(session);
+      await outer.select().from(accounts);
+      if (++runs === 1) await branch.asAdmin("update accounts set balance = 10");
+      await outer.transaction(async (tx) => {
+        await tx.update(accounts).set({ balance: 1 }).catch(() => {});
+      });
+      await session.commit();
+    }, { isolation: "repeatable read" });
+    assertEquals(runs, 2);
+  },
+);
+
 test("a serialization failure that the work has handled is not retried", async (db, branch) => {
   await branch.asAdmin("insert into accounts values (1, 'a', 0)");
   let runs = 0;

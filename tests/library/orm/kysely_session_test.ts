@@ -112,23 +112,46 @@ for (
     ],
   ] as const
 ) {
-  test(`a serialization failure ${where} is retried`, async (db, branch) => {
+  for (const wrapped of [false, true]) {
+    const name = wrapped ? `${where}, in an error of the app,` : where;
+    test(`a serialization failure ${name} is retried`, async (db, branch) => {
+      await branch.asAdmin("insert into account values (1, 0)");
+      let runs = 0;
+      await db.transaction(async (session) => {
+        const on = kyselyOn<DB>(session);
+        const row = await on.selectFrom("account").selectAll().executeTakeFirstOrThrow();
+        if (++runs === 1) await branch.asAdmin("update account set balance = 10");
+        await run(on, async (inner) => {
+          const update = inner.updateTable("account").set({ balance: row.balance + 1 });
+          await update.execute().catch((cause) => {
+            throw wrapped ? new Error("of the app", { cause }) : cause;
+          });
+        });
+        await session.commit();
+      }, { isolation: "repeatable read" });
+      assertEquals(runs, 2);
+      assertEquals(await branch.asAdmin("select balance from account"), [{ balance: 11 }]);
+    });
+  }
+}
+
+test(
+  "a serialization failure that the work hides until its transaction() commits is retried",
+  async (db, branch) => {
     await branch.asAdmin("insert into account values (1, 0)");
     let runs = 0;
     await db.transaction(async (session) => {
       const on = kyselyOn<DB>(session);
-      const row = await on.selectFrom("account").selectAll().executeTakeFirstOrThrow();
+      await on.selectFrom("account").selectAll().execute();
       if (++runs === 1) await branch.asAdmin("update account set balance = 10");
-      await run(
-        on,
-        (inner) => inner.updateTable("account").set({ balance: row.balance + 1 }).execute(),
-      );
+      await on.transaction().execute(async (trx) => {
+        await trx.updateTable("account").set({ balance: 1 }).execute().catch(() => {});
+      });
       await session.commit();
     }, { isolation: "repeatable read" });
     assertEquals(runs, 2);
-    assertEquals(await branch.asAdmin("select balance from account"), [{ balance: 11 }]);
-  });
-}
+  },
+);
 
 test("a serialization failure that the work has handled is not retried", async (db, branch) => {
   await branch.asAdmin("insert into account values (1, 0)");
