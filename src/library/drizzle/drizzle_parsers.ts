@@ -2,6 +2,8 @@
  * What Drizzle's columns expect of a driver: they do the conversion themselves, from text. The driver for node-postgres
  * sets the same parsers (drizzle-orm/node-postgres/session.js).
  */
+import { Column, is, SQL, Subquery } from "drizzle-orm";
+import { PgArray, PgJson, PgJsonb, type SelectedFieldsOrdered } from "drizzle-orm/pg-core";
 import { arrayOf, type Parse, type TypeParsers } from "../../db/mod.ts";
 
 /** Stay text. By the ids of the type and of its arrays. https://www.postgresql.org/docs/current/catalog-pg-type.html */
@@ -24,11 +26,29 @@ const JSON_TYPES: readonly (readonly [typeId: number, arrayTypeId: number])[] = 
 /** For `execute()`, whose rows Drizzle does not touch. */
 export const RAW_PARSERS: TypeParsers = parsersOf(TEXT_TYPES, String);
 
-/** For rows that Drizzle maps to the fields of a query. */
-export const MAPPED_PARSERS: TypeParsers = {
+/** For rows with json columns, which Drizzle parses again. */
+const JSON_COLUMN_PARSERS: TypeParsers = {
   ...RAW_PARSERS,
   ...parsersOf(JSON_TYPES, parseJsonOnce),
 };
+
+/** For rows that Drizzle maps to `fields`; to unknown ones for a relational query. */
+export function mappedParsers(fields: SelectedFieldsOrdered | undefined): TypeParsers {
+  const isPlain = fields?.some(({ field }) => decodesJson(decoderOf(field))) === false;
+  return isPlain ? RAW_PARSERS : JSON_COLUMN_PARSERS;
+}
+
+/** What Drizzle reads the field with. `decoder` is missing in its types (drizzle-orm/utils.js, `mapResultRow`). */
+function decoderOf(field: SelectedFieldsOrdered[number]["field"]): unknown {
+  if (is(field, Column)) return field;
+  const source = is(field, SQL) ? field : is(field, Subquery) ? field._.sql : field.sql;
+  return (source as unknown as { decoder: unknown }).decoder;
+}
+
+function decodesJson(decoder: unknown): boolean {
+  if (is(decoder, PgArray)) return decodesJson(decoder.baseColumn);
+  return is(decoder, PgJson) || is(decoder, PgJsonb);
+}
 
 /**
  * Drizzle's json columns call JSON.parse on every string they get, so that the JSON text `"5"` would become the number 5.

@@ -18,9 +18,9 @@ import {
   type SelectedFieldsOrdered,
 } from "drizzle-orm/pg-core";
 import { PreparedQuery } from "drizzle-orm/pg-proxy";
-import { type QueryResult, type Session, trustedSql } from "../../db/mod.ts";
+import { type QueryResult, type Session, trustedSql, type TypeParsers } from "../../db/mod.ts";
 import { assertSameTransaction } from "../same_transaction.ts";
-import { MAPPED_PARSERS, RAW_PARSERS } from "./drizzle_parsers.ts";
+import { mappedParsers, RAW_PARSERS } from "./drizzle_parsers.ts";
 
 /** The result of `execute()`, and of a write without `returning()`. */
 export interface DrizzleQueryResult extends PgQueryResultHKT {
@@ -54,8 +54,10 @@ export class DrizzleSession extends PgSession<DrizzleQueryResult, Schema, Tables
     customResultMapper?: (rows: unknown[][]) => T["execute"],
     queryMetadata?: ConstructorParameters<typeof PreparedQuery>[6],
   ): PreparedQuery<T> {
+    const parsers = mappedParsers(fields);
     return new PreparedQuery<T>(
-      (text, values, method) => this.#run(text, values, method),
+      (text, values, method) =>
+        method === "all" ? this.#rows(text, values, parsers) : this.#answer(text, values),
       sql,
       params,
       undefined,
@@ -69,14 +71,15 @@ export class DrizzleSession extends PgSession<DrizzleQueryResult, Schema, Tables
     );
   }
 
-  /** `all`: rows that Drizzle maps to fields, as arrays. `execute`: the answer as it is. */
-  async #run(text: string, values: unknown[], method: "all" | "execute") {
-    const statement = trustedSql(text, values);
-    if (method === "all") {
-      return await this.#session.execute(statement, { rowMode: "array", parsers: MAPPED_PARSERS });
-    }
-    // The prepared query returns `rows` to its caller.
-    return { rows: await this.#session.execute(statement, { parsers: RAW_PARSERS }) as never };
+  /** Rows that Drizzle maps to fields: as arrays, so that equal column names stay apart. */
+  #rows(text: string, values: unknown[], parsers: TypeParsers): Promise<{ rows: unknown[] }> {
+    return this.#session.execute(trustedSql(text, values), { rowMode: "array", parsers });
+  }
+
+  /** The answer as it is. The prepared query returns `rows` of what it gets. */
+  async #answer(text: string, values: unknown[]): Promise<{ rows: never }> {
+    const answer = await this.#session.execute(trustedSql(text, values), { parsers: RAW_PARSERS });
+    return { rows: answer as never };
   }
 
   override async all<T = unknown>(query: SQL): Promise<T[]> {

@@ -26,6 +26,7 @@ import {
   notExists,
   notInArray,
   or,
+  type SQL,
   sql,
   sum,
 } from "drizzle-orm";
@@ -210,6 +211,21 @@ const SELECTS: Record<string, Case> = {
       city: sql<string>`${users.profile}->'city'`,
     }).from(users).where(eq(users.id, 1));
     assertEquals(rows, [{ tags: ["a", "b"], city: "Oslo" }]);
+  },
+  "a json text in sql that is JSON again, and the same by a json column": async (db) => {
+    const rows = await db.select({
+      plain: sql<string>`'"12345"'::jsonb`,
+      aliased: sql<string>`'"12345"'::jsonb`.as("aliased"),
+      list: sql<string[]>`array['"1"'::jsonb]`,
+    }).from(users).limit(1);
+    assertEquals(rows, [{ plain: "12345", aliased: "12345", list: ["1"] }]);
+    const mapped = sql`'"12345"'::jsonb`.mapWith(users.profile) as SQL<unknown>;
+    const inner = db.select({ j: sql`'"7"'::jsonb`.as("j") }).from(groups).limit(1).as("inner");
+    assertEquals(await db.select({ inner }).from(users).limit(1), [{ inner: "7" }] as never);
+    assertEquals(await db.select({ mapped }).from(users).limit(1), [{ mapped: "12345" }]);
+    assertEquals(await db.select({ mapped: mapped.as("m") }).from(users).limit(1), [
+      { mapped: "12345" },
+    ]);
   },
   "json_agg and array_agg in sql": async (db) => {
     const rows = await db.select({
