@@ -68,10 +68,16 @@ export class DatabaseConnection implements TransactionalConnection {
 
   async commit(): Promise<void> {
     const { session, savepoints } = this.#require();
-    await orAborted(async () => {
-      await savepoints.releaseAll();
-      await session.commit();
-    });
+    try {
+      await orAborted(async () => {
+        await savepoints.releaseAll();
+        await session.commit();
+      });
+    } catch (error) {
+      // Kysely does not roll back after `AbortedTransactionError`, and does not wait for `end()`.
+      await session.rollback();
+      throw error;
+    }
     this.#transaction = undefined;
   }
 
