@@ -8,6 +8,16 @@ const ROOMS = ["src/db", "src/library"];
 /** A consumer that does not use the entry needs none of them. */
 const PEERS: ReadonlySet<string> = new Set(["hono", "drizzle-orm", "kysely"]);
 
+/**
+ * Entries that the root's configuration does not have, since their packages are not in its lock, and the configuration
+ * that has the versions of these packages.
+ */
+const ORM_EXPORTS = {
+  "./drizzle": "./src/library/drizzle/mod.ts",
+  "./kysely": "./src/library/kysely/mod.ts",
+};
+const ORM_CONFIG = "tests/library/orm/deno.json";
+
 interface Manifest {
   readonly name: string;
   readonly version: string;
@@ -40,12 +50,12 @@ export async function pack(file: string): Promise<void> {
 }
 
 /** Copies the package's files into a folder of their own, with a configuration that names no more than they need. */
-async function stage(staging: string): Promise<void> {
+export async function stage(staging: string): Promise<void> {
   for (const room of ROOMS) await copy(join(checkoutDirectory, room), join(staging, room));
-  const { name, version, license, exports, imports }: Manifest = JSON.parse(
-    await Deno.readTextFile(join(checkoutDirectory, "deno.json")),
-  );
-  const needed = Object.entries(imports).filter(([specifier]) =>
+  const { name, version, license, imports, ...root } = await manifestOf("deno.json");
+  const exports = { ...root.exports, ...ORM_EXPORTS };
+  const { imports: ormImports } = await manifestOf(ORM_CONFIG);
+  const needed = Object.entries({ ...ormImports, ...imports }).filter(([specifier]) =>
     ["@neondatabase/serverless", "ws"].includes(specifier) ||
     PEERS.has(specifier.replace(/\/$/, ""))
   );
@@ -55,6 +65,10 @@ async function stage(staging: string): Promise<void> {
   const linked = guide.replace(/\]\((?!https?:|#)(?:\.\/)?/g, "](src/db/");
   await Deno.writeTextFile(join(staging, "README.md"), linked);
   await Deno.copyFile(join(staging, "src/library/LICENSE"), join(staging, "LICENSE"));
+}
+
+async function manifestOf(file: string): Promise<Manifest> {
+  return JSON.parse(await Deno.readTextFile(join(checkoutDirectory, file)));
 }
 
 async function copy(from: string, to: string): Promise<void> {

@@ -4,7 +4,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { join } from "node:path";
-import { pack } from "../../src/dev/pack.ts";
+import { pack, stage } from "../../src/dev/pack.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { startWorkerd } from "../support/workerd.ts";
@@ -12,12 +12,16 @@ import { startWorkerd } from "../support/workerd.ts";
 const database = await localDatabase();
 
 const CONSUMER = join(import.meta.dirname!, "package");
+/** With the packages that are not in the root lock. */
+const ORM_CONSUMER = join(import.meta.dirname!, "orm", "consumer.ts");
 
 const DEPENDENCIES = {
   "@cloudflare/workers-types": "5.20261117.1",
   "@types/node": "24.19.4",
   "esbuild": "0.28.2",
+  "drizzle-orm": "0.45.4",
   "hono": "4.13.19",
+  "kysely": "0.29.9",
   "typescript": "5.9.3",
 };
 
@@ -25,6 +29,8 @@ const DEPENDENCIES = {
 const CONFIGS = {
   "app.ts at the defaults": { types: ["node"] },
   "app.ts at strict": { types: ["node"], strict: true },
+  // The types of drizzle-orm name packages of all its databases, which nobody installs together.
+  "orm.ts at strict": { types: ["node"], strict: true, skipLibCheck: true },
   "worker.ts at strict": { types: ["@cloudflare/workers-types"], strict: true, lib: ["esnext"] },
 };
 
@@ -48,6 +54,7 @@ async function consumer(): Promise<AsyncDisposable & { folder: string }> {
     for (const file of ["app.ts", "worker.ts"]) {
       await Deno.copyFile(join(CONSUMER, file), join(folder, file));
     }
+    await Deno.copyFile(ORM_CONSUMER, join(folder, "orm.ts"));
     await run(folder, ["npm", "install", "--no-audit", "--no-fund", "--silent"]);
   } catch (error) {
     await dispose();
@@ -75,7 +82,11 @@ Deno.test({
         assertEquals(names.sort(), ["db", "library"]);
         const manifest = JSON.parse(await Deno.readTextFile(join(root, "package.json")));
         assertEquals(Object.keys(manifest.dependencies), ["@neondatabase/serverless", "ws"]);
-        assertEquals(manifest.peerDependenciesMeta.hono, { optional: true });
+        assertEquals(Object.entries(manifest.peerDependenciesMeta), [
+          ["drizzle-orm", { optional: true }],
+          ["hono", { optional: true }],
+          ["kysely", { optional: true }],
+        ]);
         const licence = await Deno.readTextFile(join(root, "LICENSE"));
         assert(licence.startsWith("MIT License"));
       },
@@ -83,7 +94,12 @@ Deno.test({
 
     await t.step("deno publish takes the sources, whose types need no inference", async () => {
       const root = join(import.meta.dirname!, "..", "..");
-      await run(root, [Deno.execPath(), "publish", "--dry-run", "--allow-dirty", "--quiet"]);
+      // The staged folder has the entries for Drizzle and Kysely too.
+      const staging = join(folder, "staging");
+      await stage(staging);
+      for (const sources of [root, staging]) {
+        await run(sources, [Deno.execPath(), "publish", "--dry-run", "--allow-dirty", "--quiet"]);
+      }
     });
 
     for (const [name, options] of Object.entries(CONFIGS)) {
@@ -110,6 +126,15 @@ Deno.test({
         rows: [[1, 2]],
         rowCount: 1,
         columns: ["a", "a"],
+      });
+    });
+
+    await t.step("it runs Drizzle and Kysely on Deno", async () => {
+      const printed = await run(folder, [Deno.execPath(), "run", "-A", "orm.ts"], env);
+      assertEquals(JSON.parse(printed), {
+        drizzle: [{ n: 1 }],
+        kysely: [{ n: 2 }],
+        dialect: [{ n: 3 }],
       });
     });
 
