@@ -14,6 +14,7 @@ import { type ResolveCommit, resolveCommit } from "./session/commit_outcome.ts";
 import { KnownClusters } from "./session/known_clusters.ts";
 import { ScopeError } from "./errors.ts";
 import { noticeHook } from "./session/notice_hook.ts";
+import { RawConnection } from "./session/raw_connection.ts";
 import { runAlone } from "./session/run_alone.ts";
 import type { Sql } from "./driver/sql.ts";
 import { type Attempt, type OpenedUnit, runUnit } from "./unit_of_work.ts";
@@ -77,6 +78,9 @@ export interface RunOptions
    */
   readonly timeoutMs?: number;
 }
+
+/** How to lease a connection by `Database.connect`. */
+export type ConnectOptions = Pick<SessionOptions, "signal" | "label" | "parsers" | "onNotice">;
 
 /** How to run one unit of work at most once for a key. */
 export interface KeyedTransactionOptions<T> extends TransactionOptions {
@@ -215,6 +219,23 @@ export class Database {
       timeoutMs: timeoutMs ?? this.#options.defaults.statementTimeoutMs,
     });
     return rows as Row[];
+  }
+
+  /**
+   * Leases a connection for code that brings its own transactions, such as another library: it runs each statement as it
+   * is said, BEGIN and COMMIT too. Nothing is run again, a lost COMMIT is not looked up, and there is no `afterCommit`.
+   * A transaction has the timeouts of `DatabaseOptions.defaults`. Give the connection back by `release()`, or by `await
+   * using`. Throws what `Pool.acquire` throws, and `ScopeError` without an owner.
+   */
+  async connect({ signal, label, parsers, onNotice }: ConnectOptions = {}): Promise<RawConnection> {
+    const owner = this.#requireOwner();
+    return await RawConnection.open(this.#context(), {
+      settings: this.#options.defaults,
+      signal: anyOf(signal, owner.signal),
+      label,
+      parsers: this.#parsersWith(parsers),
+      onNotice: noticeHook(onNotice, owner),
+    });
   }
 
   async #runUnit<T>(

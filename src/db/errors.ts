@@ -101,6 +101,11 @@ export class ServerError extends DatabaseLayerError {
     this.routine = fields.routine;
     Object.defineProperty(this, "statement", { value: undefined, writable: true });
   }
+
+  /** `sqlState`, by the name that node-postgres gave it, for libraries that look for it. */
+  get code(): string {
+    return this.sqlState;
+  }
 }
 
 /**

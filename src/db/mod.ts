@@ -10,6 +10,7 @@ export {
 export { arrayOf } from "./driver/array_text.ts";
 export { type Clock, systemClock } from "./time/clock.ts";
 export {
+  type ConnectOptions,
   Database,
   type DatabaseOptions,
   type DatabaseOwner,
@@ -81,6 +82,7 @@ export { type ConnectionView, type PoolView, textOf, type WaiterView } from "./p
 export { RetryBudget } from "./time/retry.ts";
 export type { Parse, TypeParsers } from "./driver/result_types.ts";
 export { OwnerScope } from "./pool/owner_scope.ts";
+export type { RawConnection, RawRunOptions } from "./session/raw_connection.ts";
 export type { Session } from "./session/session.ts";
 export type {
   ExecuteOptions,

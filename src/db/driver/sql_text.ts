@@ -14,7 +14,7 @@ const COMMENT = String.raw`--[^\n\r]*(?:[\n\r]|$)|${comment(COMMENT_DEPTH)}`;
 export const SPACE = String.raw`(?:\s|${COMMENT})`;
 
 /** Comments and literals. A tag such as `$a$` is no part of a name or parameter. */
-const NO_CODE = new RegExp(
+export const NO_CODE: RegExp = new RegExp(
   [
     COMMENT,
     String.raw`\be'(?:[^'\\]|\\[^]|'')*'`,

@@ -10,7 +10,7 @@ import type { TransactionContext, TransactionRequest } from "./transaction_conte
 import { TransactionRecord } from "./unit_stats.ts";
 
 /** How long the client waits beyond the server's own timeouts before it gives up on the answer. */
-const ANSWER_GRACE_MS = 1_000;
+export const ANSWER_GRACE_MS = 1_000;
 
 export class LeasedConnection {
   readonly #context: TransactionContext;

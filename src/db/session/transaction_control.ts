@@ -49,6 +49,15 @@ const MAY_BE_REFUSED = startsWith(
 
 const TO_SAVEPOINT = startsWith(`rollback(?:${SPACE}+(?:work|transaction))?${SPACE}+to\\b`);
 
+const BEGINNING = startsWith(`(?:begin|start${SPACE}+transaction)\\b`);
+
+/**
+ * A lock or setting that a function leaves, and the removal of statements that the driver has prepared. A setting that is
+ * local to a transaction is none.
+ */
+const LEAVES_STATE =
+  /\bpg_(?:try_)?advisory_lock|\bset_config\s*\((?![^()]*,\s*true\s*\))|^\s*(?:discard|deallocate)\b/i;
+
 const ENDING = startsWith(String.raw`(?:commit|end|rollback|abort)\b`);
 
 /** PostgreSQL drops empty statements in front. */
@@ -101,6 +110,19 @@ function refusalOf(part: FlightPart, refusals: readonly Refusal[]): Refusal | un
  */
 export function mayEnd(part: FlightPart): boolean {
   return "text" in part && ENDING.test(part.text) && !returnsToSavepoint(part);
+}
+
+/** Whether the statement begins a transaction, where none is open. */
+export function mayBegin(part: FlightPart): boolean {
+  return "text" in part && BEGINNING.test(part.text);
+}
+
+/**
+ * Whether the statement may leave state on its connection that its command tag does not show: see `lasting_state.ts` for
+ * what the tag shows.
+ */
+export function leavesState(part: FlightPart): boolean {
+  return "text" in part && LEAVES_STATE.test(part.text);
 }
 
 /** Whether it is ROLLBACK TO SAVEPOINT, whose command tag is that of ROLLBACK. */
