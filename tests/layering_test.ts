@@ -54,6 +54,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "library/kysely": ["library", "db/mod.ts", "kysely"],
   "library/workers": ["library", "db/mod.ts"],
   "library/deno": ["library", "db/mod.ts", "db/time", "ws"],
+  "library/pg": ["library", "db/mod.ts", "db/neon", "db/driver"],
   "library": ["db/mod.ts"],
   "db/mod.ts": [
     "db/database.ts",
@@ -190,6 +191,11 @@ Deno.test("a deployed entry reaches nothing of the development stack", async () 
 });
 
 Deno.test("what runs on Workers reaches nothing that only Deno or Node has", async () => {
+  assertEquals(
+    (await importsOf("library/pg/mod.ts")).filter(([, to]) => to.includes(":")),
+    [],
+    "./pg is for Workers too",
+  );
   const imports = await importsOf("worker.ts");
   const packages = new Set(imports.map(([, to]) => to).filter((to) => !to.endsWith(".ts")));
   assertEquals([...packages].sort(), [
