@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { localDirectory } from "./postgres/directory.ts";
+import { localDirectory } from "./checkout_directory.ts";
 
 /** What the lock's holder publishes about itself. */
 export interface LockHolder {

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { variables } from "../settings/settings.ts";
-import { checkoutDirectory } from "./postgres/directory.ts";
+import { checkoutDirectory } from "./checkout_directory.ts";
 
 export type Env = Readonly<Record<string, string | undefined>>;
 

@@ -1,7 +1,7 @@
 /** Middleware of `deno task dev`: only this machine's own names may reach the service. */
 import type { MiddlewareHandler } from "hono";
 import { problem, respondWithProblem } from "../http/problem.ts";
-import { isLoopbackHeader, isLoopbackHost } from "../settings/loopback.ts";
+import { isLoopbackHeader, isLoopbackHost } from "../library/loopback.ts";
 
 /**
  * Refuses each request whose Host is not loopback by 400. A site can let its own name resolve to 127.0.0.1 (DNS

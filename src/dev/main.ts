@@ -7,7 +7,7 @@ import { banner } from "./banner.ts";
 import { type DevLock, takeDevLock } from "./dev_lock.ts";
 import { taskEnvironment } from "./env_file.ts";
 import { mayMigrate } from "./migration_consent.ts";
-import { checkoutDirectory } from "./postgres/directory.ts";
+import { checkoutDirectory } from "./checkout_directory.ts";
 import { type ServiceChild, startServiceChild } from "./service_child.ts";
 import { shutdownBudget } from "./shutdown_budget.ts";
 import { SourceWatcher } from "./source_watcher.ts";

@@ -1,5 +1,5 @@
 /** Whether `deno task dev` and `deno task worker` may change the tables of the database that they were given. */
-import { isLoopbackHost } from "../settings/loopback.ts";
+import { isLoopbackHost } from "../library/loopback.ts";
 import type { Env } from "./env_file.ts";
 
 /**

@@ -7,7 +7,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { parseSettings, type Settings, variables } from "../settings/settings.ts";
 import { type Env, taskEnvironment } from "./env_file.ts";
-import { checkoutDirectory } from "./postgres/directory.ts";
+import { checkoutDirectory } from "./checkout_directory.ts";
 
 export interface Permission {
   /** An option of `deno run`. */

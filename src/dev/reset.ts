@@ -1,9 +1,9 @@
 /** `deno task reset`: drops the data that `deno task dev` has stored in this checkout. */
 import { join } from "node:path";
-import { preparePostgresBinaries } from "./postgres/binaries.ts";
-import { postgresDirectory } from "./postgres/directory.ts";
-import { developmentPaths } from "./postgres/server.ts";
-import { processIdentity, stopStaleServer } from "./postgres/process.ts";
+import { preparePostgresBinaries } from "../library/testing/postgres/binaries.ts";
+import { postgresDirectory } from "./checkout_directory.ts";
+import { developmentPaths } from "./postgres.ts";
+import { processIdentity, stopStaleServer } from "../library/testing/postgres/process.ts";
 import { takeDevLock } from "./dev_lock.ts";
 
 /**

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { inheritedVariables } from "./env_file.ts";
-import { pollUntil } from "./poll.ts";
+import { pollUntil } from "../library/testing/postgres/poll.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 

@@ -4,8 +4,8 @@ import {
   type PostgresOptions,
   startPostgres,
   type StopOptions,
-} from "./postgres/server.ts";
-import { type RelayOptions, startRelay } from "./relay/relay.ts";
+} from "./postgres.ts";
+import { type RelayOptions, startRelay } from "../library/testing/relay/relay.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 

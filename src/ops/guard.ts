@@ -2,7 +2,7 @@
 import type { Context, MiddlewareHandler } from "hono";
 import { bearerAuth } from "hono/bearer-auth";
 import { timingSafeEqual } from "hono/utils/buffer";
-import { isLoopbackHost } from "../settings/loopback.ts";
+import { isLoopbackHost } from "../library/loopback.ts";
 import type { Guesses } from "./guesses.ts";
 
 export interface GuardOptions {

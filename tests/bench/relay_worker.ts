@@ -1,5 +1,5 @@
 /** The thread of `relay_thread.ts`. */
-import { startRelay } from "../../src/dev/relay/relay.ts";
+import { startRelay } from "../../src/library/testing/relay/relay.ts";
 import { startFaultRelay } from "../support/fault_relay.ts";
 
 export interface RelayWish {

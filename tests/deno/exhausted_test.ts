@@ -1,7 +1,7 @@
 /** A process without a descriptor left: its listener serves again when there are descriptors. */
 import { assert } from "@std/assert";
 import { join } from "node:path";
-import { pollUntil } from "../../src/dev/poll.ts";
+import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import { attack, leave } from "../hostile/clients.ts";
 
 const OPEN_FILES = 200;

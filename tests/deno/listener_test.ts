@@ -1,7 +1,7 @@
 /** The HTTP server on real sockets, with small bounds. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { connect } from "node:net";
-import { pollUntil } from "../../src/dev/poll.ts";
+import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import type { Refused } from "../../src/deno/connections.ts";
 import type { Handler } from "../../src/deno/exchange.ts";
 import { Listener, type ListenerOptions } from "../../src/deno/listener.ts";

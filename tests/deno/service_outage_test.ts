@@ -1,7 +1,7 @@
 /** The database stops under load, and starts again. */
 import { assert, assertEquals } from "@std/assert";
-import { pollUntil } from "../../src/dev/poll.ts";
-import { startPostgres } from "../../src/dev/postgres/server.ts";
+import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
+import { startPostgres } from "../../src/dev/postgres.ts";
 import { migrate } from "../../src/dev/migrate.ts";
 import { start } from "../../src/deno/service.ts";
 import { makeScratch } from "../dev/scratch.ts";

@@ -1,7 +1,7 @@
 /** The whole service, in this process, with a real PostgreSQL. */
 import { assert, assertEquals } from "@std/assert";
-import { pollUntil } from "../../src/dev/poll.ts";
-import type { RelayObserver } from "../../src/dev/relay/relay.ts";
+import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
+import type { RelayObserver } from "../../src/library/testing/relay/relay.ts";
 import { start } from "../../src/deno/service.ts";
 import type { Branch, Env } from "../support/branch.ts";
 import { faultBranch } from "../support/fault_branch.ts";

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { checkoutDirectory } from "../../src/dev/postgres/directory.ts";
+import { checkoutDirectory } from "../../src/dev/checkout_directory.ts";
 import { LineReader } from "./line_reader.ts";
 import { makeScratch } from "./scratch.ts";
 

@@ -2,8 +2,8 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { join } from "node:path";
 import { mayMigrate } from "../../src/dev/migration_consent.ts";
-import { startRelay } from "../../src/dev/relay/relay.ts";
-import { startPostgres } from "../../src/dev/postgres/server.ts";
+import { startRelay } from "../../src/library/testing/relay/relay.ts";
+import { startPostgres } from "../../src/dev/postgres.ts";
 import { type CheckoutCopy, copyCheckout } from "./checkout_copy.ts";
 import { echo, Peer } from "../support/relay_peers.ts";
 

@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } from "@std/assert";
 import { join } from "node:path";
 import { trustedSql } from "../../src/db/mod.ts";
-import { pollUntil } from "../../src/dev/poll.ts";
-import { startPostgres } from "../../src/dev/postgres/server.ts";
-import { findPostmaster, processIdentity } from "../../src/dev/postgres/process.ts";
+import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
+import { startPostgres } from "../../src/dev/postgres.ts";
+import { findPostmaster, processIdentity } from "../../src/library/testing/postgres/process.ts";
 import { type CheckoutCopy, copyCheckout } from "./checkout_copy.ts";
 import { openUrl } from "./open_url.ts";
 

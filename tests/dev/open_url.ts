@@ -1,6 +1,6 @@
 import { type Database, OwnerScope, trustedSql } from "../../src/db/mod.ts";
 import { BackgroundTasks } from "../../src/library/deno/background_tasks.ts";
-import { startRelay } from "../../src/dev/relay/relay.ts";
+import { startRelay } from "../../src/library/testing/relay/relay.ts";
 import { createDatabase } from "../../src/library/create_database.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
 

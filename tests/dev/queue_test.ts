@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { describeQueue, retryDeadLetter } from "../../src/dev/queue.ts";
-import { pollUntil } from "../../src/dev/poll.ts";
+import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import { start } from "../../src/deno/service.ts";
 import { countsOf, writeEvents } from "../queue/events.ts";
 import { localDatabase } from "../support/local_database.ts";

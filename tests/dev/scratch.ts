@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import { preparePostgresBinaries } from "../../src/dev/postgres/binaries.ts";
-import { findPostmaster, stopStaleServer } from "../../src/dev/postgres/process.ts";
+import { preparePostgresBinaries } from "../../src/library/testing/postgres/binaries.ts";
+import { findPostmaster, stopStaleServer } from "../../src/library/testing/postgres/process.ts";
 
 /** A temporary directory that the server's account can reach. Disposal stops the server on it and removes it. */
 export interface Scratch extends AsyncDisposable {

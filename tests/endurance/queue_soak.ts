@@ -2,7 +2,7 @@
  * Many events through several consumer processes, while random processes are killed and random backends terminated.
  * Every event must take effect once, in its user's order, and only events that cannot be read may become dead letters.
  */
-import { pollUntil } from "../../src/dev/poll.ts";
+import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import { type LocalBranch, localDatabase } from "../support/local_database.ts";
 import { BackendKiller } from "./backend_killer.ts";
 import type { ProcessPlan } from "./queue_soak_process.ts";

@@ -1,6 +1,6 @@
 /** A PostgreSQL that keeps its data through stops and crashes, with fsync on, and a relay to it without faults. */
-import { type Postgres, startPostgres } from "../../src/dev/postgres/server.ts";
-import { type RelayTarget, startRelay } from "../../src/dev/relay/relay.ts";
+import { type Postgres, startPostgres } from "../../src/dev/postgres.ts";
+import { type RelayTarget, startRelay } from "../../src/library/testing/relay/relay.ts";
 import { makeScratch } from "../dev/scratch.ts";
 import { type Env, runAlone } from "../support/branch.ts";
 

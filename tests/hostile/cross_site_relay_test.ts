@@ -3,7 +3,7 @@
  * Run it alone: deno test -A tests/hostile/cross_site_relay_test.ts
  */
 import { assertEquals } from "@std/assert";
-import { startRelay } from "../../src/dev/relay/relay.ts";
+import { startRelay } from "../../src/library/testing/relay/relay.ts";
 import { echo, Peer } from "../support/relay_peers.ts";
 import { findChromium, startChromium } from "../support/chromium.ts";
 

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { ConnectError, NeonDriver } from "../../src/db/mod.ts";
-import { startRelay } from "../../src/dev/relay/relay.ts";
+import { startRelay } from "../../src/library/testing/relay/relay.ts";
 import { DatabaseWebSocket } from "../../src/library/deno/database_websocket.ts";
 import { echo, Peer } from "../support/relay_peers.ts";
 

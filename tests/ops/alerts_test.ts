@@ -2,8 +2,8 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { join } from "node:path";
 import { writeAlerts } from "../../src/dev/alerts.ts";
-import { link } from "../../src/dev/relay/relay_link.ts";
-import { Refusal, startRelay } from "../../src/dev/relay/relay.ts";
+import { link } from "../../src/library/testing/relay/relay_link.ts";
+import { Refusal, startRelay } from "../../src/library/testing/relay/relay.ts";
 import { start } from "../../src/deno/service.ts";
 import { PLOTS } from "../../src/ops/alerts/dashboard.ts";
 import { makeScratch } from "../dev/scratch.ts";

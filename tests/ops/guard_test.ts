@@ -1,6 +1,6 @@
 /** Access to `/metrics` and `/ops` of the whole service, and the limits on them. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { pollUntil } from "../../src/dev/poll.ts";
+import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import { createApp } from "../../src/http/app.ts";
 import { start } from "../../src/deno/service.ts";
 import { guard } from "../../src/ops/guard.ts";

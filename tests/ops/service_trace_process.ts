@@ -2,7 +2,7 @@
  * The whole service with OpenTelemetry's own SDK, for `tracing_test.ts`. Creates a user in the trace that the first
  * line of standard input names, waits until the event has been processed, and prints the spans as JSON.
  */
-import { pollUntil } from "../../src/dev/poll.ts";
+import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import { planFromStdin } from "../../src/dev/plan_from_stdin.ts";
 import { start } from "../../src/deno/service.ts";
 import { finishedSpans } from "./in_memory_spans.ts";

@@ -12,7 +12,7 @@ import type { Delivery } from "../../src/queue/transport.ts";
 import { recordActivity } from "../../src/users/user_activity.ts";
 import { parseUserEvent, type UserEvent } from "../../src/users/user_event.ts";
 import { newUserId } from "../../src/users/user_id.ts";
-import { pollUntil } from "../../src/dev/poll.ts";
+import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { countsOf } from "./events.ts";
 

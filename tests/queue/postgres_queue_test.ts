@@ -7,7 +7,7 @@ import { recordActivity } from "../../src/users/user_activity.ts";
 import { parseUserEvent } from "../../src/users/user_event.ts";
 import { newUserId } from "../../src/users/user_id.ts";
 import { changeUser, createUser, deleteUser } from "../../src/users/user_store.ts";
-import { pollUntil } from "../../src/dev/poll.ts";
+import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import type { Branch } from "../support/branch.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { flushPromises, ManualClock } from "../support/manual_clock.ts";

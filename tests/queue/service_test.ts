@@ -1,6 +1,6 @@
 /** The consumer within the whole service: its share of the pool, graceful shutdown, and a killed process. */
 import { assert, assertEquals } from "@std/assert";
-import { pollUntil } from "../../src/dev/poll.ts";
+import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import { type Session, sql } from "../../src/db/mod.ts";
 import { type RunningService, start } from "../../src/deno/service.ts";
 import type { LocalBranch } from "../support/local_database.ts";

@@ -1,7 +1,7 @@
 /** `stop` is bounded by itself, whatever it waits for. */
 import { assert, assertEquals } from "@std/assert";
 import type { Database } from "../../src/db/mod.ts";
-import { pollUntil } from "../../src/dev/poll.ts";
+import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import { PostgresQueue, type PostgresQueueOptions } from "../../src/queue/postgres_queue.ts";
 import { faultBranch } from "../support/fault_branch.ts";
 import { freeze } from "../support/fault_relay.ts";

@@ -5,7 +5,7 @@
 import { migrate } from "../../src/dev/migrate.ts";
 import { type Branch, branchOf } from "./branch.ts";
 import { localDatabase } from "./local_database.ts";
-import { createNeonBranch } from "./neon_branch.ts";
+import { createNeonBranch } from "../../src/library/testing/neon_branch.ts";
 
 export interface BranchDatabase {
   /** Gives access to it. */

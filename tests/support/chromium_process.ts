@@ -4,7 +4,7 @@
  */
 import { createInterface } from "node:readline";
 import process from "node:process";
-import { pollUntil } from "../../src/dev/poll.ts";
+import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import type { Looks } from "./chromium.ts";
 
 const PLAYWRIGHT = "npm:playwright-core@1.65.1";

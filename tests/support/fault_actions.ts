@@ -1,6 +1,6 @@
 /** The faults. Each is a function from a strike to the bytes that the relay passes on in place of the message. */
-import type { Direction } from "../../src/dev/relay/relay_link.ts";
-import { Refusal } from "../../src/dev/relay/relay.ts";
+import type { Direction } from "../../src/library/testing/relay/relay_link.ts";
+import { Refusal } from "../../src/library/testing/relay/relay.ts";
 import type { FaultConnection } from "./fault_connection.ts";
 import type { SeenMessage } from "./fault_points.ts";
 import { concat, encodeMessage, type MessageKind, strings } from "./wire_messages.ts";

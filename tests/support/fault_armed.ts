@@ -1,5 +1,5 @@
 /** A fault that is armed at a point. */
-import { Refusal } from "../../src/dev/relay/relay.ts";
+import { Refusal } from "../../src/library/testing/relay/relay.ts";
 import { completesWithin } from "../../src/db/time/timeout.ts";
 import type { Fault } from "./fault_actions.ts";
 import { Ended, type FaultConnection } from "./fault_connection.ts";

@@ -1,5 +1,5 @@
 /** Access to a test's database through a fault relay. The administrator's connections pass no fault. */
-import type { RelayTarget } from "../../src/dev/relay/relay.ts";
+import type { RelayTarget } from "../../src/library/testing/relay/relay.ts";
 import { branchOf, type Env } from "./branch.ts";
 import { type FaultRelay, type FaultRelayOptions, startFaultRelay } from "./fault_relay.ts";
 import type { LocalBranch, LocalDatabase } from "./local_database.ts";

@@ -13,7 +13,7 @@ import {
   messagesOf,
   send,
   writeAll,
-} from "../../src/dev/relay/relay_link.ts";
+} from "../../src/library/testing/relay/relay_link.ts";
 import { completesWithin } from "../../src/db/time/timeout.ts";
 import { encodeMessage, type MessageKind, type WireMessage } from "./wire_messages.ts";
 

@@ -1,5 +1,5 @@
 /** The step between the source and the sink of one direction: splits the bytes into messages, and applies faults to them. */
-import type { Direction } from "../../src/dev/relay/relay_link.ts";
+import type { Direction } from "../../src/library/testing/relay/relay_link.ts";
 import type { ArmedFault, Moment } from "./fault_armed.ts";
 import { count, type FaultConnection, type Passage } from "./fault_connection.ts";
 import { Conversation } from "./fault_conversation.ts";

@@ -1,5 +1,5 @@
 /** The points at which faults strike. */
-import type { Direction } from "../../src/dev/relay/relay_link.ts";
+import type { Direction } from "../../src/library/testing/relay/relay_link.ts";
 import type { FaultConnection } from "./fault_connection.ts";
 import type { MessageKind, WireMessage } from "./wire_messages.ts";
 

@@ -3,8 +3,8 @@
  * client needs nothing but the relay's `url`, so that a Worker in workerd can be one.
  */
 import type { Socket } from "node:net";
-import { type RelayTarget, startRelay } from "../../src/dev/relay/relay.ts";
-import type { Direction, Link } from "../../src/dev/relay/relay_link.ts";
+import { type RelayTarget, startRelay } from "../../src/library/testing/relay/relay.ts";
+import type { Direction, Link } from "../../src/library/testing/relay/relay_link.ts";
 import { ArmedFault } from "./fault_armed.ts";
 import type { Fault } from "./fault_actions.ts";
 import { FaultConnection } from "./fault_connection.ts";

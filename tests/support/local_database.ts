@@ -2,8 +2,9 @@
  * A database for one test file, on the local server: a copy of the migrated template, made in some 30 ms. For tests
  * that need what only this server has: other logins, and a relay that reports the messages.
  */
-import type { RelayObserver } from "../../src/dev/relay/relay.ts";
-import { type Branch, branchOf, type Env, runAlone } from "./branch.ts";
+import type { RelayObserver } from "../../src/library/testing/relay/relay.ts";
+import { createDatabaseFrom, newName } from "../../src/library/testing/branch_database.ts";
+import { type Branch, branchOf, type Env } from "./branch.ts";
 import { relayTo, type Role, testServer } from "./test_server.ts";
 
 export interface LocalBranch extends Branch {
@@ -19,7 +20,7 @@ export interface LocalDatabase {
 /** Creates the database. Call it once in each test file. */
 export async function localDatabase(): Promise<LocalDatabase> {
   const server = await testServer();
-  const name = `branch_${crypto.randomUUID().replaceAll("-", "")}`;
+  const name = newName();
   const envOf = (role: Role, { relay, database = name }: { relay: string; database?: string }) => {
     const url = new URL(server.urls[role]);
     url.pathname = `/${database}`;
@@ -32,10 +33,9 @@ export async function localDatabase(): Promise<LocalDatabase> {
   {
     await using relay = await relayTo(server);
     const template = new URL(server.urls.postgres).pathname.slice(1);
-    await runAlone(
-      envOf("postgres", { relay: relay.url, database: "postgres" }),
-      `create database ${name} template ${template} owner user_service_owner`,
-    );
+    const { DATABASE_URL: url } = envOf("postgres", { relay: relay.url, database: "postgres" });
+    const admin = { url, wsProxy: relay.url, pipelineConnect: true };
+    await createDatabaseFrom(admin, { name, template, owner: "user_service_owner" });
   }
   return {
     async connect({ observe } = {}) {

@@ -1,4 +1,4 @@
-import { type Relay, startRelay } from "../../src/dev/relay/relay.ts";
+import { type Relay, startRelay } from "../../src/library/testing/relay/relay.ts";
 import type { Env } from "./branch.ts";
 
 /** Starts a relay to the server of these settings, for one test: closing it ends no connection of another test. */

@@ -3,9 +3,9 @@
  * connection to another client, so that any state that a client leaves on it shows up at the other client.
  */
 import { join } from "node:path";
-import { pollUntil } from "../../src/dev/poll.ts";
-import { postgresHba } from "../../src/dev/postgres/conf.ts";
-import { type ServerAccount, serverAccount } from "../../src/dev/postgres/directory.ts";
+import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
+import { postgresHba } from "../../src/library/testing/postgres/conf.ts";
+import { type ServerAccount, serverAccount } from "../../src/library/testing/postgres/directory.ts";
 import type { TestServer } from "./test_server.ts";
 
 export interface PgBouncer {

@@ -1,7 +1,7 @@
 /** A local database behind PgBouncer, and a search for what its clients have left on the server connections. */
 import { type Connection, NeonDriver } from "../../src/db/mod.ts";
-import { pollUntil } from "../../src/dev/poll.ts";
-import { startRelay } from "../../src/dev/relay/relay.ts";
+import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
+import { startRelay } from "../../src/library/testing/relay/relay.ts";
 import { type Branch, branchOf, type Env } from "./branch.ts";
 import { type LocalBranch, localDatabase } from "./local_database.ts";
 import { type PgBouncerSettings, POOL_SIZE, startPgBouncer } from "./pgbouncer.ts";

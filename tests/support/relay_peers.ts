@@ -1,6 +1,10 @@
 /** TCP servers and WebSocket clients for the tests of the relay. They misbehave on demand. */
 import { assertEquals } from "@std/assert";
-import { type Relay, type RelayOptions, startRelay } from "../../src/dev/relay/relay.ts";
+import {
+  type Relay,
+  type RelayOptions,
+  startRelay,
+} from "../../src/library/testing/relay/relay.ts";
 
 export const MIB = 1024 * 1024;
 

@@ -1,9 +1,9 @@
 /** PostgreSQL servers that replicate from one another. Each has a data directory of its own. */
 import { join } from "node:path";
-import { pollUntil } from "../../src/dev/poll.ts";
-import { serverAccount } from "../../src/dev/postgres/directory.ts";
-import { type Postgres, startPostgres } from "../../src/dev/postgres/server.ts";
-import { type Relay, startRelay } from "../../src/dev/relay/relay.ts";
+import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
+import { serverAccount } from "../../src/library/testing/postgres/directory.ts";
+import { type Postgres, startPostgres } from "../../src/dev/postgres.ts";
+import { type Relay, startRelay } from "../../src/library/testing/relay/relay.ts";
 import { makeScratch, type Scratch } from "../dev/scratch.ts";
 import { runAlone } from "./branch.ts";
 

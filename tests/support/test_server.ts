@@ -1,12 +1,12 @@
 /**
- * One PostgreSQL for the whole run of `deno test`, started by the first test file that needs it. Test files are threads
- * of one process that share nothing but the disk, so that a file holds the server's address. The server ends with the
+ * One PostgreSQL for the whole run of `deno test`, started by the first test file that needs it. The server ends with the
  * process.
  */
-import { join } from "node:path";
 import { migrate } from "../../src/dev/migrate.ts";
-import { startPostgres } from "../../src/dev/postgres/server.ts";
-import { startRelay } from "../../src/dev/relay/relay.ts";
+import { localDirectory } from "../../src/dev/checkout_directory.ts";
+import { startPostgres } from "../../src/dev/postgres.ts";
+import { oncePerProcess } from "../../src/library/testing/once_per_process.ts";
+import { startRelay } from "../../src/library/testing/relay/relay.ts";
 
 export const ROLES = [
   "postgres",
@@ -26,24 +26,11 @@ export interface TestServer {
 /** Set for a `deno test` that a test starts: it uses the server of the run that it belongs to. */
 export const TEST_SERVER_PID = "TEST_SERVER_PID";
 
-const pid = Number(Deno.env.get(TEST_SERVER_PID) ?? Deno.pid);
-const directory = join(import.meta.dirname!, "..", "..", ".local");
-
 /** Starts the server, or finds the server that another test file has started. */
 export async function testServer(): Promise<TestServer> {
-  await Deno.mkdir(directory, { recursive: true });
-  const addressFile = join(directory, `test-server-${pid}.json`);
-  using lock = await Deno.open(`${addressFile}.lock`, { create: true, write: true });
-  await lock.lock(true);
-  try {
-    return JSON.parse(await Deno.readTextFile(addressFile));
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-  await removeLeftovers();
-  const server = await startServer();
-  await Deno.writeTextFile(addressFile, JSON.stringify(server), { mode: 0o600 });
-  return server;
+  const pid = Number(Deno.env.get(TEST_SERVER_PID) ?? Deno.pid);
+  const directory = await localDirectory();
+  return await oncePerProcess({ directory, name: "test-server", pid }, startServer);
 }
 
 async function startServer(): Promise<TestServer> {
@@ -64,14 +51,4 @@ export function relayTo(
   options: Pick<Parameters<typeof startRelay>[0], "observe"> = {},
 ): ReturnType<typeof startRelay> {
   return startRelay({ targets: [{ hostname: "127.0.0.1", port }], ...options });
-}
-
-/** Removes the files of earlier runs. */
-async function removeLeftovers(): Promise<void> {
-  for await (const { name } of Deno.readDir(directory)) {
-    const other = /^test-server-(\d+)\./.exec(name)?.[1];
-    if (other !== undefined && Number(other) !== pid) {
-      await Deno.remove(join(directory, name)).catch(() => {});
-    }
-  }
 }

@@ -1,5 +1,5 @@
 /** The messages that a driver sends, one list for each WebSocket message. */
-import type { RelayObserver } from "../../src/dev/relay/relay.ts";
+import type { RelayObserver } from "../../src/library/testing/relay/relay.ts";
 import { MessageSplitter, strings, type WireMessage } from "./wire_messages.ts";
 
 export class WireLog {

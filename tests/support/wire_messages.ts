@@ -2,7 +2,7 @@
  * Splits the bytes between a client and PostgreSQL into protocol messages, however they were divided into chunks.
  * https://www.postgresql.org/docs/current/protocol-message-formats.html
  */
-import type { Direction } from "../../src/dev/relay/relay_link.ts";
+import type { Direction } from "../../src/library/testing/relay/relay_link.ts";
 
 const TO_SERVER = {
   B: "Bind",

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import type { Direction } from "../../src/dev/relay/relay_link.ts";
+import type { Direction } from "../../src/library/testing/relay/relay_link.ts";
 import { Conversation } from "./fault_conversation.ts";
 import { concat, encodeMessage, MessageSplitter, type WireMessage } from "./wire_messages.ts";
 

@@ -1,6 +1,6 @@
 /** The consumer in real workerd: batches in the form of Cloudflare Queues, and miniflare's queue from end to end. */
 import { assert, assertEquals } from "@std/assert";
-import { pollUntil } from "../../src/dev/poll.ts";
+import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import { createUser, jsonRequest } from "../http/requests.ts";
 import { countsOf, writeEvents } from "../queue/events.ts";
 import { BATCH_SENDER, type BatchAnswer } from "../support/batch_sender.ts";

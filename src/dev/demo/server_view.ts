@@ -1,7 +1,7 @@
 /** Reads PostgreSQL's own view of the connections, over a connection outside every pool. */
 import { type Connection, NeonDriver } from "../../db/mod.ts";
 import { parseSettings } from "../../settings/settings.ts";
-import { pollUntil } from "../poll.ts";
+import { pollUntil } from "../../library/testing/postgres/poll.ts";
 
 /** How many of the service's connections are in each state of `pg_stat_activity`. */
 export type Activity = Readonly<Record<string, number>>;

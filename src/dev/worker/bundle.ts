@@ -3,7 +3,7 @@
  */
 import { dirname, join } from "node:path";
 import { lockedRun } from "./locked_run.ts";
-import { checkoutDirectory } from "../postgres/directory.ts";
+import { checkoutDirectory } from "../checkout_directory.ts";
 
 export interface BundleOptions {
   /** Path from the repository's root. */

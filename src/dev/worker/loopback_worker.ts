@@ -3,7 +3,7 @@
  * `loopback_hosts.ts` gives the reason. It is not part of a deployment.
  */
 import type { ExecutionContext } from "cloudflare:workers";
-import { isLoopbackHeader, isLoopbackHost } from "../../settings/loopback.ts";
+import { isLoopbackHeader, isLoopbackHost } from "../../library/loopback.ts";
 import worker, { DatabaseObject } from "../../worker.ts";
 import type { Bindings } from "../../workers/handler.ts";
 

@@ -7,7 +7,7 @@ import { takeDevLock } from "../dev_lock.ts";
 import { taskEnvironment } from "../env_file.ts";
 import { migrate } from "../migrate.ts";
 import { mayMigrate } from "../migration_consent.ts";
-import { printRefusals } from "../relay/relay.ts";
+import { printRefusals } from "../relay.ts";
 import { startStack } from "../stack.ts";
 import { type Running, untilSignalled } from "../until_signalled.ts";
 import { startWorkerChild } from "./worker_child.ts";

@@ -3,7 +3,7 @@ import { completesWithin } from "../../db/time/timeout.ts";
 import { variables } from "../../settings/settings.ts";
 import { LOCAL_BUILD } from "./bundle.ts";
 import { inheritedVariables } from "../env_file.ts";
-import { localDirectory } from "../postgres/directory.ts";
+import { localDirectory } from "../checkout_directory.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 

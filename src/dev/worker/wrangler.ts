@@ -4,7 +4,7 @@
  */
 import { delimiter, dirname, join } from "node:path";
 import { lockedRun } from "./locked_run.ts";
-import { checkoutDirectory } from "../postgres/directory.ts";
+import { checkoutDirectory } from "../checkout_directory.ts";
 
 const WRANGLER = "npm:wrangler@4.155.0";
 

@@ -11,8 +11,8 @@ import {
   sql,
   TRANSACTION_KEYS_TABLE,
 } from "../../../src/db/mod.ts";
-import { startPostgres } from "../../../src/dev/postgres/server.ts";
-import { startRelay } from "../../../src/dev/relay/relay.ts";
+import { startPostgres } from "../../../src/dev/postgres.ts";
+import { startRelay } from "../../../src/library/testing/relay/relay.ts";
 import { resolveByXidAlone } from "../../endurance/chaos/mutations.ts";
 import { makeScratch } from "../../dev/scratch.ts";
 import { branchOf, runAlone } from "../../support/branch.ts";

@@ -1,9 +1,9 @@
 /** A lost COMMIT that waits for a synchronous standby: the lookup must not terminate its backend. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { CommitOutcomeUnknownError, type Database, sql } from "../../../src/db/mod.ts";
-import { pollUntil } from "../../../src/dev/poll.ts";
-import { startPostgres } from "../../../src/dev/postgres/server.ts";
-import { startRelay } from "../../../src/dev/relay/relay.ts";
+import { pollUntil } from "../../../src/library/testing/postgres/poll.ts";
+import { startPostgres } from "../../../src/dev/postgres.ts";
+import { startRelay } from "../../../src/library/testing/relay/relay.ts";
 import { makeScratch } from "../../dev/scratch.ts";
 import { branchOf, runAlone } from "../../support/branch.ts";
 import { pass, startFaultRelay } from "../../support/fault_relay.ts";

@@ -9,7 +9,7 @@ import {
   sql,
 } from "../../../src/db/mod.ts";
 import { problemOf } from "../../../src/http/problem_of.ts";
-import { pollUntil } from "../../../src/dev/poll.ts";
+import { pollUntil } from "../../../src/library/testing/postgres/poll.ts";
 import type { PgBouncerBranch } from "../../support/pgbouncer_database.ts";
 import { pgBouncerTest } from "../../support/pgbouncer_case.ts";
 

@@ -2,8 +2,8 @@
 import { join } from "node:path";
 import { assertEquals, assertRejects } from "@std/assert";
 import { type IsolationLevel, ServerError, type Session, sql } from "../../../src/db/mod.ts";
-import { type Postgres, startPostgres } from "../../../src/dev/postgres/server.ts";
-import { startRelay } from "../../../src/dev/relay/relay.ts";
+import { type Postgres, startPostgres } from "../../../src/dev/postgres.ts";
+import { startRelay } from "../../../src/library/testing/relay/relay.ts";
 import { makeScratch } from "../../dev/scratch.ts";
 import { branchOf, runAlone } from "../../support/branch.ts";
 

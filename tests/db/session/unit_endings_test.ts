@@ -11,7 +11,7 @@ import {
   sql,
   trustedSql,
 } from "../../../src/db/mod.ts";
-import { pollUntil } from "../../../src/dev/poll.ts";
+import { pollUntil } from "../../../src/library/testing/postgres/poll.ts";
 import { databaseProblem } from "../../../src/library/hono/database_problem.ts";
 import type { Branch } from "../../support/branch.ts";
 import { localDatabase } from "../../support/local_database.ts";

@@ -1,7 +1,7 @@
 /** Tests that need wrangler, some 200 MB, which the first of them downloads. */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { join } from "node:path";
-import { findPostmaster } from "../../../src/dev/postgres/process.ts";
+import { findPostmaster } from "../../../src/library/testing/postgres/process.ts";
 import { type CheckoutCopy, copyCheckout } from "../checkout_copy.ts";
 
 function workerTest(name: string, fn: (checkout: CheckoutCopy) => Promise<void>): void {

@@ -2,7 +2,7 @@
  * Transfers, unique inserts and keyed effects of many clients over HTTP, while faults strike messages, connections,
  * backends, clients and the server. Afterwards the outcomes that clients were told are compared with the database.
  */
-import { pollUntil } from "../../../src/dev/poll.ts";
+import { pollUntil } from "../../../src/library/testing/postgres/poll.ts";
 import { startFaultRelay } from "../../support/fault_relay.ts";
 import { agreementMeasures } from "../outcome_log.ts";
 import { seededRandom } from "../random.ts";

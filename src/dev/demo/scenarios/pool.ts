@@ -1,6 +1,6 @@
 /** The pool's bound, and the rules by which it closes connections. */
 import { AcquireTimeoutError, type Database, type Session, sql } from "../../../db/mod.ts";
-import { pollUntil } from "../../poll.ts";
+import { pollUntil } from "../../../library/testing/postgres/poll.ts";
 import type { Scenario } from "../runner.ts";
 import { rejectionOf } from "../rejection.ts";
 

@@ -8,7 +8,7 @@ import { PostgresQueue } from "../../../queue/postgres_queue.ts";
 import type { Delivery } from "../../../queue/transport.ts";
 import { createUser } from "../../../users/user_store.ts";
 import { newUserId, type UserId } from "../../../users/user_id.ts";
-import { pollUntil } from "../../poll.ts";
+import { pollUntil } from "../../../library/testing/postgres/poll.ts";
 import type { Scenario } from "../runner.ts";
 import type { ServerView } from "../server_view.ts";
 

@@ -1,7 +1,7 @@
 /** Imported by watchdog.ts, which runs without deno.json: no bare specifiers here. */
 import { join } from "node:path";
 import process from "node:process";
-import { pollUntil } from "../poll.ts";
+import { pollUntil } from "./poll.ts";
 import { processIdentity } from "./process_identity.ts";
 import { killOrphans } from "./orphans.ts";
 

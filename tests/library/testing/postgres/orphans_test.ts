@@ -1,11 +1,11 @@
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { dirname, join } from "node:path";
-import { pollUntil } from "../../../src/dev/poll.ts";
-import { type Postgres, startPostgres } from "../../../src/dev/postgres/server.ts";
-import { processIdentity } from "../../../src/dev/postgres/process.ts";
-import { parseLsof } from "../../../src/dev/postgres/processes_lsof.ts";
-import { askUrl } from "../open_url.ts";
-import { makeScratch } from "../scratch.ts";
+import { pollUntil } from "../../../../src/library/testing/postgres/poll.ts";
+import { type Postgres, startPostgres } from "../../../../src/dev/postgres.ts";
+import { processIdentity } from "../../../../src/library/testing/postgres/process.ts";
+import { parseLsof } from "../../../../src/library/testing/postgres/processes_lsof.ts";
+import { askUrl } from "../../../dev/open_url.ts";
+import { makeScratch } from "../../../dev/scratch.ts";
 import { spawnOwner } from "./spawn_owner.ts";
 
 /** Windows has no way to read a process's working directory, by which orphans are found. */

@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch } from "@std/assert";
-import { preparePostgresBinaries } from "../../../src/dev/postgres/binaries.ts";
-import { makeScratch } from "../scratch.ts";
+import { preparePostgresBinaries } from "../../../../src/library/testing/postgres/binaries.ts";
+import { makeScratch } from "../../../dev/scratch.ts";
 
 Deno.test({
   name: "preparePostgresBinaries() gives concurrent callers the same programs, and they run",

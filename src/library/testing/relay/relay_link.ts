@@ -7,7 +7,7 @@
 import type { Buffer } from "node:buffer";
 // @ts-types="npm:@types/ws@8.18.2"
 import { WebSocket } from "ws";
-import { completesWithin } from "../../db/time/timeout.ts";
+import { completesWithin } from "../../../db/time/timeout.ts";
 
 /** After its client has closed, PostgreSQL has this long to close the connection. Then the relay closes it. */
 const LINGER_MS = 1_000;

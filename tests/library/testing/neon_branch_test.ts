@@ -1,5 +1,9 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { createNeonBranch, NeonApiError, type NeonBranchOptions } from "./neon_branch.ts";
+import {
+  createNeonBranch,
+  NeonApiError,
+  type NeonBranchOptions,
+} from "../../../src/library/testing/neon_branch.ts";
 
 const KEY = "secret-key";
 

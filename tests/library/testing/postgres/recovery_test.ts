@@ -1,11 +1,11 @@
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { dirname, join } from "node:path";
-import { pollUntil } from "../../../src/dev/poll.ts";
-import { type Postgres, startPostgres } from "../../../src/dev/postgres/server.ts";
-import { serverAccount } from "../../../src/dev/postgres/directory.ts";
-import { processIdentity } from "../../../src/dev/postgres/process.ts";
-import { askUrl } from "../open_url.ts";
-import { makeScratch } from "../scratch.ts";
+import { pollUntil } from "../../../../src/library/testing/postgres/poll.ts";
+import { type Postgres, startPostgres } from "../../../../src/dev/postgres.ts";
+import { serverAccount } from "../../../../src/library/testing/postgres/directory.ts";
+import { processIdentity } from "../../../../src/library/testing/postgres/process.ts";
+import { askUrl } from "../../../dev/open_url.ts";
+import { makeScratch } from "../../../dev/scratch.ts";
 import { spawnOwner } from "./spawn_owner.ts";
 
 function recoveryTest(name: string, fn: () => Promise<void>): void {

@@ -1,12 +1,12 @@
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { join } from "node:path";
-import { startPostgres } from "../../../src/dev/postgres/server.ts";
-import { processIdentity } from "../../../src/dev/postgres/process.ts";
-import { roles } from "../../../src/dev/postgres/passwords.ts";
-import { startRelay } from "../../../src/dev/relay/relay.ts";
-import { runAlone } from "../../support/branch.ts";
-import { askUrl } from "../open_url.ts";
-import { makeScratch } from "../scratch.ts";
+import { startPostgres } from "../../../../src/dev/postgres.ts";
+import { processIdentity } from "../../../../src/library/testing/postgres/process.ts";
+import { roles } from "../../../../src/library/testing/postgres/passwords.ts";
+import { startRelay } from "../../../../src/library/testing/relay/relay.ts";
+import { runAlone } from "../../../support/branch.ts";
+import { askUrl } from "../../../dev/open_url.ts";
+import { makeScratch } from "../../../dev/scratch.ts";
 
 function postgresTest(name: string, fn: () => Promise<void>): void {
   Deno.test({ name, fn, timeout: 60_000 });

@@ -1,8 +1,8 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { join } from "node:path";
-import { postgresDirectory } from "../../../src/dev/postgres/directory.ts";
-import { startPostgres } from "../../../src/dev/postgres/server.ts";
-import { makeScratch } from "../scratch.ts";
+import { postgresDirectory } from "../../src/dev/checkout_directory.ts";
+import { startPostgres } from "../../src/dev/postgres.ts";
+import { makeScratch } from "../dev/scratch.ts";
 
 const isRoot = Deno.uid() === 0;
 

@@ -4,7 +4,7 @@
  * deno.json, so this file and everything it imports must use relative and `node:` specifiers only.
  */
 import { dirname, join } from "node:path";
-import { pollUntil } from "../poll.ts";
+import { pollUntil } from "./poll.ts";
 import { killOrphans } from "./orphans.ts";
 import { findPostmaster, processIdentity, stopPostmaster } from "./process.ts";
 
@@ -51,7 +51,7 @@ export async function startWatchdog(
       if (await pollUntil(hasStarted, { deadlineMs: 5_000, intervalMs: 10 })) return;
       throw new Error(
         `Cannot watch over PostgreSQL as the watchdog did not write ${pidFile} within 5000 ms; ` +
-          `run \`deno run -A ${import.meta.filename} ${orderFile} ${token}\` to see why`,
+          `run \`deno run -A ${import.meta.url} ${orderFile} ${token}\` to see why`,
       );
     },
     async release() {
@@ -66,7 +66,7 @@ async function spawnDetached(args: string[]): Promise<void> {
   const command = [
     Deno.execPath(),
     ...["run", "-A", "--quiet", "--no-config", "--no-lock"],
-    import.meta.filename!,
+    import.meta.url,
     ...args,
   ];
   const stdio = { stdin: "null", stdout: "null", stderr: "null", detached: true } as const;

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { preparePostgresBinaries } from "./binaries.ts";
 import { type ClusterContext, configureCluster, databaseName, openCluster } from "./cluster.ts";
-import { makeDirectory, postgresDirectory, serverAccount } from "./directory.ts";
+import { makeDirectory, serverAccount } from "./directory.ts";
 import { launchPostgres } from "./launch.ts";
 import type { PostgresRole } from "./passwords.ts";
 import { processIdentity, stopServer, stopStaleServer } from "./process.ts";
@@ -36,7 +36,7 @@ export interface PostgresOptions {
   /** Uses a data directory of its own, without fsync. `stop` removes it. */
   readonly ephemeral?: boolean;
   /** Holds the programs and the data. Must be writable, and the server's account must be able to reach it. */
-  readonly directory?: string;
+  readonly directory: string;
 }
 
 /**
@@ -45,8 +45,9 @@ export interface PostgresOptions {
  *
  * @throws {Error} when it can't be started, with the reason and the last lines of the server's log.
  */
-export async function startPostgres(options: PostgresOptions = {}): Promise<Postgres> {
-  const { ephemeral = false, directory: home = await postgresDirectory() } = options;
+export async function startPostgres(
+  { ephemeral = false, directory: home }: PostgresOptions,
+): Promise<Postgres> {
   await makeDirectory(home);
   const binaries = await preparePostgresBinaries(home);
   const { pgCtl } = binaries;

@@ -1,14 +1,13 @@
 /**
- * `deno task relay`: connects the WebSocket driver to a PostgreSQL that speaks only TCP. A WebSocket on
- * /v1/SECRET?address=host:port is one TCP connection to that address. For development and tests: the relay listens on
- * loopback, dials only the addresses it was started for, and serves only clients that know its secret.
+ * Connects the WebSocket driver to a PostgreSQL that speaks only TCP. A WebSocket on /v1/SECRET?address=host:port is one
+ * TCP connection to that address. For development and tests: the relay listens on loopback, dials only the addresses it
+ * was started for, and serves only clients that know its secret.
  */
 import { createServer, type IncomingMessage, STATUS_CODES } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 // @ts-types="npm:@types/ws@8.18.2"
 import { type WebSocket, WebSocketServer } from "ws";
-import { listenForSignals } from "../../deno/signals.ts";
 import {
   addressOf,
   admit,
@@ -201,40 +200,4 @@ function refuse(socket: Duplex, error: unknown): string {
     () => socket.destroy(),
   );
   return text;
-}
-
-/** Prints each refusal, but not one that repeats the last: a client that tries again and again fails alike. */
-export function printRefusals(): (text: string) => void {
-  let last = "";
-  return (text) => {
-    if (text !== last) console.error(`Relay: ${text}`);
-    last = text;
-  };
-}
-
-/** Parses `host:port` arguments. */
-function parseTargets(addresses: readonly string[]): RelayTarget[] {
-  return addresses.map((address) => {
-    const [, hostname, port] = /^(.+):(\d+)$/.exec(address) ?? [];
-    if (hostname === undefined) {
-      throw new TypeError(
-        `Cannot start the relay as a target must be host:port: current value ${address}`,
-      );
-    }
-    return { hostname, port: Number(port) };
-  });
-}
-
-if (import.meta.main) {
-  const targets = parseTargets(Deno.args);
-  if (targets.length === 0) {
-    console.error("Cannot start the relay as it has no target; pass one, such as 127.0.0.1:5432");
-    Deno.exit(2);
-  }
-  const relay = await startRelay({ targets, onRefusal: printRefusals() });
-  console.log(`DATABASE_WS_PROXY=${relay.url}`);
-  listenForSignals({
-    onFirst: () => relay.close().then(() => Deno.exit(0)),
-    onSecond: () => Deno.exit(130),
-  });
 }

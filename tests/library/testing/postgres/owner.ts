@@ -1,5 +1,5 @@
 /** Starts a server and runs until it is killed. Arguments: directory, "ephemeral" or "lasting". */
-import { startPostgres } from "../../../src/dev/postgres/server.ts";
+import { startPostgres } from "../../../../src/dev/postgres.ts";
 
 if (import.meta.main) {
   const [directory, kind] = Deno.args;

@@ -1,18 +1,11 @@
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-
-/** The account that PostgreSQL runs as; undefined for the caller's own. */
-export type ServerAccount = { readonly uid: number; readonly gid: number } | undefined;
+import { canReach, makeDirectory, serverAccount } from "../library/testing/postgres/directory.ts";
 
 /** The root of this checkout. */
 export const checkoutDirectory: string = dirname(
-  dirname(dirname(dirname(fileURLToPath(import.meta.url)))),
+  dirname(dirname(fileURLToPath(import.meta.url))),
 );
-
-/** The system's account `nobody` if the caller is root, because PostgreSQL refuses to run as root. */
-export function serverAccount(): ServerAccount {
-  return Deno.uid() === 0 ? { uid: 65534, gid: 65534 } : undefined;
-}
 
 /** Makes and returns the directory `.local` of the checkout, which git ignores. */
 export async function localDirectory(checkout: string = checkoutDirectory): Promise<string> {
@@ -47,31 +40,6 @@ export async function postgresDirectory(checkout: string = checkoutDirectory): P
   }
   await Deno.writeTextFile(join(local, "postgres-directory"), `${path}\n`);
   return path;
-}
-
-/**
- * Makes a directory, if it is missing. `mode` holds whatever the umask is, so that the server's account can enter it.
- */
-export async function makeDirectory(path: string, mode = 0o755): Promise<void> {
-  try {
-    await Deno.mkdir(path);
-    if (Deno.build.os !== "windows") await Deno.chmod(path, mode);
-  } catch (error) {
-    if (error instanceof Deno.errors.AlreadyExists) return;
-    throw new Error(
-      `Cannot make the directory ${path} as the system refuses it: ${(error as Error).message}; ` +
-        "give this user write access to its parent, or move the checkout",
-      { cause: error },
-    );
-  }
-}
-
-async function canReach(path: string, { uid }: { uid: number }): Promise<boolean> {
-  for (let at = await Deno.realPath(path);; at = dirname(at)) {
-    const { mode, uid: owner } = await Deno.stat(at);
-    if (((mode ?? 0) & (owner === uid ? 0o100 : 0o001)) === 0) return false;
-    if (at === dirname(at)) return true;
-  }
 }
 
 async function digest(text: string): Promise<string> {

@@ -6,8 +6,15 @@ import {
   assertNotEquals,
   assertStringIncludes,
 } from "@std/assert";
-import { addressOf } from "../../../src/dev/relay/admission.ts";
-import { echo, pathOf, Peer, relayTo, upgradeAnswer, writeAll } from "../../support/relay_peers.ts";
+import { addressOf } from "../../../../src/library/testing/relay/admission.ts";
+import {
+  echo,
+  pathOf,
+  Peer,
+  relayTo,
+  upgradeAnswer,
+  writeAll,
+} from "../../../support/relay_peers.ts";
 
 function relayTest(name: string, fn: () => Promise<void>): void {
   Deno.test({ name, fn, timeout: 20_000 });

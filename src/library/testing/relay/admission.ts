@@ -2,7 +2,7 @@
 import { Buffer } from "node:buffer";
 import { timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
-import { isLoopbackHeader } from "../../settings/loopback.ts";
+import { isLoopbackHeader } from "../../loopback.ts";
 
 /** 128 bits, in hexadecimal. */
 const SECRET_BYTES = 16;

@@ -1,7 +1,7 @@
 /** Imported by watchdog.ts, which runs without deno.json: no bare specifiers here. */
 import { dirname, relative } from "node:path";
 import process from "node:process";
-import { pollUntil } from "../poll.ts";
+import { pollUntil } from "./poll.ts";
 import { type PostgresProcess, processIdentity } from "./process_identity.ts";
 import { findProcesses } from "./processes.ts";
 

