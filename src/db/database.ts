@@ -80,7 +80,11 @@ export interface RunOptions
 }
 
 /** How to lease a connection by `Database.connect`. */
-export type ConnectOptions = Pick<SessionOptions, "signal" | "label" | "parsers" | "onNotice">;
+export interface ConnectOptions
+  extends Pick<SessionOptions, "signal" | "label" | "parsers" | "onNotice"> {
+  /** Called if the connection ends by itself before it is given back. Must not throw. */
+  readonly onClosed?: (error: Error) => void;
+}
 
 /** How to run one unit of work at most once for a key. */
 export interface KeyedTransactionOptions<T> extends TransactionOptions {
@@ -227,7 +231,9 @@ export class Database {
    * A transaction has the timeouts of `DatabaseOptions.defaults`. Give the connection back by `release()`, or by `await
    * using`. Throws what `Pool.acquire` throws, and `ScopeError` without an owner.
    */
-  async connect({ signal, label, parsers, onNotice }: ConnectOptions = {}): Promise<RawConnection> {
+  async connect(
+    { signal, label, parsers, onNotice, onClosed }: ConnectOptions = {},
+  ): Promise<RawConnection> {
     const owner = this.#requireOwner();
     return await RawConnection.open(this.#context(), {
       settings: this.#options.defaults,
@@ -235,6 +241,7 @@ export class Database {
       label,
       parsers: this.#parsersWith(parsers),
       onNotice: noticeHook(onNotice, owner),
+      onClosed,
     });
   }
 

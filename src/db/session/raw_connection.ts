@@ -2,7 +2,7 @@
  * A leased connection on which statements run as they are said, BEGIN and COMMIT too. For libraries that bring their own
  * transactions: nothing is sent twice, and a lost COMMIT is not looked up.
  */
-import type { FlightPart, Notice, Result } from "../driver/driver.ts";
+import type { Connection, FlightPart, Notice, Result } from "../driver/driver.ts";
 import { encodePart } from "../driver/encoded_part.ts";
 import type { TypeParsers } from "../driver/result_types.ts";
 import type { Statement } from "../driver/driver.ts";
@@ -28,6 +28,21 @@ export interface RawConnectionRequest {
   readonly parsers: TypeParsers | undefined;
   /** Receives the server's notices. Must not throw. */
   readonly onNotice: ((notice: Notice) => void) | undefined;
+  /** Called if the connection ends by itself before it is given back. Must not throw. */
+  readonly onClosed: ((error: Error) => void) | undefined;
+}
+
+/** A connection outlives its holders, so that they must not each wait for its end: their callbacks would pile up. */
+const holders = new WeakMap<Connection, { onClosed: RawConnectionRequest["onClosed"] }>();
+
+function watch(connection: Connection, onClosed: RawConnectionRequest["onClosed"]): void {
+  const holder = holders.get(connection);
+  if (holder !== undefined) holder.onClosed = onClosed;
+  else if (onClosed !== undefined) {
+    const first: { onClosed: RawConnectionRequest["onClosed"] } = { onClosed };
+    holders.set(connection, first);
+    connection.closed.then((error) => error && first.onClosed?.(error));
+  }
 }
 
 /** How to run statements on a `RawConnection`. */
@@ -62,6 +77,7 @@ export class RawConnection implements AsyncDisposable {
     this.#lease = leased.lease;
     this.#record = leased.record;
     this.#queue = new SerialQueue(() => this.#assertUsable());
+    watch(leased.lease.connection, request.onClosed);
   }
 
   /** Throws what `Pool.acquire` throws. */
@@ -96,11 +112,6 @@ export class RawConnection implements AsyncDisposable {
   /** Whether it has ended, by itself or by `release`. */
   get isClosed(): boolean {
     return this.#lease.connection.state === "closed";
-  }
-
-  /** Resolves when the connection has ended, with its error if it ended by itself. */
-  get closed(): Promise<Error | undefined> {
-    return this.#lease.connection.closed;
   }
 
   /**
@@ -204,6 +215,7 @@ export class RawConnection implements AsyncDisposable {
     // Without a wait, so that the caller's next lease finds the connection.
     if (this.#pending > 0) await this.#queue.idle();
     const { state, status } = this.#lease.connection;
+    watch(this.#lease.connection, undefined);
     const outcome = state === "closed" ? "lost" : status === "I" ? "committed" : "rolled back";
     this.#record.end(outcome, this.#error);
     if (this.#lasting.ifCommitted) await this.#lease.destroy("leftState");

@@ -10,6 +10,7 @@ import {
   statementsOf,
 } from "./query.ts";
 
+/** Gets the error, or the result. */
 // deno-lint-ignore no-explicit-any -- as in the declarations of node-postgres
 export type PgCallback = (error: any, result: any) => void;
 
@@ -40,11 +41,6 @@ export class PgClient extends Emitter {
     this.#connection = connection;
     this.#types = types;
     this.#onRelease = onRelease;
-    connection.closed.then((error) => {
-      if (this.#isReleased) return;
-      if (error !== undefined) this.emit("error", error);
-      this.emit("end");
-    });
   }
 
   /** The backend's process id; `null` before the login has ended. */

@@ -1,5 +1,6 @@
 /** The part of Node's EventEmitter that libraries use on a pool or client. Workers have no `node:events`. */
 
+/** Is called with what the event brings. */
 // deno-lint-ignore no-explicit-any -- as in Node's declarations: each event has its own arguments
 export type Listener = (...args: any[]) => void;
 

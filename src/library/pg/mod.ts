@@ -9,7 +9,7 @@ export { pgTypes } from "../../db/neon/pg_types.ts";
 export type { PgCallback, PgClient, PgText } from "./client.ts";
 export type { Emitter, Listener } from "./emitter.ts";
 export type { PgField, PgQuery, PgResult, PgTypes } from "./query.ts";
-export type { PgPool, PgPoolOptions } from "./pool.ts";
+export type { ConnectCallback, PgPool, PgPoolOptions } from "./pool.ts";
 
 /**
  * Returns a pool for a library that takes node-postgres's `Pool`. On Workers, make one for each request, of

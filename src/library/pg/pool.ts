@@ -3,6 +3,7 @@ import { answer, type PgCallback, PgClient, type PgText } from "./client.ts";
 import { Emitter } from "./emitter.ts";
 import type { PgResult, PgTypes } from "./query.ts";
 
+/** How a pool reads values, and its name. */
 export interface PgPoolOptions {
   /** How values are read. `types` of node-postgres by default, where int8 is a string and a timestamp a local `Date`. */
   readonly types?: PgTypes | undefined;
@@ -10,8 +11,9 @@ export interface PgPoolOptions {
   readonly label?: string | undefined;
 }
 
+/** Gets a client, and the function that releases it. */
 // deno-lint-ignore no-explicit-any -- as in the declarations of node-postgres
-type ConnectCallback = (error: any, client: any, release: (error?: unknown) => void) => void;
+export type ConnectCallback = (error: any, client: any, release: (error?: unknown) => void) => void;
 
 /**
  * A pool with the methods and events of node-postgres's `Pool`, over the connections of a `Database`.
@@ -23,6 +25,7 @@ type ConnectCallback = (error: any, client: any, release: (error?: unknown) => v
 export class PgPool extends Emitter {
   /** Some libraries look for it. Minifiers rename classes. */
   static override readonly name: string = "Pool";
+  /** As given to `pgPool`. */
   readonly options: PgPoolOptions;
   readonly #db: Pick<Database, "connect" | "stats">;
   readonly #clients = new Set<PgClient>();
@@ -45,10 +48,12 @@ export class PgPool extends Emitter {
     return opening + leased + idle;
   }
 
+  /** Those that are not in use. */
   get idleCount(): number {
     return this.#db.stats().idle;
   }
 
+  /** Callers that wait for a connection. */
   get waitingCount(): number {
     return this.#db.stats().waiting;
   }
@@ -58,10 +63,12 @@ export class PgPool extends Emitter {
     return 0;
   }
 
+  /** Whether `end()` was called. */
   get ending(): boolean {
     return this.#ending !== undefined;
   }
 
+  /** Whether all clients are released after `end()`. */
   get ended(): boolean {
     return this.#hasEnded;
   }
@@ -125,6 +132,10 @@ export class PgPool extends Emitter {
     const connection = await this.#db.connect({
       ...(label === undefined ? {} : { label }),
       onNotice: (notice) => void client.emit("notice", notice),
+      onClosed: (error) => {
+        client.emit("error", error);
+        client.emit("end");
+      },
     });
     const client: PgClient = new PgClient(connection, {
       types,

@@ -10,6 +10,7 @@ export interface PgTypes {
   getTypeParser(typeId: number, format?: any): (text: any) => any;
 }
 
+/** A query with its options, as node-postgres takes it. */
 export interface PgQuery {
   readonly text: string;
   readonly values?: readonly unknown[] | undefined;
@@ -21,6 +22,7 @@ export interface PgQuery {
   readonly query_timeout?: number | undefined;
 }
 
+/** A column of a result. */
 export interface PgField {
   readonly name: string;
   readonly dataTypeID: number;
@@ -32,6 +34,7 @@ export interface PgField {
   readonly format: string;
 }
 
+/** As node-postgres gives it. */
 // deno-lint-ignore no-explicit-any -- as in the declarations of node-postgres
 export interface PgResult<Row = any> {
   readonly rows: Row[];

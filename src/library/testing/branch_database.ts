@@ -7,6 +7,7 @@ import { oncePerProcess } from "./once_per_process.ts";
 import { startPostgres } from "./postgres/server.ts";
 import { reach, type TestConfig } from "./test_config.ts";
 
+/** Where to make a test's database, and what is in it. */
 export interface BranchDatabaseOptions {
   /**
    * Makes the tables. `config` is for tools that open the database by themselves. On the embedded server it runs once

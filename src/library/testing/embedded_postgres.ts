@@ -5,6 +5,7 @@ import { makeDirectory } from "./postgres/directory.ts";
 import { startPostgres } from "./postgres/server.ts";
 import { reach, type TestConfig } from "./test_config.ts";
 
+/** A running server. */
 export interface EmbeddedPostgres extends AsyncDisposable {
   /** For `openDatabase`: a database whose owner is no superuser. */
   readonly config: TestConfig;

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import process from "node:process";
+import { processIdentity } from "./postgres/process_identity.ts";
 
 /**
  * Makes a value once for the whole run of `deno test`. Test files are threads of one process that share nothing but the
@@ -13,15 +14,23 @@ export async function oncePerProcess<T>(
   const file = join(directory, `${name}-${pid}.json`);
   using lock = await Deno.open(`${file}.lock`, { create: true, write: true });
   await lock.lock(true);
+  // Another process had the same id before, perhaps, such as in an earlier container.
+  const owner = await processIdentity(pid) ?? "";
+  const made = await read<T>(file);
+  if (made?.owner === owner) return made.value;
+  await removeLeftovers(directory, name, pid);
+  const value = await make();
+  await Deno.writeTextFile(file, JSON.stringify({ owner, value }), { mode: 0o600 });
+  return value;
+}
+
+async function read<T>(file: string): Promise<{ owner: string; value: T } | undefined> {
   try {
     return JSON.parse(await Deno.readTextFile(file));
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    if (error instanceof Deno.errors.NotFound || error instanceof SyntaxError) return undefined;
+    throw error;
   }
-  await removeLeftovers(directory, name, pid);
-  const value = await make();
-  await Deno.writeTextFile(file, JSON.stringify(value), { mode: 0o600 });
-  return value;
 }
 
 async function removeLeftovers(directory: string, name: string, pid: number): Promise<void> {

@@ -87,6 +87,7 @@ Deno.test("events and counts follow the clients", async () => {
     assertEquals(events.splice(0), ["connect", "acquire", "release", "acquire", "release"]);
 
     const broken = await ours.connect();
+    client.on("error", () => events.push("of the client that was released"));
     const failed = Promise.withResolvers<Error>();
     broken.once("error", failed.resolve);
     await asAdmin(`select pg_terminate_backend(${broken.processID})`);
