@@ -40,3 +40,10 @@ host.test("requests do not share connections, and one without a unit opens none"
   await host.quiet();
   assertEquals(relay.connections.length - before, 10);
 });
+
+host.test("pgPool() runs on a request's database, whose connection is closed after it", async () => {
+  const before = relay.connections.length;
+  assertEquals(await get("/pg"), { big: "7", bytes: [1, 255], isDate: true, rowCount: 2 });
+  await host.quiet();
+  assertEquals(relay.connections.length - before, 1);
+});

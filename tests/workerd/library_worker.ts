@@ -2,6 +2,7 @@
 import { Hono } from "hono";
 import { type Database, sql } from "../../src/db/mod.ts";
 import { provideDatabase, withSession } from "../../src/library/hono/mod.ts";
+import { pgPool } from "../../src/library/pg/mod.ts";
 import { type Databases, databases, type WorkerContext } from "../../src/library/workers/mod.ts";
 
 interface Bindings {
@@ -35,6 +36,21 @@ const app = new Hono<{ Bindings: { db: Database } }>()
     await scheduler.wait(100);
     const [[row]] = await c.var.db.session({ readOnly: true }).commit([backend]);
     return c.json(row);
+  })
+  // A library for node-postgres: queries, and a transaction on one client.
+  .get("/pg", async (c) => {
+    const pool = pgPool(c.env.db);
+    const { rows } = await pool.query("select $1::int8 as big, $2::bytea as bytes, now() as at", [
+      7n,
+      new Uint8Array([1, 255]),
+    ]);
+    const client = await pool.connect();
+    await client.query("begin; create temporary table short (id int) on commit drop");
+    const { rowCount } = await client.query("insert into short values (1), (2)");
+    client.release();
+    const [{ big, bytes, at }] = rows;
+    await pool.end();
+    return c.json({ big, bytes: [...bytes], isDate: at instanceof Date, rowCount });
   })
   .get("/without", (c) => c.text("no unit"));
 
