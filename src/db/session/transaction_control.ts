@@ -51,12 +51,11 @@ const TO_SAVEPOINT = startsWith(`rollback(?:${SPACE}+(?:work|transaction))?${SPA
 
 const BEGINNING = startsWith(`(?:begin|start${SPACE}+transaction)\\b`);
 
-/**
- * A lock or setting that a function leaves, and the removal of statements that the driver has prepared. A setting that is
- * local to a transaction is none.
- */
-const LEAVES_STATE =
-  /\bpg_(?:try_)?advisory_lock|\bset_config\s*\((?![^()]*,\s*true\s*\))|^\s*(?:discard|deallocate)\b/i;
+/** A lock or setting that a function leaves. A setting that is local to a transaction is none. */
+const LEAVES_STATE = /\bpg_(?:try_)?advisory_lock|\bset_config\s*\((?![^()]*,\s*true\s*\))/i;
+
+/** Also the statements that the driver has prepared. */
+const REMOVES_PREPARED = startsWith(String.raw`(?:discard|deallocate)\b`);
 
 const ENDING = startsWith(String.raw`(?:commit|end|rollback|abort)\b`);
 
@@ -122,7 +121,8 @@ export function mayBegin(part: FlightPart): boolean {
  * what the tag shows.
  */
 export function leavesState(part: FlightPart): boolean {
-  return "text" in part && LEAVES_STATE.test(part.text);
+  return "text" in part &&
+    (LEAVES_STATE.test(part.text) || REMOVES_PREPARED.test(part.text));
 }
 
 /** Whether it is ROLLBACK TO SAVEPOINT, whose command tag is that of ROLLBACK. */

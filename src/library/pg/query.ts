@@ -1,6 +1,7 @@
 /** What node-postgres calls a query, as statements of this layer, and their results as it gives them. */
 import type { Result, Statement, TypeParsers } from "../../db/mod.ts";
 import { pgTypes } from "../../db/neon/pg_types.ts";
+import { codeOf } from "../../db/driver/sql_text.ts";
 import { toParameter } from "./parameters.ts";
 import { splitStatements } from "./split_statements.ts";
 
@@ -66,9 +67,6 @@ export function queryOf(query: unknown, values: unknown): PgQuery {
         ?.text}; pass a string`,
     );
   }
-  if (/^\s*listen\b/i.test(config.text)) {
-    throw new TypeError("Cannot LISTEN as this layer delivers no notifications; poll a table");
-  }
   return { ...config, text: config.text, ...(Array.isArray(values) ? { values } : {}) };
 }
 
@@ -81,7 +79,15 @@ export function statementsOf(
     ...(rowMode === "array" ? { rowMode } as const : {}),
   };
   if (values.length > 0) return [{ text, values: values.map(toParameter), ...options }];
-  return splitStatements(text).map((each) => ({ text: each, values: [], ...options }));
+  const statements = splitStatements(text);
+  statements.forEach(assertNoListen);
+  return statements.map((each) => ({ text: each, values: [], ...options }));
+}
+
+/** LISTEN would succeed, and the notifications never come. */
+function assertNoListen(text: string): void {
+  if (!/\blisten\b/i.test(text) || !codeOf(text).trim().startsWith("listen")) return;
+  throw new TypeError("Cannot LISTEN as this layer delivers no notifications; poll a table");
 }
 
 const parsers = new WeakMap<PgTypes, TypeParsers>();

@@ -7,7 +7,7 @@ import {
   sql,
   trustedSql,
 } from "../../../src/db/mod.ts";
-import { pollUntil } from "../../../src/dev/poll.ts";
+import { pollUntil } from "../../../src/library/testing/postgres/poll.ts";
 import { databaseProblem } from "../../../src/library/hono/database_problem.ts";
 import { type LocalBranch, localDatabase } from "../../support/local_database.ts";
 import { ScriptedDriver } from "../../support/scripted_driver.ts";

@@ -117,7 +117,7 @@ const LEAVES = [
   "select pg_try_advisory_lock_shared(1)",
   "select set_config('lock_timeout', '1s', false)",
   "discard all",
-  "deallocate all",
+  "/* all */ deallocate all",
 ];
 
 const LEAVES_NOTHING = [

@@ -202,7 +202,12 @@ Deno.test("what this layer cannot do is refused with a way out", async () => {
     await assertRejects(() => query({ submit: () => {} }), TypeError, "session.stream()");
     await assertRejects(() => query({}), TypeError, "no text");
     await assertRejects(() => query(undefined), TypeError, "no text");
-    await assertRejects(() => query("listen news"), TypeError, "notifications");
+    for (
+      const text of ["listen news", "/* news */ LISTEN news", "select 1; listen news; select 2"]
+    ) {
+      await assertRejects(() => query(text), TypeError, "notifications");
+    }
+    assertEquals((await query("select 'listen' as listen")).rows, [{ listen: "listen" }]);
     await assertRejects(() => query("copy (select 1) to stdout"), Error, "COPY");
     const self = { toPostgres: (): unknown => self };
     await assertRejects(() => ours.query("select $1::text", [self]), TypeError, "toPostgres()");
