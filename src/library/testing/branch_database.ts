@@ -34,6 +34,8 @@ export interface BranchDatabase extends AsyncDisposable {
   readonly config: TestConfig;
   /** Opens it. The caller closes it, by `await using`. */
   open(options?: Omit<OpenDatabaseOptions, "url">): OpenDatabase;
+  /** Drops the database, or deletes the branch. For `Deno.test.afterAll`. */
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 /**

