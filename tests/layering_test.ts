@@ -69,7 +69,17 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "library/drizzle": ["library", "db/mod.ts", "drizzle-orm"],
   "library/kysely": ["library", "db/mod.ts", "kysely"],
   "library/workers": ["library", "db/mod.ts"],
-  "library/deno": ["library", "db/mod.ts", "db/time", "ws"],
+  "library/deno": [
+    "library",
+    "db/mod.ts",
+    "db/time",
+    "ws",
+    "node:buffer",
+    "node:events",
+    "node:fs",
+    "node:net",
+    "node:tls",
+  ],
   "library/pg": ["library", "db/mod.ts", "db/neon", "db/driver"],
   "library": ["db/mod.ts"],
   "db/mod.ts": [

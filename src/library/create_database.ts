@@ -2,19 +2,14 @@ import {
   Database,
   type DatabaseOptions,
   type DatabaseOwner,
-  isNeonHost,
   type LeakOptions,
-  NeonDriver,
-  type NeonDriverOptions,
   Pool,
 } from "../db/mod.ts";
+import { createDriver, type DriverSockets } from "./create_driver.ts";
 import { DATABASE_DEFAULTS, type DatabaseConfig } from "./database_config.ts";
-import { assertDatabaseUrl } from "./database_url.ts";
 
 export interface CreateDatabaseOptions
-  extends
-    Pick<NeonDriverOptions, "webSocketConstructor">,
-    Pick<DatabaseOptions, "observer" | "resolveCommit"> {
+  extends DriverSockets, Pick<DatabaseOptions, "observer" | "resolveCommit"> {
   /** Without an owner, only the databases that `forOwner` returns open sessions: on Workers each request owns its sockets. */
   readonly owner?: DatabaseOwner | undefined;
   /** Called for each connection that is leased for longer than `leakThresholdMs`. */
@@ -22,8 +17,8 @@ export interface CreateDatabaseOptions
 }
 
 /**
- * Creates a `Database` with a pool of its own. Opens no connection. Throws `TypeError` for a URL that cannot be used, and
- * `RangeError` for a bad size of the pool.
+ * Creates a `Database` with a pool of its own. Opens no connection. Throws `TypeError` for a URL or a transport that cannot
+ * be used, and `RangeError` for a bad size of the pool.
  */
 export function createDatabase(
   config: DatabaseConfig,
@@ -35,17 +30,14 @@ export function createDatabase(
 /** As `createDatabase`, without the database around the pool. */
 export function databaseOptions(
   config: DatabaseConfig,
-  { webSocketConstructor, onLeak, observer, resolveCommit }: Omit<CreateDatabaseOptions, "owner">,
+  { onLeak, observer, resolveCommit, ...sockets }: Omit<CreateDatabaseOptions, "owner">,
 ): DatabaseOptions {
-  const { url, wsProxy, parsers } = config;
-  assertDatabaseUrl(url);
   const {
-    pipelineConnect = isNeonHost(new URL(url).hostname),
-    prepare = DATABASE_DEFAULTS.prepare,
+    parsers,
     connectTimeoutMs = DATABASE_DEFAULTS.connectTimeoutMs,
     retryAttempts: attempts = DATABASE_DEFAULTS.retryAttempts,
   } = config;
-  const driver = new NeonDriver({ url, wsProxy, pipelineConnect, prepare, webSocketConstructor });
+  const driver = createDriver(config, sockets);
   const { leakThresholdMs: thresholdMs, ...poolOptions } = {
     ...DATABASE_DEFAULTS.pool,
     ...config.pool,

@@ -1,4 +1,5 @@
 import type { PrepareMode, SessionOptions, TransactionSettings } from "../db/mod.ts";
+import type { Transport } from "./transport.ts";
 
 /** A database and its pool. Everything but the URL has a default. Durations are in milliseconds. */
 export interface DatabaseConfig {
@@ -6,7 +7,12 @@ export interface DatabaseConfig {
   readonly url: string;
   /** WebSocket relay in front of a PostgreSQL that is not Neon. */
   readonly wsProxy?: string | undefined;
-  /** Whether the password is sent with the startup message. A server that asks for SCRAM refuses it. On for Neon's hosts. */
+  /**
+   * `auto`, the default: the WebSocket for Neon and where `wsProxy` is set, else TCP. Workers have the WebSocket only. Over
+   * TCP, the URL's `sslmode` and `sslrootcert` say how the connection is encrypted.
+   */
+  readonly transport?: Transport | undefined;
+  /** Whether the password is sent with the startup message. A server that asks for SCRAM refuses it. On for Neon's hosts over the WebSocket. */
   readonly pipelineConnect?: boolean | undefined;
   /** When statements are sent as prepared statements: see `NeonDriverOptions.prepare`. */
   readonly prepare?: PrepareMode | undefined;
@@ -42,6 +48,7 @@ export interface PoolConfig {
 
 /** What `DatabaseConfig` leaves out. The service's settings have the same defaults. */
 export const DATABASE_DEFAULTS = {
+  transport: "auto",
   prepare: "auto",
   connectTimeoutMs: 15_000,
   retryAttempts: 4,

@@ -9,6 +9,13 @@ import {
   type PrepareMode,
 } from "../db/mod.ts";
 import { DATABASE_DEFAULTS, type PoolConfig } from "../library/database_config.ts";
+import {
+  pipelinesByDefault,
+  type Transport,
+  transportOf,
+  transportProblem,
+  TRANSPORTS,
+} from "../library/transport.ts";
 import { databaseUrl } from "./database_url.ts";
 import { LOG_LEVELS, type LogLevel } from "./log_level.ts";
 import { relayUrl } from "./relay_url.ts";
@@ -50,6 +57,8 @@ export interface Settings {
     readonly url: string;
     /** WebSocket relay in front of a PostgreSQL that is not Neon. */
     readonly wsProxy?: string;
+    /** What `DATABASE_TRANSPORT` has chosen or `auto` stands for. */
+    readonly transport: Exclude<Transport, "auto">;
     readonly pipelineConnect: boolean;
     readonly prepare: PrepareMode;
     readonly connectTimeoutMs: number;
@@ -152,6 +161,7 @@ export const variables = v.object({
     String(DATABASE_DEFAULTS.retryAttempts),
   ),
   DATABASE_WS_PROXY: v.optional(relayUrl()),
+  DATABASE_TRANSPORT: v.optional(oneOf(TRANSPORTS), DATABASE_DEFAULTS.transport),
   DATABASE_OBJECT_SHARDS: v.optional(wholeNumber({ min: 0, max: 1_000 }), "0"),
   DATABASE_OBJECT_LOCATION: v.optional(oneOf(OBJECT_LOCATIONS)),
   QUEUE_CONCURRENCY: v.optional(wholeNumber({ min: 0, max: 1_000 }), "1"),
@@ -184,9 +194,13 @@ export class SettingsError extends Error {
 
 /**
  * Parses the settings from `env`: `Deno.env.toObject()`, or a Worker's bindings. An empty string counts as unset. Names
- * that are not in `variables` are ignored. Throws `SettingsError`.
+ * that are not in `variables` are ignored. `hasTcp`: whether the runtime can reach a database over TCP, as Workers
+ * cannot. Throws `SettingsError`.
  */
-export function parseSettings(env: Readonly<Record<string, unknown>>): Settings {
+export function parseSettings(
+  env: Readonly<Record<string, unknown>>,
+  runtime: Runtime = { hasTcp: true },
+): Settings {
   const given: Record<string, unknown> = {};
   for (const name of Object.keys(variables.entries)) {
     const value = env[name];
@@ -200,8 +214,17 @@ export function parseSettings(env: Readonly<Record<string, unknown>>): Settings 
   // Also checked if a variable is invalid, so that one run shows every problem.
   const values = result.output as Values;
   problems.push(...contradictions(values, given, (name) => invalid.has(name)));
+  if (
+    !["DATABASE_URL", "DATABASE_WS_PROXY", "DATABASE_TRANSPORT"].some((name) => invalid.has(name))
+  ) {
+    problems.push(...transportProblems(values, runtime));
+  }
   if (problems.length > 0) throw new SettingsError(problems);
-  return deepFreeze(settingsOf(values));
+  return deepFreeze(settingsOf(values, runtime));
+}
+
+interface Runtime {
+  readonly hasTcp: boolean;
 }
 
 /** In each pair the first timeout can never take effect if it is longer than the second. */
@@ -225,15 +248,37 @@ function contradictions(
       `current values ${given[short]} and ${given[long]}; make it shorter, or leave it out`
     );
   found.push(...queueConcurrencyProblems(values, given, isInvalid));
-  const hasRelay = "DATABASE_WS_PROXY" in given;
-  if (!hasRelay && !isInvalid("DATABASE_URL") && !isNeonHost(hostOf(values))) {
-    found.push(
-      `Cannot use DATABASE_URL as its host is not Neon's and needs a WebSocket relay: current ` +
-        `DATABASE_WS_PROXY is none; set it to a relay ("deno task relay" runs one, as does Neon's ` +
-        `wsproxy), or let "deno task dev" start everything`,
-    );
-  }
   return found;
+}
+
+/** Why the database cannot be reached over the transport. */
+function transportProblems(values: Values, runtime: Runtime): string[] {
+  const { DATABASE_URL: url, DATABASE_WS_PROXY: relay } = values;
+  const transport = chosenTransport(values, runtime);
+  if (transport === "tcp" && !runtime.hasTcp) {
+    return [
+      `Cannot use DATABASE_TRANSPORT as Workers reach a database by WebSocket only: current value is "tcp"; leave it ` +
+      "out, and set DATABASE_WS_PROXY for a PostgreSQL that is not Neon",
+    ];
+  }
+  const problem = transportProblem(url, transport);
+  if (problem !== undefined) {
+    return [
+      `Cannot use DATABASE_URL as ${problem.reason}: current value is hidden; ${problem.wayOut}`,
+    ];
+  }
+  if (transport === "tcp" || relay !== undefined || isNeonHost(new URL(url).hostname)) return [];
+  return [
+    `Cannot use DATABASE_URL as its host is not Neon's and needs a WebSocket relay: current ` +
+    `DATABASE_WS_PROXY is none; set it to a relay ("deno task relay" runs one, as does Neon's ` +
+    `wsproxy), ${runtime.hasTcp ? "leave DATABASE_TRANSPORT out, " : ""}or let "deno task ` +
+    `${runtime.hasTcp ? "dev" : "worker"}" start everything`,
+  ];
+}
+
+function chosenTransport(values: Values, runtime: Runtime): Exclude<Transport, "auto"> {
+  const { DATABASE_URL: url, DATABASE_WS_PROXY: wsProxy, DATABASE_TRANSPORT: transport } = values;
+  return transportOf({ url, wsProxy, transport }, runtime);
 }
 
 /**
@@ -258,11 +303,8 @@ function queueConcurrencyProblems(
   ];
 }
 
-function hostOf(values: Values): string {
-  return new URL(values.DATABASE_URL).hostname;
-}
-
-function settingsOf(values: Values): Settings {
+function settingsOf(values: Values, runtime: Runtime): Settings {
+  const transport = chosenTransport(values, runtime);
   const { DATABASE_WS_PROXY: wsProxy, DATABASE_PIPELINE_CONNECT: pipeline } = values;
   const { DATABASE_OBJECT_LOCATION: location, OPS_TOKEN: opsToken } = values;
   const { MAX_CONNECTIONS: max, MAX_CONNECTIONS_PER_CLIENT: maxPerClient } = values;
@@ -279,7 +321,10 @@ function settingsOf(values: Values): Settings {
     database: {
       url: values.DATABASE_URL,
       ...(wsProxy === undefined ? {} : { wsProxy }),
-      pipelineConnect: pipeline === "auto" ? isNeonHost(hostOf(values)) : pipeline === "on",
+      transport,
+      pipelineConnect: pipeline === "auto"
+        ? pipelinesByDefault(values.DATABASE_URL, transport)
+        : pipeline === "on",
       prepare: values.DATABASE_PREPARE,
       connectTimeoutMs: values.DATABASE_CONNECT_TIMEOUT,
       retryAttempts: values.DATABASE_RETRY_ATTEMPTS,

@@ -18,7 +18,7 @@ export class DatabaseObject extends DurableObject<Readonly<Record<string, unknow
   /** Throws `SettingsError`. The Worker has the same settings, so it forwards no request to an object in that case. */
   constructor(ctx: ExecutionContext, env: Readonly<Record<string, unknown>>) {
     super(ctx, env);
-    const settings = parseSettings(env);
+    const settings = parseSettings(env, { hasTcp: false });
     const database = this.#database = serviceDatabases(settings).forObject(ctx);
     this.#service = new WorkerService(settings, { database, events: producerOf(env) });
   }

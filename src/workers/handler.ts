@@ -13,7 +13,7 @@ export type Handler = (request: Request, ctx: ExecutionContext) => Promise<Respo
 /** Never throws. With bad bindings every request is answered with status 500, and the log has the reason. */
 export function handlerOf(bindings: Bindings): Handler {
   try {
-    const settings = parseSettings(bindings);
+    const settings = parseSettings(bindings, { hasTcp: false });
     return settings.objects.shards > 0
       ? throughObjects(settings, bindings["DATABASE_OBJECT"])
       : byRequests(settings, bindings);

@@ -30,7 +30,7 @@ export class QueueWorker {
 
   /** Throws `SettingsError`. */
   constructor(bindings: Readonly<Record<string, unknown>>) {
-    const { database, queue, logLevel } = parseSettings(bindings);
+    const { database, queue, logLevel } = parseSettings(bindings, { hasTcp: false });
     const pool = { ...database.pool, size: Math.max(1, queue.concurrency), maxOverflow: 0 };
     this.#databases = serviceDatabases({ database: { ...database, pool }, logLevel });
     this.#log = createLog(logLevel);

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertFalse, assertMatch, assertThrows } from "@std/assert";
+import { type DatabaseAddress, databaseAddress } from "../../src/library/database_address.ts";
 import { parseSettings, SettingsError } from "../../src/settings/settings.ts";
 
 const RELAY = "ws://127.0.0.1:7000";
@@ -74,10 +75,46 @@ Deno.test("an error about DATABASE_URL names the part that is wrong", () => {
     ["postgresql://app:s3cret@db/main?statement_timeout=s3cret", "a parameter after the ?"],
     ["postgresql://app:s3cret@db/main?s3cret", "a parameter after the ?"],
     ["postgresql://app:s3cret@db/main?toString=1", "a parameter after the ?"],
+    ["postgresql://app:s3cret@one,two/main", "several hosts"],
+    ["postgresql://app@db/main?sslmode=require&sslmode=disable", "the parameter sslmode twice"],
+    // It would hide where the URL leads.
+    ["postgresql://app@localhost/main?host=s3cret.example", "its host cannot be used"],
+    ["postgresql://app@localhost/main?host=/s3cret%00", "its host cannot be used"],
+    ["postgresql://app@/main?host=/s3cret", "no host before its parameter host"],
+    ["postgresql://app@/main?sslmode=disable&host=/s3cret", "no host before its parameter host"],
+    ["postgresql://app@%2Fs3cret%00/main", "its host contains a NUL"],
+    ["postgresql://app@%2Fs3cret%ff/main", "its host is not percent-encoded"],
+    ["postgresql://app@db/main?sslrootcert=", "its sslrootcert cannot be used"],
   ];
   for (const [url, reason] of urls) {
     const message = problemOf(url);
     assert(new RegExp(reason.replaceAll("?", "\\?")).test(message), `${url}: ${message}`);
     assertFalse(message.includes("s3cret"), message);
+  }
+});
+
+Deno.test("the address of a database is a name, an IP address without brackets, or the path of a Unix socket", () => {
+  const run = "/var/run/postgresql";
+  const cases: readonly [url: string, address: DatabaseAddress][] = [
+    ["postgresql://a@db.internal/b", { host: "db.internal", port: 5432 }],
+    ["postgresql://a@[::1]:6000/b", { host: "::1", port: 6000 }],
+    ["postgresql://a@%2Fvar%2Frun%2Fpostgresql/b", {
+      host: run,
+      port: 5432,
+      socketPath: `${run}/.s.PGSQL.5432`,
+    }],
+    ["postgresql://a@%2fvar%2frun%2fpostgresql%2f:6000/b", {
+      host: `${run}/`,
+      port: 6000,
+      socketPath: `${run}/.s.PGSQL.6000`,
+    }],
+    [`postgresql://a@localhost:6000/b?host=${run}`, {
+      host: "localhost",
+      port: 6000,
+      socketPath: `${run}/.s.PGSQL.6000`,
+    }],
+  ];
+  for (const [url, address] of cases) {
+    assertEquals(databaseAddress(parseSettings({ DATABASE_URL: url }).database.url), address);
   }
 });

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertFalse, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertFalse, assertStringIncludes, assertThrows } from "@std/assert";
 import { parseEnv } from "node:util";
 import {
   parseSettings,
@@ -37,6 +37,7 @@ Deno.test("parseSettings() returns the documented defaults, in milliseconds", ()
     connections: {},
     database: {
       url: NEON_URL,
+      transport: "websocket",
       pipelineConnect: true,
       prepare: "auto",
       connectTimeoutMs: 15_000,
@@ -105,6 +106,7 @@ Deno.test("parseSettings() reads every variable", () => {
     database: {
       url: "postgres://app@db.internal:5433/main",
       wsProxy: "ws://127.0.0.1:7000/v1",
+      transport: "websocket",
       pipelineConnect: true,
       prepare: "off",
       connectTimeoutMs: 2_001,
@@ -167,6 +169,7 @@ Deno.test("parseSettings() refuses settings that are not strings", () => {
 Deno.test("parseSettings() reports every problem at once", () => {
   const problems = problemsOf({
     DATABASE_URL: "postgresql://app:s3cret@db.internal/main",
+    DATABASE_TRANSPORT: "websocket",
     PORT: "http",
     LOG_LEVEL: "loud",
     DATABASE_POOL_SIZE: "0",
@@ -286,10 +289,68 @@ Deno.test("parseSettings() pipelines the password to Neon's hosts only, unless D
   assertFalse(pipelines({ DATABASE_PIPELINE_CONNECT: "off" }));
 });
 
-Deno.test("parseSettings() requires a relay for hosts that are not Neon's, and names ways to get one", () => {
-  const problem = problemOf("DATABASE_URL", "postgresql://app:s3cret@localhost/main");
-  for (const way of ["DATABASE_WS_PROXY", "deno task relay", "deno task dev"]) {
+const ELSEWHERE = "postgresql://app:s3cret@localhost/main";
+
+/** The only problem of these settings, on Workers or on Deno. */
+function onlyProblem(env: Record<string, string>, runtime: { hasTcp: boolean }): string {
+  const { problems } = assertThrows(() => parseSettings(env, runtime), SettingsError);
+  assertEquals(problems.length, 1, problems.join());
+  assertFalse(problems[0]!.includes("s3cret"));
+  return problems[0]!;
+}
+
+Deno.test("parseSettings() requires a relay on Workers for hosts that are not Neon's, and names ways to get one", () => {
+  const problem = onlyProblem({ DATABASE_URL: ELSEWHERE }, { hasTcp: false });
+  for (const way of ["DATABASE_WS_PROXY", "deno task relay", "deno task worker"]) {
     assert(problem.includes(way), problem);
+  }
+});
+
+Deno.test("parseSettings() requires a relay for DATABASE_TRANSPORT=websocket alike", () => {
+  const env = { DATABASE_URL: ELSEWHERE, DATABASE_TRANSPORT: "websocket" };
+  const problem = onlyProblem(env, { hasTcp: true });
+  for (const way of ["DATABASE_WS_PROXY", "DATABASE_TRANSPORT", "deno task dev"]) {
+    assert(problem.includes(way), problem);
+  }
+});
+
+Deno.test("parseSettings() refuses DATABASE_TRANSPORT=tcp on Workers", () => {
+  for (const DATABASE_URL of [ELSEWHERE, "postgresql://a@ep-x.neon.tech/b"]) {
+    const env = { DATABASE_URL, DATABASE_TRANSPORT: "tcp" };
+    assertStringIncludes(onlyProblem(env, { hasTcp: false }), "Workers");
+  }
+});
+
+Deno.test("parseSettings() takes the WebSocket for Neon and relays, and TCP for other hosts", () => {
+  const neon = { DATABASE_URL: "postgresql://a@EP-X.neon.tech/b?channel_binding=require" };
+  const other = { DATABASE_URL: ELSEWHERE };
+  const relay = { DATABASE_WS_PROXY: "ws://127.0.0.1:7000" };
+  const chosen = (env: Record<string, string>) => {
+    const { transport, pipelineConnect } = parseSettings(env).database;
+    return [transport, pipelineConnect];
+  };
+  assertEquals(chosen(neon), ["websocket", true]);
+  assertEquals(chosen(other), ["tcp", false]);
+  assertEquals(chosen({ ...other, ...relay }), ["websocket", false]);
+  assertEquals(chosen({ ...other, ...relay, DATABASE_TRANSPORT: "tcp" }), ["tcp", false]);
+  // Neon asks for SCRAM on TCP.
+  const tcpToNeon = { DATABASE_URL: "postgresql://a@ep-x.neon.tech/b", DATABASE_TRANSPORT: "tcp" };
+  assertEquals(chosen(tcpToNeon), ["tcp", false]);
+});
+
+Deno.test("parseSettings() refuses what the URL asks for and the transport does not have", () => {
+  const relay = { DATABASE_WS_PROXY: "ws://127.0.0.1:7000" };
+  const cases: readonly [query: string, env: Record<string, string>, part: RegExp][] = [
+    ["channel_binding=require", {}, /channel_binding=prefer/],
+    ["sslrootcert=system&sslmode=require", {}, /sslmode=verify-full/],
+    ["sslrootcert=/ca.pem", relay, /sslrootcert need TCP/],
+    ["host=/var/run/postgresql", relay, /a Unix socket .*need TCP/],
+  ];
+  for (const [query, env, part] of cases) {
+    const problem = onlyProblem({ DATABASE_URL: `${ELSEWHERE}?${query}`, ...env }, {
+      hasTcp: true,
+    });
+    assert(part.test(problem), problem);
   }
 });
 

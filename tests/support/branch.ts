@@ -2,13 +2,13 @@
 import {
   type Database,
   type DatabaseOptions,
-  NeonDriver,
   OwnerScope,
   type ResolveCommit,
 } from "../../src/db/mod.ts";
 import { BackgroundTasks } from "../../src/library/deno/background_tasks.ts";
-import { DatabaseWebSocket } from "../../src/library/deno/database_websocket.ts";
+import { denoSockets } from "../../src/library/deno/sockets.ts";
 import { createDatabase } from "../../src/library/create_database.ts";
+import { createDriver } from "../../src/library/create_driver.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
 
 export type Env = Readonly<Record<string, string>>;
@@ -38,7 +38,7 @@ export function branchOf({ env, adminEnv }: { env: Env; adminEnv: Env }): Branch
       const settings = parseSettings({ ...env, ...more });
       const db = createDatabase({ ...settings.database, ...options }, {
         owner: { scope: OwnerScope.lasting(), waitUntil: background.waitUntil },
-        webSocketConstructor: DatabaseWebSocket,
+        ...denoSockets,
         resolveCommit,
       });
       opened.push(db);
@@ -55,7 +55,7 @@ export function branchOf({ env, adminEnv }: { env: Env; adminEnv: Env }): Branch
 /** Runs one statement on a connection of its own. */
 export async function runAlone<Row>(env: Env, text: string): Promise<Row[]> {
   const { database } = parseSettings(env);
-  const driver = new NeonDriver({ ...database, applicationName: "test" });
+  const driver = createDriver(database, denoSockets, { applicationName: "test" });
   const connection = await driver.connect({ timeoutMs: 10_000 });
   try {
     const { results, error } = await connection.flight([{ text, values: [] }]);

@@ -15,6 +15,8 @@ export interface LocalBranch extends Branch {
 export interface LocalDatabase {
   /** Gives access to it, through a new relay. */
   connect(options?: { observe?: RelayObserver }): Promise<LocalBranch>;
+  /** Gives access to it over TCP, without a relay. */
+  connectDirectly(): Promise<LocalBranch>;
 }
 
 /** Creates the database. Call it once in each test file. */
@@ -38,6 +40,14 @@ export async function localDatabase(): Promise<LocalDatabase> {
     await createDatabaseFrom(admin, { name, template, owner: "user_service_owner" });
   }
   return {
+    connectDirectly() {
+      const env = (role: Role): Env => {
+        const { DATABASE_WS_PROXY: _, ...direct } = envOf(role, { relay: "" });
+        return direct;
+      };
+      const branch = branchOf({ env: env("user_service"), adminEnv: env("postgres") });
+      return Promise.resolve({ ...branch, envOf: env });
+    },
     async connect({ observe } = {}) {
       const relay = await relayTo(server, observe === undefined ? {} : { observe });
       const env = (role: Role) => envOf(role, { relay: relay.url });

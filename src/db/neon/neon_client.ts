@@ -16,7 +16,7 @@ export function toError(reason: unknown): Error {
 /** The runtime's WebSocket class, or a library's class with the same interface. */
 export type WebSocketConstructor = new (url: string) => unknown;
 
-/** The package's socket. */
+/** The package's socket, or a stream in its place, which then also has the methods of Node's `Socket` that the package calls. */
 export interface WireStream {
   /** `terminate` closes without waiting for the peer. A standard WebSocket does not have it. */
   readonly ws?: { readonly readyState: number; terminate?(): void } | null;
@@ -42,6 +42,7 @@ export interface NeonClient {
   readonly port: number;
   readonly processID: number | null;
   readonly secretKey: number | null;
+  /** Properties of the stream. */
   readonly neonConfig: {
     pipelineConnect: "password" | false;
     coalesceWrites: boolean;

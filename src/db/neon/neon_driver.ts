@@ -1,11 +1,11 @@
 /**
- * PostgreSQL over a WebSocket, by `@neondatabase/serverless`. Only this file imports that package, for the socket, the
+ * PostgreSQL over a WebSocket or another stream, by `@neondatabase/serverless`. Only this file imports that package, for the socket, the
  * login and the wire format. This folder's README lists the quirks of the package and the files that hide them.
  */
 import { Client } from "@neondatabase/serverless";
 import { ConnectError } from "../errors.ts";
 import { type ConnectOptions, NeonConnection } from "./neon_connection.ts";
-import type { NeonClient, WebSocketConstructor } from "./neon_client.ts";
+import type { NeonClient, WebSocketConstructor, WireStream } from "./neon_client.ts";
 import { type PrepareMode, PreparePolicy } from "./prepared_statements.ts";
 import type { Connection, Driver } from "../driver/driver.ts";
 
@@ -29,6 +29,11 @@ export interface NeonDriverOptions {
    * whose peer is frozen. A standard WebSocket waits for the peer for ever.
    */
   readonly webSocketConstructor?: WebSocketConstructor | undefined;
+  /**
+   * Makes an unopened stream to the database for each connection, in place of a WebSocket: `url` then has the login only,
+   * and `wsProxy` and `webSocketConstructor` are not used.
+   */
+  readonly newStream?: (() => WireStream) | undefined;
   /**
    * When statements are sent as prepared statements. `auto`, the default: on connections whose backend is the one that has
    * logged in, and for Neon. `on`: through poolers as well, for those that keep prepared statements, as PgBouncer from 1.21
@@ -70,8 +75,7 @@ export class NeonDriver implements Driver {
   }
 
   #client(): NeonClient {
-    const { wsProxy, pipelineConnect, webSocketConstructor, applicationName = "user-service" } =
-      this.#options;
+    const { newStream, pipelineConnect, applicationName = "user-service" } = this.#options;
     const url = new URL(this.#options.url);
     const client = new Client({
       host: url.hostname,
@@ -80,17 +84,26 @@ export class NeonDriver implements Driver {
       password: decodeURIComponent(url.password),
       database: decodeURIComponent(url.pathname.slice(1)),
       application_name: applicationName,
+      // The stream has TLS. Without this the package reads PGSSLMODE.
+      ssl: false,
+      // Declared as a function, which the package would not call.
+      ...(newStream === undefined ? {} : { stream: newStream() as never }),
     }) as unknown as NeonClient;
     client.neonConfig.pipelineConnect = pipelineConnect ? "password" : false;
+    client.neonConfig.disableWarningInBrowsers = true;
+    if (newStream === undefined) this.#configureWebSocket(client);
+    return client;
+  }
+
+  #configureWebSocket(client: NeonClient): void {
+    const { wsProxy, webSocketConstructor } = this.#options;
     // The package's coalescing delays each message by a timer, and throws in that timer, where no caller can catch it.
     client.neonConfig.coalesceWrites = false;
-    client.neonConfig.disableWarningInBrowsers = true;
     client.neonConfig.webSocketConstructor = webSocketConstructor;
     if (wsProxy !== undefined) {
       const { protocol, host, pathname } = new URL(wsProxy);
       client.neonConfig.useSecureWebSocket = protocol === "wss:";
       client.neonConfig.wsProxy = (name, port) => `${host}${pathname}?address=${name}:${port}`;
     }
-    return client;
   }
 }

@@ -4,7 +4,7 @@ import { completesWithin } from "../../db/time/timeout.ts";
 import { databaseOptions } from "../create_database.ts";
 import type { DatabaseConfig } from "../database_config.ts";
 import { BackgroundTasks } from "./background_tasks.ts";
-import { DatabaseWebSocket } from "./database_websocket.ts";
+import { denoSockets } from "./sockets.ts";
 
 export { DATABASE_DEFAULTS, type DatabaseConfig, type PoolConfig } from "../database_config.ts";
 
@@ -54,7 +54,7 @@ export class OpenDatabase extends Database implements AsyncDisposable {
 
 /**
  * Opens a database with a pool for the whole process. It connects with the first statement, not before. Throws
- * `TypeError` for a URL that cannot be used, and `RangeError` for a bad size of the pool.
+ * `TypeError` for a URL or a transport that cannot be used, and `RangeError` for a bad size of the pool.
  *
  * ```ts
  * await using db = openDatabase({ url: Deno.env.get("DATABASE_URL")! });
@@ -65,7 +65,7 @@ export function openDatabase(
     OpenDatabaseOptions,
 ): OpenDatabase {
   const options = databaseOptions(config, {
-    webSocketConstructor: DatabaseWebSocket,
+    ...denoSockets,
     onLeak,
     observer,
     resolveCommit,

@@ -1,0 +1,155 @@
+/** A TCP connection to PostgreSQL, with TLS if the URL asks for it, in the form that the driver's client takes. */
+import { Buffer } from "node:buffer";
+import { EventEmitter } from "node:events";
+import { connect, isIP, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
+import type { DatabaseAddress } from "../database_address.ts";
+import type { TlsSettings } from "./tls_settings.ts";
+
+/** https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-SSLREQUEST */
+const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
+
+/**
+ * Emits `connect` once a startup message may be sent: with TLS, after the handshake. Then emits `data`, and at its end,
+ * whichever side ends it, `close`, after an `error` if there was one. It never pauses: what it emits is read at once, and
+ * the layer asks for as many rows as it keeps.
+ */
+export class TcpStream extends EventEmitter {
+  readonly #address: DatabaseAddress;
+  readonly #tls: TlsSettings;
+  /** The TCP socket, and TLS on top of it. */
+  readonly #sockets: Socket[] = [];
+  /** What is read and written; undefined until `connect` and after `close`. */
+  #open: Socket | undefined;
+  #isClosed = false;
+
+  constructor(address: DatabaseAddress, tls: TlsSettings) {
+    super();
+    this.#address = address;
+    this.#tls = tls;
+  }
+
+  get writable(): boolean {
+    return this.#open?.writable ?? false;
+  }
+
+  /** The client passes a port and a host, which are those of the address or mean nothing for a Unix socket. */
+  connect(): this {
+    try {
+      const socket = this.#dial();
+      this.#use(socket);
+      socket.once("connect", () => {
+        if (this.#tls.mode === "disable") this.#start(socket);
+        else this.#requestTls(socket);
+      });
+    } catch (error) {
+      // Without the permission for a Unix socket. The client listens only after this call.
+      queueMicrotask(() => this.#fail(error));
+    }
+    return this;
+  }
+
+  #dial(): Socket {
+    const { host, port, socketPath } = this.#address;
+    if (socketPath !== undefined) return connect({ path: socketPath });
+    // Without delay: Nagle's algorithm would hold a small message back until the one before it is acknowledged.
+    return connect({ port, host, noDelay: true, keepAlive: true });
+  }
+
+  write(bytes: Uint8Array, callback?: (error?: Error | null) => void): boolean {
+    return this.#open?.write(bytes, callback) ?? false;
+  }
+
+  /** Ends in order: what was written still reaches the server, which closes the connection. */
+  end(): this {
+    if (this.#open === undefined) return this.destroy();
+    this.#open.end();
+    return this;
+  }
+
+  /** Closes at once, without waiting for the peer. */
+  destroy(): this {
+    for (const socket of this.#sockets) socket.destroy();
+    return this;
+  }
+
+  /** The client sets these options of its socket, which `connect` has set. */
+  setNoDelay(): this {
+    return this;
+  }
+
+  setKeepAlive(): this {
+    return this;
+  }
+
+  /** https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL */
+  #requestTls(socket: Socket): void {
+    const { mode, verifies } = this.#tls;
+    socket.once("data", (answer: Buffer) => {
+      const said = String.fromCharCode(answer[0]!);
+      // Bytes behind the answer were sent before the handshake, by an attacker on the way:
+      // https://www.postgresql.org/support/security/CVE-2021-23222/
+      if (answer.length > 1 && (said === "S" || said === "N")) {
+        const reason = "the answer to the request for TLS was followed by unencrypted data";
+        return this.#fail(new Error(reason));
+      }
+      if (said === "N" && mode === "prefer" && !verifies) return this.#start(socket);
+      if (said === "S") return this.#secure(socket);
+      // A text of the server is not shown: without TLS anybody may have written it.
+      // https://www.postgresql.org/support/security/CVE-2024-10977/
+      const reason = said === "N"
+        ? "the server does not support TLS, which sslmode or sslrootcert asks for; switch TLS on in the " +
+          "server, or set sslmode=disable if the network is trusted"
+        : "the server did not answer the request for TLS as PostgreSQL does; check host and port";
+      this.#fail(new Error(reason));
+    });
+    socket.write(SSL_REQUEST);
+  }
+
+  #secure(socket: Socket): void {
+    const { verifies, checksHost, ca } = this.#tls;
+    const { host } = this.#address;
+    const secured = connectTls({
+      socket,
+      host,
+      // An IP address may not stand in the handshake: https://www.rfc-editor.org/rfc/rfc6066#section-3
+      ...(isIP(host) === 0 ? { servername: host } : {}),
+      rejectUnauthorized: verifies,
+      ...(ca === undefined ? {} : { ca }),
+      ...(checksHost ? {} : { checkServerIdentity: () => undefined }),
+    }) as unknown as Socket;
+    this.#use(secured);
+    secured.once("secureConnect", () => this.#start(secured));
+  }
+
+  #use(socket: Socket): void {
+    this.#sockets.push(socket);
+    socket.on("error", (error) => {
+      if (socket === this.#sockets.at(-1) && !this.#isClosed) this.emit("error", error);
+    });
+    // PostgreSQL sends nothing after its end, and reads nothing.
+    socket.on("end", () => socket.destroy());
+    socket.on("close", () => this.#close());
+  }
+
+  #start(socket: Socket): void {
+    this.#open = socket;
+    socket.on("data", (chunk) => this.emit("data", chunk));
+    this.emit("connect");
+  }
+
+  #fail(error: unknown): void {
+    if (this.#isClosed) return;
+    this.emit("error", error);
+    this.#close();
+  }
+
+  /** TLS and TCP end together, whichever ends first. */
+  #close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#open = undefined;
+    this.destroy();
+    this.emit("close");
+  }
+}

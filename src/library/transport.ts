@@ -1,0 +1,69 @@
+/** Which stream leads to a database: a WebSocket, or TCP. */
+import { isNeonHost } from "../db/mod.ts";
+import { databaseAddress } from "./database_address.ts";
+import type { UrlProblem } from "./database_url.ts";
+
+export const TRANSPORTS = ["auto", "websocket", "tcp"] as const;
+export type Transport = typeof TRANSPORTS[number];
+
+interface TransportChoice {
+  readonly url: string;
+  readonly wsProxy?: string | undefined;
+  readonly transport?: Transport | undefined;
+}
+
+/**
+ * `auto`: the WebSocket for Neon's hosts, where a relay is set, and on a runtime without TCP; else TCP. The URL must be
+ * one that `findUrlProblem` accepts.
+ */
+export function transportOf(
+  { url, wsProxy, transport = "auto" }: TransportChoice,
+  { hasTcp }: { hasTcp: boolean },
+): Exclude<Transport, "auto"> {
+  if (transport !== "auto") return transport;
+  return !hasTcp || wsProxy !== undefined || isNeonHost(new URL(url).hostname)
+    ? "websocket"
+    : "tcp";
+}
+
+/**
+ * Whether the password is sent with the startup message, where the config does not say so. Neon's proxy asks for it in
+ * clear text on WebSockets alone: on TCP it asks for SCRAM.
+ */
+export function pipelinesByDefault(
+  url: string,
+  transport: Exclude<Transport, "auto">,
+): boolean {
+  return transport === "websocket" && isNeonHost(new URL(url).hostname);
+}
+
+/** What the URL asks for and the transport does not have, if anything. */
+export function transportProblem(
+  url: string,
+  transport: Exclude<Transport, "auto">,
+): UrlProblem | undefined {
+  const { searchParams } = new URL(url);
+  const [mode, certificate] = [searchParams.get("sslmode"), searchParams.get("sslrootcert")];
+  if (transport === "websocket") {
+    if (databaseAddress(url).socketPath === undefined && certificate === null) return undefined;
+    return {
+      reason: "a Unix socket and sslrootcert need TCP, and the transport is a WebSocket",
+      wayOut: "use TCP, without a relay, or remove them",
+    };
+  }
+  if (searchParams.get("channel_binding") === "require") {
+    return {
+      reason: "its channel_binding=require is not supported over TCP",
+      wayOut:
+        "set channel_binding=prefer and sslmode=verify-full, which also keeps others from standing between",
+    };
+  }
+  if (certificate === "system" && mode !== null && mode !== "verify-full") {
+    return {
+      reason:
+        "its sslrootcert=system, with which every authority is trusted, needs the host's name checked",
+      wayOut: "set sslmode=verify-full",
+    };
+  }
+  return undefined;
+}
