@@ -1,6 +1,6 @@
 /** `deno task migrate`: brings the tables of a `DATABASE_URL` up to date. Its role must own the tables. */
 import { OwnerScope } from "../db/mod.ts";
-import { DatabaseWebSocket } from "../library/deno/database_websocket.ts";
+import { denoSockets } from "../library/deno/sockets.ts";
 import { taskEnvironment } from "./env_file.ts";
 import { createDatabase } from "../library/create_database.ts";
 import { applyMigrations } from "../migrations/apply.ts";
@@ -17,7 +17,7 @@ export async function migrate(
   const background: Promise<void>[] = [];
   const db = createDatabase(parseSettings(env).database, {
     owner: { scope: OwnerScope.lasting(), waitUntil: (promise) => background.push(promise) },
-    webSocketConstructor: DatabaseWebSocket,
+    ...denoSockets,
   });
   try {
     return await applyMigrations(db, migrations);

@@ -33,5 +33,6 @@ export function mayMigrate(env: Env, args: readonly string[]): boolean {
 function foreignHost({ DATABASE_URL: url, DATABASE_WS_PROXY: relay }: Env): string | undefined {
   if (!url) return undefined;
   const hosts = [url, relay].map((each) => URL.parse(each || "")?.hostname ?? "");
-  return hosts.find((host) => host !== "" && !isLoopbackHost(host));
+  // An encoded slash begins the directory of a Unix socket.
+  return hosts.find((host) => host !== "" && !isLoopbackHost(host) && !/^%2f/i.test(host));
 }

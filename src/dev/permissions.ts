@@ -4,7 +4,9 @@
  * https://docs.deno.com/runtime/fundamentals/security/
  */
 import { existsSync } from "node:fs";
+import { isIPv6 } from "node:net";
 import { join } from "node:path";
+import { databaseAddress } from "../library/database_address.ts";
 import { parseSettings, type Settings, variables } from "../settings/settings.ts";
 import { type Env, taskEnvironment } from "./env_file.ts";
 import { checkoutDirectory } from "./checkout_directory.ts";
@@ -23,13 +25,19 @@ export interface Permission {
 export function permissionsOf(env: Env, { hostname = "0.0.0.0" } = {}): Permission[] {
   const names = Object.keys(variables.entries);
   const settings = settingsOf(env);
-  const addresses = settings && [`${hostname}:${settings.port}`, databaseAddress(settings)];
+  const database = settings && databaseAccess(settings);
+  const addresses = database && [`${hostname}:${settings.port}`, database.net];
   return [
     { flag: `--allow-env=${names.join(",")}`, reason: "to read its settings" },
     ...(addresses === undefined ? [] : [{
       flag: `--allow-net=${addresses.join(",")}`,
       reason: "to listen, and to connect to its database",
     }]),
+    // A path with a space or a comma would be taken for several options or paths.
+    ...(database?.files ?? []).filter(({ path }) => !/[\s,]/.test(path)).map(({ path, use }) => ({
+      flag: `--allow-${use}=${path}`,
+      reason: "to open the socket, or to read the certificates, that DATABASE_URL names",
+    })),
     // @neondatabase/serverless reads the variables of libpq, such as PGHOST. It gets undefined.
     { flag: "--ignore-env" },
     // A service has nobody who could answer.
@@ -37,10 +45,32 @@ export function permissionsOf(env: Env, { hostname = "0.0.0.0" } = {}): Permissi
   ];
 }
 
-/** Where the driver opens its sockets: the relay, or Neon's proxy in front of the database. */
-function databaseAddress({ database: { url, wsProxy } }: Settings): string {
+interface DatabaseAccess {
+  /** Where the driver opens its sockets: the server, the relay, or Neon's proxy in front of the database. */
+  readonly net: string;
+  readonly files: readonly { readonly use: "read" | "write"; readonly path: string }[];
+}
+
+function databaseAccess({ database: { url, wsProxy, transport } }: Settings): DatabaseAccess {
+  if (transport === "tcp") {
+    const { host, port, socketPath } = databaseAddress(url);
+    const certificates = new URL(url).searchParams.get("sslrootcert");
+    if (socketPath !== undefined) {
+      const files = [{ use: "read", path: socketPath }, {
+        use: "write",
+        path: socketPath,
+      }] as const;
+      return { net: `unix:${socketPath}`, files };
+    }
+    return {
+      net: `${isIPv6(host) ? `[${host}]` : host}:${port}`,
+      files: certificates === null || certificates === "system"
+        ? []
+        : [{ use: "read", path: certificates }],
+    };
+  }
   const { protocol, hostname, port } = new URL(wsProxy ?? `wss://${new URL(url).hostname}`);
-  return `${hostname}:${port || (protocol === "wss:" ? 443 : 80)}`;
+  return { net: `${hostname}:${port || (protocol === "wss:" ? 443 : 80)}`, files: [] };
 }
 
 function settingsOf(env: Env): Settings | undefined {

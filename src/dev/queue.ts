@@ -3,7 +3,7 @@
  * `deno task queue retry ID` puts a dead letter back into the queue.
  */
 import { type Database, OwnerScope } from "../db/mod.ts";
-import { DatabaseWebSocket } from "../library/deno/database_websocket.ts";
+import { denoSockets } from "../library/deno/sockets.ts";
 import { taskEnvironment } from "./env_file.ts";
 import { createDatabase } from "../library/create_database.ts";
 import { escapeControls, listDeadLetters, requeue } from "../queue/dead_letters.ts";
@@ -63,7 +63,7 @@ async function run([command, id, ...rest]: readonly string[]): Promise<string> {
   const background: Promise<void>[] = [];
   const db = createDatabase(parseSettings(taskEnvironment()).database, {
     owner: { scope: OwnerScope.lasting(), waitUntil: (promise) => background.push(promise) },
-    webSocketConstructor: DatabaseWebSocket,
+    ...denoSockets,
   });
   try {
     if (!isRetry) return await describeQueue(db);

@@ -1,11 +1,14 @@
 import { isNeonHost } from "../db/mod.ts";
+import { databaseAddress } from "../library/database_address.ts";
+import { findUrlProblem } from "../library/database_url.ts";
+import { type Transport, transportOf } from "../library/transport.ts";
 import {
   type Postgres,
   type PostgresOptions,
   startPostgres,
   type StopOptions,
 } from "./postgres.ts";
-import { type RelayOptions, startRelay } from "../library/testing/relay/relay.ts";
+import { type RelayOptions, type RelayTarget, startRelay } from "../library/testing/relay/relay.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -24,7 +27,8 @@ export interface Stack extends AsyncDisposable {
 }
 
 /**
- * Starts a PostgreSQL if `env` names none, and a relay if its PostgreSQL does not speak WebSocket.
+ * Starts a PostgreSQL if `env` names none, with a relay. To a PostgreSQL that it names, a relay is started if the service
+ * would need one.
  *
  * @throws {Error} when either can't be started. Nothing is left running then.
  */
@@ -32,8 +36,10 @@ export async function startStack(env: Env, options: StackOptions = {}): Promise<
   return env["DATABASE_URL"] ? await useDatabase(env, options) : await startDatabase(env, options);
 }
 
-/** Where to report what the relay refuses, beside the options of the server. */
-export type StackOptions = PostgresOptions & Pick<RelayOptions, "onRefusal">;
+/** Where to report what the relay refuses, and whether the service's runtime has TCP, beside the options of the server. */
+export type StackOptions = PostgresOptions & Pick<RelayOptions, "onRefusal"> & {
+  readonly hasTcp?: boolean;
+};
 
 async function startDatabase(env: Env, options: StackOptions): Promise<Stack> {
   await using starting = new AsyncDisposableStack();
@@ -56,15 +62,12 @@ async function startDatabase(env: Env, options: StackOptions): Promise<Stack> {
 }
 
 async function useDatabase(env: Env, options: StackOptions): Promise<Stack> {
-  const url = URL.parse(env["DATABASE_URL"]!);
-  const { hostname = "", port = "" } = url ?? {};
-  // The settings refuse a URL that can't be parsed, and report it with all other problems.
-  if (hostname === "" || env["DATABASE_WS_PROXY"] || isNeonHost(hostname)) {
+  const target = relayTarget(env, options);
+  if (target === undefined) {
     const stop = () => Promise.resolve();
     return { env, ownerEnv: env, postgres: undefined, stop, [Symbol.asyncDispose]: stop };
   }
-  const targets = [{ hostname, port: Number(port || 5432) }];
-  const relay = await startRelay({ ...reports(options), targets });
+  const relay = await startRelay({ ...reports(options), targets: [target] });
   const relayed = { ...env, DATABASE_WS_PROXY: relay.url };
   const stop = () => relay.close();
   return {
@@ -74,6 +77,17 @@ async function useDatabase(env: Env, options: StackOptions): Promise<Stack> {
     stop,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+/** Where a relay is to lead, if one is needed and missing. The settings report what is wrong with the variables. */
+function relayTarget(env: Env, { hasTcp = true }: StackOptions): RelayTarget | undefined {
+  const { DATABASE_URL: url = "", DATABASE_WS_PROXY: relay, DATABASE_TRANSPORT } = env;
+  if (relay || findUrlProblem(url) !== undefined) return undefined;
+  const transport = (DATABASE_TRANSPORT || "auto") as Transport;
+  const { host, port, socketPath } = databaseAddress(url);
+  const isRelayed = transportOf({ url, transport }, { hasTcp }) === "websocket";
+  if (!isRelayed || socketPath !== undefined || isNeonHost(host)) return undefined;
+  return { hostname: new URL(url).hostname, port };
 }
 
 function reports({ onRefusal }: StackOptions): Pick<RelayOptions, "onRefusal"> {

@@ -53,11 +53,18 @@ Deno.test("the doctor finds nothing wrong with the service's role on a migrated 
   assertMatch(reportOf(findings), / ok, \d with advice, 0 failed$/);
 });
 
-Deno.test("the doctor starts a relay of its own where none is set, and says that the service needs one", async () => {
-  await using branch = await database.connect();
-  const { DATABASE_WS_PROXY: _, ...env } = branch.env;
-  const findings = await examine(env);
+Deno.test("the doctor starts a relay of its own where the service needs one and has none, and says so", async () => {
+  await using branch = await database.connectDirectly();
+  const findings = await examine({ ...branch.env, DATABASE_TRANSPORT: "websocket" });
   assertEquals(byName(findings, "settings").status, "advice");
+  assertEquals(byName(findings, "migrations").status, "ok");
+});
+
+Deno.test("the doctor examines a database over TCP as the service reaches it, without a relay", async () => {
+  await using branch = await database.connectDirectly();
+  const findings = await examine(branch.env);
+  assertEquals(byName(findings, "settings").status, "ok");
+  assertMatch(byName(findings, "pooler").found, /^none/);
   assertEquals(byName(findings, "migrations").status, "ok");
 });
 
@@ -149,7 +156,7 @@ Deno.test("the doctor tells settings, a host that does not answer, and a refused
   await gone[Symbol.asyncDispose]();
   const dead = await seen({ ...with_((url) => url.host = address), DATABASE_WS_PROXY: undefined });
   assertEquals(dead.name, "reach");
-  assertMatch(dead.found, new RegExp(`the relay could not reach ${address}`));
+  assertMatch(dead.found, new RegExp(`ECONNREFUSED ${address}`));
 });
 
 Deno.test({

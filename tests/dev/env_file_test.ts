@@ -19,7 +19,13 @@ const NEON = "postgresql://user:secret@ep-x.eu-central-1.aws.neon.tech/db";
 const LOCAL = "postgresql://user:secret@localhost/db";
 
 Deno.test("only a database of this machine is migrated unasked", () => {
-  for (const url of [LOCAL, "postgresql://u:p@127.0.0.1:5432/db", "postgresql://u:p@[::1]/db"]) {
+  const addresses = [
+    "127.0.0.1:5432/db",
+    "[::1]/db",
+    "%2Frun%2Fpg/db",
+    "localhost/db?host=/run/pg",
+  ];
+  for (const url of [LOCAL, ...addresses.map((address) => `postgresql://u:p@${address}`)]) {
     assertEquals(mayMigrate({ DATABASE_URL: url }, []), true);
     assertEquals(
       mayMigrate({ DATABASE_URL: url, DATABASE_WS_PROXY: "ws://localhost:1/v1" }, []),

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { migrate } from "../../src/dev/migrate.ts";
 import { permissionsOf } from "../../src/dev/permissions.ts";
 import { startStack } from "../../src/dev/stack.ts";
+import { TcpHop } from "../support/tcp_hop.ts";
 import { type CheckoutCopy, copyCheckout } from "./checkout_copy.ts";
 
 function startTest(name: string, fn: (checkout: CheckoutCopy) => Promise<void>): void {
@@ -51,6 +52,28 @@ startTest(
     service.signal("SIGTERM");
     assertEquals(await service.ended, 0);
     assertEquals(service.errors.text, "");
+  },
+);
+
+startTest(
+  "deno task start serves over TCP and a Unix socket with the permissions of its settings",
+  async (checkout) => {
+    await using stack = await startStack({}, { ephemeral: true });
+    await migrate(stack.ownerEnv);
+    const url = new URL(stack.env["DATABASE_URL"]!);
+    const path = join(checkout.path, `.s.PGSQL.${url.port}`);
+    await using _hop = await TcpHop.to({ DATABASE_URL: url.href }, { path });
+    // Names, so that the permission is one for a name too.
+    const address = `localhost:${url.port}/user_service`;
+    for (const target of [address, `${address}?host=${checkout.path}`]) {
+      await using service = checkout.task("start", {
+        DATABASE_URL: `postgresql://${url.username}:${url.password}@${target}`,
+      });
+      assertEquals((await (await fetch(`${await urlOf(service)}/readyz`)).json()).status, "ready");
+      service.signal("SIGTERM");
+      assertEquals(await service.ended, 0);
+      assertEquals(service.errors.text, "");
+    }
   },
 );
 
@@ -115,4 +138,24 @@ Deno.test("the service may read its own variables, listen on its port and reach 
   }
   assert(!flags({}).some((flag) => flag.startsWith("--allow-net")));
   assert(!flags(relayed).join().includes("secret"));
+  const socket = "/run/pg/.s.PGSQL.5432";
+  const ofSocket = [`net=0.0.0.0:8000,unix:${socket}`, `read=${socket}`, `write=${socket}`];
+  const tcp: readonly [host: string, allowed: readonly string[]][] = [
+    ["db/app", ["net=0.0.0.0:8000,db:5432"]],
+    ["[::1]:6000/app", ["net=0.0.0.0:8000,[::1]:6000"]],
+    ["db/app?sslrootcert=/etc/ca.pem", ["net=0.0.0.0:8000,db:5432", "read=/etc/ca.pem"]],
+    ["db/app?sslrootcert=system", ["net=0.0.0.0:8000,db:5432"]],
+    // The shell that splits the output would take it for two options.
+    ["db/app?sslrootcert=/x%20--allow-all", ["net=0.0.0.0:8000,db:5432"]],
+    ["db/app?sslrootcert=/x,/", ["net=0.0.0.0:8000,db:5432"]],
+    ["%2Frun%2Fpg/app", ofSocket],
+    ["localhost/app?host=/run/pg", ofSocket],
+  ];
+  for (const [host, allowed] of tcp) {
+    assertEquals(flags({ DATABASE_URL: `postgresql://user:secret@${host}` }).slice(1), [
+      ...allowed.map((each) => `--allow-${each}`),
+      "--ignore-env",
+      "--no-prompt",
+    ]);
+  }
 });

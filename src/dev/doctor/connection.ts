@@ -1,6 +1,7 @@
 /** A connection of the doctor: the driver's own, so that a pooler in between is seen as the service would see it. */
-import { type Connection, NeonDriver } from "../../db/mod.ts";
-import { DatabaseWebSocket } from "../../library/deno/database_websocket.ts";
+import type { Connection } from "../../db/mod.ts";
+import { createDriver } from "../../library/create_driver.ts";
+import { denoSockets } from "../../library/deno/sockets.ts";
 import type { Settings } from "../../settings/settings.ts";
 
 const CLOSE_TIMEOUT_MS = 1_000;
@@ -17,9 +18,7 @@ export class DoctorConnection implements AsyncDisposable {
 
   /** Connects and logs in. Throws `ConnectError`, whose cause is a `ServerError` if the server refused the login. */
   static async open({ database }: Settings): Promise<DoctorConnection> {
-    const driver = new NeonDriver({
-      ...database,
-      webSocketConstructor: DatabaseWebSocket,
+    const driver = createDriver(database, denoSockets, {
       applicationName: "user-service-doctor",
     });
     const connection = await driver.connect({ timeoutMs: database.connectTimeoutMs });
