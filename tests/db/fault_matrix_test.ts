@@ -1,6 +1,6 @@
 /**
  * Every kind of fault at every point of a unit of work, on a real server: the caller's result, the rows in the
- * database, and the connections that the pool keeps.
+ * database, and the connections that the pool keeps. Through a WebSocket and over TCP alike.
  */
 import { assertEquals } from "@std/assert";
 import { type Database, sql } from "../../src/db/mod.ts";
@@ -132,15 +132,24 @@ function directionOf(point: RelayPoint) {
 
 const database = await localDatabase();
 
-async function strike(point: Point, kind: Kind, expected: Outcome): Promise<Outcome> {
-  await using branch = await faultBranch(database);
+type Transport = "websocket" | "tcp";
+
+interface Cell {
+  readonly point: Point;
+  readonly kind: Kind;
+  readonly expected: Outcome;
+  readonly transport: Transport;
+}
+
+async function strike({ point, kind, expected, transport }: Cell): Promise<Outcome> {
+  await using branch = await faultBranch(database, { transport });
   const db = branch.open({
     DATABASE_CONNECT_TIMEOUT: "0.5",
     DATABASE_STATEMENT_TIMEOUT: "0.1",
     DATABASE_RETRY_ATTEMPTS: "1",
     DATABASE_LOCK_TIMEOUT: "0.1",
   });
-  const name = `${point} ${kind}`;
+  const name = `${point} ${kind} ${transport}`;
   const result = point === "idle"
     ? await strikeIdle(branch, db, { kind, name })
     : await strikeUnit(branch, db, { point, kind, name });
@@ -211,11 +220,14 @@ async function outcomeOf(
 
 for (const point of POINTS) {
   for (const [index, kind] of KINDS.entries()) {
-    const expected = EXPECTED[point][index]!;
-    Deno.test({
-      name: `${kind} at ${point}: ${expected[0]}, rows ${expected[1]}, connections ${expected[2]}`,
-      timeout: 30_000,
-      fn: async () => assertEquals(await strike(point, kind, expected), expected),
-    });
+    for (const transport of ["websocket", "tcp"] as const) {
+      const expected = EXPECTED[point][index]!;
+      const [result, rows, idle] = expected;
+      Deno.test({
+        name: `${kind} at ${point}, ${transport}: ${result}, rows ${rows}, connections ${idle}`,
+        timeout: 30_000,
+        fn: async () => assertEquals(await strike({ point, kind, expected, transport }), expected),
+      });
+    }
   }
 }

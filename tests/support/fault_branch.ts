@@ -8,17 +8,24 @@ export interface FaultBranch extends LocalBranch {
   readonly relay: FaultRelay;
 }
 
-/** Gives access to a local database. `faults` are armed from the start. */
+/** Gives access to a local database, over TCP or through a WebSocket. `faults` are armed from the start. */
 export async function faultBranch(
   database: LocalDatabase,
-  options: Pick<FaultRelayOptions, "faults"> = {},
+  { transport = "websocket", ...options }: Pick<FaultRelayOptions, "faults"> & {
+    transport?: "websocket" | "tcp";
+  } = {},
 ): Promise<FaultBranch> {
   const plain = await database.connect();
   const relay = await startFaultRelay({ ...options, targets: [targetOf(plain.env)] });
-  const envOf: LocalBranch["envOf"] = (role) => ({
-    ...plain.envOf(role),
-    DATABASE_WS_PROXY: relay.url,
-  });
+  const envOf: LocalBranch["envOf"] = (role) => {
+    const env: Env = { ...plain.envOf(role), DATABASE_WS_PROXY: relay.url };
+    if (transport === "websocket") return env;
+    const url = new URL(env["DATABASE_URL"]!);
+    url.port = String(relay.tcpPort);
+    // Without the request for TLS, so that the messages are those of a WebSocket.
+    url.search = "sslmode=disable";
+    return { ...env, DATABASE_URL: url.href, DATABASE_TRANSPORT: "tcp" };
+  };
   const branch = branchOf({ env: envOf("user_service"), adminEnv: plain.envOf("postgres") });
   return {
     ...branch,

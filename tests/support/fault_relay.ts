@@ -1,6 +1,6 @@
 /**
  * The development relay, with faults. A test arms a fault at a point of a connection, and waits until it strikes. A
- * client needs nothing but the relay's `url`, so that a Worker in workerd can be one.
+ * client needs nothing but the relay's `url`, so that a Worker in workerd can be one. Clients on TCP use `tcpPort`.
  */
 import type { Socket } from "node:net";
 import { type RelayTarget, startRelay } from "../../src/library/testing/relay/relay.ts";
@@ -8,6 +8,7 @@ import type { Direction, Link } from "../../src/library/testing/relay/relay_link
 import { ArmedFault } from "./fault_armed.ts";
 import type { Fault } from "./fault_actions.ts";
 import { FaultConnection } from "./fault_connection.ts";
+import { startTcpFront } from "./fault_tcp.ts";
 import { passageOf } from "./fault_passage.ts";
 import type { Point } from "./fault_points.ts";
 
@@ -23,6 +24,8 @@ export interface FaultRelayOptions {
 
 export interface FaultRelay extends AsyncDisposable {
   readonly port: number;
+  /** Leads to the first target over TCP. */
+  readonly tcpPort: number;
   /** A value for `DATABASE_WS_PROXY`. */
   readonly url: string;
   /** All connections since the start, oldest first. */
@@ -81,12 +84,14 @@ export async function startFaultRelay(
     targets,
     admit: (socket, signal) => admit(socket as Socket, signal),
   });
+  const front = await startTcpFront(targets[0]!, admit);
   async function close(): Promise<void> {
-    await relay.close();
+    await Promise.all([relay.close(), front[Symbol.asyncDispose]()]);
     if (failures.length > 0) throw failures.shift();
   }
   return {
     port: relay.port,
+    tcpPort: front.port,
     url: relay.url,
     connections,
     get openConnections() {

@@ -5,8 +5,6 @@ import {
   Database,
   type DatabaseOptions,
   type DatabaseOwner,
-  NeonDriver,
-  type NeonDriverOptions,
   type OwnerScope,
   Pool,
   RetryBudget,
@@ -14,6 +12,7 @@ import {
   UnitMetrics,
   type UnitStats,
 } from "../../../src/db/mod.ts";
+import { createDriver, type DriverSockets } from "../../../src/library/create_driver.ts";
 import { parseSettings, type Settings } from "../../../src/settings/settings.ts";
 import { type Mutation, resolutionOf } from "./mutations.ts";
 import { runUnit, type Unit } from "./units.ts";
@@ -45,10 +44,10 @@ export class ChaosApp {
 
   constructor(
     env: Readonly<Record<string, unknown>>,
-    options: Pick<NeonDriverOptions, "webSocketConstructor"> = {},
+    sockets: DriverSockets = {},
   ) {
     const { database } = parseSettings(env);
-    const driver = new NeonDriver({ ...database, ...options });
+    const driver = createDriver(database, sockets);
     this.#settings = database;
     this.#pool = new Pool({
       ...database.pool,

@@ -3,7 +3,8 @@
  * backends, clients and the server. Afterwards the outcomes that clients were told are compared with the database.
  */
 import { pollUntil } from "../../../src/library/testing/postgres/poll.ts";
-import { startFaultRelay } from "../../support/fault_relay.ts";
+import type { Env } from "../../support/branch.ts";
+import { type FaultRelay, startFaultRelay } from "../../support/fault_relay.ts";
 import { agreementMeasures } from "../outcome_log.ts";
 import { seededRandom } from "../random.ts";
 import { sumOf } from "../report.ts";
@@ -92,7 +93,7 @@ export async function chaos(options: ChaosOptions) {
   await using server = await startStoppableServer();
   for (const statement of SCHEMA) await server.query(statement);
   await using relay = await startFaultRelay({ targets: [server.target] });
-  const env = { ...server.envBy(relay.url), ...SETTINGS, [MUTATION]: mutation ?? "" };
+  const env = { ...envOf(name, { server, relay }), ...SETTINGS, [MUTATION]: mutation ?? "" };
   await using host = await startHost(name, env);
   const injector = new FaultInjector({
     ...options,
@@ -132,6 +133,19 @@ export async function chaos(options: ChaosOptions) {
     ledger: await ledgerFaults(server),
     leftBackends,
   };
+}
+
+function envOf(
+  name: HostName,
+  { server, relay }: { server: StoppableServer; relay: FaultRelay },
+): Env {
+  const env = server.envBy(relay.url);
+  if (name !== "tcp") return env;
+  const url = new URL(env["DATABASE_URL"]!);
+  url.port = String(relay.tcpPort);
+  // The faults need to read the messages.
+  url.search = "sslmode=disable";
+  return { ...env, DATABASE_URL: url.href, DATABASE_TRANSPORT: "tcp" };
 }
 
 async function backendsLeft(server: StoppableServer): Promise<number> {

@@ -1,12 +1,13 @@
 /** Where the chaos app runs. */
 import { OwnerScope } from "../../../src/db/mod.ts";
 import { BackgroundTasks } from "../../../src/library/deno/background_tasks.ts";
-import { DatabaseWebSocket } from "../../../src/library/deno/database_websocket.ts";
+import { denoSockets } from "../../../src/library/deno/sockets.ts";
 import type { Env } from "../../support/branch.ts";
 import { startWorkerd } from "../../support/workerd.ts";
 import { ChaosApp, type Counters } from "./app.ts";
 
-export const HOSTS = ["deno", "worker", "object"] as const;
+/** `deno` reaches its database through a WebSocket, `tcp` is Deno over TCP. */
+export const HOSTS = ["deno", "tcp", "worker", "object"] as const;
 
 export type HostName = typeof HOSTS[number];
 
@@ -23,6 +24,7 @@ export interface Load {
  */
 export const LOADS: Readonly<Record<HostName, Load>> = {
   deno: { clients: 24, unitsPerRequest: 1 },
+  tcp: { clients: 24, unitsPerRequest: 1 },
   worker: { clients: 14, unitsPerRequest: 12 },
   object: { clients: 24, unitsPerRequest: 1 },
 };
@@ -35,11 +37,13 @@ export interface Host extends AsyncDisposable {
 }
 
 export function startHost(name: HostName, env: Env): Promise<Host> {
-  return name === "deno" ? startDeno(env) : startWorker(env, { isObject: name === "object" });
+  return name === "deno" || name === "tcp"
+    ? startDeno(env)
+    : startWorker(env, { isObject: name === "object" });
 }
 
 function startDeno(env: Env): Promise<Host> {
-  const app = new ChaosApp(env, { webSocketConstructor: DatabaseWebSocket });
+  const app = new ChaosApp(env, denoSockets);
   const scope = OwnerScope.lasting();
   const background = new BackgroundTasks((error) => {
     throw error;
