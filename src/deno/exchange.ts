@@ -165,7 +165,11 @@ async function endsAtOnce(read: Promise<ReadableStreamReadResult<Uint8Array>>): 
 async function write(out: ServerResponse, chunk: Uint8Array): Promise<void> {
   if (out.write(chunk) || out.destroyed) return;
   await new Promise<void>((resolve) => {
-    out.once("drain", resolve);
-    out.once("close", resolve);
+    // Both are removed: after ten that stay, node prints a warning, which is no JSON line.
+    const go = () => {
+      out.off("drain", go).off("close", go);
+      resolve();
+    };
+    out.on("drain", go).on("close", go);
   });
 }

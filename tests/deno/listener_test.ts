@@ -1,6 +1,7 @@
 /** The HTTP server on real sockets, with small bounds. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { connect } from "node:net";
+import process from "node:process";
 import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import type { Refused } from "../../src/deno/connections.ts";
 import type { Handler } from "../../src/deno/exchange.ts";
@@ -170,6 +171,26 @@ Deno.test("a reader that takes nothing loses its connection, and the body's sour
   reader.socket.write(GET);
   await cancelled.promise;
   await leave([reader]);
+});
+
+Deno.test("a reader that pauses again and again leaves no listeners behind, and no warning on standard error", async () => {
+  const warnings: string[] = [];
+  const note = (warning: Error) => warnings.push(warning.message);
+  process.on("warning", note);
+  let left = 40;
+  const body = new ReadableStream({
+    // Not ready at once, so that the chunks are written one by one.
+    async pull(controller) {
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      if (left-- > 0) controller.enqueue(new Uint8Array(256 * 1024));
+      else controller.close();
+    },
+  });
+  await using server = await listening({ handler: () => new Response(body) });
+  const response = await fetch(`http://127.0.0.1:${server.listener.port}/`);
+  assertEquals((await response.arrayBuffer()).byteLength, 40 * 256 * 1024);
+  process.off("warning", note);
+  assertEquals(warnings, []);
 });
 
 Deno.test("a client that leaves cancels the body that is written to it", async () => {
