@@ -33,9 +33,22 @@ export class ClientTurns {
       return await work();
     } finally {
       client.running--;
-      const [next] = client.waiting;
-      if (next !== undefined && client.running < this.#share()) next();
-      else if (client.running === 0) this.#clients.delete(name);
+      this.#wake(client);
+      if (client.running === 0) this.#leave(name);
+    }
+  }
+
+  #leave(name: string): void {
+    this.#clients.delete(name);
+    if (this.#clients.size !== 1) return;
+    // Its share has tripled. Its next end would start one request only, so that it would never use the rest.
+    for (const last of this.#clients.values()) this.#wake(last);
+  }
+
+  #wake(client: Client): void {
+    for (const take of client.waiting) {
+      if (client.running >= this.#share()) return;
+      take();
     }
   }
 
