@@ -11,6 +11,11 @@ export interface EventStreamOptions {
   readonly onEnd?: () => void;
 }
 
+export const EVENT_STREAM_HEADERS = {
+  "Content-Type": "text/event-stream",
+  "Cache-Control": "no-store",
+} as const;
+
 /**
  * Server-sent events: one at once, then one every `intervalMs` until the client disconnects. A client that does not
  * keep up misses events.
@@ -45,7 +50,5 @@ export function eventStream(
     },
     cancel: () => end(),
   }, { highWaterMark: 4 });
-  return new Response(body, {
-    headers: { "Content-Type": "text/event-stream", "Cache-Control": "no-store" },
-  });
+  return new Response(body, { headers: EVENT_STREAM_HEADERS });
 }

@@ -7,7 +7,7 @@ import { bodyLimit } from "hono/body-limit";
 import { HTTPException } from "hono/http-exception";
 import { timingSafeEqual } from "hono/utils/buffer";
 import type { DatabaseStats, PoolView } from "../db/mod.ts";
-import { eventStream } from "./event_stream.ts";
+import { EVENT_STREAM_HEADERS, eventStream } from "./event_stream.ts";
 import { guard } from "./guard.ts";
 import type { Guesses } from "./guesses.ts";
 import { SAMPLE_INTERVAL_MS, SampleHistory } from "./history.ts";
@@ -41,7 +41,9 @@ const HEADERS = {
   "Content-Security-Policy": CONTENT_POLICY,
   "Cache-Control": "no-store",
   "Cross-Origin-Resource-Policy": "same-origin",
-  "Referrer-Policy": "no-referrer",
+  // With `no-referrer`, browsers send `Origin: null` with the page's own forms, as if another site had sent them:
+  // https://fetch.spec.whatwg.org/#append-a-request-origin-header
+  "Referrer-Policy": "same-origin",
   "X-Content-Type-Options": "nosniff",
 };
 
@@ -128,6 +130,8 @@ export class PoolPage implements Disposable {
   }
 
   #events(c: Context): Response {
+    // Hono answers HEAD by this route and drops the body without cancelling it: a stream would stay open for ever.
+    if (c.req.method === "HEAD") return new Response(null, { headers: EVENT_STREAM_HEADERS });
     if (this.#openStreams >= MAX_STREAMS) {
       return c.text(
         `Cannot open another event stream as ${MAX_STREAMS} are open, which is the limit; try again later`,

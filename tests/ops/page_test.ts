@@ -182,6 +182,19 @@ pageTest(
 );
 
 pageTest(
+  "an operator signs in and out over plain HTTP under a name that is not loopback",
+  async ({ browser, url }) => {
+    // Browsers send no `Sec-Fetch-Site` there, so that `Origin` alone shows whose form it is.
+    await browser.open(`http://service.test:${new URL(url).port}/ops`);
+    await browser.fill("#token", TOKEN);
+    await browser.click("button[type=submit]");
+    await browser.waitFor(`document.querySelector("#live")?.textContent === "Live"`);
+    await browser.click("#sign-out button");
+    await browser.waitFor(`document.querySelector("#token") !== null`);
+  },
+);
+
+pageTest(
   "a connection that is leased for too long is shown, with its holder's label",
   async (fixture) => {
     const { browser, open, branch, request } = fixture;

@@ -95,6 +95,19 @@ Deno.test("a sign-in outlasts the start of a shutdown, in which /ops still answe
   assertEquals((await page.routes.request("/ops", { headers: { Cookie } })).status, 200);
 });
 
+Deno.test("HEAD of the event stream opens none: it would have no reader that could end it", async () => {
+  for (const HTTP_SERVER of ["guarded", "plain"]) {
+    await serving({ OPS_TOKEN: TOKEN, HTTP_SERVER }, async (get, url) => {
+      // More than may be open at once.
+      for (let index = 0; index < 60; index++) {
+        const head = await fetch(`${url}/ops/events`, { method: "HEAD", headers: BEARER });
+        assertEquals([head.status, head.headers.get("Content-Type")], [200, "text/event-stream"]);
+      }
+      assertEquals(await statusOf(get("/ops/events", BEARER)), 200, HTTP_SERVER);
+    });
+  }
+});
+
 Deno.test("a form of another site signs nobody in or out", async () => {
   await serving({ OPS_TOKEN: TOKEN }, async (get, url) => {
     const Cookie = await signedIn(url);

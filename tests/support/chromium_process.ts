@@ -26,8 +26,13 @@ const { chromium } = await import(PLAYWRIGHT);
 const { default: axe }: { default: { source: string } } = await import(AXE);
 
 const [executablePath] = Deno.args;
-// Chromium's sandbox does not work for root, nor in many containers; the pages are our own.
-const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+const ARGS = [
+  // Chromium's sandbox does not work for root, nor in many containers; the pages are our own.
+  "--no-sandbox",
+  // A name that is not loopback: to browsers, plain HTTP is then not a secure context.
+  "--host-resolver-rules=MAP *.test 127.0.0.1",
+];
+const browser = await chromium.launch({ executablePath, args: ARGS });
 let context: { newPage(): Promise<Page>; close(): Promise<void> } | undefined;
 let page: Page;
 let errors: string[] = [];
