@@ -1,5 +1,6 @@
 /** Shares the process among clients: one that asks for much at once waits for itself, and not the others for it. */
 import { type Clock, systemClock } from "../db/mod.ts";
+import { clientNetwork } from "../ops/client_network.ts";
 
 /**
  * Longest wait for a turn. A request then runs beside those of its client that have not finished: behind a proxy, which
@@ -24,7 +25,8 @@ export class ClientTurns {
     this.#clock = clock;
   }
 
-  async run<T>(name: string, work: () => T | Promise<T>): Promise<T> {
+  async run<T>(address: string, work: () => T | Promise<T>): Promise<T> {
+    const name = clientNetwork(address);
     let client = this.#clients.get(name);
     if (client === undefined) this.#clients.set(name, client = { running: 0, waiting: new Set() });
     if (client.running < this.#share()) client.running++;

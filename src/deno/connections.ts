@@ -1,9 +1,10 @@
 /** The open connections of the HTTP server, within bounds: in all, of one client, and of requests on one connection. */
 import type { Socket } from "node:net";
+import { clientNetwork } from "../ops/client_network.ts";
 
 export interface ConnectionLimits {
   readonly max: number;
-  /** Of one address. A proxy counts as one client. */
+  /** Of one IPv4 address or IPv6 /64. A proxy counts as one client. */
   readonly maxPerClient: number;
 }
 
@@ -41,7 +42,7 @@ export class Connections {
 
   /** Takes the connection, or destroys it. */
   admit(socket: Socket): void {
-    const client = socket.remoteAddress ?? "";
+    const client = clientNetwork(socket.remoteAddress ?? "");
     const ofClient = this.#perClient.get(client) ?? 0;
     if (ofClient >= this.#limits.maxPerClient) {
       this.#onRefused("client has too many", client);

@@ -49,7 +49,7 @@ export interface ListenerOptions extends ConnectionLimits {
   readonly hostname: string;
   readonly port: number;
   readonly handler: Handler;
-  /** Requests of one address that run at once, and a third of them beside other clients; see `ClientTurns`. */
+  /** Requests of one client that run at once, and a third of them beside other clients; see `ClientTurns`. */
   readonly requestsPerClient: number;
   readonly onRefused: (reason: Refused, client: string) => void;
   /** Called if the handler throws, or returns a response that cannot be written. The client gets 500, or a cut body. */

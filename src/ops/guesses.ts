@@ -1,6 +1,7 @@
 /** Limits how often a client may guess `OPS_TOKEN`, by form or bearer token. */
 import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
+import { clientNetwork } from "./client_network.ts";
 
 /** Wrong tokens of one client within the window. After these, also its right token is refused until the window ends. */
 const FAILURES_MAX = 10;
@@ -47,7 +48,7 @@ export class Guesses {
    * @throws {HTTPException} 429 with `Retry-After`, without a comparison, if the client has guessed too often.
    */
   async check(c: Context, isRight: () => boolean | Promise<boolean>): Promise<boolean> {
-    const client = networkOf(this.#options.clientOf(c));
+    const client = clientNetwork(this.#options.clientOf(c));
     this.#refuseBlocked(client);
     const isRightToken = await isRight();
     // Again: tokens that were sent side by side are answered only until the last failure that counts.
@@ -89,15 +90,4 @@ export class Guesses {
   #now(): number {
     return this.#options.now?.() ?? performance.now();
   }
-}
-
-/** One customer of a provider has a /64 of IPv6 at least, and so any number of addresses. */
-function networkOf(address: string): string {
-  if (!address.includes(":") || address.includes(".")) return address;
-  const [head = "", tail] = address.split("::");
-  const groups = head === "" ? [] : head.split(":");
-  const rest = tail === undefined || tail === "" ? [] : tail.split(":");
-  const zeros = tail === undefined ? 0 : 8 - groups.length - rest.length;
-  const all = [...groups, ...Array<string>(Math.max(0, zeros)).fill("0"), ...rest];
-  return `${all.slice(0, 4).map((group) => parseInt(group, 16).toString(16)).join(":")}::/64`;
 }

@@ -60,6 +60,21 @@ Deno.test("a request whose turn does not come runs after a second, and keeps no 
   assertEquals(clock.pending, 0);
 });
 
+Deno.test("the addresses of one IPv6 /64 are one client, and others are not", async () => {
+  const { ask, take, end } = turnsOf(6);
+  const asked = [
+    ask("2001:db8::1", "1"),
+    ask("2001:db8:0:0:ffff::2", "2"),
+    ask("2001:db8:0:1::1", "other"),
+    ask("2001:db8::3", "3"),
+  ];
+  assertEquals(await take(), ["1", "2", "other"]);
+  end("1");
+  assertEquals(await take(), ["3"]);
+  ["2", "3", "other"].forEach(end);
+  await Promise.all(asked);
+});
+
 Deno.test("a request that fails gives its turn on", async () => {
   const { turns, ask, take, end } = turnsOf(1);
   const failing = turns.run("a", () => Promise.reject(new Error("failed")));
