@@ -121,7 +121,8 @@ export class Listener implements HttpListener {
       listener.#writes.stop();
       throw error;
     });
-    const address = { host: host === "0.0.0.0" ? "127.0.0.1" : host, port: listener.port };
+    // Also 0.0.0.0, a connection to which reaches this machine: the permission to listen there includes it.
+    const address = { host, port: listener.port };
     listener.#watch = new AcceptWatch({
       address,
       onSilence: () => {

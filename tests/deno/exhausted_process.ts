@@ -3,9 +3,9 @@ import { createLog } from "../../src/ops/log.ts";
 import { Listener } from "../../src/deno/listener.ts";
 
 const log = createLog("info");
-const listener = await Listener.listen({
-  hostname: "127.0.0.1",
-  port: 0,
+await Listener.listen({
+  hostname: "0.0.0.0",
+  port: Number(Deno.args[0]),
   max: 1_000,
   maxPerClient: 1_000,
   requestsPerClient: 50,
@@ -15,7 +15,7 @@ const listener = await Listener.listen({
   onSilence: () => log.error("silence"),
   timeouts: { intervalMs: 200, timeoutMs: 500 },
 });
-log.info("listening", { port: listener.port });
+log.info("listening");
 const files: Deno.FsFile[] = [];
 for await (const chunk of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {
   if (chunk.includes("exhaust")) {
