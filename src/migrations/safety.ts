@@ -2,12 +2,9 @@
 
 /** What no running version can notice. One action for each statement, so that each can be judged. */
 const SAFE: readonly RegExp[] = [
-  /^create table (?!.* as )/,
-  /^create index /,
-  // A default, which may be an expression, or no constraint at all: inserts of the running version leave the column out.
-  /^alter table \S+ add (?:column )?(?!constraint|check|unique|primary|foreign|exclude)\S+ (?!.*not null)/,
-  /^alter table \S+ add (?:column )?(?!constraint|check|unique|primary|foreign|exclude)\S+ .*not null default /,
-  /^alter table \S+ add (?:column )?(?!constraint|check|unique|primary|foreign|exclude)\S+ .*default .*not null/,
+  /^create table (?!.* (?:as|inherits|partition of) )/,
+  // All migrations are one transaction, in which no index can be made concurrently.
+  /^create index (?!concurrently )/,
   // Existing rows are not checked. Rows of the running version are, so that it must write no others: see README.md.
   /^alter table \S+ add constraint \S+ .* not valid$/,
   /^alter table \S+ validate constraint \S+$/,
@@ -15,6 +12,13 @@ const SAFE: readonly RegExp[] = [
   /^grant /,
   /^comment on /,
 ];
+
+/** A new column, and what follows its name. */
+const NEW_COLUMN =
+  /^alter table \S+ add (?:column )?(?:if not exists )?(?!constraint|check|unique|primary|foreign|exclude)\S+ (.*)$/;
+
+/** Each insert of the running version would write the same default, or null, and the table might be rewritten. */
+const UNSAFE_IN_COLUMN = /\b(?:unique|primary key|check|generated|default null)\b/;
 
 /** Constraints and objects that a new table of its own may have, and an old table may not get. */
 const UNSAFE = /\b(?:drop (?!not null)|rename |unique index|truncate |set not null|type )/;
@@ -34,8 +38,16 @@ export function faultOf(statement: string): string | undefined {
   const hasActions = !isCreate && /^alter table/.test(text) && actionsOf(text) > 1;
   if (hasActions) return "it has several actions; write one statement for each";
   if (!isCreate && UNSAFE.test(text)) return "the running version may still need what it changes";
-  if (!SAFE.some((form) => form.test(text))) return "its form is not known to be safe";
-  return undefined;
+  const isSafe = SAFE.some((form) => form.test(text)) || isSafeColumn(text);
+  return isSafe ? undefined : "its form is not known to be safe";
+}
+
+/** Inserts of the running version leave the column out: they must get a default, or null, that no constraint refuses. */
+function isSafeColumn(text: string): boolean {
+  const [, definition] = NEW_COLUMN.exec(text) ?? [];
+  if (definition === undefined || UNSAFE_IN_COLUMN.test(definition)) return false;
+  const hasDefault = /\bdefault /.test(definition);
+  return hasDefault ? !/\breferences /.test(definition) : !/\bnot null\b/.test(definition);
 }
 
 /** Commas inside parentheses do not separate actions. */
