@@ -117,6 +117,49 @@ Deno.test("the doctor compares the pools of all instances with what the role may
   }
 });
 
+Deno.test("the doctor never advises a pool of no connections", async () => {
+  await using branch = await database.connect();
+  const { status, advice } = byName(
+    await examine({ ...branch.env, ...SMALL_POOL }, { instances: 99_999 }),
+    "connections",
+  );
+  assertEquals(status, "failed");
+  assertMatch(advice, /^Run at most [1-9]\d* instances, raise max_connections, or put a pooler/);
+});
+
+Deno.test("the doctor tells tables that the role cannot see from missing ones", async () => {
+  await using branch = await database.connect();
+  await branch.asAdmin("revoke usage on schema public from public");
+  // All tests of this file share one database.
+  await using _ = {
+    [Symbol.asyncDispose]: async () => {
+      await branch.asAdmin("grant usage on schema public to public");
+    },
+  };
+  const findings = await examine({ ...branch.env, ...SMALL_POOL });
+  const rights = byName(findings, "rights");
+  assertEquals(rights.status, "failed");
+  assertMatch(rights.found, /does not see dead_letters, .*, users of schema public$/);
+  assertMatch(rights.advice, /^Grant it usage on schema public/);
+  assertMatch(byName(findings, "migrations").advice, /^See the rights/);
+});
+
+Deno.test("the doctor finds that transactions are read only", async () => {
+  await using branch = await database.connect();
+  const [row] = await branch.asAdmin<{ name: string }>("select current_database() as name");
+  const role = `alter role user_service in database "${row!.name}"`;
+  await branch.asAdmin(`${role} set default_transaction_read_only = on`);
+  await using _ = {
+    [Symbol.asyncDispose]: async () => {
+      await branch.asAdmin(`${role} reset default_transaction_read_only`);
+    },
+  };
+  const server = byName(await examine({ ...branch.env, ...SMALL_POOL }), "server");
+  assertEquals(server.status, "failed");
+  assertMatch(server.found, /read only by default$/);
+  assertMatch(server.advice, /default_transaction_read_only/);
+});
+
 pgBouncerTest("the doctor tells a pooler in transaction mode", async (branch) => {
   const pooler = byName(await examine({ ...branch.env, DATABASE_POOL_SIZE: "9000" }), "pooler");
   assertMatch(pooler.found, /^a pooler in transaction mode/);

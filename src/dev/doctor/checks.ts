@@ -25,18 +25,31 @@ const TABLES = ["users", "user_events", "user_activity", "dead_letters", "transa
 
 export async function serverFinding({ connection }: Patient): Promise<Finding> {
   const [row] = await connection.ask(`select current_setting('server_version') as version,
-    current_setting('server_version_num')::int as number, pg_is_in_recovery() as is_standby`);
-  const { version, number, is_standby: isStandby } = row as {
+    current_setting('server_version_num')::int as number, pg_is_in_recovery() as is_standby,
+    current_setting('default_transaction_read_only') = 'on' as is_read_only`);
+  const { version, number, is_standby: isStandby, is_read_only: isReadOnly } = row as {
     version: string;
     number: number;
     is_standby: boolean;
+    is_read_only: boolean;
   };
-  const found = `PostgreSQL ${version}${isStandby ? ", a standby, which is read only" : ""}`;
+  const state = isStandby
+    ? ", a standby, which is read only"
+    : isReadOnly
+    ? ", where transactions of this role are read only by default"
+    : "";
+  const found = `PostgreSQL ${version}${state}`;
   const finding = (status: Finding["status"], advice: string) =>
     ({ name: "server", status, found, advice }) as const;
   if (number < OLDEST_VERSION) return finding("failed", "Use PostgreSQL 13 or newer.");
   if (isStandby) {
     return finding("failed", "Name the primary in DATABASE_URL: a standby takes no writes.");
+  }
+  if (isReadOnly) {
+    return finding(
+      "failed",
+      "Reset default_transaction_read_only of the role, of the database or of the server.",
+    );
   }
   if (number >= TRANSACTION_TIMEOUT_VERSION) {
     return finding("ok", "The server itself enforces DATABASE_TRANSACTION_TIMEOUT.");
@@ -99,16 +112,43 @@ export async function capacityFinding(
       "The pooler shares the server's connections; its own limit of clients counts.",
     );
   }
+  const share = Math.floor(limit / instances);
+  const change = share > 0
+    ? `Lower DATABASE_POOL_SIZE + DATABASE_MAX_OVERFLOW to ${share} or less`
+    : `Run at most ${limit} instances, raise max_connections`;
   return finding(
     size * instances <= limit ? "advice" : "failed",
-    `Lower DATABASE_POOL_SIZE + DATABASE_MAX_OVERFLOW to ${
-      Math.floor(limit / instances)
-    } or less, or ` +
-      "put a pooler in transaction mode in between.",
+    `${change}, or put a pooler in transaction mode in between.`,
   );
 }
 
-export async function rightsFinding({ connection }: Patient): Promise<Finding> {
+/** Tables of the service that exist, but not for this role: it may not use their schema, or does not search it. */
+export interface HiddenTables {
+  readonly tables: readonly string[];
+  readonly schema: string;
+  readonly mayUse: boolean;
+}
+
+export async function hiddenTables({ connection }: Patient): Promise<HiddenTables | undefined> {
+  const rows = await connection.ask(`select relname as name, nspname as schema,
+      has_schema_privilege(pg_namespace.oid, 'usage') as may_use
+    from pg_class join pg_namespace on pg_namespace.oid = relnamespace
+    where relname in (${TABLES.map((name) => `'${name}'`).join(", ")})
+      and relkind in ('r', 'p') and to_regclass(relname::text) is null
+    order by relname`);
+  const [first] = rows;
+  if (first === undefined) return undefined;
+  return {
+    tables: rows.map(({ name }) => String(name)),
+    schema: String(first["schema"]),
+    mayUse: first["may_use"] === true,
+  };
+}
+
+export async function rightsFinding(
+  { connection }: Patient,
+  hidden: HiddenTables | undefined,
+): Promise<Finding> {
   const [role] = await connection.ask(`select current_user as name, rolsuper as super,
     rolcreaterole or rolcreatedb or rolbypassrls as powerful from pg_roles where rolname = current_user`);
   const rows = await connection.ask(`select name, to_regclass(name) is not null as exists,
@@ -134,6 +174,18 @@ export async function rightsFinding({ connection }: Patient): Promise<Finding> {
     (lacking.length === 0 ? "" : `, without full rights on ${lacking.join(", ")}`);
   const finding = (status: Finding["status"], advice: string) =>
     ({ name: "rights", status, found, advice }) as const;
+  if (hidden !== undefined) {
+    return {
+      name: "rights",
+      status: "failed",
+      found: `role ${JSON.stringify(name)} does not see ${
+        hidden.tables.join(", ")
+      } of schema ${hidden.schema}`,
+      advice: hidden.mayUse
+        ? `Add ${hidden.schema} to the search_path of the role.`
+        : `Grant it usage on schema ${hidden.schema}.`,
+    };
+  }
   if (lacking.length > 0) {
     return finding("failed", "Grant it select, insert, update and delete on those tables.");
   }
@@ -147,7 +199,10 @@ export async function rightsFinding({ connection }: Patient): Promise<Finding> {
   return finding("ok", "It may read and write rows, and cannot change tables.");
 }
 
-export async function migrationsFinding({ settings }: Patient): Promise<Finding> {
+export async function migrationsFinding(
+  { settings }: Patient,
+  hidden: HiddenTables | undefined,
+): Promise<Finding> {
   await using db = openDatabase({ ...settings.database, retryAttempts: 1 });
   await using session = db.session({ readOnly: true, label: "doctor" });
   const { missing, unknown, isUnreadable } = await compareSchema(session);
@@ -164,7 +219,9 @@ export async function migrationsFinding({ settings }: Patient): Promise<Finding>
     return finding(
       "failed",
       `missing: ${missing.join(", ")}`,
-      'Run "deno task migrate" as the owner of the tables.',
+      hidden === undefined
+        ? 'Run "deno task migrate" as the owner of the tables.'
+        : "See the rights: the role does not see the tables that exist.",
     );
   }
   return unknown.length > 0

@@ -9,6 +9,7 @@ import { type Env, taskEnvironment } from "../env_file.ts";
 import { startStack } from "../stack.ts";
 import {
   capacityFinding,
+  hiddenTables,
   migrationsFinding,
   type Patient,
   poolerFinding,
@@ -131,8 +132,9 @@ async function look(patient: Patient, findings: Finding[]): Promise<void> {
   const { pooler, finding } = await poolerFinding(patient);
   findings.push(finding);
   findings.push(await capacityFinding(patient, pooler));
-  findings.push(await rightsFinding(patient));
-  findings.push(await migrationsFinding(patient));
+  const hidden = await hiddenTables(patient);
+  findings.push(await rightsFinding(patient, hidden));
+  findings.push(await migrationsFinding(patient, hidden));
   findings.push(...await timeFindings(patient));
 }
 
