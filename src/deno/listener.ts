@@ -37,7 +37,7 @@ export const BACKLOG = 128;
  * How long idle connections stay open for one more request. Its response says that the connection closes, so that the
  * client sends nothing into a connection that is being closed, where a request is lost without an answer.
  */
-const LINGER_MS = 400;
+export const LINGER_MS = 400;
 
 /** If no client has connected for this long, hardly one does so in the moment in which the listener closes. */
 const ACCEPT_PAUSE_MS = 20;

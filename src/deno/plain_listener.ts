@@ -4,36 +4,80 @@
  */
 import { completesWithin } from "../db/time/timeout.ts";
 import { isHost, refuseHost } from "../http/host.ts";
-import type { HttpListener, ListenerOptions } from "./listener.ts";
+import { type HttpListener, LINGER_MS, type ListenerOptions } from "./listener.ts";
+
+/** How long the port stays closed after `accept` has failed: connections that end meanwhile free descriptors. */
+const PAUSE_MS = 200;
 
 /** Throws the error of the system if it cannot listen. */
 export function listenPlainly(
-  { hostname, port, handler, onError }: Pick<
+  { hostname, port, handler, onError, onSilence }: Pick<
     ListenerOptions,
-    "hostname" | "port" | "handler" | "onError"
+    "hostname" | "port" | "handler" | "onError" | "onSilence"
   >,
 ): HttpListener {
   let isClosing = false;
-  const server = Deno.serve({
-    hostname,
-    port,
-    onListen: () => {},
-    onError(error) {
-      onError(error);
-      return new Response(null, { status: 500 });
-    },
-  }, async (request, { remoteAddr }) => {
-    const response = hasHost(request) ? await handler(request, { remoteAddr }) : refuseHost();
-    if (isClosing) response.headers.set("Connection", "close");
-    return response;
-  });
+  const serve = (port: number) =>
+    Deno.serve({
+      hostname,
+      port,
+      onListen: () => {},
+      onError(error) {
+        onError(error);
+        return new Response(null, { status: 500 });
+      },
+    }, async (request, { remoteAddr }) => {
+      const response = hasHost(request) ? await handler(request, { remoteAddr }) : refuseHost();
+      const { method } = request;
+      return isClosing || method === "HEAD" ? adapted(response, { method, isClosing }) : response;
+    });
+  let server = serve(port);
+  const bound = server.addr.port;
+  // `Deno.serve` ends when the process has no descriptor left for a new connection.
+  const serveAgain = () => {
+    if (isClosing) return;
+    onSilence();
+    retry();
+  };
+  const retry = () => {
+    setTimeout(() => {
+      if (isClosing) return;
+      try {
+        server = serve(bound);
+        server.finished.catch(serveAgain);
+      } catch {
+        retry();
+      }
+    }, PAUSE_MS);
+  };
+  server.finished.catch(serveAgain);
   return {
-    port: server.addr.port,
+    port: bound,
     closeAfterResponses: () => isClosing = true,
     async close({ timeoutMs }) {
-      await completesWithin(server.shutdown(), timeoutMs);
+      const endsAtMs = performance.now() + timeoutMs;
+      isClosing = true;
+      // Deno shows no connections, so that it always waits for those that are idle.
+      await completesWithin(new Promise<never>(() => {}), Math.min(LINGER_MS, timeoutMs / 2));
+      // What has not ended by then ends with the process: to abort the server after this call throws in Deno.
+      const finished = server.shutdown().catch(() => {});
+      await completesWithin(finished, Math.max(0, endsAtMs - performance.now()));
     },
   };
+}
+
+/**
+ * Says that the connection closes. For HEAD, Hono drops the body, of which Deno would make a length of 0; for a stream it
+ * states none: https://www.rfc-editor.org/rfc/rfc9110#section-8.6
+ */
+function adapted(
+  { body, status, statusText, headers: given }: Response,
+  { method, isClosing }: { method: string; isClosing: boolean },
+): Response {
+  const headers = new Headers(given);
+  if (isClosing) headers.set("Connection", "close");
+  const isHead = method === "HEAD" && body === null && ![204, 205, 304].includes(status);
+  return new Response(isHead ? new Blob([]).stream() : body, { status, statusText, headers });
 }
 
 /**

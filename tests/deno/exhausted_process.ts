@@ -1,11 +1,13 @@
 /** For `exhausted_test.ts`: a listener in a process that uses up its descriptors, and frees them when told to. */
 import { createLog } from "../../src/ops/log.ts";
-import { Listener } from "../../src/deno/listener.ts";
+import { Listener, type ListenerOptions } from "../../src/deno/listener.ts";
+import { listenPlainly } from "../../src/deno/plain_listener.ts";
 
 const log = createLog("info");
-await Listener.listen({
+const [port, kind] = Deno.args;
+const options: ListenerOptions = {
   hostname: "0.0.0.0",
-  port: Number(Deno.args[0]),
+  port: Number(port),
   max: 1_000,
   maxPerClient: 1_000,
   requestsPerClient: 50,
@@ -14,7 +16,9 @@ await Listener.listen({
   onError: (error) => log.error("failed", { error }),
   onSilence: () => log.error("silence"),
   timeouts: { intervalMs: 200, timeoutMs: 500 },
-});
+};
+if (kind === "plain") listenPlainly(options);
+else await Listener.listen(options);
 log.info("listening");
 const files: Deno.FsFile[] = [];
 for await (const chunk of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {

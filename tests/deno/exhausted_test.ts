@@ -9,6 +9,8 @@ const OPEN_FILES = 200;
 
 exhaustedTest("with all permissions", () => ["-A"]);
 
+exhaustedTest("HTTP_SERVER=plain", () => ["-A"], "plain");
+
 exhaustedTest("with the network permissions of deno task start", (port) => [
   ...permissionsOf({
     DATABASE_URL: "postgresql://user:secret@database/app",
@@ -19,16 +21,23 @@ exhaustedTest("with the network permissions of deno task start", (port) => [
   "--allow-read=/dev/null",
 ]);
 
-function exhaustedTest(name: string, permissions: (port: number) => string[]): void {
+function exhaustedTest(
+  name: string,
+  permissions: (port: number) => string[],
+  kind: "guarded" | "plain" = "guarded",
+): void {
   Deno.test({
     name:
       `a listener that met the limit on open files accepts connections once there are descriptors again, ${name}`,
     ignore: Deno.build.os !== "linux",
-    fn: () => exhaust(permissions),
+    fn: () => exhaust(permissions, kind),
   });
 }
 
-async function exhaust(permissions: (port: number) => string[]): Promise<void> {
+async function exhaust(
+  permissions: (port: number) => string[],
+  kind: "guarded" | "plain",
+): Promise<void> {
   const free = Deno.listen({ port: 0 });
   const { port } = free.addr;
   free.close();
@@ -42,6 +51,7 @@ async function exhaust(permissions: (port: number) => string[]): Promise<void> {
       ...permissions(port),
       join(import.meta.dirname!, "exhausted_process.ts"),
       String(port),
+      kind,
     ],
     stdin: "piped",
     stdout: "piped",
