@@ -1,6 +1,6 @@
 /** The HTTP server behind a proxy, `HTTP_SERVER=plain`, on real sockets. */
 import { assertEquals, assertMatch } from "@std/assert";
-import { pollUntil } from "../../src/dev/poll.ts";
+import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import type { Handler } from "../../src/deno/exchange.ts";
 import type { HttpListener } from "../../src/deno/listener.ts";
 import { listenPlainly } from "../../src/deno/plain_listener.ts";
@@ -51,7 +51,7 @@ async function answered(client: Attacker, count = 1, end = "hello"): Promise<str
 }
 
 Deno.test("the handler gets the client's address, and bodies pass in both directions as streams", async () => {
-  await using server = listening(async (request, { remoteAddr }) =>
+  await using server = listening((request, { remoteAddr }) =>
     new Response(
       request.body === null ? null : request.body.pipeThrough(new TransformStream()),
       { headers: { client: remoteAddr.hostname, method: request.method } },
@@ -60,6 +60,7 @@ Deno.test("the handler gets the client's address, and bodies pass in both direct
   const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   const chunks = ["one ", "two"].map((text) => new TextEncoder().encode(text));
   let index = 0;
+  gates[0]!.resolve();
   const response = await fetch(server.url, {
     method: "POST",
     body: new ReadableStream({
@@ -69,7 +70,6 @@ Deno.test("the handler gets the client's address, and bodies pass in both direct
         controller.enqueue(chunks[index++]!);
       },
     }, { highWaterMark: 0 }),
-    ...(gates[0]!.resolve(), {}),
   });
   assertEquals(
     [response.headers.get("client"), response.headers.get("method")],
