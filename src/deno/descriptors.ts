@@ -19,7 +19,7 @@ export interface ConnectionSettings {
 
 /**
  * The bounds that are set, or derived: all descriptors that the pool's sockets, the backlog and the runtime do not need,
- * and half of them for one client. Throws an `Error` if `MAX_CONNECTIONS` is set to more than there are.
+ * and half of them for one client. Throws an `Error` if `MAX_CONNECTIONS` is set to more than there are, or none are left.
  */
 export function connectionLimits(
   { max, maxPerClient }: ConnectionSettings,
@@ -37,7 +37,13 @@ export function connectionLimits(
         "`ulimit -n`" + (free > 0 ? `, or set MAX_CONNECTIONS to at most ${free}` : ""),
     );
   }
-  const bound = max ?? Math.max(1, Math.min(free, MOST_DERIVED));
+  if (max === undefined && free < 1) {
+    throw new Error(
+      `Cannot derive how many connections to serve as the pool takes ${poolMax} of the ${USUAL_LIMIT} files that are ` +
+        "assumed, because the limit cannot be read here: current MAX_CONNECTIONS is not set; set it",
+    );
+  }
+  const bound = max ?? Math.min(free, MOST_DERIVED);
   return { max: bound, maxPerClient: maxPerClient ?? Math.ceil(bound / 2) };
 }
 

@@ -35,3 +35,13 @@ Deno.test({
   ignore: Deno.build.os !== "linux",
   fn: () => assertEquals(Number.isInteger(descriptorLimit()), true),
 });
+
+Deno.test("where the limit cannot be read, a pool that is larger than the usual one asks for MAX_CONNECTIONS", () => {
+  const unknown = { poolMax: 1_000, descriptors: undefined };
+  assertThrows(
+    () => connectionLimits({}, unknown),
+    Error,
+    "current MAX_CONNECTIONS is not set; set it",
+  );
+  assertEquals(connectionLimits({ max: 500 }, unknown), { max: 500, maxPerClient: 250 });
+});
