@@ -24,6 +24,7 @@ import { UnitMetrics, type UnitStats } from "./session/unit_stats.ts";
 
 /** What the databases of all owners in one isolate share. */
 export interface DatabaseOptions {
+  /** The connections of all owners. */
   readonly pool: Pool;
   /** Settings of every transaction, where the session's own options do not replace them. */
   readonly defaults: TransactionSettings;
@@ -31,18 +32,19 @@ export interface DatabaseOptions {
   readonly parsers?: SessionOptions["parsers"] | undefined;
   /** Most attempts for one unit of work, the first included; at least 1. `TransactionOptions.attempts` replaces it. */
   readonly attempts: number;
-  /** Limits the retries of all units of work together. By default the database makes one of its own. */
+  /** @internal Limits the retries of all units of work together. By default the database makes one of its own. */
   readonly budget?: RetryBudget;
-  /** Counters that several databases may share. By default the database makes its own. */
+  /** @internal Counters that several databases may share. By default the database makes its own. */
   readonly metrics?: UnitMetrics;
-  /** The clusters of the servers that have answered. By default the database makes its own. */
+  /** @internal The clusters of the servers that have answered. By default the database makes its own. */
   readonly clusters?: KnownClusters;
   /** Receives every transaction and flight, for traces. */
   readonly observer?: Observer | undefined;
+  /** The time, for tests. */
   readonly clock?: Clock;
-  /** At least 0 and below 1. `Math.random` by default. */
+  /** For the waits between attempts: at least 0 and below 1. `Math.random` by default. */
   readonly random?: () => number;
-  /** Finds the outcome of a COMMIT whose answer was lost. The default asks the server; tests replace it. */
+  /** @internal Finds the outcome of a COMMIT whose answer was lost. The default asks the server; tests replace it. */
   readonly resolveCommit?: ResolveCommit | undefined;
 }
 

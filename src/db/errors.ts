@@ -28,15 +28,21 @@ export interface ServerErrorFields {
 export interface PoolCounts {
   /** Permits in all. */
   readonly limit: number;
+  /** Their connections are being opened. */
   readonly opening: number;
+  /** Their connections are in use. */
   readonly leased: number;
+  /** Their connections are kept for the next caller. */
   readonly idle: number;
+  /** Their connections are being closed. */
   readonly closing: number;
+  /** Callers that wait for a permit. */
   readonly waiting: number;
 }
 
 /** The pool at the moment of a refusal, and how long the refused caller had waited. */
 export interface PoolState extends PoolCounts {
+  /** How long the refused caller had waited. */
   readonly waitedMs: number;
 }
 
@@ -53,16 +59,25 @@ export abstract class DatabaseLayerError extends Error {
  * SQLSTATE: see `failures/`.
  */
 export class ServerError extends DatabaseLayerError {
+  /** The class's name, also in minified code. */
   override readonly name = "ServerError";
+  /** ERROR, FATAL or PANIC, never translated. */
   readonly severity: string;
   /** https://www.postgresql.org/docs/current/errcodes-appendix.html */
   readonly sqlState: string;
+  /** More about the error; may contain values of the row. */
   readonly detail: string | undefined;
+  /** What the server proposes to do. */
   readonly hint: string | undefined;
+  /** The schema of the object that the error is about. */
   readonly schema: string | undefined;
+  /** The table that the error is about. */
   readonly table: string | undefined;
+  /** The column that the error is about. */
   readonly column: string | undefined;
+  /** The constraint that was violated, such as `users_email_key` with a 23505. */
   readonly constraint: string | undefined;
+  /** The type that the error is about. */
   readonly dataType: string | undefined;
   /** Of the error in `statement`, counted in characters (code points) from 1. */
   readonly position: string | undefined;
@@ -83,6 +98,7 @@ export class ServerError extends DatabaseLayerError {
    */
   declare statement: string | undefined;
 
+  /** Made by the driver, from the server's message. */
   constructor(fields: ServerErrorFields, options?: ErrorOptions) {
     super(fields.message, options);
     this.severity = fields.severity;
@@ -113,10 +129,12 @@ export class ServerError extends DatabaseLayerError {
  * if the cause is transient; a wrong password or an unknown database is not.
  */
 export class ConnectError extends DatabaseLayerError {
+  /** The class's name, also in minified code. */
   override readonly name = "ConnectError";
   /** Whether a flight was sent together with the login. The server may have run it, and only its answer was lost. */
   readonly sent: boolean;
 
+  /** Without `sent`, no flight was sent with the login. */
   constructor(message: string, options: ErrorOptions & { sent?: boolean } = {}) {
     super(message, options);
     this.sent = options.sent ?? false;
@@ -125,6 +143,7 @@ export class ConnectError extends DatabaseLayerError {
 
 /** A connection that had been ready ended before it answered. Before COMMIT was sent, the unit can be run again. */
 export class ConnectionLostError extends DatabaseLayerError {
+  /** The class's name, also in minified code. */
   override readonly name = "ConnectionLostError";
   /** Whether the flight was given to the socket. A connection that is known to be closed sends nothing. */
   readonly sent: boolean;
@@ -133,6 +152,7 @@ export class ConnectionLostError extends DatabaseLayerError {
   /** The results of the flight that had arrived. */
   declare readonly answered: readonly Result[];
 
+  /** Without `sent`, the flight was given to the socket. */
   constructor(
     message: string,
     options: ErrorOptions & {
@@ -154,6 +174,7 @@ export abstract class PoolRefusal extends DatabaseLayerError {
   /** How long the caller should wait before it asks again. */
   readonly retryAfterMs: number;
 
+  /** Made by the pool. */
   constructor(message: string, options: ErrorOptions & { retryAfterMs: number }) {
     super(message, options);
     this.retryAfterMs = options.retryAfterMs;
@@ -165,6 +186,7 @@ export abstract class PoolRefusal extends DatabaseLayerError {
  * `DATABASE_POOL_SIZE`.
  */
 export class AcquireTimeoutError extends PoolRefusal {
+  /** The class's name, also in minified code. */
   override readonly name = "AcquireTimeoutError";
 }
 
@@ -173,11 +195,13 @@ export class AcquireTimeoutError extends PoolRefusal {
  * newest connects failed. Wait for `retryAfterMs`.
  */
 export class PoolOverloadedError extends PoolRefusal {
+  /** The class's name, also in minified code. */
   override readonly name = "PoolOverloadedError";
 }
 
 /** The pool is closing or closed, so that another instance has to do the work. Also ends flights that the closing pool cuts. */
 export class PoolClosedError extends DatabaseLayerError {
+  /** The class's name, also in minified code. */
   override readonly name = "PoolClosedError";
 }
 
@@ -186,6 +210,7 @@ export class PoolClosedError extends DatabaseLayerError {
  * owner's end, or its request holds a connection and would have to wait for a second one.
  */
 export class ScopeError extends DatabaseLayerError {
+  /** The class's name, also in minified code. */
   override readonly name = "ScopeError";
 
   /** For code that runs on behalf of another owner, or after its owner's end. */
@@ -199,11 +224,13 @@ export class ScopeError extends DatabaseLayerError {
 
 /** The caller's signal aborted, or the server did not answer within the timeouts. Never retried: the next run would take as long. */
 export class DeadlineError extends DatabaseLayerError {
+  /** The class's name, also in minified code. */
   override readonly name = "DeadlineError";
 }
 
 /** The session was used after its end, or while a savepoint was open in it. A mistake of the author's: nothing was sent. */
 export class SessionEndedError extends DatabaseLayerError {
+  /** The class's name, also in minified code. */
   override readonly name = "SessionEndedError";
 }
 
@@ -212,25 +239,30 @@ export class SessionEndedError extends DatabaseLayerError {
  * `await session.commit()`.
  */
 export class SessionNotCommittedError extends DatabaseLayerError {
+  /** The class's name, also in minified code. */
   override readonly name = "SessionNotCommittedError";
 }
 
 /** The server answered COMMIT with ROLLBACK, or would have: an earlier statement had failed. The first failure is the `cause`. */
 export class CommitRolledBackError extends DatabaseLayerError {
+  /** The class's name, also in minified code. */
   override readonly name = "CommitRolledBackError";
 }
 
 /** The statement, or the savepoint's release, did not run: a statement before it had failed. That failure is the `cause`. */
 export class StatementSkippedError extends DatabaseLayerError {
+  /** The class's name, also in minified code. */
   override readonly name = "StatementSkippedError";
 }
 
 /** A statement gave another number of rows than `one` or `maybeOne` return. The transaction goes on. */
 export class RowCountError extends DatabaseLayerError {
+  /** The class's name, also in minified code. */
   override readonly name = "RowCountError";
   /** Rows that the statement gave. */
   readonly count: number;
 
+  /** `count` is what the statement gave. */
   constructor(message: string, { count }: { count: number }) {
     super(message);
     this.count = count;
@@ -270,11 +302,14 @@ export type UnknownReason =
  * work is there, or it is not. Never retried, unless the unit has a key. Read the data to see, or give such work a key.
  */
 export class CommitOutcomeUnknownError extends DatabaseLayerError {
+  /** The class's name, also in minified code. */
   override readonly name = "CommitOutcomeUnknownError";
   /** The transaction's id for `pg_xact_status`, if it is known. */
   readonly xid: string | undefined;
+  /** Why the outcome cannot be known. */
   readonly reason: UnknownReason;
 
+  /** Made by a session. */
   constructor(
     { xid, reason }: { xid: string | undefined; reason: UnknownReason },
     options?: ErrorOptions,
@@ -295,5 +330,6 @@ export class CommitOutcomeUnknownError extends DatabaseLayerError {
 
 /** The transaction is committed, but the rows that came with its COMMIT were lost. Read them; do not do the work again. */
 export class CommitRowsLostError extends DatabaseLayerError {
+  /** The class's name, also in minified code. */
   override readonly name = "CommitRowsLostError";
 }

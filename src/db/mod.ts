@@ -24,6 +24,7 @@ export type {
   Close,
   Column,
   Connection,
+  ConnectionState,
   Driver,
   Fetch,
   FlightAnswer,
@@ -48,6 +49,7 @@ export {
   PoolClosedError,
   type PoolCounts,
   PoolOverloadedError,
+  PoolRefusal,
   type PoolState,
   RowCountError,
   ScopeError,
@@ -74,12 +76,10 @@ export type {
   TransactionObserver,
   TransactionOutcome,
 } from "./session/observer.ts";
-export { KnownClusters } from "./session/known_clusters.ts";
 export { Pool } from "./pool/pool.ts";
 export type { AcquireOptions, PoolOptions } from "./pool/pool_options.ts";
 export type { PoolCounters, PoolStats } from "./pool/pool_stats.ts";
 export { type ConnectionView, type PoolView, textOf, type WaiterView } from "./pool/pool_view.ts";
-export { RetryBudget } from "./time/retry.ts";
 export type { Parse, TypeParsers } from "./driver/result_types.ts";
 export { OwnerScope } from "./pool/owner_scope.ts";
 export type { RawConnection, RawRunOptions } from "./session/raw_connection.ts";
@@ -91,13 +91,7 @@ export type {
   SessionOptions,
   StreamOptions,
 } from "./session/session_options.ts";
-export {
-  type ResolveCommit,
-  resolveCommit,
-  type ResolveCommitOptions,
-  type Verdict,
-} from "./session/commit_outcome.ts";
-export { type UnitCounters, UnitMetrics, type UnitStats } from "./session/unit_stats.ts";
+export type { UnitCounters, UnitStats } from "./session/unit_stats.ts";
 export { Sql, sql, trustedSql } from "./driver/sql.ts";
 export {
   deleteOldKeys,
@@ -105,4 +99,3 @@ export {
   TRANSACTION_KEYS_INDEX,
   TRANSACTION_KEYS_TABLE,
 } from "./session/transaction_key.ts";
-export { INCARNATION, type TransactionId } from "./session/xid.ts";

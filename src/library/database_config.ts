@@ -20,6 +20,7 @@ export interface DatabaseConfig {
   readonly connectTimeoutMs?: number | undefined;
   /** Most attempts for one unit of work, the first included. */
   readonly retryAttempts?: number | undefined;
+  /** Bounds of the pool. */
   readonly pool?: Partial<PoolConfig> | undefined;
   /** Settings of every transaction, where the session's own options do not replace them. */
   readonly session?: Partial<TransactionSettings> | undefined;
@@ -27,6 +28,7 @@ export interface DatabaseConfig {
   readonly parsers?: SessionOptions["parsers"] | undefined;
 }
 
+/** Bounds of a pool. Durations are in milliseconds. */
 export interface PoolConfig {
   /** Connections that are kept. */
   readonly size: number;

@@ -3,10 +3,10 @@ import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import {
   CommitOutcomeUnknownError,
   CommitRowsLostError,
-  type ResolveCommit,
   type Session,
   sql,
 } from "../../src/db/mod.ts";
+import type { ResolveCommit } from "../../src/db/session/commit_outcome.ts";
 import { databaseOf, poolOf } from "../support/test_pool.ts";
 import { ScriptedDriver } from "../support/scripted_driver.ts";
 

@@ -1,5 +1,6 @@
 /** Many clients at one counter: each increment reads it and writes one more, under serializable isolation alone. */
-import { type Database, NeonDriver, RetryBudget, sql } from "../../src/db/mod.ts";
+import { type Database, NeonDriver, sql } from "../../src/db/mod.ts";
+import { RetryBudget } from "../../src/db/time/retry.ts";
 import { DatabaseWebSocket } from "../../src/library/deno/database_websocket.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
 import { localDatabase } from "../support/local_database.ts";

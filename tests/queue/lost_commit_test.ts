@@ -1,6 +1,6 @@
 /** Messages whose COMMIT has an unknown outcome take effect once. */
 import { assertEquals } from "@std/assert";
-import type { ResolveCommit } from "../../src/db/mod.ts";
+import type { ResolveCommit } from "../../src/db/session/commit_outcome.ts";
 import { Consumer, type MessageFailure } from "../../src/queue/consumer.ts";
 import type { Consume, Delivery } from "../../src/queue/transport.ts";
 import { recordActivity } from "../../src/users/user_activity.ts";

@@ -1,10 +1,6 @@
 /** Access to a test's database for the time of one test. */
-import {
-  type Database,
-  type DatabaseOptions,
-  OwnerScope,
-  type ResolveCommit,
-} from "../../src/db/mod.ts";
+import { type Database, type DatabaseOptions, OwnerScope } from "../../src/db/mod.ts";
+import type { ResolveCommit } from "../../src/db/session/commit_outcome.ts";
 import { BackgroundTasks } from "../../src/library/deno/background_tasks.ts";
 import { denoSockets } from "../../src/library/deno/sockets.ts";
 import { createDatabase } from "../../src/library/create_database.ts";

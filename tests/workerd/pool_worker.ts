@@ -5,10 +5,10 @@ import {
   NeonDriver,
   OwnerScope,
   Pool,
-  RetryBudget,
   type Session,
   sql,
 } from "../../src/db/mod.ts";
+import { RetryBudget } from "../../src/db/time/retry.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
 
 interface Context {

@@ -16,6 +16,7 @@ export interface RowOptions {
 export interface Statement extends RowOptions {
   /** SQL with `$1`, `$2`, … where the values go. */
   readonly text: string;
+  /** In the order of their numbers in `text`. */
   readonly values: readonly unknown[];
   /** Returns the rows in portions: the first one with this statement, the next ones by `Fetch`. Only inside a transaction. */
   readonly portal?: Portal | undefined;
@@ -53,6 +54,7 @@ export interface Portal {
 
 /** Returns a portal's next rows, at most `maxRows`. */
 export interface Fetch extends RowOptions {
+  /** The portal that gives the rows. */
   readonly fetch: Portal;
   /** The text of the statement whose rows these are, for errors. */
   readonly statementText?: string;
@@ -60,12 +62,14 @@ export interface Fetch extends RowOptions {
 
 /** Ends a portal early. Never fails, not even if the portal does not exist any more or the transaction has failed. */
 export interface Close {
+  /** The portal that ends. */
   readonly close: Portal;
 }
 
 /** One part of a flight. The server answers each with a result. */
 export type FlightPart = Statement | Fetch | Close;
 
+/** How the answers to a flight are read. */
 export interface FlightOptions {
   /** Parsers by type id, which override the driver's own (`result_types.ts`) for this flight. */
   readonly parsers?: TypeParsers | undefined;
@@ -83,10 +87,13 @@ export interface FlightOptions {
 export interface Notice {
   /** WARNING, NOTICE, INFO, LOG or DEBUG, in the language of the server's messages. */
   readonly severity?: string | undefined;
+  /** What it says, in the language of the server's messages. */
   readonly message?: string | undefined;
   /** The SQLSTATE: 00000 for a plain notice. */
   readonly code?: string | undefined;
+  /** More about it, if the server said more. */
   readonly detail?: string | undefined;
+  /** What the server proposes to do. */
   readonly hint?: string | undefined;
   /** The call stack of the procedure that raised it. */
   readonly where?: string | undefined;
@@ -96,6 +103,7 @@ export interface Notice {
 
 /** A column of a result. */
 export interface Column {
+  /** As the server gives it. Several columns of a result may have the same. */
   readonly name: string;
   /** As in `pg_type.oid`. */
   readonly typeId: number;
@@ -103,6 +111,7 @@ export interface Column {
 
 /** The answer to one part of a flight. */
 export interface Result<Row = Record<string, unknown>> {
+  /** In the order in which the server sent them. */
   readonly rows: Row[];
   /** Rows returned or changed; 0 for commands that have no count. */
   readonly rowCount: number;
@@ -135,6 +144,7 @@ export interface FlightAnswer {
    * first `decodeError` of the results.
    */
   readonly error?: Error;
+  /** As the server sent it behind the last part. */
   readonly status: TransactionStatus;
 }
 
@@ -143,6 +153,7 @@ export type ConnectionState = "opening" | "idle" | "busy" | "closed";
 
 /** One PostgreSQL session over one socket. Carries one flight at a time. */
 export interface Connection {
+  /** Whether it can take a flight. */
   readonly state: ConnectionState;
   /** Status byte of the newest ReadyForQuery; `undefined` before the first. */
   readonly status: TransactionStatus | undefined;

@@ -1,7 +1,9 @@
 /** A value that is sent as JSON, made by `json`. */
 export class JsonValue {
+  /** What `JSON.stringify` gave. */
   readonly text: string;
 
+  /** @internal Use `sql.json`. */
   constructor(text: string) {
     this.text = text;
   }

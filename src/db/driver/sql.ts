@@ -1,5 +1,5 @@
 import type { Statement } from "./driver.ts";
-import { json as toJson, kindOf } from "./json_value.ts";
+import { json as toJson, type JsonValue, kindOf } from "./json_value.ts";
 
 /** A statement, or a part of one, whose rows have the type `Row`. Made by `sql`. */
 export class Sql<Row = Record<string, unknown>> implements Statement {
@@ -7,11 +7,13 @@ export class Sql<Row = Record<string, unknown>> implements Statement {
   declare readonly row: Row;
   /** Text between the values: one part more than there are values. */
   readonly parts: readonly string[];
+  /** The parameters, in their order. */
   readonly values: readonly unknown[];
   /** See `Statement.prepare`. */
   readonly prepare: false | undefined;
   #text: string | undefined;
 
+  /** @internal Use `sql`, or `trustedSql` for a text. */
   constructor(
     parts: readonly string[],
     values: readonly unknown[],
@@ -199,7 +201,13 @@ sql.identifier = function identifier(...names: readonly [string, ...string[]]): 
   return new Sql([quoted.join(".")], []);
 };
 
-sql.json = toJson;
+/**
+ * A value as JSON, for a json or jsonb column: `${sql.json(tags)}`. Arrays, texts, numbers, booleans and null need it,
+ * plain objects do not. Throws `TypeError` for a value without a JSON form.
+ */
+sql.json = function json(value: unknown): JsonValue {
+  return toJson(value);
+};
 
 const COMMA = sql`, `;
 

@@ -4,8 +4,8 @@
  */
 import { Client } from "@neondatabase/serverless";
 import { ConnectError } from "../errors.ts";
-import { type ConnectOptions, NeonConnection } from "./neon_connection.ts";
-import type { NeonClient, WebSocketConstructor, WireStream } from "./neon_client.ts";
+import { NeonConnection } from "./neon_connection.ts";
+import type { NeonClient, WireStream } from "./neon_client.ts";
 import { type PrepareMode, PreparePolicy } from "./prepared_statements.ts";
 import type { Connection, Driver } from "../driver/driver.ts";
 
@@ -28,7 +28,7 @@ export interface NeonDriverOptions {
    * The runtime's own by default. A class with `terminate()`, such as that of npm's `ws`, also closes a connection
    * whose peer is frozen. A standard WebSocket waits for the peer for ever.
    */
-  readonly webSocketConstructor?: WebSocketConstructor | undefined;
+  readonly webSocketConstructor?: (new (url: string) => unknown) | undefined;
   /**
    * Makes an unopened stream to the database for each connection, in place of a WebSocket: `url` then has the login only,
    * and `wsProxy` and `webSocketConstructor` are not used.
@@ -49,6 +49,7 @@ export class NeonDriver implements Driver {
   readonly #options: NeonDriverOptions;
   readonly #policy: PreparePolicy;
 
+  /** Opens nothing. */
   constructor(options: NeonDriverOptions) {
     this.#options = options;
     const { url, prepare: mode = "auto" } = options;
@@ -59,7 +60,7 @@ export class NeonDriver implements Driver {
    * Opens one connection and resolves when a flight may be sent. Throws `ConnectError` if that fails, if it takes
    * longer than `timeoutMs`, or if the signal aborts.
    */
-  async connect(options: ConnectOptions): Promise<Connection> {
+  async connect(options: Parameters<Driver["connect"]>[0]): Promise<Connection> {
     if (options.signal?.aborted) {
       throw new ConnectError("Cannot connect to PostgreSQL: the caller gave up", {
         cause: options.signal.reason,

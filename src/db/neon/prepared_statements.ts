@@ -14,6 +14,7 @@ import { isNeonHost } from "./neon_host.ts";
 
 /** When statements are named: see `NeonDriverOptions.prepare`. */
 export const PREPARE_MODES = ["auto", "on", "off"] as const;
+/** When statements are sent as prepared ones: see `NeonDriverOptions.prepare`. */
 export type PrepareMode = typeof PREPARE_MODES[number];
 
 /**

@@ -3,6 +3,7 @@ import type { Clock } from "../time/clock.ts";
 import type { PoolCounters } from "./pool_stats.ts";
 import { type QueueNode, WaiterQueue } from "./waiter_queue.ts";
 
+/** When and to whom a lease that is held too long is reported. */
 export interface LeakOptions {
   /** A lease that is held for longer than this is reported. */
   readonly thresholdMs: number;
@@ -16,6 +17,7 @@ export interface LeakOptions {
 export interface Leak {
   /** `AcquireOptions.label` of the lease. */
   readonly label: string | undefined;
+  /** Since the lease began. */
   readonly heldMs: number;
   /** Stack of the code that leased, if the lease was sampled. */
   readonly stack: string | undefined;

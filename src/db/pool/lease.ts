@@ -16,6 +16,7 @@ export interface LeaseReturn {
  * later calls of either do nothing and return the first call's promise.
  */
 export class Lease {
+  /** Belongs to the holder until the lease is returned. */
   readonly connection: Connection;
   /** How long the connection was idle before this lease; `undefined` if the connection is new. */
   readonly idleMs: number | undefined;
@@ -31,6 +32,7 @@ export class Lease {
   readonly #return: LeaseReturn;
   #returned: Promise<void> | undefined;
 
+  /** @internal Use `Pool.acquire`. */
   constructor(
     connection: Connection,
     options: { idleMs: number | undefined; onReturn: LeaseReturn },
@@ -54,8 +56,8 @@ export class Lease {
     return this.#returned ??= this.#return.release();
   }
 
-  /** Closes the connection. Never rejects. Resolves when the permit is free. */
-  destroy(cause: DestroyCause = "destroyed"): Promise<void> {
+  /** Closes the connection, and counts it by `cause`. Never rejects. Resolves when the permit is free. */
+  destroy(cause: "destroyed" | "leftState" = "destroyed"): Promise<void> {
     return this.#returned ??= this.#return.destroy(cause);
   }
 }

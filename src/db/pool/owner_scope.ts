@@ -11,13 +11,14 @@ import { LeaseHolder } from "./lease_holder.ts";
 export class OwnerScope {
   /** Whether the owner outlives a request, so that connections may stay idle in it. */
   readonly lasting: boolean;
-  /** Counts the leases of the one request that this scope is for; `undefined` in a lasting scope, which serves many. */
+  /** @internal Counts the leases of the one request that this scope is for; `undefined` in a lasting scope, which serves many. */
   readonly holder: LeaseHolder | undefined;
   /** workerd throws when code of one request reads a signal that another request made. Other runtimes never throw. */
   readonly #contextProbe = new AbortController();
   readonly #tasks: (() => void)[] = [];
   #wakeUp = Promise.withResolvers<void>();
 
+  /** @internal Use `lasting` or `request`. */
   protected constructor(lasting: boolean) {
     this.lasting = lasting;
     this.holder = lasting ? undefined : new LeaseHolder();

@@ -5,6 +5,7 @@ import type { LeakOptions } from "./leak_watch.ts";
 import type { LeaseHolder } from "./lease_holder.ts";
 import type { OwnerScope } from "./owner_scope.ts";
 
+/** Bounds of a pool, and how it opens connections. All durations are in milliseconds. */
 export interface PoolOptions {
   /**
    * Opens a connection, as `Driver.connect` does: rejects with `ConnectError`, at the latest after `timeoutMs`, and when
@@ -37,11 +38,12 @@ export interface PoolOptions {
   readonly random?: () => number;
 }
 
+/** Who asks for a connection, and how long it may wait. All durations are in milliseconds. */
 export interface AcquireOptions {
   /** The owner of the connection. The calling code must run on its behalf. */
   readonly scope: OwnerScope;
   /**
-   * The request that asks, if several share the scope: it is refused where it would wait for a lease while it holds one.
+   * @internal The request that asks, if several share the scope: it is refused where it would wait for a lease while it holds one.
    * By default a request's own scope is the holder, and in a lasting scope there is none.
    */
   readonly holder?: LeaseHolder | undefined;

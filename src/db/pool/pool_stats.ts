@@ -4,6 +4,7 @@ import { Histogram, type HistogramStats } from "../time/histogram.ts";
 
 /** A snapshot of a pool: permits by state, counters and histograms. */
 export interface PoolStats extends PoolCounts {
+  /** Events since the pool was made. */
   readonly counters: Readonly<PoolCounters>;
   /** From `acquire` to the lease, for the callers that got one. */
   readonly waitTimes: HistogramStats;

@@ -1,8 +1,9 @@
 /** A pool as the operator sees it: each connection, and the first waiters. */
 import type { AcquireQueue } from "./acquire_queue.ts";
 import type { FlightPart } from "../driver/driver.ts";
-import type { EntryState, PoolEntry } from "./pool_entry.ts";
+import type { PoolEntry } from "./pool_entry.ts";
 
+/** A pool at one moment: `Database.inspect` gives it. */
 export interface PoolView {
   /** In the order in which they began to open. */
   readonly connections: readonly ConnectionView[];
@@ -12,10 +13,12 @@ export interface PoolView {
   readonly lastConnectError: Error | undefined;
 }
 
+/** One connection of a pool, as an operator sees it. Durations are in milliseconds. */
 export interface ConnectionView {
   /** Unique within the pool. */
   readonly id: number;
-  readonly state: Exclude<EntryState, "gone">;
+  /** `closing` until the peer has closed. */
+  readonly state: "opening" | "leased" | "idle" | "closing";
   /** Since the connection began to open. */
   readonly ageMs: number;
   /** Since its lease began (`leased`) or ended (`idle`); else its age. */
@@ -30,8 +33,11 @@ export interface ConnectionView {
   readonly running: { readonly text: string; readonly runningMs: number } | undefined;
 }
 
+/** One caller that waits for a connection. */
 export interface WaiterView {
+  /** `AcquireOptions.label` of the caller. */
   readonly label: string | undefined;
+  /** Since it asked. */
   readonly waitedMs: number;
 }
 

@@ -4,10 +4,12 @@ import { encodePart } from "../driver/encoded_part.ts";
 /** https://www.postgresql.org/docs/current/transaction-iso.html. PostgreSQL runs read uncommitted as read committed. */
 export const ISOLATION_LEVELS = ["read committed", "repeatable read", "serializable"] as const;
 
+/** One of `ISOLATION_LEVELS`. */
 export type IsolationLevel = typeof ISOLATION_LEVELS[number];
 
 /** How a transaction begins. In each timeout, 0 means no limit, as in PostgreSQL. */
 export interface TransactionSettings {
+  /** Said in BEGIN. */
   readonly isolation: IsolationLevel;
   /**
    * A read-only transaction has no effect that could be lost with the answer to its COMMIT. It is then run again, so

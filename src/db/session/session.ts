@@ -54,6 +54,7 @@ export class Session implements AsyncDisposable {
   /** The failure that the newest rollback of a savepoint mended, and the error that left its function. */
   #undone: { failure: Error | undefined; error?: unknown } | undefined;
 
+  /** @internal Use `Database.session`. */
   constructor(
     transaction: Transaction,
     context: SessionContext,
@@ -119,6 +120,7 @@ export class Session implements AsyncDisposable {
     statement: Sql<unknown>,
     options: ExecuteOptions & { rowMode: "array" },
   ): Promise<QueryResult<unknown[]>>;
+  /** As `query`, with the count of rows, the command and the columns. */
   execute<Row>(statement: Sql<Row>, options?: ExecuteOptions): Promise<QueryResult<Row>>;
   execute(statement: Sql<unknown>, options: ExecuteOptions = {}): Promise<QueryResult<unknown>> {
     return this.#enqueue(async () => {
@@ -168,6 +170,7 @@ export class Session implements AsyncDisposable {
     statement: Sql<unknown>,
     options: StreamOptions & { rowMode: "array" },
   ): AsyncGenerator<unknown[], void, void>;
+  /** Yields the rows one by one, as objects. */
   stream<Row>(statement: Sql<Row>, options?: StreamOptions): AsyncGenerator<Row, void, void>;
   stream(
     statement: Sql<unknown>,
@@ -192,6 +195,7 @@ export class Session implements AsyncDisposable {
    * statements failed.
    */
   savepoint(): Session;
+  /** Runs `work` in a savepoint: keeps what it did if it returns, undoes that if it throws. */
   savepoint<T>(work: (inner: Session) => T | Promise<T>): Promise<T>;
   savepoint<T>(work?: (inner: Session) => T | Promise<T>): Session | Promise<T> {
     const savepoint = new Savepoint(this.#transaction, {
@@ -246,6 +250,7 @@ export class Session implements AsyncDisposable {
    * `statements` were lost, and `SessionEndedError` in a savepoint. A second call without statements does nothing.
    */
   commit(): Promise<void>;
+  /** Runs the statements and COMMIT in one round trip, and returns the rows of each statement. */
   commit<const Statements extends readonly Sql<unknown>[]>(
     statements: Statements,
   ): Promise<RowsOf<Statements>>;

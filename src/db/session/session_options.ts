@@ -26,6 +26,7 @@ export type RowsOf<Statements extends readonly Sql<unknown>[]> = {
 
 /** The answer to a statement. */
 export interface QueryResult<Row> {
+  /** In the order in which the server sent them. */
   readonly rows: Row[];
   /** Rows returned or changed, as in the command tag; 0 for commands that have no count. */
   readonly rowCount: number;
@@ -35,11 +36,13 @@ export interface QueryResult<Row> {
   readonly columns: readonly Column[];
 }
 
+/** How one statement is sent, and its rows are read. */
 export interface ExecuteOptions extends RowOptions {
   /** Never sends the statement as a prepared one: see `Sql.with`. */
   readonly prepare?: false;
 }
 
+/** How a statement is sent, and its rows are read portion by portion. */
 export interface StreamOptions extends ExecuteOptions {
   /** Rows fetched in one round trip and held in memory, from 1 to 2^31 - 1; 1,000 by default. */
   readonly batchSize?: number;

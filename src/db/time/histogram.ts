@@ -4,6 +4,7 @@ export interface HistogramStats {
   readonly boundsMs: readonly number[];
   /** Durations in each bucket: one bucket more than there are bounds. */
   readonly counts: readonly number[];
+  /** All times together. */
   readonly sumMs: number;
 }
 
@@ -15,6 +16,7 @@ export class Histogram {
   readonly #counts: number[] = Array<number>(BOUNDS_MS.length + 1).fill(0);
   #sumMs = 0;
 
+  /** Counts one time, in milliseconds. */
   record(timeMs: number): void {
     let index = 0;
     while (index < BOUNDS_MS.length && timeMs > BOUNDS_MS[index]!) index++;
@@ -22,6 +24,7 @@ export class Histogram {
     this.#sumMs += timeMs;
   }
 
+  /** The counts until now. */
   snapshot(): HistogramStats {
     return { boundsMs: BOUNDS_MS, counts: [...this.#counts], sumMs: this.#sumMs };
   }

@@ -9,8 +9,7 @@ import { denoSockets } from "./sockets.ts";
 export { DATABASE_DEFAULTS, type DatabaseConfig, type PoolConfig } from "../database_config.ts";
 
 /** A database of a Deno process, and what the process is told of it. */
-export interface OpenDatabaseOptions
-  extends DatabaseConfig, Pick<DatabaseOptions, "observer" | "resolveCommit"> {
+export interface OpenDatabaseOptions extends DatabaseConfig, Pick<DatabaseOptions, "observer"> {
   /** Called for each connection that is leased for longer than `pool.leakThresholdMs`. */
   readonly onLeak?: LeakOptions["onLeak"];
   /** Called with each failure of work that no caller awaits, such as a hook of `afterCommit`. `console.error` by default. */
@@ -47,6 +46,7 @@ export class OpenDatabase extends Database implements AsyncDisposable {
     await super.close({ timeoutMs: Math.max(0, endsAt - performance.now()) });
   }
 
+  /** The same as `close()`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
@@ -61,14 +61,12 @@ export class OpenDatabase extends Database implements AsyncDisposable {
  * ```
  */
 export function openDatabase(
-  { onLeak, observer, resolveCommit, onBackgroundError = console.error, ...config }:
-    OpenDatabaseOptions,
+  { onLeak, observer, onBackgroundError = console.error, ...config }: OpenDatabaseOptions,
 ): OpenDatabase {
   const options = databaseOptions(config, {
     ...denoSockets,
     onLeak,
     observer,
-    resolveCommit,
   });
   return new OpenDatabase(options, new BackgroundTasks(onBackgroundError));
 }

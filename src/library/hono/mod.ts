@@ -1,7 +1,12 @@
 /** For Hono apps: sessions in handlers, and problem documents for their failures. */
 
 export { databaseProblem } from "./database_problem.ts";
-export { type Problem, type ProblemDetails, respondWithProblem } from "./problem_document.ts";
+export {
+  type InputError,
+  type Problem,
+  type ProblemDetails,
+  respondWithProblem,
+} from "./problem_document.ts";
 export {
   type DatabaseEnv,
   type DatabaseVariables,

@@ -9,20 +9,29 @@ export interface InputError {
   readonly pointer?: string;
   /** Parameter of the query or the path. */
   readonly parameter?: string;
+  /** Name of the header. */
   readonly header?: string;
+  /** What is wrong with it. */
   readonly detail: string;
 }
 
 /** The members of a problem document that its kind does not decide. */
 export interface ProblemDetails {
+  /** What happened, and what the client can do. */
   readonly detail: string;
+  /** The errors in the request's input. */
   readonly errors?: readonly InputError[];
+  /** Headers of the response, such as `Retry-After`. They are not in the document. */
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+/** A problem document: https://www.rfc-editor.org/rfc/rfc9457#section-3.1. */
 export interface Problem extends ProblemDetails {
+  /** Clients compare it. Of the layer's own failures: `/problems/KIND`. */
   readonly type: string;
+  /** Status of the response. */
   readonly status: ContentfulStatusCode;
+  /** The same for every problem of the type. */
   readonly title: string;
 }
 

@@ -7,11 +7,13 @@ import { captureResponseState } from "./response_state.ts";
 
 /** The variables that `provideDatabase` sets, for the `Env` of an app. */
 export interface DatabaseVariables {
+  /** The request's database. */
   db: TransactionRunner;
 }
 
 /** The environment of an app behind `provideDatabase`. */
 export interface DatabaseEnv {
+  /** What `c.var` has. */
   Variables: DatabaseVariables;
 }
 

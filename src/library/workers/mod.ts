@@ -15,8 +15,7 @@ export type { WorkerContext } from "./request_lifetime.ts";
 export { Shards, type ShardsOptions } from "./shards.ts";
 
 /** A database, and what the Worker is told of it. */
-export interface DatabasesOptions
-  extends DatabaseConfig, Pick<DatabaseOptions, "observer" | "resolveCommit"> {
+export interface DatabasesOptions extends DatabaseConfig, Pick<DatabaseOptions, "observer"> {
   /** Called for each connection that is leased for longer than `pool.leakThresholdMs`. */
   readonly onLeak?: LeakOptions["onLeak"] | undefined;
   /** Called with each failure of work that no caller awaits, such as a hook of `afterCommit`. `console.error` by default. */

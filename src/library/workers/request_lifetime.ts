@@ -3,6 +3,7 @@ import { type Observer, OwnerScope, type TransactionObserver } from "../../db/mo
 
 /** The runtime's context of a request or of an object. */
 export interface WorkerContext {
+  /** https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil */
   waitUntil(promise: Promise<unknown>): void;
 }
 

@@ -7,6 +7,7 @@ export interface ObjectNamespace<Id = unknown> {
 /** How long later requests skip an object that has failed. */
 const SKIP_MS = 1_000;
 
+/** How many Durable Objects there are, and how a request gets its own. */
 export interface ShardsOptions {
   /** Number of objects, from 1. */
   readonly shards: number;
@@ -27,6 +28,7 @@ export class Shards {
   readonly #skippedUntil: number[];
   #next: number;
 
+  /** Reaches no object. */
   constructor(
     namespace: ObjectNamespace,
     { shards, location, now = () => performance.now(), random = Math.random }: ShardsOptions,

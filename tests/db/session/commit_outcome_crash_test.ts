@@ -5,12 +5,11 @@ import { assertEquals, assertRejects } from "@std/assert";
 import {
   CommitOutcomeUnknownError,
   type Database,
-  type ResolveCommit,
-  resolveCommit,
   type Session,
   sql,
   TRANSACTION_KEYS_TABLE,
 } from "../../../src/db/mod.ts";
+import { type ResolveCommit, resolveCommit } from "../../../src/db/session/commit_outcome.ts";
 import { startPostgres } from "../../../src/dev/postgres.ts";
 import { startRelay } from "../../../src/library/testing/relay/relay.ts";
 import { resolveByXidAlone } from "../../endurance/chaos/mutations.ts";

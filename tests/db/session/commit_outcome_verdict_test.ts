@@ -1,13 +1,8 @@
 /** Which outcome follows from the server's answers about a lost COMMIT, and how long the lookup lasts. */
 import { assertEquals } from "@std/assert";
-import {
-  Lease,
-  PoolClosedError,
-  PoolOverloadedError,
-  type ResolveCommit,
-  resolveCommit,
-  type TransactionId,
-} from "../../../src/db/mod.ts";
+import { Lease, PoolClosedError, PoolOverloadedError } from "../../../src/db/mod.ts";
+import { type ResolveCommit, resolveCommit } from "../../../src/db/session/commit_outcome.ts";
+import type { TransactionId } from "../../../src/db/session/xid.ts";
 import { flushPromises, ManualClock } from "../../support/manual_clock.ts";
 import { type Answer, ScriptedDriver, serverError } from "../../support/scripted_driver.ts";
 

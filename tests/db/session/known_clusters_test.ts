@@ -1,13 +1,8 @@
 /** When transactions ask for the system identifier: once for each life of a server, and in no message of its own. */
 import { assertEquals } from "@std/assert";
-import {
-  type Database,
-  KnownClusters,
-  OwnerScope,
-  type Session,
-  sql,
-  type TransactionId,
-} from "../../../src/db/mod.ts";
+import { type Database, OwnerScope, type Session, sql } from "../../../src/db/mod.ts";
+import { KnownClusters } from "../../../src/db/session/known_clusters.ts";
+import type { TransactionId } from "../../../src/db/session/xid.ts";
 import { faultBranch } from "../../support/fault_branch.ts";
 import { pass } from "../../support/fault_relay.ts";
 import { localDatabase } from "../../support/local_database.ts";

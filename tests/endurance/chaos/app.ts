@@ -7,11 +7,11 @@ import {
   type DatabaseOwner,
   type OwnerScope,
   Pool,
-  RetryBudget,
   ServerError,
-  UnitMetrics,
   type UnitStats,
 } from "../../../src/db/mod.ts";
+import { RetryBudget } from "../../../src/db/time/retry.ts";
+import { UnitMetrics } from "../../../src/db/session/unit_stats.ts";
 import { createDriver, type DriverSockets } from "../../../src/library/create_driver.ts";
 import { parseSettings, type Settings } from "../../../src/settings/settings.ts";
 import { type Mutation, resolutionOf } from "./mutations.ts";

@@ -1,5 +1,6 @@
 /** Wrong ways to resolve a lost COMMIT. A run with one of them must fail: so the run shows that it would notice. */
-import { INCARNATION, type ResolveCommit, resolveCommit } from "../../../src/db/mod.ts";
+import { INCARNATION } from "../../../src/db/session/xid.ts";
+import { type ResolveCommit, resolveCommit } from "../../../src/db/session/commit_outcome.ts";
 
 const WRONG_WAYS = {
   /** Takes every lost COMMIT for rolled back, so that the unit is repeated. */

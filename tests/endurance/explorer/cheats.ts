@@ -1,10 +1,6 @@
 /** Faults put into a run on purpose, to show that the oracle sees them: a run with one of them must fail. */
-import {
-  type DatabaseOptions,
-  type Lease,
-  type ResolveCommit,
-  resolveCommit,
-} from "../../../src/db/mod.ts";
+import type { DatabaseOptions, Lease } from "../../../src/db/mod.ts";
+import { type ResolveCommit, resolveCommit } from "../../../src/db/session/commit_outcome.ts";
 import type { TransactionStatus } from "../../../src/db/driver/driver.ts";
 import { SYSTEM_IDENTIFIER } from "../../../src/db/session/known_clusters.ts";
 import type { ScriptedConnection } from "../../support/scripted_driver.ts";
