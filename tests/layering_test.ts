@@ -9,6 +9,7 @@ import { assert, assertEquals } from "@std/assert";
 const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "main.ts": ["deno", "ops", "settings"],
   "worker.ts": ["workers", "queue", "cloudflare:workers"],
+  "examples": ["library/deno", "library/workers", "library/hono", "db/mod.ts", "hono"],
   "deno": [
     "service",
     "http",

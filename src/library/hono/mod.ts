@@ -9,6 +9,7 @@ export {
 } from "./problem_document.ts";
 export {
   type DatabaseEnv,
+  type DatabaseSource,
   type DatabaseVariables,
   provideDatabase,
   type RequestDatabase,

@@ -23,13 +23,18 @@ export interface RequestDatabase<View> {
   forRequest(): View;
 }
 
+/** A database whose sockets outlive the request, or a function that returns the database of one request. */
+export type DatabaseSource<View extends TransactionRunner = TransactionRunner> =
+  | RequestDatabase<View>
+  | ((c: Context) => RequestDatabase<View>);
+
 /**
  * Middleware that sets `c.var.db` for the handlers behind it: the database's view of the request, which refuses a unit
  * that would wait while another one of the request holds a connection. On Workers, where sockets belong to one request,
  * pass a function that returns the database of that request.
  */
 export function provideDatabase<View extends TransactionRunner>(
-  db: RequestDatabase<View> | ((c: Context) => RequestDatabase<View>),
+  db: DatabaseSource<View>,
 ): MiddlewareHandler<{ Variables: { db: View } }> {
   return async function provideDatabase(c, next) {
     c.set("db", (typeof db === "function" ? db(c) : db).forRequest());
