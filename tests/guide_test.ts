@@ -1,0 +1,317 @@
+/** The code in the library's READMEs is type-checked, and run against a real server, as a reader would paste it. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { Hono } from "hono";
+import type { Database } from "../src/db/mod.ts";
+import { type LocalBranch, localDatabase } from "./support/local_database.ts";
+import { startWorkerd } from "./support/workerd.ts";
+
+const root = new URL("..", import.meta.url);
+const database = await localDatabase();
+
+const READMES = [
+  "src/db/README.md",
+  "src/library/README.md",
+  "src/library/hono/README.md",
+  "src/http/README.md",
+];
+
+interface Block {
+  readonly readme: string;
+  /** The heading above it. */
+  readonly heading: string;
+  readonly language: string;
+  readonly code: string;
+}
+
+async function blocksOf(readme: string): Promise<Block[]> {
+  const text = await Deno.readTextFile(new URL(readme, root));
+  const pattern = /^#+ ([^\n]*)$|^```(\w+)\n(.*?)^```$/gms;
+  let heading = "";
+  const blocks: Block[] = [];
+  for (const [, title, language, code] of text.matchAll(pattern)) {
+    if (title !== undefined) heading = title;
+    else blocks.push({ readme, heading, language: language!, code: code! });
+  }
+  return blocks;
+}
+
+const blocks = (await Promise.all(READMES.map(blocksOf))).flat();
+
+/** What the surroundings of a block give it, and what the test asks of it. */
+interface Given {
+  readonly db: Database;
+  readonly Deno: { readonly env: { get(name: string): string | undefined } };
+  readonly console: { log(...values: unknown[]): void };
+  readonly app: Hono;
+}
+
+interface Ran {
+  readonly app: Pick<Hono, "request">;
+  readonly branch: LocalBranch;
+  /** What the block has printed, one line for each call. */
+  readonly printed: string[];
+}
+
+interface Example {
+  /** A part of its code, which no other block has. */
+  readonly has: string;
+  /** What the code around it defines. */
+  readonly prelude?: string;
+  /** A statement that the administrator runs before. */
+  readonly before?: string;
+  readonly check: (ran: Ran) => Promise<void> | void;
+}
+
+/** The blocks that run in this process, in this order, on one database. */
+const EXAMPLES: readonly Example[] = [
+  {
+    has: "select version()",
+    check: ({ printed }) => assertMatch(printed.join(), /^PostgreSQL \d+/),
+  },
+  {
+    has: "Ann has paid",
+    async check({ branch, printed }) {
+      assertEquals(printed.sort(), ["70.00", "Ann has paid"]);
+      assertEquals(
+        await branch.asAdmin("select owner, balance from accounts order by owner"),
+        [{ owner: "Ann", balance: "70.00" }, { owner: "Bob", balance: "30.00" }],
+      );
+      assertEquals(await branch.asAdmin("select amount from transfers"), [{ amount: "30.00" }]);
+    },
+  },
+  {
+    has: "update accounts set balance = 1e99",
+    async check({ branch, printed }) {
+      assertEquals(printed, ["3", "undone, and the transaction goes on"]);
+      assertEquals(
+        await branch.asAdmin("select count(*)::int as n, sum(balance) as sum from accounts"),
+        [{ n: 5, sum: "130.00" }],
+      );
+    },
+  },
+  {
+    has: "batchSize: 500",
+    check: ({ printed }) => assertEquals(printed, ["Ann", "Bob", "Cleo", "Dan", "Eve"]),
+  },
+  {
+    has: "vacuum accounts",
+    async check({ branch }) {
+      for (let turn = 0; turn < 100; turn++) {
+        const [row] = await branch.asAdmin<{ n: bigint }>(
+          "select vacuum_count as n from pg_stat_user_tables where relname = 'accounts'",
+        );
+        if (row!.n > 0n) return;
+      }
+      assert(false, "accounts was not vacuumed");
+    },
+  },
+  {
+    has: "loadResult: async",
+    before: "drop table transaction_keys",
+    async check({ branch, printed }) {
+      assertEquals(printed, ["true"]);
+      assertEquals(await branch.asAdmin("select key from transaction_keys"), [{
+        key: "request-7",
+      }]);
+    },
+  },
+  {
+    has: "error.constraint",
+    check: ({ printed }) => assertEquals(printed, ["taken: accounts_owner_key"]),
+  },
+  {
+    has: 'sql`balance >= ${"0.00"}`',
+    check({ printed }) {
+      const settings = { colour: "red", limits: [1, 2] };
+      assertEquals(JSON.parse(printed[0]!), [
+        { owner: "Ann", balance: "70.00", settings },
+        { owner: "Bob", balance: "30.00", settings },
+      ]);
+    },
+  },
+  {
+    has: "parsers: { 20: Number }",
+    check: ({ printed }) => assertEquals(printed, ["1", '[{"count":1}]']),
+  },
+  {
+    has: '.post("/accounts"',
+    async check({ app, branch, printed }) {
+      const post = () =>
+        app.request("/accounts", { method: "POST", body: JSON.stringify({ owner: "Gus" }) });
+      const response = await post();
+      const { id, balance } = await response.json();
+      assertEquals([response.status, balance], [201, "0.00"]);
+      assertEquals(await branch.asAdmin("select id from accounts where owner = 'Gus'"), [{ id }]);
+      assertEquals(printed, ["opened Gus"]);
+      const again = await post();
+      assertEquals(
+        [again.status, again.headers.get("Content-Type"), (await again.json()).type],
+        [409, "application/problem+json", "/problems/conflict"],
+      );
+    },
+  },
+  {
+    has: "withStreamingSession(",
+    prelude: `
+      import { provideDatabase } from "@user-service/db/hono";
+      app.use(provideDatabase(db));`,
+    async check({ app }) {
+      const response = await app.request("/accounts.csv");
+      assertEquals(
+        await response.text(),
+        "Ann,70.00\nBob,30.00\nCleo,10.00\nDan,10.00\nEve,10.00\n" +
+          "Fay,0.00\nGus,0.00\n",
+      );
+    },
+  },
+];
+
+/** The blocks that run in workerd. */
+const WORKER_BLOCKS = ["select 6 * 7 as answer", "select 42 as answer"];
+
+/** Blocks that another test runs. */
+const RUN_ELSEWHERE = ["Drizzle", "Kysely"];
+
+/** A module with the block as the body of `run`, behind its imports. */
+function moduleOf(code: string, prelude = ""): string {
+  const imports = /^import [^;]*;$/gm;
+  const all = `${prelude.replaceAll(/^\s+/gm, "")}\n${code}`;
+  const own = Array.from(all.matchAll(imports), ([line]) => line);
+  const rest = all.replaceAll(imports, "");
+  const bound = new Set(own.flatMap((line) => line.match(/\w+/g)!));
+  const withSql = bound.has("sql") ? [] : ['import { sql } from "@user-service/db";'];
+  const withApp = /\bconst app\b/.test(rest) ? "" : "const app = given.app;";
+  const withDb = /\bdb = openDatabase\(/.test(rest) ? "" : "const { db } = given;";
+  return `${[...withSql, ...own].join("\n")}
+    import type { Hono as App } from "hono";
+    import type { DatabaseEnv as GivenEnv } from "@user-service/db/hono";
+    import type { Database as GivenDatabase } from "@user-service/db";
+    interface Given {
+      readonly db: GivenDatabase;
+      readonly app: App<GivenEnv>;
+      readonly Deno: { readonly env: { get(name: string): string | undefined } };
+      readonly console: { log(...values: unknown[]): void };
+    }
+    export async function run(given: Given): Promise<{ request(path: string): Response | Promise<Response> }> {
+      const { Deno, console } = given;
+      ${withDb}
+      ${withApp}
+      ${rest}
+      return app;
+    }`;
+}
+
+/** Writes modules where the package's own name leads to its sources, and checks their types. */
+async function written(sources: readonly string[]): Promise<AsyncDisposable & { urls: string[] }> {
+  const folder = await Deno.makeTempDir({
+    dir: new URL("tests/", root).pathname,
+    prefix: ".guide-",
+  });
+  const files = sources.map((_, index) => `${folder}/block_${index}.ts`);
+  await Promise.all(files.map((file, index) => Deno.writeTextFile(file, sources[index]!)));
+  const dispose = () => Deno.remove(folder, { recursive: true });
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["check", ...files],
+    cwd: root,
+    env: { NO_COLOR: "1" },
+  }).output();
+  if (!success) {
+    await dispose();
+    throw new Error(new TextDecoder().decode(stderr));
+  }
+  return {
+    urls: files.map((file) => new URL(`file://${file}`).href),
+    [Symbol.asyncDispose]: dispose,
+  };
+}
+
+function blockWith(part: string): Block {
+  const found = blocks.filter(({ language, code }) => language === "ts" && code.includes(part));
+  assertEquals(found.length, 1, `${found.length} blocks have ${part}`);
+  return found[0]!;
+}
+
+/** The tables of the guide's examples. */
+async function createTables(branch: LocalBranch): Promise<void> {
+  const { code } = blocks.find(({ language }) => language === "sql")!;
+  const tables = code.split(/;\n/).map((text) => text.trim()).filter((text) => text !== "");
+  for (const text of tables) await branch.asAdmin(text);
+  await branch.asAdmin("alter table accounts owner to user_service_owner");
+  await branch.asAdmin("alter table transfers owner to user_service_owner");
+}
+
+Deno.test("every block of code in the library's READMEs is run", () => {
+  const known = [...EXAMPLES.map(({ has }) => has), ...WORKER_BLOCKS];
+  const unknown = blocks.filter(({ language, heading, code }) =>
+    language === "ts" && !RUN_ELSEWHERE.includes(heading) &&
+    !known.some((part) => code.includes(part))
+  );
+  assertEquals(unknown.map(({ readme, code }) => `${readme}: ${code.slice(0, 60)}`), []);
+  assert(blocks.length > 12, `${blocks.length} blocks were found`);
+});
+
+Deno.test({
+  name: "the blocks of the library's READMEs do what they say",
+  timeout: 120_000,
+  async fn(t) {
+    await using branch = await database.connect();
+    await createTables(branch);
+    const env = branch.envOf("user_service_owner");
+    const db = branch.open(env);
+    await using modules = await written(
+      EXAMPLES.map(({ has, prelude }) => moduleOf(blockWith(has).code, prelude)),
+    );
+    for (const [index, { has, before, check }] of EXAMPLES.entries()) {
+      await t.step(has, async () => {
+        if (before !== undefined) await branch.asAdmin(before);
+        const { run } = await import(modules.urls[index]!);
+        const printed: string[] = [];
+        const given: Given = {
+          db,
+          app: new Hono(),
+          Deno: { env: { get: (name) => env[name] } },
+          console: { log: (value) => void printed.push(String(value)) },
+        };
+        const app = await run(given);
+        await check({ app, branch, printed });
+      });
+    }
+    // The end of a read-only session is off the path of its caller. A lease that is not returned would last until the timeout.
+    const startedAt = performance.now();
+    await db.close({ timeoutMs: 10_000 });
+    assert(performance.now() - startedAt < 9_000, "a block has kept its lease");
+  },
+});
+
+Deno.test({
+  name: "the Worker and the Durable Object of the READMEs run in workerd",
+  timeout: 180_000,
+  async fn() {
+    await using branch = await database.connect();
+    const [worker, object] = WORKER_BLOCKS.map((part) => blockWith(part).code);
+    const env = branch.envOf("user_service_scram");
+    // Global in a project with Cloudflare's types.
+    const types = `/// <reference path="../../src/workers/cloudflare_workers.d.ts" />
+      import type { DurableObjectNamespace } from "cloudflare:workers";`;
+    await using modules = await written([worker!, `${types}\n${object}`]);
+    for (
+      const [url, classes] of [[modules.urls[0]!, []], [modules.urls[1]!, [
+        "DatabaseObject",
+      ]]] as const
+    ) {
+      await using workerd = await startWorkerd({
+        entry: new URL(url).pathname.slice(new URL(root).pathname.length),
+        bindings: {
+          DATABASE_URL: env["DATABASE_URL"]!,
+          DATABASE_WS_PROXY: env["DATABASE_WS_PROXY"]!,
+        },
+        durableObjects: Object.fromEntries(classes.map((name) => ["DATABASE_OBJECT", name])),
+      });
+      for (let turn = 0; turn < 2; turn++) {
+        const response = await fetch(workerd.url);
+        assertEquals([response.status, await response.json()], [200, [{ answer: 42 }]]);
+      }
+      assertEquals(workerd.takeUncaught(), []);
+    }
+  },
+});
