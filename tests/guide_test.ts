@@ -1,6 +1,7 @@
 /** The code in the library's READMEs is type-checked, and run against a real server, as a reader would paste it. */
 import { assert, assertEquals } from "@std/assert";
 import { Hono } from "hono";
+import { DATABASE_DEFAULTS } from "../src/library/database_config.ts";
 import { EXAMPLES, type Given, WORKER_BLOCKS } from "./guide_examples.ts";
 import { type LocalBranch, localDatabase } from "./support/local_database.ts";
 import { startWorkerd } from "./support/workerd.ts";
@@ -151,29 +152,26 @@ Deno.test({
   },
 });
 
+/** In a project with Cloudflare's types, they are global. */
+const CLOUDFLARE_TYPES = `/// <reference path="../../src/workers/cloudflare_workers.d.ts" />
+import type { DurableObjectNamespace } from "cloudflare:workers";
+`;
+
 Deno.test({
-  name: "the Worker and the Durable Object of the READMEs run in workerd",
+  name: "the Workers and the Durable Object of the READMEs run in workerd",
   timeout: 180_000,
   async fn() {
     await using branch = await database.connect();
-    const [worker, object] = WORKER_BLOCKS.map((part) => blockWith(part).code);
     const env = branch.envOf("user_service_scram");
-    // Global in a project with Cloudflare's types.
-    const types = `/// <reference path="../../src/workers/cloudflare_workers.d.ts" />
-      import type { DurableObjectNamespace } from "cloudflare:workers";`;
-    await using modules = await written([worker!, `${types}\n${object}`]);
-    for (
-      const [url, classes] of [[modules.urls[0]!, []], [modules.urls[1]!, [
-        "DatabaseObject",
-      ]]] as const
-    ) {
+    const [url, wsProxy] = [env["DATABASE_URL"]!, env["DATABASE_WS_PROXY"]!];
+    const codes = WORKER_BLOCKS.map((part) => blockWith(part).code);
+    await using modules = await written(codes.map((code) => CLOUDFLARE_TYPES + code));
+    for (const [index, code] of codes.entries()) {
+      const hasObject = code.includes("class DatabaseObject");
       await using workerd = await startWorkerd({
-        entry: new URL(url).pathname.slice(new URL(root).pathname.length),
-        bindings: {
-          DATABASE_URL: env["DATABASE_URL"]!,
-          DATABASE_WS_PROXY: env["DATABASE_WS_PROXY"]!,
-        },
-        durableObjects: Object.fromEntries(classes.map((name) => ["DATABASE_OBJECT", name])),
+        entry: new URL(modules.urls[index]!).pathname.slice(root.pathname.length),
+        bindings: { DATABASE_URL: url, DATABASE_WS_PROXY: wsProxy },
+        durableObjects: hasObject ? { DATABASE_OBJECT: "DatabaseObject" } : {},
       });
       for (let turn = 0; turn < 2; turn++) {
         const response = await fetch(workerd.url);
@@ -182,4 +180,25 @@ Deno.test({
       assertEquals(workerd.takeUncaught(), []);
     }
   },
+});
+
+Deno.test("the guide's table of options has every default", async () => {
+  const guide = await Deno.readTextFile(new URL("src/db/README.md", root));
+  const { pool, session, ...rest } = DATABASE_DEFAULTS;
+  const entries = [
+    ...Object.entries(rest),
+    ...Object.entries(pool).map(([name, value]) => [`pool.${name}`, value]),
+    ...Object.entries(session).map(([name, value]) => [`session.${name}`, value]),
+  ] as [string, unknown][];
+  const table = new Map(
+    Array.from(
+      guide.matchAll(/^\| `([\w.]+)` +\| (.+?) +\|/gm),
+      ([, name, value]) => [name!, value!.replaceAll("`", "")],
+    ),
+  );
+  const told = entries.map(([name]) => [name, table.get(name)]);
+  const actual = entries.map((
+    [name, value],
+  ) => [name, typeof value === "object" ? "none" : String(value)]);
+  assertEquals(told, actual);
 });
