@@ -134,4 +134,8 @@ export const EXAMPLES: readonly Example[] = [
 ];
 
 /** The blocks that run in workerd. */
-export const WORKER_BLOCKS = ["select 6 * 7 as answer", "select 42 as answer", "select 40 + 2 as answer"];
+export const WORKER_BLOCKS = [
+  "select 6 * 7 as answer",
+  "select 42 as answer",
+  "select 40 + 2 as answer",
+];

@@ -3,6 +3,7 @@ import { Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { validator } from "hono/validator";
 import {
+  bodyOf,
   databaseProblem,
   type DatabaseSource,
   provideDatabase,
@@ -83,9 +84,7 @@ export function ordersApp(database: DatabaseSource, deliver: Deliver) {
       return withStreamingSession(
         c,
         (session) =>
-          c.body(ReadableStream.from(
-            csvOf(EXPORT_COLUMNS, session.stream(EXPORT, { rowMode: "array" })),
-          )),
+          c.body(bodyOf(csvOf(EXPORT_COLUMNS, session.stream(EXPORT, { rowMode: "array" })))),
       );
     })
     .get("/orders/:id", (c) => {

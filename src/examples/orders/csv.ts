@@ -2,10 +2,9 @@
 export async function* csvOf(
   header: readonly string[],
   rows: AsyncIterable<readonly unknown[]>,
-): AsyncGenerator<Uint8Array> {
-  const encoder = new TextEncoder();
-  yield encoder.encode(lineOf(header));
-  for await (const row of rows) yield encoder.encode(lineOf(row));
+): AsyncGenerator<string> {
+  yield lineOf(header);
+  for await (const row of rows) yield lineOf(row);
 }
 
 function lineOf(values: readonly unknown[]): string {

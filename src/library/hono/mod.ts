@@ -1,5 +1,6 @@
 /** For Hono apps: sessions in handlers, and problem documents for their failures. */
 
+export { bodyOf } from "./body_of.ts";
 export { databaseProblem } from "./database_problem.ts";
 export {
   type InputError,

@@ -16,13 +16,13 @@ export interface StreamingSessionOptions extends Omit<SessionOptions, "readOnly"
  *
  * ```ts
  * app.get("/export", (c) => withStreamingSession(c, (session) =>
- *   c.body(ReadableStream.from(csvOf(session.stream(sql`select * from users`))))));
+ *   c.body(bodyOf(csvOf(session.stream(sql`select * from users`))))));
  * ```
  *
  * The session is read only. It ends when the body ends or breaks off, and holds its lease until then, for at most
  * `bodyTimeoutMs`. The timeouts of its transaction apply as well. `work` never runs again, because sent bytes cannot be
- * taken back. If the body breaks off, the client must see an error and not a complete body: a `ReadableStream` ensures
- * that, Hono's `stream()` does not.
+ * taken back. If the body breaks off, the client must see an error and not a complete body: `bodyOf` ensures that,
+ * Hono's `stream()` does not.
  *
  * Throws `TypeError` at `serializable` without `deferrable`, because its reads are valid only after COMMIT, and if
  * `provideDatabase` did not run.
