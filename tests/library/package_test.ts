@@ -15,6 +15,9 @@ const CONSUMER = join(import.meta.dirname!, "package");
 /** With the packages that are not in the root lock. */
 const ORM_CONSUMER = join(import.meta.dirname!, "orm", "consumer.ts");
 
+/** The repository's own examples, which a reader copies. */
+const EXAMPLES = join(import.meta.dirname!, "../../src/examples");
+
 const DEPENDENCIES = {
   "@cloudflare/workers-types": "5.20261117.1",
   "@types/node": "24.19.4",
@@ -31,6 +34,12 @@ const CONFIGS = {
   "app.ts at strict": { types: ["node"], strict: true },
   // The types of drizzle-orm name packages of all its databases, which nobody installs together.
   "orm.ts at strict": { types: ["node"], strict: true, skipLibCheck: true },
+  "examples/orders_worker.ts at strict": {
+    types: ["@cloudflare/workers-types"],
+    strict: true,
+    lib: ["esnext"],
+    allowImportingTsExtensions: true,
+  },
   "worker.ts at strict": { types: ["@cloudflare/workers-types"], strict: true, lib: ["esnext"] },
 };
 
@@ -55,6 +64,7 @@ async function consumer(): Promise<AsyncDisposable & { folder: string }> {
       await Deno.copyFile(join(CONSUMER, file), join(folder, file));
     }
     await Deno.copyFile(ORM_CONSUMER, join(folder, "orm.ts"));
+    await run(folder, ["cp", "-R", EXAMPLES, "examples"]);
     await run(folder, ["npm", "install", "--no-audit", "--no-fund", "--silent"]);
   } catch (error) {
     await dispose();
