@@ -38,8 +38,13 @@ async function blocksOf(readme: string): Promise<Block[]> {
 
 const blocks = (await Promise.all(READMES.map(blocksOf))).flat();
 
-/** Blocks that another test runs. */
-const RUN_ELSEWHERE = ["Drizzle", "Kysely"];
+/** The headings of blocks that tests/library/readme_test.ts and tests/library/orm/readme_test.ts run. */
+const RUN_ELSEWHERE = [
+  "Drizzle",
+  "Kysely",
+  "Libraries that take a pool of node-postgres",
+  "Tests of an app",
+];
 
 /** A module with the block as the body of `run`, behind its imports. */
 function moduleOf(code: string, prelude = ""): string {

@@ -3,8 +3,9 @@ import { isNeonHost } from "../db/mod.ts";
 import { databaseAddress } from "./database_address.ts";
 import type { UrlProblem } from "./database_url.ts";
 
-export const TRANSPORTS = ["auto", "websocket", "tcp"] as const;
-export type Transport = typeof TRANSPORTS[number];
+export const TRANSPORTS = ["auto", "websocket", "tcp"] as const satisfies readonly Transport[];
+/** How a database is reached: see `DatabaseConfig.transport`. */
+export type Transport = "auto" | "websocket" | "tcp";
 
 interface TransportChoice {
   readonly url: string;

@@ -1,6 +1,6 @@
 /** What the orders app does, on Deno and in workerd. */
 import { assert, assertEquals } from "@std/assert";
-import type { RelayObserver } from "../../src/dev/relay/relay.ts";
+import type { RelayObserver } from "../../src/library/testing/relay/relay.ts";
 import { jsonRequest, type SendRequest } from "../http/requests.ts";
 
 /** The messages that the app sends to its database. */

@@ -30,7 +30,7 @@ export interface NeonDriverOptions {
    */
   readonly webSocketConstructor?: (new (url: string) => unknown) | undefined;
   /**
-   * Makes an unopened stream to the database for each connection, in place of a WebSocket: `url` then has the login only,
+   * @internal Makes an unopened stream to the database for each connection, in place of a WebSocket: `url` then has the login only,
    * and `wsProxy` and `webSocketConstructor` are not used.
    */
   readonly newStream?: (() => WireStream) | undefined;

@@ -223,6 +223,7 @@ export class RawConnection implements AsyncDisposable {
     else await this.#lease.release();
   }
 
+  /** The same as `release()`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.release();
   }

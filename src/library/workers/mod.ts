@@ -11,6 +11,7 @@ import type { DatabaseConfig } from "../database_config.ts";
 import { RequestLifetime, type WorkerContext } from "./request_lifetime.ts";
 
 export { DATABASE_DEFAULTS, type DatabaseConfig, type PoolConfig } from "../database_config.ts";
+export type { Transport } from "../transport.ts";
 export type { WorkerContext } from "./request_lifetime.ts";
 export { Shards, type ShardsOptions } from "./shards.ts";
 
