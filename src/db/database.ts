@@ -293,8 +293,13 @@ export class Database {
   }
 
   #context(): TransactionContext {
-    const { pool, observer, random = Math.random, resolveCommit: resolve = resolveCommit } =
-      this.#options;
+    const {
+      pool,
+      defaults,
+      observer,
+      random = Math.random,
+      resolveCommit: resolve = resolveCommit,
+    } = this.#options;
     const { scope } = this.#requireOwner();
     const [clock, metrics, clusters, holder] = [
       this.#clock,
@@ -312,6 +317,7 @@ export class Database {
       observer,
       resolveCommit: resolve,
       clusters,
+      defaults,
     };
   }
 

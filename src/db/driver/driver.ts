@@ -159,6 +159,11 @@ export interface Connection {
   readonly status: TransactionStatus | undefined;
   /** The backend's process id, once the server has sent it. */
   readonly processId: number | undefined;
+  /**
+   * Whether the server's session belongs to this connection alone, so that what is set in it lasts as long as the
+   * connection. `undefined` until that is known; `false` behind a pooler.
+   */
+  readonly isDirect?: boolean | undefined;
   /** Resolves at the first ReadyForQuery; rejects with `ConnectError` if the connection ends before it. */
   readonly ready: Promise<void>;
   /** Resolves when the socket is shut, with the error that ended the connection; with `undefined` after our own `close`. */

@@ -124,6 +124,10 @@ export class NeonConnection implements Connection {
     return this.#client.processID ?? undefined;
   }
 
+  get isDirect(): boolean | undefined {
+    return this.#statements.isDirect;
+  }
+
   flight(
     parts: readonly FlightPart[],
     { parsers = {}, onNotice }: FlightOptions = {},

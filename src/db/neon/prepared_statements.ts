@@ -142,6 +142,11 @@ export class PreparedStatements {
     this.#policy = policy;
   }
 
+  /** See `Connection.isDirect`. */
+  get isDirect(): boolean | undefined {
+    return this.#isDirect;
+  }
+
   /** Whether the connection is to ask for the backend's process id. */
   get asks(): boolean {
     return this.#isDirect === undefined && this.#policy.asks;

@@ -7,8 +7,20 @@ export const ISOLATION_LEVELS = ["read committed", "repeatable read", "serializa
 /** One of `ISOLATION_LEVELS`. */
 export type IsolationLevel = typeof ISOLATION_LEVELS[number];
 
-/** How a transaction begins. In each timeout, 0 means no limit, as in PostgreSQL. */
-export interface TransactionSettings {
+/** In each timeout, 0 means no limit, as in PostgreSQL. */
+export interface Timeouts {
+  /** Longest run of one statement: `statement_timeout`. The server cancels the statement. */
+  readonly statementTimeoutMs: number;
+  /** Longest wait for one lock: `lock_timeout`. The server cancels the statement. */
+  readonly lockTimeoutMs: number;
+  /** Longest pause between two statements: `idle_in_transaction_session_timeout`. The server closes the connection. */
+  readonly idleTransactionTimeoutMs: number;
+  /** Longest transaction: `transaction_timeout`, on PostgreSQL 17 and later. The server closes the connection. */
+  readonly transactionTimeoutMs: number;
+}
+
+/** How a transaction begins. */
+export interface TransactionSettings extends Timeouts {
   /** Said in BEGIN. */
   readonly isolation: IsolationLevel;
   /**
@@ -21,27 +33,19 @@ export interface TransactionSettings {
    * With `serializable` and `readOnly`: waits at the beginning for a snapshot that cannot cause serialization failures.
    */
   readonly deferrable: boolean;
-  /** Longest run of one statement: `statement_timeout`. The server cancels the statement. */
-  readonly statementTimeoutMs: number;
-  /** Longest wait for one lock: `lock_timeout`. The server cancels the statement. */
-  readonly lockTimeoutMs: number;
-  /** Longest pause between two statements: `idle_in_transaction_session_timeout`. The server closes the connection. */
-  readonly idleTransactionTimeoutMs: number;
-  /** Longest transaction: `transaction_timeout`, on PostgreSQL 17 and later. The server closes the connection. */
-  readonly transactionTimeoutMs: number;
   /** Settings that last as long as the transaction, for row policies and triggers: `{ "app.user": id }`. */
   readonly locals: Readonly<Record<string, string>>;
 }
 
 /**
- * The format of values, which a role or database may have set otherwise. Sent with each transaction, because a pooler may
- * refuse startup parameters, or give out a server connection that was opened without them. Comparing before setting would
- * cost the server more. A session's `locals` come later, and so have the last word.
+ * The format of values, which a role or database may have set otherwise. Set by a statement, because a pooler may refuse
+ * startup parameters, or give out a server connection that was opened without them. Comparing before setting would cost
+ * the server more. A session's `locals` come later, and so have the last word.
  *
  * Not here are `TimeZone` and `bytea_output`, as the parsers read every offset and both formats; `client_encoding`, which
  * is in the startup message and which poolers keep; and `lc_monetary`, as money stays text in the format that was chosen.
  */
-const VALUE_FORMAT = Object.entries({
+const VALUE_FORMAT: readonly (readonly [string, string])[] = Object.entries({
   /** Leaves the order of day and month, which counts for texts that are sent. */
   DateStyle: "ISO",
   IntervalStyle: "postgres",
@@ -50,16 +54,6 @@ const VALUE_FORMAT = Object.entries({
   /** If off, the NULL in an array that is sent becomes the text "NULL". */
   array_nulls: "on",
 });
-
-const SET_VALUE_FORMAT = VALUE_FORMAT
-  .map(([name, value]) => `set_config('${name}', '${value}', true)`)
-  .join(", ");
-
-/**
- * Only a warning tells a COMMIT whose wait for its standby was cancelled from one that is safe. A role can have switched
- * warnings off.
- */
-const SET_WARNINGS = setWarnings({ isLocal: true });
 
 /**
  * The same settings for a statement outside a transaction, on a connection that is closed after it. A pooler keeps the
@@ -78,41 +72,66 @@ export const STANDALONE_SETTINGS: Statement = {
   isInternal: true,
 };
 
+/**
+ * Only a warning tells a COMMIT whose wait for its standby was cancelled from one that is safe. A role can have switched
+ * warnings off.
+ */
 function setWarnings({ isLocal }: { isLocal: boolean }): string {
   return "case when current_setting('client_min_messages') = 'error' " +
     `then set_config('client_min_messages', 'warning', ${isLocal}) end`;
 }
+
+/**
+ * How long the timeouts and formats that a transaction sets are to last:
+ *
+ * - `transaction`: always right. A pooler in transaction mode gives the server's session to another client afterwards.
+ * - `session`: the next transactions find them set. For a session that is this connection's alone.
+ * - `set`: the session has them already, and they are not sent.
+ */
+export type SettingsScope = "transaction" | "session" | "set";
 
 /** Most transactions use one of a few settings. The cache is bounded because a timeout can have any value. */
 const BEGIN_CACHE_MAX = 64;
 const beginCache = new Map<string, readonly Statement[]>();
 
 /**
- * The statements that open a transaction; they are sent in front of its first statement. Every setting is local to the
- * transaction, because a pooler in transaction mode may give the server's connection to another client afterwards.
+ * The statements that open a transaction; they are sent in front of its first statement. The `locals` end with the
+ * transaction in any case.
  */
-export function beginStatements(settings: TransactionSettings): readonly Statement[] {
-  if (Object.keys(settings.locals).length > 0) {
-    return [begin(settings), encodePart(setLocals(settings)) as Statement];
+export function beginStatements(
+  settings: TransactionSettings,
+  scope: SettingsScope = "transaction",
+): readonly Statement[] {
+  const names = Object.keys(settings.locals);
+  if (names.length > 0) {
+    // Its own value is set behind the locals.
+    const sets = names.some((name) => name.toLowerCase() === "transaction_timeout");
+    if (scope === "set" && sets) return beginStatements(settings, "transaction");
+    return [begin(settings), encodePart(setLocals(settings, scope)) as Statement];
   }
-  const key = keyOf(settings);
+  const key = keyOf(settings, scope);
   let statements = beginCache.get(key);
   if (statements === undefined) {
-    statements = [begin(settings), setLocals(settings)].map((each) => ({
-      ...each,
-      isStatic: true,
-    }));
+    const all = scope === "set" ? [begin(settings)] : [begin(settings), setLocals(settings, scope)];
+    statements = all.map((each) => ({ ...each, isStatic: true }));
     if (beginCache.size < BEGIN_CACHE_MAX) beginCache.set(key, statements);
   }
   return statements;
 }
 
-function keyOf(settings: TransactionSettings): string {
+/** Throws `TypeError` for a local that cannot be sent, before a connection is leased for it. */
+export function assertLocals(settings: TransactionSettings): void {
+  if (Object.keys(settings.locals).length > 0) encodePart(setLocals(settings, "transaction"));
+}
+
+function keyOf(settings: TransactionSettings, scope: SettingsScope): string {
   const { isolation, readOnly, deferrable } = settings;
+  const modes = `${scope} ${isolation} ${readOnly} ${deferrable}`;
+  if (scope === "set") return modes;
   const { statementTimeoutMs, lockTimeoutMs, idleTransactionTimeoutMs, transactionTimeoutMs } =
     settings;
-  return `${isolation} ${readOnly} ${deferrable} ${statementTimeoutMs} ${lockTimeoutMs} ` +
-    `${idleTransactionTimeoutMs} ${transactionTimeoutMs}`;
+  return `${modes} ${statementTimeoutMs} ${lockTimeoutMs} ${idleTransactionTimeoutMs} ` +
+    transactionTimeoutMs;
 }
 
 function begin({ isolation, readOnly, deferrable }: TransactionSettings): Statement {
@@ -122,25 +141,38 @@ function begin({ isolation, readOnly, deferrable }: TransactionSettings): Statem
   return { text: `begin ${modes.join(", ")}`, values: [], isInternal: true };
 }
 
-function setLocals(settings: TransactionSettings): Statement {
-  const locals: [string, string][] = [
-    ["statement_timeout", `${settings.statementTimeoutMs}ms`],
-    ["lock_timeout", `${settings.lockTimeoutMs}ms`],
-    ["idle_in_transaction_session_timeout", `${settings.idleTransactionTimeoutMs}ms`],
-    ...Object.entries(settings.locals),
-    ["transaction_timeout", `${settings.transactionTimeoutMs}ms`],
-  ];
-  const calls = locals.map(([name], index) => {
-    const call = `set_config($${2 * index + 1}, $${2 * index + 2}, true)`;
+function setLocals(settings: TransactionSettings, scope: SettingsScope): Statement {
+  const local = scope === "transaction";
+  const constants: string[] = [];
+  const values: string[] = [];
+  const call = (name: string, value: string, isLocal: boolean) => {
+    values.push(name, value);
+    return `set_config($${values.length - 1}, $${values.length}, ${isLocal})`;
+  };
+  const timeouts: string[] = [];
+  if (scope !== "set") {
+    for (const [name, value] of VALUE_FORMAT) {
+      constants.push(`set_config('${name}', '${value}', ${local})`);
+    }
+    // A read-only transaction loses nothing with a warning; those that find the session set may write.
+    if (!(local && settings.readOnly)) constants.push(setWarnings({ isLocal: local }));
+    timeouts.push(
+      call("statement_timeout", `${settings.statementTimeoutMs}ms`, local),
+      call("lock_timeout", `${settings.lockTimeoutMs}ms`, local),
+      call("idle_in_transaction_session_timeout", `${settings.idleTransactionTimeoutMs}ms`, local),
+    );
+  }
+  const locals = Object.entries(settings.locals).map(([name, value]) => call(name, value, true));
+  if (scope !== "set") {
+    const last = call("transaction_timeout", `${settings.transactionTimeoutMs}ms`, local);
     // Older servers than PostgreSQL 17 do not know `transaction_timeout` and would refuse to set it.
-    return name === "transaction_timeout"
-      ? `case when current_setting('transaction_timeout', true) is not null then ${call} end`
-      : call;
-  });
-  const constants = settings.readOnly ? SET_VALUE_FORMAT : `${SET_VALUE_FORMAT}, ${SET_WARNINGS}`;
+    locals.push(
+      `case when current_setting('transaction_timeout', true) is not null then ${last} end`,
+    );
+  }
   return {
-    text: `select ${constants}, ${calls.join(", ")}`,
-    values: locals.flat(),
+    text: `select ${[...constants, ...timeouts, ...locals].join(", ")}`,
+    values,
     isInternal: true,
   };
 }

@@ -5,6 +5,7 @@
  */
 import type { FlightPart, Result, Statement } from "../driver/driver.ts";
 import type { LastingState } from "./lasting_state.ts";
+import type { ServerSession } from "./server_session.ts";
 import { mayEnd, returnsToSavepoint } from "./transaction_control.ts";
 
 const COMMIT: Statement = { text: "commit", values: [], isStatic: true, isInternal: true };
@@ -31,33 +32,53 @@ export class PrependedStatement {
 }
 
 export interface FlightPlanOptions {
-  /** Empty once the transaction has begun on the server. */
-  readonly begin: readonly Statement[];
   readonly prepended: readonly PrependedStatement[];
   /** The caller's statements. */
   readonly own: readonly FlightPart[];
-  readonly xidQuery: Statement | undefined;
   readonly commits: boolean;
   /** Whether the transaction may write, so that its outcome matters if the answer to COMMIT is lost. */
   readonly mayWrite: boolean;
 }
 
+/** What a flight needs besides, which depends on its connection. */
+export interface Surroundings {
+  /** Empty once the transaction has begun on the server. */
+  readonly begin: readonly Statement[];
+  readonly xidQuery: Statement | undefined;
+}
+
 export class FlightPlan {
-  /** All parts, in the order in which they are sent. */
-  readonly parts: readonly FlightPart[];
   /** Whether it is on its way to the server. */
   wasSent = false;
   readonly #options: FlightPlanOptions;
-  readonly #ownAt: number;
-  readonly #ownEnd: number;
+  #parts: readonly FlightPart[] = [];
+  #asksXid = false;
+  #ownAt = 0;
+  #ownEnd = 0;
 
   constructor(options: FlightPlanOptions) {
-    const { begin, prepended, own, xidQuery, commits, mayWrite } = options;
     this.#options = options;
+  }
+
+  /** All parts, in the order in which they are sent. Empty before `surround`. */
+  get parts(): readonly FlightPart[] {
+    return this.#parts;
+  }
+
+  /** Whether it runs more than BEGIN and COMMIT. */
+  get runsStatements(): boolean {
+    const { own, prepended } = this.#options;
+    return own.length + prepended.length > 0;
+  }
+
+  /** Makes the parts, for the connection that the flight is sent on next. */
+  surround({ begin, xidQuery }: Surroundings): void {
+    const { prepended, own, commits, mayWrite } = this.#options;
+    this.#asksXid = xidQuery !== undefined;
     this.#ownAt = begin.length + prepended.length;
     this.#ownEnd = this.#ownAt + own.length;
-    const needsFlush = mayWrite && this.#ownEnd > begin.length;
-    this.parts = [
+    const needsFlush = mayWrite && this.runsStatements;
+    this.#parts = [
       ...begin,
       ...prepended.map(({ part }) => part),
       ...own,
@@ -99,7 +120,7 @@ export class FlightPlan {
   }
 
   get asksXid(): boolean {
-    return this.#options.xidQuery !== undefined;
+    return this.#asksXid;
   }
 
   get prepended(): readonly PrependedStatement[] {
@@ -126,6 +147,14 @@ export class FlightPlan {
     for (let at = this.#ownAt; at < end; at++) state.note(this.parts[at]!, results[at]!);
   }
 
+  /** Tells the server's session of the caller's statements. */
+  noteIn(session: ServerSession, results: readonly Result[]): void {
+    for (let at = this.#ownAt; at < this.#ownEnd; at++) session.note(this.parts[at]!, results[at]);
+    if (this.endByStatement(results) === undefined && isCommit(this.commitResult(results))) {
+      session.noteCommit();
+    }
+  }
+
   /** Whether each of the caller's statements has a result. */
   hasAllOwn(results: readonly Result[]): boolean {
     return results.length >= this.#ownEnd;
@@ -142,8 +171,8 @@ export class FlightPlan {
 
   /** Sets `hasRun` on the prepended statements that have a result. */
   markPrepended(results: readonly Result[]): void {
-    const { begin, prepended } = this.#options;
-    const count = Math.max(0, results.length - begin.length);
+    const { prepended } = this.#options;
+    const count = Math.max(0, results.length - (this.#ownAt - prepended.length));
     for (const statement of prepended.slice(0, count)) statement.hasRun = true;
   }
 }

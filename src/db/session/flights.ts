@@ -11,10 +11,11 @@ import type {
   TransactionStatus,
 } from "../driver/driver.ts";
 import { isReplayable } from "../failures/classify.ts";
-import { beginStatements } from "./begin.ts";
+import { assertLocals, beginStatements } from "./begin.ts";
 import { FlightPlan, type PrependedStatement } from "./flight_plan.ts";
 import { LastingState } from "./lasting_state.ts";
 import { LeasedConnection } from "./leased_connection.ts";
+import { ServerSession } from "./server_session.ts";
 import type { TransactionOutcome } from "./observer.ts";
 import type { TransactionContext, TransactionRequest } from "./transaction_context.ts";
 import { type TransactionId, XidTracker } from "./xid.ts";
@@ -40,6 +41,8 @@ export class Flights {
   /** `undefined` in a read-only transaction. */
   readonly #xid: XidTracker | undefined;
   #prepended: readonly PrependedStatement[] = [];
+  /** `undefined` before the first flight. */
+  #session: ServerSession | undefined;
   #hasBegun = false;
   /** Whether a command tag shows a write. */
   #hasWritten = false;
@@ -136,12 +139,10 @@ export class Flights {
   }
 
   plan(own: readonly FlightPart[], { commits }: { commits: boolean }): FlightPlan {
-    const runsStatements = own.length + this.#prepended.length > 0;
+    if (!this.#hasBegun) assertLocals(this.#request.settings);
     return new FlightPlan({
-      begin: this.#hasBegun ? [] : beginStatements(this.#request.settings),
       prepended: this.#prepended,
       own,
-      xidQuery: this.#xid?.queryFor({ runsStatements }),
       commits,
       mayWrite: this.#xid !== undefined,
     });
@@ -178,13 +179,26 @@ export class Flights {
   }
 
   async #send(plan: FlightPlan): Promise<FlightAnswer> {
+    const { settings } = this.#request;
+    const session = this.#hasBegun ? this.#session! : this.#beginSession();
+    plan.surround({
+      begin: this.#hasBegun ? [] : beginStatements(settings, session.scope),
+      xidQuery: this.#xid?.queryFor(plan, session),
+    });
     try {
       return await this.#connection.send(plan);
     } finally {
       const { lastResults } = this.#connection;
       plan.markLasting(this.#lasting, lastResults);
-      this.#xid?.read(plan.xidResult(lastResults));
+      this.#xid?.read(plan.xidResult(lastResults), session);
+      plan.noteIn(session, lastResults);
     }
+  }
+
+  /** The session of the server in which the transaction begins, on the connection that was leased. */
+  #beginSession(): ServerSession {
+    const { connection } = this.#connection;
+    return this.#session = new ServerSession(connection!, this.#request.settings, this.#context);
   }
 
   /** Gives the connection back, or closes it if the transaction has left state on it. */

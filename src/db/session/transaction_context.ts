@@ -4,7 +4,7 @@ import type { TypeParsers } from "../driver/result_types.ts";
 import type { LeaseHolder } from "../pool/lease_holder.ts";
 import type { OwnerScope } from "../pool/owner_scope.ts";
 import type { Pool } from "../pool/pool.ts";
-import type { TransactionSettings } from "./begin.ts";
+import type { Timeouts, TransactionSettings } from "./begin.ts";
 import type { ResolveCommit } from "./commit_outcome.ts";
 import type { KnownClusters } from "./known_clusters.ts";
 import type { Observer } from "./observer.ts";
@@ -23,6 +23,8 @@ export interface TransactionContext {
   readonly observer: Observer | undefined;
   readonly resolveCommit: ResolveCommit;
   readonly clusters: KnownClusters;
+  /** The timeouts of a transaction whose options do not replace them. */
+  readonly defaults: Timeouts;
 }
 
 /** The options of one transaction. */

@@ -4,6 +4,7 @@
  */
 import type { Result, Statement } from "../driver/driver.ts";
 import { type KnownClusters, SYSTEM_IDENTIFIER } from "./known_clusters.ts";
+import type { ServerSession } from "./server_session.ts";
 
 /** Identifies a transaction, so that the server can be asked for its outcome. */
 export interface TransactionId {
@@ -23,12 +24,12 @@ export interface TransactionId {
 export const INCARNATION = `extract(epoch from pg_postmaster_start_time()) || '/' || ` +
   `extract(epoch from pg_stat_get_bgwriter_stat_reset_time())`;
 
-export const XID_QUERY: Statement = {
-  text: `select pg_current_xact_id_if_assigned()::text, ${INCARNATION}`,
-  values: [],
-  isStatic: true,
-  isInternal: true,
-};
+const XID = "select pg_current_xact_id_if_assigned()::text";
+
+/** For a connection whose server's incarnation is known. */
+const XID_ALONE_QUERY: Statement = { text: XID, values: [], isStatic: true, isInternal: true };
+
+export const XID_QUERY: Statement = { ...XID_ALONE_QUERY, text: `${XID}, ${INCARNATION}` };
 
 /** The xid query of a flight that also has to learn the server's cluster. */
 export const XID_AND_CLUSTER_QUERY: Statement = {
@@ -56,22 +57,30 @@ export class XidTracker {
    * The query that a flight needs, if any. COMMIT alone does not assign an xid, so that an earlier "no xid" still
    * holds. A transaction whose xid came from a server of an unknown cluster asks once more.
    */
-  queryFor({ runsStatements }: { runsStatements: boolean }): Statement | undefined {
+  queryFor(
+    { runsStatements }: { readonly runsStatements: boolean },
+    { incarnation }: { readonly incarnation: string | undefined },
+  ): Statement | undefined {
     if (this.#transactionId !== undefined) {
       return this.#clusters.has(this.#transactionId.incarnation)
         ? undefined
         : XID_AND_CLUSTER_QUERY;
     }
     if (!runsStatements && this.#hasNoXid) return undefined;
+    if (incarnation !== undefined && this.#clusters.has(incarnation)) return XID_ALONE_QUERY;
     return this.#clusters.mustAsk ? XID_AND_CLUSTER_QUERY : XID_QUERY;
   }
 
   /** Reads the result of the xid query; `undefined` if the flight had none, or its answer was cut off before it. */
-  read(result: Result | undefined): void {
-    const [xid, incarnation, systemIdentifier] = Object.values(result?.rows[0] ?? {});
+  read(result: Result | undefined, session: ServerSession): void {
+    const [xid, told, systemIdentifier] = Object.values(result?.rows[0] ?? {});
     this.#hasNoXid = xid === null;
-    if (typeof incarnation !== "string") return;
-    this.#clusters.hear(incarnation, systemIdentifier as string | null | undefined);
+    if (typeof told === "string") {
+      this.#clusters.hear(told, systemIdentifier as string | null | undefined);
+      session.noteIncarnation(told);
+    }
+    const incarnation = typeof told === "string" ? told : session.incarnation;
+    if (incarnation === undefined) return;
     if (typeof xid === "string") this.#transactionId ??= { xid, incarnation };
   }
 

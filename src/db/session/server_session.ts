@@ -1,0 +1,107 @@
+/**
+ * What the server's session behind a direct connection is known to keep from one transaction to the next: the timeouts and
+ * formats that were set in it, and the server's incarnation. What is known is not sent, and not asked, again.
+ *
+ * The knowledge lasts only while every transaction on the connection ends by our COMMIT and none may have changed a
+ * setting. A function or trigger can change one unseen, so that it also ends after a second.
+ */
+import type { Connection, FlightPart, Result } from "../driver/driver.ts";
+import type { Clock } from "../time/clock.ts";
+import type { SettingsScope, Timeouts, TransactionSettings } from "./begin.ts";
+
+/** How long a setting that a function has changed in the session can last, beyond the transaction that called it. */
+const KNOWN_FOR_MS = 1_000;
+
+/** See `xid.ts`. A connection does not outlive its server's incarnation. */
+interface Knowledge {
+  readonly timeouts: Timeouts | undefined;
+  readonly incarnation: string | undefined;
+  readonly untilMs: number;
+}
+
+/** All transactions on a connection, of whatever database, share what is known of it. */
+const known = new WeakMap<Connection, Knowledge>();
+
+/** For a connection that code outside a transaction has used, which may have set anything. */
+export function forgetServerSession(connection: Connection): void {
+  known.delete(connection);
+}
+
+/** The server's session during one transaction. */
+export class ServerSession {
+  /** `undefined` where the session may be another one in each transaction. */
+  readonly #connection: Connection | undefined;
+  #knowledge: Knowledge | undefined;
+  /** How this transaction sets its timeouts and formats. */
+  readonly scope: SettingsScope;
+  #mayHaveChanged = false;
+
+  /** For a transaction that begins now. `defaults` are the timeouts that most transactions have. */
+  constructor(
+    connection: Connection,
+    settings: TransactionSettings,
+    { defaults, clock }: { readonly defaults: Timeouts; readonly clock: Clock },
+  ) {
+    if (connection.isDirect !== true) {
+      this.scope = "transaction";
+      return;
+    }
+    const nowMs = clock.now();
+    const before = known.get(connection);
+    // Until our COMMIT is answered, nothing is known: a rollback also takes back what was set.
+    known.delete(connection);
+    this.#connection = connection;
+    this.#knowledge = before !== undefined && nowMs < before.untilMs
+      ? before
+      : { timeouts: undefined, incarnation: undefined, untilMs: nowMs + KNOWN_FOR_MS };
+    const { timeouts } = this.#knowledge;
+    if (timeouts !== undefined && haveSameTimeouts(settings, timeouts)) this.scope = "set";
+    else if (!haveSameTimeouts(settings, defaults)) this.scope = "transaction";
+    else {
+      this.scope = "session";
+      this.#knowledge = { ...this.#knowledge, timeouts: defaults };
+    }
+  }
+
+  /** The server's incarnation, if it is known. */
+  get incarnation(): string | undefined {
+    return this.#knowledge?.incarnation;
+  }
+
+  /** Takes a statement of the caller's; `result` if it ran without an error. */
+  note(part: FlightPart, result: Result | undefined): void {
+    this.#mayHaveChanged ||= mayChangeSettings(part, result);
+  }
+
+  /** The transaction has read the server's incarnation. */
+  noteIncarnation(incarnation: string): void {
+    if (this.#knowledge !== undefined) this.#knowledge = { ...this.#knowledge, incarnation };
+  }
+
+  /** The server has answered our COMMIT. */
+  noteCommit(): void {
+    if (this.#connection === undefined || this.#mayHaveChanged) return;
+    known.set(this.#connection, this.#knowledge!);
+  }
+}
+
+function haveSameTimeouts(one: Timeouts, other: Timeouts): boolean {
+  return one.statementTimeoutMs === other.statementTimeoutMs &&
+    one.lockTimeoutMs === other.lockTimeoutMs &&
+    one.idleTransactionTimeoutMs === other.idleTransactionTimeoutMs &&
+    one.transactionTimeoutMs === other.transactionTimeoutMs;
+}
+
+/** Tags of statements that change no setting, other than by a function that they call. `""` is that of a suspended portal. */
+const CHANGE_NO_SETTING: ReadonlySet<string> = new Set(
+  "SELECT INSERT UPDATE DELETE MERGE FETCH MOVE CLOSE SAVEPOINT RELEASE ROLLBACK NOTIFY LOCK"
+    .split(" ").concat(""),
+);
+
+/** The function that sets, the view whose UPDATE does, and a name in which either could be hidden. */
+const NAMES_SETTING = /set_config|pg_settings|\bu&"/i;
+
+function mayChangeSettings(part: FlightPart, result: Result | undefined): boolean {
+  if (result !== undefined && !CHANGE_NO_SETTING.has(result.command)) return true;
+  return "text" in part && NAMES_SETTING.test(part.text);
+}
