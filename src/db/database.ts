@@ -4,6 +4,7 @@ import type { Observer } from "./session/observer.ts";
 import type { Pool } from "./pool/pool.ts";
 import type { PoolStats } from "./pool/pool_stats.ts";
 import type { PoolView } from "./pool/pool_view.ts";
+import { SharedTimer } from "./time/shared_timer.ts";
 import { RetryBudget } from "./time/retry.ts";
 import { LeaseHolder } from "./pool/lease_holder.ts";
 import type { OwnerScope } from "./pool/owner_scope.ts";
@@ -122,6 +123,8 @@ export class Database {
   readonly #budget: RetryBudget;
   readonly #metrics: UnitMetrics;
   readonly #clusters: KnownClusters;
+  /** A timer belongs to its owner, as a socket does. */
+  #deadlines: WeakMap<OwnerScope, SharedTimer> = new WeakMap();
   #holder: LeaseHolder | undefined;
 
   /** Without `owner`, the database opens no sessions itself: use the one that `forOwner` returns. */
@@ -164,6 +167,7 @@ export class Database {
       owner,
     );
     database.#holder = holder;
+    database.#deadlines = this.#deadlines;
     return database;
   }
 
@@ -318,7 +322,16 @@ export class Database {
       resolveCommit: resolve,
       clusters,
       defaults,
+      deadlines: this.#deadlinesOf(scope),
     };
+  }
+
+  #deadlinesOf(scope: OwnerScope): SharedTimer {
+    let deadlines = this.#deadlines.get(scope);
+    if (deadlines === undefined) {
+      this.#deadlines.set(scope, deadlines = new SharedTimer(this.#clock));
+    }
+    return deadlines;
   }
 
   #requireOwner(): DatabaseOwner {

@@ -77,6 +77,9 @@ function parseEscapedBytea(text: string): Uint8Array {
   );
 }
 
+/** The usual form: four digits of the year, in UTC, whole seconds or at least milliseconds. */
+const USUAL_TIMESTAMPTZ = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{3,6})?\+00$/;
+
 /** A zone of the operator's own making can be up to 167 hours from UTC: `set timezone = '<X>-167:59'`. */
 const TIMESTAMPTZ =
   /^(\d{4,})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?([+-])(\d{2,3})(?::(\d\d))?(?::(\d\d))?( BC)?$/;
@@ -86,6 +89,12 @@ const TIMESTAMPTZ =
  * hold, and for a `DateStyle` that is not ISO.
  */
 function parseTimestamptz(text: string): Date | number | string {
+  if (USUAL_TIMESTAMPTZ.test(text)) {
+    // The runtime reads the ISO format in a third of the time. Of a fraction it takes three digits everywhere.
+    const seconds = `${text.slice(0, 10)}T${text.slice(11, 19)}`;
+    const date = new Date(text.length > 22 ? `${seconds}${text.slice(19, 23)}Z` : `${seconds}Z`);
+    if (!Number.isNaN(date.getTime())) return date;
+  }
   if (text === "infinity") return Infinity;
   if (text === "-infinity") return -Infinity;
   const match = TIMESTAMPTZ.exec(text);

@@ -81,7 +81,7 @@ export class LeasedConnection {
         observed,
         () =>
           sendWithDeadline({ lease: this.#lease!, parts: plan.parts, parsers, onNotice }, {
-            clock: this.#context.clock,
+            clock: this.#context.deadlines,
             signal,
             timeoutMs: () => this.#answerTimeoutMs(observed.length),
             onCancel: () => this.#isSpoiled = true,

@@ -17,6 +17,8 @@ export interface TransactionContext {
   /** The request that the transactions belong to, where several share the scope. */
   readonly holder: LeaseHolder | undefined;
   readonly clock: Clock;
+  /** The same clock, for the deadlines of flights. They share one timer of the scope. */
+  readonly deadlines: Clock;
   /** At least 0 and below 1, as `Math.random`. */
   readonly random: () => number;
   readonly metrics: UnitMetrics;
