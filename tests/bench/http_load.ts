@@ -5,6 +5,8 @@ export interface HttpLoad {
   readonly requests: number;
   /** Concurrent requests. */
   readonly atOnce: number;
+  /** Whether each request creates a user, by POST. */
+  readonly creates?: boolean;
 }
 
 export interface HttpClients extends Disposable {

@@ -6,12 +6,12 @@ const thread = globalThis as unknown as {
   postMessage(failure: string): void;
 };
 
-thread.onmessage = async ({ data: { url, requests, atOnce } }) => {
+thread.onmessage = async ({ data: { url, requests, atOnce, creates = false } }) => {
   let left = requests;
   let failure = "";
   const ask = async () => {
     while (left-- > 0) {
-      const response = await fetch(url);
+      const response = await (creates ? create(url) : fetch(url));
       await response.arrayBuffer();
       if (!response.ok) failure = `${url} answered ${response.status}`;
     }
@@ -19,3 +19,8 @@ thread.onmessage = async ({ data: { url, requests, atOnce } }) => {
   await Promise.all(Array.from({ length: atOnce }, ask));
   thread.postMessage(failure);
 };
+
+function create(url: string): Promise<Response> {
+  const body = JSON.stringify({ email: `${crypto.randomUUID()}@example.org`, name: "Ann" });
+  return fetch(url, { method: "POST", headers: { "Content-Type": "application/json" }, body });
+}
