@@ -70,6 +70,7 @@ export class ServerSession {
 
   /** Takes a statement of the caller's; `result` if it ran without an error. */
   note(part: FlightPart, result: Result | undefined): void {
+    if (this.#connection === undefined) return;
     this.#mayHaveChanged ||= mayChangeSettings(part, result);
   }
 
