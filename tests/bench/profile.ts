@@ -1,6 +1,6 @@
 /**
  * `deno task profile [read|create]`: starts the service, sends it requests, and prints which functions its CPU time goes
- * to. The server, the relay and the clients run in other threads and processes, and are not in the figures.
+ * to. HTTP_SERVER chooses the listener, as for the service. The database server, the relay and the clients run in other threads and processes, and are not in the figures.
  */
 import { Session } from "node:inspector/promises";
 import { start } from "../../src/deno/service.ts";
@@ -61,6 +61,7 @@ async function main(unit: string): Promise<void> {
     DATABASE_POOL_SIZE: `${AT_ONCE}`,
     DATABASE_MAX_OVERFLOW: "0",
     QUEUE_CONCURRENCY: "0",
+    HTTP_SERVER: Deno.env.get("HTTP_SERVER"),
     PORT: "0",
   });
   using clients = httpClients();

@@ -32,9 +32,6 @@ const REFUSED: readonly Refusal[] = [
   COPY,
 ];
 
-/** The first words of these. Other statements are not looked at further. */
-const MAY_BE_REFUSED = startsWith("(?:rollback|abort|prepare|copy)\\b");
-
 /** What would begin or end a transaction where none is. COMMIT PREPARED and ROLLBACK PREPARED do neither. */
 const REFUSED_ALONE: readonly Refusal[] = [
   [
@@ -73,9 +70,7 @@ function startsWith(pattern: string): RegExp {
  */
 export function prepare(parts: readonly FlightPart[]): readonly FlightPart[] {
   return parts.map((part) => {
-    const refusal = "text" in part && MAY_BE_REFUSED.test(part.text)
-      ? refusalOf(part, REFUSED)
-      : undefined;
+    const refusal = refusalOf(part, REFUSED);
     if (refusal !== undefined) {
       const [name, , wayOut] = refusal;
       throw new TypeError(
