@@ -20,6 +20,8 @@ export class Lease {
   readonly connection: Connection;
   /** How long the connection was idle before this lease; `undefined` if the connection is new. */
   readonly idleMs: number | undefined;
+  /** How many leases the connection has had, this one included. */
+  readonly number: number;
   /**
    * Set by the holder during a flight. The pool calls it when it closes and its deadline has passed. The holder then
    * stops the flight and returns the lease. If it is not set, the pool closes the connection itself.
@@ -35,10 +37,11 @@ export class Lease {
   /** @internal Use `Pool.acquire`. */
   constructor(
     connection: Connection,
-    options: { idleMs: number | undefined; onReturn: LeaseReturn },
+    options: { idleMs: number | undefined; number: number; onReturn: LeaseReturn },
   ) {
     this.connection = connection;
     this.idleMs = options.idleMs;
+    this.number = options.number;
     this.#return = options.onReturn;
   }
 

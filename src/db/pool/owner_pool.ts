@@ -87,6 +87,7 @@ export class OwnerPool {
     entry.watch = this.#leaks?.add({ label: request.label, since: nowMs, sample: random() });
     return entry.lease = new Lease(connection, {
       idleMs: isNew ? undefined : nowMs - entry.idleSince,
+      number: ++entry.leases,
       onReturn: {
         release: () => this.#release(entry),
         destroy: (cause) => this.#destroy(entry, cause),

@@ -41,6 +41,8 @@ export class PoolEntry {
   connecting: AbortController | undefined;
   connection: Connection | undefined;
   lease: Lease | undefined;
+  /** Leases of the connection so far. */
+  leases = 0;
   leasedSince = 0;
   /** Label of the newest lease. */
   label: string | undefined;

@@ -197,8 +197,8 @@ export class Flights {
 
   /** The session of the server in which the transaction begins, on the connection that was leased. */
   #beginSession(): ServerSession {
-    const { connection } = this.#connection;
-    return this.#session = new ServerSession(connection!, this.#request.settings, this.#context);
+    const { lease } = this.#connection;
+    return this.#session = new ServerSession(lease!, this.#request.settings, this.#context);
   }
 
   /** Gives the connection back, or closes it if the transaction has left state on it. */

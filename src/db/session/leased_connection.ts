@@ -1,5 +1,5 @@
 /** The connection of one transaction: leased for the first flight, used under a deadline, given back once. */
-import type { Connection, FlightAnswer, Result, TransactionStatus } from "../driver/driver.ts";
+import type { FlightAnswer, Result, TransactionStatus } from "../driver/driver.ts";
 import { ConnectionLostError, DeadlineError, ServerError } from "../errors.ts";
 import { classify } from "../failures/classify.ts";
 import type { Lease } from "../pool/lease.ts";
@@ -38,8 +38,8 @@ export class LeasedConnection {
   }
 
   /** `undefined` while none is leased. */
-  get connection(): Connection | undefined {
-    return this.#lease?.connection;
+  get lease(): Lease | undefined {
+    return this.#lease;
   }
 
   /** Whether it had been idle in the pool, and turned out to be useless. */

@@ -6,6 +6,7 @@
  * setting. A function or trigger can change one unseen, so that it also ends after a second.
  */
 import type { Connection, FlightPart, Result } from "../driver/driver.ts";
+import type { Lease } from "../pool/lease.ts";
 import type { Clock } from "../time/clock.ts";
 import type { SettingsScope, Timeouts, TransactionSettings } from "./begin.ts";
 
@@ -16,16 +17,16 @@ const KNOWN_FOR_MS = 1_000;
 interface Knowledge {
   readonly timeouts: Timeouts | undefined;
   readonly incarnation: string | undefined;
+  /**
+   * `Lease.number` of the transaction that knew it last. A lease after it may have set anything, or rolled back what the
+   * transaction of that lease had set.
+   */
+  readonly lease: number;
   readonly untilMs: number;
 }
 
 /** All transactions on a connection, of whatever database, share what is known of it. */
 const known = new WeakMap<Connection, Knowledge>();
-
-/** For a connection that code outside a transaction has used, which may have set anything. */
-export function forgetServerSession(connection: Connection): void {
-  known.delete(connection);
-}
 
 /** The server's session during one transaction. */
 export class ServerSession {
@@ -38,7 +39,7 @@ export class ServerSession {
 
   /** For a transaction that begins now. `defaults` are the timeouts that most transactions have. */
   constructor(
-    connection: Connection,
+    { connection, number }: Lease,
     settings: TransactionSettings,
     { defaults, clock }: { readonly defaults: Timeouts; readonly clock: Clock },
   ) {
@@ -47,19 +48,16 @@ export class ServerSession {
       return;
     }
     const nowMs = clock.now();
-    const before = known.get(connection);
-    // Until our COMMIT is answered, nothing is known: a rollback also takes back what was set.
-    known.delete(connection);
+    let before = known.get(connection);
+    if (before?.lease !== number - 1 || before.untilMs <= nowMs) before = undefined;
     this.#connection = connection;
-    this.#knowledge = before !== undefined && nowMs < before.untilMs
-      ? before
-      : { timeouts: undefined, incarnation: undefined, untilMs: nowMs + KNOWN_FOR_MS };
-    const { timeouts } = this.#knowledge;
+    const { timeouts, incarnation, untilMs = nowMs + KNOWN_FOR_MS } = before ?? {};
+    this.#knowledge = { timeouts, incarnation, lease: number, untilMs };
     if (timeouts !== undefined && haveSameTimeouts(settings, timeouts)) this.scope = "set";
     else if (!haveSameTimeouts(settings, defaults)) this.scope = "transaction";
     else {
       this.scope = "session";
-      this.#knowledge = { ...this.#knowledge, timeouts: defaults };
+      this.#knowledge = { timeouts: defaults, incarnation, lease: number, untilMs };
     }
   }
 

@@ -423,7 +423,12 @@ Deno.test("BEGIN, the settings, the xid query and COMMIT are prepared once the c
   for (let turn = 0; turn < 100 && !first.includes("*"); turn++) first = await commit();
   const own = "Close* Parse* Bind* Execute";
   assertEquals(first, `${own} ${own} ${UNNAMED} ${own} Flush ${own} Sync`);
-  assertEquals(await commit(), `${NAMED} ${NAMED} ${UNNAMED} ${NAMED} Flush ${NAMED} Sync`);
+  // The session has its settings and has told its incarnation: the xid alone is asked for, by a text of its own. All of that
+  // is sent again after a second.
+  const last = `${NAMED} ${UNNAMED} ${NAMED} Flush ${NAMED} Sync`;
+  let sent = await commit();
+  for (let turn = 0; turn < 100 && sent !== last; turn++) sent = await commit();
+  assertEquals(sent, last);
 });
 
 Deno.test("a connection whose first transaction fails asks again", async () => {

@@ -42,7 +42,7 @@ function serverOf(...states: readonly ServerState[]) {
       release: () => Promise.resolve(void released.push("released")),
       destroy: () => Promise.resolve(void released.push("destroyed")),
     };
-    return new Lease(connection, { idleMs: undefined, onReturn });
+    return new Lease(connection, { idleMs: undefined, number: 1, onReturn });
   };
   return { clock, acquire, released, asked: () => turn };
 }

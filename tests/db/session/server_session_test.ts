@@ -6,6 +6,8 @@ import {
   type FlightPart,
   NeonDriver,
   type Observer,
+  OwnerScope,
+  type Pool,
   ServerError,
   type SessionOptions,
   sql,
@@ -24,6 +26,8 @@ const database = await localDatabase();
 
 interface World {
   readonly db: Database;
+  readonly pool: Pool;
+  readonly scope: OwnerScope;
   readonly clock: ManualClock;
   /** How the last transaction set its timeouts. */
   sent(): "in the transaction" | "in the session" | "not";
@@ -52,9 +56,12 @@ async function onOneConnection(env: Env, test: (world: World) => Promise<void>):
   let newest: Connection | undefined;
   const connect: NeonDriver["connect"] = async (options) => newest = await driver.connect(options);
   const pool = poolOf({ connect }, { size: 1, maxOverflow: 0 });
-  await using db = databaseOf(pool, { observer, clock, attempts: 1 });
+  const scope = OwnerScope.lasting();
+  await using db = databaseOf(pool, { observer, clock, attempts: 1, scope });
   const world: World = {
     db,
+    pool,
+    scope,
     clock,
     sent() {
       const text = textOf(flights.at(-1)?.[1]);
@@ -255,6 +262,18 @@ Deno.test("on a direct connection, settings of the server, role and database do 
     }
   });
 });
+
+directTest(
+  "after a lease that was no transaction, the next one has its settings",
+  async (world) => {
+    await warmUp(world);
+    const lease = await world.pool.acquire({ scope: world.scope });
+    await lease.connection.flight([{ text: "set lock_timeout = '1ms'", values: [] }]);
+    await lease.release();
+    assertEquals(await world.read(), EXPECTED);
+    assertEquals(world.sent(), "in the session");
+  },
+);
 
 directTest("the server's incarnation is asked for once, and the xid each time", async (world) => {
   await warmUp(world);
