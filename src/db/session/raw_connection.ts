@@ -15,6 +15,7 @@ import { isUnknownAfter } from "./commit.ts";
 import { LastingState } from "./lasting_state.ts";
 import { abortedError, ANSWER_GRACE_MS } from "./leased_connection.ts";
 import { sendWithDeadline } from "./send_with_deadline.ts";
+import { takeReset } from "./server_session.ts";
 import { SerialQueue } from "./serial_queue.ts";
 import type { TransactionContext } from "./transaction_context.ts";
 import { leavesState, mayBegin, mayEnd } from "./transaction_control.ts";
@@ -141,6 +142,7 @@ export class RawConnection implements AsyncDisposable {
     const { signal, parsers, onNotice } = this.#request;
     const parts = own.flatMap((part) => mayBegin(part) ? [part, ...this.#timeouts()] : [part]);
     if (signal?.aborted) throw abortedError(signal);
+    await this.#resetSession();
     const mayCommit = this.#mayCommit(own);
     try {
       const { results, error } = await this.#record.flight(
@@ -158,6 +160,26 @@ export class RawConnection implements AsyncDisposable {
       return results.filter((_, index) => !isInternal(parts[index]!));
     } catch (error) {
       throw this.#noteError(error as Error, { mayCommit });
+    }
+  }
+
+  /** The timeouts of the transactions that had the connection before must not stop a statement that may take longer. */
+  async #resetSession(): Promise<void> {
+    const reset = takeReset(this.#lease.connection);
+    if (reset === undefined) return;
+    const { clock } = this.#context;
+    const { settings: { statementTimeoutMs }, signal } = this.#request;
+    try {
+      const { error } = await sendWithDeadline({ lease: this.#lease, parts: [reset] }, {
+        clock,
+        signal,
+        timeoutMs: () => this.#answerTimeoutMs(statementTimeoutMs),
+        onCancel: () => this.#isSpoiled = true,
+      });
+      if (error !== undefined) throw error;
+    } catch (error) {
+      this.#isSpoiled = true;
+      throw this.#noteError(error as Error, { mayCommit: false });
     }
   }
 

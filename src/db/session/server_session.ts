@@ -5,7 +5,7 @@
  * The knowledge lasts only while every transaction on the connection ends by our COMMIT and none may have changed a
  * setting. A function or trigger can change one unseen, so that it also ends after a second.
  */
-import type { Connection, FlightPart, Result } from "../driver/driver.ts";
+import type { Connection, FlightPart, Result, Statement } from "../driver/driver.ts";
 import type { Lease } from "../pool/lease.ts";
 import type { Clock } from "../time/clock.ts";
 import type { SettingsScope, Timeouts, TransactionSettings } from "./begin.ts";
@@ -27,6 +27,20 @@ interface Knowledge {
 
 /** All transactions on a connection, of whatever database, share what is known of it. */
 const known = new WeakMap<Connection, Knowledge>();
+
+/** Connections in whose sessions transactions have set their timeouts. */
+const withSettings = new WeakSet<Connection>();
+
+/** Brings the session's settings back to those of its login. Knows no role: SET ROLE stays. */
+const RESET: Statement = { text: "reset all", values: [], isStatic: true, isInternal: true };
+
+/**
+ * For code that runs statements outside our transactions: what to run first, in a flight of its own, so that they find the
+ * session as on a new connection. `undefined` if nothing is set in it.
+ */
+export function takeReset(connection: Connection): Statement | undefined {
+  return withSettings.delete(connection) ? RESET : undefined;
+}
 
 /** The server's session during one transaction. */
 export class ServerSession {
@@ -57,6 +71,7 @@ export class ServerSession {
     else if (!haveSameTimeouts(settings, defaults)) this.scope = "transaction";
     else {
       this.scope = "session";
+      withSettings.add(connection);
       this.#knowledge = { timeouts: defaults, incarnation, lease: number, untilMs };
     }
   }

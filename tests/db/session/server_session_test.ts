@@ -13,7 +13,7 @@ import {
   sql,
   trustedSql,
 } from "../../../src/db/mod.ts";
-import { pollUntil } from "../../../src/dev/poll.ts";
+import { pollUntil } from "../../../src/library/testing/postgres/poll.ts";
 import { DatabaseWebSocket } from "../../../src/library/deno/database_websocket.ts";
 import { parseSettings } from "../../../src/settings/settings.ts";
 import type { Env } from "../../support/branch.ts";
@@ -262,6 +262,29 @@ Deno.test("on a direct connection, settings of the server, role and database do 
     }
   });
 });
+
+directTest(
+  "statements outside our transactions find the session as it was at the login",
+  async (world) => {
+    await warmUp(world);
+    const timeouts = sql`select current_setting('statement_timeout') as statement,
+    current_setting('lock_timeout') as lock, current_setting('transaction_timeout') as transaction`;
+    const login = { statement: "0", lock: "0", transaction: "0" };
+    for (let turn = 0; turn < 2; turn++) {
+      await using connection = await world.db.connect();
+      for (let run = 0; run < 2; run++) {
+        const [result] = await connection.run([timeouts]);
+        assertEquals(result!.rows, [login]);
+      }
+    }
+    for (let turn = 0; turn < 2; turn++) assertEquals(await world.read(), EXPECTED);
+    // Also if the transaction between has not ended well.
+    await assertRejects(() => world.db.session().commit([trustedSql("select 1/0")]), ServerError);
+    await using connection = await world.db.connect();
+    const [result] = await connection.run([timeouts]);
+    assertEquals(result!.rows, [login]);
+  },
+);
 
 directTest(
   "after a lease that was no transaction, the next one has its settings",
