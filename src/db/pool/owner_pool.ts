@@ -115,8 +115,10 @@ export class OwnerPool {
     entry.generation = connector.generation;
     const { signal } = entry.connecting = new AbortController();
     reclaimer.expireAt(entry, clock.now() + options.connectTimeoutMs + CLOSE_TIMEOUT_MS);
+    // A driver may not heed the abort of a connect that was given up: its end then tells nothing of the database.
     const isWanted = () =>
-      entry.state !== "closing" && entry.pending !== "close" && !permits.isClosed;
+      entry.state !== "closing" && entry.pending !== "close" && !permits.isClosed &&
+      !signal.aborted;
     try {
       const isInterrupted = () => entry.lease?.isInterrupted ?? false;
       const connection = await connector.open({ signal, isWanted, isInterrupted });
