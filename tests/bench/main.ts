@@ -1,17 +1,33 @@
 /**
- * `deno task bench pool|session|queue|ops [--json FILE]`. Other packages are imported by names that Deno does not see
+ * `deno task bench [http|pool|session|queue|ops] [--json FILE]`. README.md lists the options of `http`. Other packages are imported by names that Deno does not see
  * before it runs, under a lock of their own, `contenders.lock`. The first `deno task dev` downloads everything that the
  * project's own lock lists.
  */
 import { parseArgs } from "node:util";
 
-const { positionals, values: { json } } = parseArgs({
+const { positionals, values: { json, full, against, svg } } = parseArgs({
   allowPositionals: true,
-  options: { json: { type: "string" } },
+  options: {
+    json: { type: "string" },
+    full: { type: "boolean", default: false },
+    against: { type: "string" },
+    svg: { type: "string" },
+  },
 });
 
 async function bench(which: string | undefined): Promise<unknown> {
   switch (which) {
+    case "":
+    case "http": {
+      const { benchHttp } = await import("./http/http.ts");
+      const { httpTable } = await import("./http/http_table.ts");
+      const { verdicts } = await import("./http/http_goals.ts");
+      const { writeCharts } = await import("./http/http_charts.ts");
+      const figures = await benchHttp({ full, against });
+      console.log([httpTable(figures), ...verdicts(figures.cells)].join("\n"));
+      if (svg !== undefined) await writeCharts(figures, svg);
+      return figures;
+    }
     case "pool": {
       const { benchPool } = await import("./pool.ts");
       const { poolTable } = await import("./pool_table.ts");
@@ -41,7 +57,9 @@ async function bench(which: string | undefined): Promise<unknown> {
       return figures;
     }
     default:
-      console.error("Usage: deno task bench pool|session|queue|ops [--json FILE]");
+      console.error(
+        "Usage: deno task bench [http [--full] [--against REV] [--svg DIRECTORY]] | pool | session | queue | ops [--json FILE]",
+      );
       Deno.exit(2);
   }
 }

@@ -1,0 +1,114 @@
+/** `deno task bench http`: this service and others like it, on the same PostgreSQL. */
+import { type LocalBranch, localDatabase } from "../../support/local_database.ts";
+import { testServer } from "../../support/test_server.ts";
+import {
+  type Contender,
+  contenders,
+  HAND_WRITTEN,
+  OURS,
+  oursOf,
+  startContender,
+} from "./contender.ts";
+import { LoadGenerator } from "./load.ts";
+import { type Cell, type CellFigures, measureCell, type Rounds } from "./measure.ts";
+import { network } from "./network.ts";
+import { OPERATIONS } from "./operations.ts";
+import { overload, type OverloadFigures } from "./overload.ts";
+import { type WaitingMemory, waitingMemory } from "./waiting_memory.ts";
+import { checkOut } from "./worktree.ts";
+
+export interface HttpFigures {
+  readonly cells: readonly CellFigures[];
+  /** The full form only. */
+  readonly overload?: readonly OverloadFigures[];
+  readonly memory?: readonly WaitingMemory[];
+}
+
+export interface HttpOptions {
+  /** All distances and numbers of connections, overload and memory: some 40 minutes instead of two. */
+  readonly full: boolean;
+  /** A revision: only it and this one are measured. */
+  readonly against?: string | undefined;
+  /** For tests: fewer and shorter turns, and fewer contenders. */
+  readonly plan?: readonly (Cell & Rounds)[];
+  readonly only?: (contender: Contender) => boolean;
+}
+
+const USERS = 1_000;
+
+const NEAR = { latencyMs: 0, rounds: 3, turnMs: 500, warmUpMs: 100, firstWarmUpMs: 700 } as const;
+const FAR = { latencyMs: 20, rounds: 2, turnMs: 500, warmUpMs: 100, firstWarmUpMs: 200 } as const;
+
+export const QUICK: readonly (Cell & Rounds)[] = [
+  ...OPERATIONS.map((operation) => ({ ...NEAR, operation, connections: 16 })),
+  ...(["create", "three"] as const).map((operation) => ({ ...FAR, operation, connections: 1 })),
+];
+
+export const FULL: readonly (Cell & Rounds)[] = [0, 5, 20].flatMap((latencyMs) =>
+  OPERATIONS.flatMap((operation) =>
+    [1, 16, 64].map((connections) => (
+      { ...NEAR, operation, latencyMs, connections, rounds: 5, turnMs: 1_000 }
+    ))
+  )
+);
+
+export async function benchHttp(
+  { full, against, plan = full ? FULL : QUICK, only = () => true }: HttpOptions,
+): Promise<HttpFigures> {
+  if (Deno.build.os !== "linux") {
+    throw new Error(`Cannot take CPU time as it is read from /proc: this is ${Deno.build.os}`);
+  }
+  const { port } = await testServer();
+  await using branch = await (await localDatabase()).connect();
+  await using other = against === undefined ? undefined : await checkOut(against);
+  const all = (other === undefined ? await contenders() : pair(other)).filter(only);
+  await using load = await LoadGenerator.start();
+  const bench = { load, ...await prepare(branch) };
+  const cells: CellFigures[] = [];
+  for (const latencyMs of new Set(plan.map(({ latencyMs }) => latencyMs))) {
+    using way = await network({ port, latencyMs });
+    await using stack = new AsyncDisposableStack();
+    const place = { databaseUrl: branch.env["DATABASE_URL"]!, ...way };
+    const running = [];
+    for (const contender of all) {
+      running.push(stack.use(await startContender(contender, place)));
+    }
+    for (const cell of plan.filter((cell) => cell.latencyMs === latencyMs)) {
+      const { operation, connections } = cell;
+      console.error(`measuring: ${operation}, ${latencyMs} ms one way, ${connections} connections`);
+      await empty(branch);
+      cells.push(await measureCell(cell, running, { ...bench, ...cell }));
+    }
+  }
+  if (!full || against !== undefined) return { cells };
+  const two = all.filter(({ name }) =>
+    name === HAND_WRITTEN || name === `${OURS}, HTTP_SERVER=plain`
+  );
+  const server = { port, branch, ...bench };
+  return { cells, overload: await overload(two, server), memory: await waitingMemory(two, server) };
+}
+
+/** The other revision is the first, so that ratios are to it. */
+function pair({ revision, root }: { revision: string; root: string }): Contender[] {
+  const here = new URL("../../../", import.meta.url).pathname;
+  return [oursOf(`${OURS}, ${revision}`, root), oursOf(`${OURS}, this one`, here)];
+}
+
+async function prepare(branch: LocalBranch): Promise<{ knownId: string; postmaster: number }> {
+  await empty(branch);
+  const [user] = await branch.asAdmin<{ id: string }>("select id from users order by id limit 1");
+  const [file] = await branch.asAdmin<{ pid: string }>(
+    "select split_part(pg_read_file('postmaster.pid'), e'\\n', 1) as pid",
+  );
+  return { knownId: user!.id, postmaster: Number(file!.pid) };
+}
+
+/** The same users before each cell: creates of one operation must not change the pages of the next. */
+async function empty(branch: LocalBranch): Promise<void> {
+  await branch.asAdmin("truncate users, user_events, user_activity");
+  await branch.asAdmin(`
+    insert into users (id, email, name)
+    select lpad(to_hex(n), 32, '0')::uuid, 'user-' || n || '@example.org', 'Ann'
+    from generate_series(1, ${USERS}) as n`);
+  await branch.asAdmin("analyze users");
+}

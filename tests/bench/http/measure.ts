@@ -1,0 +1,100 @@
+/** Loads the contenders in turns, and takes the time of both sides. */
+import type { RunningContender } from "./contender.ts";
+import { serves } from "./contender.ts";
+import { cpuMs, postgresCpuMs } from "./cpu.ts";
+import type { LoadFigures, LoadGenerator } from "./load.ts";
+import type { Operation } from "./operations.ts";
+
+/** What all contenders are measured at. */
+export interface Cell {
+  readonly operation: Operation;
+  /** Delay between the service and the server, in each direction. */
+  readonly latencyMs: number;
+  /** Of the load generator; each has one request at a time. */
+  readonly connections: number;
+}
+
+export interface Turn {
+  readonly requestsPerSecond: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  /** CPU time of the contender's process for each request. */
+  readonly serviceUs: number;
+  /** CPU time of all PostgreSQL processes for each request. */
+  readonly postgresUs: number;
+}
+
+export interface CellFigures extends Cell {
+  /** `turns` has one of each round. */
+  readonly contenders: readonly { readonly name: string; readonly turns: readonly Turn[] }[];
+}
+
+export interface Bench {
+  readonly load: LoadGenerator;
+  readonly postmaster: number;
+  readonly knownId: string;
+}
+
+export interface Rounds {
+  readonly rounds: number;
+  readonly turnMs: number;
+  /** Before each turn: connections may have been closed as idle during the turns of other contenders. */
+  readonly warmUpMs: number;
+  /** Before the first turn, until the code of a contender is compiled. */
+  readonly firstWarmUpMs: number;
+}
+
+export async function measureCell(
+  cell: Cell,
+  running: readonly RunningContender[],
+  { rounds, turnMs, warmUpMs, firstWarmUpMs, ...bench }: Bench & Rounds,
+): Promise<CellFigures> {
+  const those = running.filter(({ contender }) => serves(contender, cell.operation));
+  const turns = those.map((): Turn[] => []);
+  for (const each of those) await load(each, cell, { ...bench, durationMs: firstWarmUpMs });
+  for (let round = 0; round < rounds; round++) {
+    for (const j of those.keys()) {
+      // Each contender follows each of the others equally often.
+      const k = (round + j) % those.length;
+      await load(those[k]!, cell, { ...bench, durationMs: warmUpMs });
+      turns[k]!.push(await takeTurn(those[k]!, cell, { ...bench, durationMs: turnMs }));
+    }
+  }
+  return {
+    ...cell,
+    contenders: those.map(({ contender: { name } }, k) => ({ name, turns: turns[k]! })),
+  };
+}
+
+async function takeTurn(
+  running: RunningContender,
+  cell: Cell,
+  bench: Bench & { durationMs: number },
+): Promise<Turn> {
+  const [service, postgres] = [cpuMs(running.pid), postgresCpuMs(bench.postmaster)];
+  const { seconds, accepted } = await load(running, cell, bench);
+  const perRequest = 1_000 / accepted.count;
+  return {
+    requestsPerSecond: accepted.count / seconds,
+    p50Ms: accepted.p50Ms,
+    p99Ms: accepted.p99Ms,
+    serviceUs: (cpuMs(running.pid) - service) * perRequest,
+    postgresUs: (postgresCpuMs(bench.postmaster) - postgres) * perRequest,
+  };
+}
+
+async function load(
+  { contender, port }: RunningContender,
+  { operation, connections }: Cell,
+  { load, knownId, durationMs }: Bench & { durationMs: number },
+): Promise<LoadFigures> {
+  const figures = await load.run({ port, operation, knownId, durationMs, by: { connections } });
+  const { accepted, refused, failed, firstFailure } = figures;
+  if (accepted.count === 0 || refused.count + failed > 0) {
+    throw new Error(
+      `Cannot measure ${contender.name} as ${refused.count + failed} requests failed: ` +
+        `${operation}, first failure: ${firstFailure ?? "status 503"}`,
+    );
+  }
+  return figures;
+}

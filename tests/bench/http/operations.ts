@@ -1,0 +1,32 @@
+/** The operations that every contender serves, and their requests. */
+
+export const OPERATIONS = ["read", "create", "three", "page"] as const;
+
+/**
+ * `read`: one user by id. `create`: a transaction that inserts a user. `three`: a transaction of INSERT, SELECT of the new
+ * row and UPDATE of the version that was read, each after the answer to the one before. `page`: 50 users, ordered by id.
+ */
+export type Operation = typeof OPERATIONS[number];
+
+/** Returns the bytes of a new request at each call. A user that it creates has a new address. */
+export function requestsOf(operation: Operation, { knownId }: { knownId: string }): () => string {
+  const get = (path: string) => {
+    const request = `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`;
+    return () => request;
+  };
+  const post = (path: string) => () => {
+    const body = JSON.stringify({ email: `${crypto.randomUUID()}@example.org`, name: "Ann" });
+    return `POST ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n` +
+      `Content-Length: ${body.length}\r\n\r\n${body}`;
+  };
+  switch (operation) {
+    case "read":
+      return get(`/users/${knownId}`);
+    case "page":
+      return get("/users?limit=50");
+    case "create":
+      return post("/users");
+    case "three":
+      return post("/three");
+  }
+}

@@ -1,0 +1,60 @@
+/** More requests than a service can answer, at fixed times, whether or not earlier ones are answered. */
+import type { LocalBranch } from "../../support/local_database.ts";
+import { type Contender, startContender } from "./contender.ts";
+import type { Latencies } from "./load.ts";
+import type { Bench } from "./measure.ts";
+import { network } from "./network.ts";
+
+export interface OverloadFigures {
+  readonly name: string;
+  /** Reads a second in a closed loop of 64 connections. */
+  readonly capacity: number;
+  readonly steps: readonly {
+    /** Requests sent, as a multiple of the capacity. */
+    readonly times: number;
+    /** Reads answered a second. */
+    readonly goodput: number;
+    readonly accepted: Latencies;
+    /** Answered with 503. */
+    readonly refused: Latencies;
+    /** Not answered within 5 s of the last request, or with another status. */
+    readonly failed: number;
+  }[];
+}
+
+/** The database is far away, so that the pool is the bottleneck and not this machine, which runs the generator too. */
+const LATENCY_MS = 20;
+
+const STEPS = [0.5, 1, 2, 4];
+const STEP_MS = 5_000;
+
+export async function overload(
+  contenders: readonly Contender[],
+  { port, branch, load, knownId }: Bench & { port: number; branch: LocalBranch },
+): Promise<OverloadFigures[]> {
+  using way = await network({ port, latencyMs: LATENCY_MS });
+  const figures: OverloadFigures[] = [];
+  for (const contender of contenders) {
+    console.error(`measuring: overload of ${contender.name}`);
+    await using running = await startContender(contender, {
+      databaseUrl: branch.env["DATABASE_URL"]!,
+      ...way,
+    });
+    const read = { port: running.port, operation: "read", knownId } as const;
+    const closed = { ...read, durationMs: STEP_MS / 2, by: { connections: 64 } };
+    await load.run(closed);
+    const full = await load.run(closed);
+    const capacity = full.accepted.count / full.seconds;
+    const steps = [];
+    for (const times of STEPS) {
+      const { seconds, accepted, refused, failed } = await load.run({
+        ...read,
+        durationMs: STEP_MS,
+        by: { requestsPerSecond: times * capacity },
+      });
+      steps.push({ times, goodput: accepted.count / seconds, accepted, refused, failed });
+    }
+    figures.push({ name: contender.name, capacity, steps });
+  }
+  return figures;
+}

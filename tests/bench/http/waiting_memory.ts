@@ -1,0 +1,49 @@
+/** What requests that wait for the database cost in memory. */
+import type { LocalBranch } from "../../support/local_database.ts";
+import { type Contender, startContender } from "./contender.ts";
+import { residentBytes } from "./cpu.ts";
+import type { Bench } from "./measure.ts";
+import { network } from "./network.ts";
+
+export interface WaitingMemory {
+  readonly name: string;
+  readonly waiting: number;
+  /** Resident memory while they wait, less that before them. */
+  readonly bytes: number;
+}
+
+const WAITING = 1_000;
+
+/** Before the service's own bounds refuse the requests that wait. */
+const WAIT_MS = 800;
+
+export async function waitingMemory(
+  contenders: readonly Contender[],
+  { port, branch, load, knownId }: Bench & { port: number; branch: LocalBranch },
+): Promise<WaitingMemory[]> {
+  using way = await network({ port, latencyMs: 0 });
+  const figures: WaitingMemory[] = [];
+  for (const contender of contenders) {
+    console.error(`measuring: memory of ${contender.name}`);
+    await using running = await startContender(contender, {
+      databaseUrl: branch.env["DATABASE_URL"]!,
+      ...way,
+    });
+    const read = { port: running.port, operation: "read", knownId } as const;
+    const burst = { ...read, durationMs: 100, by: { requestsPerSecond: WAITING * 10 } };
+    // Twice, so that the heap has grown to what the same burst needs without the wait.
+    for (let i = 0; i < 2; i++) await load.run(burst);
+    const before = residentBytes(running.pid);
+    const locked = branch.asAdmin(
+      `do $$ begin lock table users; perform pg_sleep(${WAIT_MS / 1_000}); end $$`,
+    );
+    const asked = load.run(burst);
+    let most = before;
+    const watch = setInterval(() => most = Math.max(most, residentBytes(running.pid)), 20);
+    await locked;
+    clearInterval(watch);
+    await asked;
+    figures.push({ name: contender.name, waiting: WAITING, bytes: most - before });
+  }
+  return figures;
+}
