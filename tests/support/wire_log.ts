@@ -41,7 +41,7 @@ export class WireLog {
 }
 
 /** The name of the prepared statement in a message; empty if there is none. */
-function nameIn(kind: string, bytes: Uint8Array): string {
+export function nameIn(kind: string, bytes: Uint8Array): string {
   const body = bytes.subarray(5);
   if (kind === "Parse") return strings(body)[0]!;
   if (kind === "Bind") return strings(body)[1]!;

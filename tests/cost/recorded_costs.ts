@@ -1,0 +1,19 @@
+/** The costs that the tests compare with. `deno task cost` measures them anew. */
+import type { LocalDatabase } from "../support/local_database.ts";
+import { type Allocations, allocations } from "./allocation.ts";
+import { type WireCosts, wireCosts } from "./wire_cost.ts";
+
+export interface Costs {
+  readonly wire: WireCosts;
+  readonly allocations: Allocations;
+}
+
+export const RECORDED = new URL("./recorded_costs.json", import.meta.url);
+
+export async function recordedCosts(): Promise<Costs> {
+  return JSON.parse(await Deno.readTextFile(RECORDED));
+}
+
+export async function measureCosts(database: LocalDatabase): Promise<Costs> {
+  return { wire: await wireCosts(database), allocations: await allocations(database) };
+}
