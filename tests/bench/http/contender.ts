@@ -16,6 +16,8 @@ export interface Contender {
   readonly program: string;
   /** Ours only: the working directory, which is the root of the revision to run. */
   readonly root?: string;
+  /** Lets a profiler connect. */
+  readonly inspectorPort?: number;
 }
 
 export interface RunningContender extends AsyncDisposable {
@@ -129,7 +131,7 @@ export async function startContender(
 
 const stop = (child: Child) => child[Symbol.asyncDispose]();
 
-function commandOf({ program, root }: Contender) {
+function commandOf({ program, root, inspectorPort }: Contender) {
   const path = join(import.meta.dirname!, "contenders", program);
   if (program.endsWith(".py")) return { command: PYTHON, args: [path] };
   // Ours with the lock that it is deployed with.
@@ -138,6 +140,7 @@ function commandOf({ program, root }: Contender) {
     `--import-map=${join(ROOT, "deno.json")}`,
     `--lock=${join(ROOT, "tests", "bench", "contenders.lock")}`,
   ];
-  const args = ["run", "--allow-all", "--no-check", "--frozen", ...config, path];
+  const inspector = inspectorPort === undefined ? [] : [`--inspect=127.0.0.1:${inspectorPort}`];
+  const args = ["run", "--allow-all", "--no-check", "--frozen", ...inspector, ...config, path];
   return { args, ...(root !== undefined && { cwd: root }) };
 }

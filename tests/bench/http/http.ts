@@ -7,8 +7,10 @@ import {
   HAND_WRITTEN,
   OURS,
   oursOf,
+  serves,
   startContender,
 } from "./contender.ts";
+import { type ColdFigures, coldStarts } from "./cold.ts";
 import { LoadGenerator } from "./load.ts";
 import { type Cell, type CellFigures, measureCell, type Rounds } from "./measure.ts";
 import { network } from "./network.ts";
@@ -22,10 +24,11 @@ export interface HttpFigures {
   /** The full form only. */
   readonly overload?: readonly OverloadFigures[];
   readonly memory?: readonly WaitingMemory[];
+  readonly cold?: readonly ColdFigures[];
 }
 
 export interface HttpOptions {
-  /** All distances and numbers of connections, overload and memory: some 40 minutes instead of two. */
+  /** All distances and numbers of connections, overload, memory and cold starts: some 40 minutes instead of two. */
   readonly full: boolean;
   /** A revision: only it and this one are measured. */
   readonly against?: string | undefined;
@@ -81,11 +84,15 @@ export async function benchHttp(
     }
   }
   if (!full || against !== undefined) return { cells };
-  const two = all.filter(({ name }) =>
-    name === HAND_WRITTEN || name === `${OURS}, HTTP_SERVER=plain`
-  );
+  const plain = `${OURS}, HTTP_SERVER=plain`;
+  const two = all.filter(({ name }) => name === HAND_WRITTEN || name === plain);
   const server = { port, branch, ...bench };
-  return { cells, overload: await overload(two, server), memory: await waitingMemory(two, server) };
+  return {
+    cells,
+    overload: await overload(two, server),
+    memory: await waitingMemory(two, server),
+    cold: await coldStarts(all.filter((contender) => serves(contender, "read")), server),
+  };
 }
 
 /** The other revision is the first, so that ratios are to it. */

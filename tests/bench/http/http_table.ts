@@ -4,13 +4,23 @@ import type { CellFigures, Turn } from "./measure.ts";
 import type { OverloadFigures } from "./overload.ts";
 
 /** Markdown, since READMEs quote it. */
-export function httpTable({ cells, overload = [], memory = [] }: HttpFigures): string {
+export function httpTable({ cells, overload = [], memory = [], cold = [] }: HttpFigures): string {
   return [
     ...cells.flatMap(cellTable),
     ...overload.flatMap(overloadTable),
     ...(memory.length === 0 ? [] : [
       `Memory at ${memory[0]!.waiting} waiting requests`,
       ...memory.map(({ name, bytes }) => `- ${name}: ${(bytes / 2 ** 20).toFixed(1)} MiB`),
+      "",
+    ]),
+    ...(cold.length === 0 ? [] : [
+      "Cold starts, in ms",
+      "",
+      "| | start | first read | later reads |",
+      "|---|---|---|---|",
+      ...cold.map(({ name, startMs, firstMs, laterMs }) =>
+        `| ${name} | ${startMs.toFixed(0)} | ${firstMs.toFixed(1)} | ${laterMs.toFixed(2)} |`
+      ),
       "",
     ]),
   ].join("\n");

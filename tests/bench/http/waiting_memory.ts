@@ -37,6 +37,7 @@ export async function waitingMemory(
     const locked = branch.asAdmin(
       `do $$ begin lock table users; perform pg_sleep(${WAIT_MS / 1_000}); end $$`,
     );
+    await lockIsHeld(branch);
     const asked = load.run(burst);
     let most = before;
     const watch = setInterval(() => most = Math.max(most, residentBytes(running.pid)), 20);
@@ -46,4 +47,10 @@ export async function waitingMemory(
     figures.push({ name: contender.name, waiting: WAITING, bytes: most - before });
   }
   return figures;
+}
+
+async function lockIsHeld(branch: LocalBranch): Promise<void> {
+  const query = `select 1 from pg_locks
+    where relation = 'users'::regclass and mode = 'AccessExclusiveLock' and granted`;
+  while ((await branch.asAdmin(query)).length === 0);
 }
