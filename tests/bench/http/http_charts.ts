@@ -15,7 +15,7 @@ interface Chart {
   }[];
 }
 
-const CHARTS: readonly Chart[] = [
+export const CHARTS: readonly Chart[] = [
   {
     file: "requests",
     title: "requests a second (more is better)",
