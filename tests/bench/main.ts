@@ -1,5 +1,5 @@
 /**
- * `deno task bench [http|pool|session|queue|ops] [--json FILE]`. README.md lists the options of `http`. Other packages are imported by names that Deno does not see
+ * `deno task bench [http|limits|pool|session|queue|ops] [--json FILE]`. README.md lists the options of `http`. Other packages are imported by names that Deno does not see
  * before it runs, under a lock of their own, `contenders.lock`. The first `deno task dev` downloads everything that the
  * project's own lock lists.
  */
@@ -15,6 +15,13 @@ const { positionals, values: { json, full, against, svg } } = parseArgs({
   },
 });
 
+/** For a reader who doubts the figures: other load of the machine is the first reason to. */
+function measuredAt(): string {
+  const loads = Deno.loadavg().map((load) => load.toFixed(1)).join(", ");
+  return `${new Date().toISOString().slice(0, 10)}, Deno ${Deno.version.deno}, ` +
+    `${navigator.hardwareConcurrency} cores, load averages at the end ${loads}`;
+}
+
 async function bench(which: string | undefined): Promise<unknown> {
   switch (which) {
     case "":
@@ -24,8 +31,15 @@ async function bench(which: string | undefined): Promise<unknown> {
       const { verdicts } = await import("./http/http_goals.ts");
       const { writeCharts } = await import("./http/http_charts.ts");
       const figures = await benchHttp({ full, against });
-      console.log([httpTable(figures), ...verdicts(figures.cells)].join("\n"));
+      console.log([measuredAt(), "", httpTable(figures), ...verdicts(figures)].join("\n"));
       if (svg !== undefined) await writeCharts(figures, svg);
+      return figures;
+    }
+    case "limits": {
+      const { benchLimits } = await import("./http/http.ts");
+      const { limitTable } = await import("./http/http_table.ts");
+      const figures = await benchLimits();
+      console.log([measuredAt(), "", limitTable(figures)].join("\n"));
       return figures;
     }
     case "pool": {
@@ -58,7 +72,7 @@ async function bench(which: string | undefined): Promise<unknown> {
     }
     default:
       console.error(
-        "Usage: deno task bench [http [--full] [--against REV] [--svg DIRECTORY]] | pool | session | queue | ops [--json FILE]",
+        "Usage: deno task bench [http [--full] [--against REV] [--svg DIRECTORY]] | limits | pool | session | queue | ops [--json FILE]",
       );
       Deno.exit(2);
   }

@@ -1,6 +1,5 @@
 /** Charts of the operations near the server, as SVG that a README can show, in light and dark. */
 import { join } from "node:path";
-import type { HttpFigures } from "./http.ts";
 import { median } from "./http_table.ts";
 import type { CellFigures } from "./measure.ts";
 
@@ -32,7 +31,7 @@ export const CHARTS: readonly Chart[] = [
 ];
 
 /** Writes `OPERATION-requests.svg` and `OPERATION-cpu.svg` for each operation at 0 ms and 16 connections. */
-export async function writeCharts({ cells }: HttpFigures, directory: string): Promise<void> {
+export async function writeCharts(cells: readonly CellFigures[], directory: string): Promise<void> {
   await Deno.mkdir(directory, { recursive: true });
   for (const cell of cells) {
     if (cell.latencyMs !== 0 || cell.connections !== 16) continue;

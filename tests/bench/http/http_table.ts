@@ -1,28 +1,30 @@
 import { spreadOf } from "../spread.ts";
-import type { HttpFigures } from "./http.ts";
+import type { LimitFigures } from "./http.ts";
 import type { CellFigures, Turn } from "./measure.ts";
 import type { OverloadFigures } from "./overload.ts";
 
 /** Markdown, since READMEs quote it. */
-export function httpTable({ cells, overload = [], memory = [], cold = [] }: HttpFigures): string {
+export function httpTable(cells: readonly CellFigures[]): string {
+  return cells.flatMap(cellTable).join("\n");
+}
+
+export function limitTable({ overload, memory, cold }: LimitFigures): string {
   return [
-    ...cells.flatMap(cellTable),
+    "Cold starts, in ms",
+    "",
+    "| | start | first read | later reads |",
+    "|---|---|---|---|",
+    ...cold.map(({ name, startMs, firstMs, laterMs }) =>
+      `| ${name} | ${startMs.toFixed(0)} | ${firstMs.toFixed(1)} | ${laterMs.toFixed(2)} |`
+    ),
+    "",
+    `Memory of ${memory[0]!.waiting} waiting requests`,
+    "",
+    "| | MiB |",
+    "|---|---|",
+    ...memory.map(({ name, bytes }) => `| ${name} | ${(bytes / 2 ** 20).toFixed(1)} |`),
+    "",
     ...overload.flatMap(overloadTable),
-    ...(memory.length === 0 ? [] : [
-      `Memory at ${memory[0]!.waiting} waiting requests`,
-      ...memory.map(({ name, bytes }) => `- ${name}: ${(bytes / 2 ** 20).toFixed(1)} MiB`),
-      "",
-    ]),
-    ...(cold.length === 0 ? [] : [
-      "Cold starts, in ms",
-      "",
-      "| | start | first read | later reads |",
-      "|---|---|---|---|",
-      ...cold.map(({ name, startMs, firstMs, laterMs }) =>
-        `| ${name} | ${startMs.toFixed(0)} | ${firstMs.toFixed(1)} | ${laterMs.toFixed(2)} |`
-      ),
-      "",
-    ]),
   ].join("\n");
 }
 

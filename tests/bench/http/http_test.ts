@@ -18,7 +18,7 @@ Deno.test({
       { ...turns, operation, latencyMs: 0, connections: 16 }
     ));
     const only = ({ name }: { name: string }) => CONTENDERS.includes(name);
-    const { cells } = await benchHttp({ full: false, plan, only });
+    const cells = await benchHttp({ full: false, plan, only });
     assertEquals(cells.map(({ operation }) => operation), [...OPERATIONS]);
     for (const { contenders } of cells) {
       assertEquals(contenders.map(({ name }) => name), CONTENDERS);
@@ -28,7 +28,7 @@ Deno.test({
         }
       }
     }
-    assert(httpTable({ cells }).includes(`| ${OURS} |`));
+    assert(httpTable(cells).includes(`| ${OURS} |`));
     assertEquals(verdicts(cells).length, 6);
     assert(svgOf(cells[0]!, CHARTS[1]!).includes(OURS));
   },
