@@ -1,4 +1,5 @@
 /** What units allocate on V8's heap, measured in a process of its own. */
+import { join } from "node:path";
 import type { LocalDatabase } from "../support/local_database.ts";
 
 /** Bytes of each unit, on a warm connection. */
@@ -26,7 +27,7 @@ export async function allocations(database: LocalDatabase): Promise<Allocations>
       "--allow-all",
       "--no-check",
       `--v8-flags=${V8_FLAGS.join()}`,
-      new URL("./allocation_main.ts", import.meta.url).pathname,
+      join(import.meta.dirname!, "allocation_main.ts"),
       id,
     ],
     env: branch.env,

@@ -1,4 +1,5 @@
 /** The costs that the tests compare with. `deno task cost` measures them anew. */
+import { join } from "node:path";
 import type { LocalDatabase } from "../support/local_database.ts";
 import { type Allocations, allocations } from "./allocation.ts";
 import { type WireCosts, wireCosts } from "./wire_cost.ts";
@@ -8,7 +9,7 @@ export interface Costs {
   readonly allocations: Allocations;
 }
 
-export const RECORDED = new URL("./recorded_costs.json", import.meta.url);
+export const RECORDED = join(import.meta.dirname!, "recorded_costs.json");
 
 export async function recordedCosts(): Promise<Costs> {
   return JSON.parse(await Deno.readTextFile(RECORDED));

@@ -2,15 +2,12 @@
 import { join } from "node:path";
 import { Child } from "./child.ts";
 import type { NetworkAddresses } from "./network.ts";
-import { type Operation, OPERATIONS } from "./operations.ts";
 
 export interface Contender {
   readonly name: string;
   readonly transport: "WebSocket" | "TCP";
-  /** Ours writes an outbox row with each create. */
-  readonly isOurs: boolean;
-  /** Default: all. */
-  readonly operations?: readonly Operation[];
+  /** Whether it consumes the events of creates, which is all that it is measured at. */
+  readonly consumes?: boolean;
   readonly env?: Readonly<Record<string, string>>;
   /** A file in `contenders`. */
   readonly program: string;
@@ -35,20 +32,20 @@ const ROOT = join(import.meta.dirname!, "..", "..", "..");
 
 /** Ours, of the revision in a directory. `HTTP_SERVER=plain` is for a service behind a proxy. */
 export function oursOf(name: string, root: string, env: Contender["env"] = {}): Contender {
-  return { name, transport: "WebSocket", isOurs: true, program: "ours.ts", root, env };
+  return { name, transport: "WebSocket", program: "ours.ts", root, env };
 }
 
 /** All that can run here. A contender that cannot is left out with a line. */
 export async function contenders(): Promise<Contender[]> {
-  const others = { transport: "WebSocket", isOurs: false } as const;
-  const tcp = { transport: "TCP", isOurs: false } as const;
+  const others = { transport: "WebSocket" } as const;
+  const tcp = { transport: "TCP" } as const;
   return [
     { ...others, name: HAND_WRITTEN, program: "neon.ts" },
     oursOf(OURS, ROOT),
     oursOf(`${OURS}, HTTP_SERVER=plain`, ROOT, { HTTP_SERVER: "plain" }),
     {
       ...oursOf(`${OURS}, consumer on`, ROOT, { QUEUE_CONCURRENCY: "1" }),
-      operations: ["create"],
+      consumes: true,
     },
     ...await oursOverTcp(),
     { ...others, name: "Hono + Drizzle on Neon's Pool", program: "drizzle.ts" },
@@ -91,13 +88,8 @@ async function seedStack(): Promise<Contender[]> {
   return [{
     name: "FastAPI + SQLAlchemy + asyncpg",
     transport: "TCP",
-    isOurs: false,
     program: "seed.py",
   }];
-}
-
-export function serves({ operations = OPERATIONS }: Contender, operation: Operation): boolean {
-  return operations.includes(operation);
 }
 
 /** `databaseUrl` is the server's own; its port becomes that of the way to it. */

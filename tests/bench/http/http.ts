@@ -1,4 +1,5 @@
 /** `deno task bench http`: this service and others like it, on the same PostgreSQL. */
+import { join } from "node:path";
 import { type LocalBranch, localDatabase } from "../../support/local_database.ts";
 import { testServer } from "../../support/test_server.ts";
 import {
@@ -7,7 +8,6 @@ import {
   HAND_WRITTEN,
   OURS,
   oursOf,
-  serves,
   startContender,
 } from "./contender.ts";
 import { type ColdFigures, coldStarts } from "./cold.ts";
@@ -63,17 +63,30 @@ export async function benchHttp(
   const cells: CellFigures[] = [];
   for (const latencyMs of new Set(plan.map(({ latencyMs }) => latencyMs))) {
     using way = await network({ port, latencyMs });
-    await using stack = new AsyncDisposableStack();
-    const place = { databaseUrl: branch.env["DATABASE_URL"]!, ...way };
-    const running = [];
-    for (const contender of all) {
-      running.push(stack.use(await startContender(contender, place)));
-    }
-    for (const cell of plan.filter((cell) => cell.latencyMs === latencyMs)) {
-      const { operation, connections } = cell;
-      console.error(`measuring: ${operation}, ${latencyMs} ms one way, ${connections} connections`);
-      await empty(branch);
-      cells.push(await measureCell(cell, running, { ...bench, ...cell }));
+    const those = plan.filter((cell) => cell.latencyMs === latencyMs);
+    const groups = [
+      all.filter(({ consumes }) => !consumes),
+      // Apart: a consumer also takes the events of the others' creates, during their turns.
+      all.filter(({ name, consumes }) => consumes || name === HAND_WRITTEN),
+    ];
+    for (const group of groups) {
+      const consumes = group.some(({ consumes }) => consumes);
+      if (group.length < 2) continue;
+      await using stack = new AsyncDisposableStack();
+      const place = { databaseUrl: branch.env["DATABASE_URL"]!, ...way };
+      const running = [];
+      for (const contender of group) {
+        running.push(stack.use(await startContender(contender, place)));
+      }
+      const settle = consumes ? () => untilConsumed(branch) : () => Promise.resolve();
+      for (const cell of those.filter(({ operation }) => !consumes || operation === "create")) {
+        const { operation, connections } = cell;
+        console.error(
+          `measuring: ${operation}, ${latencyMs} ms one way, ${connections} connections`,
+        );
+        await empty(branch);
+        cells.push(await measureCell(cell, running, { ...bench, ...cell, settle }));
+      }
     }
   }
   return cells;
@@ -91,7 +104,7 @@ export async function benchLimits(): Promise<LimitFigures> {
   await using branch = await (await localDatabase()).connect();
   await using load = await LoadGenerator.start();
   const server = { port, branch, load, ...await prepare(branch) };
-  const all = (await contenders()).filter((contender) => serves(contender, "read"));
+  const all = (await contenders()).filter(({ consumes }) => !consumes);
   const plain = `${OURS}, HTTP_SERVER=plain`;
   const two = all.filter(({ name }) => name === HAND_WRITTEN || name === plain);
   return {
@@ -103,7 +116,7 @@ export async function benchLimits(): Promise<LimitFigures> {
 
 /** The other revision is the first, so that ratios are to it. */
 function pair({ revision, root }: { revision: string; root: string }): Contender[] {
-  const here = new URL("../../../", import.meta.url).pathname;
+  const here = join(import.meta.dirname!, "..", "..", "..");
   return [oursOf(`${OURS}, ${revision}`, root), oursOf(`${OURS}, this one`, here)];
 }
 
@@ -124,4 +137,18 @@ async function empty(branch: LocalBranch): Promise<void> {
     select lpad(to_hex(n), 32, '0')::uuid, 'user-' || n || '@example.org', 'Ann'
     from generate_series(1, ${USERS}) as n`);
   await branch.asAdmin("analyze users");
+}
+
+const CONSUMED_WITHIN_MS = 60_000;
+
+/** So that the events of one turn are not consumed in the next. */
+async function untilConsumed(branch: LocalBranch): Promise<void> {
+  const giveUpAt = performance.now() + CONSUMED_WITHIN_MS;
+  while ((await branch.asAdmin("select from user_events limit 1")).length > 0) {
+    if (performance.now() > giveUpAt) {
+      throw new Error(
+        `Cannot measure the consumer as it has events left after ${CONSUMED_WITHIN_MS} ms`,
+      );
+    }
+  }
 }

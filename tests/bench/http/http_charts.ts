@@ -34,7 +34,7 @@ export const CHARTS: readonly Chart[] = [
 export async function writeCharts(cells: readonly CellFigures[], directory: string): Promise<void> {
   await Deno.mkdir(directory, { recursive: true });
   for (const cell of cells) {
-    if (cell.latencyMs !== 0 || cell.connections !== 16) continue;
+    if (cell.latencyMs !== 0 || cell.connections !== 16 || cell.contenders.length < 3) continue;
     for (const chart of CHARTS) {
       await Deno.writeTextFile(
         join(directory, `${cell.operation}-${chart.file}.svg`),

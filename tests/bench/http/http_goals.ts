@@ -69,13 +69,15 @@ function far(operation: Operation) {
 export function verdicts(cells: readonly CellFigures[]): string[] {
   return GOALS.flatMap((goal) => {
     const { operation, latencyMs, ours, theirs, figure, bound } = goal;
-    const cell = cells.find((cell) =>
-      cell.operation === operation && cell.latencyMs === latencyMs &&
-      cell.connections === (latencyMs === 0 ? 16 : 1)
-    );
-    const [own, other] = [ours, theirs].map((name) =>
-      cell?.contenders.find((contender) => contender.name === name)?.turns
-    );
+    const turnsOf = (cell: CellFigures) =>
+      [ours, theirs].map((name) => cell.contenders.find((each) => each.name === name)?.turns);
+    const [own, other] = cells
+      .filter((cell) =>
+        cell.operation === operation && cell.latencyMs === latencyMs &&
+        cell.connections === (latencyMs === 0 ? 16 : 1)
+      )
+      .map(turnsOf)
+      .find((turns) => !turns.includes(undefined)) ?? [];
     if (own === undefined || other === undefined) return [];
     const ratio = medianRatio(own, other, figure);
     const isMet = "atLeast" in bound ? ratio >= bound.atLeast : ratio <= bound.atMost;

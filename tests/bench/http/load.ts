@@ -1,4 +1,5 @@
 /** The load generator, as a process of its own, so that neither its CPU nor its pauses are the service's. */
+import { join } from "node:path";
 import type { Operation } from "./operations.ts";
 import { Child } from "./child.ts";
 
@@ -40,7 +41,7 @@ export class LoadGenerator implements AsyncDisposable {
   }
 
   static async start(): Promise<LoadGenerator> {
-    const program = new URL("./load_main.ts", import.meta.url).pathname;
+    const program = join(import.meta.dirname!, "load_main.ts");
     const child = Child.spawn({ args: ["run", "-A", "--no-config", "--no-lock", program] });
     await child.line();
     return new LoadGenerator(child);

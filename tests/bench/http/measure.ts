@@ -1,6 +1,5 @@
 /** Loads the contenders in turns, and takes the time of both sides. */
 import type { RunningContender } from "./contender.ts";
-import { serves } from "./contender.ts";
 import { cpuMs, postgresCpuMs } from "./cpu.ts";
 import type { LoadFigures, LoadGenerator } from "./load.ts";
 import type { Operation } from "./operations.ts";
@@ -44,25 +43,30 @@ export interface Rounds {
   readonly firstWarmUpMs: number;
 }
 
+interface Settled {
+  /** Resolves when nothing is left to do of the turns before. */
+  settle(): Promise<void>;
+}
+
 export async function measureCell(
   cell: Cell,
   running: readonly RunningContender[],
-  { rounds, turnMs, warmUpMs, firstWarmUpMs, ...bench }: Bench & Rounds,
+  { rounds, turnMs, warmUpMs, firstWarmUpMs, settle, ...bench }: Bench & Rounds & Settled,
 ): Promise<CellFigures> {
-  const those = running.filter(({ contender }) => serves(contender, cell.operation));
-  const turns = those.map((): Turn[] => []);
-  for (const each of those) await load(each, cell, { ...bench, durationMs: firstWarmUpMs });
+  const turns = running.map((): Turn[] => []);
+  for (const each of running) await load(each, cell, { ...bench, durationMs: firstWarmUpMs });
   for (let round = 0; round < rounds; round++) {
-    for (const j of those.keys()) {
+    for (const j of running.keys()) {
       // Each contender follows each of the others equally often.
-      const k = (round + j) % those.length;
-      await load(those[k]!, cell, { ...bench, durationMs: warmUpMs });
-      turns[k]!.push(await takeTurn(those[k]!, cell, { ...bench, durationMs: turnMs }));
+      const k = (round + j) % running.length;
+      await settle();
+      await load(running[k]!, cell, { ...bench, durationMs: warmUpMs });
+      turns[k]!.push(await takeTurn(running[k]!, cell, { ...bench, durationMs: turnMs }));
     }
   }
   return {
     ...cell,
-    contenders: those.map(({ contender: { name } }, k) => ({ name, turns: turns[k]! })),
+    contenders: running.map(({ contender: { name } }, k) => ({ name, turns: turns[k]! })),
   };
 }
 

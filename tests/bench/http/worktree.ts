@@ -10,7 +10,7 @@ export async function checkOut(revision: string): Promise<OtherRevision> {
   await git("worktree", "add", "--detach", root, revision);
   return {
     revision: await git("rev-parse", "--short", revision),
-    root: `${root}/`,
+    root,
     [Symbol.asyncDispose]: async () => void await git("worktree", "remove", "--force", root),
   };
 }
