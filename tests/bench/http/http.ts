@@ -8,11 +8,12 @@ import {
   HAND_WRITTEN,
   OURS,
   oursOf,
+  type RunningContender,
   startContender,
 } from "./contender.ts";
 import { type ColdFigures, coldStarts } from "./cold.ts";
 import { LoadGenerator } from "./load.ts";
-import { type Cell, type CellFigures, measureCell, type Rounds } from "./measure.ts";
+import { type Bench, type Cell, type CellFigures, measureCell, type Rounds } from "./measure.ts";
 import { network } from "./network.ts";
 import { OPERATIONS } from "./operations.ts";
 import { overload, type OverloadFigures } from "./overload.ts";
@@ -85,6 +86,10 @@ export async function benchHttp(
           `measuring: ${operation}, ${latencyMs} ms one way, ${connections} connections`,
         );
         await empty(branch);
+        if (other !== undefined && !await areServed(cell, running, bench)) {
+          console.error(`left out: ${operation}, as the other revision does not serve it`);
+          continue;
+        }
         cells.push(await measureCell(cell, running, { ...bench, ...cell, settle }));
       }
     }
@@ -112,6 +117,19 @@ export async function benchLimits(): Promise<LimitFigures> {
     memory: await waitingMemory(two, server),
     overload: await overload(two, server),
   };
+}
+
+/** An old revision may lack an operation, or the place where the benchmark adds one. */
+async function areServed(
+  { operation }: Cell,
+  running: readonly RunningContender[],
+  { load, knownId }: Bench,
+): Promise<boolean> {
+  for (const { port } of running) {
+    const once = { durationMs: 1, by: { connections: 1 } };
+    if ((await load.run({ port, operation, knownId, ...once })).failed > 0) return false;
+  }
+  return true;
 }
 
 /** The other revision is the first, so that ratios are to it. */
