@@ -26,6 +26,11 @@ function threadMs(directory: string): number {
   }
 }
 
+/** Kernels without scheduler statistics, and other systems than Linux, cannot. */
+export function canReadCpu(): boolean {
+  return Deno.build.os === "linux" && cpuMs(Deno.pid) > 0;
+}
+
 /** The postmaster and all processes that it has started, alive or not. */
 export function postgresCpuMs(postmaster: number): number {
   const children = Deno.readTextFileSync(`/proc/${postmaster}/task/${postmaster}/children`);

@@ -12,6 +12,7 @@ import {
   startContender,
 } from "./contender.ts";
 import { type ColdFigures, coldStarts } from "./cold.ts";
+import { canReadCpu } from "./cpu.ts";
 import { LoadGenerator } from "./load.ts";
 import { type Bench, type Cell, type CellFigures, measureCell, type Rounds } from "./measure.ts";
 import { network } from "./network.ts";
@@ -52,8 +53,10 @@ export const FULL: readonly (Cell & Rounds)[] = [0, 5, 20].flatMap((latencyMs) =
 export async function benchHttp(
   { full, against, plan = full ? FULL : QUICK, only = () => true }: HttpOptions,
 ): Promise<CellFigures[]> {
-  if (Deno.build.os !== "linux") {
-    throw new Error(`Cannot take CPU time as it is read from /proc: this is ${Deno.build.os}`);
+  if (!canReadCpu()) {
+    throw new Error(
+      `Cannot take CPU time as /proc/PID/task/TID/schedstat is missing: this is ${Deno.build.os}; use Linux`,
+    );
   }
   const { port } = await testServer();
   await using branch = await (await localDatabase()).connect();

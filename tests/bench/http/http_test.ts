@@ -1,6 +1,7 @@
 /** A short run: the benchmark starts its contenders, and finds the figures. What they are does not matter here. */
 import { assert, assertEquals } from "@std/assert";
 import { HAND_WRITTEN, OURS } from "./contender.ts";
+import { canReadCpu } from "./cpu.ts";
 import { benchHttp } from "./http.ts";
 import { CHARTS, svgOf } from "./http_charts.ts";
 import { verdicts } from "./http_goals.ts";
@@ -12,7 +13,7 @@ const CONSUMING = `${OURS}, consumer on`;
 
 Deno.test({
   name: "each operation has figures of each contender, a table, a chart and a verdict",
-  ignore: Deno.build.os !== "linux",
+  ignore: !canReadCpu(),
   async fn() {
     const turns = { rounds: 2, turnMs: 100, warmUpMs: 20, firstWarmUpMs: 20 };
     const plan = OPERATIONS.map((operation) => (
