@@ -1,5 +1,5 @@
 /** What units cost on the wire, counted at the relay. */
-import type { RelayObserver } from "../../src/dev/relay/relay.ts";
+import type { RelayObserver } from "../../src/library/testing/relay/relay.ts";
 import type { LocalDatabase } from "../support/local_database.ts";
 import { nameIn } from "../support/wire_log.ts";
 import { MessageSplitter, type WireMessage } from "../support/wire_messages.ts";

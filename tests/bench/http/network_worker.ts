@@ -1,6 +1,6 @@
 /** The thread of `network.ts`. */
 import { connect, createServer, type Socket } from "node:net";
-import { startRelay } from "../../../src/dev/relay/relay.ts";
+import { startRelay } from "../../../src/library/testing/relay/relay.ts";
 
 export interface NetworkWish {
   /** Port of the PostgreSQL server. */
