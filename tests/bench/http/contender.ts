@@ -47,29 +47,22 @@ export async function contenders(): Promise<Contender[]> {
       ...oursOf(`${OURS}, consumer on`, ROOT, { QUEUE_CONCURRENCY: "1" }),
       consumes: true,
     },
-    ...await oursOverTcp(),
+    {
+      ...oursOf(`${OURS} over TCP`, ROOT, { DATABASE_TRANSPORT: "tcp" }),
+      transport: "TCP",
+    },
+    {
+      ...oursOf(`${OURS} over TCP, HTTP_SERVER=plain`, ROOT, {
+        DATABASE_TRANSPORT: "tcp",
+        HTTP_SERVER: "plain",
+      }),
+      transport: "TCP",
+    },
     { ...others, name: "Hono + Drizzle on Neon's Pool", program: "drizzle.ts" },
     { ...tcp, name: "Hono + postgres", program: "postgres.ts" },
     { ...tcp, name: "Hono + pg", program: "pg.ts" },
     ...await seedStack(),
   ];
-}
-
-async function oursOverTcp(): Promise<Contender[]> {
-  const { variables } = await import("../../../src/settings/settings.ts");
-  if (!("DATABASE_TRANSPORT" in variables.entries)) {
-    console.error("left out: user-service over TCP, as it has no DATABASE_TRANSPORT yet");
-    return [];
-  }
-  const env = { DATABASE_TRANSPORT: "tcp" };
-  return [env, { ...env, HTTP_SERVER: "plain" }].map((env) => ({
-    ...oursOf(
-      `${OURS} over TCP${"HTTP_SERVER" in env ? ", HTTP_SERVER=plain" : ""}`,
-      ROOT,
-      env,
-    ),
-    transport: "TCP" as const,
-  }));
 }
 
 /** Debian's Python, since it has these packages as Debian has them. */

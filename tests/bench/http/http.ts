@@ -34,7 +34,7 @@ export interface HttpOptions {
 const USERS = 1_000;
 
 /** Many short turns, since the load of the machine changes. */
-const NEAR = { latencyMs: 0, rounds: 7, turnMs: 250, warmUpMs: 50, firstWarmUpMs: 1_200 } as const;
+const NEAR = { latencyMs: 0, rounds: 6, turnMs: 250, warmUpMs: 50, firstWarmUpMs: 800 } as const;
 const FAR = { latencyMs: 20, rounds: 2, turnMs: 500, warmUpMs: 100, firstWarmUpMs: 200 } as const;
 
 export const QUICK: readonly (Cell & Rounds)[] = [
