@@ -24,6 +24,8 @@ export interface Latencies {
 
 export interface LoadFigures {
   readonly seconds: number;
+  /** Accepted answers a second, without those that came after the last request was sent. */
+  readonly goodput: number;
   /** Answers with status 2xx. */
   readonly accepted: Latencies;
   /** Answers with status 503. */

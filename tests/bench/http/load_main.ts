@@ -31,9 +31,14 @@ class Tally {
     return this.#accepted.length + this.#refused.length + this.#failed;
   }
 
-  figures(seconds: number): LoadFigures {
+  get accepted(): number {
+    return this.#accepted.length;
+  }
+
+  figures(seconds: number, inTime = this.accepted): LoadFigures {
     return {
       seconds,
+      goodput: inTime / seconds,
       accepted: latenciesOf(this.#accepted),
       refused: latenciesOf(this.#refused),
       failed: this.#failed,
@@ -97,11 +102,12 @@ async function openLoop(load: Load, requestsPerSecond: number): Promise<LoadFigu
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
   const seconds = (performance.now() - startedAt) / 1_000;
+  const inTime = tally.accepted;
   const giveUpAt = performance.now() + LAST_ANSWERS_MS;
   while (tally.count < total && performance.now() < giveUpAt) {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
-  const figures = tally.figures(seconds);
+  const figures = tally.figures(seconds, inTime);
   for (const connection of all) connection[Symbol.dispose]();
   const unanswered = total - (figures.accepted.count + figures.refused.count + figures.failed);
   return { ...figures, failed: figures.failed + unanswered };

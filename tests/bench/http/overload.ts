@@ -44,15 +44,15 @@ export async function overload(
     const closed = { ...read, durationMs: STEP_MS / 2, by: { connections: 64 } };
     await load.run(closed);
     const full = await load.run(closed);
-    const capacity = full.accepted.count / full.seconds;
+    const capacity = full.goodput;
     const steps = [];
     for (const times of STEPS) {
-      const { seconds, accepted, refused, failed } = await load.run({
+      const { goodput, accepted, refused, failed } = await load.run({
         ...read,
         durationMs: STEP_MS,
         by: { requestsPerSecond: times * capacity },
       });
-      steps.push({ times, goodput: accepted.count / seconds, accepted, refused, failed });
+      steps.push({ times, goodput, accepted, refused, failed });
     }
     figures.push({ name: contender.name, capacity, steps });
   }
