@@ -13,8 +13,6 @@ export interface Contender {
   readonly program: string;
   /** Ours only: the working directory, which is the root of the revision to run. */
   readonly root?: string;
-  /** Lets a profiler connect. */
-  readonly inspectorPort?: number;
 }
 
 export interface RunningContender extends AsyncDisposable {
@@ -116,7 +114,7 @@ export async function startContender(
 
 const stop = (child: Child) => child[Symbol.asyncDispose]();
 
-function commandOf({ program, root, inspectorPort }: Contender) {
+function commandOf({ program, root }: Contender) {
   const path = join(import.meta.dirname!, "contenders", program);
   if (program.endsWith(".py")) return { command: PYTHON, args: [path] };
   // Ours with the lock that it is deployed with.
@@ -125,7 +123,6 @@ function commandOf({ program, root, inspectorPort }: Contender) {
     `--import-map=${join(ROOT, "deno.json")}`,
     `--lock=${join(ROOT, "tests", "bench", "contenders.lock")}`,
   ];
-  const inspector = inspectorPort === undefined ? [] : [`--inspect=127.0.0.1:${inspectorPort}`];
-  const args = ["run", "--allow-all", "--no-check", "--frozen", ...inspector, ...config, path];
+  const args = ["run", "--allow-all", "--no-check", "--frozen", ...config, path];
   return { args, ...(root !== undefined && { cwd: root }) };
 }
