@@ -7,20 +7,8 @@ export const ISOLATION_LEVELS = ["read committed", "repeatable read", "serializa
 /** One of `ISOLATION_LEVELS`. */
 export type IsolationLevel = typeof ISOLATION_LEVELS[number];
 
-/** In each timeout, 0 means no limit, as in PostgreSQL. */
-export interface Timeouts {
-  /** Longest run of one statement: `statement_timeout`. The server cancels the statement. */
-  readonly statementTimeoutMs: number;
-  /** Longest wait for one lock: `lock_timeout`. The server cancels the statement. */
-  readonly lockTimeoutMs: number;
-  /** Longest pause between two statements: `idle_in_transaction_session_timeout`. The server closes the connection. */
-  readonly idleTransactionTimeoutMs: number;
-  /** Longest transaction: `transaction_timeout`, on PostgreSQL 17 and later. The server closes the connection. */
-  readonly transactionTimeoutMs: number;
-}
-
-/** How a transaction begins. */
-export interface TransactionSettings extends Timeouts {
+/** How a transaction begins. In each timeout, 0 means no limit, as in PostgreSQL. */
+export interface TransactionSettings {
   /** Said in BEGIN. */
   readonly isolation: IsolationLevel;
   /**
@@ -33,9 +21,22 @@ export interface TransactionSettings extends Timeouts {
    * With `serializable` and `readOnly`: waits at the beginning for a snapshot that cannot cause serialization failures.
    */
   readonly deferrable: boolean;
+  /** Longest run of one statement: `statement_timeout`. The server cancels the statement. */
+  readonly statementTimeoutMs: number;
+  /** Longest wait for one lock: `lock_timeout`. The server cancels the statement. */
+  readonly lockTimeoutMs: number;
+  /** Longest pause between two statements: `idle_in_transaction_session_timeout`. The server closes the connection. */
+  readonly idleTransactionTimeoutMs: number;
+  /** Longest transaction: `transaction_timeout`, on PostgreSQL 17 and later. The server closes the connection. */
+  readonly transactionTimeoutMs: number;
   /** Settings that last as long as the transaction, for row policies and triggers: `{ "app.user": id }`. */
   readonly locals: Readonly<Record<string, string>>;
 }
+
+export type Timeouts = Pick<
+  TransactionSettings,
+  "statementTimeoutMs" | "lockTimeoutMs" | "idleTransactionTimeoutMs" | "transactionTimeoutMs"
+>;
 
 /**
  * The format of values, which a role or database may have set otherwise. Set by a statement, because a pooler may refuse
