@@ -2,7 +2,7 @@
 import { type RunningService, start } from "./deno/service.ts";
 import { listenForSignals } from "./deno/signals.ts";
 import { createLog } from "./ops/log.ts";
-import { variables } from "./settings/settings.ts";
+import { variables } from "./settings/schema.ts";
 
 if (import.meta.main) {
   logUnhandled();

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { variables } from "../settings/settings.ts";
+import { variables } from "../settings/schema.ts";
 import { checkoutDirectory } from "./checkout_directory.ts";
 
 export type Env = Readonly<Record<string, string | undefined>>;

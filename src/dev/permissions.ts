@@ -7,7 +7,8 @@ import { existsSync } from "node:fs";
 import { isIPv6 } from "node:net";
 import { join } from "node:path";
 import { databaseAddress } from "../library/database_address.ts";
-import { parseSettings, type Settings, variables } from "../settings/settings.ts";
+import { parseSettings, type Settings } from "../settings/settings.ts";
+import { variables } from "../settings/schema.ts";
 import { type Env, taskEnvironment } from "./env_file.ts";
 import { checkoutDirectory } from "./checkout_directory.ts";
 

@@ -1,41 +1,12 @@
 /** Parses environment variables into one frozen value, or throws one error that lists every problem. */
 
 import * as v from "valibot";
-import {
-  isNeonHost,
-  ISOLATION_LEVELS,
-  type IsolationLevel,
-  PREPARE_MODES,
-  type PrepareMode,
-} from "../db/mod.ts";
-import { DATABASE_DEFAULTS, type PoolConfig } from "../library/database_config.ts";
-import {
-  pipelinesByDefault,
-  type Transport,
-  transportOf,
-  transportProblem,
-  TRANSPORTS,
-} from "../library/transport.ts";
-import { databaseUrl } from "./database_url.ts";
-import { LOG_LEVELS, type LogLevel } from "./log_level.ts";
-import { relayUrl } from "./relay_url.ts";
-import { oneOf, seconds, secondsOrNever, secretToken, wholeNumber } from "./variable.ts";
-
-/** https://developers.cloudflare.com/durable-objects/reference/data-location/#provide-a-location-hint */
-const OBJECT_LOCATIONS = [
-  "wnam",
-  "enam",
-  "sam",
-  "weur",
-  "eeur",
-  "apac",
-  "oc",
-  "afr",
-  "me",
-] as const;
-export type ObjectLocation = (typeof OBJECT_LOCATIONS)[number];
-
-const HTTP_SERVERS = ["guarded", "plain"] as const;
+import type { IsolationLevel, PrepareMode } from "../db/mod.ts";
+import type { PoolConfig } from "../library/database_config.ts";
+import { pipelinesByDefault, type Transport } from "../library/transport.ts";
+import { chosenTransport, contradictions, type Runtime } from "./contradictions.ts";
+import type { LogLevel } from "./log_level.ts";
+import { type ObjectLocation, type Values, variables } from "./schema.ts";
 
 /** The settings of the service. Durations are in milliseconds. */
 export interface Settings {
@@ -44,7 +15,7 @@ export interface Settings {
   readonly logLevel: LogLevel;
   readonly shutdownTimeoutMs: number;
   /** `plain`, for a service behind a proxy, leaves connections to the proxy. Deno only. */
-  readonly httpServer: (typeof HTTP_SERVERS)[number];
+  readonly httpServer: Values["HTTP_SERVER"];
   /** Bounds of the HTTP server's connections. Without them, derived from the limit on open files. Deno only. */
   readonly connections: {
     readonly max?: number;
@@ -87,96 +58,6 @@ export interface Settings {
   };
 }
 
-const HOUR_S = 3_600;
-const WEEK_S = 7 * 24 * HOUR_S;
-
-const { pool: POOL, session: SESSION } = DATABASE_DEFAULTS;
-
-/** A default as it is written in the environment. */
-const inSeconds = (ms: number) => String(ms / 1_000);
-
-/** For users of SQLAlchemy, where 0 or -1 means "no limit". */
-const BOUNDED = "write digits only; there is no value for no limit, because every limit is finite";
-
-/** Every variable that the service reads, with its default as written in the environment. README.md lists them too. */
-export const variables = v.object({
-  DATABASE_URL: databaseUrl(),
-  DATABASE_POOL_SIZE: v.optional(
-    wholeNumber({ min: 1, max: 10_000, wayOut: BOUNDED }),
-    String(POOL.size),
-  ),
-  DATABASE_MAX_OVERFLOW: v.optional(
-    wholeNumber({ min: 0, max: 10_000, wayOut: BOUNDED }),
-    String(POOL.maxOverflow),
-  ),
-  DATABASE_POOL_TIMEOUT: v.optional(
-    seconds({ min: 0.001, max: HOUR_S }),
-    inSeconds(POOL.acquireTimeoutMs),
-  ),
-  DATABASE_POOL_RECYCLE: v.optional(
-    secondsOrNever({ min: 1, max: WEEK_S }),
-    inSeconds(POOL.recycleMs),
-  ),
-  DATABASE_POOL_IDLE_TIMEOUT: v.optional(
-    seconds({ min: 0.001, max: WEEK_S }),
-    inSeconds(POOL.idleTimeoutMs),
-  ),
-  DATABASE_POOL_MAX_WAITERS: v.optional(
-    wholeNumber({ min: 0, max: 1_000_000, wayOut: BOUNDED }),
-    String(POOL.maxWaiters),
-  ),
-  DATABASE_POOL_SHED_TARGET: v.optional(
-    seconds({ min: 0, max: HOUR_S }),
-    inSeconds(POOL.shedTargetMs),
-  ),
-  DATABASE_LEAK_THRESHOLD: v.optional(
-    seconds({ min: 0, max: HOUR_S }),
-    inSeconds(POOL.leakThresholdMs),
-  ),
-  DATABASE_CONNECT_TIMEOUT: v.optional(
-    seconds({ min: 0.001, max: HOUR_S }),
-    inSeconds(DATABASE_DEFAULTS.connectTimeoutMs),
-  ),
-  DATABASE_PIPELINE_CONNECT: v.optional(oneOf(["auto", "on", "off"]), "auto"),
-  DATABASE_PREPARE: v.optional(oneOf(PREPARE_MODES), DATABASE_DEFAULTS.prepare),
-  DATABASE_STATEMENT_TIMEOUT: v.optional(
-    seconds({ min: 0.001, max: HOUR_S }),
-    inSeconds(SESSION.statementTimeoutMs),
-  ),
-  DATABASE_IDLE_TRANSACTION_TIMEOUT: v.optional(
-    seconds({ min: 0.001, max: HOUR_S }),
-    inSeconds(SESSION.idleTransactionTimeoutMs),
-  ),
-  DATABASE_LOCK_TIMEOUT: v.optional(
-    seconds({ min: 0.001, max: HOUR_S }),
-    inSeconds(SESSION.lockTimeoutMs),
-  ),
-  DATABASE_TRANSACTION_TIMEOUT: v.optional(
-    seconds({ min: 0.001, max: HOUR_S }),
-    inSeconds(SESSION.transactionTimeoutMs),
-  ),
-  DATABASE_ISOLATION_LEVEL: v.optional(oneOf(ISOLATION_LEVELS), SESSION.isolation),
-  DATABASE_RETRY_ATTEMPTS: v.optional(
-    wholeNumber({ min: 1, max: 20 }),
-    String(DATABASE_DEFAULTS.retryAttempts),
-  ),
-  DATABASE_WS_PROXY: v.optional(relayUrl()),
-  DATABASE_TRANSPORT: v.optional(oneOf(TRANSPORTS), DATABASE_DEFAULTS.transport),
-  DATABASE_OBJECT_SHARDS: v.optional(wholeNumber({ min: 0, max: 1_000 }), "0"),
-  DATABASE_OBJECT_LOCATION: v.optional(oneOf(OBJECT_LOCATIONS)),
-  QUEUE_CONCURRENCY: v.optional(wholeNumber({ min: 0, max: 1_000 }), "1"),
-  QUEUE_POLL_INTERVAL: v.optional(seconds({ min: 0.1, max: HOUR_S }), "5"),
-  PORT: v.optional(wholeNumber({ min: 0, max: 65_535 }), "8000"),
-  HTTP_SERVER: v.optional(oneOf(HTTP_SERVERS), "guarded"),
-  MAX_CONNECTIONS: v.optional(wholeNumber({ min: 1, max: 1_000_000, wayOut: BOUNDED })),
-  MAX_CONNECTIONS_PER_CLIENT: v.optional(wholeNumber({ min: 1, max: 1_000_000, wayOut: BOUNDED })),
-  LOG_LEVEL: v.optional(oneOf(LOG_LEVELS), "info"),
-  OPS_TOKEN: v.optional(secretToken({ minLength: 16 })),
-  SHUTDOWN_TIMEOUT: v.optional(seconds({ min: 0, max: HOUR_S }), "5"),
-}, "it is required: current value is none; set it, see .env.example");
-
-type Values = v.InferOutput<typeof variables>;
-
 /** The settings are invalid. The message lists every problem, without the password. */
 export class SettingsError extends Error {
   override readonly name = "SettingsError";
@@ -194,8 +75,7 @@ export class SettingsError extends Error {
 
 /**
  * Parses the settings from `env`: `Deno.env.toObject()`, or a Worker's bindings. An empty string counts as unset. Names
- * that are not in `variables` are ignored. `hasTcp`: whether the runtime can reach a database over TCP, as Workers
- * cannot. Throws `SettingsError`.
+ * that are not in `variables` are ignored. Throws `SettingsError`.
  */
 export function parseSettings(
   env: Readonly<Record<string, unknown>>,
@@ -213,94 +93,10 @@ export function parseSettings(
   const problems = [...invalid].map(([name, message]) => `Cannot use ${name} as ${message}`);
   // Also checked if a variable is invalid, so that one run shows every problem.
   const values = result.output as Values;
-  problems.push(...contradictions(values, given, (name) => invalid.has(name)));
-  if (
-    !["DATABASE_URL", "DATABASE_WS_PROXY", "DATABASE_TRANSPORT"].some((name) => invalid.has(name))
-  ) {
-    problems.push(...transportProblems(values, runtime));
-  }
+  const isInvalid = (name: string) => invalid.has(name);
+  problems.push(...contradictions(values, { given, isInvalid, runtime }));
   if (problems.length > 0) throw new SettingsError(problems);
   return deepFreeze(settingsOf(values, runtime));
-}
-
-interface Runtime {
-  readonly hasTcp: boolean;
-}
-
-/** In each pair the first timeout can never take effect if it is longer than the second. */
-const SHORTER_FIRST = [
-  ["DATABASE_LOCK_TIMEOUT", "DATABASE_STATEMENT_TIMEOUT"],
-  ["DATABASE_STATEMENT_TIMEOUT", "DATABASE_TRANSACTION_TIMEOUT"],
-  ["DATABASE_POOL_SHED_TARGET", "DATABASE_POOL_TIMEOUT"],
-] as const;
-
-/** Contradictions between variables that are both set. A default that contradicts a set variable is accepted. */
-function contradictions(
-  values: Values,
-  given: Readonly<Record<string, unknown>>,
-  isInvalid: (name: string) => boolean,
-): string[] {
-  const found = SHORTER_FIRST
-    .filter((pair) => pair.every((name) => name in given && !isInvalid(name)))
-    .filter(([short, long]) => values[short] > values[long])
-    .map(([short, long]) =>
-      `Cannot use ${short} as it is longer than ${long} and would never take effect: ` +
-      `current values ${given[short]} and ${given[long]}; make it shorter, or leave it out`
-    );
-  found.push(...queueConcurrencyProblems(values, given, isInvalid));
-  return found;
-}
-
-/** Why the database cannot be reached over the transport. */
-function transportProblems(values: Values, runtime: Runtime): string[] {
-  const { DATABASE_URL: url, DATABASE_WS_PROXY: relay } = values;
-  const transport = chosenTransport(values, runtime);
-  if (transport === "tcp" && !runtime.hasTcp) {
-    return [
-      `Cannot use DATABASE_TRANSPORT as Workers reach a database by WebSocket only: current value is "tcp"; leave it ` +
-      "out, and set DATABASE_WS_PROXY for a PostgreSQL that is not Neon",
-    ];
-  }
-  const problem = transportProblem(url, transport);
-  if (problem !== undefined) {
-    return [
-      `Cannot use DATABASE_URL as ${problem.reason}: current value is hidden; ${problem.wayOut}`,
-    ];
-  }
-  if (transport === "tcp" || relay !== undefined || isNeonHost(new URL(url).hostname)) return [];
-  return [
-    `Cannot use DATABASE_URL as its host is not Neon's and needs a WebSocket relay: current ` +
-    `DATABASE_WS_PROXY is none; set it to a relay ("deno task relay" runs one, as does Neon's ` +
-    `wsproxy), ${runtime.hasTcp ? "leave DATABASE_TRANSPORT out, " : ""}or let "deno task ` +
-    `${runtime.hasTcp ? "dev" : "worker"}" start everything`,
-  ];
-}
-
-function chosenTransport(values: Values, runtime: Runtime): Exclude<Transport, "auto"> {
-  const { DATABASE_URL: url, DATABASE_WS_PROXY: wsProxy, DATABASE_TRANSPORT: transport } = values;
-  return transportOf({ url, wsProxy, transport }, runtime);
-}
-
-/**
- * The queue's workers share the pool with requests, and the pool serves callers in order of arrival. With as many
- * workers as connections, requests would have to wait for messages.
- */
-function queueConcurrencyProblems(
-  {
-    QUEUE_CONCURRENCY: concurrency,
-    DATABASE_POOL_SIZE: size,
-    DATABASE_MAX_OVERFLOW: overflow,
-  }: Values,
-  given: Readonly<Record<string, unknown>>,
-  isInvalid: (name: string) => boolean,
-): string[] {
-  const names = ["QUEUE_CONCURRENCY", "DATABASE_POOL_SIZE", "DATABASE_MAX_OVERFLOW"];
-  if (!("QUEUE_CONCURRENCY" in given) || names.some(isInvalid)) return [];
-  if (concurrency === 0 || concurrency < size + overflow) return [];
-  return [
-    `Cannot use QUEUE_CONCURRENCY as it leaves no connection to requests: current value is ${concurrency}, of ` +
-    `DATABASE_POOL_SIZE + DATABASE_MAX_OVERFLOW = ${size + overflow}; make it smaller`,
-  ];
 }
 
 function settingsOf(values: Values, runtime: Runtime): Settings {

@@ -1,11 +1,7 @@
 import { assert, assertEquals, assertFalse, assertStringIncludes, assertThrows } from "@std/assert";
 import { parseEnv } from "node:util";
-import {
-  parseSettings,
-  type Settings,
-  SettingsError,
-  variables,
-} from "../../src/settings/settings.ts";
+import { parseSettings, type Settings, SettingsError } from "../../src/settings/settings.ts";
+import { variables } from "../../src/settings/schema.ts";
 
 const NEON_URL =
   "postgresql://app:s3cret%21@ep-cool-1.eu-central-1.aws.neon.tech/main?sslmode=require&channel_binding=require";

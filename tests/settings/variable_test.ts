@@ -1,7 +1,7 @@
 /** The bounds of what a variable of the environment may hold. */
 import { assert, assertEquals } from "@std/assert";
 import * as v from "valibot";
-import { variables } from "../../src/settings/settings.ts";
+import { variables } from "../../src/settings/schema.ts";
 import { seconds, secondsOrNever, secretToken, wholeNumber } from "../../src/settings/variable.ts";
 
 /** The value that the schema makes of the text, or undefined if it refuses it. */

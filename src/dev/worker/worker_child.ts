@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { completesWithin } from "../../db/time/timeout.ts";
-import { variables } from "../../settings/settings.ts";
+import { variables } from "../../settings/schema.ts";
 import { LOCAL_BUILD } from "./bundle.ts";
 import { inheritedVariables } from "../env_file.ts";
 import { localDirectory } from "../checkout_directory.ts";

@@ -1,0 +1,99 @@
+/** What is wrong with variables that are each valid alone. */
+
+import { isNeonHost } from "../db/mod.ts";
+import { type Transport, transportOf, transportProblem } from "../library/transport.ts";
+import type { Values } from "./schema.ts";
+
+/** What the runtime can do. */
+export interface Runtime {
+  /** Whether it can reach a database over TCP, as Workers cannot. */
+  readonly hasTcp: boolean;
+}
+
+/** In each pair the first timeout can never take effect if it is longer than the second. */
+const SHORTER_FIRST = [
+  ["DATABASE_LOCK_TIMEOUT", "DATABASE_STATEMENT_TIMEOUT"],
+  ["DATABASE_STATEMENT_TIMEOUT", "DATABASE_TRANSACTION_TIMEOUT"],
+  ["DATABASE_POOL_SHED_TARGET", "DATABASE_POOL_TIMEOUT"],
+] as const;
+
+/** The variables as they were set. */
+interface Given {
+  readonly given: Readonly<Record<string, unknown>>;
+  readonly isInvalid: (name: string) => boolean;
+}
+
+/**
+ * Contradictions between variables that are both set, and between variables and the runtime. A default that contradicts a
+ * set variable is accepted.
+ */
+export function contradictions(
+  values: Values,
+  { runtime, ...variables }: Given & { readonly runtime: Runtime },
+): string[] {
+  const { given, isInvalid } = variables;
+  const found = SHORTER_FIRST
+    .filter((pair) => pair.every((name) => name in given && !isInvalid(name)))
+    .filter(([short, long]) => values[short] > values[long])
+    .map(([short, long]) =>
+      `Cannot use ${short} as it is longer than ${long} and would never take effect: ` +
+      `current values ${given[short]} and ${given[long]}; make it shorter, or leave it out`
+    );
+  found.push(...queueConcurrencyProblems(values, variables));
+  if (!["DATABASE_URL", "DATABASE_WS_PROXY", "DATABASE_TRANSPORT"].some(isInvalid)) {
+    found.push(...transportProblems(values, runtime));
+  }
+  return found;
+}
+
+/** Why the database cannot be reached over the transport. */
+function transportProblems(values: Values, runtime: Runtime): string[] {
+  const { DATABASE_URL: url, DATABASE_WS_PROXY: relay } = values;
+  const transport = chosenTransport(values, runtime);
+  if (transport === "tcp" && !runtime.hasTcp) {
+    return [
+      `Cannot use DATABASE_TRANSPORT as Workers reach a database by WebSocket only: current value is "tcp"; leave it ` +
+      "out, and set DATABASE_WS_PROXY for a PostgreSQL that is not Neon",
+    ];
+  }
+  const problem = transportProblem(url, transport);
+  if (problem !== undefined) {
+    return [
+      `Cannot use DATABASE_URL as ${problem.reason}: current value is hidden; ${problem.wayOut}`,
+    ];
+  }
+  if (transport === "tcp" || relay !== undefined || isNeonHost(new URL(url).hostname)) return [];
+  return [
+    `Cannot use DATABASE_URL as its host is not Neon's and needs a WebSocket relay: current ` +
+    `DATABASE_WS_PROXY is none; set it to a relay ("deno task relay" runs one, as does Neon's ` +
+    `wsproxy), ${runtime.hasTcp ? "leave DATABASE_TRANSPORT out, " : ""}or let "deno task ` +
+    `${runtime.hasTcp ? "dev" : "worker"}" start everything`,
+  ];
+}
+
+/** What `DATABASE_TRANSPORT` has chosen or `auto` stands for. */
+export function chosenTransport(values: Values, runtime: Runtime): Exclude<Transport, "auto"> {
+  const { DATABASE_URL: url, DATABASE_WS_PROXY: wsProxy, DATABASE_TRANSPORT: transport } = values;
+  return transportOf({ url, wsProxy, transport }, runtime);
+}
+
+/**
+ * The queue's workers share the pool with requests, and the pool serves callers in order of arrival. With as many
+ * workers as connections, requests would have to wait for messages.
+ */
+function queueConcurrencyProblems(
+  {
+    QUEUE_CONCURRENCY: concurrency,
+    DATABASE_POOL_SIZE: size,
+    DATABASE_MAX_OVERFLOW: overflow,
+  }: Values,
+  { given, isInvalid }: Given,
+): string[] {
+  const names = ["QUEUE_CONCURRENCY", "DATABASE_POOL_SIZE", "DATABASE_MAX_OVERFLOW"];
+  if (!("QUEUE_CONCURRENCY" in given) || names.some(isInvalid)) return [];
+  if (concurrency === 0 || concurrency < size + overflow) return [];
+  return [
+    `Cannot use QUEUE_CONCURRENCY as it leaves no connection to requests: current value is ${concurrency}, of ` +
+    `DATABASE_POOL_SIZE + DATABASE_MAX_OVERFLOW = ${size + overflow}; make it smaller`,
+  ];
+}
