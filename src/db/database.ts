@@ -19,7 +19,7 @@ import { RawConnection } from "./session/raw_connection.ts";
 import { runAlone } from "./session/run_alone.ts";
 import type { Sql } from "./driver/sql.ts";
 import { type Attempt, type OpenedUnit, runUnit } from "./unit_of_work.ts";
-import type { TransactionContext } from "./session/transaction_context.ts";
+import type { TransactionContext, TransactionRequest } from "./session/transaction_context.ts";
 import { assertKey, insertKey } from "./session/transaction_key.ts";
 import { UnitMetrics, type UnitStats } from "./session/unit_stats.ts";
 
@@ -218,14 +218,10 @@ export class Database {
    */
   async run<Row>(
     statement: Sql<Row>,
-    { signal, label, parsers, onNotice, timeoutMs }: RunOptions = {},
+    { timeoutMs, ...options }: RunOptions = {},
   ): Promise<Row[]> {
-    const owner = this.#requireOwner();
     const { rows } = await runAlone(statement, this.#context(), {
-      signal: anyOf(signal, owner.signal),
-      label,
-      parsers: this.#parsersWith(parsers),
-      onNotice: noticeHook(onNotice, owner),
+      ...this.#request(options),
       timeoutMs: timeoutMs ?? this.#options.defaults.statementTimeoutMs,
     });
     return rows as Row[];
@@ -238,15 +234,11 @@ export class Database {
    * using`. Throws what `Pool.acquire` throws, and `ScopeError` without an owner.
    */
   async connect(
-    { signal, label, parsers, onNotice, onClosed }: ConnectOptions = {},
+    { onClosed, ...options }: ConnectOptions = {},
   ): Promise<RawConnection> {
-    const owner = this.#requireOwner();
     return await RawConnection.open(this.#context(), {
+      ...this.#request(options),
       settings: this.#options.defaults,
-      signal: anyOf(signal, owner.signal),
-      label,
-      parsers: this.#parsersWith(parsers),
-      onNotice: noticeHook(onNotice, owner),
       onClosed,
     });
   }
@@ -276,13 +268,10 @@ export class Database {
     { signal, label, parsers, onNotice, ...own }: SessionOptions,
     { number, fresh, key }: Attempt & { key?: string | undefined },
   ): OpenedUnit {
-    const { waitUntil, signal: ownerSignal } = this.#requireOwner();
+    const { waitUntil } = this.#requireOwner();
     const transaction = new Transaction(this.#context(), {
+      ...this.#request({ signal, label, parsers, onNotice }),
       settings: { ...this.#options.defaults, ...own },
-      signal: anyOf(signal, ownerSignal),
-      parsers: this.#parsersWith(parsers),
-      onNotice: noticeHook(onNotice, { waitUntil }),
-      label,
       attempt: number,
       fresh,
       isKeyed: key !== undefined,
@@ -291,9 +280,22 @@ export class Database {
     return { transaction, session: new Session(transaction, { waitUntil }) };
   }
 
-  #parsersWith(parsers: SessionOptions["parsers"]): SessionOptions["parsers"] {
+  /** What the caller has said, and what the owner and the database have. */
+  #request(
+    { signal, label, parsers, onNotice }: {
+      readonly [Name in "signal" | "label" | "parsers" | "onNotice"]?:
+        | SessionOptions[Name]
+        | undefined;
+    },
+  ): Pick<TransactionRequest, "signal" | "label" | "parsers" | "onNotice"> {
+    const owner = this.#requireOwner();
     const { parsers: shared } = this.#options;
-    return parsers === undefined ? shared : { ...shared, ...parsers };
+    return {
+      signal: anyOf(signal, owner.signal),
+      label,
+      parsers: parsers === undefined ? shared : { ...shared, ...parsers },
+      onNotice: noticeHook(onNotice, owner),
+    };
   }
 
   #context(): TransactionContext {

@@ -1,5 +1,5 @@
 /** Graceful shutdown of the service's process, within a time limit. */
-import { completesWithin } from "../db/time/timeout.ts";
+import { completesWithin, sleep } from "../db/time/timeout.ts";
 import type { OpenDatabase } from "../library/deno/mod.ts";
 import type { HttpListener } from "./listener.ts";
 import type { RequestTracker } from "./request_tracker.ts";
@@ -27,8 +27,6 @@ const CANCEL_MS = 750;
 /** Reserved of `CANCEL_MS` for closing the sockets. */
 const CLOSE_MS = 100;
 
-const NEVER = new Promise<never>(() => {});
-
 /** Resolves when everything has ended, or after `timeoutMs`. Never rejects. */
 export async function drain(
   { requests, queue, db, server, refuseRequests }: DrainTargets,
@@ -38,7 +36,7 @@ export async function drain(
   const leftMs = () => Math.max(0, timeoutMs - (performance.now() - startedAt));
   const cancelMs = Math.min(CANCEL_MS, timeoutMs / 2);
   server.closeAfterResponses();
-  await completesWithin(NEVER, Math.min(ACCEPT_MS, timeoutMs / 10));
+  await sleep(Math.min(ACCEPT_MS, timeoutMs / 10));
   refuseRequests();
   // The queue stops before the pool closes: it needs a connection to return its events to the outbox.
   const stopped = queue.stop({ timeoutMs: Math.max(0, leftMs() - 2 * cancelMs) });

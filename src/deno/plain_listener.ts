@@ -2,7 +2,7 @@
  * The HTTP server of a process behind a proxy, on `Deno.serve`: it costs a request about 30 µs less than `listener.ts`, and
  * leaves connections, slow clients and a client's share to the proxy.
  */
-import { completesWithin } from "../db/time/timeout.ts";
+import { completesWithin, sleep } from "../db/time/timeout.ts";
 import { isHost, refuseHost } from "../http/host.ts";
 import { type HttpListener, LINGER_MS, type ListenerOptions } from "./listener.ts";
 
@@ -58,7 +58,7 @@ export function listenPlainly(
       const endsAtMs = performance.now() + timeoutMs;
       isClosing = true;
       // Deno shows no connections, so that it always waits for those that are idle.
-      await completesWithin(new Promise<never>(() => {}), Math.min(LINGER_MS, timeoutMs / 2));
+      await sleep(Math.min(LINGER_MS, timeoutMs / 2));
       // What has not ended by then ends with the process: to abort the server after this call throws in Deno.
       const finished = server.shutdown().catch(() => {});
       await completesWithin(finished, Math.max(0, endsAtMs - performance.now()));

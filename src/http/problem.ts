@@ -2,7 +2,7 @@
 
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { databaseProblemKinds } from "../library/hono/database_problem.ts";
-import type { Problem, ProblemDetails } from "../library/hono/problem_document.ts";
+import { type Problem, type ProblemDetails, problemIn } from "../library/hono/problem_document.ts";
 
 export type { InputError, Problem } from "../library/hono/problem_document.ts";
 export { respondWithProblem } from "../library/hono/problem_document.ts";
@@ -27,8 +27,7 @@ export const problemKinds = {
 export type ProblemKind = keyof typeof problemKinds;
 
 export function problem(kind: ProblemKind, details: ProblemDetails): Problem {
-  const [status, title] = problemKinds[kind];
-  return { type: `/problems/${kind}`, status, title, ...details };
+  return problemIn(problemKinds, kind, details);
 }
 
 /** Thrown to refuse a request. The response is its `problem`, unchanged. */

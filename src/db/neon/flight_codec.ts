@@ -35,8 +35,8 @@ const WHOLE: Portal = { name: "", maxRows: 0 };
 const writer = new ByteWriter();
 
 /**
- * Encodes a flight: its parts and a Sync. Without `names` no statement is sent as a prepared one. Throws `TypeError` for a text or value that cannot be sent; nothing has
- * changed then.
+ * Encodes a flight: its parts and a Sync. Without `names` no statement is sent as a prepared one. Throws `TypeError` for a
+ * text or value that cannot be sent; nothing has changed then.
  */
 export function encodeFlight(
   parts: readonly FlightPart[],

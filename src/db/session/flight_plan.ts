@@ -150,9 +150,12 @@ export class FlightPlan {
   /** Tells the server's session of the caller's statements. */
   noteIn(session: ServerSession, results: readonly Result[]): void {
     for (let at = this.#ownAt; at < this.#ownEnd; at++) session.note(this.parts[at]!, results[at]);
-    if (this.endByStatement(results) === undefined && isCommit(this.commitResult(results))) {
-      session.noteCommit();
-    }
+    if (this.hasCommitted(results)) session.noteCommit();
+  }
+
+  /** Whether the COMMIT at the end of this plan has committed the transaction. */
+  hasCommitted(results: readonly Result[]): boolean {
+    return isCommit(this.commitResult(results)) && this.endByStatement(results) === undefined;
   }
 
   /** Whether each of the caller's statements has a result. */

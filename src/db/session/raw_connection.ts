@@ -2,10 +2,9 @@
  * A leased connection on which statements run as they are said, BEGIN and COMMIT too. For libraries that bring their own
  * transactions: nothing is sent twice, and a lost COMMIT is not looked up.
  */
-import type { Connection, FlightPart, Notice, Result } from "../driver/driver.ts";
+import type { Connection, FlightPart, Notice, Result, Statement } from "../driver/driver.ts";
 import { encodePart } from "../driver/encoded_part.ts";
 import type { TypeParsers } from "../driver/result_types.ts";
-import type { Statement } from "../driver/driver.ts";
 import { assertStatements } from "../driver/sql.ts";
 import { CommitOutcomeUnknownError, ScopeError, SessionEndedError } from "../errors.ts";
 import { classify } from "../failures/classify.ts";
@@ -14,7 +13,7 @@ import type { TransactionSettings } from "./begin.ts";
 import { isUnknownAfter } from "./commit.ts";
 import { LastingState } from "./lasting_state.ts";
 import { abortedError, ANSWER_GRACE_MS } from "./leased_connection.ts";
-import { sendWithDeadline } from "./send_with_deadline.ts";
+import { type DeadlineOptions, sendWithDeadline } from "./send_with_deadline.ts";
 import { takeReset } from "./server_session.ts";
 import { SerialQueue } from "./serial_queue.ts";
 import type { TransactionContext } from "./transaction_context.ts";
@@ -138,7 +137,6 @@ export class RawConnection implements AsyncDisposable {
   }
 
   async #send(own: readonly FlightPart[], timeoutMs: number): Promise<Result[]> {
-    const { clock } = this.#context;
     const { signal, parsers, onNotice } = this.#request;
     const parts = own.flatMap((part) => mayBegin(part) ? [part, ...this.#timeouts()] : [part]);
     if (signal?.aborted) throw abortedError(signal);
@@ -148,12 +146,10 @@ export class RawConnection implements AsyncDisposable {
       const { results, error } = await this.#record.flight(
         own,
         () =>
-          sendWithDeadline({ lease: this.#lease, parts, parsers, onNotice }, {
-            clock,
-            signal,
-            timeoutMs: () => this.#answerTimeoutMs(timeoutMs * own.length),
-            onCancel: () => this.#isSpoiled = true,
-          }),
+          sendWithDeadline(
+            { lease: this.#lease, parts, parsers, onNotice },
+            this.#deadline(timeoutMs * own.length),
+          ),
       );
       results.forEach((result, index) => this.#note(parts[index]!, result));
       if (error !== undefined) throw error;
@@ -167,20 +163,25 @@ export class RawConnection implements AsyncDisposable {
   async #resetSession(): Promise<void> {
     const reset = takeReset(this.#lease.connection);
     if (reset === undefined) return;
-    const { clock } = this.#context;
-    const { settings: { statementTimeoutMs }, signal } = this.#request;
     try {
-      const { error } = await sendWithDeadline({ lease: this.#lease, parts: [reset] }, {
-        clock,
-        signal,
-        timeoutMs: () => this.#answerTimeoutMs(statementTimeoutMs),
-        onCancel: () => this.#isSpoiled = true,
-      });
+      const { error } = await sendWithDeadline(
+        { lease: this.#lease, parts: [reset] },
+        this.#deadline(this.#request.settings.statementTimeoutMs),
+      );
       if (error !== undefined) throw error;
     } catch (error) {
       this.#isSpoiled = true;
       throw this.#noteError(error as Error, { mayCommit: false });
     }
+  }
+
+  #deadline(timeoutMs: number): DeadlineOptions {
+    return {
+      clock: this.#context.clock,
+      signal: this.#request.signal,
+      timeoutMs: () => this.#answerTimeoutMs(timeoutMs),
+      onCancel: () => this.#isSpoiled = true,
+    };
   }
 
   /** Inside a transaction the server's own timeout comes first. */

@@ -20,7 +20,7 @@ import {
   resultsOfCommitted,
   rowsUnreadableError,
 } from "./commit.ts";
-import { type FlightPlan, isCommit, type PrependedStatement } from "./flight_plan.ts";
+import type { FlightPlan, PrependedStatement } from "./flight_plan.ts";
 import { type FlightMarks, Flights } from "./flights.ts";
 import type { TransactionContext, TransactionRequest } from "./transaction_context.ts";
 import { prepare } from "./transaction_control.ts";
@@ -212,9 +212,7 @@ export class Transaction {
   async #resolveCommit(plan: FlightPlan, cause: Error): Promise<readonly Result[]> {
     this.#isOutcomeUnknown = true;
     const { lastResults, transactionId } = this.flights;
-    const isCommitted = plan.endByStatement(lastResults) === undefined &&
-      isCommit(plan.commitResult(lastResults));
-    const verdict = isCommitted
+    const verdict = plan.hasCommitted(lastResults)
       ? { outcome: "committed" } as const
       : await outcomeOf(transactionId, this.#context, this.#request);
     if (verdict.outcome === "unknown") throw this.#noteUnknown(verdict.reason, cause);

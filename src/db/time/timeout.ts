@@ -18,7 +18,7 @@ export async function completesWithin(
 /** Resolves with `true` after `timeMs`, or with `false` as soon as the signal aborts. */
 export function sleep(
   timeMs: number,
-  { signal, clock = systemClock }: { signal: AbortSignal | undefined; clock?: Clock },
+  { signal, clock = systemClock }: { signal?: AbortSignal | undefined; clock?: Clock } = {},
 ): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const abort = () => {

@@ -12,7 +12,7 @@ import {
   PoolOverloadedError,
   ServerError,
 } from "../../db/mod.ts";
-import type { Problem, ProblemDetails } from "./problem_document.ts";
+import { type Problem, type ProblemDetails, problemIn } from "./problem_document.ts";
 
 /** The kinds of problem that the connection layer has, with status and title. Clients compare `type`, `/problems/KIND`. */
 export const databaseProblemKinds = {
@@ -27,8 +27,7 @@ export const databaseProblemKinds = {
 } as const;
 
 function problem(kind: keyof typeof databaseProblemKinds, details: ProblemDetails): Problem {
-  const [status, title] = databaseProblemKinds[kind];
-  return { type: `/problems/${kind}`, status, title, ...details };
+  return problemIn(databaseProblemKinds, kind, details);
 }
 
 /** `Retry-After` of failures that carry no `retryAfterMs`. */

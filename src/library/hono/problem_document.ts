@@ -35,6 +35,16 @@ export interface Problem extends ProblemDetails {
   readonly title: string;
 }
 
+/** A problem of one of the kinds, each with status and title. Its `type` is `/problems/KIND`. */
+export function problemIn<Kind extends string>(
+  kinds: Readonly<Record<Kind, readonly [status: ContentfulStatusCode, title: string]>>,
+  kind: Kind,
+  details: ProblemDetails,
+): Problem {
+  const [status, title] = kinds[kind];
+  return { type: `/problems/${kind}`, status, title, ...details };
+}
+
 /** A response with a problem document. By default `requestId` is that of `hono/request-id`, if that middleware ran. */
 export function respondWithProblem(
   c: Context,
