@@ -7,6 +7,7 @@ import type { Hono } from "hono";
 import type { Database } from "../src/db/mod.ts";
 import { newUserId } from "../src/users/user_id.ts";
 import { branchDatabase } from "./support/branch_database.ts";
+import { importChecked } from "./support/checked_module.ts";
 
 const root = new URL("..", import.meta.url);
 const database = await branchDatabase();
@@ -27,30 +28,14 @@ async function codeUnder(heading: string): Promise<{ imports: string[]; code: st
   return { imports: lines.filter(isImport), code: lines.filter((line) => !isImport(line)) };
 }
 
-/** Checks the types of a module, and loads it. */
-async function load(source: string): Promise<Example> {
-  const file = await Deno.makeTempFile({ suffix: ".ts" });
-  try {
-    await Deno.writeTextFile(file, source);
-    const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["check", "--config", new URL("deno.json", root).pathname, file],
-      cwd: root,
-      env: { NO_COLOR: "1" },
-    }).output();
-    assert(success, new TextDecoder().decode(stderr));
-    return await import(new URL(`file://${file}`).href);
-  } finally {
-    await Deno.remove(file);
-  }
-}
-
 Deno.test("the life of a request takes twelve lines, which do what the README says", async () => {
   const { imports, code } = await codeUnder("The life of a request");
   assert(code.length <= 12, `${code.length} lines`);
   // The test has a database of its own. The line is checked for its types.
   const [opening, ...rest] = code;
   assert(opening!.startsWith("const db = openDatabase("), opening);
-  const { makeApp } = await load(`
+  const { makeApp } = await importChecked<Example>(
+    `
     ${imports.join("\n").replaceAll('"./', `"${root.href}`)}
     import type { Database } from "${root.href}src/db/mod.ts";
     export function opened() {
@@ -60,7 +45,9 @@ Deno.test("the life of a request takes twelve lines, which do what the README sa
     export function makeApp({ db, welcome }: { db: Database; welcome: (email: string) => void }) {
       ${rest.join("\n")}
       return app;
-    }`);
+    }`,
+    new URL("deno.json", root),
+  );
 
   await using branch = await database.connect();
   const db = branch.open();

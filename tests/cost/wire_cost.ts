@@ -2,7 +2,7 @@
 import type { RelayObserver } from "../../src/library/testing/relay/relay.ts";
 import type { LocalDatabase } from "../support/local_database.ts";
 import { nameIn } from "../support/wire_log.ts";
-import { MessageSplitter, type WireMessage } from "../support/wire_messages.ts";
+import { connectionSplitter, type WireMessage } from "../support/wire_messages.ts";
 import { unitsOf } from "./units.ts";
 
 export interface WireCost {
@@ -62,15 +62,11 @@ class Counter {
   #onAnswered = () => {};
 
   constructor() {
-    const splitters = new Map<number, MessageSplitter>();
+    const split = connectionSplitter();
     this.observe = {
       message: (id, direction, bytes) => {
-        const splitter = splitters.get(id) ?? new MessageSplitter();
-        splitters.set(id, splitter);
         // The connection before may say good-bye late.
-        const messages = splitter.split(direction, bytes).filter(({ kind }) =>
-          kind !== "Terminate"
-        );
+        const messages = split(id, direction, bytes).filter(({ kind }) => kind !== "Terminate");
         if (direction === "toServer" && messages.length > 0) this.#sent++;
         this.#messages.push(...messages);
         for (const { kind } of messages) {

@@ -1,6 +1,7 @@
 /** The examples of src/library/README.md that need no other package, type-checked and run as they are written. */
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import type { Database } from "../../src/db/mod.ts";
+import { importChecked } from "../support/checked_module.ts";
 import { localDatabase } from "../support/local_database.ts";
 
 const root = new URL("../../", import.meta.url);
@@ -30,22 +31,6 @@ async function examplesUnder(heading: string): Promise<string[]> {
   });
 }
 
-/** Checks the types of a module, and loads it. */
-async function load(source: string): Promise<Example> {
-  const file = await Deno.makeTempFile({ suffix: ".ts" });
-  try {
-    await Deno.writeTextFile(file, source);
-    const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["check", "--config", new URL("deno.json", root).pathname, file],
-      env: { NO_COLOR: "1" },
-    }).output();
-    assert(success, new TextDecoder().decode(stderr));
-    return await import(new URL(`file://${file}`).href);
-  } finally {
-    await Deno.remove(file);
-  }
-}
-
 const LOGGED: [heading: string, logged: unknown[][][]][] = [
   ["Libraries that take a pool of node-postgres", [[[[{ big: "7" }], 1]]]],
   ["Tests of an app", [[[[{ owner: "Ann" }]]], [[[{ one: 1 }]]]]],
@@ -61,7 +46,7 @@ for (const [heading, logged] of LOGGED) {
     const seen: unknown[][][] = [];
     for (const example of examples) {
       const lines: unknown[][] = [];
-      const { run } = await load(example);
+      const { run } = await importChecked<Example>(example, new URL("deno.json", root));
       await run(db, { log: (...values) => void lines.push(values) });
       seen.push(lines);
     }

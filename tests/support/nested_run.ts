@@ -5,10 +5,18 @@
 import { assert, assertEquals } from "@std/assert";
 import { TEST_SERVER_PID, testServer } from "./test_server.ts";
 
-/** Runs its tests and returns how many passed. Throws with their output if one did not. */
-export async function runNested(directory: URL): Promise<number> {
+/**
+ * Runs the tests whose files begin with `prefix`, and returns how many passed. Throws with their output if one did not pass
+ * or was ignored.
+ */
+export async function runNested(
+  directory: URL,
+  { prefix = "" }: { prefix?: string } = {},
+): Promise<number> {
+  const names = Array.from(Deno.readDirSync(directory), ({ name }) => name);
+  const files = names.filter((name) => name.startsWith(prefix) && name.endsWith("_test.ts")).sort();
   const output = await deno(
-    ["test", "--allow-all", `--config=${configOf(directory)}`, "."],
+    ["test", "--allow-all", `--config=${configOf(directory)}`, ...files],
     directory,
   );
   const [line] = output.match(/^(?:ok|FAILED) \| .*$/m) ?? [""];

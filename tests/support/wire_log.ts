@@ -1,18 +1,16 @@
 /** The messages that a driver sends, one list for each WebSocket message. */
 import type { RelayObserver } from "../../src/library/testing/relay/relay.ts";
-import { MessageSplitter, strings, type WireMessage } from "./wire_messages.ts";
+import { connectionSplitter, strings, type WireMessage } from "./wire_messages.ts";
 
 export class WireLog {
   readonly observe: RelayObserver;
   #sent: WireMessage[][] = [];
 
   constructor() {
-    const splitters = new Map<number, MessageSplitter>();
+    const split = connectionSplitter();
     this.observe = {
       message: (id, direction, bytes) => {
-        const splitter = splitters.get(id) ?? new MessageSplitter();
-        splitters.set(id, splitter);
-        const messages = splitter.split(direction, bytes);
+        const messages = split(id, direction, bytes);
         if (direction === "toServer") this.#sent.push(messages);
       },
     };

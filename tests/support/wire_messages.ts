@@ -95,6 +95,20 @@ const MESSAGE_BYTES_MAX = 256 * 1024 * 1024;
 
 const HEADER_BYTES = 5;
 
+/** Splits what passes a relay, each connection apart. Its parameters are those of `RelayObserver.message`. */
+export function connectionSplitter(): (
+  id: number,
+  direction: Direction,
+  bytes: Uint8Array,
+) => WireMessage[] {
+  const splitters = new Map<number, MessageSplitter>();
+  return (id, direction, bytes) => {
+    const splitter = splitters.get(id) ?? new MessageSplitter();
+    splitters.set(id, splitter);
+    return splitter.split(direction, bytes);
+  };
+}
+
 /** Splits both directions of one connection together: the kind of some messages depends on the other direction. */
 export class MessageSplitter {
   readonly #buffers = { toServer: new ByteQueue(), toClient: new ByteQueue() };

@@ -1,6 +1,7 @@
 /** Neon's own Pool, as the README of its package shows it: BEGIN, the statements and COMMIT, each awaited. */
-import { neonConfig, Pool, type PoolClient } from "@neondatabase/serverless";
+import { neonConfig, Pool } from "@neondatabase/serverless";
 import { DatabaseWebSocket } from "../../../src/library/deno/database_websocket.ts";
+import { inTransaction } from "./in_transaction.ts";
 import { newUser, type Place, type SessionContender } from "../session_contender.ts";
 
 const INSERT = "insert into users (id, email, name) values ($1, $2, $3) returning id, version";
@@ -15,21 +16,6 @@ export function neonPool({ env, connections }: Place): Pool {
   // The same idle timeout as our pool's default.
   const options = { max: connections, idleTimeoutMillis: 60_000 };
   return new Pool({ connectionString: env["DATABASE_URL"]!, ...options });
-}
-
-async function inTransaction<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
-  const client = await pool.connect();
-  try {
-    await client.query("BEGIN");
-    const value = await work(client);
-    await client.query("COMMIT");
-    return value;
-  } catch (error) {
-    await client.query("ROLLBACK");
-    throw error;
-  } finally {
-    client.release();
-  }
 }
 
 export function sessionNeon(place: Place): SessionContender {

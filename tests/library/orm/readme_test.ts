@@ -1,6 +1,7 @@
 /** The examples of src/library/README.md, type-checked and run as they are written. */
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import type { Database } from "../../../src/db/mod.ts";
+import { importChecked } from "../../support/checked_module.ts";
 import { ormDatabase } from "./orm_database.ts";
 
 const database = await ormDatabase([
@@ -30,29 +31,16 @@ async function exampleUnder(heading: string): Promise<string> {
     }`;
 }
 
-/** Checks the types of a module, and loads it. */
-async function load(source: string): Promise<Example> {
-  const file = await Deno.makeTempFile({ suffix: ".ts" });
-  try {
-    await Deno.writeTextFile(file, source);
-    const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["check", "--config", new URL("deno.json", import.meta.url).pathname, file],
-      env: { NO_COLOR: "1" },
-    }).output();
-    assert(success, new TextDecoder().decode(stderr));
-    return await import(new URL(`file://${file}`).href);
-  } finally {
-    await Deno.remove(file);
-  }
-}
-
 for (
   const [heading, logged] of [["Drizzle", ["committed"]], ["Kysely", [1n, "committed"]]] as const
 ) {
   Deno.test(`the example of the README under ${heading}`, () =>
     database.withDatabase(async (db, branch) => {
       await branch.asAdmin("truncate accounts restart identity");
-      const { run } = await load(await exampleUnder(heading));
+      const { run } = await importChecked<Example>(
+        await exampleUnder(heading),
+        new URL("deno.json", import.meta.url),
+      );
       const seen: unknown[] = [];
       const made = await run(db, { log: (value) => void seen.push(value) });
       assertEquals(made, { id: 1, owner: "Ann", balance: 0 });

@@ -1,33 +1,15 @@
 /** Users by a pool with `pg`'s interface, which Neon's has too: as the documentation of both shows transactions. */
+import { inTransaction, type PoolClient } from "../../contenders/in_transaction.ts";
 import type { UserAccess } from "./hono_app.ts";
 
-interface Queries {
-  // deno-lint-ignore no-explicit-any -- rows have the columns that their SQL names
-  query(text: string, values?: unknown[]): Promise<{ rows: any[] }>;
-}
-
-interface ClientPool extends Queries {
-  connect(): Promise<Queries & { release(): void }>;
+interface ClientPool extends Pick<PoolClient, "query"> {
+  connect(): Promise<PoolClient>;
 }
 
 const COLUMNS = `id, email, name, version, created_at as "createdAt", updated_at as "updatedAt"`;
 const INSERT = `insert into users (id, email, name) values ($1, $2, $3) returning ${COLUMNS}`;
 
 export function clientAccess(pool: ClientPool): UserAccess {
-  async function inTransaction<T>(work: (client: Queries) => Promise<T>): Promise<T> {
-    const client = await pool.connect();
-    try {
-      await client.query("BEGIN");
-      const value = await work(client);
-      await client.query("COMMIT");
-      return value;
-    } catch (error) {
-      await client.query("ROLLBACK");
-      throw error;
-    } finally {
-      client.release();
-    }
-  }
   return {
     async read(id) {
       const { rows } = await pool.query(`select ${COLUMNS} from users where id = $1`, [id]);
@@ -41,9 +23,12 @@ export function clientAccess(pool: ClientPool): UserAccess {
       return { users: rows };
     },
     create: ({ id, email, name }) =>
-      inTransaction(async (client) => (await client.query(INSERT, [id, email, name])).rows[0]),
+      inTransaction(
+        pool,
+        async (client) => (await client.query(INSERT, [id, email, name])).rows[0],
+      ),
     three: ({ id, email, name }) =>
-      inTransaction(async (client) => {
+      inTransaction(pool, async (client) => {
         const { rows: [made] } = await client.query(INSERT, [id, email, name]);
         const { rows: [found] } = await client.query(
           "select id, version from users where id = $1",
