@@ -12,6 +12,8 @@ export function faultTestsOn(database: LocalDatabase) {
       timeout: 20_000,
       async fn() {
         await using branch = await faultBranch(database);
+        // The test before may have left a backend that is still ending.
+        await serverDone(branch);
         await fn(branch);
       },
     });

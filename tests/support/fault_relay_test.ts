@@ -119,8 +119,6 @@ faultTest("close() ends frozen, held and half-closed connections", async (branch
 });
 
 faultTest("a dial is refused with an HTTP status, or reset", async (branch) => {
-  // The test before may have left a backend that is still ending.
-  await serverDone(branch);
   for (const how of [503, 502, "reset"] as const) {
     const armed = branch.relay.when({ at: "dial" }, refuse(how));
     await assertRejects(() => connect(branch), ConnectError);
