@@ -28,9 +28,10 @@ export async function slowBody({ connections }: SlowBodyOptions): Promise<Measur
   });
   await sleep(1_000);
   const during = await target.usage();
-  const refused = attackers.filter(({ received }) => received.startsWith("HTTP/1.1 503")).length;
   await sleep(GIVES_UP_MS);
   const served = honest.take();
+  // Also those that waited for their client's turn first.
+  const refused = attackers.filter(({ received }) => received.startsWith("HTTP/1.1 503")).length;
   const late = attackers.filter(({ received }) => received.startsWith("HTTP/1.1 408")).length;
   await leave(attackers);
   await sleep(1_000);
