@@ -47,8 +47,8 @@ export interface AppOptions {
 
 export type AppEnv = { Variables: { db: TransactionRunner } & RequestIdVariables };
 
-/** Builds the app: users, health, and the descriptions of the problem types. */
-export function createApp(options: AppOptions): Hono<AppEnv> {
+/** Builds the app: users, health, and the descriptions of the problem types. Its type has the routes, for `client.ts`. */
+export function createApp(options: AppOptions) {
   const app = new Hono<AppEnv>();
   app.use(requestId());
   for (const middleware of options.middleware ?? []) app.use(middleware);
@@ -69,9 +69,10 @@ export function createApp(options: AppOptions): Hono<AppEnv> {
   });
   app.use(provideDatabase(options.db));
   const { onUserChange: onChange = () => {}, bodyLimit } = options;
-  app.route("/", usersRoutes({ onChange, bodyLimit }));
-  app.route("/", healthRoutes(options));
-  app.route("/", problemRoutes);
+  const routes = app
+    .route("/", usersRoutes({ onChange, bodyLimit }))
+    .route("/", healthRoutes(options))
+    .route("/", problemRoutes);
   app.notFound((c) =>
     respondWithProblem(
       c,
@@ -94,5 +95,5 @@ export function createApp(options: AppOptions): Hono<AppEnv> {
     }
     return respondWithProblem(c, document);
   });
-  return app;
+  return routes;
 }

@@ -7,11 +7,11 @@ import { NewUser, type User, UserPatch } from "../users/user.ts";
 import { type Activity, listActivity } from "../users/user_activity.ts";
 import { newUserId, UserId } from "../users/user_id.ts";
 import { changeUser, createUser, deleteUser, listUsers, readUser } from "../users/user_store.ts";
-import { entityTag, expectedVersions } from "./entity_tag.ts";
+import type { ActivityDocument, UserDocument } from "./documents.ts";
+import { entityTag } from "./entity_tag.ts";
 import type { BodyLimit } from "./body.ts";
-import { readJsonBody } from "./json_body.ts";
+import { ifMatch, jsonInput, pathInput, queryInput } from "./inputs.ts";
 import { onlyMethods } from "./only_methods.ts";
-import { validPathParameter, validQuery } from "./validation.ts";
 import { type DatabaseVariables, withSession } from "../library/hono/mod.ts";
 
 type UsersEnv = { Variables: DatabaseVariables };
@@ -59,15 +59,15 @@ export interface UsersRoutesOptions {
 /** `/users`, `/users/:id` and `/users/:id/activity`. Needs `provideDatabase` before it. */
 export function usersRoutes({ onChange, bodyLimit: limit }: UsersRoutesOptions) {
   return new Hono<UsersEnv>()
-    .get("/users", (c) => {
-      const page = validQuery(c, PageQuery);
+    .get("/users", queryInput(PageQuery), (c) => {
+      const page = c.req.valid("query");
       return withSession(c, async (session) => {
         const { users, next } = await listUsers(session, page);
         return c.json({ users: users.map(userDocument), next });
       }, { readOnly: true });
     })
-    .post("/users", async (c) => {
-      const user = await readJsonBody(c, NewUser, { limit });
+    .post("/users", jsonInput(NewUser, { limit }), async (c) => {
+      const user = c.req.valid("json");
       // Made here, where it runs once, so that a retry inserts the same id.
       const id = newUserId();
       return await withSession(c, async (session) => {
@@ -78,22 +78,31 @@ export function usersRoutes({ onChange, bodyLimit: limit }: UsersRoutesOptions) 
       });
     })
     .all("/users", onlyMethods("GET", "HEAD", "POST"))
-    .get("/users/:id", (c) => {
-      const id = readId(c);
+    .get("/users/:id", userIdInput, (c) => {
+      const { id } = c.req.valid("param");
       return withSession(c, async (session) => respondWithUser(c, await readUser(session, id)), {
         readOnly: true,
       });
     })
-    .patch("/users/:id", async (c) => {
-      const [id, expected] = [readId(c), readExpectedVersions(c)];
-      const patch = await readJsonBody(c, UserPatch, { mediaTypes: PATCH_TYPES, limit });
-      return await withSession(c, async (session) => {
-        session.afterCommit(() => onChange(c));
-        return respondWithUser(c, await changeUser(session, id, patch, expected));
-      });
-    })
-    .delete("/users/:id", (c) => {
-      const [id, expected] = [readId(c), readExpectedVersions(c)];
+    .patch(
+      "/users/:id",
+      userIdInput,
+      ifMatch,
+      jsonInput(UserPatch, { mediaTypes: PATCH_TYPES, limit }),
+      async (c) => {
+        const [{ id }, { expected }, patch] = [
+          c.req.valid("param"),
+          c.req.valid("header"),
+          c.req.valid("json"),
+        ];
+        return await withSession(c, async (session) => {
+          session.afterCommit(() => onChange(c));
+          return respondWithUser(c, await changeUser(session, id, patch, expected));
+        });
+      },
+    )
+    .delete("/users/:id", userIdInput, ifMatch, (c) => {
+      const [{ id }, { expected }] = [c.req.valid("param"), c.req.valid("header")];
       return withSession(c, async (session) => {
         session.afterCommit(() => onChange(c));
         await deleteUser(session, id, expected);
@@ -101,8 +110,8 @@ export function usersRoutes({ onChange, bodyLimit: limit }: UsersRoutesOptions) 
       });
     })
     .all("/users/:id", onlyMethods("GET", "HEAD", "PATCH", "DELETE"))
-    .get("/users/:id/activity", (c) => {
-      const [id, page] = [readId(c), validQuery(c, ActivityQuery)];
+    .get("/users/:id/activity", userIdInput, queryInput(ActivityQuery), (c) => {
+      const [{ id }, page] = [c.req.valid("param"), c.req.valid("query")];
       return withSession(c, async (session) => {
         const { activity, next } = await listActivity(session, id, page);
         return c.json({ activity: activity.map(activityDocument), next });
@@ -111,28 +120,26 @@ export function usersRoutes({ onChange, bodyLimit: limit }: UsersRoutesOptions) 
     .all("/users/:id/activity", onlyMethods("GET", "HEAD"));
 }
 
+const userIdInput = pathInput("id", UserId);
+
 /** A JSON object without null members has the same effect as a merge patch. https://www.rfc-editor.org/rfc/rfc7396 */
 const PATCH_TYPES = ["application/json", "application/merge-patch+json"];
 
-function readId(c: Context): UserId {
-  return validPathParameter(c, "id", UserId);
-}
-
-function readExpectedVersions(c: Context) {
-  return expectedVersions(c.req.header("If-Match"));
-}
-
-function respondWithUser(c: Context, user: User, status: 200 | 201 = 200) {
+function respondWithUser<Status extends 200 | 201 = 200>(
+  c: Context,
+  user: User,
+  status: Status = 200 as Status,
+) {
   c.header("ETag", entityTag(user.version));
   return c.json(userDocument(user), status);
 }
 
-function activityDocument({ version, type, occurredAt }: Activity) {
+function activityDocument({ version, type, occurredAt }: Activity): ActivityDocument {
   return { version, type, occurredAt: occurredAt.toISOString() };
 }
 
 /** A user in responses; times are in ISO 8601. */
-function userDocument(user: User) {
+function userDocument(user: User): UserDocument {
   return {
     id: user.id,
     email: user.email,

@@ -1,0 +1,69 @@
+/**
+ * Validators of a route's input: middleware before its handler, which reads the result by `c.req.valid()`. Their types
+ * are part of the route's, so that the client of `client.ts` knows what to send.
+ */
+
+import type { Context, Input, MiddlewareHandler } from "hono";
+import type * as v from "valibot";
+import type { ExpectedVersions } from "../users/user.ts";
+import { expectedVersions } from "./entity_tag.ts";
+import { type JsonBodyOptions, readJsonBody } from "./json_body.ts";
+import { validPathParameter, validQuery } from "./validation.ts";
+
+/** What a client sends; it may leave out what has no required member. */
+type Sent<Target extends string, Value> = Record<never, never> extends Value
+  ? { [T in Target]?: Value }
+  : { [T in Target]: Value };
+
+type Validator<Target extends string, Sends, Value> = MiddlewareHandler<
+  // deno-lint-ignore no-explicit-any -- it needs nothing of the environment of an app
+  any,
+  string,
+  { in: Sent<Target, Sends>; out: { [T in Target]: Value } }
+>;
+
+/** The body as `schema` types it. Refuses what `readJsonBody` refuses. */
+export function jsonInput<Schema extends v.GenericSchema>(
+  schema: Schema,
+  options?: JsonBodyOptions,
+): Validator<"json", v.InferInput<Schema>, v.InferOutput<Schema>> {
+  return validator("json", (c) => readJsonBody(c, schema, options));
+}
+
+/** The query as `schema` types it. Refuses what `validQuery` refuses. */
+export function queryInput<Entries extends v.ObjectEntries>(
+  schema: v.ObjectSchema<Entries, undefined>,
+): Validator<
+  "query",
+  v.InferInput<v.ObjectSchema<Entries, undefined>>,
+  v.InferOutput<v.ObjectSchema<Entries, undefined>>
+> {
+  return validator("query", (c) => validQuery(c, schema));
+}
+
+/** One parameter of the path as `schema` types it. Refuses what `validPathParameter` refuses. */
+export function pathInput<Name extends string, Schema extends v.GenericSchema>(
+  name: Name,
+  schema: Schema,
+): Validator<"param", { [N in Name]: string }, { [N in Name]: v.InferOutput<Schema> }> {
+  return validator("param", (c) => ({ [name]: validPathParameter(c, name, schema) }));
+}
+
+/** The versions that the request's `If-Match` accepts. Refuses what `expectedVersions` refuses. */
+export const ifMatch: Validator<
+  "header",
+  { "If-Match"?: string },
+  { expected: ExpectedVersions }
+> = validator("header", (c) => ({ expected: expectedVersions(c.req.header("If-Match")) }));
+
+function validator<I extends Input>(
+  target: "json" | "query" | "param" | "header",
+  // deno-lint-ignore no-explicit-any -- the type is in the signatures above
+  read: (c: Context) => any,
+  // deno-lint-ignore no-explicit-any -- as above
+): MiddlewareHandler<any, string, I> {
+  return async function validateInput(c, next) {
+    c.req.addValidatedData(target, await read(c));
+    await next();
+  };
+}

@@ -1,0 +1,63 @@
+/** The typed client, against the service. A wrong type here is an error of `deno check`. */
+import { assert, assertEquals } from "@std/assert";
+import { createApp } from "../../src/http/app.ts";
+import { serviceClient } from "../../src/http/client.ts";
+import type { UserDocument } from "../../src/http/documents.ts";
+import { branchDatabase } from "../support/branch_database.ts";
+import { uniqueEmail } from "./requests.ts";
+
+const database = await branchDatabase();
+
+Deno.test("the client creates, lists, changes and deletes a user, with types for every answer", async () => {
+  await using branch = await database.connect();
+  const app = createApp({ db: branch.open() });
+  const client = serviceClient("http://localhost", {
+    fetch: (input: RequestInfo | URL, init?: RequestInit) => app.request(input.toString(), init),
+  });
+  const email = uniqueEmail();
+
+  const created = await client.users.$post({ json: { email, name: "Ada" } });
+  assert(created.status === 201);
+  const user: UserDocument = await created.json();
+  assertEquals([user.email, user.version], [email, 1]);
+
+  const page = await client.users.$get({ query: { limit: "1" } });
+  assert(page.status === 200);
+  assertEquals((await page.json()).users, [user]);
+
+  const one = client.users[":id"];
+  const changed = await one.$patch({
+    param: { id: user.id },
+    header: { "If-Match": created.headers.get("ETag")! },
+    json: { name: "Ada Lovelace" },
+  });
+  assert(changed.status === 200);
+  assertEquals((await changed.json()).name, "Ada Lovelace");
+
+  const stale = await one.$delete({ param: { id: user.id }, header: { "If-Match": '"1"' } });
+  assert(stale.status === 412);
+  assertEquals((await stale.json()).type, "/problems/version-mismatch");
+
+  const deleted = await one.$delete({ param: { id: user.id } });
+  assertEquals(deleted.status, 204);
+  const activity = await one.activity.$get({ param: { id: user.id } });
+  assert(activity.status === 404 || activity.status === 200);
+  await activity.body?.cancel();
+});
+
+Deno.test("the client's types refuse what the service would refuse", () => {
+  const client = serviceClient("http://localhost");
+  const wrong = [
+    // @ts-expect-error: the name is missing
+    () => client.users.$post({ json: { email: "ada@example.com" } }),
+    // @ts-expect-error: no such field
+    () => client.users.$post({ json: { email: "ada@example.com", name: "Ada", role: "admin" } }),
+    // @ts-expect-error: no such parameter
+    () => client.users.$get({ query: { page: "2" } }),
+    // @ts-expect-error: the id is missing
+    () => client.users[":id"].$get({}),
+    // @ts-expect-error: no such route
+    () => client.accounts.$get(),
+  ];
+  assertEquals(wrong.length, 5);
+});
