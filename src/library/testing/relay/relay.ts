@@ -1,7 +1,8 @@
 /**
- * Connects the WebSocket driver to a PostgreSQL that speaks only TCP. A WebSocket on /v1/SECRET?address=host:port is one
- * TCP connection to that address. For development and tests: the relay listens on loopback, dials only the addresses it
- * was started for, and serves only clients that know its secret.
+ * Connects the driver to a PostgreSQL that speaks only TCP. A WebSocket on /v1/SECRET?address=host:port is one TCP
+ * connection to that address, and a POST to /v1/SECRET/sql runs statements as Neon's endpoint does. For development and
+ * tests: the relay listens on loopback, dials only the addresses it was started for, and serves only clients that know
+ * its secret.
  */
 import { createServer, type IncomingMessage, STATUS_CODES } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -18,6 +19,7 @@ import {
   unbracketed,
 } from "./admission.ts";
 import { type Direction, type Link, link } from "./relay_link.ts";
+import { SqlEndpoint } from "./sql_endpoint.ts";
 
 export { Refusal, type RelayTarget };
 
@@ -79,9 +81,13 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
   const running = new Map<AbortController, Promise<void>>();
   let opened = 0;
 
+  const sql = new SqlEndpoint({ targets });
   const server = createServer((request, response) => {
+    if (request.method === "POST" && refusalOf(request, { path: `${path}/sql` }) === undefined) {
+      return void sql.answer(request, response);
+    }
     const { status, text } = refusalOf(request, { path }) ??
-      new Refusal(426, "the relay speaks only WebSocket; send an upgrade request");
+      new Refusal(426, "the relay speaks WebSocket; send an upgrade request, or a POST to /sql");
     response.writeHead(status, {
       "content-type": "text/plain; charset=utf-8",
       connection: "close",
@@ -134,7 +140,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
   async function close(): Promise<void> {
     const freed = new Promise<void>((resolve) => server.close(() => resolve()));
     for (const controller of running.keys()) controller.abort();
-    await Promise.all(running.values());
+    await Promise.all([...running.values(), sql[Symbol.asyncDispose]()]);
     server.closeAllConnections();
     await freed;
   }
