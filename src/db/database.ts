@@ -17,6 +17,7 @@ import { ScopeError } from "./errors.ts";
 import { noticeHook } from "./session/notice_hook.ts";
 import { RawConnection } from "./session/raw_connection.ts";
 import { runAlone } from "./session/run_alone.ts";
+import type { Endpoint } from "./driver/driver.ts";
 import type { Sql } from "./driver/sql.ts";
 import { type Attempt, type OpenedUnit, runUnit } from "./unit_of_work.ts";
 import type { TransactionContext, TransactionRequest } from "./session/transaction_context.ts";
@@ -27,6 +28,11 @@ import { UnitMetrics, type UnitStats } from "./session/unit_stats.ts";
 export interface DatabaseOptions {
   /** The connections of all owners. */
   readonly pool: Pool;
+  /**
+   * Runs each transaction that is one `commit([…])` and is read only or has a key by one request, without a connection of
+   * the pool.
+   */
+  readonly endpoint?: Endpoint | undefined;
   /** Settings of every transaction, where the session's own options do not replace them. */
   readonly defaults: TransactionSettings;
   /** Parsers of every session, by type id, where the session's own do not replace them. */
@@ -301,6 +307,7 @@ export class Database {
   #context(): TransactionContext {
     const {
       pool,
+      endpoint,
       defaults,
       observer,
       random = Math.random,
@@ -315,6 +322,7 @@ export class Database {
     ];
     return {
       pool,
+      endpoint,
       scope,
       holder,
       clock,

@@ -26,6 +26,7 @@ export type {
   Connection,
   ConnectionState,
   Driver,
+  Endpoint,
   Fetch,
   FlightAnswer,
   FlightOptions,
@@ -35,6 +36,7 @@ export type {
   Result,
   RowOptions,
   Statement,
+  TransactionModes,
   TransactionStatus,
 } from "./driver/driver.ts";
 export {
@@ -65,6 +67,7 @@ export type { Failure, Phase } from "./failures/failure_table.ts";
 export { isStatementFault } from "./failures/statement_fault.ts";
 export type { JsonValue } from "./driver/json_value.ts";
 export { Lease } from "./pool/lease.ts";
+export { HttpEndpoint, type HttpEndpointOptions } from "./neon/http_endpoint.ts";
 export { NeonDriver, type NeonDriverOptions } from "./neon/neon_driver.ts";
 export { isNeonHost } from "./neon/neon_host.ts";
 export { PREPARE_MODES, type PrepareMode } from "./neon/prepared_statements.ts";

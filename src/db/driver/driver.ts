@@ -34,11 +34,23 @@ export interface Statement extends RowOptions {
    * data: https://www.postgresql.org/docs/current/sql-prepare.html#SQL-PREPARE-NOTES
    */
   readonly prepare?: false | undefined;
+  /** Of a BEGIN, for a driver whose server opens the transaction itself. */
+  readonly modes?: TransactionModes | undefined;
   /**
    * Puts a Flush message in front of the statement: the server sends the answers to all earlier parts before it runs this
    * one, so that they arrive even if the answer to this one does not.
    */
   readonly flushesBefore?: true | undefined;
+}
+
+/** How a transaction runs: https://www.postgresql.org/docs/current/sql-set-transaction.html */
+export interface TransactionModes {
+  /** Which changes of other transactions it sees. */
+  readonly isolation: "read committed" | "repeatable read" | "serializable";
+  /** `undefined`: as the server's `default_transaction_read_only` says. */
+  readonly readOnly?: boolean | undefined;
+  /** Waits for a snapshot that cannot cause serialization failures. */
+  readonly deferrable: boolean;
 }
 
 /**
@@ -144,6 +156,8 @@ export interface FlightAnswer {
    * first `decodeError` of the results.
    */
   readonly error?: Error;
+  /** Which part has failed is not known: `results` says nothing of it. */
+  readonly isUnlocated?: true;
   /** As the server sent it behind the last part. */
   readonly status: TransactionStatus;
 }
@@ -191,6 +205,17 @@ export interface Connection {
    * then cuts the socket. Never rejects.
    */
   close(options: { timeoutMs: number }): Promise<void>;
+}
+
+/**
+ * Runs a whole transaction by one request: a service that keeps the connections itself, such as Neon's SQL endpoint.
+ */
+export interface Endpoint {
+  /**
+   * A connection that holds nothing until its only flight, which begins and commits the transaction. An error of a
+   * statement or of COMMIT is answered without results, as all is undone. Notices are not passed on.
+   */
+  connect(): Connection;
 }
 
 /** Opens connections. */

@@ -75,6 +75,15 @@ export class RowReader {
     return values ?? row;
   }
 
+  /** Reads a row that came as texts, in the order of the columns. */
+  readTexts(texts: readonly (string | null)[]): Row | unknown[] {
+    const values = texts.map((text, index) => text === null ? null : this.#parse(index, text));
+    if (this.#isArray) return values;
+    const row: Row = {};
+    values.forEach((value, index) => setColumn(row, this.#columns[index]!.name, value));
+    return row;
+  }
+
   /** Decoding fails too if the text is longer than a string may be. */
   #readAlone(index: number, bytes: Uint8Array, start: number, end: number): unknown {
     let text: string;
@@ -101,6 +110,11 @@ export class RowReader {
       { cause },
     );
   }
+}
+
+/** A row of texts by position, as a static statement has it. */
+export function rowOfTexts(texts: readonly (string | null)[]): Row {
+  return { ...texts } as Row;
 }
 
 /** Reads a DataRow whose columns were not asked for: texts by position. */

@@ -139,7 +139,12 @@ function begin({ isolation, readOnly, deferrable }: TransactionSettings): Statem
   const modes = [`isolation level ${isolation}`];
   if (readOnly !== undefined) modes.push(readOnly ? "read only" : "read write");
   if (deferrable) modes.push("deferrable");
-  return { text: `begin ${modes.join(", ")}`, values: [], isInternal: true };
+  return {
+    text: `begin ${modes.join(", ")}`,
+    values: [],
+    isInternal: true,
+    modes: { isolation, readOnly, deferrable },
+  };
 }
 
 function setLocals(settings: TransactionSettings, scope: SettingsScope): Statement {

@@ -18,6 +18,7 @@ import { LeasedConnection } from "./leased_connection.ts";
 import { ServerSession } from "./server_session.ts";
 import type { TransactionOutcome } from "./observer.ts";
 import type { TransactionContext, TransactionRequest } from "./transaction_context.ts";
+import { mayEnd } from "./transaction_control.ts";
 import { type TransactionId, XidTracker } from "./xid.ts";
 
 /**
@@ -131,6 +132,11 @@ export class Flights {
     return { name: `stream_${++this.#portals}`, maxRows };
   }
 
+  /** The whole transaction is to be one flight, of these statements and COMMIT. */
+  beginWhole(own: readonly FlightPart[]): void {
+    if (!own.some(mayEnd)) this.#connection.useEndpoint();
+  }
+
   /** Whether a write must not share its flight with COMMIT, because the socket may be dead: see `TRUSTED_IDLE_MS`. */
   async mustSendBeforeCommit(): Promise<boolean> {
     if (this.#hasBegun || this.#request.settings.readOnly) return false;
@@ -183,7 +189,8 @@ export class Flights {
     const session = this.#hasBegun ? this.#session! : this.#beginSession();
     plan.surround({
       begin: this.#hasBegun ? [] : beginStatements(settings, session.scope),
-      xidQuery: this.#xid?.queryFor(plan, session),
+      // An endpoint's answer is whole or lost, and with it the xid.
+      xidQuery: this.#connection.isRemote ? undefined : this.#xid?.queryFor(plan, session),
     });
     try {
       return await this.#connection.send(plan);

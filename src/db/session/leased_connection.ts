@@ -2,7 +2,7 @@
 import type { FlightAnswer, Result, TransactionStatus } from "../driver/driver.ts";
 import { ConnectionLostError, DeadlineError, ServerError } from "../errors.ts";
 import { classify } from "../failures/classify.ts";
-import type { Lease } from "../pool/lease.ts";
+import { Lease } from "../pool/lease.ts";
 import type { FlightPlan } from "./flight_plan.ts";
 import type { TransactionOutcome } from "./observer.ts";
 import { sendWithDeadline } from "./send_with_deadline.ts";
@@ -25,6 +25,7 @@ export class LeasedConnection {
    */
   #isSpoiled = false;
   #wasStale = false;
+  #isRemote = false;
   #lastResults: readonly Result[] = [];
 
   constructor(context: TransactionContext, request: TransactionRequest) {
@@ -52,21 +53,49 @@ export class LeasedConnection {
     return this.#lastResults;
   }
 
+  /** Whether the database's endpoint runs the transaction. */
+  get isRemote(): boolean {
+    return this.#isRemote;
+  }
+
+  /**
+   * Leaves the transaction, which is to be one flight, to the database's endpoint if there is one. It takes no permit. Only
+   * for a transaction whose outcome matters little or can be found without the connection: one that is read only or has
+   * a key.
+   */
+  useEndpoint(): void {
+    const { endpoint } = this.#context;
+    const { settings, isKeyed, onNotice } = this.#request;
+    if (endpoint === undefined || onNotice !== undefined || !(settings.readOnly || isKeyed)) return;
+    const connection = endpoint.connect();
+    const close = () => connection.close({ timeoutMs: 0 });
+    const onReturn = { release: close, destroy: close };
+    this.#lease = new Lease(connection, { idleMs: undefined, number: 1, onReturn });
+    this.#isRemote = true;
+    this.#startRecord();
+  }
+
   /** Leases a connection if there is none yet. With `fresh`, one that was never used before. */
   async open({ fresh = this.#request.fresh }: { fresh?: boolean } = {}): Promise<Lease> {
     return this.#lease ??= await this.#acquire({ fresh });
   }
 
   #acquire({ fresh }: { fresh: boolean }): Promise<Lease> {
-    const { pool, scope, holder, metrics, clock, observer } = this.#context;
-    const { settings, signal, label, attempt } = this.#request;
+    const { pool, scope, holder } = this.#context;
+    const { settings, signal, label } = this.#request;
+    this.#startRecord();
+    const holdMs = (settings.transactionTimeoutMs || Infinity) + ANSWER_GRACE_MS;
+    return pool.acquire({ scope, holder, label, signal, fresh, holdMs });
+  }
+
+  #startRecord(): void {
+    const { metrics, clock, observer } = this.#context;
+    const { settings, label, attempt } = this.#request;
     this.#record ??= new TransactionRecord(
       metrics,
       clock,
       observer?.transaction({ label, attempt, settings }),
     );
-    const holdMs = (settings.transactionTimeoutMs || Infinity) + ANSWER_GRACE_MS;
-    return pool.acquire({ scope, holder, label, signal, fresh, holdMs });
   }
 
   /** Rejects if the server gave no whole answer. */

@@ -141,6 +141,7 @@ export class Transaction {
     const own = prepare(parts);
     if (this.hasFailed) return await this.#rollBackFailedCommit();
     this.assertUsable();
+    if (this.#state === "new") this.flights.beginWhole(own);
     if (await this.#mustSendBeforeCommit(own)) {
       const { results, error, status } = await this.#runFlight(own);
       if (error !== undefined && status !== "T") {

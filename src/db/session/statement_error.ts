@@ -9,14 +9,24 @@ const INVALID_TRANSACTION_TERMINATION = "2D000";
 
 /** Sets the text of the statement that failed on the answer's error, and names the way out if there is one. */
 export function describeError(
-  { results, error }: FlightAnswer,
+  { results, error, isUnlocated }: FlightAnswer,
   parts: readonly FlightPart[],
 ): void {
   if (!(error instanceof ServerError)) return;
-  // Each part that ran has a result. With a result for each part, the commit after the last one has failed.
-  error.statement = textOf(parts[results.length] ?? parts.at(-1));
+  error.statement = textOf(
+    isUnlocated
+      ? onlyOneOf(parts)
+      // Each part that ran has a result. With a result for each part, the commit after the last one has failed.
+      : parts[results.length] ?? parts.at(-1),
+  );
   const wayOut = wayOutOf(error);
   if (wayOut !== undefined) error.message += `; ${wayOut}`;
+}
+
+/** The caller's statement, if it is alone. */
+function onlyOneOf(parts: readonly FlightPart[]): FlightPart | undefined {
+  const own = parts.filter((part) => !("text" in part && part.isInternal));
+  return own.length === 1 ? own[0] : undefined;
 }
 
 function textOf(part: FlightPart | undefined): string | undefined {

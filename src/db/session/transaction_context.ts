@@ -1,5 +1,5 @@
 import type { Clock } from "../time/clock.ts";
-import type { Notice } from "../driver/driver.ts";
+import type { Endpoint, Notice } from "../driver/driver.ts";
 import type { TypeParsers } from "../driver/result_types.ts";
 import type { LeaseHolder } from "../pool/lease_holder.ts";
 import type { OwnerScope } from "../pool/owner_scope.ts";
@@ -13,6 +13,8 @@ import type { UnitMetrics } from "./unit_stats.ts";
 /** The parts that all transactions of one database share. */
 export interface TransactionContext {
   readonly pool: Pool;
+  /** Takes transactions that are one flight: see `LeasedConnection.open`. */
+  readonly endpoint: Endpoint | undefined;
   readonly scope: OwnerScope;
   /** The request that the transactions belong to, where several share the scope. */
   readonly holder: LeaseHolder | undefined;
