@@ -6,12 +6,15 @@ import {
   Pool,
 } from "../db/mod.ts";
 import { createDriver, type DriverSockets } from "./create_driver.ts";
+import { sqlEndpoint } from "./sql_endpoint.ts";
 import { DATABASE_DEFAULTS, type DatabaseConfig } from "./database_config.ts";
 
 export interface CreateDatabaseOptions
   extends DriverSockets, Pick<DatabaseOptions, "observer" | "resolveCommit"> {
   /** Without an owner, only the databases that `forOwner` returns open sessions: on Workers each request owns its sockets. */
   readonly owner?: DatabaseOwner | undefined;
+  /** Whether each owner of the database opens its own connections, as a Worker's request does. */
+  readonly opensPerRequest?: boolean;
   /** Called for each connection that is leased for longer than `leakThresholdMs`. */
   readonly onLeak?: LeakOptions["onLeak"] | undefined;
 }
@@ -30,7 +33,10 @@ export function createDatabase(
 /** As `createDatabase`, without the database around the pool. */
 export function databaseOptions(
   config: DatabaseConfig,
-  { onLeak, observer, resolveCommit, ...sockets }: Omit<CreateDatabaseOptions, "owner">,
+  { onLeak, observer, resolveCommit, opensPerRequest = false, ...sockets }: Omit<
+    CreateDatabaseOptions,
+    "owner"
+  >,
 ): DatabaseOptions {
   const {
     parsers,
@@ -49,5 +55,6 @@ export function databaseOptions(
     leaks: thresholdMs > 0 && onLeak !== undefined ? { thresholdMs, onLeak } : undefined,
   });
   const defaults = { ...DATABASE_DEFAULTS.session, ...config.session };
-  return { pool, defaults, attempts, observer, parsers, resolveCommit };
+  const endpoint = sqlEndpoint(config, { opensPerRequest });
+  return { pool, endpoint, defaults, attempts, observer, parsers, resolveCommit };
 }

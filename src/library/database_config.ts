@@ -1,4 +1,5 @@
 import type { PrepareMode, SessionOptions, TransactionSettings } from "../db/mod.ts";
+import type { HttpMode } from "./sql_endpoint.ts";
 import type { Transport } from "./transport.ts";
 
 /** A database and its pool. Everything but the URL has a default. Durations are in milliseconds. */
@@ -12,6 +13,12 @@ export interface DatabaseConfig {
    * TCP, the URL's `sslmode` and `sslrootcert` say how the connection is encrypted.
    */
   readonly transport?: Transport | undefined;
+  /**
+   * Whether a transaction that is one `commit([…])` and is read only or has a key goes as one HTTP request to Neon's SQL
+   * endpoint. `auto`, the default: for Neon's hosts, in requests of a Worker that open their own connections. A relay of
+   * `./testing` has such an endpoint too.
+   */
+  readonly http?: HttpMode | undefined;
   /** Whether the password is sent with the startup message. A server that asks for SCRAM refuses it. On for Neon's hosts over the WebSocket. */
   readonly pipelineConnect?: boolean | undefined;
   /** When statements are sent as prepared statements: see `NeonDriverOptions.prepare`. */
@@ -51,6 +58,7 @@ export interface PoolConfig {
 /** What `DatabaseConfig` leaves out. The service's settings have the same defaults. */
 export const DATABASE_DEFAULTS = {
   transport: "auto",
+  http: "auto",
   prepare: "auto",
   connectTimeoutMs: 15_000,
   retryAttempts: 4,

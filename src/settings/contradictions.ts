@@ -40,7 +40,9 @@ export function contradictions(
       `current values ${given[short]} and ${given[long]}; make it shorter, or leave it out`
     );
   found.push(...queueConcurrencyProblems(values, variables));
-  if (!["DATABASE_URL", "DATABASE_WS_PROXY", "DATABASE_TRANSPORT"].some(isInvalid)) {
+  if (
+    !["DATABASE_URL", "DATABASE_WS_PROXY", "DATABASE_TRANSPORT", "DATABASE_HTTP"].some(isInvalid)
+  ) {
     found.push(...transportProblems(values, runtime));
   }
   return found;
@@ -56,13 +58,20 @@ function transportProblems(values: Values, runtime: Runtime): string[] {
       "out, and set DATABASE_WS_PROXY for a PostgreSQL that is not Neon",
     ];
   }
+  const isNeon = isNeonHost(new URL(url).hostname);
+  if (values.DATABASE_HTTP === "on" && !isNeon && relay === undefined) {
+    return [
+      'Cannot use DATABASE_HTTP as only Neon and a relay have a SQL endpoint: current value is "on"; leave it out, or ' +
+      "set DATABASE_WS_PROXY to a relay that has one",
+    ];
+  }
   const problem = transportProblem(url, transport);
   if (problem !== undefined) {
     return [
       `Cannot use DATABASE_URL as ${problem.reason}: current value is hidden; ${problem.wayOut}`,
     ];
   }
-  if (transport === "tcp" || relay !== undefined || isNeonHost(new URL(url).hostname)) return [];
+  if (transport === "tcp" || relay !== undefined || isNeon) return [];
   return [
     `Cannot use DATABASE_URL as its host is not Neon's and needs a WebSocket relay: current ` +
     `DATABASE_WS_PROXY is none; set it to a relay ("deno task relay" runs one, as does Neon's ` +

@@ -3,6 +3,7 @@
 import * as v from "valibot";
 import { ISOLATION_LEVELS, PREPARE_MODES } from "../db/mod.ts";
 import { DATABASE_DEFAULTS } from "../library/database_config.ts";
+import { HTTP_MODES } from "../library/sql_endpoint.ts";
 import { TRANSPORTS } from "../library/transport.ts";
 import { databaseUrl } from "./database_url.ts";
 import { LOG_LEVELS } from "./log_level.ts";
@@ -101,6 +102,7 @@ export const variables = v.object({
   ),
   DATABASE_WS_PROXY: v.optional(relayUrl()),
   DATABASE_TRANSPORT: v.optional(oneOf(TRANSPORTS), DATABASE_DEFAULTS.transport),
+  DATABASE_HTTP: v.optional(oneOf(HTTP_MODES), DATABASE_DEFAULTS.http),
   DATABASE_OBJECT_SHARDS: v.optional(wholeNumber({ min: 0, max: 1_000 }), "0"),
   DATABASE_OBJECT_LOCATION: v.optional(oneOf(OBJECT_LOCATIONS)),
   QUEUE_CONCURRENCY: v.optional(wholeNumber({ min: 0, max: 1_000 }), "1"),

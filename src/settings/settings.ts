@@ -3,6 +3,7 @@
 import * as v from "valibot";
 import type { IsolationLevel, PrepareMode } from "../db/mod.ts";
 import type { PoolConfig } from "../library/database_config.ts";
+import type { HttpMode } from "../library/sql_endpoint.ts";
 import { pipelinesByDefault, type Transport } from "../library/transport.ts";
 import { chosenTransport, contradictions, type Runtime } from "./contradictions.ts";
 import type { LogLevel } from "./log_level.ts";
@@ -30,6 +31,7 @@ export interface Settings {
     readonly wsProxy?: string;
     /** What `DATABASE_TRANSPORT` has chosen or `auto` stands for. */
     readonly transport: Exclude<Transport, "auto">;
+    readonly http: HttpMode;
     readonly pipelineConnect: boolean;
     readonly prepare: PrepareMode;
     readonly connectTimeoutMs: number;
@@ -118,6 +120,7 @@ function settingsOf(values: Values, runtime: Runtime): Settings {
       url: values.DATABASE_URL,
       ...(wsProxy === undefined ? {} : { wsProxy }),
       transport,
+      http: values.DATABASE_HTTP,
       pipelineConnect: pipeline === "auto"
         ? pipelinesByDefault(values.DATABASE_URL, transport)
         : pipeline === "on",

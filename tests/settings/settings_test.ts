@@ -35,6 +35,7 @@ Deno.test("parseSettings() returns the documented defaults, in milliseconds", ()
       url: NEON_URL,
       transport: "websocket",
       pipelineConnect: true,
+      http: "auto",
       prepare: "auto",
       connectTimeoutMs: 15_000,
       retryAttempts: 4,
@@ -76,6 +77,7 @@ Deno.test("parseSettings() reads every variable", () => {
     DATABASE_CONNECT_TIMEOUT: "2.001",
     DATABASE_PIPELINE_CONNECT: "on",
     DATABASE_PREPARE: "off",
+    DATABASE_HTTP: "off",
     DATABASE_STATEMENT_TIMEOUT: "1",
     DATABASE_IDLE_TRANSACTION_TIMEOUT: "2",
     DATABASE_LOCK_TIMEOUT: "0.5",
@@ -104,6 +106,7 @@ Deno.test("parseSettings() reads every variable", () => {
       wsProxy: "ws://127.0.0.1:7000/v1",
       transport: "websocket",
       pipelineConnect: true,
+      http: "off",
       prepare: "off",
       connectTimeoutMs: 2_001,
       retryAttempts: 1,
@@ -307,6 +310,21 @@ Deno.test("parseSettings() requires a relay for DATABASE_TRANSPORT=websocket ali
   const problem = onlyProblem(env, { hasTcp: true });
   for (const way of ["DATABASE_WS_PROXY", "DATABASE_TRANSPORT", "deno task dev"]) {
     assert(problem.includes(way), problem);
+  }
+});
+
+Deno.test("parseSettings() refuses DATABASE_HTTP=on where no SQL endpoint is known", () => {
+  problemOf("DATABASE_HTTP", "always");
+  const env = { DATABASE_URL: ELSEWHERE, DATABASE_HTTP: "on" };
+  const { problems } = assertThrows(() => parseSettings(env), SettingsError);
+  assertEquals(problems.length, 1);
+  assertStringIncludes(problems[0]!, "Cannot use DATABASE_HTTP as only Neon and a relay");
+  for (
+    const more of [{ DATABASE_WS_PROXY: "ws://127.0.0.1:1/v1" }, {
+      DATABASE_URL: "postgresql://a:b@ep-x.neon.tech/c",
+    }]
+  ) {
+    assertEquals(parseSettings({ ...env, ...more }).database.http, "on");
   }
 });
 

@@ -1,4 +1,4 @@
-/** The users API in real workerd, with sockets per request and with Durable Objects. The same cases run on Deno. */
+/** The users API in real workerd, with sockets per request, by HTTP, and with Durable Objects. The same cases run on Deno. */
 import { bodyCases } from "../http/body_cases.ts";
 import { usersCases } from "../http/users_cases.ts";
 import { localDatabase } from "../support/local_database.ts";
@@ -8,6 +8,7 @@ const database = await localDatabase();
 
 const hosts = await Promise.all([
   startWorkerHost(database, { name: "Worker" }),
+  startWorkerHost(database, { name: "Worker by HTTP", env: { DATABASE_HTTP: "on" } }),
   startWorkerHost(database, {
     name: "Durable Object",
     env: { DATABASE_OBJECT_SHARDS: "2", DATABASE_POOL_IDLE_TIMEOUT: "0.05" },

@@ -7,6 +7,7 @@ import { BackgroundTasks } from "./background_tasks.ts";
 import { denoSockets } from "./sockets.ts";
 
 export { DATABASE_DEFAULTS, type DatabaseConfig, type PoolConfig } from "../database_config.ts";
+export type { HttpMode } from "../sql_endpoint.ts";
 export type { Transport } from "../transport.ts";
 
 /** A database of a Deno process, and what the process is told of it. */

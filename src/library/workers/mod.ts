@@ -11,6 +11,7 @@ import type { DatabaseConfig } from "../database_config.ts";
 import { RequestLifetime, type WorkerContext } from "./request_lifetime.ts";
 
 export { DATABASE_DEFAULTS, type DatabaseConfig, type PoolConfig } from "../database_config.ts";
+export type { HttpMode } from "../sql_endpoint.ts";
 export type { Transport } from "../transport.ts";
 export type { WorkerContext } from "./request_lifetime.ts";
 export { Shards, type ShardsOptions } from "./shards.ts";
@@ -68,7 +69,10 @@ export class Databases {
   }
 
   #database(): Database {
-    return this.#shared ??= createDatabase(this.#options, this.#options);
+    return this.#shared ??= createDatabase(this.#options, {
+      ...this.#options,
+      opensPerRequest: true,
+    });
   }
 
   #waitUntil(ctx: WorkerContext): (promise: Promise<void>) => void {
