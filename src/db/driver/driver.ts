@@ -41,6 +41,12 @@ export interface Statement extends RowOptions {
    * one, so that they arrive even if the answer to this one does not.
    */
   readonly flushesBefore?: true | undefined;
+  /**
+   * Puts a Sync message in front of the statement, which must be the last one of its flight. The server skips what follows an
+   * error up to a Sync, so that this statement runs after an error too, as a COMMIT that is to end the failed transaction.
+   * Its result is left out then.
+   */
+  readonly syncsBefore?: true | undefined;
 }
 
 /** How a transaction runs: https://www.postgresql.org/docs/current/sql-set-transaction.html */
@@ -90,6 +96,11 @@ export interface FlightOptions {
    * throw.
    */
   readonly onNotice?: ((notice: Notice) => void) | undefined;
+  /**
+   * The flight may be sent while others are under way, and is answered after them. It begins outside a transaction, and
+   * whatever fails in it, leaves none open behind it (`Statement.syncsBefore`). Those of one turn go out as one message.
+   */
+  readonly isShared?: boolean | undefined;
 }
 
 /**
@@ -165,7 +176,7 @@ export interface FlightAnswer {
 /** `opening` until the server's first ReadyForQuery, `busy` while a flight is under way. */
 export type ConnectionState = "opening" | "idle" | "busy" | "closed";
 
-/** One PostgreSQL session over one socket. Carries one flight at a time. */
+/** One PostgreSQL session over one socket. Carries one flight at a time, or several shared ones. */
 export interface Connection {
   /** Whether it can take a flight. */
   readonly state: ConnectionState;
@@ -188,7 +199,7 @@ export interface Connection {
    * reject: it is in the answer. Rejects with
    * - `ConnectError` if the connection fails before its first ReadyForQuery;
    * - `ConnectionLostError` if it ends later without a complete answer;
-   * - `TypeError` for a value that cannot be sent, and during another flight: nothing was sent;
+   * - `TypeError` for a value that cannot be sent, and during another flight, unless both are shared: nothing was sent;
    * - `ScopeError` if the calling code runs on behalf of another owner than the socket's.
    */
   flight(parts: readonly FlightPart[], options?: FlightOptions): Promise<FlightAnswer>;
@@ -201,7 +212,7 @@ export interface Connection {
   cancel(options: { timeoutMs: number }): Promise<void>;
 
   /**
-   * Ends the connection, and rejects a flight in progress. Waits up to `timeoutMs` until the server has closed its side,
+   * Ends the connection, and rejects the flights in progress. Waits up to `timeoutMs` until the server has closed its side,
    * then cuts the socket. Never rejects.
    */
   close(options: { timeoutMs: number }): Promise<void>;

@@ -23,6 +23,14 @@ export class AnswerReader {
   #error: ServerError | undefined;
   #hasBegun = false;
   #isStale = false;
+  /** How many parts are answered, or were skipped behind an error. */
+  #at = 0;
+  /** Whether the flight's first Sync is answered. */
+  #isPastSync = false;
+  /** Whether the server skips everything up to the next Sync. */
+  #isSkipping = false;
+  /** Whether the current part was parsed in this flight. */
+  #wasParsed = false;
   /** Closed statements whose answers are still to come. */
   #closes: number;
   #rows: (Row | unknown[])[] = [];
@@ -54,17 +62,17 @@ export class AnswerReader {
 
   /** The part that the next message is about; `undefined` once all are answered. */
   get #part(): SentPart | undefined {
-    return this.#sent.parts[this.results.length];
+    return this.#sent.parts[this.#at];
   }
 
   /** Reads one message. Throws an `Error` for one that does not belong here. */
   read(type: number, bytes: Uint8Array, start: number, end: number): void {
     this.#hasBegun = true;
     const part = this.#part;
-    if (part === undefined || this.#error !== undefined) throw unexpected(type);
+    if (part === undefined || this.#isSkipping) throw unexpected(type);
     switch (type) {
       case 0x31: // ParseComplete
-        if (part.prepared !== undefined) part.prepared.isParsed = true;
+        if (part.prepared !== undefined) part.prepared.isParsed = this.#wasParsed = true;
         return;
       case 0x32: // BindComplete
         return;
@@ -98,9 +106,12 @@ export class AnswerReader {
   }
 
   readError(error: ServerError): void {
+    this.#isSkipping = true;
+    const { prepared, isNew = false } = this.#part ?? {};
+    // Another flight may have parsed it before, and this one has closed it first.
+    if (isNew && !this.#wasParsed) prepared!.isParsed = false;
     if (this.#error !== undefined) return;
     this.#error = error;
-    const { prepared, isNew = false } = this.#part ?? {};
     if (prepared === undefined || error.severity !== "ERROR") return;
     this.#isStale = this.#options.statements.noteError(error, prepared, isNew);
   }
@@ -110,15 +121,29 @@ export class AnswerReader {
     this.#options.onNotice?.(notice);
   }
 
-  /** The server has answered the Sync. Throws an `Error` if answers are missing. */
-  end(): void {
-    const { parts } = this.#sent;
-    // A Parse that was written and not answered has not happened.
-    for (const { prepared, isNew } of parts) {
-      if (isNew && !prepared!.isParsed) this.#options.statements.forget(prepared!);
+  /**
+   * The server has answered a Sync. Returns whether it was the flight's last one. Throws an `Error` if answers are missing.
+   */
+  endSync(): boolean {
+    const { parts, syncAt } = this.#sent;
+    const isLast = syncAt === undefined || this.#isPastSync;
+    const end = isLast ? parts.length : syncAt;
+    if (!this.#isSkipping && this.#at < end) {
+      throw protocolError(`it answered ${this.#at} of ${end} statements`);
     }
-    if (this.#error === undefined && this.results.length < parts.length) {
-      throw protocolError(`it answered ${this.results.length} of ${parts.length} statements`);
+    this.#at = end;
+    this.#isSkipping = false;
+    this.#isPastSync = true;
+    if (isLast) this.#forgetUnparsed();
+    return isLast;
+  }
+
+  #forgetUnparsed(): void {
+    const { parts, number } = this.#sent;
+    // A Parse that was written and not answered has not happened. A later flight may have written another one.
+    for (const { prepared, isNew } of parts) {
+      const isLast = isNew && prepared!.flight === number;
+      if (isLast && !prepared!.isParsed) this.#options.statements.forget(prepared!);
     }
   }
 
@@ -170,15 +195,20 @@ export class AnswerReader {
   #complete(command: string, rowCount: number, more: { isSuspended?: true } = {}): void {
     const decodeError = this.#decodeError ?? this.#reader?.error;
     const notice = this.#notice;
-    this.results.push({
-      rows: this.#rows as Row[],
-      columns: this.#columns,
-      rowCount,
-      command,
-      ...more,
-      ...(notice === undefined ? {} : { notice }),
-      ...(decodeError === undefined ? {} : { decodeError }),
-    });
+    // Behind an error it has ended the failed transaction.
+    if (this.#error === undefined) {
+      this.results.push({
+        rows: this.#rows as Row[],
+        columns: this.#columns,
+        rowCount,
+        command,
+        ...more,
+        ...(notice === undefined ? {} : { notice }),
+        ...(decodeError === undefined ? {} : { decodeError }),
+      });
+    }
+    this.#at++;
+    this.#wasParsed = false;
     this.#rows = [];
     this.#reader = undefined;
     this.#decodeError = undefined;

@@ -19,6 +19,10 @@ export interface Flight {
   /** Whether a transaction was open when it was sent. */
   readonly beganInside: boolean;
   wasCancelled: boolean;
+  /** Whether it may be sent while others are under way. */
+  readonly isShared: boolean;
+  /** Whether it is the driver's own, so that it keeps no caller from sending. */
+  readonly isInternal: boolean;
   resolve(answer: FlightAnswer): void;
   reject(error: Error): void;
 }

@@ -22,8 +22,12 @@ export interface SentPart {
 export interface SentFlight {
   readonly bytes: Uint8Array;
   readonly parts: readonly SentPart[];
+  /** The place of the part behind a Sync of its own; `undefined` if there is none. */
+  readonly syncAt: number | undefined;
   /** How many prepared statements are closed first. */
   readonly closes: number;
+  /** See `PreparedStatements.flight`. */
+  readonly number: number;
 }
 
 const CLOSE: SentPart = { kind: "close", prepared: undefined, isNew: false, rows: {} };
@@ -53,8 +57,18 @@ export function encodeFlight(
     for (const name of unused) writeClose("S", name);
     const namer = names ? statements : undefined;
     const sent = encoded.map((part) => writePart(part, namer));
-    writer.end(writer.begin("S"));
-    return { bytes: writer.take(), parts: sent, closes: unused.length };
+    writeSync();
+    const last = parts.at(-1);
+    const syncAt = last !== undefined && "text" in last && last.syncsBefore
+      ? parts.length - 1
+      : undefined;
+    return {
+      bytes: writer.take(),
+      parts: sent,
+      syncAt,
+      closes: unused.length,
+      number: statements.flight,
+    };
   } catch (error) {
     // Statements count as prepared that will not be.
     statements.forgetAll();
@@ -71,7 +85,7 @@ export function encodeCopyFail(reason: string): Uint8Array {
   const at = writer.begin("f");
   writer.cstring(reason);
   writer.end(at);
-  writer.end(writer.begin("S"));
+  writeSync();
   return writer.take();
 }
 
@@ -89,8 +103,9 @@ function writePart(
     writeExecute(part.fetch);
     return { kind: "fetch", prepared: undefined, isNew: false, rows: part };
   }
-  const { text, values, portal = WHOLE, flushesBefore } = part;
+  const { text, values, portal = WHOLE, flushesBefore, syncsBefore } = part;
   if (flushesBefore) writeFlush();
+  if (syncsBefore) writeSync();
   const { prepared, isNew = false } = statements?.use(part) ?? {};
   if (prepared === undefined) writeParse("", text);
   else if (isNew) writeNamed(prepared.name, text);
@@ -123,8 +138,9 @@ class StaticPart {
   }
 
   write(statements: PreparedStatements | undefined): SentPart {
-    const { text, flushesBefore } = this.#statement;
+    const { text, flushesBefore, syncsBefore } = this.#statement;
     if (flushesBefore) writeFlush();
+    if (syncsBefore) writeSync();
     const used = statements?.use(this.#statement);
     if (used === undefined) {
       this.#unnamed ??= this.#copyOf(() => {
@@ -207,4 +223,8 @@ function writeClose(kind: "S" | "P", name: string): void {
 
 function writeFlush(): void {
   writer.end(writer.begin("H"));
+}
+
+function writeSync(): void {
+  writer.end(writer.begin("S"));
 }

@@ -61,11 +61,12 @@ export class NeonConnection implements Connection {
   readonly #connectTimer: ReturnType<typeof setTimeout>;
   #state: ConnectionState = "opening";
   #status: TransactionStatus | undefined;
-  #flight: Flight | undefined;
-  /** The answer to `PROCESS_ID`, which was sent behind a flight. */
-  #question: AnswerReader | undefined;
-  /** Whether that flight has been answered, so that the server's next message belongs to the question. */
-  #isQuestionNext = false;
+  /** The flights under way, in the order in which they were sent and are answered. */
+  readonly #line: Flight[] = [];
+  /** What shared flights have written in this turn. */
+  #unsent: Uint8Array[] = [];
+  /** Whether `PROCESS_ID` is in the line. */
+  #isAsking = false;
   /** The newest ERROR or FATAL since the last ReadyForQuery. If the connection ends now, this is the reason. */
   #serverError: ServerError | undefined;
   #failure: Error | undefined;
@@ -130,11 +131,11 @@ export class NeonConnection implements Connection {
 
   flight(
     parts: readonly FlightPart[],
-    { parsers = {}, onNotice }: FlightOptions = {},
+    { parsers = {}, onNotice, isShared = false }: FlightOptions = {},
   ): Promise<FlightAnswer> {
     if (this.#socket.isForeign()) return Promise.reject(ScopeError.foreign());
     if (this.#state === "closed") return Promise.reject(this.#lostError(undefined));
-    if (this.#flight !== undefined) {
+    if (this.#line.some((ahead) => !ahead.isInternal && !(isShared && ahead.isShared))) {
       return Promise.reject(
         new TypeError(
           "Cannot send a flight as the connection is busy with another one; await it first",
@@ -142,32 +143,50 @@ export class NeonConnection implements Connection {
       );
     }
     const { promise, resolve, reject } = Promise.withResolvers<FlightAnswer>();
-    const flight = {
-      parts,
-      parserOf: (oid: number) => parsers[oid] ?? parserOf(oid),
-      onNotice,
-      recovery: undefined,
-      beganInside: this.#status === "T" || this.#status === "E",
-      wasCancelled: false,
-      resolve,
-      reject,
-    };
-    let messages: Uint8Array[];
+    const beganInside = !isShared && (this.#status === "T" || this.#status === "E");
     try {
-      const { bytes, answer } = this.#encode(parts, flight);
-      messages = [bytes];
-      this.#flight = { ...flight, answer };
+      this.#add({
+        parts,
+        parserOf: (oid: number) => parsers[oid] ?? parserOf(oid),
+        onNotice,
+        beganInside,
+        isShared,
+        isInternal: false,
+        resolve,
+        reject,
+      });
     } catch (error) {
       return Promise.reject(error);
     }
-    if (this.#statements.asks && this.#question === undefined && endsTransaction(parts)) {
-      const { bytes, answer } = this.#encode([PROCESS_ID], { parserOf }, { names: false });
-      messages.push(bytes);
-      this.#question = answer;
-    }
+    if (this.#statements.asks && !this.#isAsking && endsTransaction(parts)) this.#askProcessId();
     if (this.#state === "idle") this.#state = "busy";
-    this.#send(messages);
+    if (!isShared) this.#send([]);
     return promise;
+  }
+
+  /** Puts the flight at the end of the line, and its bytes to those that are sent next. */
+  #add(flight: Omit<Flight, "answer" | "recovery" | "wasCancelled">, { names = true } = {}): void {
+    const { bytes, answer } = this.#encode(flight.parts, flight, { names });
+    this.#line.push({ ...flight, answer, recovery: undefined, wasCancelled: false });
+    if (this.#unsent.push(bytes) > 1 || !flight.isShared) return;
+    // With all others of this turn.
+    queueMicrotask(() => {
+      if (this.#unsent.length > 0 && this.#state !== "closed") this.#send([]);
+    });
+  }
+
+  #askProcessId(): void {
+    this.#isAsking = true;
+    this.#add({
+      parts: [PROCESS_ID],
+      parserOf,
+      onNotice: undefined,
+      beganInside: false,
+      isShared: true,
+      isInternal: true,
+      resolve: (answer) => this.#readProcessId(answer),
+      reject: () => {},
+    }, { names: false });
   }
 
   #encode(
@@ -186,9 +205,12 @@ export class NeonConnection implements Connection {
     return { bytes: sent.bytes, answer };
   }
 
+  /** Sends the messages behind what is unsent. */
   #send(messages: readonly Uint8Array[]): void {
+    const unsent = this.#unsent;
+    if (unsent.length > 0) this.#unsent = [];
     try {
-      this.#socket.send(...messages);
+      this.#socket.send(...unsent, ...messages);
     } catch (error) {
       // workerd throws if the socket is closed, before it emits the close event.
       this.#fail(error);
@@ -197,7 +219,7 @@ export class NeonConnection implements Connection {
 
   async cancel({ timeoutMs }: { timeoutMs: number }): Promise<void> {
     const { processID, secretKey } = this.#client;
-    if (this.#flight !== undefined) this.#flight.wasCancelled = true;
+    for (const flight of this.#line) flight.wasCancelled = true;
     if (processID === null || secretKey === null || this.#state === "closed") return;
     await sendCancelRequest(this.#newClient(), { processID, secretKey, timeoutMs });
   }
@@ -235,26 +257,21 @@ export class NeonConnection implements Connection {
         this.#errorResponse(toServerError(readFields(bytes, start, end)));
         break;
       case 0x4e: // NoticeResponse
-        this.#answer?.readNotice(toNotice(readFields(bytes, start, end)));
+        this.#line[0]?.answer.readNotice(toNotice(readFields(bytes, start, end)));
         break;
       case 0x41: // NotificationResponse
       case 0x53: // ParameterStatus
         break;
       default: {
-        const answer = this.#answer;
-        if (answer === undefined) {
+        const [head] = this.#line;
+        if (head === undefined) {
           throw protocolError(`it sent a message of the type ${type} unasked`);
         }
-        answer.read(type, bytes, start, end);
+        head.answer.read(type, bytes, start, end);
       }
     }
     return true;
   };
-
-  /** The answer that the server's next message belongs to. */
-  get #answer(): AnswerReader | undefined {
-    return this.#isQuestionNext ? this.#question : this.#flight?.answer;
-  }
 
   #readyForQuery(status: string): void {
     if (this.#state === "closed") return;
@@ -266,19 +283,17 @@ export class NeonConnection implements Connection {
       clearTimeout(this.#connectTimer);
       this.#opened.resolve();
       this.#ready.resolve();
-      this.#state = this.#flight === undefined ? "idle" : "busy";
+      this.#state = this.#isIdle ? "idle" : "busy";
       return;
     }
-    if (this.#isQuestionNext) return this.#readProcessId(this.#question!, status);
-    const flight = this.#flight;
+    const [flight] = this.#line;
     if (flight === undefined) throw protocolError("it was ready unasked");
     const { answer } = flight;
-    answer.end();
-    this.#isQuestionNext = this.#question !== undefined;
+    if (!answer.endSync()) return;
     this.#serverError = undefined;
+    this.#line.shift();
     if (answer.isStale && isReplayable(flight)) return this.#replay(flight, status);
-    this.#state = "idle";
-    this.#flight = undefined;
+    if (this.#isIdle) this.#state = "idle";
     const { error } = answer;
     flight.resolve({
       results: resultsOf(flight),
@@ -287,29 +302,32 @@ export class NeonConnection implements Connection {
     });
   }
 
-  #readProcessId(question: AnswerReader, status: TransactionStatus): void {
-    this.#question = undefined;
-    this.#isQuestionNext = false;
-    this.#serverError = undefined;
-    question.end();
+  /** Whether no caller's flight is under way. */
+  get #isIdle(): boolean {
+    return this.#line.every(({ isInternal }) => isInternal);
+  }
+
+  #readProcessId({ results, status, error }: FlightAnswer): void {
+    this.#isAsking = false;
     // The flight before it had failed in its transaction, and so did the question. A later flight asks again.
-    if (status !== "I") return;
-    const [processId] = Object.values(question.results[0]?.rows[0] ?? {});
+    if (status !== "I" || error !== undefined) return;
+    const [processId] = Object.values(results[0]?.rows[0] ?? {});
     this.#statements.learn({ isDirect: processId === String(this.processId) });
   }
 
-  /** Sends the flight again, without prepared statements. */
+  /** Sends the flight again, without prepared statements, and behind those under way. */
   #replay(flight: Flight, status: TransactionStatus): void {
     flight.recovery = status === "I" ? [] : [ROLLBACK];
     const parts = [...flight.recovery, ...flight.parts];
     const { bytes, answer } = this.#encode(parts, flight, { names: false });
     flight.answer = answer;
+    this.#line.push(flight);
     this.#send([bytes]);
   }
 
   #errorResponse(error: ServerError): void {
     this.#serverError = error;
-    if (this.#state !== "opening") this.#answer?.readError(error);
+    if (this.#state !== "opening") this.#line[0]?.answer.readError(error);
   }
 
   /** Closes the connection because of an error. The first error is kept. */
@@ -325,16 +343,15 @@ export class NeonConnection implements Connection {
     this.#closed.resolve(this.#closedByUs ? undefined : this.#lostError(undefined));
   }
 
-  /** Rejects the flight and the promises of the login: no answer will come. */
+  /** Rejects the flights and the promises of the login: no answer will come. */
   #rejectPending(): void {
     this.#state = "closed";
     clearTimeout(this.#connectTimer);
     clearTimeout(this.#loginTimer);
-    const error = this.#lostError(this.#flight);
+    const error = this.#lostError(this.#line.find(({ isInternal }) => !isInternal));
     this.#opened.reject(error);
     this.#ready.reject(error);
-    this.#flight?.reject(error);
-    this.#flight = undefined;
+    for (const flight of this.#line.splice(0)) flight.reject(this.#lostError(flight));
   }
 
   /** `ConnectError` before the first ReadyForQuery, `ConnectionLostError` after it. */

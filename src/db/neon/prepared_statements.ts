@@ -120,6 +120,8 @@ export class PreparedStatement {
   readonly name: string;
   /** Whether the server has answered its Parse. */
   isParsed = false;
+  /** The flight in which its Parse was written last: see `PreparedStatements.use`. */
+  flight = 0;
   /** The columns of its rows, once the server has described them; none for a statement without rows. */
   columns: readonly Column[] | undefined;
 
@@ -137,6 +139,7 @@ export class PreparedStatements {
   /** Names that are to be closed. */
   #unused = new Set<string>();
   #isDirect: boolean | undefined;
+  #flight = 0;
 
   constructor(policy: PreparePolicy) {
     this.#policy = policy;
@@ -145,6 +148,11 @@ export class PreparedStatements {
   /** See `Connection.isDirect`. */
   get isDirect(): boolean | undefined {
     return this.#isDirect;
+  }
+
+  /** The number of the newest flight. */
+  get flight(): number {
+    return this.#flight;
   }
 
   /** Whether the connection is to ask for the backend's process id. */
@@ -160,7 +168,10 @@ export class PreparedStatements {
     this.#isDirect = isDirect;
   }
 
-  /** The prepared statement to send in place of the text; `undefined` if the text is to be sent itself. */
+  /**
+   * The prepared statement to send in place of the text; `undefined` if the text is to be sent itself. It is new in each
+   * flight until the server has answered a Parse of it: an error in the flights ahead may have skipped theirs.
+   */
   use(statement: Statement): { prepared: PreparedStatement; isNew: boolean } | undefined {
     if (this.#policy.isOff || statement.prepare === false) return undefined;
     if (this.#isDirect !== true && !this.#policy.trustsPooler) {
@@ -169,15 +180,19 @@ export class PreparedStatements {
       return undefined;
     }
     const { text } = statement;
+    const flight = this.#flight;
     const known = this.#statements.get(text);
     if (known !== undefined) {
       this.#statements.delete(text);
       this.#statements.set(text, known);
-      return { prepared: known, isNew: false };
+      const isNew = !known.isParsed && known.flight !== flight;
+      if (isNew) known.flight = flight;
+      return { prepared: known, isNew };
     }
     const name = nameOf(statement);
     if (name === undefined) return undefined;
     const prepared = new PreparedStatement(text, name);
+    prepared.flight = flight;
     this.#statements.set(text, prepared);
     // Its Close is sent with its Parse in any case.
     this.#unused.delete(name);
@@ -187,8 +202,9 @@ export class PreparedStatements {
     return { prepared, isNew: true };
   }
 
-  /** The names of statements that the next flight is to close. They count as closed from now on. */
+  /** A flight begins: returns the names of statements that it is to close. They count as closed from now on. */
   takeUnused(): readonly string[] {
+    this.#flight++;
     if (this.#unused.size === 0) return [];
     const names = [...this.#unused];
     this.#unused.clear();
