@@ -191,8 +191,8 @@ export class AcquireTimeoutError extends PoolRefusal {
 }
 
 /**
- * The pool refused without a wait, or ended one early: the queue is full, the queue has been slow for too long, or the
- * newest connects failed. Wait for `retryAfterMs`.
+ * The pool refused without a wait, or ended one early: the queue is full, the wait would be too long, or the newest
+ * connects failed. Wait for `retryAfterMs`.
  */
 export class PoolOverloadedError extends PoolRefusal {
   /** The class's name, also in minified code. */

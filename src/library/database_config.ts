@@ -49,7 +49,7 @@ export interface PoolConfig {
   readonly idleTimeoutMs: number;
   /** Callers that may wait for a connection; further ones are refused at once. */
   readonly maxWaiters: number;
-  /** CoDel's target for the wait; 0 switches it off. */
+  /** A caller that would wait for longer than this and one use of a connection is refused at once; 0 for never. */
   readonly shedTargetMs: number;
   /** A lease that is held for longer is reported to `onLeak`; 0 for never. */
   readonly leakThresholdMs: number;

@@ -98,7 +98,7 @@ function countsOf(stats: DatabaseStats): Snapshot["counts"] {
       "timed out": counters.timedOut,
       "aborted by the caller": counters.aborted,
       "refused, queue full": counters.queueFull,
-      "refused, queue slow": counters.shed,
+      "refused, wait too long": counters.shed,
       "refused, database unreachable": counters.unreachable,
       "refused, request held one already": counters.holdAndWait,
     },

@@ -49,6 +49,8 @@ export interface Ask {
   readonly sinceMs: number;
   readonly caller: AbortController;
   readonly abortedBefore: boolean;
+  /** How many others waited when it came. */
+  readonly behind: number;
   /** Whether the lease lasts as long as the scope. */
   readonly keeps: boolean;
   /** Whether it was in the queue after the last `flushPromises()`. */
@@ -152,6 +154,7 @@ export class PoolWorld {
       sinceMs: this.clock.now(),
       caller,
       abortedBefore: aborted,
+      behind: this.waiting.length,
       keeps,
       waited: false,
       outcome: "waiting",

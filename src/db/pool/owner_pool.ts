@@ -148,7 +148,7 @@ export class OwnerPool {
     if (!entry.isNew && permits.hasFreshShortage(this)) {
       return this.closeFor(entry, "overflowClosed");
     }
-    const waiter = permits.nextWaiterOf(this.scope, { isNew: entry.isNew }, nowMs);
+    const waiter = permits.queue.headOf(this.scope, entry);
     if (waiter !== undefined) return permits.grant(waiter, this.lease(entry, waiter, nowMs));
     if (this.#idle.size >= options.size || this.hasEnded || permits.hasShortage) {
       return this.closeFor(entry, "overflowClosed");
@@ -212,7 +212,9 @@ export class OwnerPool {
     const { leasedSince, watch } = entry;
     // Its holder may ask for another lease from now on, also while the connection is being reset.
     entry.endHold();
-    this.#parts.metrics.useTimes.record(nowMs - leasedSince);
+    const { metrics, permits } = this.#parts;
+    metrics.useTimes.record(nowMs - leasedSince);
+    permits.noteReturn(nowMs);
     if (watch !== undefined) this.#leaks?.remove(watch);
   }
 

@@ -3,14 +3,14 @@
  * moment its connection begins to open until its socket is shut.
  *
  * Callers wait for a permit, not for a particular connection, in one FIFO queue. Every change of capacity (a connection
- * opened, came back, died, failed to open) passes through `nextWaiterOf` or `wake`, so that a caller that leaves the
+ * opened, came back, died, failed to open) passes through `queue.headOf` or `wake`, so that a caller that leaves the
  * queue wastes no permit.
  */
 import type { PoolCounts } from "../errors.ts";
 import type { Clock } from "../time/clock.ts";
 import { AcquireQueue, type Waiter } from "./acquire_queue.ts";
+import { AdmissionControl } from "./admission.ts";
 import { CircuitBreaker } from "./circuit_breaker.ts";
-import { QueueDelayControl } from "./codel.ts";
 import { hungProbe } from "./hung_probe.ts";
 import type { Lease } from "./lease.ts";
 import type { LeaseHolder } from "./lease_holder.ts";
@@ -57,7 +57,7 @@ export class Permits {
   readonly #clock: Clock;
   readonly #breaker: CircuitBreaker;
   readonly #entries = new Set<PoolEntry>();
-  readonly #delayControl: QueueDelayControl;
+  readonly #admission: AdmissionControl;
   readonly #empty = Promise.withResolvers<void>();
   #lastId = 0;
 
@@ -67,7 +67,12 @@ export class Permits {
     this.#options = permitsOptions;
     this.#clock = clock;
     this.#breaker = breaker;
-    this.#delayControl = new QueueDelayControl(options.shedTargetMs);
+    this.#admission = new AdmissionControl({
+      // A wait that would end in a timeout is in vain.
+      targetMs: Math.min(options.shedTargetMs, options.acquireTimeoutMs),
+      permits: this.limit,
+      isLoggingIn: () => this.#entries.values().some((entry) => entry.isLoggingIn),
+    });
     this.reclaimer = new Reclaimer({
       clock,
       release: (entry) => this.release(entry),
@@ -107,9 +112,8 @@ export class Permits {
     return lease;
   }
 
-  /** Tells CoDel of a caller that got an idle connection without a wait. */
-  noteServedAtOnce(nowMs: number): void {
-    this.#delayControl.shouldShed(0, nowMs);
+  noteReturn(nowMs: number): void {
+    if (this.queue.size > 0) this.#admission.noteReturn(nowMs);
   }
 
   add(entry: PoolEntry, nowMs: number): void {
@@ -145,20 +149,6 @@ export class Permits {
       if (retryInMs > 0) return this.#waitForProbe(retryInMs);
       this.#options.openFor(scope, nowMs);
     }
-  }
-
-  /** The scope's waiter that a usable connection goes to. Refuses the waiters that CoDel sheds on the way to it. */
-  nextWaiterOf(
-    scope: OwnerScope,
-    { isNew }: { isNew: boolean },
-    nowMs: number,
-  ): Waiter | undefined {
-    for (let waiter; (waiter = this.queue.headOf(scope, { isNew })) !== undefined;) {
-      // The wait for a new connection includes its connect, which says nothing about the queue.
-      if (isNew || !this.#delayControl.shouldShed(nowMs - waiter.since, nowMs)) return waiter;
-      this.#refuse(waiter, SHED);
-    }
-    return undefined;
   }
 
   /** Gives the lease to a waiter. Its request holds one now, so that its other callers may not wait any longer. */
@@ -277,14 +267,18 @@ export class Permits {
     if (!this.reclaimer.isIdle && isCrowded) this.#reclaim();
     // Requests that ended silently may still be queued. Without expiring permits no timer removes them, so do it here.
     else if (this.queue.size > 0) this.queue.refuseAbandoned(nowMs);
+    const isUnreachable = this.#breaker.isOpen && !this.#hasResponsiveLease(nowMs);
     // This caller does not wait for another caller's probe: that probe may hang.
-    if (this.#breaker.isOpen && !this.#mayProbe(nowMs) && !this.#hasResponsiveLease(nowMs)) {
+    if (isUnreachable && !this.#mayProbe(nowMs)) {
       // With no permit left, the next probe can start when a probe in progress has ended.
       return unreachable(this.#breaker.retryInMs(nowMs) || RECLAIM_INTERVAL_MS);
     }
     // A caller that asks for a fresh connection held a permit before: there are no more of them than permits.
     const mostWaiters = maxWaiters + (request.fresh ? this.limit : 0);
     if (this.queue.size >= mostWaiters) return QUEUE_FULL;
+    const isAdmitted = this.#admission.admits(this.queue.size, nowMs);
+    // A caller that asks for a fresh connection goes ahead of the queue, and one that may probe starts a connect.
+    if (!isAdmitted && !request.fresh && !isUnreachable) return SHED;
     const waitsForHolders = isHolding(request) && this.queue.size >= this.#unheldPermits();
     return waitsForHolders ? HOLD_AND_WAIT : undefined;
   }

@@ -80,7 +80,7 @@ export class Pool {
    *
    * Rejects with
    * - `PoolClosedError` if the pool is closing or closed;
-   * - `PoolOverloadedError` if the queue is full or slow, or the database cannot be reached;
+   * - `PoolOverloadedError` at once if the queue is full or would take too long, or if the database cannot be reached;
    * - `AcquireTimeoutError` after a wait of `acquireTimeoutMs`;
    * - `DeadlineError` if `signal` aborts first;
    * - `ConnectError` if a connect for the scope's waiters fails while this caller is the first of them;
@@ -103,7 +103,6 @@ export class Pool {
       const owner = this.#owners.get(scope);
       const entry = owner?.takeIdle(nowMs);
       if (entry !== undefined) {
-        this.#permits.noteServedAtOnce(nowMs);
         return Promise.resolve(owner!.lease(entry, { request, since: nowMs }, nowMs));
       }
     }

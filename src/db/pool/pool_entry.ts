@@ -77,6 +77,12 @@ export class PoolEntry {
     return this.idleSince === Infinity;
   }
 
+  /** Also while a pipelined login, which is leased, has not been answered. */
+  get isLoggingIn(): boolean {
+    const { state, connection } = this;
+    return state === "opening" || state === "leased" && connection?.status === undefined;
+  }
+
   /** Counts the lease for its holder, until the holder returns it or the connection dies. */
   beginHold(holder: LeaseHolder | undefined): void {
     if (holder === undefined) return;

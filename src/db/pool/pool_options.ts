@@ -28,7 +28,7 @@ export interface PoolOptions {
   readonly idleTimeoutMs: number;
   /** The queue's bound: `acquire` refuses at once when this many callers wait. */
   readonly maxWaiters: number;
-  /** CoDel's target for the wait in the queue (`codel.ts`); 0 switches it off. */
+  /** A caller that would wait for longer than this and one use of a lease is refused at once (`admission.ts`); 0 for never. */
   readonly shedTargetMs: number;
   /** Reports leases that are held for too long. Off by default. */
   readonly leaks?: LeakOptions | undefined;

@@ -48,7 +48,7 @@ export const QUEUE_FULL: Refusal = {
 
 export const SHED: Refusal = {
   counter: "shed",
-  toError: (facts) => overloaded("the queue has been slow for too long", facts),
+  toError: (facts) => overloaded("the wait for one would be too long", facts),
 };
 
 export const TIMED_OUT: Refusal = {

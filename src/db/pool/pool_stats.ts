@@ -24,7 +24,7 @@ export interface PoolCounters {
   aborted: number;
   /** Callers refused at once because the queue was full. */
   queueFull: number;
-  /** Waiters refused because the queue had been slow for too long (CoDel). */
+  /** Callers refused at once because they would have waited for longer than `shedTargetMs`. */
   shed: number;
   /** Callers and waiters refused because the database could not be reached. */
   unreachable: number;

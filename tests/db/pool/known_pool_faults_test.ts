@@ -75,7 +75,7 @@ const KNOWN_FAULTS: readonly KnownFault[] = [
     of: "SQLAlchemy, pg-pool, HikariCP, pgxpool",
     guards: [
       "acquire() refuses at once when the queue is full",
-      "a standing queue sheds the oldest instead of serving them late",
+      "at four times its capacity a pool is never idle, refuses at once, and lets none wait for long",
     ],
   },
 

@@ -167,6 +167,12 @@ export const RULES: Readonly<Record<string, Rule>> = {
     }
   },
 
+  "no caller is refused behind fewer others than may wait, and than there are permits"(world) {
+    if (world.database.peers.some(({ refused }) => refused)) return;
+    const most = Math.min(world.options.maxWaiters, world.limit);
+    assert(world.asks.every(({ outcome, behind }) => outcome !== "refused" || behind >= most));
+  },
+
   "a connection serves one lease at a time, of one scope"(world) {
     for (const peer of world.database.peers) {
       const holdings = world.holdings.filter((holding) => holding.peer === peer);
