@@ -69,7 +69,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "library/hono": ["db/mod.ts", "hono"],
   "library/drizzle": ["library", "db/mod.ts", "drizzle-orm"],
   "library/kysely": ["library", "db/mod.ts", "kysely"],
-  "library/workers": ["library", "db/mod.ts"],
+  "library/workers": ["library", "db/mod.ts", "cloudflare:sockets"],
   "library/deno": [
     "library",
     "db/mod.ts",
@@ -229,6 +229,7 @@ Deno.test("what runs on Workers reaches nothing that only Deno or Node has", asy
   const packages = new Set(imports.map(([, to]) => to).filter((to) => !to.endsWith(".ts")));
   assertEquals([...packages].sort(), [
     "@neondatabase/serverless",
+    "cloudflare:sockets",
     "cloudflare:workers",
     "hono",
     "uuid",

@@ -36,10 +36,8 @@ export async function startStack(env: Env, options: StackOptions = {}): Promise<
   return env["DATABASE_URL"] ? await useDatabase(env, options) : await startDatabase(env, options);
 }
 
-/** Where to report what the relay refuses, and whether the service's runtime has TCP, beside the options of the server. */
-export type StackOptions = PostgresOptions & Pick<RelayOptions, "onRefusal"> & {
-  readonly hasTcp?: boolean;
-};
+/** Where to report what the relay refuses, beside the options of the server. */
+export type StackOptions = PostgresOptions & Pick<RelayOptions, "onRefusal">;
 
 async function startDatabase(env: Env, options: StackOptions): Promise<Stack> {
   await using starting = new AsyncDisposableStack();
@@ -62,7 +60,7 @@ async function startDatabase(env: Env, options: StackOptions): Promise<Stack> {
 }
 
 async function useDatabase(env: Env, options: StackOptions): Promise<Stack> {
-  const target = relayTarget(env, options);
+  const target = relayTarget(env);
   if (target === undefined) {
     const stop = () => Promise.resolve();
     return { env, ownerEnv: env, postgres: undefined, stop, [Symbol.asyncDispose]: stop };
@@ -80,12 +78,12 @@ async function useDatabase(env: Env, options: StackOptions): Promise<Stack> {
 }
 
 /** Where a relay is to lead, if one is needed and missing. The settings report what is wrong with the variables. */
-function relayTarget(env: Env, { hasTcp = true }: StackOptions): RelayTarget | undefined {
+function relayTarget(env: Env): RelayTarget | undefined {
   const { DATABASE_URL: url = "", DATABASE_WS_PROXY: relay, DATABASE_TRANSPORT } = env;
   if (relay || findUrlProblem(url) !== undefined) return undefined;
   const transport = (DATABASE_TRANSPORT || "auto") as Transport;
   const { host, port, socketPath } = databaseAddress(url);
-  const isRelayed = transportOf({ url, transport }, { hasTcp }) === "websocket";
+  const isRelayed = transportOf({ url, transport }) === "websocket";
   if (!isRelayed || socketPath !== undefined || isNeonHost(host)) return undefined;
   return { hostname: new URL(url).hostname, port };
 }

@@ -25,7 +25,7 @@ export interface CreateDatabaseOptions
  */
 export function createDatabase(
   config: DatabaseConfig,
-  { owner, ...runtime }: CreateDatabaseOptions = {},
+  { owner, ...runtime }: CreateDatabaseOptions,
 ): Database {
   return new Database(databaseOptions(config, runtime), owner);
 }

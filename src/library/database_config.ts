@@ -9,8 +9,8 @@ export interface DatabaseConfig {
   /** WebSocket relay in front of a PostgreSQL that is not Neon. */
   readonly wsProxy?: string | undefined;
   /**
-   * `auto`, the default: the WebSocket for Neon and where `wsProxy` is set, else TCP. Workers have the WebSocket only. Over
-   * TCP, the URL's `sslmode` and `sslrootcert` say how the connection is encrypted.
+   * `auto`, the default: the WebSocket for Neon and where `wsProxy` is set, else TCP. Over TCP, the URL's `sslmode` and
+   * `sslrootcert` say how the connection is encrypted; Workers have no files, and check every certificate.
    */
   readonly transport?: Transport | undefined;
   /**

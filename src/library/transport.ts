@@ -13,18 +13,24 @@ interface TransportChoice {
   readonly transport?: Transport | undefined;
 }
 
+/** What the runtime's TCP sockets can do. */
+export interface TcpAbilities {
+  /**
+   * Whether they take certificates from files, connect to Unix sockets, and encrypt without checking the certificate. Workers'
+   * sockets have public authorities and the host's name checked, always.
+   */
+  readonly hasFiles: boolean;
+}
+
 /**
- * `auto`: the WebSocket for Neon's hosts, where a relay is set, and on a runtime without TCP; else TCP. The URL must be
- * one that `findUrlProblem` accepts.
+ * `auto`: the WebSocket for Neon's hosts and where a relay is set; else TCP. The URL must be one that `findUrlProblem`
+ * accepts.
  */
 export function transportOf(
   { url, wsProxy, transport = "auto" }: TransportChoice,
-  { hasTcp }: { hasTcp: boolean },
 ): Exclude<Transport, "auto"> {
   if (transport !== "auto") return transport;
-  return !hasTcp || wsProxy !== undefined || isNeonHost(new URL(url).hostname)
-    ? "websocket"
-    : "tcp";
+  return wsProxy !== undefined || isNeonHost(new URL(url).hostname) ? "websocket" : "tcp";
 }
 
 /**
@@ -41,15 +47,22 @@ export function pipelinesByDefault(
 /** What the URL asks for and the transport does not have, if anything. */
 export function transportProblem(
   url: string,
-  transport: Exclude<Transport, "auto">,
+  { transport, hasFiles }: { transport: Exclude<Transport, "auto"> } & TcpAbilities,
 ): UrlProblem | undefined {
   const { searchParams } = new URL(url);
   const [mode, certificate] = [searchParams.get("sslmode"), searchParams.get("sslrootcert")];
+  const needsFiles = databaseAddress(url).socketPath !== undefined || certificate !== null;
   if (transport === "websocket") {
-    if (databaseAddress(url).socketPath === undefined && certificate === null) return undefined;
+    if (!needsFiles) return undefined;
     return {
       reason: "a Unix socket and sslrootcert need TCP, and the transport is a WebSocket",
       wayOut: "use TCP, without a relay, or remove them",
+    };
+  }
+  if (needsFiles && !hasFiles) {
+    return {
+      reason: "a Unix socket and sslrootcert need files, which Workers do not have",
+      wayOut: "remove them; a Hyperdrive binding takes the certificate of an authority of your own",
     };
   }
   if (searchParams.get("channel_binding") === "require") {

@@ -1,14 +1,13 @@
 /** What is wrong with variables that are each valid alone. */
 
 import { isNeonHost } from "../db/mod.ts";
-import { type Transport, transportOf, transportProblem } from "../library/transport.ts";
+import {
+  type TcpAbilities,
+  type Transport,
+  transportOf,
+  transportProblem,
+} from "../library/transport.ts";
 import type { Values } from "./schema.ts";
-
-/** What the runtime can do. */
-export interface Runtime {
-  /** Whether it can reach a database over TCP, as Workers cannot. */
-  readonly hasTcp: boolean;
-}
 
 /** In each pair the first timeout can never take effect if it is longer than the second. */
 const SHORTER_FIRST = [
@@ -29,7 +28,7 @@ interface Given {
  */
 export function contradictions(
   values: Values,
-  { runtime, ...variables }: Given & { readonly runtime: Runtime },
+  { tcp, ...variables }: Given & { readonly tcp: TcpAbilities },
 ): string[] {
   const { given, isInvalid } = variables;
   const found = SHORTER_FIRST
@@ -43,21 +42,15 @@ export function contradictions(
   if (
     !["DATABASE_URL", "DATABASE_WS_PROXY", "DATABASE_TRANSPORT", "DATABASE_HTTP"].some(isInvalid)
   ) {
-    found.push(...transportProblems(values, runtime));
+    found.push(...transportProblems(values, tcp));
   }
   return found;
 }
 
 /** Why the database cannot be reached over the transport. */
-function transportProblems(values: Values, runtime: Runtime): string[] {
+function transportProblems(values: Values, tcp: TcpAbilities): string[] {
   const { DATABASE_URL: url, DATABASE_WS_PROXY: relay } = values;
-  const transport = chosenTransport(values, runtime);
-  if (transport === "tcp" && !runtime.hasTcp) {
-    return [
-      `Cannot use DATABASE_TRANSPORT as Workers reach a database by WebSocket only: current value is "tcp"; leave it ` +
-      "out, and set DATABASE_WS_PROXY for a PostgreSQL that is not Neon",
-    ];
-  }
+  const transport = chosenTransport(values);
   const isNeon = isNeonHost(new URL(url).hostname);
   if (values.DATABASE_HTTP === "on" && !isNeon && relay === undefined) {
     return [
@@ -65,7 +58,7 @@ function transportProblems(values: Values, runtime: Runtime): string[] {
       "set DATABASE_WS_PROXY to a relay that has one",
     ];
   }
-  const problem = transportProblem(url, transport);
+  const problem = transportProblem(url, { transport, ...tcp });
   if (problem !== undefined) {
     return [
       `Cannot use DATABASE_URL as ${problem.reason}: current value is hidden; ${problem.wayOut}`,
@@ -75,15 +68,14 @@ function transportProblems(values: Values, runtime: Runtime): string[] {
   return [
     `Cannot use DATABASE_URL as its host is not Neon's and needs a WebSocket relay: current ` +
     `DATABASE_WS_PROXY is none; set it to a relay ("deno task relay" runs one, as does Neon's ` +
-    `wsproxy), ${runtime.hasTcp ? "leave DATABASE_TRANSPORT out, " : ""}or let "deno task ` +
-    `${runtime.hasTcp ? "dev" : "worker"}" start everything`,
+    `wsproxy), leave DATABASE_TRANSPORT out, or let "deno task dev" start everything`,
   ];
 }
 
 /** What `DATABASE_TRANSPORT` has chosen or `auto` stands for. */
-export function chosenTransport(values: Values, runtime: Runtime): Exclude<Transport, "auto"> {
+export function chosenTransport(values: Values): Exclude<Transport, "auto"> {
   const { DATABASE_URL: url, DATABASE_WS_PROXY: wsProxy, DATABASE_TRANSPORT: transport } = values;
-  return transportOf({ url, wsProxy, transport }, runtime);
+  return transportOf({ url, wsProxy, transport });
 }
 
 /**

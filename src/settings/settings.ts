@@ -4,8 +4,8 @@ import * as v from "valibot";
 import type { IsolationLevel, PrepareMode } from "../db/mod.ts";
 import type { PoolConfig } from "../library/database_config.ts";
 import type { HttpMode } from "../library/sql_endpoint.ts";
-import { pipelinesByDefault, type Transport } from "../library/transport.ts";
-import { chosenTransport, contradictions, type Runtime } from "./contradictions.ts";
+import { pipelinesByDefault, type TcpAbilities, type Transport } from "../library/transport.ts";
+import { chosenTransport, contradictions } from "./contradictions.ts";
 import type { LogLevel } from "./log_level.ts";
 import { type ObjectLocation, type Values, variables } from "./schema.ts";
 
@@ -81,7 +81,7 @@ export class SettingsError extends Error {
  */
 export function parseSettings(
   env: Readonly<Record<string, unknown>>,
-  runtime: Runtime = { hasTcp: true },
+  tcp: TcpAbilities = { hasFiles: true },
 ): Settings {
   const given: Record<string, unknown> = {};
   for (const name of Object.keys(variables.entries)) {
@@ -96,13 +96,13 @@ export function parseSettings(
   // Also checked if a variable is invalid, so that one run shows every problem.
   const values = result.output as Values;
   const isInvalid = (name: string) => invalid.has(name);
-  problems.push(...contradictions(values, { given, isInvalid, runtime }));
+  problems.push(...contradictions(values, { given, isInvalid, tcp }));
   if (problems.length > 0) throw new SettingsError(problems);
-  return deepFreeze(settingsOf(values, runtime));
+  return deepFreeze(settingsOf(values));
 }
 
-function settingsOf(values: Values, runtime: Runtime): Settings {
-  const transport = chosenTransport(values, runtime);
+function settingsOf(values: Values): Settings {
+  const transport = chosenTransport(values);
   const { DATABASE_WS_PROXY: wsProxy, DATABASE_PIPELINE_CONNECT: pipeline } = values;
   const { DATABASE_OBJECT_LOCATION: location, OPS_TOKEN: opsToken } = values;
   const { MAX_CONNECTIONS: max, MAX_CONNECTIONS_PER_CLIENT: maxPerClient } = values;

@@ -1,9 +1,9 @@
 /// <reference path="./cloudflare_workers.d.ts" />
 import { DurableObject, type ExecutionContext } from "cloudflare:workers";
 import type { Database } from "../db/mod.ts";
-import { parseSettings } from "../settings/settings.ts";
 import { producerOf } from "./queue.ts";
 import { serviceDatabases, WorkerService } from "./service.ts";
+import { type Bindings, workerSettings } from "./settings.ts";
 
 /**
  * The service with a pool that outlives requests. On Workers only a Durable Object can keep one: all requests to the
@@ -11,19 +11,23 @@ import { serviceDatabases, WorkerService } from "./service.ts";
  * pool's timer closes idle connections; the runtime can then evict the object.
  * https://developers.cloudflare.com/durable-objects/concepts/durable-object-lifecycle/
  */
-export class DatabaseObject extends DurableObject<Readonly<Record<string, unknown>>> {
-  readonly #database: Database;
-  readonly #service: WorkerService;
+export class DatabaseObject extends DurableObject<Bindings> {
+  #started: Promise<Started> | undefined;
 
-  /** Throws `SettingsError`. The Worker has the same settings, so it forwards no request to an object in that case. */
-  constructor(ctx: ExecutionContext, env: Readonly<Record<string, unknown>>) {
-    super(ctx, env);
-    const settings = parseSettings(env, { hasTcp: false });
-    const database = this.#database = serviceDatabases(settings).forObject(ctx);
-    this.#service = new WorkerService(settings, { database, events: producerOf(env) });
+  override async fetch(request: Request): Promise<Response> {
+    const { service, database } = await (this.#started ??= start(this.ctx, this.env));
+    return await service.fetch(request, database.withSignal(request.signal));
   }
+}
 
-  override fetch(request: Request): Promise<Response> {
-    return this.#service.fetch(request, this.#database.withSignal(request.signal));
-  }
+interface Started {
+  readonly service: WorkerService;
+  readonly database: Database;
+}
+
+/** Rejects with `SettingsError`. The Worker has the same settings, so it forwards no request to an object in that case. */
+async function start(ctx: ExecutionContext, env: Bindings): Promise<Started> {
+  const settings = await workerSettings(env);
+  const database = serviceDatabases(settings).forObject(ctx);
+  return { database, service: new WorkerService(settings, { database, events: producerOf(env) }) };
 }

@@ -1,19 +1,18 @@
 /** Chooses by the settings how this isolate answers requests. */
 import type { DurableObjectNamespace, ExecutionContext } from "cloudflare:workers";
 import { ProblemError } from "../http/problem.ts";
-import { parseSettings, type Settings } from "../settings/settings.ts";
+import type { Settings } from "../settings/settings.ts";
 import { Shards } from "../library/workers/mod.ts";
 import { producerOf } from "./queue.ts";
 import { respondWithFailure, serviceDatabases, WorkerService } from "./service.ts";
-
-export type Bindings = Readonly<Record<string, unknown>>;
+import { type Bindings, workerSettings } from "./settings.ts";
 
 export type Handler = (request: Request, ctx: ExecutionContext) => Promise<Response>;
 
-/** Never throws. With bad bindings every request is answered with status 500, and the log has the reason. */
-export function handlerOf(bindings: Bindings): Handler {
+/** Never rejects. With bad bindings every request is answered with status 500, and the log has the reason. */
+export async function handlerOf(bindings: Bindings): Promise<Handler> {
   try {
-    const settings = parseSettings(bindings, { hasTcp: false });
+    const settings = await workerSettings(bindings);
     return settings.objects.shards > 0
       ? throughObjects(settings, bindings["DATABASE_OBJECT"])
       : byRequests(settings, bindings);

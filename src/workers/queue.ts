@@ -11,11 +11,12 @@ import {
   sweepEvents,
 } from "../queue/cloudflare_queue.ts";
 import { pruneKeys } from "../queue/prune.ts";
-import { parseSettings } from "../settings/settings.ts";
+import type { Settings } from "../settings/settings.ts";
 import { serviceDatabases } from "./service.ts";
+import { type Bindings, workerSettings } from "./settings.ts";
 
 /** The binding of the queue. Without it, events stay in the outbox for a Deno process that consumes them. */
-export function producerOf(bindings: Readonly<Record<string, unknown>>): QueueProducer | undefined {
+export function producerOf(bindings: Bindings): QueueProducer | undefined {
   return bindings["USER_EVENTS"] as QueueProducer | undefined;
 }
 
@@ -28,13 +29,16 @@ export class QueueWorker {
   readonly #log: Log;
   readonly #producer: QueueProducer | undefined;
 
-  /** Throws `SettingsError`. */
-  constructor(bindings: Readonly<Record<string, unknown>>) {
-    const { database, queue, logLevel } = parseSettings(bindings, { hasTcp: false });
+  private constructor({ database, queue, logLevel }: Settings, bindings: Bindings) {
     const pool = { ...database.pool, size: Math.max(1, queue.concurrency), maxOverflow: 0 };
     this.#databases = serviceDatabases({ database: { ...database, pool }, logLevel });
     this.#log = createLog(logLevel);
     this.#producer = producerOf(bindings);
+  }
+
+  /** Rejects with `SettingsError`. */
+  static async start(bindings: Bindings): Promise<QueueWorker> {
+    return new QueueWorker(await workerSettings(bindings), bindings);
   }
 
   /** Every message of the batch is acked or retried. The batch itself never fails. */

@@ -1,7 +1,7 @@
 /** The cost of observing `GET /users/:id`: the service as it is, against the same app without HTTP metrics, traces, logs and page. */
 import { OwnerScope } from "../../src/db/mod.ts";
 import { BackgroundTasks } from "../../src/library/deno/background_tasks.ts";
-import { DatabaseWebSocket } from "../../src/library/deno/database_websocket.ts";
+import { denoSockets } from "../../src/library/deno/sockets.ts";
 import { createApp } from "../../src/http/app.ts";
 import { start } from "../../src/deno/service.ts";
 import { createDatabase } from "../../src/library/create_database.ts";
@@ -92,7 +92,7 @@ function serveUnwatched(name: string, env: Env): Served {
   const background = new BackgroundTasks(console.error);
   const db = createDatabase(parseSettings(env).database, {
     owner: { scope: OwnerScope.lasting(), waitUntil: background.waitUntil },
-    webSocketConstructor: DatabaseWebSocket,
+    ...denoSockets,
     // The pool watches for leaks in both apps, so that the cost of that is the same.
     onLeak: () => {},
   });

@@ -1,5 +1,6 @@
 import { type Database, OwnerScope, trustedSql } from "../../src/db/mod.ts";
 import { BackgroundTasks } from "../../src/library/deno/background_tasks.ts";
+import { denoSockets } from "../../src/library/deno/sockets.ts";
 import { startRelay } from "../../src/library/testing/relay/relay.ts";
 import { createDatabase } from "../../src/library/create_database.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
@@ -29,6 +30,7 @@ export async function openUrl(
   });
   const db = createDatabase(settings.database, {
     owner: { scope: OwnerScope.lasting(), waitUntil: background.waitUntil },
+    ...denoSockets,
   });
   return {
     db,

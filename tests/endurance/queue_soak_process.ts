@@ -1,7 +1,7 @@
 /** One consumer process of the queue's soak. Reads its plan from the first line of its input, and ends with its input. */
 import { OwnerScope, sql } from "../../src/db/mod.ts";
 import { BackgroundTasks } from "../../src/library/deno/background_tasks.ts";
-import { DatabaseWebSocket } from "../../src/library/deno/database_websocket.ts";
+import { denoSockets } from "../../src/library/deno/sockets.ts";
 import { planFromStdin } from "../../src/dev/plan_from_stdin.ts";
 import { createDatabase } from "../../src/library/create_database.ts";
 import { Consumer } from "../../src/queue/consumer.ts";
@@ -24,7 +24,7 @@ async function run(): Promise<void> {
   const background = new BackgroundTasks(() => {});
   const db = createDatabase(parseSettings(env).database, {
     owner: { scope: OwnerScope.lasting(), waitUntil: background.waitUntil },
-    webSocketConstructor: DatabaseWebSocket,
+    ...denoSockets,
   });
   const { consume } = new Consumer({
     db,

@@ -161,6 +161,7 @@ Deno.test({
         "--bundle",
         "--format=esm",
         "--minify",
+        "--external:cloudflare:*",
         "--outfile=worker.js",
       ]);
       const entry = await Deno.readFile(join(folder, "worker.js"));

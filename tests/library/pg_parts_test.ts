@@ -1,6 +1,6 @@
 /** The parts of the pool that need no server. */
 import { assertEquals } from "@std/assert";
-import { Emitter } from "../../src/library/pg/emitter.ts";
+import { Emitter } from "../../src/library/emitter.ts";
 import { splitStatements } from "../../src/library/pg/split_statements.ts";
 
 const SPLIT: [text: string, statements: string[]][] = [

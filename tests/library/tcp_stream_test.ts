@@ -158,9 +158,10 @@ for (const { name, run } of driverCases) {
     url.port = String(hop.port);
     url.hostname = "localhost";
     url.search = `sslmode=verify-full&sslrootcert=${authority}`;
-    const newStream = denoSockets.tcpStreams!(url.href);
+    const newStream = denoSockets.tcpStreams(url.href);
     const streams: { destroy(): void }[] = [];
     const sockets = {
+      ...denoSockets,
       tcpStreams: () => () => {
         const stream = newStream();
         streams.push(stream);

@@ -290,25 +290,20 @@ Deno.test("parseSettings() pipelines the password to Neon's hosts only, unless D
 
 const ELSEWHERE = "postgresql://app:s3cret@localhost/main";
 
-/** The only problem of these settings, on Workers or on Deno. */
-function onlyProblem(env: Record<string, string>, runtime: { hasTcp: boolean }): string {
-  const { problems } = assertThrows(() => parseSettings(env, runtime), SettingsError);
+/** The only problem of these settings, on Deno or on Workers, which have no files. */
+function onlyProblem(env: Record<string, string>, { hasFiles } = { hasFiles: true }): string {
+  const { problems } = assertThrows(() => parseSettings(env, { hasFiles }), SettingsError);
   assertEquals(problems.length, 1, problems.join());
   assertFalse(problems[0]!.includes("s3cret"));
   return problems[0]!;
 }
 
-Deno.test("parseSettings() requires a relay on Workers for hosts that are not Neon's, and names ways to get one", () => {
-  const problem = onlyProblem({ DATABASE_URL: ELSEWHERE }, { hasTcp: false });
-  for (const way of ["DATABASE_WS_PROXY", "deno task relay", "deno task worker"]) {
-    assert(problem.includes(way), problem);
-  }
-});
-
-Deno.test("parseSettings() requires a relay for DATABASE_TRANSPORT=websocket alike", () => {
+Deno.test("parseSettings() requires a relay for DATABASE_TRANSPORT=websocket and hosts that are not Neon's, and names ways to get one", () => {
   const env = { DATABASE_URL: ELSEWHERE, DATABASE_TRANSPORT: "websocket" };
-  const problem = onlyProblem(env, { hasTcp: true });
-  for (const way of ["DATABASE_WS_PROXY", "DATABASE_TRANSPORT", "deno task dev"]) {
+  const problem = onlyProblem(env);
+  for (
+    const way of ["DATABASE_WS_PROXY", "DATABASE_TRANSPORT", "deno task relay", "deno task dev"]
+  ) {
     assert(problem.includes(way), problem);
   }
 });
@@ -328,10 +323,11 @@ Deno.test("parseSettings() refuses DATABASE_HTTP=on where no SQL endpoint is kno
   }
 });
 
-Deno.test("parseSettings() refuses DATABASE_TRANSPORT=tcp on Workers", () => {
-  for (const DATABASE_URL of [ELSEWHERE, "postgresql://a@ep-x.neon.tech/b"]) {
-    const env = { DATABASE_URL, DATABASE_TRANSPORT: "tcp" };
-    assertStringIncludes(onlyProblem(env, { hasTcp: false }), "Workers");
+Deno.test("parseSettings() refuses on Workers what needs files", () => {
+  for (const query of ["sslrootcert=/ca.pem", "sslrootcert=system", "host=/var/run/postgresql"]) {
+    const env = { DATABASE_URL: `${ELSEWHERE}?${query}` };
+    assertStringIncludes(onlyProblem(env, { hasFiles: false }), "Hyperdrive");
+    assertEquals(parseSettings(env).database.transport, "tcp");
   }
 });
 
@@ -361,9 +357,7 @@ Deno.test("parseSettings() refuses what the URL asks for and the transport does 
     ["host=/var/run/postgresql", relay, /a Unix socket .*need TCP/],
   ];
   for (const [query, env, part] of cases) {
-    const problem = onlyProblem({ DATABASE_URL: `${ELSEWHERE}?${query}`, ...env }, {
-      hasTcp: true,
-    });
+    const problem = onlyProblem({ DATABASE_URL: `${ELSEWHERE}?${query}`, ...env });
     assert(part.test(problem), problem);
   }
 });

@@ -28,6 +28,8 @@ export interface WorkerHostOptions {
   readonly entry?: string;
   /** Settings beside those of the database. */
   readonly env?: Env;
+  /** Whether `DATABASE_URL` is a Hyperdrive binding. The local one leads to the server itself. */
+  readonly hasHyperdrive?: boolean;
   /** Whether requests pass a client that can be made to leave: see `leaveWhenTold`. */
   readonly hasLeavingClient?: boolean;
   /** Source of another Worker that gets all requests. */
@@ -39,15 +41,20 @@ const TIMEOUT_MS = 180_000;
 
 export async function startWorkerHost(
   database: LocalDatabase,
-  { name: host, entry = "src/worker.ts", env = {}, hasLeavingClient = false, front, queues }:
-    WorkerHostOptions,
+  { name: host, entry = "src/worker.ts", env = {}, ...options }: WorkerHostOptions,
 ): Promise<WorkerHost> {
+  const { hasHyperdrive = false, hasLeavingClient = false, front, queues } = options;
   const branch = await faultBranch(database);
   const { relay } = branch;
   const workerd = await startWorkerd({
     entry,
     minify: true,
-    bindings: { ...branch.env, LOG_LEVEL: "error", ...env },
+    bindings: {
+      ...(hasHyperdrive ? {} : branch.env),
+      LOG_LEVEL: "error",
+      ...env,
+    },
+    ...(hasHyperdrive ? { hyperdrives: { DATABASE_URL: branch.env["DATABASE_URL"]! } } : {}),
     durableObjects: { DATABASE_OBJECT: "DatabaseObject" },
     ...(hasLeavingClient ? { front: LEAVING_CLIENT } : front === undefined ? {} : { front }),
     ...(queues === undefined ? {} : { queues }),

@@ -25,6 +25,8 @@ export interface WorkerdOptions {
     readonly producers: Readonly<Record<string, string>>;
     readonly consumers: Readonly<Record<string, Json>>;
   };
+  /** The address of a database by Hyperdrive binding. */
+  readonly hyperdrives?: Readonly<Record<string, string>>;
   /** Source of a Worker that gets all requests, and reaches the entry as `env.SERVICE`. */
   readonly front?: string;
   /** Limit for the bundle, and again for the start. */
@@ -46,7 +48,15 @@ export interface Workerd extends AsyncDisposable {
 }
 
 export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
-  const { entry, minify = false, bindings = {}, durableObjects = {}, queues, front } = options;
+  const {
+    entry,
+    minify = false,
+    bindings = {},
+    durableObjects = {},
+    queues,
+    front,
+    hyperdrives = {},
+  } = options;
   const { timeoutMs = 60_000 } = options;
   const [contents, compatibility] = await Promise.all([
     typeof entry === "string" ? bundle({ entry, minify, timeoutMs }) : entry,
@@ -85,6 +95,7 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
     ...compatibility,
     bindings,
     durableObjects,
+    hyperdrives,
     ...(queues && { queueProducers: queues.producers, queueConsumers: queues.consumers }),
     modules: [
       { type: "ESModule", path: "main.js", contents: MAIN },

@@ -1,6 +1,7 @@
 /** Failed statements, notices and `db.run` in workerd. */
 import { OwnerScope, ServerError, sql } from "../../src/db/mod.ts";
 import { createDatabase } from "../../src/library/create_database.ts";
+import { workersSockets } from "../../src/library/workers/sockets.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
 
 export default {
@@ -9,7 +10,7 @@ export default {
     env: Readonly<Record<string, unknown>>,
     ctx: { waitUntil(rest: Promise<unknown>): void },
   ): Promise<Response> {
-    const database = createDatabase(parseSettings(env).database);
+    const database = createDatabase(parseSettings(env).database, workersSockets);
     const scope = OwnerScope.request();
     const db = database.forOwner({ scope, waitUntil: (rest) => ctx.waitUntil(rest) });
     const notices: (string | undefined)[] = [];

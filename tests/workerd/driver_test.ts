@@ -6,6 +6,7 @@ import { relayFaultCases } from "../db/driver/relay_fault_cases.ts";
 import { startBrokenEndpoints } from "../support/broken_endpoints.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { ownRelay } from "../support/own_relay.ts";
+import { TcpHop } from "../support/tcp_hop.ts";
 import { startWorkerd } from "../support/workerd.ts";
 import type { DriverOrder, DriverReport } from "./driver_worker.ts";
 
@@ -40,6 +41,28 @@ for (
         kind: "driver",
         name,
         env: { ...env, DATABASE_WS_PROXY: relay.url },
+        adminEnv: branch.envOf("postgres"),
+        hangUpUrl: `http://127.0.0.1:${control.addr.port}/`,
+      });
+    });
+  }
+
+  for (const { name } of [...driverCases, ...driverPortalCases]) {
+    Deno.test(`neon driver in workerd over TCP, ${login}: ${name}`, async () => {
+      await using branch = await database.connect();
+      const env = branch.envOf(role);
+      await using hop = await TcpHop.to(env);
+      await using control = Deno.serve(
+        { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+        async () => {
+          await hop.close();
+          return new Response();
+        },
+      );
+      await runInWorker({
+        kind: "driver",
+        name,
+        env: { ...env, DATABASE_URL: hop.url(env), DATABASE_TRANSPORT: "tcp" },
         adminEnv: branch.envOf("postgres"),
         hangUpUrl: `http://127.0.0.1:${control.addr.port}/`,
       });

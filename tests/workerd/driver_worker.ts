@@ -1,5 +1,6 @@
 /** A Worker that runs one of the driver's cases per request, because a socket ends with the request that opened it. */
 import { NeonDriver } from "../../src/db/mod.ts";
+import { workersSockets } from "../../src/library/workers/sockets.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
 import { driverCases } from "../db/driver/driver_cases.ts";
 import { driverPortalCases } from "../db/driver/driver_portal_cases.ts";
@@ -33,14 +34,22 @@ export interface DriverReport {
 function run(order: DriverOrder): Promise<void> {
   if (order.kind === "driver") {
     const { name, env, adminEnv, hangUpUrl } = order;
+    const settings = parseSettings(env).database;
     const tap = new SocketTap();
+    const streams: { destroy(): void }[] = [];
+    const newStream = () => {
+      const stream = workersSockets.tcpStreams(settings.url)();
+      streams.push(stream);
+      return stream;
+    };
     return named(name, [...driverCases, ...driverPortalCases]).run({
       driver: new NeonDriver({
-        ...parseSettings(env).database,
+        ...settings,
         applicationName: "driver test",
         webSocketConstructor: tap.webSocketConstructor,
+        ...(settings.transport === "tcp" ? { newStream } : {}),
       }),
-      closeSocket: () => tap.close(),
+      closeSocket: () => settings.transport === "tcp" ? streams.at(-1)!.destroy() : tap.close(),
       async cut({ processId }) {
         const driver = new NeonDriver(parseSettings(adminEnv).database);
         const admin = await driver.connect({ timeoutMs: 5_000 });

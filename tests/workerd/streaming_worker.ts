@@ -3,6 +3,7 @@ import { Hono } from "hono";
 import { type Database, OwnerScope, type Session, sql } from "../../src/db/mod.ts";
 import { provideDatabase, withStreamingSession } from "../../src/library/hono/mod.ts";
 import { createDatabase } from "../../src/library/create_database.ts";
+import { workersSockets } from "../../src/library/workers/sockets.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
 
 const app = new Hono<{ Bindings: { db: Database } }>()
@@ -27,7 +28,7 @@ export default {
     env: Readonly<Record<string, unknown>>,
     ctx: { waitUntil(rest: Promise<unknown>): void },
   ): Promise<Response> {
-    database ??= createDatabase(parseSettings(env).database);
+    database ??= createDatabase(parseSettings(env).database, workersSockets);
     const scope = OwnerScope.request();
     const { signal } = request;
     const db = database.forOwner({ scope, signal, waitUntil: (rest) => ctx.waitUntil(rest) });

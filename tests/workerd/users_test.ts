@@ -1,4 +1,7 @@
-/** The users API in real workerd, with sockets per request, by HTTP, and with Durable Objects. The same cases run on Deno. */
+/**
+ * The users API in real workerd: with sockets per request, by HTTP, over TCP, by Hyperdrive, and with Durable Objects. The
+ * same cases run on Deno.
+ */
 import { bodyCases } from "../http/body_cases.ts";
 import { usersCases } from "../http/users_cases.ts";
 import { localDatabase } from "../support/local_database.ts";
@@ -9,6 +12,8 @@ const database = await localDatabase();
 const hosts = await Promise.all([
   startWorkerHost(database, { name: "Worker" }),
   startWorkerHost(database, { name: "Worker by HTTP", env: { DATABASE_HTTP: "on" } }),
+  startWorkerHost(database, { name: "Worker over TCP", env: { DATABASE_TRANSPORT: "tcp" } }),
+  startWorkerHost(database, { name: "Worker by Hyperdrive", hasHyperdrive: true }),
   startWorkerHost(database, {
     name: "Durable Object",
     env: { DATABASE_OBJECT_SHARDS: "2", DATABASE_POOL_IDLE_TIMEOUT: "0.05" },

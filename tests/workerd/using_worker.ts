@@ -1,6 +1,7 @@
 /** Sessions that only `await using` ends: their state shows whether the bundler kept the disposal. */
 import { type Database, OwnerScope, sql } from "../../src/db/mod.ts";
 import { createDatabase } from "../../src/library/create_database.ts";
+import { workersSockets } from "../../src/library/workers/sockets.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
 
 async function insertAndForget(db: Database): Promise<void> {
@@ -33,7 +34,7 @@ export default {
     env: Readonly<Record<string, unknown>>,
     ctx: { waitUntil(rest: Promise<unknown>): void },
   ): Promise<Response> {
-    const database = createDatabase(parseSettings(env).database);
+    const database = createDatabase(parseSettings(env).database, workersSockets);
     const scope = OwnerScope.request();
     const db = database.forOwner({ scope, waitUntil: (rest) => ctx.waitUntil(rest) });
     await insertAndForget(db);

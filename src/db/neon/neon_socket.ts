@@ -18,6 +18,10 @@ export interface NeonSocketOptions {
   readonly onLogin: (status: string) => void;
 }
 
+interface BufferClass {
+  from(buffer: ArrayBufferLike, byteOffset: number, length: number): Uint8Array;
+}
+
 export class NeonSocket {
   readonly #client: NeonClient;
   readonly #options: NeonSocketOptions;
@@ -27,6 +31,10 @@ export class NeonSocket {
   #write: WireStream["write"];
   /** The messages of a pipelined login, until they are sent with the first flight. */
   #held: Uint8Array[] | undefined;
+  /** The package's own `Buffer`, which it does not export. It reads nothing else, and what it writes is of that class. */
+  #buffers: BufferClass | undefined;
+  /** workerd throws when code of one request reads a signal that another request made. Its TCP sockets do not throw. */
+  readonly #contextProbe = new AbortController();
   #isClosed = false;
   #terminateTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -36,14 +44,15 @@ export class NeonSocket {
     this.#options = options;
     const { stream } = client.connection;
     this.#write = stream.write.bind(stream);
-    if (holdsLogin) this.#holdLogin(stream);
+    if (holdsLogin) this.#held = [];
+    this.#takeWrites(stream);
     this.#takeEvents();
   }
 
-  /** Whether the socket belongs to another request. workerd throws for every access to such a socket. */
+  /** Whether the socket belongs to another request. */
   isForeign(): boolean {
     try {
-      void this.#client.connection.stream.ws?.readyState;
+      void this.#contextProbe.signal.aborted;
       return false;
     } catch {
       return true;
@@ -84,9 +93,9 @@ export class NeonSocket {
     clearTimeout(this.#terminateTimer);
   }
 
-  #holdLogin(stream: WireStream): void {
-    this.#held = [];
+  #takeWrites(stream: WireStream): void {
     stream.write = (bytes, ...callback) => {
+      this.#buffers ??= bytes.constructor as unknown as BufferClass;
       // The stream closes in the callback of an empty write, which must therefore not be held.
       if (this.#held === undefined || bytes.length === 0) return this.#write(bytes, ...callback);
       this.#held.push(bytes);
@@ -103,7 +112,7 @@ export class NeonSocket {
     stream.emit = (event, ...args) => {
       try {
         if (event !== "data") return emit(event, ...args);
-        this.#receive(args[0] as Uint8Array, (chunk) => emit("data", chunk));
+        this.#receive(args[0] as Uint8Array, (chunk) => emit("data", this.#asBuffer(chunk)));
         return true;
       } catch (error) {
         onError(error);
@@ -113,6 +122,13 @@ export class NeonSocket {
     const continueScram = client._handleAuthSASLContinue.bind(client);
     client._handleAuthSASLContinue = (message) => continueScram(message).catch(onError);
     client.on("error", onError);
+  }
+
+  #asBuffer(bytes: Uint8Array): Uint8Array {
+    const { buffer, byteOffset, byteLength } = bytes;
+    return bytes.constructor === Uint8Array
+      ? this.#buffers!.from(buffer, byteOffset, byteLength)
+      : bytes;
   }
 
   /** One chunk may hold the end of the login and answers to flights. */

@@ -1,6 +1,7 @@
 /** What the demonstration runs on: a PostgreSQL of its own, a relay, and a connection that observes the server. */
 import { type Database, OwnerScope } from "../../db/mod.ts";
 import { BackgroundTasks } from "../../library/deno/background_tasks.ts";
+import { denoSockets } from "../../library/deno/sockets.ts";
 import { createDatabase } from "../../library/create_database.ts";
 import { parseSettings } from "../../settings/settings.ts";
 import { migrate } from "../migrate.ts";
@@ -45,6 +46,7 @@ export async function startDemoEnvironment(): Promise<DemoEnvironment> {
     open(settings = {}) {
       const db = createDatabase(parseSettings({ ...env, ...settings }).database, {
         owner: { scope: OwnerScope.lasting(), waitUntil: background.waitUntil },
+        ...denoSockets,
         webSocketConstructor: faults.webSocketConstructor,
       });
       opened.push(db);

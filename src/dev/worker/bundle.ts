@@ -23,7 +23,7 @@ export async function bundle(
       "bundle",
       "--quiet",
       "--platform=browser",
-      "--external=cloudflare:workers",
+      "--external=cloudflare:*",
       entry,
     ], { signal });
     return minify ? await run(MINIFY, { signal, input: bundled }) : bundled;

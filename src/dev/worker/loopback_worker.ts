@@ -5,7 +5,7 @@
 import type { ExecutionContext } from "cloudflare:workers";
 import { isLoopbackHeader, isLoopbackHost } from "../../library/loopback.ts";
 import worker, { DatabaseObject } from "../../worker.ts";
-import type { Bindings } from "../../workers/handler.ts";
+import type { Bindings } from "../../workers/settings.ts";
 
 export { DatabaseObject };
 

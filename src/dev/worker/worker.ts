@@ -25,7 +25,6 @@ async function develop(ending: Promise<void>, running: Running): Promise<number>
   const env = taskEnvironment([".dev.vars", ".env"]);
   const migrates = mayMigrate(env, Deno.args);
   await using stack = running.stack = await startStack(env, {
-    hasTcp: false,
     // A Worker's WebSocket tells only the status.
     onRefusal: printRefusals(),
   });

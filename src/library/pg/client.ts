@@ -1,6 +1,6 @@
 import type { RawConnection } from "../../db/mod.ts";
 import { escapeIdentifier, escapeLiteral } from "../../db/neon/pg_types.ts";
-import { Emitter } from "./emitter.ts";
+import { Emitter } from "../emitter.ts";
 import {
   type PgQuery,
   type PgResult,

@@ -7,7 +7,7 @@ import { PgPool, type PgPoolOptions } from "./pool.ts";
 
 export { pgTypes } from "../../db/neon/pg_types.ts";
 export type { PgCallback, PgClient, PgText } from "./client.ts";
-export type { Emitter, Listener } from "./emitter.ts";
+export type { Emitter, Listener } from "../emitter.ts";
 export type { PgField, PgQuery, PgResult, PgTypes } from "./query.ts";
 export type { ConnectCallback, PgPool, PgPoolOptions } from "./pool.ts";
 

@@ -1,6 +1,6 @@
 import type { Database, RawConnection } from "../../db/mod.ts";
 import { answer, type PgCallback, PgClient, type PgText } from "./client.ts";
-import { Emitter } from "./emitter.ts";
+import { Emitter } from "../emitter.ts";
 import type { PgResult, PgTypes } from "./query.ts";
 
 /** How a pool reads values, and its name. */

@@ -8,6 +8,7 @@ import {
 } from "../../db/mod.ts";
 import { createDatabase } from "../create_database.ts";
 import type { DatabaseConfig } from "../database_config.ts";
+import { workersSockets } from "./sockets.ts";
 import { RequestLifetime, type WorkerContext } from "./request_lifetime.ts";
 
 export { DATABASE_DEFAULTS, type DatabaseConfig, type PoolConfig } from "../database_config.ts";
@@ -60,7 +61,7 @@ export class Databases {
    */
   forObject(ctx: WorkerContext): Database {
     const owner = { scope: OwnerScope.lasting(), waitUntil: this.#waitUntil(ctx) };
-    return createDatabase(this.#options, { ...this.#options, owner });
+    return createDatabase(this.#options, { ...this.#options, ...workersSockets, owner });
   }
 
   /** Counters and histograms of the requests of this isolate, as they are now. */
@@ -71,6 +72,7 @@ export class Databases {
   #database(): Database {
     return this.#shared ??= createDatabase(this.#options, {
       ...this.#options,
+      ...workersSockets,
       opensPerRequest: true,
     });
   }

@@ -44,7 +44,7 @@ export class ChaosApp {
 
   constructor(
     env: Readonly<Record<string, unknown>>,
-    sockets: DriverSockets = {},
+    sockets: DriverSockets,
   ) {
     const { database } = parseSettings(env);
     const driver = createDriver(database, sockets);

@@ -1,5 +1,6 @@
 /** The chaos app in workerd: each request with a scope of its own, or one Durable Object that keeps a pool. */
 /// <reference path="../../../src/workers/cloudflare_workers.d.ts" />
+import { workersSockets } from "../../../src/library/workers/sockets.ts";
 import {
   DurableObject,
   type DurableObjectNamespace,
@@ -22,7 +23,7 @@ export default {
       const namespace = env["CHAOS_OBJECT"] as DurableObjectNamespace;
       return await namespace.get(namespace.idFromName("pool")).fetch(request);
     }
-    const service = app ??= new ChaosApp(env);
+    const service = app ??= new ChaosApp(env, workersSockets);
     const scope = OwnerScope.request();
     const answer = service.fetch(request, { scope, waitUntil: (rest) => ctx.waitUntil(rest) });
     ctx.waitUntil(answer.finally(() => service.endScope(scope)));
@@ -36,7 +37,7 @@ export class ChaosObject extends DurableObject<Bindings> {
 
   constructor(ctx: ExecutionContext, env: Bindings) {
     super(ctx, env);
-    this.#app = new ChaosApp(env);
+    this.#app = new ChaosApp(env, workersSockets);
   }
 
   override fetch(request: Request): Promise<Response> {

@@ -1,0 +1,141 @@
+/**
+ * A TCP connection to PostgreSQL by the Workers runtime's sockets, in the form that the driver's client takes.
+ * https://developers.cloudflare.com/workers/runtime-apis/tcp-sockets/
+ */
+/// <reference path="./cloudflare_sockets.d.ts" />
+import type { Socket } from "cloudflare:sockets";
+import type { DatabaseAddress } from "../database_address.ts";
+import { Emitter } from "../emitter.ts";
+
+/** https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-SSLREQUEST */
+const SSL_REQUEST = Uint8Array.of(0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f);
+
+/**
+ * Whether the connection is encrypted. The runtime checks every certificate, and that it names the host, against its own
+ * authorities.
+ */
+export type WorkersTls = "disable" | "prefer" | "require";
+
+/**
+ * Emits `connect` once a startup message may be sent: with TLS, after the handshake. Then emits `data`, and at its end,
+ * whichever side ends it, `close`, after an `error` if there was one.
+ */
+export class TcpStream extends Emitter {
+  readonly #address: DatabaseAddress;
+  readonly #tls: WorkersTls;
+  #socket: Socket | undefined;
+  #writer: WritableStreamDefaultWriter<Uint8Array> | undefined;
+  #isClosed = false;
+
+  constructor(address: DatabaseAddress, tls: WorkersTls) {
+    super();
+    this.#address = address;
+    this.#tls = tls;
+  }
+
+  get writable(): boolean {
+    return this.#writer !== undefined;
+  }
+
+  /** The client passes a port and a host, which are those of the address. */
+  connect(): this {
+    this.#run().then(() => this.#close(), (error) => this.#fail(error));
+    return this;
+  }
+
+  async #run(): Promise<void> {
+    const { host: hostname, port } = this.#address;
+    const secureTransport = this.#tls === "disable" ? "off" : "starttls";
+    // Loaded here, as only the Workers runtime has it.
+    const { connect } = await import("cloudflare:sockets");
+    if (this.#isClosed) return;
+    let socket = this.#socket = connect({ hostname, port }, { secureTransport });
+    await socket.opened;
+    if (this.#tls !== "disable" && await this.#acceptsTls(socket)) {
+      socket = this.#socket = socket.startTls();
+      await socket.opened;
+    }
+    if (this.#isClosed) return;
+    this.#writer = socket.writable.getWriter();
+    this.emit("connect");
+    for await (const chunk of socket.readable) this.emit("data", chunk);
+  }
+
+  /** https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL */
+  async #acceptsTls({ readable, writable }: Socket): Promise<boolean> {
+    const [writer, reader] = [writable.getWriter(), readable.getReader()];
+    await writer.write(SSL_REQUEST);
+    const { value: answer = new Uint8Array() } = await reader.read();
+    writer.releaseLock();
+    reader.releaseLock();
+    const said = String.fromCharCode(answer[0] ?? 0);
+    // Bytes behind the answer were sent before the handshake, by an attacker on the way:
+    // https://www.postgresql.org/support/security/CVE-2021-23222/
+    if (answer.length > 1 && (said === "S" || said === "N")) {
+      throw new Error("the answer to the request for TLS was followed by unencrypted data");
+    }
+    if (said === "S") return true;
+    if (said === "N" && this.#tls === "prefer") return false;
+    throw new Error(
+      said === "N"
+        ? "the server does not support TLS, which sslmode asks for; switch TLS on in the server, or set " +
+          "sslmode=disable if the network is trusted"
+        : "the server did not answer the request for TLS as PostgreSQL does; check host and port",
+    );
+  }
+
+  write(bytes: Uint8Array, callback?: (error?: Error | null) => void): boolean {
+    if (this.#writer === undefined) return false;
+    this.#writer.write(bytes).then(() => callback?.(), (error) => {
+      callback?.(error);
+      this.#fail(error);
+    });
+    return true;
+  }
+
+  /** Ends in order: what was written still reaches the server, which closes the connection. */
+  end(): this {
+    if (this.#writer === undefined) return this.destroy();
+    this.#writer.close().catch((error) => this.#fail(error));
+    return this;
+  }
+
+  /** Closes at once, without waiting for the peer. */
+  destroy(): this {
+    this.#close();
+    return this;
+  }
+
+  /** The client sets these options of its socket, which the runtime does not have. */
+  setNoDelay(): this {
+    return this;
+  }
+
+  setKeepAlive(): this {
+    return this;
+  }
+
+  #fail(error: unknown): void {
+    if (this.#isClosed) return;
+    this.emit("error", error instanceof Error ? error : new Error(String(error)));
+    this.#close();
+  }
+
+  #close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#writer = undefined;
+    this.#socket?.close().catch(() => {});
+    this.emit("close");
+  }
+}
+
+/** Reads `sslmode`. What the runtime cannot do is refused by `transportProblem`. */
+export function workersTls(url: URL): WorkersTls {
+  const mode = url.searchParams.get("sslmode") ?? "prefer";
+  return mode === "disable"
+    ? "disable"
+    : mode === "prefer" || mode === "allow"
+    ? "prefer"
+    : "require";
+}
