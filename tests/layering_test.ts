@@ -20,6 +20,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     "db/mod.ts",
     "db/time",
     "hono",
+    "node:buffer",
     "node:http",
     "node:net",
   ],

@@ -52,7 +52,15 @@ export class Connections {
       this.#onRefused("full", client);
       return void socket.destroy();
     }
-    const connection: Connection = { socket, client, waiting: [], isBusy: false, hasServed: false };
+    const connection: Connection = {
+      socket,
+      client,
+      waiting: [],
+      isBusy: false,
+      exchanges: 0,
+      idleSinceMs: 0,
+      bytesRead: 0,
+    };
     this.#open.set(socket, connection);
     this.#unused.add(connection);
     this.#perClient.set(client, ofClient + 1);
@@ -60,7 +68,7 @@ export class Connections {
   }
 
   /** Runs `exchange` after the earlier ones of its connection. */
-  enqueue(socket: Socket, exchange: () => Promise<void>): void {
+  enqueue(socket: Socket, exchange: Exchange): void {
     const connection = this.#open.get(socket);
     // Its response could not be written any more.
     if (connection === undefined || socket.writableEnded) return;
@@ -72,6 +80,19 @@ export class Connections {
       return void socket.destroy();
     }
     connection.waiting.push(exchange);
+  }
+
+  /** Those that are open. */
+  all(): Iterable<Readonly<Connection>> {
+    return this.#open.values();
+  }
+
+  /** Destroys those that have waited for longer than this for the first byte of a further request. */
+  destroyIdleFor(limitMs: number, nowMs: number): void {
+    for (const { socket, idleSinceMs, bytesRead } of this.#used) {
+      if (nowMs - idleSinceMs < limitMs) return;
+      if (socket.bytesRead === bytesRead) socket.destroy();
+    }
   }
 
   /** Resolves when no connection is open. */
@@ -98,18 +119,21 @@ export class Connections {
     return [...this.#unused, ...this.#used];
   }
 
-  async #run(connection: Connection, exchange: () => Promise<void>): Promise<void> {
+  async #run(connection: Connection, exchange: Exchange): Promise<void> {
     connection.isBusy = true;
     this.#unused.delete(connection);
     this.#used.delete(connection);
-    let next: (() => Promise<void>) | undefined = exchange;
+    let next: Exchange | undefined = exchange;
     while (next !== undefined && this.#open.has(connection.socket)) {
+      connection.exchanges++;
       await next();
       next = connection.waiting.shift();
     }
     connection.isBusy = false;
-    connection.hasServed = true;
-    if (this.#open.has(connection.socket)) this.#used.add(connection);
+    if (!this.#open.has(connection.socket)) return;
+    connection.idleSinceMs = performance.now();
+    connection.bytesRead = connection.socket.bytesRead;
+    this.#used.add(connection);
   }
 
   #makeRoom(): boolean {
@@ -141,7 +165,15 @@ interface Connection {
   readonly socket: Socket;
   readonly client: string;
   /** Requests that arrived before the answer of the one that runs. */
-  readonly waiting: (() => Promise<void>)[];
+  readonly waiting: Exchange[];
   isBusy: boolean;
-  hasServed: boolean;
+  /** How many have begun. */
+  exchanges: number;
+  /** Since its last exchange has ended, if one has. */
+  idleSinceMs: number;
+  /** By that time. */
+  bytesRead: number;
 }
+
+/** Reads a request and answers it. Never rejects. */
+type Exchange = () => Promise<void>;

@@ -1,6 +1,8 @@
 /** One HTTP exchange: converts between node's server and the web's `Request` and `Response`. */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { Buffer } from "node:buffer";
 import { isHost, refuseHost, refuseUnrouted } from "../http/host.ts";
+import { unreadText } from "./response_text.ts";
 
 /** What a handler gets beside the request. */
 export interface ExchangeInfo {
@@ -12,13 +14,11 @@ export type Handler = (request: Request, info: ExchangeInfo) => Response | Promi
 
 /** The request, or the response if there can be none. */
 export function requestOf(message: IncomingMessage): Request | Response {
-  const headers = new Headers();
   const { rawHeaders } = message;
   let hosts = 0;
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index]!;
     if (name.length === 4 && name.toLowerCase() === "host") hosts++;
-    headers.append(name, rawHeaders[index + 1]!);
   }
   // Only HTTP/1.0 has requests without a Host header: node's parser refuses later ones.
   const host = hosts === 0 ? "localhost" : message.headers.host ?? "";
@@ -37,8 +37,14 @@ export function requestOf(message: IncomingMessage): Request | Response {
       "Cannot take the request as its target is neither a path nor an http URL; send a path";
     return refuseUnrouted("malformed-request", detail);
   }
-  const init = { method, headers };
-  return new Request(url, hasBody(message) ? { ...init, body: bodyOf(message) } : init);
+  const body = hasBody(message) ? bodyOf(message) : null;
+  const request = new Request(url, { method, body });
+  // As an argument of the constructor they would be converted three times.
+  const { headers } = request;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    headers.append(rawHeaders[index]!, rawHeaders[index + 1]!);
+  }
+  return request;
 }
 
 const METHODS = "GET, HEAD, POST, PATCH, DELETE, OPTIONS";
@@ -105,17 +111,21 @@ export function discardRest(message: IncomingMessage): void {
 export async function respond(
   out: ServerResponse,
   response: Response,
-  { closes }: { closes: boolean },
+  { closes, keepAliveMs }: { closes: boolean; keepAliveMs: number },
 ): Promise<void> {
-  const reader = response.body?.getReader();
+  const text = unreadText(response);
+  const reader = text === undefined ? response.body?.getReader() : undefined;
   if (out.destroyed) return void reader?.cancel().catch(() => {});
   const ended = new Promise<void>((resolve) => out.once("close", resolve));
-  const head: string[] = [];
-  for (const [name, value] of response.headers) head.push(name, value);
+  const head = headOf(response);
   if (closes) head.push("connection", "close");
+  // So that a client sends nothing into a connection that is about to be closed.
+  else if (out.shouldKeepAlive) head.push("keep-alive", `timeout=${keepAliveMs / 1_000}`);
   if (reader === undefined) {
-    out.writeHead(response.status, head);
-    out.end();
+    writeWhole(out, head, {
+      status: response.status,
+      bytes: text === undefined ? undefined : Buffer.from(text),
+    });
     return await ended;
   }
   void ended.then(() => reader.cancel().catch(() => {}));
@@ -128,25 +138,35 @@ export async function respond(
   await ended;
 }
 
+/** Names and values in turn, as node takes them without a copy. */
+function headOf({ headers }: Response): string[] {
+  const head: string[] = [];
+  headers.forEach((value, name) => head.push(name, value));
+  return head;
+}
+
+function writeWhole(
+  out: ServerResponse,
+  head: string[],
+  { status, bytes }: { status: number; bytes: Uint8Array | undefined },
+): void {
+  if (bytes !== undefined && !head.includes("content-length")) {
+    head.push("content-length", String(bytes.byteLength));
+  }
+  out.writeHead(status, head);
+  out.end(bytes);
+}
+
 async function writeBody(
   out: ServerResponse,
   head: string[],
   { status, reader }: { status: number; reader: ReadableStreamDefaultReader<Uint8Array> },
 ): Promise<void> {
   const first = await reader.read();
-  if (first.done) {
-    out.writeHead(status, head);
-    return void out.end();
-  }
+  if (first.done) return writeWhole(out, head, { status, bytes: undefined });
   const second = reader.read();
   // A body that was made at once ends within a few microtasks, and is sent with its length. Others are sent in chunks.
-  if (await endsAtOnce(second)) {
-    if (!head.includes("content-length")) {
-      head.push("content-length", String(first.value.byteLength));
-    }
-    out.writeHead(status, head);
-    return void out.end(first.value);
-  }
+  if (await endsAtOnce(second)) return writeWhole(out, head, { status, bytes: first.value });
   out.writeHead(status, head);
   await write(out, first.value);
   for (let next = await second; !next.done; next = await reader.read()) {

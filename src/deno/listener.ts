@@ -10,6 +10,7 @@ import { AcceptWatch } from "./accept_watch.ts";
 import { ClientTurns } from "./client_turns.ts";
 import { type ConnectionLimits, Connections, type Refused } from "./connections.ts";
 import { discardRest, type Handler, requestOf, respond } from "./exchange.ts";
+import { rememberTexts } from "./response_text.ts";
 import { WriteWatch } from "./write_watch.ts";
 
 /** From the connection, or the end of the last request, to the end of the headers. */
@@ -24,7 +25,7 @@ const WRITE_TIMEOUT_MS = 30_000;
 /** Longer than proxies keep idle connections (nginx: 60 s), so that it is the proxy that closes them. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000;
 
-/** How often the server looks for requests and responses that are past a limit. */
+/** How often the server looks for requests, responses and idle connections that are past a limit. */
 const CHECK_INTERVAL_MS = 1_000;
 
 /**
@@ -61,6 +62,7 @@ export interface ListenerOptions extends ConnectionLimits {
     | {
       headersMs?: number;
       writeMs?: number;
+      keepAliveMs?: number;
       checkMs?: number;
       intervalMs?: number;
       timeoutMs?: number;
@@ -81,21 +83,29 @@ export class Listener implements HttpListener {
   readonly #server: Server;
   readonly #connections: Connections;
   readonly #handler: Handler;
+  readonly #onError: ListenerOptions["onError"];
+  readonly #keepAliveMs: number;
   readonly #turns: ClientTurns;
-  readonly #writes: WriteWatch;
+  readonly #checks: ReturnType<typeof setInterval>;
   #watch: AcceptWatch | undefined;
   #isClosing = false;
 
   private constructor(options: ListenerOptions) {
     this.#handler = options.handler;
-    const { writeMs = WRITE_TIMEOUT_MS, checkMs = CHECK_INTERVAL_MS } = options.timeouts ?? {};
-    this.#writes = new WriteWatch({ timeoutMs: writeMs, checkMs });
+    this.#onError = options.onError;
+    this.#keepAliveMs = options.timeouts?.keepAliveMs ?? KEEP_ALIVE_TIMEOUT_MS;
+    const {
+      writeMs = WRITE_TIMEOUT_MS,
+      checkMs = CHECK_INTERVAL_MS,
+    } = options.timeouts ?? {};
+    rememberTexts();
     this.#turns = new ClientTurns({ max: options.requestsPerClient });
     this.#connections = new Connections(options, options.onRefused);
     this.#server = createServer({
       headersTimeout: options.timeouts?.headersMs ?? HEADERS_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
-      keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+      // Node sets a timer for each response, which costs a fifth of the exchange. The checks below close idle connections.
+      keepAliveTimeout: 0,
       connectionsCheckingInterval: checkMs,
       noDelay: true,
     });
@@ -104,13 +114,14 @@ export class Listener implements HttpListener {
       this.#connections.admit(socket);
     });
     this.#server.on("request", (message, out) => {
-      this.#connections.enqueue(message.socket, () =>
-        this.#answer(message, out).catch((error) => {
-          options.onError(error);
-          if (out.headersSent) out.destroy();
-          else out.writeHead(500, { Connection: "close" }).end();
-        }));
+      this.#connections.enqueue(message.socket, () => this.#answer(message, out));
     });
+    const writes = new WriteWatch({ timeoutMs: writeMs });
+    this.#checks = setInterval(() => {
+      const nowMs = performance.now();
+      writes.cut(this.#connections.all(), nowMs);
+      this.#connections.destroyIdleFor(this.#keepAliveMs, nowMs);
+    }, checkMs);
   }
 
   /** Resolves when the server listens. Rejects with the error of the system. */
@@ -118,7 +129,7 @@ export class Listener implements HttpListener {
     const listener = new Listener(options);
     const { hostname: host, port } = options;
     await listener.#bind({ host, port }).catch((error) => {
-      listener.#writes.stop();
+      clearInterval(listener.#checks);
       throw error;
     });
     // Also 0.0.0.0, a connection to which reaches this machine: the permission to listen there includes it.
@@ -187,7 +198,7 @@ export class Listener implements HttpListener {
     await closed;
     // Stops the timer that looks for late requests.
     this.#server.close();
-    this.#writes.stop();
+    clearInterval(this.#checks);
   }
 
   /**
@@ -203,19 +214,25 @@ export class Listener implements HttpListener {
     this.#server.off("connection", onConnection);
   }
 
+  /** Never rejects. */
   async #answer(message: IncomingMessage, out: ServerResponse): Promise<void> {
-    const request = requestOf(message);
-    const hostname = message.socket.remoteAddress ?? "";
-    const response = request instanceof Request
-      ? await this.#turns.run(hostname, () => this.#handler(request, { remoteAddr: { hostname } }))
-      : request;
-    const closes = this.#isClosing || !(request instanceof Request);
-    const unwatch = this.#writes.watch(out);
     try {
-      await respond(out, response, { closes });
+      const request = requestOf(message);
+      const isRefused = !(request instanceof Request);
+      const response = isRefused ? request : await this.#handle(request, message);
+      const closes = this.#isClosing || isRefused;
+      await respond(out, response, { closes, keepAliveMs: this.#keepAliveMs });
+    } catch (error) {
+      this.#onError(error);
+      if (out.headersSent) out.destroy();
+      else out.writeHead(500, { Connection: "close" }).end();
     } finally {
-      unwatch();
       discardRest(message);
     }
+  }
+
+  #handle(request: Request, { socket }: IncomingMessage): Promise<Response> {
+    const hostname = socket.remoteAddress ?? "";
+    return this.#turns.run(hostname, () => this.#handler(request, { remoteAddr: { hostname } }));
   }
 }

@@ -80,6 +80,23 @@ Deno.test("connections that send nothing, half a header or a byte at a time are 
   assertMatch(await answered(later), /^HTTP\/1\.1 200 /);
 });
 
+Deno.test("a connection that sends no further request is closed, and one that has begun to send it is not", async () => {
+  await using server = await listening({ timeouts: { keepAliveMs: 100, checkMs: 20 } });
+  const [idle, begun] = [await server.open(), await server.open()];
+  for (const client of [begun, idle]) {
+    client.socket.write(GET);
+    await answered(client);
+    assertMatch(client.received, /\r\nkeep-alive: timeout=0.1\r\n/i);
+  }
+  begun.socket.write(GET.slice(0, 10));
+  await idle.closed;
+  // It became idle before the other one, and is looked at first.
+  assertEquals(begun.isClosed, false);
+  begun.socket.write(GET.slice(10));
+  await answered(begun, 2);
+  await begun.closed;
+});
+
 Deno.test("when all connections are taken, the one that never sent a request makes room, then the longest idle one", async () => {
   await using server = await listening({ max: 3 });
   const used = await server.open();
@@ -257,6 +274,29 @@ Deno.test("request and response bodies, headers and HEAD pass unchanged", async 
   assertEquals((await streamed.text()).length, long.length);
   const head = await fetch(url, { client, method: "HEAD" });
   assertEquals([head.status, await head.text()], [201, ""]);
+  client.close();
+});
+
+Deno.test("a text is written with its length in bytes, also an empty one, and after its stream was touched", async () => {
+  const texts = ["hello", "", "h\u00e9llo \u{1F600}", "x".repeat(100_000)];
+  const bytes = texts.map((text) => new TextEncoder().encode(text).length);
+  const touched = () => {
+    const response = new Response("hello");
+    assert(response.body !== null);
+    return response;
+  };
+  const handler: Handler = ({ url }) => {
+    const index = Number(url.at(-1));
+    return index < texts.length ? new Response(texts[index]) : touched();
+  };
+  await using server = await listening({ handler });
+  const client = Deno.createHttpClient({});
+  for (const [index, text] of [...texts, "hello"].entries()) {
+    const url = `http://127.0.0.1:${server.listener.port}/${index}`;
+    const response = await fetch(url, { client });
+    assertEquals(response.headers.get("Content-Length"), String(bytes[index] ?? 5));
+    assertEquals(await response.text() === text, true);
+  }
   client.close();
 });
 
