@@ -12,6 +12,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "examples": ["library/deno", "library/workers", "library/hono", "db/mod.ts", "hono"],
   "deno": [
     "service",
+    "docs",
     "http",
     "ops",
     "queue",
@@ -36,6 +37,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     "cloudflare:workers",
   ],
   "service": ["http", "ops", "queue", "users", "migrations", "settings", "db/mod.ts"],
+  "docs": ["http", "users", "valibot", "@valibot/to-json-schema", "hono"],
   "http": [
     "users",
     "migrations",

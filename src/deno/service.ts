@@ -9,6 +9,8 @@ import type { Database } from "../db/mod.ts";
 import { drain } from "./drain.ts";
 import { reportSchema } from "../service/schema_report.ts";
 import { logFailures, logLeaks, logMessages } from "../service/failure_log.ts";
+import { fileServer } from "../docs/file_server.ts";
+import { docsFiles } from "../docs/files.ts";
 import { createApp } from "../http/app.ts";
 import { BodyLimit } from "../http/body.ts";
 import { RequestTracker } from "./request_tracker.ts";
@@ -131,6 +133,7 @@ export async function start(
     },
     onUserChange: () => queue.wake(),
     bodyLimit: new BodyLimit(),
+    assets: fileServer(docsFiles),
   });
   const server = await listen(settings.httpServer, {
     hostname,

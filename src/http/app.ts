@@ -5,10 +5,10 @@ import { routePath } from "hono/route";
 import { requestId, type RequestIdVariables } from "hono/request-id";
 import { PoolClosedError, type TransactionRunner } from "../db/mod.ts";
 import type { BodyLimit } from "./body.ts";
+import { type Assets, docsRoutes } from "./docs_routes.ts";
 import { healthRoutes } from "./health_routes.ts";
 import { problem, respondWithProblem } from "./problem.ts";
 import { problemOf } from "./problem_of.ts";
-import { problemRoutes } from "./problem_routes.ts";
 import { usersRoutes } from "./users_routes.ts";
 import { asError, provideDatabase } from "../library/hono/with_session.ts";
 
@@ -41,13 +41,15 @@ export interface AppOptions {
    * back, and Cloudflare bounds requests itself.
    */
   readonly bodyLimit?: BodyLimit | undefined;
+  /** The files of the documentation. Without them its addresses answer 404. */
+  readonly assets?: Assets | undefined;
   /** Longest wait of `/readyz` for the database. */
   readonly readyTimeoutMs?: number | undefined;
 }
 
 export type AppEnv = { Variables: { db: TransactionRunner } & RequestIdVariables };
 
-/** Builds the app: users, health, and the descriptions of the problem types. Its type has the routes, for `client.ts`. */
+/** Builds the app: users, health and documentation. Its type has the routes, for `client.ts`. */
 export function createApp(options: AppOptions) {
   const app = new Hono<AppEnv>();
   app.use(requestId());
@@ -72,12 +74,12 @@ export function createApp(options: AppOptions) {
   const routes = app
     .route("/", usersRoutes({ onChange, bodyLimit }))
     .route("/", healthRoutes(options))
-    .route("/", problemRoutes);
+    .route("/", docsRoutes(options.assets));
   app.notFound((c) =>
     respondWithProblem(
       c,
       problem("not-found", {
-        detail: "Cannot find this address; use /users, /healthz or /readyz",
+        detail: "Cannot find this address; see /docs for those that exist",
       }),
     )
   );

@@ -91,3 +91,15 @@ export const ProblemDocument = v.object({
   ),
 });
 export type ProblemDocument = v.InferOutput<typeof ProblemDocument>;
+
+export const ProblemKindDocument = v.object({
+  type: v.pipe(v.string(), v.description("The `type` of problem documents of this kind.")),
+  status: v.pipe(v.number(), v.integer(), v.minValue(400), v.maxValue(599)),
+  title: v.string(),
+  happened: v.pipe(v.string(), v.description("What happened, and what has been changed.")),
+  toDo: v.pipe(v.string(), v.description("What the client, or its programmer, can do.")),
+});
+export type ProblemKindDocument = v.InferOutput<typeof ProblemKindDocument>;
+
+export const ProblemKindsDocument = v.object({ problems: v.array(ProblemKindDocument) });
+export type ProblemKindsDocument = v.InferOutput<typeof ProblemKindsDocument>;

@@ -30,12 +30,12 @@ const Limit = v.optional(
   "50",
 );
 
-const PageQuery = v.object({
+export const PageQuery = v.object({
   limit: Limit,
   after: v.exactOptional(UserId),
 });
 
-const ActivityQuery = v.object({
+export const ActivityQuery = v.object({
   limit: Limit,
   after: v.optional(
     v.pipe(
@@ -123,7 +123,7 @@ export function usersRoutes({ onChange, bodyLimit: limit }: UsersRoutesOptions) 
 const userIdInput = pathInput("id", UserId);
 
 /** A JSON object without null members has the same effect as a merge patch. https://www.rfc-editor.org/rfc/rfc7396 */
-const PATCH_TYPES = ["application/json", "application/merge-patch+json"];
+export const PATCH_TYPES = ["application/json", "application/merge-patch+json"];
 
 function respondWithUser<Status extends 200 | 201 = 200>(
   c: Context,

@@ -2,7 +2,7 @@
 import { DurableObject, type ExecutionContext } from "cloudflare:workers";
 import type { Database } from "../db/mod.ts";
 import { producerOf } from "./queue.ts";
-import { serviceDatabases, WorkerService } from "./service.ts";
+import { assetsOf, serviceDatabases, WorkerService } from "./service.ts";
 import { type Bindings, workerSettings } from "./settings.ts";
 
 /**
@@ -29,5 +29,10 @@ interface Started {
 async function start(ctx: ExecutionContext, env: Bindings): Promise<Started> {
   const settings = await workerSettings(env);
   const database = serviceDatabases(settings).forObject(ctx);
-  return { database, service: new WorkerService(settings, { database, events: producerOf(env) }) };
+  const service = new WorkerService(settings, {
+    database,
+    events: producerOf(env),
+    assets: assetsOf(env),
+  });
+  return { database, service };
 }

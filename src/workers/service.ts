@@ -2,6 +2,7 @@ import type { Context } from "hono";
 import type { Database, TransactionRunner } from "../db/mod.ts";
 import { logFailures, logLeaks } from "../service/failure_log.ts";
 import { type AppOptions, createApp } from "../http/app.ts";
+import type { Assets } from "../http/docs_routes.ts";
 import { isHost, refuseHost } from "../http/host.ts";
 import { type Databases, databases } from "../library/workers/mod.ts";
 import { guard } from "../ops/guard.ts";
@@ -30,6 +31,12 @@ export interface WorkerServiceOptions {
   readonly database: Pick<Databases, "stats">;
   /** The queue to which user events are sent. */
   readonly events: QueueProducer | undefined;
+  readonly assets: Assets | undefined;
+}
+
+/** The binding of the static assets, which `deno task bundle` makes of `src/docs`. */
+export function assetsOf(bindings: Readonly<Record<string, unknown>>): Assets | undefined {
+  return bindings["ASSETS"] as Assets | undefined;
 }
 
 /** The Hono app, with a database for each request: one per isolate, or one per Durable Object. */
@@ -37,12 +44,16 @@ export class WorkerService {
   readonly #app;
   readonly #events: QueueProducer | undefined;
 
-  constructor({ logLevel, opsToken: token }: Settings, { database, events }: WorkerServiceOptions) {
+  constructor(
+    { logLevel, opsToken: token }: Settings,
+    { database, events, assets }: WorkerServiceOptions,
+  ) {
     this.#events = events;
     const http = new HttpMetrics();
     this.#app = appOf(logLevel, {
       middleware: [watchRequests((answered) => http.record(answered))],
       opsRoutes: [metricsRoute({ database, http, guard: guard({ token }) })],
+      assets,
     });
   }
 

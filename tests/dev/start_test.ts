@@ -45,6 +45,9 @@ startTest(
       body: JSON.stringify({ email: "ada@example.com", name: "Ada" }),
     });
     assertEquals([created.status, (await created.json()).name], [201, "Ada"]);
+    const page = await fetch(`${url}/docs`);
+    assertEquals(page.status, 200);
+    assertMatch(await page.text(), /API reference/);
     const metrics = await fetch(`${url}/metrics`, {
       headers: { authorization: `Bearer ${"t".repeat(16)}` },
     });

@@ -1,6 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { createApp, type FailedRequest } from "../../src/http/app.ts";
-import { problemKinds } from "../../src/http/problem.ts";
 import { bodyCases } from "./body_cases.ts";
 import { failingDatabase, stalledDatabase, untouchedDatabase } from "./fake_database.ts";
 import { assertProblem, jsonRequest } from "./requests.ts";
@@ -45,13 +44,11 @@ Deno.test("a failed HEAD request has the headers of the failure and no body", as
   assertEquals(await response.text(), "");
 });
 
-Deno.test("every problem type is an address that describes it", async () => {
-  const { problems } = await (await app.request("/problems")).json();
-  assertEquals(problems.length, Object.keys(problemKinds).length);
-  for (const problem of problems) {
-    assertEquals(await (await app.request(problem.type)).json(), problem);
+Deno.test("without assets the documentation answers 404 and says what to bind", async () => {
+  for (const path of ["/docs", "/openapi.json", "/problems", "/problems/internal"]) {
+    const { detail } = await assertProblem(await app.request(path), 404, "not-found");
+    assertMatch(detail, /bind the directory .* as ASSETS/);
   }
-  await assertProblem(await app.request("/problems/toString"), 404, "not-found");
 });
 
 Deno.test("a response has the request's id, or a new one", async () => {

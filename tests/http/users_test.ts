@@ -1,14 +1,22 @@
+import { docsFiles } from "../../src/docs/files.ts";
+import { fileServer } from "../../src/docs/file_server.ts";
 import { createApp } from "../../src/http/app.ts";
 import { branchDatabase } from "../support/branch_database.ts";
+import { AnswerLog } from "../support/openapi.ts";
 import { bodyCases } from "./body_cases.ts";
+import { docsCases } from "./docs_cases.ts";
 import { usersCases } from "./users_cases.ts";
 
 const database = await branchDatabase();
+const answers = new AnswerLog();
+const assets = fileServer(docsFiles);
 
-for (const { name, run } of [...usersCases, ...bodyCases]) {
+for (const { name, run } of [...usersCases, ...bodyCases, ...docsCases]) {
   Deno.test(name, async () => {
     await using branch = await database.connect();
-    const app = createApp({ db: branch.open() });
-    await run(async (path, init) => await app.request(path, init));
+    const app = createApp({ db: branch.open(), assets });
+    await run(answers.watch(async (path, init) => await app.request(path, init)));
   });
 }
+
+answers.test("Deno");

@@ -1,5 +1,6 @@
 /** The service in real workerd, with a database and a fault relay of its own. */
 import { assertEquals } from "@std/assert";
+import { writeAssets } from "../../src/dev/worker/bundle.ts";
 import type { SendRequest } from "../http/requests.ts";
 import type { Env } from "./branch.ts";
 import { type FaultBranch, faultBranch } from "./fault_branch.ts";
@@ -8,6 +9,7 @@ import type { LocalDatabase } from "./local_database.ts";
 import { startWorkerd, type Workerd, type WorkerdOptions } from "./workerd.ts";
 
 export interface WorkerHost {
+  readonly name: string;
   readonly workerd: Workerd;
   readonly branch: FaultBranch;
   readonly request: SendRequest;
@@ -46,7 +48,10 @@ export async function startWorkerHost(
   const { hasHyperdrive = false, hasLeavingClient = false, front, queues } = options;
   const branch = await faultBranch(database);
   const { relay } = branch;
+  const assets = await Deno.makeTempDir({ prefix: "assets-" });
+  await writeAssets(assets);
   const workerd = await startWorkerd({
+    assets,
     entry,
     minify: true,
     bindings: {
@@ -64,6 +69,7 @@ export async function startWorkerHost(
   };
   let taken = 0;
   return {
+    name: host,
     workerd,
     branch,
     request: (path, init) => fetch(new URL(path, workerd.url), init),
@@ -82,6 +88,7 @@ export async function startWorkerHost(
     quiet,
     async stop() {
       await workerd.stop();
+      await Deno.remove(assets, { recursive: true });
       await branch[Symbol.asyncDispose]();
     },
     test(name, fn) {

@@ -18,6 +18,8 @@ export interface WorkerdOptions {
   readonly minify?: boolean;
   /** The Worker's `env`. */
   readonly bindings?: Readonly<Record<string, Json>>;
+  /** The directory of the static assets, which the Worker gets as its binding `ASSETS`. */
+  readonly assets?: string;
   /** Class by binding. The entry exports the classes. Their storage is in memory. */
   readonly durableObjects?: Readonly<Record<string, string>>;
   /** Queue by binding, and the consumer options of each queue. */
@@ -56,6 +58,7 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
     queues,
     front,
     hyperdrives = {},
+    assets,
   } = options;
   const { timeoutMs = 60_000 } = options;
   const [contents, compatibility] = await Promise.all([
@@ -96,6 +99,7 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
     bindings,
     durableObjects,
     hyperdrives,
+    ...(assets && { assets: assetsOptions(assets) }),
     ...(queues && { queueProducers: queues.producers, queueConsumers: queues.consumers }),
     modules: [
       { type: "ESModule", path: "main.js", contents: MAIN },
@@ -148,6 +152,16 @@ function firstLine(
     resolve("");
   };
   return { line: promise, end: read() };
+}
+
+/** As wrangler.toml has them. */
+function assetsOptions(directory: string) {
+  return {
+    directory,
+    binding: "ASSETS",
+    routerConfig: { has_user_worker: true, invoke_user_worker_ahead_of_assets: true },
+    assetConfig: { html_handling: "none", not_found_handling: "none" },
+  };
 }
 
 const MAIN = `${LOG_REJECTIONS}

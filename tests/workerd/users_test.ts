@@ -3,8 +3,10 @@
  * same cases run on Deno.
  */
 import { bodyCases } from "../http/body_cases.ts";
+import { docsCases } from "../http/docs_cases.ts";
 import { usersCases } from "../http/users_cases.ts";
 import { localDatabase } from "../support/local_database.ts";
+import { AnswerLog } from "../support/openapi.ts";
 import { startWorkerHost } from "../support/worker_host.ts";
 
 const database = await localDatabase();
@@ -25,7 +27,9 @@ Deno.test.afterAll(async () => {
 });
 
 for (const host of hosts) {
-  for (const { name, run } of [...usersCases, ...bodyCases]) {
-    host.test(name, () => run(host.request));
+  const answers = new AnswerLog();
+  for (const { name, run } of [...usersCases, ...bodyCases, ...docsCases]) {
+    host.test(name, () => run(answers.watch(host.request)));
   }
+  answers.test(host.name);
 }

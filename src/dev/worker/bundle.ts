@@ -1,7 +1,9 @@
 /**
- * `deno task bundle`: writes `src/worker.ts` and its imports as one module, for `wrangler deploy` and `wrangler dev`.
+ * `deno task bundle`: writes `src/worker.ts` and its imports as one module, and its static assets, for `wrangler deploy`
+ * and `wrangler dev`.
  */
 import { dirname, join } from "node:path";
+import { docsFiles } from "../../docs/files.ts";
 import { lockedRun } from "./locked_run.ts";
 import { checkoutDirectory } from "../checkout_directory.ts";
 
@@ -70,6 +72,23 @@ export async function gzippedSize(bytes: Uint8Array<ArrayBuffer>): Promise<numbe
   return (await new Response(compressed).bytes()).length;
 }
 
+/** Writes the files of the documentation, and nothing else, into `directory`. Returns their size in bytes. */
+export async function writeAssets(directory: string): Promise<number> {
+  await Deno.remove(directory, { recursive: true }).catch(ignoreNotFound);
+  let size = 0;
+  for (const [path, text] of Object.entries(docsFiles())) {
+    const file = join(directory, path);
+    await Deno.mkdir(dirname(file), { recursive: true });
+    await Deno.writeTextFile(file, text);
+    size += text.length;
+  }
+  return size;
+}
+
+function ignoreNotFound(error: unknown): void {
+  if (!(error instanceof Deno.errors.NotFound)) throw error;
+}
+
 /** Set by `deno task worker` for the build that wrangler runs. */
 export const LOCAL_BUILD = "WORKER_LOCAL_BUILD";
 
@@ -77,12 +96,14 @@ if (import.meta.main) {
   const bytes = Deno.env.get(LOCAL_BUILD) === "1"
     ? await bundle({ entry: "src/dev/worker/loopback_worker.ts" })
     : await bundleWorker();
-  const file = join(checkoutDirectory, "dist", "worker.js");
+  const assets = await writeAssets(join(checkoutDirectory, "dist", "assets"));
+  const file = join(checkoutDirectory, "dist", "worker", "worker.js");
   await Deno.mkdir(dirname(file), { recursive: true });
   // Renamed into place, so that a process that watches the file never reads half of it.
   await Deno.writeFile(`${file}.new`, bytes);
   await Deno.rename(`${file}.new`, file);
   const kilobytes = (size: number) => `${(size / 1_000).toFixed(1)} kB`;
   const gzipped = await gzippedSize(bytes);
-  console.log(`dist/worker.js: ${kilobytes(bytes.length)}, gzipped ${kilobytes(gzipped)}`);
+  console.log(`dist/worker/worker.js: ${kilobytes(bytes.length)}, gzipped ${kilobytes(gzipped)}`);
+  console.log(`dist/assets: ${kilobytes(assets)}`);
 }

@@ -25,6 +25,10 @@ workerTest("wrangler deploy --dry-run accepts wrangler.toml without warnings", a
     assertEquals(/WARNING|ERROR/.exec(text), null, text);
     assertMatch(text, /env\.DATABASE_OBJECT \(DatabaseObject\) +Durable Object/);
     assertMatch(await Deno.readTextFile(join(outdir, "worker.js")), /DatabaseObject/);
+    // The documentation is uploaded as assets, and not a second time as modules of the Worker.
+    assertMatch(text, /env\.ASSETS +Assets/);
+    const uploaded = Array.from(Deno.readDirSync(outdir), ({ name }) => name);
+    assertEquals(uploaded.sort(), ["README.md", "worker.js"]);
   }
 });
 
@@ -42,6 +46,12 @@ workerTest(
     const [path] = /\/users\/[-\w]+/.exec(answer)!;
     const response = await fetch(`${url}${path}`);
     assertEquals([response.status, (await response.json()).name], [200, "Ada Lovelace"]);
+    const page = await fetch(`${url}/docs`);
+    assertEquals([page.status, page.headers.get("Content-Type")], [
+      200,
+      "text/html; charset=utf-8",
+    ]);
+    assertMatch(await page.text(), /API reference/);
     // DNS rebinding: another site's name leads to this machine.
     const { port } = new URL(url);
     for (const [host, status] of [["evil.example", 400], [`localhost:${port}`, 200]] as const) {

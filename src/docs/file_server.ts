@@ -1,0 +1,32 @@
+/** Answers from files in memory as Cloudflare's static assets do: with an entity tag, and 304 for one that is known. */
+
+import type { Assets } from "../http/docs_routes.ts";
+
+const TYPES: Readonly<Record<string, string>> = {
+  css: "text/css; charset=utf-8",
+  html: "text/html; charset=utf-8",
+  json: "application/json",
+};
+
+/** `files` is called at the first request. Its keys are paths. */
+export function fileServer(files: () => Readonly<Record<string, string>>): Assets {
+  let made: Readonly<Record<string, string>> | undefined;
+  return {
+    async fetch(request) {
+      const { pathname } = new URL(request.url);
+      const text = (made ??= files())[pathname];
+      if (text === undefined) return new Response(null, { status: 404 });
+      const tag = await tagOf(text);
+      const headers = { "Content-Type": TYPES[pathname.split(".").at(-1)!]!, ETag: tag };
+      if (request.headers.get("If-None-Match") === tag) {
+        return new Response(null, { status: 304, headers });
+      }
+      return new Response(request.method === "HEAD" ? null : text, { headers });
+    },
+  };
+}
+
+async function tagOf(text: string): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+  return `"${new Uint8Array(digest).toHex()}"`;
+}

@@ -1,0 +1,140 @@
+/** The OpenAPI document of the API, made of the schemas that the service validates with. */
+
+import { type ProblemKind, problemKinds } from "../http/problem.ts";
+import type {
+  HeaderObject,
+  OpenApiDocument,
+  OperationObject,
+  ParameterObject,
+  ResponseObject,
+} from "./openapi_types.ts";
+import type { Answer, Operation } from "./operation.ts";
+import { header, type HeaderName, parameter, queryParameter } from "./parameters.ts";
+import { ofAll } from "./problem_groups.ts";
+import { jsonSchemaOf, namedSchemas, referenceTo } from "./schemas.ts";
+import { serviceOperations } from "./service_operations.ts";
+import { usersOperations } from "./users_operations.ts";
+
+const VERSION = "0.1.0";
+
+const DESCRIPTION = `Users, over HTTP and JSON.
+
+Every refused or failed request is answered with a problem document (RFC 9457). Its \`type\` is the address of a page that says what happened and what to do: see [all kinds of problem](/problems).`;
+
+const operations: readonly Operation[] = [...usersOperations, ...serviceOperations];
+
+/** Throws an `Error` if a schema cannot be converted, or a parameter is not described. */
+export function openApiDocument(): OpenApiDocument {
+  return {
+    openapi: "3.1.1",
+    info: {
+      title: "user-service",
+      version: VERSION,
+      description: DESCRIPTION,
+      license: { name: "MIT", identifier: "MIT" },
+    },
+    servers: [{ url: "/", description: "The service that has sent this document." }],
+    tags: [
+      { name: "Users", description: "The users and their history." },
+      { name: "Service", description: "Whether the service works." },
+      { name: "Documentation", description: "What the service says of itself." },
+    ],
+    paths: pathsOf(operations),
+    components: {
+      schemas: namedSchemas(),
+      securitySchemes: {
+        bearer: {
+          type: "http",
+          scheme: "bearer",
+          description: "A token that the operators have given you.",
+        },
+      },
+    },
+  };
+}
+
+/** `/users/:id` of a route is `/users/{id}` in the document. */
+export function templateOf(path: string): string {
+  return path.replaceAll(/(?<=\/):(\w+)/g, "{$1}");
+}
+
+function pathsOf(all: readonly Operation[]): OpenApiDocument["paths"] {
+  const paths: Record<string, Record<string, OperationObject>> = {};
+  for (const operation of all) {
+    (paths[templateOf(operation.path)] ??= {})[operation.method] = operationObject(operation);
+  }
+  return paths;
+}
+
+function operationObject(operation: Operation): OperationObject {
+  const { id, tag, summary, description, isPublic = false, body, answers } = operation;
+  const parameters = parametersOf(operation);
+  const success = Object.entries(answers).map(([status, answer]) => [status, answered(answer)]);
+  return {
+    operationId: id,
+    tags: [tag],
+    summary,
+    ...(description === undefined ? {} : { description }),
+    security: isPublic ? [] : [{ bearer: [] }],
+    ...(parameters.length === 0 ? {} : { parameters }),
+    ...(body === undefined ? {} : {
+      requestBody: {
+        required: true,
+        content: Object.fromEntries(
+          body.mediaTypes.map((type) => [type, { schema: referenceTo(body.schema) }]),
+        ),
+      },
+    }),
+    responses: Object.fromEntries([...success, ...problemResponses(operation)]),
+  };
+}
+
+function parametersOf({ parameters = [], query }: Operation): ParameterObject[] {
+  const inQuery = Object.entries(query?.entries ?? {})
+    .map(([name, schema]) => queryParameter(name, () => jsonSchemaOf(schema)));
+  return [...parameters.map(parameter), ...inQuery];
+}
+
+function answered({ description, content, headers = [] }: Answer): ResponseObject {
+  const contents = Object.entries(content ?? {}).map(([type, name]) => {
+    const schema = name === "text" ? { type: "string" } : name === "any" ? {} : referenceTo(name);
+    return [type, { schema }];
+  });
+  return {
+    description,
+    headers: headersOf(["X-Request-Id", ...headers]),
+    ...(contents.length === 0 ? {} : { content: Object.fromEntries(contents) }),
+  };
+}
+
+function headersOf(names: readonly HeaderName[]): Record<string, HeaderObject> {
+  return Object.fromEntries(names.map((name) => [name, header(name)]));
+}
+
+/** One response for each status, with all kinds of problem that have it. */
+function problemResponses({ problems }: Operation): [string, ResponseObject][] {
+  const kinds = [...new Set([...problems, ...ofAll])];
+  const byStatus = Map.groupBy(kinds, (kind) => problemKinds[kind][0]);
+  return [...byStatus].sort(([a], [b]) => a - b)
+    .map(([status, kinds]) => [String(status), problemResponse(status, kinds)]);
+}
+
+function problemResponse(status: number, kinds: readonly ProblemKind[]): ResponseObject {
+  const types = kinds.map((kind) => `/problems/${kind}`);
+  const headers: HeaderName[] = status === 503 ? ["Retry-After"] : status === 412 ? ["ETag"] : [];
+  return {
+    description: kinds.map((kind) => `${problemKinds[kind][1]} ([${kind}](/problems/${kind})).`)
+      .join(" "),
+    headers: headersOf(["X-Request-Id", ...headers]),
+    content: {
+      "application/problem+json": {
+        schema: {
+          allOf: [
+            referenceTo("Problem"),
+            { properties: { type: { enum: types }, status: { const: status } } },
+          ],
+        },
+      },
+    },
+  };
+}

@@ -1,0 +1,96 @@
+/** Parameters of requests and headers of answers, each described once. */
+
+import { UserId } from "../users/user_id.ts";
+import type { HeaderObject, JsonSchema, ParameterObject } from "./openapi_types.ts";
+import { jsonSchemaOf } from "./schemas.ts";
+
+const PARAMETERS = {
+  id: {
+    in: "path",
+    description: "The user's id.",
+    required: true,
+    get schema() {
+      return jsonSchemaOf(UserId);
+    },
+  },
+  kind: {
+    in: "path",
+    description: "The last part of a problem's `type`.",
+    required: true,
+    schema: { type: "string", examples: ["email-taken"] },
+  },
+  "If-Match": {
+    in: "header",
+    description:
+      "The `ETag` of the version that you have read. If the user has another version by now, nothing is changed and the answer is 412. Without it, the last change wins.",
+    schema: { type: "string", examples: ['"3"'] },
+  },
+  "If-None-Match": {
+    in: "header",
+    description:
+      "The `ETag` of what you have. If it is still current, the answer is 304, without a body.",
+    schema: { type: "string" },
+  },
+} as const satisfies Readonly<Record<string, Omit<ParameterObject, "name">>>;
+
+export type ParameterName = keyof typeof PARAMETERS;
+
+export function parameter(name: ParameterName): ParameterObject {
+  return { name, ...PARAMETERS[name] };
+}
+
+/** What the parameters of queries mean. Their valibot schemas are checks of a text. */
+const QUERY: Readonly<Record<string, { description: string; schema?: JsonSchema }>> = {
+  limit: {
+    description: "The most entries that the page has.",
+    schema: { type: "integer", minimum: 1, maximum: 200, default: 50 },
+  },
+  after: { description: "`next` of the page before." },
+};
+
+/** Throws an `Error` for a parameter that is not described here. */
+export function queryParameter(name: string, schema: () => JsonSchema): ParameterObject {
+  const known = QUERY[name];
+  if (known === undefined) {
+    throw new Error(
+      `Cannot describe the query parameter ${name} as src/docs/parameters.ts does not have it; add it to QUERY`,
+    );
+  }
+  return { name, in: "query", description: known.description, schema: known.schema ?? schema() };
+}
+
+const HEADERS = {
+  ETag: {
+    description:
+      "The version of what is answered. A change that sends it as `If-Match` changes no later version.",
+    required: true,
+    schema: { type: "string", pattern: '^(W/)?"[^"]*"$', examples: ['"3"'] },
+  },
+  Location: {
+    description: "The new user's address.",
+    required: true,
+    schema: { type: "string", format: "uri-reference" },
+  },
+  Allow: {
+    description: "The methods that the address supports.",
+    required: true,
+    schema: { type: "string" },
+  },
+  "Retry-After": {
+    description: "Seconds to wait before the next try.",
+    required: true,
+    schema: { type: "string", pattern: "^[0-9]+$" },
+  },
+  "X-Request-Id": {
+    description:
+      "The request's id: that of the request's header, or a new one. The log has it too.",
+    required: true,
+    schema: { type: "string" },
+  },
+} as const satisfies Readonly<Record<string, HeaderObject>>;
+
+export type HeaderName = keyof typeof HEADERS;
+
+export function header(name: HeaderName): HeaderObject {
+  return HEADERS[name];
+}

@@ -1,0 +1,108 @@
+/** What each kind of problem means, for its page under `/problems`. A kind without a text is an error of `deno check`. */
+
+import type { ProblemKind } from "../http/problem.ts";
+
+export interface ProblemText {
+  /** What happened, and what has been changed. */
+  readonly happened: string;
+  /** What the client, or its programmer, can do. */
+  readonly toDo: string;
+}
+
+export const problemTexts: Readonly<Record<ProblemKind, ProblemText>> = {
+  "malformed-request": {
+    happened:
+      "The service could not read the request: its address, a parameter, a header or its JSON does not have the form that HTTP, JSON or this API asks for. Nothing was changed.",
+    toDo:
+      "Look at `errors` in the answer: each entry names a parameter, a header or a place in the body, and says what to send instead. The same request will be refused again.",
+  },
+  "not-found": {
+    happened: "No address of this service has the path of the request. Nothing was changed.",
+    toDo:
+      "Compare the path with [the reference](/docs). A slash at the end makes another path: `/users/` is not `/users`.",
+  },
+  "user-not-found": {
+    happened:
+      "No user has the id of the request: it was deleted, or never existed. Nothing was changed.",
+    toDo:
+      "Take the id from a user that the API returned. A DELETE that is answered so has nothing left to delete.",
+  },
+  "method-not-allowed": {
+    happened: "The address exists, but does not support the method of the request.",
+    toDo: "Use one of the methods in the response's `Allow` header.",
+  },
+  "body-too-slow": {
+    happened: "The body of the request did not arrive within 10 seconds. Nothing was changed.",
+    toDo: "Send the request again. If it happens often, look at the client's connection.",
+  },
+  "email-taken": {
+    happened:
+      "Another user has this e-mail address. Upper and lower case are the same. Nothing was changed.",
+    toDo: "Ask for another address, or change the user that has it.",
+  },
+  "version-mismatch": {
+    happened:
+      "The request asked, by `If-Match`, to change a version of the user that is no longer the current one: another request has changed it. Nothing was changed.",
+    toDo:
+      "Read the user again, make the change on what you read, and send it with the new `ETag`. The response has the current version as its `ETag`.",
+  },
+  "body-too-large": {
+    happened: "The body of the request has more than 64 KiB. Nothing was changed.",
+    toDo: "Send less at once.",
+  },
+  "unsupported-media-type": {
+    happened: "The body is compressed, or not declared as JSON in UTF-8. Nothing was changed.",
+    toDo:
+      "Send it uncompressed, as `Content-Type: application/json`. The response's `Accept` header lists what the address takes.",
+  },
+  "invalid-body": {
+    happened: "The body is JSON, but a value in it is not allowed. Nothing was changed.",
+    toDo:
+      "Look at `errors` in the answer: each entry has the place of a value, as a JSON Pointer, and says what to write instead. The same request will be refused again.",
+  },
+  "conflict": {
+    happened: "The change contradicts data that is stored. Nothing was changed.",
+    toDo: "Read the resource, and change the request.",
+  },
+  "outcome-unknown": {
+    happened:
+      "The connection to the database broke while the change was being committed, and the service could not find out whether it was. It has been made as a whole, or not at all.",
+    toDo: "Read the resource to see whether the change was made, before you repeat the request.",
+  },
+  "rows-lost": {
+    happened:
+      "The change was made, but the connection to the database broke before its result arrived.",
+    toDo: "Read the resource. Do not repeat the request.",
+  },
+  "overloaded": {
+    happened: "The service has more work than it can do in time. Nothing was changed.",
+    toDo: "Send the request again after the seconds in `Retry-After`, plus a random part of them.",
+  },
+  "database-unreachable": {
+    happened: "The service cannot reach its database. Nothing was changed.",
+    toDo: "Send the request again after the seconds in `Retry-After`, plus a random part of them.",
+  },
+  "contention": {
+    happened:
+      "Other requests were changing the same data, and the service gave up after several attempts. Nothing was changed.",
+    toDo: "Send the request again after the seconds in `Retry-After`, plus a random part of them.",
+  },
+  "shutting-down": {
+    happened: "This instance of the service is being stopped, and takes no new requests.",
+    toDo: "Send the request again: another instance will answer it.",
+  },
+  "deadline-exceeded": {
+    happened: "The request took longer than it may, and was cancelled. Nothing was changed.",
+    toDo: "Ask for less at once, or send it again later.",
+  },
+  "internal": {
+    happened:
+      "The service met an error that it has no name for. Nothing is said about it here, so that nothing of the service's inside is told.",
+    toDo:
+      "Send the request again. If it fails again, give the `requestId` of the answer to the operators, whose log has the error.",
+  },
+  "migrations-missing": {
+    happened: "The database lacks tables or columns of this version of the service.",
+    toDo: "Operators: run `deno task migrate` as the owner of the tables.",
+  },
+};

@@ -1,0 +1,95 @@
+/** The routes of `src/http/users_routes.ts`. */
+
+import { ActivityQuery, PageQuery, PATCH_TYPES } from "../http/users_routes.ts";
+import type { Operation } from "./operation.ts";
+import { ofBodies, ofChanges, ofDatabase } from "./problem_groups.ts";
+
+const JSON_TYPE = "application/json";
+
+export const usersOperations: readonly Operation[] = [
+  {
+    method: "get",
+    path: "/users",
+    id: "listUsers",
+    tag: "Users",
+    summary: "List users",
+    description: "One page of users, ordered by id, which is the order of their creation.",
+    query: PageQuery,
+    answers: { 200: { description: "A page of users.", content: { [JSON_TYPE]: "UserPage" } } },
+    problems: [...ofDatabase],
+  },
+  {
+    method: "post",
+    path: "/users",
+    id: "createUser",
+    tag: "Users",
+    summary: "Create a user",
+    description:
+      "The service makes the id. An e-mail address belongs to one user; upper and lower case are the same.",
+    body: { schema: "NewUser", mediaTypes: [JSON_TYPE] },
+    answers: {
+      201: {
+        description: "The new user.",
+        content: { [JSON_TYPE]: "User" },
+        headers: ["Location", "ETag"],
+      },
+    },
+    problems: ["email-taken", ...ofBodies, ...ofChanges],
+  },
+  {
+    method: "get",
+    path: "/users/:id",
+    id: "readUser",
+    tag: "Users",
+    summary: "Read a user",
+    parameters: ["id"],
+    answers: {
+      200: { description: "The user.", content: { [JSON_TYPE]: "User" }, headers: ["ETag"] },
+    },
+    problems: ["user-not-found", ...ofDatabase],
+  },
+  {
+    method: "patch",
+    path: "/users/:id",
+    id: "changeUser",
+    tag: "Users",
+    summary: "Change a user",
+    description: "Fields that the body does not have stay as they are.",
+    parameters: ["id", "If-Match"],
+    body: { schema: "UserPatch", mediaTypes: PATCH_TYPES },
+    answers: {
+      200: {
+        description: "The user after the change.",
+        content: { [JSON_TYPE]: "User" },
+        headers: ["ETag"],
+      },
+    },
+    problems: ["user-not-found", "email-taken", "version-mismatch", ...ofBodies, ...ofChanges],
+  },
+  {
+    method: "delete",
+    path: "/users/:id",
+    id: "deleteUser",
+    tag: "Users",
+    summary: "Delete a user",
+    description: "Its history stays.",
+    parameters: ["id", "If-Match"],
+    answers: { 204: { description: "The user was deleted." } },
+    problems: ["user-not-found", "version-mismatch", ...ofChanges],
+  },
+  {
+    method: "get",
+    path: "/users/:id/activity",
+    id: "listActivity",
+    tag: "Users",
+    summary: "List a user's history",
+    description:
+      "The type and the time of each change, in the order of the versions. An entry appears shortly after its change. The history of a deleted user stays.",
+    parameters: ["id"],
+    query: ActivityQuery,
+    answers: {
+      200: { description: "A page of the history.", content: { [JSON_TYPE]: "ActivityPage" } },
+    },
+    problems: ["user-not-found", ...ofDatabase],
+  },
+];

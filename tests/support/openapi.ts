@@ -1,0 +1,80 @@
+/** The OpenAPI document under npm's validators, which run in a process of their own with a lock of its own. */
+import { assertEquals } from "@std/assert";
+import { join } from "node:path";
+import { lockedRun } from "../../src/dev/worker/locked_run.ts";
+import { openApiDocument } from "../../src/docs/openapi.ts";
+import type { SendRequest } from "../http/requests.ts";
+
+export interface SeenAnswer {
+  readonly method: string;
+  /** Without the query. */
+  readonly path: string;
+  readonly status: number;
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+export interface AnswerJob {
+  readonly document: unknown;
+  readonly answers: readonly SeenAnswer[];
+}
+
+export type Job = AnswerJob | { readonly document: unknown };
+
+/** What two validators of documents say against `document`, and which of its examples contradict it. */
+export function violationsOfDocument(document: unknown): Promise<string[]> {
+  return run({ document });
+}
+
+/** What the answers contradict in the service's document. Members that it does not name count too. */
+export function violationsOfAnswers(answers: readonly SeenAnswer[]): Promise<string[]> {
+  return run({ document: openApiDocument(), answers });
+}
+
+async function run(job: Job): Promise<string[]> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: lockedRun(import.meta.dirname!, {
+      lock: "openapi.lock",
+      program: join(import.meta.dirname!, "openapi_process.ts"),
+    }),
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const written = new Blob([JSON.stringify(job)]).stream().pipeTo(child.stdin).catch(() => {});
+  const [{ success, stdout, stderr }] = await Promise.all([child.output(), written]);
+  if (!success) throw new Error(new TextDecoder().decode(stderr));
+  return JSON.parse(new TextDecoder().decode(stdout));
+}
+
+/** Keeps the answers of a file's tests, to compare them with the document at the end. */
+export class AnswerLog {
+  readonly answers: SeenAnswer[] = [];
+
+  /** Sends as `send` does, and keeps each answer. */
+  watch(send: SendRequest): SendRequest {
+    return async (path, init = {}) => {
+      const response = await send(path, init);
+      const method = init.method ?? "GET";
+      const bytes = await response.bytes();
+      this.answers.push({
+        method,
+        path: new URL(path, "http://localhost").pathname,
+        status: response.status,
+        headers: Object.fromEntries(response.headers),
+        body: new TextDecoder().decode(bytes),
+      });
+      const { status, headers } = response;
+      return new Response(response.body === null ? null : bytes, { status, headers });
+    };
+  }
+
+  /** Adds a test, which must be the file's last. */
+  test(host: string): void {
+    Deno.test(`${host}: every answer to the tests above is as the OpenAPI document says`, async () => {
+      assertEquals(this.answers.length > 0, true, "no answer was seen");
+      assertEquals(await violationsOfAnswers(this.answers), []);
+    });
+  }
+}
