@@ -1,6 +1,7 @@
 /** The service as a Hono app. Everything it needs is an argument, so that it runs on every runtime and in tests. */
 
-import { type Context, Hono, type MiddlewareHandler } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
+import { Hono } from "../hono.ts";
 import { routePath } from "hono/route";
 import { requestId, type RequestIdVariables } from "hono/request-id";
 import { PoolClosedError, type TransactionRunner } from "../db/mod.ts";

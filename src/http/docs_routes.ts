@@ -3,7 +3,8 @@
  * each kind of problem. Their texts are made ahead, by `src/docs`, so that a Worker's bundle does not have them.
  */
 
-import { type Context, Hono } from "hono";
+import type { Context } from "hono";
+import { Hono } from "../hono.ts";
 import { onlyMethods } from "./only_methods.ts";
 import { ProblemError, problemKinds } from "./problem.ts";
 

@@ -1,6 +1,6 @@
 /** Health checks: `/healthz` for liveness, `/readyz` for readiness. */
 
-import { Hono } from "hono";
+import { Hono } from "../hono.ts";
 import { type Database, DeadlineError } from "../db/mod.ts";
 import { compareSchema, type SchemaState } from "../migrations/schema_state.ts";
 import { onlyMethods } from "./only_methods.ts";

@@ -1,6 +1,7 @@
 /** The routes of the users API. */
 
-import { type Context, Hono } from "hono";
+import type { Context } from "hono";
+import { Hono } from "../hono.ts";
 import * as v from "valibot";
 import { rejection } from "../value_message.ts";
 import { NewUser, type User, UserPatch } from "../users/user.ts";

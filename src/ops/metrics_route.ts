@@ -1,4 +1,5 @@
-import { Hono, type MiddlewareHandler } from "hono";
+import type { MiddlewareHandler } from "hono";
+import { Hono } from "../hono.ts";
 import type { DatabaseStats } from "../db/mod.ts";
 import type { HttpMetrics } from "./http_metrics.ts";
 import { metricsText, type QueueDepth } from "./metrics.ts";

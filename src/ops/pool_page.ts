@@ -109,8 +109,7 @@ export class PoolPage implements Disposable {
         this.#signIns.end(c);
         return c.redirect("/ops", 303);
       });
-    // One route per file. Hono's RegExpRouter supports no pattern beside these fixed addresses: the app would fall back
-    // to a slower router for all requests.
+    // One route per file: the app's router (`src/hono.ts`) supports no pattern beside these fixed addresses.
     for (const [name, { type, text }] of Object.entries(ASSETS)) {
       routes.get(`/ops/${name}`, (c) => c.body(text, 200, { ...HEADERS, "Content-Type": type }));
     }
