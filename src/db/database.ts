@@ -249,14 +249,14 @@ export class Database {
     });
   }
 
-  async #runUnit<T>(
+  #runUnit<T>(
     work: (session: Session) => Promise<T>,
     { attempts, timeoutMs, ...options }: TransactionOptions,
     { key, loadResult }: { key?: string; loadResult?: () => Promise<T> } = {},
   ): Promise<T> {
     const { random } = this.#options;
     const { waitUntil, signal } = this.#requireOwner();
-    return await runUnit(work, {
+    return runUnit(work, {
       open: (attempt) => this.#open(options, { ...attempt, key }),
       waitUntil,
       loadResult,

@@ -55,20 +55,18 @@ export function createApp(options: AppOptions) {
   const app = new Hono<AppEnv>();
   app.use(requestId());
   for (const middleware of options.middleware ?? []) app.use(middleware);
-  app.use(async function wrapThrownValues(_c, next) {
-    try {
-      await next();
-    } catch (thrown) {
+  app.use(function wrapThrownValues(_c, next) {
+    return next().catch((thrown) => {
       throw asError(thrown);
-    }
+    });
   });
   for (const routes of options.opsRoutes ?? []) app.route("/", routes);
-  app.use(async function refuseWhileDraining(c, next) {
+  app.use(function refuseWhileDraining(c, next) {
     // A draining process is still alive, so /healthz keeps saying so.
     if (options.isDraining?.() && c.req.path !== "/healthz") {
       throw new PoolClosedError("Cannot take requests as the service is draining");
     }
-    await next();
+    return next();
   });
   app.use(provideDatabase(options.db));
   const { onUserChange: onChange = () => {}, bodyLimit } = options;

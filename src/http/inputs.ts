@@ -62,8 +62,12 @@ function validator<I extends Input>(
   read: (c: Context) => any,
   // deno-lint-ignore no-explicit-any -- as above
 ): MiddlewareHandler<any, string, I> {
-  return async function validateInput(c, next) {
-    c.req.addValidatedData(target, await read(c));
-    await next();
+  return function validateInput(c, next) {
+    const value = read(c);
+    const pass = (value: object) => {
+      c.req.addValidatedData(target, value);
+      return next();
+    };
+    return value instanceof Promise ? value.then(pass) : pass(value);
   };
 }

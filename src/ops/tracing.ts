@@ -33,7 +33,7 @@ export function traceFields(): { traceId?: string } {
  * https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-server-span
  */
 export function traceRequests(): MiddlewareHandler {
-  return async function traceRequest(c, next) {
+  return function traceRequest(c, next) {
     const { method } = c.req;
     const setRoute = (span: Span) => {
       const route = routePath(c, -1);
@@ -42,21 +42,19 @@ export function traceRequests(): MiddlewareHandler {
       span.updateName(`${method} ${route}`);
     };
     const runtimeSpan = trace.getActiveSpan();
-    if (runtimeSpan !== undefined) {
-      await next();
-      return setRoute(runtimeSpan);
-    }
+    if (runtimeSpan !== undefined) return next().then(() => setRoute(runtimeSpan));
     const caller = propagation.extract(context.active(), {
       traceparent: c.req.header("traceparent"),
     });
     const attributes = { "http.request.method": method, "url.path": c.req.path };
     const span = tracer.startSpan(method, { kind: SpanKind.SERVER, attributes }, caller);
-    if (!span.isRecording()) return await next();
-    await context.with(trace.setSpan(caller, span), next);
-    setRoute(span);
-    span.setAttribute("http.response.status_code", c.res.status);
-    if (c.res.status >= 500) span.setStatus({ code: SpanStatusCode.ERROR });
-    span.end();
+    if (!span.isRecording()) return next();
+    return context.with(trace.setSpan(caller, span), next).then(() => {
+      setRoute(span);
+      span.setAttribute("http.response.status_code", c.res.status);
+      if (c.res.status >= 500) span.setStatus({ code: SpanStatusCode.ERROR });
+      span.end();
+    });
   };
 }
 

@@ -6,16 +6,17 @@ import type { CompletedRequest } from "./http_metrics.ts";
 export function watchRequests(
   onCompleted: (request: CompletedRequest) => void,
 ): MiddlewareHandler {
-  return async function watchRequest(c, next) {
+  return function watchRequest(c, next) {
     const sinceMs = performance.now();
-    await next();
-    onCompleted({
-      method: c.req.method,
-      route: routeOf(routePath(c, -1)),
-      status: c.res.status,
-      durationMs: performance.now() - sinceMs,
-      requestId: c.get("requestId"),
-    });
+    return next().then(() =>
+      onCompleted({
+        method: c.req.method,
+        route: routeOf(routePath(c, -1)),
+        status: c.res.status,
+        durationMs: performance.now() - sinceMs,
+        requestId: c.get("requestId"),
+      })
+    );
   };
 }
 

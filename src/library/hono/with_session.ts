@@ -36,9 +36,9 @@ export type DatabaseSource<View extends TransactionRunner = TransactionRunner> =
 export function provideDatabase<View extends TransactionRunner>(
   db: DatabaseSource<View>,
 ): MiddlewareHandler<{ Variables: { db: View } }> {
-  return async function provideDatabase(c, next) {
+  return function provideDatabase(c, next) {
     c.set("db", (typeof db === "function" ? db(c) : db).forRequest());
-    await next();
+    return next();
   };
 }
 
@@ -73,10 +73,10 @@ export async function withSession<E extends DatabaseEnv, P extends string, I ext
   let dropFailedRun = () => {};
   try {
     const restore = captureResponseState(c as Context);
-    return await databaseOf(c as Context).transaction(async (session) => {
+    return await databaseOf(c as Context).transaction((session) => {
       dropFailedRun();
       dropFailedRun = restore;
-      return await work(session);
+      return Promise.resolve(work(session));
     }, { label: `${c.req.method} ${routePath(c as Context)}`, ...options });
   } catch (thrown) {
     dropFailedRun();
