@@ -25,6 +25,12 @@ const ROLLBACK_TIMEOUT_MS = 2_000;
 /** How long the server may take to close its side; after that the socket is cut. */
 export const CLOSE_TIMEOUT_MS = 1_000;
 
+/**
+ * How long a connection beyond `size` stays idle. Closed at once, each would have to log in again for the next request of
+ * a load that needs more than `size`.
+ */
+const SURPLUS_IDLE_TIMEOUT_MS = 1_000;
+
 /** What the pools of all owners share. */
 export interface PoolParts {
   readonly options: PoolOptions;
@@ -79,6 +85,7 @@ export class OwnerPool {
     entry.beginHold(request.holder);
     entry.pending = undefined;
     entry.leasedSince = nowMs;
+    entry.idleUntil = Infinity;
     entry.label = request.label;
     metrics.counters.acquired++;
     metrics.waitTimes.record(nowMs - since);
@@ -150,13 +157,17 @@ export class OwnerPool {
     }
     const waiter = permits.queue.headOf(this.scope, entry);
     if (waiter !== undefined) return permits.grant(waiter, this.lease(entry, waiter, nowMs));
-    if (this.#idle.size >= options.size || this.hasEnded || permits.hasShortage) {
+    const isSurplus = this.#idle.size >= options.size;
+    if (this.hasEnded || permits.hasShortage || isSurplus && !this.scope.lasting) {
       return this.closeFor(entry, "overflowClosed");
     }
     entry.become("idle");
     entry.pending = undefined;
     entry.idleSince = nowMs;
-    entry.idleUntil = Math.min(nowMs + options.idleTimeoutMs, entry.replaceAt);
+    entry.isSurplus = isSurplus;
+    const { idleTimeoutMs } = options;
+    const keptMs = isSurplus ? Math.min(SURPLUS_IDLE_TIMEOUT_MS, idleTimeoutMs) : idleTimeoutMs;
+    entry.idleUntil = Math.min(nowMs + keptMs, entry.replaceAt);
     reclaimer.expireAt(entry, entry.idleUntil);
     this.#idle.push(entry);
     // Callers still wait, but none can use this connection. Run the wake loop again: during an outage it refuses them
@@ -224,8 +235,7 @@ export class OwnerPool {
   }
 
   #closeIfStale(entry: PoolEntry, nowMs: number): boolean {
-    const { connector: { generation }, options: { idleTimeoutMs } } = this.#parts;
-    const cause = entry.staleCause(nowMs, { generation, idleTimeoutMs });
+    const cause = entry.staleCause(nowMs, this.#parts.connector);
     if (cause !== undefined) this.closeFor(entry, cause);
     return cause !== undefined;
   }

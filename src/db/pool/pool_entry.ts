@@ -49,7 +49,10 @@ export class PoolEntry {
   watch: QueueNode<WatchedLease> | undefined;
   /** `Infinity` if it was never idle. */
   idleSince = Infinity;
+  /** `Infinity` while it is not idle. */
   idleUntil = Infinity;
+  /** Whether `size` others were idle when it became idle. */
+  isSurplus = false;
   /** Request scopes only: when the pool asks the owner to act. One second later the permit is reclaimed. */
   expiresAt = Infinity;
   /** What the pool has asked the owner to do, until the owner has done it. */
@@ -109,11 +112,12 @@ export class PoolEntry {
   /** Why the connection may not be reused, as the counter that its closing adds to; `undefined` if it may. */
   staleCause(
     nowMs: number,
-    { generation, idleTimeoutMs }: { generation: number; idleTimeoutMs: number },
-  ): "staleGeneration" | "recycled" | "idleClosed" | undefined {
+    { generation }: { readonly generation: number },
+  ): "staleGeneration" | "recycled" | "idleClosed" | "overflowClosed" | undefined {
     if (this.generation !== generation) return "staleGeneration";
     if (nowMs >= this.replaceAt) return "recycled";
-    return nowMs - this.idleSince >= idleTimeoutMs ? "idleClosed" : undefined;
+    if (nowMs < this.idleUntil) return undefined;
+    return this.isSurplus ? "overflowClosed" : "idleClosed";
   }
 
   /**

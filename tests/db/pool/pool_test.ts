@@ -270,15 +270,31 @@ Deno.test("a waiter that is kept for another caller's lease still gets the next 
   await pool.close({ timeoutMs: 0 });
 });
 
-Deno.test("release() closes a connection when `size` others are idle", async () => {
+Deno.test("a connection that is idle beside `size` others is closed after a second", async () => {
   const driver = new ScriptedDriver();
-  const pool = poolOf(driver, { size: 1, maxOverflow: 2 });
+  const clock = new ManualClock();
+  const pool = poolOf(driver, { size: 1, maxOverflow: 2, clock });
   const leases = await Promise.all([1, 2, 3].map(() => pool.acquire({ scope })));
   await Promise.all(leases.map((lease) => lease.release()));
-  await flushPromises();
+  await clock.advance(999);
+  assertEquals([pool.stats().idle, driver.open.length], [3, 3]);
+  await clock.advance(1);
   assertEquals(pool.stats().idle, 1);
   assertEquals(driver.open.length, 1);
   assertEquals(pool.stats().counters.overflowClosed, 2);
+  await pool.close({ timeoutMs: 0 });
+});
+
+Deno.test("a load that needs more than `size` connections does not log in again", async () => {
+  const driver = new ScriptedDriver();
+  const clock = new ManualClock();
+  const pool = poolOf(driver, { size: 1, maxOverflow: 2, clock });
+  for (let round = 0; round < 20; round++) {
+    const leases = await Promise.all([1, 2, 3].map(() => pool.acquire({ scope })));
+    await Promise.all(leases.map((lease) => lease.release()));
+    await clock.advance(500);
+  }
+  assertEquals(driver.connections.length, 3);
   await pool.close({ timeoutMs: 0 });
 });
 
