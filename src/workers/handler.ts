@@ -2,7 +2,7 @@
 import type { DurableObjectNamespace, ExecutionContext } from "cloudflare:workers";
 import { ProblemError } from "../http/problem.ts";
 import type { Settings } from "../settings/settings.ts";
-import { Shards } from "../library/workers/mod.ts";
+import { isOverloaded, Shards } from "../library/workers/mod.ts";
 import { producerOf } from "./queue.ts";
 import { assetsOf, respondWithFailure, serviceDatabases, WorkerService } from "./service.ts";
 import { type Bindings, workerSettings } from "./settings.ts";
@@ -52,8 +52,7 @@ function isNamespace(binding: unknown): binding is DurableObjectNamespace {
 
 /** https://developers.cloudflare.com/durable-objects/best-practices/error-handling/ */
 function objectFailed({ method }: Request, cause: unknown): ProblemError {
-  const isOverloaded = (cause as { overloaded?: unknown } | null)?.overloaded === true;
-  if (isOverloaded || method === "GET" || method === "HEAD") {
+  if (isOverloaded(cause) || method === "GET" || method === "HEAD") {
     const detail = "Cannot reach a database connection; try again after Retry-After";
     return new ProblemError("overloaded", { detail, headers: { "Retry-After": "1" } }, { cause });
   }

@@ -9,6 +9,7 @@ class FakeNamespace implements DurableObjectNamespace {
   readonly asked: string[] = [];
   readonly hints: unknown[] = [];
   readonly broken = new Set<string>();
+  failure = new Error("Network connection lost.");
 
   idFromName(name: string) {
     return name;
@@ -21,7 +22,7 @@ class FakeNamespace implements DurableObjectNamespace {
       fetch: () => {
         this.asked.push(name);
         return this.broken.has(name)
-          ? Promise.reject(new Error("Network connection lost."))
+          ? Promise.reject(this.failure)
           : Promise.resolve(new Response(name));
       },
     };
@@ -31,11 +32,11 @@ class FakeNamespace implements DurableObjectNamespace {
 function shardsOf(namespace: FakeNamespace, objects: Settings["objects"]) {
   const clock = { nowMs: 0 };
   const shards = new Shards(namespace, { ...objects, now: () => clock.nowMs, random: () => 0 });
-  const request = (signal?: AbortSignal) =>
-    new Request("http://service/users", signal === undefined ? {} : { signal });
   return {
     clock,
-    ask: async (signal?: AbortSignal) => await (await shards.fetch(request(signal))).text(),
+    async ask(init: RequestInit = { method: "DELETE" }) {
+      return await (await shards.fetch(new Request("http://service/users", init))).text();
+    },
   };
 }
 
@@ -46,7 +47,31 @@ Deno.test("requests are distributed evenly over the objects", async () => {
   assertEquals(namespace.asked.map((name) => name.at(-1)).join(""), "0120120");
 });
 
-Deno.test("an object that has failed is skipped for a second, and no request is sent twice", async () => {
+Deno.test("a read is sent again if its object fails, to another one or to a new stub, at most twice", async () => {
+  for (const method of ["GET", "HEAD"]) {
+    const namespace = new FakeNamespace();
+    const { ask } = shardsOf(namespace, { shards: 2 });
+    namespace.broken.add("pool-0");
+    await ask({ method });
+    assertEquals(namespace.asked, ["pool-0", "pool-1"]);
+  }
+  const namespace = new FakeNamespace();
+  const { ask } = shardsOf(namespace, { shards: 1 });
+  namespace.broken.add("pool-0");
+  await assertRejects(() => ask({ method: "GET" }), Error, "Network connection lost.");
+  assertEquals(namespace.asked, ["pool-0", "pool-0", "pool-0"]);
+});
+
+Deno.test("a read that an overloaded object refuses is not sent again", async () => {
+  const namespace = new FakeNamespace();
+  const { ask } = shardsOf(namespace, { shards: 2 });
+  namespace.broken.add("pool-0");
+  namespace.failure = Object.assign(new Error("Too many requests"), { overloaded: true });
+  await assertRejects(() => ask({ method: "GET" }), Error, "Too many requests");
+  assertEquals(namespace.asked, ["pool-0"]);
+});
+
+Deno.test("an object that has failed is skipped for a second, and no write is sent twice", async () => {
   const namespace = new FakeNamespace();
   const { ask, clock } = shardsOf(namespace, { shards: 3 });
   namespace.broken.add("pool-0");
@@ -72,7 +97,7 @@ Deno.test("a request that its client aborted does not make later requests skip t
   const namespace = new FakeNamespace();
   const { ask } = shardsOf(namespace, { shards: 2 });
   namespace.broken.add("pool-0");
-  await assertRejects(() => ask(AbortSignal.abort()));
+  await assertRejects(() => ask({ signal: AbortSignal.abort() }));
   await ask();
   await assertRejects(() => ask());
   assertEquals(namespace.asked, ["pool-0", "pool-1", "pool-0"]);

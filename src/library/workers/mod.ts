@@ -15,7 +15,7 @@ export { DATABASE_DEFAULTS, type DatabaseConfig, type PoolConfig } from "../data
 export type { HttpMode } from "../sql_endpoint.ts";
 export type { Transport } from "../transport.ts";
 export type { WorkerContext } from "./request_lifetime.ts";
-export { Shards, type ShardsOptions } from "./shards.ts";
+export { isOverloaded, Shards, type ShardsOptions } from "./shards.ts";
 
 /** A database, and what the Worker is told of it. */
 export interface DatabasesOptions extends DatabaseConfig, Pick<DatabaseOptions, "observer"> {

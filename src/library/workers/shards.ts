@@ -7,6 +7,9 @@ export interface ObjectNamespace<Id = unknown> {
 /** How long later requests skip an object that has failed. */
 const SKIP_MS = 1_000;
 
+/** A deployment resets all objects, so that the second attempt of a read may meet a reset too. */
+const READ_ATTEMPTS = 3;
+
 /** How many Durable Objects there are, and how a request gets its own. */
 export interface ShardsOptions {
   /** Number of objects, from 1. */
@@ -17,6 +20,11 @@ export interface ShardsOptions {
   readonly now?: () => number;
   /** From 0 up to 1, as `Math.random`. */
   readonly random?: () => number;
+}
+
+/** Whether an object refused the request because it has too many. */
+export function isOverloaded(error: unknown): boolean {
+  return (error as { overloaded?: unknown } | null)?.overloaded === true;
 }
 
 /** The Durable Objects that keep pools. Each isolate uses them in turn (round robin), from a random one on. */
@@ -41,10 +49,23 @@ export class Shards {
   }
 
   /**
-   * Forwards the request to one object. If the object fails, the request may still have been executed, so it is not sent
-   * to another one; only later requests are. Throws what the runtime throws.
+   * Forwards the request to one object. If the object fails, GET and HEAD are sent again, at most twice: to the next
+   * object, or to a new stub of the only one. Any other request may have been executed, and is not repeated. Nor is one that an
+   * overloaded object has refused. Throws what the runtime throws.
+   * https://developers.cloudflare.com/durable-objects/best-practices/error-handling/
    */
   async fetch(request: Request): Promise<Response> {
+    const isRead = request.method === "GET" || request.method === "HEAD";
+    for (let left = isRead ? READ_ATTEMPTS : 1;; left--) {
+      try {
+        return await this.#forward(request);
+      } catch (error) {
+        if (left === 1 || request.signal.aborted || isOverloaded(error)) throw error;
+      }
+    }
+  }
+
+  async #forward(request: Request): Promise<Response> {
     const shard = this.#choose();
     const id = this.#namespace.idFromName(`pool-${shard}`);
     // A stub belongs to the request and cannot be used after a failure, so each request gets a new one.

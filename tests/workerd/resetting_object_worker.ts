@@ -1,0 +1,24 @@
+/** The service's Worker with Durable Objects that the runtime resets at every 40th request. `/resets` counts them. */
+import worker, { DatabaseObject as ServiceObject } from "../../src/worker.ts";
+
+const REQUESTS = 40;
+
+let resets = 0;
+
+export default {
+  fetch(...args: Parameters<typeof worker.fetch>): Promise<Response> {
+    const { pathname } = new URL(args[0].url);
+    return pathname === "/resets" ? Promise.resolve(Response.json(resets)) : worker.fetch(...args);
+  },
+};
+
+export class DatabaseObject extends ServiceObject {
+  #count = 0;
+
+  override fetch(request: Request): Promise<Response> {
+    if (++this.#count < REQUESTS) return super.fetch(request);
+    resets++;
+    (this.ctx as unknown as { abort(reason: string): void }).abort("reset on purpose");
+    return new Promise(() => {});
+  }
+}
