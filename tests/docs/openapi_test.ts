@@ -5,7 +5,7 @@ import { docsFiles } from "../../src/docs/files.ts";
 import { openApiDocument, templateOf } from "../../src/docs/openapi.ts";
 import { createApp } from "../../src/http/app.ts";
 import { untouchedDatabase } from "../http/fake_database.ts";
-import { violationsOfDocument } from "../support/openapi.ts";
+import { violationsOfAnswers, violationsOfDocument } from "../support/openapi.ts";
 
 const document = openApiDocument();
 const app = createApp({ db: untouchedDatabase });
@@ -20,6 +20,46 @@ Deno.test("the validators refuse a document that is wrong", async () => {
   const violations = await violationsOfDocument(wrong);
   const found = violations.map((violation) => violation.split(":")[0]);
   assertEquals(found, ["swagger-parser", "openapi-schema-validator"]);
+});
+
+Deno.test("answers that differ from the document are found", async () => {
+  const user = document.components.schemas["User"]!.examples![0] as Record<string, unknown>;
+  const headers = { "content-type": "application/json", "x-request-id": "1", etag: '"1"' };
+  const answer = {
+    method: "GET",
+    path: "/users/1",
+    status: 200,
+    headers,
+    body: JSON.stringify(user),
+  };
+  const { etag: _, ...withoutTag } = headers;
+  const problem = { type: "/problems/email-taken", status: 400, title: "t", detail: "d" };
+  const wrong = {
+    "the document does not have this status": { ...answer, status: 206 },
+    "the header ETag is missing": { ...answer, headers: withoutTag },
+    "header ETag: the body must match pattern": { ...answer, headers: { ...headers, etag: "1" } },
+    "Content-Type text/plain is not in the document": {
+      ...answer,
+      headers: { ...headers, "content-type": "text/plain" },
+    },
+    "the body must NOT have additional properties": {
+      ...answer,
+      body: JSON.stringify({ ...user, password: "x" }),
+    },
+    "/version must be integer": { ...answer, body: JSON.stringify({ ...user, version: "1" }) },
+    "a body, and the document has none": { ...answer, method: "DELETE", status: 204 },
+    "/type must be equal to one of the allowed values": {
+      ...answer,
+      status: 400,
+      headers: { ...headers, "content-type": "application/problem+json" },
+      body: JSON.stringify(problem),
+    },
+  };
+  assertEquals(await violationsOfAnswers([answer]), []);
+  for (const [violation, answer] of Object.entries(wrong)) {
+    const found = await violationsOfAnswers([answer]);
+    assertEquals(found.map((text) => text.includes(violation)), [true], found.join("\n"));
+  }
 });
 
 Deno.test("every route of the app is in the document, and the reverse", () => {

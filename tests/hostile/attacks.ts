@@ -1,5 +1,6 @@
 /** All attacks by name, at full length. */
 import type { Measure } from "../endurance/verdict.ts";
+import { generatedOnAll } from "./generated.ts";
 import { host } from "./host.ts";
 import { logFlood } from "./log_flood.ts";
 import { shutdown } from "./shutdown.ts";
@@ -16,5 +17,6 @@ export const ATTACKS: Readonly<Record<string, (minutes: number) => Promise<Measu
   "shutdown": () => shutdown({ clients: 100, pauseMs: 100 }),
   "siege": (minutes) => siege({ forMs: minutes * 60_000 }),
   "slow-readers": () => slowReaders({ readers: 300, pages: 20, forMs: 5_000 }),
+  "generated": generatedOnAll,
   "slow-body": () => slowBody({ connections: 500 }),
 };

@@ -2,6 +2,8 @@
 import { assertEquals } from "@std/assert";
 import { type Measure, violationsOf } from "../endurance/verdict.ts";
 import { emfile } from "./connections.ts";
+import { generated } from "./generated.ts";
+import { GENERATED_HOSTS } from "./generated_hosts.ts";
 import { host } from "./host.ts";
 import { logFlood } from "./log_flood.ts";
 import { shutdown } from "./shutdown.ts";
@@ -32,3 +34,10 @@ hostileTest(
   "shutdown: SIGTERM loses no request of clients with keep-alive connections",
   () => shutdown({ clients: 50, pauseMs: 100 }),
 );
+
+for (const [name, start] of Object.entries(GENERATED_HOSTS)) {
+  hostileTest(`generated: requests of a seed over all routes, on the host ${name}`, async () => {
+    await using host = await start();
+    return await generated(host, { requests: 600, seed: 19 });
+  });
+}

@@ -21,6 +21,10 @@ export interface Target extends AsyncDisposable {
   signal(name: Deno.Signal): void;
   /** The users in its database. */
   countUsers(): Promise<number>;
+  /** Runs one statement as the administrator of its database. */
+  asAdmin<Row = Record<string, unknown>>(text: string): Promise<Row[]>;
+  /** The settings that it got, of which some are secret. */
+  readonly env: Readonly<Record<string, string>>;
 }
 
 export interface TargetOptions {
@@ -34,20 +38,21 @@ export async function startTarget({ openFiles = 1_024, env = {} }: TargetOptions
   const branch = await (await localDatabase()).connect();
   // In a thread of its own, so that the rows of the attackers do not delay the honest client's clock.
   const relay = await relayThread({ port: (await testServer()).port, latencyMs: 0 });
+  const settings = {
+    ...branch.env,
+    DATABASE_WS_PROXY: relay.url,
+    PORT: "0",
+    QUEUE_CONCURRENCY: "0",
+    LOG_LEVEL: "warn",
+    ...env,
+  };
   const child = new Deno.Command("sh", {
     args: [
       "-c",
       `ulimit -n ${openFiles} && exec "$0" "$@"`,
       ...[Deno.execPath(), "run", "-A", "--quiet", "--no-check", MAIN],
     ],
-    env: {
-      ...branch.env,
-      DATABASE_WS_PROXY: relay.url,
-      PORT: "0",
-      QUEUE_CONCURRENCY: "0",
-      LOG_LEVEL: "warn",
-      ...env,
-    },
+    env: settings,
     stdout: "piped",
     stderr: "piped",
   }).spawn();
@@ -72,6 +77,8 @@ export async function startTarget({ openFiles = 1_024, env = {} }: TargetOptions
     ended: status,
     usage: () => usageOf(child.pid),
     signal: (name) => child.kill(name),
+    env: settings,
+    asAdmin: (text) => branch.asAdmin(text),
     async countUsers() {
       const [row] = await branch.asAdmin<{ count: bigint }>("select count(*) from users");
       return Number(row?.count);

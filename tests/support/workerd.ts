@@ -45,6 +45,8 @@ export interface Workerd extends AsyncDisposable {
   readonly log: string;
   /** Resolves once the Worker has logged this text as an error. Everything that it logged before has been read by then. */
   logged(text: string, options: { timeoutMs: number }): Promise<void>;
+  /** Of the runtime and of the processes around it. Only on Linux. */
+  memoryMiB(): Promise<number>;
   /** Ends the runtime, and waits for the end of its process. */
   stop(): Promise<void>;
 }
@@ -130,11 +132,23 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
     get log() {
       return log.text;
     },
+    memoryMiB: () => memoryOf(child.pid),
     takeUncaught: () => log.takeUncaught(),
     logged: (text, { timeoutMs }) => log.seen(text, timeoutMs),
     stop: () => stopping ??= stop(),
     [Symbol.asyncDispose]: () => stopping ??= stop(),
   };
+}
+
+/** The resident memory of a process and of all processes that it has started. */
+async function memoryOf(pid: number): Promise<number> {
+  const read = (name: string) => Deno.readTextFile(`/proc/${pid}/${name}`);
+  const [status, children] = await Promise.all([read("status"), read(`task/${pid}/children`)]);
+  const [, kibibytes = "0"] = /^VmRSS:\s+(\d+)/m.exec(status) ?? [];
+  const below = await Promise.all(
+    (children.match(/\d+/g) ?? []).map((child) => memoryOf(Number(child))),
+  );
+  return below.reduce((sum, each) => sum + each, Number(kibibytes) / 1_024);
 }
 
 /** `line` is `""` if the stream ends before one. Reads the stream to its `end`, so that the writer never waits. */

@@ -1,0 +1,120 @@
+/** The hosts that generated requests are sent to: the service on Deno behind its guards, the Worker, the Durable Object. */
+import type { SendRequest } from "../http/requests.ts";
+import { localDatabase } from "../support/local_database.ts";
+import { startWorkerHost } from "../support/worker_host.ts";
+import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
+import { startTarget } from "./target.ts";
+
+export interface HostUsage {
+  /** Of the service to its database. */
+  readonly connections: number;
+  readonly memoryMiB: number;
+  /** Open files, where they are the service's own. */
+  readonly descriptors?: number;
+}
+
+export interface GeneratedHost extends AsyncDisposable {
+  readonly name: string;
+  readonly request: SendRequest;
+  /** What must be in no answer and in no log. */
+  readonly secrets: readonly string[];
+  /** What must be in no answer. */
+  readonly places: readonly string[];
+  usage(): Promise<HostUsage>;
+  /** Resolves when the service has nothing more to do, and has closed its idle connections. */
+  rest(): Promise<void>;
+  terminateBackends(): Promise<void>;
+  /** Everything that it has logged. */
+  log(): string;
+  uncaught(): string[];
+}
+
+const ENV = {
+  OPS_TOKEN: "a-token-of-24-characters",
+  LOG_LEVEL: "warn",
+  DATABASE_POOL_IDLE_TIMEOUT: "1",
+};
+
+const BACKENDS = `select pid from pg_stat_activity
+  where usename = 'user_service' and datname = current_database()`;
+
+const REST_MS = 20_000;
+
+export const GENERATED_HOSTS: Readonly<Record<string, () => Promise<GeneratedHost>>> = {
+  deno: denoHost,
+  worker: () => workerHost("Worker", {}),
+  object: () => workerHost("Durable Object", { DATABASE_OBJECT_SHARDS: "2" }),
+};
+
+async function denoHost(): Promise<GeneratedHost> {
+  const target = await startTarget({ env: ENV });
+  let client = Deno.createHttpClient({});
+  const usage = async () => ({
+    connections: (await target.asAdmin(BACKENDS)).length,
+    ...await target.usage(),
+  });
+  return {
+    name: "Deno",
+    secrets: secretsOf(target.env),
+    places: placesOf(target.env),
+    request: (path, init) => fetch(`${target.url}${path}`, { ...init, client }),
+    usage,
+    async rest() {
+      // Its connections to the service are descriptors of the service too.
+      client.close();
+      client = Deno.createHttpClient({});
+      await pollUntil(async () => (await usage()).connections === 0, {
+        deadlineMs: REST_MS,
+        intervalMs: 100,
+      });
+    },
+    async terminateBackends() {
+      await target.asAdmin(BACKENDS.replace("pid", "pg_terminate_backend(pid)"));
+    },
+    log: () => [...target.lines.out, ...target.lines.err].join("\n"),
+    uncaught: () => target.lines.err.filter((line) => line.includes("unhandled error")),
+    async [Symbol.asyncDispose]() {
+      client.close();
+      await target[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function workerHost(
+  name: string,
+  env: Readonly<Record<string, string>>,
+): Promise<GeneratedHost> {
+  const host = await startWorkerHost(await localDatabase(), { name, env: { ...ENV, ...env } });
+  const { branch, workerd } = host;
+  // workerd closes a connection whose request had a body that was not read, while the client sends the next request.
+  const client = Deno.createHttpClient({ poolMaxIdlePerHost: 0 });
+  return {
+    name,
+    secrets: secretsOf({ ...branch.env, ...ENV }),
+    places: placesOf(branch.env),
+    // Not `new URL(path, …)`: it would take `//users` for a host.
+    request: (path, init) => fetch(`${workerd.url.origin}${path}`, { ...init, client }),
+    usage: async () => ({
+      connections: (await host.backends()).length,
+      memoryMiB: await workerd.memoryMiB(),
+    }),
+    rest: () => host.quiet(),
+    async terminateBackends() {
+      await branch.asAdmin(BACKENDS.replace("pid", "pg_terminate_backend(pid)"));
+    },
+    log: () => workerd.log,
+    uncaught: () => workerd.takeUncaught(),
+    async [Symbol.asyncDispose]() {
+      client.close();
+      await host.stop();
+    },
+  };
+}
+
+function secretsOf(env: Readonly<Record<string, string>>): string[] {
+  return [decodeURIComponent(new URL(env["DATABASE_URL"]!).password), env["OPS_TOKEN"]!];
+}
+
+function placesOf(env: Readonly<Record<string, string>>): string[] {
+  return [new URL(env["DATABASE_URL"]!).host, new URL(env["DATABASE_WS_PROXY"]!).host, Deno.cwd()];
+}
