@@ -118,6 +118,16 @@ export interface TransactionRunner extends Pick<Database, "session" | "transacti
   forRequest(): TransactionRunner;
 }
 
+/** What the databases of all owners share besides the options. */
+interface SharedParts {
+  readonly clock: Clock;
+  readonly budget: RetryBudget;
+  readonly metrics: UnitMetrics;
+  readonly clusters: KnownClusters;
+  /** A timer belongs to its owner, as a socket does. */
+  readonly deadlines: WeakMap<OwnerScope, SharedTimer>;
+}
+
 /**
  * Opens sessions and runs units of work, for requests, queue consumers and scripts. It connects with the first
  * statement of a session, not before.
@@ -125,22 +135,27 @@ export interface TransactionRunner extends Pick<Database, "session" | "transacti
 export class Database {
   readonly #options: DatabaseOptions;
   readonly #owner: DatabaseOwner | undefined;
-  readonly #clock: Clock;
-  readonly #budget: RetryBudget;
-  readonly #metrics: UnitMetrics;
-  readonly #clusters: KnownClusters;
-  /** A timer belongs to its owner, as a socket does. */
-  #deadlines: WeakMap<OwnerScope, SharedTimer> = new WeakMap();
-  #holder: LeaseHolder | undefined;
+  readonly #shared: SharedParts;
+  readonly #holder: LeaseHolder | undefined;
+  #madeContext: TransactionContext | undefined;
 
   /** Without `owner`, the database opens no sessions itself: use the one that `forOwner` returns. */
-  constructor(options: DatabaseOptions, owner?: DatabaseOwner) {
+  constructor(
+    options: DatabaseOptions,
+    owner?: DatabaseOwner,
+    /** @internal What another database shares with this one, and who counts the leases. */
+    { shared, holder }: { shared?: SharedParts; holder?: LeaseHolder | undefined } = {},
+  ) {
     this.#options = options;
     this.#owner = owner;
-    this.#clock = options.clock ?? systemClock;
-    this.#budget = options.budget ?? new RetryBudget();
-    this.#metrics = options.metrics ?? new UnitMetrics();
-    this.#clusters = options.clusters ?? new KnownClusters();
+    this.#shared = shared ?? {
+      clock: options.clock ?? systemClock,
+      budget: options.budget ?? new RetryBudget(),
+      metrics: options.metrics ?? new UnitMetrics(),
+      clusters: options.clusters ?? new KnownClusters(),
+      deadlines: new WeakMap(),
+    };
+    this.#holder = holder;
   }
 
   /** Returns a database with the same pool, budget and counters for another owner. On Workers: one for each request. */
@@ -165,16 +180,9 @@ export class Database {
     return this.#sharing(this.#owner, new LeaseHolder());
   }
 
+  /** Each request gets such a database, so that it costs little. */
   #sharing(owner: DatabaseOwner, holder?: LeaseHolder): Database {
-    const [budget, metrics, clusters] = [this.#budget, this.#metrics, this.#clusters];
-    const observer = owner.observer ?? this.#options.observer;
-    const database = new Database(
-      { ...this.#options, budget, metrics, clusters, observer },
-      owner,
-    );
-    database.#holder = holder;
-    database.#deadlines = this.#deadlines;
-    return database;
+    return new Database(this.#options, owner, { shared: this.#shared, holder });
   }
 
   /** Opens a session. Nothing is leased or sent before its first statement. Throws `ScopeError` without an owner. */
@@ -254,7 +262,7 @@ export class Database {
     { attempts, timeoutMs, ...options }: TransactionOptions,
     { key, loadResult }: { key?: string; loadResult?: () => Promise<T> } = {},
   ): Promise<T> {
-    const { random } = this.#options;
+    const { random = Math.random } = this.#options;
     const { waitUntil, signal } = this.#requireOwner();
     return runUnit(work, {
       open: (attempt) => this.#open(options, { ...attempt, key }),
@@ -263,10 +271,10 @@ export class Database {
       attempts: attempts ?? this.#options.attempts,
       timeoutMs,
       signal: anyOf(options.signal, signal),
-      budget: this.#budget,
-      metrics: this.#metrics,
-      clock: this.#clock,
-      ...(random === undefined ? {} : { random }),
+      budget: this.#shared.budget,
+      metrics: this.#shared.metrics,
+      clock: this.#shared.clock,
+      random,
     });
   }
 
@@ -305,41 +313,32 @@ export class Database {
   }
 
   #context(): TransactionContext {
-    const {
-      pool,
-      endpoint,
-      defaults,
-      observer,
-      random = Math.random,
-      resolveCommit: resolve = resolveCommit,
-    } = this.#options;
-    const { scope } = this.#requireOwner();
-    const [clock, metrics, clusters, holder] = [
-      this.#clock,
-      this.#metrics,
-      this.#clusters,
-      this.#holder,
-    ];
+    return this.#madeContext ??= this.#makeContext();
+  }
+
+  #makeContext(): TransactionContext {
+    const { pool, endpoint, defaults, observer, random = Math.random } = this.#options;
+    const owner = this.#requireOwner();
     return {
       pool,
       endpoint,
-      scope,
-      holder,
-      clock,
+      scope: owner.scope,
+      holder: this.#holder,
+      clock: this.#shared.clock,
       random,
-      metrics,
-      observer,
-      resolveCommit: resolve,
-      clusters,
+      metrics: this.#shared.metrics,
+      observer: owner.observer ?? observer,
+      resolveCommit: this.#options.resolveCommit ?? resolveCommit,
+      clusters: this.#shared.clusters,
       defaults,
-      deadlines: this.#deadlinesOf(scope),
+      deadlines: this.#deadlinesOf(owner.scope),
     };
   }
 
   #deadlinesOf(scope: OwnerScope): SharedTimer {
-    let deadlines = this.#deadlines.get(scope);
+    let deadlines = this.#shared.deadlines.get(scope);
     if (deadlines === undefined) {
-      this.#deadlines.set(scope, deadlines = new SharedTimer(this.#clock));
+      this.#shared.deadlines.set(scope, deadlines = new SharedTimer(this.#shared.clock));
     }
     return deadlines;
   }
@@ -359,7 +358,7 @@ export class Database {
 
   /** Counters and histograms, as they are now. */
   stats(): DatabaseStats {
-    return { ...this.#options.pool.stats(), ...this.#metrics.snapshot() };
+    return { ...this.#options.pool.stats(), ...this.#shared.metrics.snapshot() };
   }
 
   /** Closes the connections of an owner that has ended. Resolves when their sockets are closed. */

@@ -12,14 +12,17 @@ import {
   isDatabaseError,
   readProperty,
 } from "./failures/database_error.ts";
-import { retry, type RetryOptions } from "./time/retry.ts";
+import type { Clock } from "./time/clock.ts";
+import { retry, type RetryBudget, type RetryOptions } from "./time/retry.ts";
 import type { Transaction } from "./session/server_transaction.ts";
 import type { Session } from "./session/session.ts";
 import { isDuplicateKey } from "./session/transaction_key.ts";
 import type { UnitMetrics } from "./session/unit_stats.ts";
 
-export interface UnitOptions<T>
-  extends Pick<RetryOptions, "attempts" | "timeoutMs" | "signal" | "budget" | "clock" | "random"> {
+export interface UnitOptions<T> extends Pick<RetryOptions, "attempts" | "timeoutMs" | "signal"> {
+  readonly budget: RetryBudget;
+  readonly clock: Clock;
+  readonly random: () => number;
   open(attempt: Attempt): OpenedUnit;
   /**
    * Only for a unit with a key: reads the result if the unit turns out to be committed. The key's unique constraint
@@ -53,65 +56,123 @@ export interface Attempt {
  * instead. Sets `attempts` on the error if there were several. Throws `SessionNotCommittedError` if the work wrote and
  * returned without commit or rollback.
  */
-export async function runUnit<T>(
+export function runUnit<T>(
   work: (session: Session) => Promise<T>,
-  { open, waitUntil, loadResult, metrics, ...options }: UnitOptions<T>,
+  options: UnitOptions<T>,
 ): Promise<T> {
-  const isKeyed = loadResult !== undefined;
-  let attempts = 0;
-  let outcome = "failed" as AttemptOutcome;
-  let fresh = false;
-  /** Each connection that goes stale in the pool costs one such run, so that these cannot become a storm. */
-  let isFree = false;
-  /** The error of an attempt that may have been committed, until a later attempt shows whether it was. */
-  let unresolvedError: unknown;
+  return new UnitOfWork(work, options).run();
+}
 
-  async function attempt(): Promise<T> {
-    const unit = open({ number: ++attempts, fresh });
+/** One object in place of a closure for each question that `retry` asks. */
+class UnitOfWork<T> implements RetryOptions {
+  readonly #work: (session: Session) => Promise<T>;
+  readonly #options: UnitOptions<T>;
+  #attempts = 0;
+  #outcome: AttemptOutcome = "failed";
+  #fresh = false;
+  /** Each connection that goes stale in the pool costs one such run, so that these cannot become a storm. */
+  #isFree = false;
+  /** The error of an attempt that may have been committed, until a later attempt shows whether it was. */
+  #unresolvedError: unknown;
+
+  constructor(work: (session: Session) => Promise<T>, options: UnitOptions<T>) {
+    this.#work = work;
+    this.#options = options;
+  }
+
+  async run(): Promise<T> {
+    try {
+      return await retry(() => this.#attempt(), this);
+    } catch (last) {
+      const { loadResult, metrics } = this.#options;
+      const unresolved = this.#unresolvedError;
+      if (loadResult !== undefined) {
+        if (this.#outcome === "committed") return await resultOf(loadResult);
+        if (unresolved !== undefined) metrics.counters.unknown++;
+      }
+      const error = unresolved ?? last;
+      if (this.#attempts > 1) noteAttempts(error, this.#attempts);
+      throw error;
+    }
+  }
+
+  async #attempt(): Promise<T> {
+    const { open, metrics, waitUntil } = this.#options;
+    const unit = open({ number: ++this.#attempts, fresh: this.#fresh });
     const { session, transaction } = unit;
     try {
-      const value = await work(session);
+      const value = await this.#work(session);
       // Statements that the work started without awaiting them belong to the unit.
-      await session.idle();
-      await endImplicitly(unit, waitUntil);
+      if (!session.isSettled) await session.idle();
+      // The work swallowed the loss of its connection: what it returns may rest on statements that never ran.
+      if (transaction.isLost) throw transaction.firstError;
+      if (!transaction.hasEnded) await endImplicitly(unit, waitUntil);
       // An attempt that did not commit cannot prove that the earlier, uncertain one did not: throw the earlier error.
-      if (unresolvedError !== undefined && !session.isCommitted) throw unresolvedError;
+      if (this.#unresolvedError !== undefined && !session.isCommitted) throw this.#unresolvedError;
       return value;
     } catch (error) {
       // Gives the connection back before the pause. The session's queue runs this after a COMMIT still in progress.
       await session.rollback();
-      outcome = outcomeOfAttempt(error, unit);
-      if (outcome === "unknown") unresolvedError = error;
+      this.#outcome = outcomeOfAttempt(error, unit);
+      if (this.#outcome === "unknown") this.#unresolvedError = error;
       // The idle connections may be as useless as this one. Each would cost an attempt.
-      fresh = failureOf(error).connection === "useless";
-      isFree = fresh && transaction.flights.hadStaleConnection;
+      this.#fresh = failureOf(error).connection === "useless";
+      this.#isFree = this.#fresh && transaction.flights.hadStaleConnection;
       throw error;
     } finally {
-      if (unresolvedError !== undefined && (session.isCommitted || outcome === "committed")) {
-        unresolvedError = undefined;
+      const isResolved = session.isCommitted || this.#outcome === "committed";
+      if (this.#unresolvedError !== undefined && isResolved) {
+        this.#unresolvedError = undefined;
         metrics.counters.resolved++;
       }
     }
   }
 
-  try {
-    return await retry(attempt, {
-      ...options,
-      isRetryable: (error) =>
-        outcome === "retryable" ||
-        isKeyed &&
-          (outcome === "unknown" || unresolvedError !== undefined && retryAfterMs(error) > 0),
-      isFree: () => isFree,
-      minWaitMs: retryAfterMs,
-      onRetry: (error) => metrics.retried(failureOf(error).kind),
-      onBudgetDenied: () => metrics.counters.budgetDenied++,
-    });
-  } catch (last) {
-    if (isKeyed && outcome === "committed") return await resultOf(loadResult);
-    if (isKeyed && unresolvedError !== undefined) metrics.counters.unknown++;
-    const error = unresolvedError ?? last;
-    if (attempts > 1) noteAttempts(error, attempts);
-    throw error;
+  get attempts(): number {
+    return this.#options.attempts;
+  }
+
+  get timeoutMs(): number | undefined {
+    return this.#options.timeoutMs;
+  }
+
+  get signal(): AbortSignal | undefined {
+    return this.#options.signal;
+  }
+
+  get budget(): RetryBudget {
+    return this.#options.budget;
+  }
+
+  get clock(): Clock {
+    return this.#options.clock;
+  }
+
+  get random(): () => number {
+    return this.#options.random;
+  }
+
+  isRetryable(error: unknown): boolean {
+    if (this.#outcome === "retryable") return true;
+    if (this.#options.loadResult === undefined) return false;
+    return this.#outcome === "unknown" ||
+      this.#unresolvedError !== undefined && retryAfterMs(error) > 0;
+  }
+
+  isFree(): boolean {
+    return this.#isFree;
+  }
+
+  minWaitMs(error: unknown): number {
+    return retryAfterMs(error);
+  }
+
+  onRetry(error: unknown): void {
+    this.#options.metrics.retried(failureOf(error).kind);
+  }
+
+  onBudgetDenied(): void {
+    this.#options.metrics.counters.budgetDenied++;
   }
 }
 
@@ -202,9 +263,6 @@ async function endImplicitly(
   { session, transaction }: OpenedUnit,
   waitUntil: UnitOptions<unknown>["waitUntil"],
 ): Promise<void> {
-  // The work swallowed the loss of its connection: what it returns may rest on statements that never ran.
-  if (transaction.isLost) throw transaction.firstError;
-  if (transaction.hasEnded) return;
   const { isolation, readOnly, deferrable } = transaction.settings;
   // Serializable reads may be inconsistent until their transaction has committed, except in a read-only deferrable one:
   // https://www.postgresql.org/docs/current/transaction-iso.html#XACT-SERIALIZABLE

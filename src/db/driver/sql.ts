@@ -17,11 +17,16 @@ export class Sql<Row = Record<string, unknown>> implements Statement {
   constructor(
     parts: readonly string[],
     values: readonly unknown[],
-    { prepare }: { readonly prepare?: false | undefined } = {},
+    { prepare, like }: {
+      readonly prepare?: false | undefined;
+      /** A statement with the same parts. */
+      readonly like?: Sql<unknown> | undefined;
+    } = {},
   ) {
     this.parts = parts;
     this.values = values;
     this.prepare = prepare;
+    this.#text = like?.text;
   }
 
   /**
@@ -89,6 +94,41 @@ class SqlBuilder {
   }
 }
 
+/** By the place in the code where they are written. */
+const templates = new WeakMap<TemplateStringsArray, Template>();
+
+/** Statements that differ in their values only. They share one text, of which much is known once it has been sent. */
+class Template {
+  readonly #statement: Sql<unknown>;
+  /** The statements that are part of them, each where a value may be. */
+  readonly #nested: readonly (Sql<unknown> | undefined)[];
+
+  constructor(statement: Sql<unknown>, inserts: readonly unknown[]) {
+    this.#statement = statement;
+    this.#nested = inserts.map((insert) => insert instanceof Sql ? insert : undefined);
+  }
+
+  /** `undefined` if other statements are to be part of it. */
+  fill<Row>(inserts: readonly unknown[]): Sql<Row> | undefined {
+    const nested = this.#nested;
+    if (inserts.length !== nested.length) return undefined;
+    const values: unknown[] = [];
+    for (let index = 0; index < nested.length; index++) {
+      const insert = inserts[index];
+      if (!(insert instanceof Sql)) {
+        if (nested[index] !== undefined) return undefined;
+        values.push(insert);
+      } else if (insert !== nested[index]) return undefined;
+    }
+    return new Sql(this.#statement.parts, values, { like: this.#statement });
+  }
+}
+
+/** Whether the place can be filled again without what was put there: a statement with values is mostly made anew. */
+function isConstant(insert: unknown): boolean {
+  return !(insert instanceof Sql) || insert.values.length === 0;
+}
+
 /**
  * Makes a statement. Each value becomes a parameter. A nested `sql` becomes part of the text, with its own parameters.
  *
@@ -112,12 +152,20 @@ export function sql<Row = Record<string, unknown>>(
         "or trustedSql(text) for a text that is SQL already",
     );
   }
+  const template = templates.get(strings);
+  const filled = template?.fill<Row>(inserts);
+  if (filled !== undefined) return filled;
   const builder = new SqlBuilder();
   strings.forEach((text, index) => {
     if (index > 0) builder.add(inserts[index - 1]);
     builder.addText(text);
   });
-  return builder.build();
+  const statement = builder.build<Row>();
+  // That of a tagged template is frozen.
+  if (template === undefined && Object.isFrozen(strings) && inserts.every(isConstant)) {
+    templates.set(strings, new Template(statement, inserts));
+  }
+  return statement;
 }
 
 /**

@@ -40,12 +40,12 @@ export async function sendWithDeadline(
     onCancel();
     void cancelThenClose({ connection, answered }, clock);
   };
-  const abort = () => interrupt((cause) => deadlineError("the caller gave up", cause));
+  const abort = signal &&
+    (() => interrupt((cause) => deadlineError("the caller gave up", cause)));
 
   lease.flight = { parts, sinceMs: clock.now() };
   const answered = connection.flight(parts, options);
-  answered.catch(() => {});
-  let stopTimer = () => {};
+  let stopTimer: (() => void) | undefined;
   let isFinished = false;
   const startTimer = () => {
     // A flight that could not be sent has ended before the login.
@@ -57,8 +57,10 @@ export async function sendWithDeadline(
   };
   if (connection.state === "opening") connection.ready.then(startTimer, () => {});
   else startTimer();
-  if (signal?.aborted) abort();
-  signal?.addEventListener("abort", abort, { once: true });
+  if (abort !== undefined) {
+    if (signal!.aborted) abort();
+    signal!.addEventListener("abort", abort, { once: true });
+  }
   lease.onRevoke = () => interrupt(revokedError);
   try {
     const answer = await answered;
@@ -70,8 +72,8 @@ export async function sendWithDeadline(
     throw interruption?.(error) ?? error;
   } finally {
     isFinished = true;
-    stopTimer();
-    signal?.removeEventListener("abort", abort);
+    stopTimer?.();
+    if (abort !== undefined) signal!.removeEventListener("abort", abort);
     lease.onRevoke = undefined;
     lease.flight = undefined;
   }

@@ -4,6 +4,7 @@ import { showCaller } from "./statement_error.ts";
 export class SerialQueue {
   readonly #assertMayRun: () => void;
   #last: Promise<unknown> = Promise.resolve();
+  #unfinished = 0;
 
   /**
    * `assertMayRun` throws for a caller that must not wait in this queue. In workerd, code of another request would wait
@@ -20,6 +21,7 @@ export class SerialQueue {
     } catch (error) {
       return Promise.reject(error);
     }
+    this.#unfinished++;
     const before = this.#last;
     const { promise, resolve } = Promise.withResolvers<void>();
     // One step later than the caller's own continuation is queued, which may add a task before `idle` looks.
@@ -40,8 +42,14 @@ export class SerialQueue {
       showCaller(error);
       throw error;
     } finally {
+      this.#unfinished--;
       end();
     }
+  }
+
+  /** Whether all tasks have ended. */
+  get isIdle(): boolean {
+    return this.#unfinished === 0;
   }
 
   /** Resolves when all tasks have ended, also those that are added meanwhile. Never rejects. */

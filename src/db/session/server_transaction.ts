@@ -142,7 +142,7 @@ export class Transaction {
     if (this.hasFailed) return await this.#rollBackFailedCommit();
     this.assertUsable();
     if (this.#state === "new") this.flights.beginWhole(own);
-    if (await this.#mustSendBeforeCommit(own)) {
+    if (!this.settings.readOnly && await this.#mustSendBeforeCommit(own)) {
       const { results, error, status } = await this.#runFlight(own);
       if (error !== undefined && status !== "T") {
         // As a flight with COMMIT would: after `commit` the caller need not end the session.

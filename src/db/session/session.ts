@@ -97,6 +97,11 @@ export class Session implements AsyncDisposable {
     return this.#transaction.settings;
   }
 
+  /** @internal Whether the transaction has ended, and every call on this session and its savepoints too. */
+  get isSettled(): boolean {
+    return this.#transaction.hasEnded && this.#innerWork === undefined && this.#queue.isIdle;
+  }
+
   /** Resolves when every call on this session and its savepoints has ended. Never rejects. */
   async idle(): Promise<void> {
     await this.#queue.idle();

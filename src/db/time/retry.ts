@@ -33,42 +33,33 @@ export interface RetryOptions {
  */
 export async function retry<T>(
   work: (attempt: number) => Promise<T>,
-  {
-    attempts,
-    isRetryable,
-    baseMs = 50,
-    capMs = 1_000,
-    minWaitMs = () => 0,
-    timeoutMs = Infinity,
-    signal,
-    budget,
-    isFree = () => false,
-    onRetry,
-    onBudgetDenied,
-    clock = systemClock,
-    random = Math.random,
-  }: RetryOptions,
+  options: RetryOptions,
 ): Promise<T> {
+  // All else is looked at after a failure only.
+  const { attempts, timeoutMs = Infinity, signal, budget, clock = systemClock } = options;
   if (!(attempts >= 1)) {
     throw new RangeError(
       `Cannot retry as 'attempts' must be at least 1: current value is ${attempts}`,
     );
   }
-  const endsAt = clock.now() + timeoutMs;
-  budget?.deposit(clock.now());
+  const startedAt = clock.now();
+  budget?.deposit(startedAt);
   for (let attempt = 1;; attempt++) {
     try {
       return await work(attempt);
     } catch (error) {
-      const waitMs = minWaitMs(error) + fullJitterMs({ attempt, baseMs, capMs, random });
-      const isLast = attempt >= attempts || signal?.aborted || clock.now() + waitMs >= endsAt;
-      if (isLast || !isRetryable(error)) throw error;
-      if (!isFree(error) && budget?.withdraw(clock.now()) === false) {
-        onBudgetDenied?.();
+      const { baseMs = 50, capMs = 1_000, random = Math.random } = options;
+      const waitMs = (options.minWaitMs?.(error) ?? 0) +
+        fullJitterMs({ attempt, baseMs, capMs, random });
+      const isLast = attempt >= attempts || signal?.aborted ||
+        clock.now() + waitMs >= startedAt + timeoutMs;
+      if (isLast || !options.isRetryable(error)) throw error;
+      if (!options.isFree?.(error) && budget?.withdraw(clock.now()) === false) {
+        options.onBudgetDenied?.();
         throw error;
       }
       if (!await sleep(waitMs, { signal, clock })) throw error;
-      onRetry?.(error);
+      options.onRetry?.(error);
     }
   }
 }

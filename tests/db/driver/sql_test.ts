@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { sql, trustedSql } from "../../../src/db/mod.ts";
+import { type Sql, sql, trustedSql } from "../../../src/db/mod.ts";
 
 Deno.test("sql makes a parameter of every value", () => {
   const { text, values } = sql`select ${1}, ${"x'; drop table users"}`;
@@ -102,4 +102,36 @@ Deno.test("sql is linear in its size: 100,000 values and parts of a statement ca
   assertEquals(inOne.values.length, 2 * count);
   assert(inOne.text.endsWith(`, ($${2 * count})`));
   assertEquals(sql.values(numbers.map((n) => [n])).values.length, count);
+});
+
+Deno.test("a template that is used again has the same text and its own values, whatever is put into it", () => {
+  const columns = sql`id, name`;
+  const select = (list: Sql<unknown>, id: unknown) =>
+    sql`select ${list} from users where id = ${id}`;
+  const [first, second] = [select(columns, 1), select(columns, 2)];
+  assertEquals([first.text, first.values], ["select id, name from users where id = $1", [1]]);
+  assertEquals([second.text, second.values], [first.text, [2]]);
+  // Other statements in the same place, also where a value was before, and a value where a statement was.
+  const other = select(sql`email`, 3);
+  assertEquals([other.text, other.values], ["select email from users where id = $1", [3]]);
+  const nested = select(columns, sql`any(${[4]})`);
+  assertEquals(nested.text, "select id, name from users where id = any($1)");
+  assertEquals(nested.values, [[4]]);
+  const value = select("id" as unknown as Sql, 5);
+  assertEquals([value.text, value.values], ["select $1 from users where id = $2", ["id", 5]]);
+  assertEquals(select(columns, 6).values, [6]);
+});
+
+Deno.test("a template whose parts have values keeps none of them", () => {
+  const find = (condition: Sql<unknown>) => sql`select 1 where ${condition}`;
+  assertEquals(find(sql`a = ${1}`).values, [1]);
+  assertEquals(find(sql`a = ${2}`).values, [2]);
+  assertEquals(find(sql`b = ${3} or b = ${4}`).text, "select 1 where b = $1 or b = $2");
+});
+
+Deno.test("strings that are no tagged template, and may change, are read each time", () => {
+  const strings = Object.assign(["select ", ""], { raw: ["select ", ""] });
+  assertEquals(sql(strings as unknown as TemplateStringsArray, 1).text, "select $1");
+  strings[0] = "values ";
+  assertEquals(sql(strings as unknown as TemplateStringsArray, 1).text, "values $1");
 });
