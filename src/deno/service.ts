@@ -134,6 +134,8 @@ export async function start(
     onUserChange: () => queue.wake(),
     bodyLimit: new BodyLimit(),
     assets: fileServer(docsFiles),
+    corsOrigins: settings.corsOrigins,
+    statementTimeoutMs: settings.database.session.statementTimeoutMs,
   });
   const server = await listen(settings.httpServer, {
     hostname,

@@ -9,7 +9,13 @@ import type {
   ResponseObject,
 } from "./openapi_types.ts";
 import type { Answer, Operation } from "./operation.ts";
-import { header, type HeaderName, parameter, queryParameter } from "./parameters.ts";
+import {
+  header,
+  type HeaderName,
+  parameter,
+  type ParameterName,
+  queryParameter,
+} from "./parameters.ts";
 import { ofAll } from "./problem_groups.ts";
 import { jsonSchemaOf, namedSchemas, referenceTo } from "./schemas.ts";
 import { serviceOperations } from "./service_operations.ts";
@@ -89,7 +95,10 @@ function operationObject(operation: Operation): OperationObject {
   };
 }
 
-function parametersOf({ parameters = [], query }: Operation): ParameterObject[] {
+function parametersOf({ parameters: own = [], query, problems }: Operation): ParameterObject[] {
+  const parameters: ParameterName[] = problems.includes("deadline-exceeded")
+    ? [...own, "Request-Timeout"]
+    : [...own];
   const inQuery = Object.entries(query?.entries ?? {})
     .map(([name, schema]) => queryParameter(name, () => jsonSchemaOf(schema)));
   return [...parameters.map(parameter), ...inQuery];

@@ -31,6 +31,16 @@ const PARAMETERS = {
       "The `ETag` of what you have. If it is still current, the answer is 304, without a body.",
     schema: { type: "string" },
   },
+  "Request-Timeout": {
+    in: "header",
+    description:
+      "How long you wait for the answer, in seconds, with up to three decimals. Work that takes longer is stopped, and the answer is 504. The service's own limits hold as well.",
+    schema: {
+      type: "string",
+      pattern: "^[0-9]{1,4}([.][0-9]{1,3})?$",
+      examples: ["2.5"],
+    },
+  },
 } as const satisfies Readonly<Record<string, Omit<ParameterObject, "name">>>;
 
 export type ParameterName = keyof typeof PARAMETERS;

@@ -6,10 +6,13 @@ import { routePath } from "hono/route";
 import { requestId, type RequestIdVariables } from "hono/request-id";
 import { PoolClosedError, type TransactionRunner } from "../db/mod.ts";
 import type { BodyLimit } from "./body.ts";
+import { allowOrigins } from "./cors.ts";
 import { type Assets, docsRoutes } from "./docs_routes.ts";
 import { healthRoutes } from "./health_routes.ts";
 import { problem, respondWithProblem } from "./problem.ts";
 import { problemOf } from "./problem_of.ts";
+import { requestTimeout } from "./request_timeout.ts";
+import { responseHeaders } from "./response_headers.ts";
 import { usersRoutes } from "./users_routes.ts";
 import { asError, provideDatabase } from "../library/hono/with_session.ts";
 
@@ -44,6 +47,10 @@ export interface AppOptions {
   readonly bodyLimit?: BodyLimit | undefined;
   /** The files of the documentation. Without them its addresses answer 404. */
   readonly assets?: Assets | undefined;
+  /** Origins whose pages may read the responses; `*` is any. None by default. */
+  readonly corsOrigins?: readonly string[] | undefined;
+  /** The database's own limit for a statement, which a request may shorten. */
+  readonly statementTimeoutMs?: number | undefined;
   /** Longest wait of `/readyz` for the database. */
   readonly readyTimeoutMs?: number | undefined;
 }
@@ -53,7 +60,9 @@ export type AppEnv = { Variables: { db: TransactionRunner } & RequestIdVariables
 /** Builds the app: users, health and documentation. Its type has the routes, for `client.ts`. */
 export function createApp(options: AppOptions) {
   const app = new Hono<AppEnv>();
+  const { corsOrigins = [], statementTimeoutMs = Infinity } = options;
   app.use(requestId());
+  app.use(responseHeaders());
   for (const middleware of options.middleware ?? []) app.use(middleware);
   app.use(function wrapThrownValues(_c, next) {
     return next().catch((thrown) => {
@@ -61,6 +70,7 @@ export function createApp(options: AppOptions) {
     });
   });
   for (const routes of options.opsRoutes ?? []) app.route("/", routes);
+  if (corsOrigins.length > 0) app.use(allowOrigins(corsOrigins));
   app.use(function refuseWhileDraining(c, next) {
     // A draining process is still alive, so /healthz keeps saying so.
     if (options.isDraining?.() && c.req.path !== "/healthz") {
@@ -69,6 +79,7 @@ export function createApp(options: AppOptions) {
     return next();
   });
   app.use(provideDatabase(options.db));
+  app.use(requestTimeout({ statementTimeoutMs }));
   const { onUserChange: onChange = () => {}, bodyLimit } = options;
   const routes = app
     .route("/", usersRoutes({ onChange, bodyLimit }))

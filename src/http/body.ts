@@ -40,27 +40,29 @@ export class BodyLimit {
 
 /**
  * The whole body. `MAX_BODY_BYTES` holds for the bytes received, not for the declared length. Throws `ProblemError`:
- * 413 if the body is too large, 408 if it takes longer than `timeoutMs`, 400 if it breaks off.
+ * 413 if the body is too large, 408 if it takes longer than `BODY_TIMEOUT_MS` or than a shorter `timeoutMs`, 400 if it
+ * breaks off.
  */
 export async function readBody(
   request: Request,
-  { timeoutMs = BODY_TIMEOUT_MS }: { timeoutMs?: number } = {},
+  { timeoutMs = Infinity }: { timeoutMs?: number } = {},
 ): Promise<Uint8Array> {
   if (Number(request.headers.get("Content-Length")) > MAX_DRAINED_BYTES) throw tooLarge();
   const reader = request.body?.getReader();
   if (reader === undefined) return new Uint8Array();
   let isLate = false;
+  const limitMs = Math.min(BODY_TIMEOUT_MS, timeoutMs);
   const timer = setTimeout(() => {
     isLate = true;
     reader.cancel().catch(() => {});
-  }, timeoutMs);
+  }, limitMs);
   try {
     const bytes = await readAll(reader);
-    if (isLate) throw tooSlow(timeoutMs);
+    if (isLate) throw tooSlow(limitMs);
     return bytes;
   } catch (error) {
     // A cancelled read rejects in workerd; in Deno it resolves as the end of the body.
-    throw isLate ? tooSlow(timeoutMs) : error;
+    throw isLate ? tooSlow(limitMs) : error;
   } finally {
     clearTimeout(timer);
   }
@@ -106,7 +108,9 @@ async function readChunk(reader: ReadableStreamDefaultReader<Uint8Array>) {
 
 function tooSlow(timeoutMs: number): ProblemError {
   return new ProblemError("body-too-slow", {
-    detail: `Cannot read the body as it took longer than ${timeoutMs} ms; send it again`,
+    detail: `Cannot read the body as it took longer than ${
+      Math.round(timeoutMs)
+    } ms; send it again`,
   });
 }
 

@@ -6,6 +6,7 @@ import { preview } from "../value_message.ts";
 import { type BodyLimit, malformedBody, readBody } from "./body.ts";
 import { duplicateKey } from "./duplicate_key.ts";
 import { ProblemError } from "./problem.ts";
+import { timeLeftMs } from "./request_timeout.ts";
 import { validBody } from "./validation.ts";
 
 const JSON_TYPE = "application/json";
@@ -23,7 +24,7 @@ export async function readJsonBody<Schema extends GenericSchema>(
   { mediaTypes = [JSON_TYPE], limit }: JsonBodyOptions = {},
 ): Promise<InferOutput<Schema>> {
   assertMediaType(c, mediaTypes);
-  const read = () => readBody(c.req.raw);
+  const read = () => readBody(c.req.raw, { timeoutMs: timeLeftMs(c) });
   return validBody(schema, parseJson(decodeUtf8(await (limit?.run(read) ?? read()))));
 }
 

@@ -7,6 +7,7 @@ import { HTTP_MODES } from "../library/sql_endpoint.ts";
 import { TRANSPORTS } from "../library/transport.ts";
 import { databaseUrl } from "./database_url.ts";
 import { LOG_LEVELS } from "./log_level.ts";
+import { origins } from "./origins.ts";
 import { relayUrl } from "./relay_url.ts";
 import { oneOf, seconds, secondsOrNever, secretToken, wholeNumber } from "./variable.ts";
 
@@ -111,6 +112,7 @@ export const variables = v.object({
   HTTP_SERVER: v.optional(oneOf(HTTP_SERVERS), "guarded"),
   MAX_CONNECTIONS: v.optional(wholeNumber({ min: 1, max: 1_000_000, wayOut: BOUNDED })),
   MAX_CONNECTIONS_PER_CLIENT: v.optional(wholeNumber({ min: 1, max: 1_000_000, wayOut: BOUNDED })),
+  CORS_ORIGINS: v.optional(origins()),
   LOG_LEVEL: v.optional(oneOf(LOG_LEVELS), "info"),
   OPS_TOKEN: v.optional(secretToken({ minLength: 16 })),
   SHUTDOWN_TIMEOUT: v.optional(seconds({ min: 0, max: HOUR_S }), "5"),

@@ -22,6 +22,8 @@ export interface Settings {
     readonly max?: number;
     readonly maxPerClient?: number;
   };
+  /** Origins whose pages may read the responses; `*` is any. */
+  readonly corsOrigins: readonly string[];
   /** Gives operators access to `/metrics` and `/ops`. A secret: never log it. */
   readonly opsToken?: string;
   readonly database: {
@@ -112,6 +114,7 @@ function settingsOf(values: Values): Settings {
     logLevel: values.LOG_LEVEL,
     shutdownTimeoutMs: values.SHUTDOWN_TIMEOUT,
     ...(opsToken === undefined ? {} : { opsToken }),
+    corsOrigins: values.CORS_ORIGINS ?? [],
     connections: {
       ...(max === undefined ? {} : { max }),
       ...(maxPerClient === undefined ? {} : { maxPerClient }),

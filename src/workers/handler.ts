@@ -32,7 +32,7 @@ function byRequests(settings: Settings, bindings: Bindings): Handler {
   return (request, ctx) => service.fetch(request, database.forRequest(ctx, request));
 }
 
-function throughObjects({ objects, logLevel }: Settings, namespace: unknown): Handler {
+function throughObjects({ objects, logLevel, corsOrigins }: Settings, namespace: unknown): Handler {
   if (!isNamespace(namespace)) {
     throw new TypeError(
       `Cannot forward requests to Durable Objects as there is no binding DATABASE_OBJECT: current ` +
@@ -42,7 +42,11 @@ function throughObjects({ objects, logLevel }: Settings, namespace: unknown): Ha
   const shards = new Shards(namespace, objects);
   return (request) =>
     shards.fetch(request).catch((cause) =>
-      respondWithFailure(request, { error: objectFailed(request, cause), logLevel })
+      respondWithFailure(request, {
+        error: objectFailed(request, cause),
+        logLevel,
+        corsOrigins,
+      })
     );
 }
 

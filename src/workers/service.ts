@@ -44,16 +44,16 @@ export class WorkerService {
   readonly #app;
   readonly #events: QueueProducer | undefined;
 
-  constructor(
-    { logLevel, opsToken: token }: Settings,
-    { database, events, assets }: WorkerServiceOptions,
-  ) {
+  constructor(settings: Settings, { database, events, assets }: WorkerServiceOptions) {
+    const { logLevel, opsToken: token, corsOrigins } = settings;
     this.#events = events;
     const http = new HttpMetrics();
     this.#app = appOf(logLevel, {
       middleware: [watchRequests((answered) => http.record(answered))],
       opsRoutes: [metricsRoute({ database, http, guard: guard({ token }) })],
       assets,
+      corsOrigins,
+      statementTimeoutMs: settings.database.session.statementTimeoutMs,
     });
   }
 
@@ -71,12 +71,16 @@ export class WorkerService {
   }
 }
 
+export interface FailureOptions extends Partial<Pick<Settings, "logLevel" | "corsOrigins">> {
+  readonly error: unknown;
+}
+
 /** Answers a request with the problem document for `error`, and logs the error. */
 export async function respondWithFailure(
   request: Request,
-  { error, logLevel = "error" }: { error: unknown; logLevel?: LogLevel },
+  { error, logLevel = "error", corsOrigins }: FailureOptions,
 ): Promise<Response> {
-  return await appOf(logLevel).fetch(request, {
+  return await appOf(logLevel, { corsOrigins }).fetch(request, {
     db: () => {
       throw error;
     },

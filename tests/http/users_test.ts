@@ -5,16 +5,18 @@ import { branchDatabase } from "../support/branch_database.ts";
 import { AnswerLog } from "../support/openapi.ts";
 import { bodyCases } from "./body_cases.ts";
 import { docsCases } from "./docs_cases.ts";
+import { CORS_ORIGINS, edgeCases } from "./edge_cases.ts";
 import { usersCases } from "./users_cases.ts";
 
 const database = await branchDatabase();
 const answers = new AnswerLog();
+const corsOrigins = CORS_ORIGINS.split(", ");
 const assets = fileServer(docsFiles);
 
-for (const { name, run } of [...usersCases, ...bodyCases, ...docsCases]) {
+for (const { name, run } of [...usersCases, ...bodyCases, ...docsCases, ...edgeCases]) {
   Deno.test(name, async () => {
     await using branch = await database.connect();
-    const app = createApp({ db: branch.open(), assets });
+    const app = createApp({ db: branch.open(), assets, corsOrigins });
     await run(answers.watch(async (path, init) => await app.request(path, init)));
   });
 }

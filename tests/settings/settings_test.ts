@@ -31,6 +31,7 @@ Deno.test("parseSettings() returns the documented defaults, in milliseconds", ()
     logLevel: "info",
     shutdownTimeoutMs: 5_000,
     connections: {},
+    corsOrigins: [],
     database: {
       url: NEON_URL,
       transport: "websocket",
@@ -92,6 +93,7 @@ Deno.test("parseSettings() reads every variable", () => {
     HTTP_SERVER: "plain",
     MAX_CONNECTIONS: "300",
     MAX_CONNECTIONS_PER_CLIENT: "40",
+    CORS_ORIGINS: "https://app.example, http://localhost:5173",
     LOG_LEVEL: "debug",
     SHUTDOWN_TIMEOUT: "0",
   });
@@ -101,6 +103,7 @@ Deno.test("parseSettings() reads every variable", () => {
     shutdownTimeoutMs: 0,
     httpServer: "plain",
     connections: { max: 300, maxPerClient: 40 },
+    corsOrigins: ["https://app.example", "http://localhost:5173"],
     database: {
       url: "postgres://app@db.internal:5433/main",
       wsProxy: "ws://127.0.0.1:7000/v1",

@@ -1,0 +1,27 @@
+/** What every response has, in real workerd. The same cases run on Deno. */
+import { CORS_ORIGINS, edgeCases } from "../http/edge_cases.ts";
+import { LONG_TIMEOUTS, timeoutCases } from "../http/timeout_cases.ts";
+import { localDatabase } from "../support/local_database.ts";
+import { startWorkerHost } from "../support/worker_host.ts";
+
+const database = await localDatabase();
+
+const env = { ...LONG_TIMEOUTS, CORS_ORIGINS };
+
+const hosts = await Promise.all([
+  startWorkerHost(database, { name: "Worker", env }),
+  startWorkerHost(database, { name: "Worker by HTTP", env: { ...env, DATABASE_HTTP: "on" } }),
+  startWorkerHost(database, {
+    name: "Durable Object",
+    env: { ...env, DATABASE_OBJECT_SHARDS: "2", DATABASE_POOL_IDLE_TIMEOUT: "0.05" },
+  }),
+]);
+
+Deno.test.afterAll(async () => {
+  await Promise.all(hosts.map((host) => host.stop()));
+});
+
+for (const host of hosts) {
+  for (const { name, run } of edgeCases) host.test(name, () => run(host.request));
+  for (const { name, run } of timeoutCases) host.test(name, () => run(host.request, database));
+}
