@@ -1,5 +1,5 @@
 /**
- * `deno task bench [http|limits|pool|session|queue|ops] [--json FILE]`. README.md lists the options of `http`. Other packages are imported by names that Deno does not see
+ * `deno task bench [http|limits|workers|pool|session|queue|ops] [--json FILE]`. README.md lists the options of `http`. Other packages are imported by names that Deno does not see
  * before it runs, under a lock of their own, `contenders.lock`. The first `deno task dev` downloads everything that the
  * project's own lock lists.
  */
@@ -42,6 +42,13 @@ async function bench(which: string | undefined): Promise<unknown> {
       console.log([measuredAt(), "", limitTable(figures)].join("\n"));
       return figures;
     }
+    case "workers": {
+      const { benchWorkers } = await import("./workers.ts");
+      const { workersTable } = await import("./workers_table.ts");
+      const figures = await benchWorkers();
+      console.log([measuredAt(), "", workersTable(figures)].join("\n"));
+      return figures;
+    }
     case "pool": {
       const { benchPool } = await import("./pool.ts");
       const { poolTable } = await import("./pool_table.ts");
@@ -72,7 +79,7 @@ async function bench(which: string | undefined): Promise<unknown> {
     }
     default:
       console.error(
-        "Usage: deno task bench [http [--full] [--against REV] [--svg DIRECTORY]] | limits | pool | session | queue | ops [--json FILE]",
+        "Usage: deno task bench [http [--full] [--against REV] [--svg DIRECTORY]] | limits | workers | pool | session | queue | ops [--json FILE]",
       );
       Deno.exit(2);
   }

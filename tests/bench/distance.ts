@@ -1,0 +1,50 @@
+/** The way from a Worker to its database: a delay in each direction, and the round trips of TCP's and TLS's handshakes. */
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+
+export interface DistanceOptions {
+  readonly port: number;
+  /** In each direction. */
+  readonly latencyMs: number;
+  /** Before the first byte: 1 for TCP, and 1 for TLS 1.3 (https://www.rfc-editor.org/rfc/rfc8446#section-2). */
+  readonly handshakes: number;
+}
+
+export interface Distance extends AsyncDisposable {
+  readonly port: number;
+}
+
+export async function distance(
+  { port, latencyMs, handshakes }: DistanceOptions,
+): Promise<Distance> {
+  const sockets = new Set<Socket>();
+  const server = createServer({ noDelay: true }, (near) => {
+    const far = connect({ host: "127.0.0.1", port, noDelay: true });
+    for (const socket of [near, far]) sockets.add(socket);
+    passOn(near, far, { latencyMs, firstMs: handshakes * 2 * latencyMs });
+    passOn(far, near, { latencyMs, firstMs: 0 });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    port: (server.address() as AddressInfo).port,
+    async [Symbol.asyncDispose]() {
+      const closed = new Promise((resolve) => server.close(resolve));
+      for (const socket of sockets) socket.destroy();
+      await closed;
+    },
+  };
+}
+
+function passOn(
+  from: Socket,
+  to: Socket,
+  { latencyMs, firstMs }: { latencyMs: number; firstMs: number },
+): void {
+  // What comes first waits for the handshakes, and what follows it stays behind it.
+  const opensAt = performance.now() + firstMs;
+  const after = (work: () => void) =>
+    setTimeout(work, latencyMs + Math.max(0, opensAt - performance.now()));
+  from.on("data", (bytes) => after(() => to.write(bytes)));
+  from.on("end", () => after(() => to.end()));
+  from.on("error", () => to.destroy());
+  from.on("close", () => after(() => to.destroy()));
+}

@@ -1,0 +1,156 @@
+/** A Worker's ways to its database, in real workerd: how long a request takes from afar, and what it costs. */
+import { startRelay } from "../../src/library/testing/relay/relay.ts";
+import { localDatabase } from "../support/local_database.ts";
+import { startWorkerd } from "../support/workerd.ts";
+import { distance } from "./distance.ts";
+import { cpuMs } from "./http/cpu.ts";
+import { spreadOf } from "./spread.ts";
+
+export interface WorkerFigures {
+  readonly name: string;
+  readonly operation: "read" | "create";
+  /** The median, one request at a time, at `LATENCY_MS` in each direction. */
+  readonly p50Ms: number;
+  /** Of workerd's process, at no distance, `CLIENTS` at a time. */
+  readonly cpuMs: number;
+  readonly requestsPerSecond: number;
+}
+
+const LATENCY_MS = 20;
+const CLIENTS = 16;
+const SEQUENTIAL = 30;
+const CONCURRENT = 1_500;
+
+interface Way {
+  readonly name: string;
+  readonly entry?: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+const WAYS: readonly Way[] = [
+  { name: "by hand: a Client for each request", entry: "tests/bench/workers_by_hand.ts" },
+  { name: "WebSocket for each request", env: { DATABASE_HTTP: "off" } },
+  { name: "TCP for each request", env: { DATABASE_TRANSPORT: "tcp" } },
+  { name: "reads by HTTP", env: { DATABASE_HTTP: "on" } },
+  { name: "two Durable Objects", env: { DATABASE_OBJECT_SHARDS: "2" } },
+];
+
+export async function benchWorkers(): Promise<WorkerFigures[]> {
+  const database = await localDatabase();
+  await using branch = await database.connect();
+  const url = new URL(branch.env["DATABASE_URL"]!);
+  const server = Number(url.port);
+  const figures: WorkerFigures[] = [];
+  for (const { name, entry = "src/worker.ts", env = {} } of WAYS) {
+    console.error(`measuring: ${name}`);
+    const run = async (latencyMs: number, work: (service: Service) => Promise<void>) => {
+      // The relay stands beside the server, as Neon's proxy does, and speaks TLS there.
+      await using tcp = await distance({ port: server, latencyMs, handshakes: 2 });
+      await using relay = await startRelay({ targets: [{ hostname: "127.0.0.1", port: server }] });
+      await using proxy = await distance({ port: relay.port, latencyMs, handshakes: 2 });
+      const isTcp = env["DATABASE_TRANSPORT"] === "tcp";
+      const databaseUrl = new URL(url);
+      if (isTcp && latencyMs > 0) databaseUrl.port = String(tcp.port);
+      const proxyPort = latencyMs > 0 ? proxy.port : relay.port;
+      await using workerd = await startWorkerd({
+        entry,
+        minify: true,
+        bindings: {
+          ...branch.env,
+          DATABASE_URL: databaseUrl.href,
+          DATABASE_WS_PROXY: relay.url.replace(`:${relay.port}`, `:${proxyPort}`),
+          LOG_LEVEL: "error",
+          ...env,
+        },
+        durableObjects: entry === "src/worker.ts" ? { DATABASE_OBJECT: "DatabaseObject" } : {},
+      });
+      await work(serviceAt(workerd.url));
+    };
+    for (const operation of ["read", "create"] as const) {
+      let p50Ms = 0;
+      await run(LATENCY_MS, async (service) => {
+        const request = await service[operation]();
+        await request();
+        const times: number[] = [];
+        for (let count = 0; count < SEQUENTIAL; count++) {
+          const startedAt = performance.now();
+          await request();
+          times.push(performance.now() - startedAt);
+        }
+        p50Ms = spreadOf(times).median;
+      });
+      await run(0, async (service) => {
+        const request = await service[operation]();
+        await Promise.all(Array.from({ length: CLIENTS }, request));
+        const [before, startedAt] = [workerdCpuMs(), performance.now()];
+        let left = CONCURRENT;
+        await Promise.all(Array.from({ length: CLIENTS }, async () => {
+          while (left-- > 0) await request();
+        }));
+        const seconds = (performance.now() - startedAt) / 1_000;
+        figures.push({
+          name,
+          operation,
+          p50Ms,
+          cpuMs: (workerdCpuMs() - before) / CONCURRENT,
+          requestsPerSecond: CONCURRENT / seconds,
+        });
+      });
+    }
+  }
+  return figures;
+}
+
+interface Service {
+  read(): Promise<() => Promise<void>>;
+  create(): Promise<() => Promise<void>>;
+}
+
+function serviceAt(url: URL): Service {
+  const send = async (path: string, init: RequestInit, status: number) => {
+    const response = await fetch(new URL(path, url), init);
+    const text = await response.text();
+    if (response.status !== status) throw new Error(`Cannot measure: ${response.status} ${text}`);
+    return JSON.parse(text) as { id: string };
+  };
+  const create = () =>
+    send("/users", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ email: `${crypto.randomUUID()}@example.org`, name: "Ada" }),
+    }, 201);
+  return {
+    create: () => Promise.resolve(async () => void await create()),
+    async read() {
+      const { id } = await create();
+      return async () => void await send(`/users/${id}`, {}, 200);
+    },
+  };
+}
+
+/** Of all descendants of this process that are workerd. */
+function workerdCpuMs(): number {
+  let sum = 0;
+  for (const { name } of Deno.readDirSync("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    if (commandOf(name) === "workerd" && isDescendant(Number(name))) sum += cpuMs(Number(name));
+  }
+  return sum;
+}
+
+function commandOf(pid: string): string | undefined {
+  try {
+    return Deno.readTextFileSync(`/proc/${pid}/comm`).trim();
+  } catch {
+    return undefined;
+  }
+}
+
+function isDescendant(pid: number): boolean {
+  for (let each = pid; each > 1;) {
+    if (each === Deno.pid) return true;
+    const stat = Deno.readTextFileSync(`/proc/${each}/stat`);
+    each = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
+  }
+  return false;
+}
