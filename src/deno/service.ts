@@ -1,4 +1,5 @@
 /** The service on Deno: one pool per process, and a graceful shutdown. */
+import { Authenticator } from "../access/authenticator.ts";
 import { activityConsumer } from "../service/activity_consumer.ts";
 import type { Context, MiddlewareHandler } from "hono";
 import { connectionLimits, descriptorLimit } from "./descriptors.ts";
@@ -16,6 +17,7 @@ import { BodyLimit } from "../http/body.ts";
 import { RequestTracker } from "./request_tracker.ts";
 import { openDatabase } from "../library/deno/mod.ts";
 import { guard, isLoopback } from "../ops/guard.ts";
+import { operatorsOf } from "../ops/operators.ts";
 import { Guesses } from "../ops/guesses.ts";
 import { createLog } from "../ops/log.ts";
 import { HttpMetrics } from "../ops/http_metrics.ts";
@@ -34,6 +36,7 @@ import { watchRequests } from "../ops/watch_requests.ts";
 import { PostgresQueue } from "../queue/postgres_queue.ts";
 import { type QueueStatus, queueStatus } from "../queue/status.ts";
 import { parseSettings, type Settings } from "../settings/settings.ts";
+import { EVERY_TENANT } from "../tenant.ts";
 
 /** A running service. */
 export interface RunningService {
@@ -66,7 +69,7 @@ export async function start(
   env: Readonly<Record<string, string | undefined>>,
   { hostname = "0.0.0.0", opensOpsToLoopback = false, middleware = [] }: StartOptions = {},
 ): Promise<RunningService> {
-  const settings = parseSettings(env);
+  const settings = parseSettings(env, { hasFiles: true, serves: true });
   const { size, maxOverflow } = settings.database.pool;
   const limits = connectionLimits(settings.connections, {
     poolMax: size + maxOverflow,
@@ -94,6 +97,8 @@ export async function start(
     onFailure: (error) => log.warn("queue cannot access the outbox and keeps retrying", { error }),
   });
   const http = new HttpMetrics();
+  const authenticator = new Authenticator(settings.access);
+  const operators = operatorsOf(authenticator, settings.opsToken);
   const isTrusted = (c: Context<{ Bindings: ExchangeInfo }>) =>
     opensOpsToLoopback && isLoopback(c, c.env.remoteAddr.hostname);
   const guesses = new Guesses({
@@ -104,11 +109,11 @@ export async function start(
     database: db,
     http,
     queueDepth: cachedFor(() => depthOfQueue(db), { forMs: settings.queue.pollMs }),
-    guard: guard({ token: settings.opsToken, guesses, isTrusted }),
+    guard: guard({ operators, guesses, isTrusted }),
   });
   const page = new PoolPage({
     database: db,
-    token: settings.opsToken,
+    operators,
     guesses,
     isTrusted,
     shutdownSignal: draining.signal,
@@ -117,6 +122,7 @@ export async function start(
   const logFailure = logFailures(log);
   const app = createApp({
     db: propagateTrace(db),
+    authenticator,
     middleware: [
       ...middleware,
       traceRequests(),
@@ -168,6 +174,7 @@ export async function start(
 function depthOfQueue(db: Database): Promise<QueueStatus> {
   return db.transaction(queueStatus, {
     readOnly: true,
+    locals: EVERY_TENANT,
     attempts: 1,
     label: "/metrics",
     signal: AbortSignal.timeout(QUEUE_DEPTH_TIMEOUT_MS),

@@ -3,8 +3,10 @@ import type { Stack } from "./stack.ts";
 
 /** The lines printed once the service listens. The commands among them can be pasted as they are. */
 export function banner(
-  { url, stack, migrates, servesOps, tookMs }: {
+  { url, token, stack, migrates, servesOps, tookMs }: {
     url: string;
+    /** Without one, the settings name the clients. */
+    token: string | undefined;
     stack: Stack;
     /** Whether migrations were applied. */
     migrates: boolean;
@@ -19,17 +21,18 @@ export function banner(
       ? "It uses the database of DATABASE_URL; " +
         (migrates ? "migrations ran there as the same role" : "no migrations ran there")
       : `psql ${stack.postgres.url({ role: "postgres" })}`,
-    createUser(url),
+    createUser(url, token),
     ...(servesOps ? [`Live view of its database connections: ${url}/ops`] : []),
     ...(servesOps ? [production(stack)] : []),
     "The service restarts when a file under src changes; Ctrl-C stops everything",
   ].join("\n");
 }
 
-function createUser(url: string): string {
+function createUser(url: string, token = "TOKEN"): string {
   const body = JSON.stringify({ email: "ada@example.com", name: "Ada Lovelace" });
   const quoted = Deno.build.os === "windows" ? `"${body.replaceAll('"', '\\"')}"` : `'${body}'`;
-  return `curl -i ${url}/users -H "content-type: application/json" -d ${quoted}`;
+  return `curl -i ${url}/users -H "authorization: Bearer ${token}" ` +
+    `-H "content-type: application/json" -d ${quoted}`;
 }
 
 /** The permissions of the service without the tools around it. */

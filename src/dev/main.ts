@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 import { banner } from "./banner.ts";
+import { withDevToken } from "./dev_token.ts";
 import { type DevLock, takeDevLock } from "./dev_lock.ts";
 import { taskEnvironment } from "./env_file.ts";
 import { mayMigrate } from "./migration_consent.ts";
@@ -37,7 +38,7 @@ async function developOnce(
   },
 ): Promise<void> {
   const startedAtMs = performance.now();
-  const env = taskEnvironment();
+  const { env, token } = await withDevToken(taskEnvironment());
   const migrates = mayMigrate(env, Deno.args);
   const budget = shutdownBudget(env["SHUTDOWN_TIMEOUT"]);
   let isOver = false;
@@ -63,7 +64,7 @@ async function developOnce(
     console.log(
       hasServed
         ? `The service listens on ${url}`
-        : banner({ url, stack, migrates, servesOps: true, tookMs }),
+        : banner({ url, token, stack, migrates, servesOps: true, tookMs }),
     );
     hasServed = true;
   };

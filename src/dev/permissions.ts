@@ -27,12 +27,19 @@ export function permissionsOf(env: Env, { hostname = "0.0.0.0" } = {}): Permissi
   const names = Object.keys(variables.entries);
   const settings = settingsOf(env);
   const database = settings && databaseAccess(settings);
-  const addresses = database && [`${hostname}:${settings.port}`, database.net];
+  const issuer = settings && issuerOf(settings);
+  const addresses = database && [
+    `${hostname}:${settings.port}`,
+    database.net,
+    ...(issuer === undefined ? [] : [issuer]),
+  ];
   return [
     { flag: `--allow-env=${names.join(",")}`, reason: "to read its settings" },
     ...(addresses === undefined ? [] : [{
       flag: `--allow-net=${addresses.join(",")}`,
-      reason: "to listen, and to connect to its database",
+      reason: issuer === undefined
+        ? "to listen, and to connect to its database"
+        : "to listen, and to connect to its database and to the issuer of tokens",
     }]),
     // A path with a space or a comma would be taken for several options or paths.
     ...(database?.files ?? []).filter(({ path }) => !/[\s,]/.test(path)).map(({ path, use }) => ({
@@ -72,6 +79,13 @@ function databaseAccess({ database: { url, wsProxy, transport } }: Settings): Da
   }
   const { protocol, hostname, port } = new URL(wsProxy ?? `wss://${new URL(url).hostname}`);
   return { net: `${hostname}:${port || (protocol === "wss:" ? 443 : 80)}`, files: [] };
+}
+
+/** Where the keys of JWTs are. */
+function issuerOf({ access: { jwt } }: Settings): string | undefined {
+  if (jwt === undefined) return undefined;
+  const { protocol, hostname, port } = new URL(jwt.jwksUrl);
+  return `${hostname}:${port || (protocol === "https:" ? 443 : 80)}`;
 }
 
 function settingsOf(env: Env): Settings | undefined {

@@ -8,17 +8,20 @@ import { taskEnvironment } from "./env_file.ts";
 import { createDatabase } from "../library/create_database.ts";
 import { escapeControls, listDeadLetters, requeue } from "../queue/dead_letters.ts";
 import { queueStatus } from "../queue/status.ts";
+import { EVERY_TENANT } from "../tenant.ts";
 import { parseSettings } from "../settings/settings.ts";
+
+const READING = { readOnly: true, locals: EVERY_TENANT };
 
 const LETTERS_MAX = 20;
 const BODY_CHARACTERS_MAX = 1_000;
 
 /** The text to print: the state of the queue, then two lines for each dead letter. */
 export async function describeQueue(db: Database): Promise<string> {
-  const { depth, oldestMs, deadLetters } = await db.transaction(queueStatus, { readOnly: true });
+  const { depth, oldestMs, deadLetters } = await db.transaction(queueStatus, READING);
   const letters = await db.transaction(
     (session) => listDeadLetters(session, { limit: LETTERS_MAX }),
-    { readOnly: true },
+    READING,
   );
   return [
     `waiting       ${depth}`,
@@ -26,10 +29,10 @@ export async function describeQueue(db: Database): Promise<string> {
     `dead letters  ${deadLetters}${
       deadLetters > LETTERS_MAX ? `, the latest ${LETTERS_MAX}:` : ""
     }`,
-    ...letters.map(({ id, diedAt, attempts, error, body }) =>
-      `${id}  ${diedAt.toISOString()}  attempts ${attempts}  ${escapeControls(error)}\n    ${
-        bodyOf(body)
-      }`
+    ...letters.map(({ id, tenant, diedAt, attempts, error, body }) =>
+      `${id}  ${diedAt.toISOString()}  ${tenant}  attempts ${attempts}  ${
+        escapeControls(error)
+      }\n    ${bodyOf(body)}`
     ),
   ].join("\n");
 }
@@ -51,7 +54,8 @@ export async function retryDeadLetter(db: Database, id: string): Promise<void> {
         '"deno task queue" lists the ids',
     );
   }
-  if (await db.transaction((session) => requeue(session, id))) return;
+  const locals = EVERY_TENANT;
+  if (await db.transaction((session) => requeue(session, id), { locals })) return;
   throw new Error(
     `Cannot retry dead letter ${id} as it does not exist; "deno task queue" lists the ids`,
   );

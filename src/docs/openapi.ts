@@ -16,7 +16,7 @@ import {
   type ParameterName,
   queryParameter,
 } from "./parameters.ts";
-import { ofAll } from "./problem_groups.ts";
+import { ofAll, ofTokens } from "./problem_groups.ts";
 import { jsonSchemaOf, namedSchemas, referenceTo } from "./schemas.ts";
 import { serviceOperations } from "./service_operations.ts";
 import { usersOperations } from "./users_operations.ts";
@@ -52,7 +52,8 @@ export function openApiDocument(): OpenApiDocument {
         bearer: {
           type: "http",
           scheme: "bearer",
-          description: "A token that the operators have given you.",
+          description:
+            "A token that the operators have given you, or a JWT of the issuer that they have named. It needs the scope `users:read` to read, and `users:write` to change.",
         },
       },
     },
@@ -120,9 +121,19 @@ function headersOf(names: readonly HeaderName[]): Record<string, HeaderObject> {
   return Object.fromEntries(names.map((name) => [name, header(name)]));
 }
 
+/** The headers that every problem of a status has. */
+const HEADERS_OF_PROBLEMS: Readonly<Record<number, readonly HeaderName[]>> = {
+  401: ["WWW-Authenticate"],
+  403: ["WWW-Authenticate"],
+  412: ["ETag"],
+  503: ["Retry-After"],
+};
+
 /** One response for each status, with all kinds of problem that have it. */
-function problemResponses({ problems }: Operation): [string, ResponseObject][] {
-  const kinds = [...new Set([...problems, ...ofAll])];
+function problemResponses(
+  { problems, isPublic = false }: Operation,
+): [string, ResponseObject][] {
+  const kinds = [...new Set([...problems, ...(isPublic ? [] : ofTokens), ...ofAll])];
   const byStatus = Map.groupBy(kinds, (kind) => problemKinds[kind][0]);
   return [...byStatus].sort(([a], [b]) => a - b)
     .map(([status, kinds]) => [String(status), problemResponse(status, kinds)]);
@@ -130,7 +141,7 @@ function problemResponses({ problems }: Operation): [string, ResponseObject][] {
 
 function problemResponse(status: number, kinds: readonly ProblemKind[]): ResponseObject {
   const types = kinds.map((kind) => `/problems/${kind}`);
-  const headers: HeaderName[] = status === 503 ? ["Retry-After"] : status === 412 ? ["ETag"] : [];
+  const headers = HEADERS_OF_PROBLEMS[status] ?? [];
   return {
     description: kinds.map((kind) => `${problemKinds[kind][1]} ([${kind}](/problems/${kind})).`)
       .join(" "),

@@ -91,6 +91,11 @@ const HEADERS = {
     required: true,
     schema: { type: "string", pattern: "^[0-9]+$" },
   },
+  "WWW-Authenticate": {
+    description: "What the request lacks: `Bearer`, with `error` and `scope` as RFC 6750 has them.",
+    required: true,
+    schema: { type: "string", pattern: "^Bearer " },
+  },
   "X-Request-Id": {
     description:
       "The request's id: that of the request's header, or a new one. The log has it too.",

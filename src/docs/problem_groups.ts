@@ -5,6 +5,14 @@ import type { ProblemKind } from "../http/problem.ts";
 /** Of every route: the first is also a bad `Host`, and `internal` also a service with bad settings. */
 export const ofAll: readonly ProblemKind[] = ["malformed-request", "internal", "shutting-down"];
 
+/** Of every route that asks for a token. */
+export const ofTokens: readonly ProblemKind[] = [
+  "token-missing",
+  "token-invalid",
+  "insufficient-scope",
+  "keys-unavailable",
+];
+
 /** Of every route that asks the database. */
 export const ofDatabase: readonly ProblemKind[] = [
   "overloaded",

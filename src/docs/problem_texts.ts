@@ -16,6 +16,23 @@ export const problemTexts: Readonly<Record<ProblemKind, ProblemText>> = {
     toDo:
       "Look at `errors` in the answer: each entry names a parameter, a header or a place in the body, and says what to send instead. The same request will be refused again.",
   },
+  "token-missing": {
+    happened: "The request has no bearer token. Nothing was read or changed.",
+    toDo:
+      "Send the token that the operators have given you, as `Authorization: Bearer TOKEN`. Under `deno task dev`, the printed `curl` line has one.",
+  },
+  "token-invalid": {
+    happened:
+      "The service does not accept the token: nobody has it, it has expired, or it was not made for this service. Nothing was read or changed.",
+    toDo:
+      "Get a new token of the issuer, or ask the operators. The same token will be refused again.",
+  },
+  "insufficient-scope": {
+    happened:
+      "The token is valid, but does not allow what the request asks for. Nothing was read or changed.",
+    toDo:
+      "Use a token with the scope that the response's `WWW-Authenticate` names: `users:read` to read, `users:write` to change.",
+  },
   "not-found": {
     happened: "No address of this service has the path of the request. Nothing was changed.",
     toDo:
@@ -100,6 +117,18 @@ export const problemTexts: Readonly<Record<ProblemKind, ProblemText>> = {
       "The service met an error that it has no name for. Nothing is said about it here, so that nothing of the service's inside is told.",
     toDo:
       "Send the request again. If it fails again, give the `requestId` of the answer to the operators, whose log has the error.",
+  },
+  "keys-unavailable": {
+    happened:
+      "The service could not read the keys of the token's issuer, and so cannot tell whether the token is valid. Nothing was read or changed.",
+    toDo:
+      "Send the request again after `Retry-After`. Operators: look at the address of `AUTH_JWKS_URL`.",
+  },
+  "policies-bypassed": {
+    happened:
+      "The role with which the service logs in to its database sees the rows of all tenants, so that nothing keeps them apart. The service reports itself as not ready.",
+    toDo:
+      "Operators: let `DATABASE_URL` name a role that is no superuser and has no BYPASSRLS. `deno task doctor` tells what the role may do.",
   },
   "migrations-missing": {
     happened: "The database lacks tables or columns of this version of the service.",

@@ -36,7 +36,7 @@ export const serviceOperations: readonly Operation[] = [
       "Whether the database answers through the pool within 2 s, and lacks no migration of this version.",
     isPublic: true,
     answers: { 200: { description: "Ready.", content: { [JSON_TYPE]: "Ready" } } },
-    problems: [...ofDatabase, "migrations-missing"],
+    problems: [...ofDatabase, "migrations-missing", "policies-bypassed"],
   },
   {
     method: "get",

@@ -8,7 +8,9 @@ import { PoolClosedError, type TransactionRunner } from "../db/mod.ts";
 import type { BodyLimit } from "./body.ts";
 import { allowOrigins } from "./cors.ts";
 import { type Assets, docsRoutes } from "./docs_routes.ts";
+import type { Authenticator } from "../access/authenticator.ts";
 import { healthRoutes } from "./health_routes.ts";
+import { authenticate, type IdentityVariables } from "./identity.ts";
 import { problem, respondWithProblem } from "./problem.ts";
 import { problemOf } from "./problem_of.ts";
 import { requestTimeout } from "./request_timeout.ts";
@@ -30,6 +32,8 @@ export interface FailedRequest {
 export interface AppOptions {
   /** On Workers a function that returns the database of one request. */
   readonly db: TransactionRunner | ((c: Context) => TransactionRunner);
+  /** Tells who sends a request. */
+  readonly authenticator: Pick<Authenticator, "identify">;
   /** Called for every response with status 500 or above. Must not throw. */
   readonly onFailure?: ((request: FailedRequest) => void) | undefined;
   /** Runs around every request, including those that are refused. */
@@ -55,7 +59,7 @@ export interface AppOptions {
   readonly readyTimeoutMs?: number | undefined;
 }
 
-export type AppEnv = { Variables: { db: TransactionRunner } & RequestIdVariables };
+export type AppEnv = { Variables: IdentityVariables & RequestIdVariables };
 
 /** Builds the app: users, health and documentation. Its type has the routes, for `client.ts`. */
 export function createApp(options: AppOptions) {
@@ -81,10 +85,12 @@ export function createApp(options: AppOptions) {
   app.use(provideDatabase(options.db));
   app.use(requestTimeout({ statementTimeoutMs }));
   const { onUserChange: onChange = () => {}, bodyLimit } = options;
+  // Those before `authenticate` are public.
   const routes = app
-    .route("/", usersRoutes({ onChange, bodyLimit }))
     .route("/", healthRoutes(options))
-    .route("/", docsRoutes(options.assets));
+    .route("/", docsRoutes(options.assets))
+    .use(authenticate(options.authenticator))
+    .route("/", usersRoutes({ onChange, bodyLimit }));
   app.notFound((c) =>
     respondWithProblem(
       c,

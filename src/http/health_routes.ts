@@ -21,11 +21,12 @@ export function healthRoutes(
     .get("/healthz", (c) => c.json({ status: "alive" }, 200, NEVER_CACHED))
     .all("/healthz", onlyMethods("GET", "HEAD"))
     .get("/readyz", async (c) => {
-      const { missing, unknown } = await withTimeout(
+      const { missing, unknown, unboundRole } = await withTimeout(
         readyTimeoutMs,
         (signal) => ask(c.var.db, { signal, timeoutMs: readyTimeoutMs }),
       );
       if (missing.length > 0) throw migrationsMissing(missing);
+      if (unboundRole !== undefined) throw policiesBypassed();
       const newer = unknown.length === 0 ? {} : { newerMigrations: unknown };
       return c.json({ status: "ready", ...newer }, 200, NEVER_CACHED);
     })
@@ -54,6 +55,14 @@ function migrationsMissing(missing: readonly string[]): ProblemError {
   return new ProblemError("migrations-missing", {
     detail: `Cannot serve as the database lacks migrations: ${missing.join(", ")}; ` +
       'run "deno task migrate" as the owner of the tables',
+    headers: { "Retry-After": "5" },
+  });
+}
+
+function policiesBypassed(): ProblemError {
+  return new ProblemError("policies-bypassed", {
+    detail: "Cannot serve as the role of DATABASE_URL sees the rows of all tenants; " +
+      "log in as a role that is no superuser and has no BYPASSRLS",
     headers: { "Retry-After": "5" },
   });
 }

@@ -10,6 +10,9 @@ export { respondWithProblem } from "../library/hono/problem_document.ts";
 /** Every kind of problem, with its status and title. The names are part of the API: clients compare `type`. */
 export const problemKinds = {
   "malformed-request": [400, "The request is malformed"],
+  "token-missing": [401, "The request has no bearer token"],
+  "token-invalid": [401, "The token is not accepted"],
+  "insufficient-scope": [403, "The token does not allow this"],
   "not-found": [404, "The address does not exist"],
   "user-not-found": [404, "The user does not exist"],
   "method-not-allowed": [405, "The address does not support this method"],
@@ -21,7 +24,9 @@ export const problemKinds = {
   "invalid-body": [422, "The body is well-formed but not valid"],
   ...databaseProblemKinds,
   "internal": [500, "The service failed"],
+  "keys-unavailable": [503, "The token cannot be checked now"],
   "migrations-missing": [503, "The database lacks migrations"],
+  "policies-bypassed": [503, "The tenants of the database are not kept apart"],
 } as const satisfies Record<string, readonly [status: ContentfulStatusCode, title: string]>;
 
 export type ProblemKind = keyof typeof problemKinds;

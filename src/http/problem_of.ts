@@ -1,9 +1,11 @@
 /** The one table from errors to responses. The response to an error that is not in it reveals nothing of the error. */
 
 import { HTTPException } from "hono/http-exception";
+import { AccessRefusedError } from "../access/identity.ts";
 import { EmailTakenError, UserNotFoundError, VersionMismatchError } from "../users/user_errors.ts";
 import { databaseProblem } from "../library/hono/database_problem.ts";
 import { entityTag } from "./entity_tag.ts";
+import { challenge } from "./identity.ts";
 import { type Problem, problem, ProblemError } from "./problem.ts";
 
 /** The problem document for `error`, which may be any thrown value. */
@@ -17,8 +19,27 @@ export function problemOf(error: unknown): Problem {
 
 function requestProblem(error: unknown): Problem | undefined {
   if (error instanceof ProblemError) return error.problem;
+  if (error instanceof AccessRefusedError) return accessProblem(error);
   if (error instanceof HTTPException && error.status < 500) return exceptionProblem(error);
   return undefined;
+}
+
+/** https://www.rfc-editor.org/rfc/rfc6750#section-3.1. A request without a token gets no error code. */
+function accessProblem({ reason, message: detail }: AccessRefusedError): Problem {
+  switch (reason) {
+    case "missing":
+      return problem("token-missing", { detail, headers: challenge() });
+    case "malformed":
+      return problem("malformed-request", {
+        detail,
+        errors: [{ header: "Authorization", detail: "it must be Bearer and one token" }],
+        headers: challenge({ error: "invalid_request" }),
+      });
+    case "invalid":
+      return problem("token-invalid", { detail, headers: challenge({ error: "invalid_token" }) });
+    case "unavailable":
+      return problem("keys-unavailable", { detail, headers: { "Retry-After": "2" } });
+  }
 }
 
 /** Hono's own middleware refuses requests with this class. The client needs its headers, such as `WWW-Authenticate`. */

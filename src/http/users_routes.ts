@@ -11,11 +11,12 @@ import { changeUser, createUser, deleteUser, listUsers, readUser } from "../user
 import type { ActivityDocument, UserDocument } from "./documents.ts";
 import { entityTag } from "./entity_tag.ts";
 import type { BodyLimit } from "./body.ts";
+import { type IdentityVariables, requireScope } from "./identity.ts";
 import { ifMatch, jsonInput, pathInput, queryInput } from "./inputs.ts";
 import { onlyMethods } from "./only_methods.ts";
-import { type DatabaseVariables, withSession } from "../library/hono/mod.ts";
+import { withSession } from "../library/hono/mod.ts";
 
-type UsersEnv = { Variables: DatabaseVariables };
+type UsersEnv = { Variables: IdentityVariables };
 
 const MAX_PAGE_SIZE = 200;
 
@@ -57,17 +58,17 @@ export interface UsersRoutesOptions {
   readonly bodyLimit?: BodyLimit | undefined;
 }
 
-/** `/users`, `/users/:id` and `/users/:id/activity`. Needs `provideDatabase` before it. */
+/** `/users`, `/users/:id` and `/users/:id/activity`. Needs `authenticate` before it. */
 export function usersRoutes({ onChange, bodyLimit: limit }: UsersRoutesOptions) {
   return new Hono<UsersEnv>()
-    .get("/users", queryInput(PageQuery), (c) => {
+    .get("/users", requireScope("users:read"), queryInput(PageQuery), (c) => {
       const page = c.req.valid("query");
       return withSession(c, async (session) => {
         const { users, next } = await listUsers(session, page);
         return c.json({ users: users.map(userDocument), next });
       }, { readOnly: true });
     })
-    .post("/users", jsonInput(NewUser, { limit }), async (c) => {
+    .post("/users", requireScope("users:write"), jsonInput(NewUser, { limit }), async (c) => {
       const user = c.req.valid("json");
       // Made here, where it runs once, so that a retry inserts the same id.
       const id = newUserId();
@@ -79,7 +80,7 @@ export function usersRoutes({ onChange, bodyLimit: limit }: UsersRoutesOptions) 
       });
     })
     .all("/users", onlyMethods("GET", "HEAD", "POST"))
-    .get("/users/:id", userIdInput, (c) => {
+    .get("/users/:id", requireScope("users:read"), userIdInput, (c) => {
       const { id } = c.req.valid("param");
       return withSession(c, async (session) => respondWithUser(c, await readUser(session, id)), {
         readOnly: true,
@@ -87,6 +88,7 @@ export function usersRoutes({ onChange, bodyLimit: limit }: UsersRoutesOptions) 
     })
     .patch(
       "/users/:id",
+      requireScope("users:write"),
       userIdInput,
       ifMatch,
       jsonInput(UserPatch, { mediaTypes: PATCH_TYPES, limit }),
@@ -102,7 +104,7 @@ export function usersRoutes({ onChange, bodyLimit: limit }: UsersRoutesOptions) 
         });
       },
     )
-    .delete("/users/:id", userIdInput, ifMatch, (c) => {
+    .delete("/users/:id", requireScope("users:write"), userIdInput, ifMatch, (c) => {
       const [{ id }, { expected }] = [c.req.valid("param"), c.req.valid("header")];
       return withSession(c, async (session) => {
         session.afterCommit(() => onChange(c));
@@ -111,13 +113,19 @@ export function usersRoutes({ onChange, bodyLimit: limit }: UsersRoutesOptions) 
       });
     })
     .all("/users/:id", onlyMethods("GET", "HEAD", "PATCH", "DELETE"))
-    .get("/users/:id/activity", userIdInput, queryInput(ActivityQuery), (c) => {
-      const [{ id }, page] = [c.req.valid("param"), c.req.valid("query")];
-      return withSession(c, async (session) => {
-        const { activity, next } = await listActivity(session, id, page);
-        return c.json({ activity: activity.map(activityDocument), next });
-      }, { readOnly: true });
-    })
+    .get(
+      "/users/:id/activity",
+      requireScope("users:read"),
+      userIdInput,
+      queryInput(ActivityQuery),
+      (c) => {
+        const [{ id }, page] = [c.req.valid("param"), c.req.valid("query")];
+        return withSession(c, async (session) => {
+          const { activity, next } = await listActivity(session, id, page);
+          return c.json({ activity: activity.map(activityDocument), next });
+        }, { readOnly: true });
+      },
+    )
     .all("/users/:id/activity", onlyMethods("GET", "HEAD"));
 }
 

@@ -7,6 +7,7 @@ import { migration as transactionKeys } from "./0004_transaction_keys.ts";
 import { migration as userEventsTraceparent } from "./0005_user_events_traceparent.ts";
 import { migration as transactionKeysIndex } from "./0006_transaction_keys_index.ts";
 import { migration as noInbox } from "./0007_no_inbox.ts";
+import { migration as tenants } from "./0008_tenants.ts";
 
 export const migrations: readonly Migration[] = [
   users,
@@ -16,4 +17,5 @@ export const migrations: readonly Migration[] = [
   userEventsTraceparent,
   transactionKeysIndex,
   noInbox,
+  tenants,
 ];

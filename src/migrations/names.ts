@@ -10,4 +10,5 @@ export const migrationNames: readonly string[] = [
   "0005_user_events_traceparent",
   "0006_transaction_keys_index",
   "0007_no_inbox",
+  "0008_tenants",
 ];

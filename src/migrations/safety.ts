@@ -23,23 +23,88 @@ const UNSAFE_IN_COLUMN = /\b(?:unique|primary key|check|generated|default null)\
 /** Constraints and objects that a new table of its own may have, and an old table may not get. */
 const UNSAFE = /\b(?:drop (?!not null)|rename |unique index|truncate |set not null|type )/;
 
+const ROW_SECURITY = /^alter table (\S+) (?:enable|force) row level security$/;
+const POLICY = /^create policy \S+ on (\S+) (.*)$/;
+
+/** A unit of work of the running version, which sets no tenant, is one of `default`. */
+const OF_DEFAULT = "coalesce(nullif(current_setting('app.tenant', true), ''), 'default')";
+
+const NEW_TABLE = /^create table (?:if not exists )?(\S+)/;
+const UNIQUE_INDEX = /^create unique index (\S+) on (\S+)/;
+const DROPPED_INDEX = /^drop index (\S+)$/;
+const RENAMED_INDEX = /^alter index (\S+) rename to (\S+)$/;
+
 /**
- * Why a statement is not safe; undefined if it is. It judges by form, and takes every form that it does not know for
- * unsafe: a change that only looks unsafe belongs in a later release anyway.
+ * Why the statement of a migration is not safe; undefined if it is. It judges by form, and takes every form that it does
+ * not know for unsafe: a change that only looks unsafe belongs in a later release anyway. `migration` are all statements of
+ * it, in which some are safe together.
  */
-export function faultOf(statement: string): string | undefined {
-  const text = statement
+export function faultOf(
+  statement: string,
+  migration: readonly string[] = [statement],
+): string | undefined {
+  const text = foldedOf(statement);
+  const all = migration.map(foldedOf);
+  const isCreate = text.startsWith("create table ");
+  const hasActions = !isCreate && /^alter table/.test(text) && actionsOf(text) > 1;
+  if (hasActions) return "it has several actions; write one statement for each";
+  if (isRowSecurity(text)) {
+    return isSafeRowSecurity(text, all)
+      ? undefined
+      : "the running version sets no tenant, and no policy of its table lets that be default";
+  }
+  if (isIndexChange(text)) {
+    return isSafeIndexChange(text, all)
+      ? undefined
+      : "the running version needs a unique index of that name, which one of the migration must get";
+  }
+  if (!isCreate && UNSAFE.test(text)) return "the running version may still need what it changes";
+  const isSafe = SAFE.some((form) => form.test(text)) || isSafeColumn(text);
+  return isSafe ? undefined : "its form is not known to be safe";
+}
+
+function foldedOf(statement: string): string {
+  return statement
     .replace(/--[^\n]*/g, " ")
     .replace(/\/\*.*?\*\//gs, " ")
     .replace(/\s+/g, " ")
     .trim()
     .toLowerCase();
-  const isCreate = text.startsWith("create table ");
-  const hasActions = !isCreate && /^alter table/.test(text) && actionsOf(text) > 1;
-  if (hasActions) return "it has several actions; write one statement for each";
-  if (!isCreate && UNSAFE.test(text)) return "the running version may still need what it changes";
-  const isSafe = SAFE.some((form) => form.test(text)) || isSafeColumn(text);
-  return isSafe ? undefined : "its form is not known to be safe";
+}
+
+function isRowSecurity(text: string): boolean {
+  return ROW_SECURITY.test(text) || POLICY.test(text);
+}
+
+/** The running version knows no table that the migration makes. In the others it must find what it finds today. */
+function isSafeRowSecurity(text: string, all: readonly string[]): boolean {
+  const table = (ROW_SECURITY.exec(text) ?? POLICY.exec(text))![1]!;
+  if (all.some((each) => NEW_TABLE.exec(each)?.[1] === table)) return true;
+  const policies = all.flatMap((each) => {
+    const [, on, rule = ""] = POLICY.exec(each) ?? [];
+    return on === table ? [rule] : [];
+  });
+  return policies.length > 0 && policies.every((rule) => rule.includes(OF_DEFAULT));
+}
+
+function isIndexChange(text: string): boolean {
+  return UNIQUE_INDEX.test(text) || DROPPED_INDEX.test(text) || RENAMED_INDEX.test(text);
+}
+
+/**
+ * A unique index may be replaced, under its name, by one that refuses no more: a violation of it is known by that name.
+ * Whether it refuses no more, its form does not say: see README.md.
+ */
+function isSafeIndexChange(text: string, all: readonly string[]): boolean {
+  const [, made, table] = UNIQUE_INDEX.exec(text) ?? [];
+  if (all.some((each) => table !== undefined && NEW_TABLE.exec(each)?.[1] === table)) return true;
+  return all.some((each) => {
+    const [, from, to] = RENAMED_INDEX.exec(each) ?? [];
+    const isWhole = from !== undefined && all.includes(`drop index ${to}`) &&
+      all.some((other) => UNIQUE_INDEX.exec(other)?.[1] === from);
+    return isWhole &&
+      (made === from || text === each || DROPPED_INDEX.exec(text)?.[1] === to);
+  });
 }
 
 /** Inserts of the running version leave the column out: they must get a default, or null, that no constraint refuses. */

@@ -9,6 +9,8 @@ export interface SchemaState {
   readonly unknown: readonly string[];
   /** Whether the role may not read the table `migrations`. Both lists are then empty. */
   readonly isUnreadable: boolean;
+  /** The role, if row-level security does not keep it from other tenants' rows: a superuser, or one with BYPASSRLS. */
+  readonly unboundRole?: string;
 }
 
 /** https://www.postgresql.org/docs/current/errcodes-appendix.html */
@@ -18,14 +20,19 @@ const INSUFFICIENT_PRIVILEGE = "42501";
 /** Compares them in one round trip, which ends the session. */
 export async function compareSchema(session: Pick<Session, "commit">): Promise<SchemaState> {
   try {
-    const [rows] = await session.commit([
+    const [rows, [bypassing]] = await session.commit([
       sql<{ name: string }>`select name from migrations order by name`,
+      sql<{ role: string }>`
+        select current_user::text as role where not row_security_active(to_regclass('users')::oid)`,
     ]);
     const applied = rows!.map(({ name }) => name);
+    const missing = migrationNames.filter((name) => !applied.includes(name));
     return {
-      missing: migrationNames.filter((name) => !applied.includes(name)),
+      missing,
       unknown: applied.filter((name) => !migrationNames.includes(name)),
       isUnreadable: false,
+      // Before the policies exist they bind nobody.
+      ...(missing.length > 0 || bypassing === undefined ? {} : { unboundRole: bypassing.role }),
     };
   } catch (error) {
     const sqlState = error instanceof ServerError ? error.sqlState : undefined;

@@ -1,13 +1,14 @@
 /** Access control for `/metrics` and `/ops`. */
 import type { Context, MiddlewareHandler } from "hono";
+import { HTTPException } from "hono/http-exception";
 import { bearerAuth } from "hono/bearer-auth";
-import { timingSafeEqual } from "hono/utils/buffer";
 import { isLoopbackHost } from "../library/loopback.ts";
 import type { Guesses } from "./guesses.ts";
+import type { Operators } from "./operators.ts";
 
 export interface GuardOptions {
-  /** `OPS_TOKEN`. Without it the guarded addresses do not exist. */
-  readonly token: string | undefined;
+  /** Without them the guarded addresses do not exist. */
+  readonly operators: Operators | undefined;
   /**
    * Without it, wrong tokens are neither counted nor logged: on Workers, where a client's requests reach many isolates,
    * Cloudflare's rate limiting rules do that.
@@ -17,17 +18,30 @@ export interface GuardOptions {
   readonly isTrusted?: (c: Context) => boolean | Promise<boolean>;
 }
 
+/** https://www.rfc-editor.org/rfc/rfc6750#section-3.1 */
+const LACKS_SCOPE = new Response(null, {
+  status: 403,
+  headers: { "WWW-Authenticate": 'Bearer error="insufficient_scope", scope="ops"' },
+});
+
 /**
- * Middleware that lets only operators pass: 401 without the right token, 429 after too many wrong ones, 404 if no token
- * is set.
+ * Middleware that lets only operators pass: 401 without a token, 403 with one of another client, 429 after too many wrong
+ * ones, 404 if nobody is an operator.
  */
 export function guard(
-  { token, guesses, isTrusted = () => false }: GuardOptions,
+  { operators, guesses, isTrusted = () => false }: GuardOptions,
 ): MiddlewareHandler {
-  const byToken = token === undefined ? undefined : bearerAuth({
-    verifyToken(given, c) {
-      const isRight = () => timingSafeEqual(given, token);
-      return guesses === undefined ? isRight() : guesses.check(c, isRight);
+  const byToken = operators && bearerAuth({
+    async verifyToken(given, c) {
+      let isClient = false;
+      const isKnown = async () => {
+        const owner = await operators(given);
+        isClient = owner === "client";
+        return owner !== "nobody";
+      };
+      const isRight = await (guesses === undefined ? isKnown() : guesses.check(c, isKnown));
+      if (isClient) throw new HTTPException(403, { res: LACKS_SCOPE.clone() });
+      return isRight;
     },
   });
   return async function guardOps(c, next) {

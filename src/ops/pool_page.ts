@@ -5,11 +5,11 @@
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { HTTPException } from "hono/http-exception";
-import { timingSafeEqual } from "hono/utils/buffer";
 import type { DatabaseStats, PoolView } from "../db/mod.ts";
 import { EVENT_STREAM_HEADERS, eventStream } from "./event_stream.ts";
 import { guard } from "./guard.ts";
 import type { Guesses } from "./guesses.ts";
+import type { Operators } from "./operators.ts";
 import { SAMPLE_INTERVAL_MS, SampleHistory } from "./history.ts";
 import { ASSETS, PAGE, SIGN_IN } from "./page/assets.ts";
 import { RecentFailures } from "./recent_failures.ts";
@@ -18,8 +18,8 @@ import { sampleOf, type Snapshot, takeSnapshot } from "./snapshot.ts";
 
 export interface PoolPageOptions {
   readonly database: { stats(): DatabaseStats; inspect(): PoolView };
-  /** `OPS_TOKEN`. */
-  readonly token: string | undefined;
+  /** Without them the page does not exist, except for requests that are trusted. */
+  readonly operators: Operators | undefined;
   readonly guesses: Guesses;
   /** Whether the request needs no token. */
   readonly isTrusted: (c: Context) => boolean;
@@ -82,7 +82,7 @@ export class PoolPage implements Disposable {
   }
 
   #makeRoutes(): Hono {
-    const { token, guesses } = this.#options;
+    const { operators, guesses } = this.#options;
     const isAuthorised = (c: Context) => this.#isAuthorised(c);
     const routes = new Hono()
       .use("/ops/*", this.#requireTokenOrTrust())
@@ -94,13 +94,13 @@ export class PoolPage implements Disposable {
       .get("/ops/sign-in", (c) => c.html(SIGN_IN, 200, HEADERS))
       .get(
         "/ops/events",
-        guard({ token, guesses, isTrusted: isAuthorised }),
+        guard({ operators, guesses, isTrusted: isAuthorised }),
         (c) => this.#events(c),
       )
       .post("/ops/sign-in", refuseCrossSite, bodyLimit({ maxSize: MAX_FORM_BYTES }), async (c) => {
         const { token: given } = await readForm(c);
-        const isRight = token !== undefined && typeof given === "string" &&
-          await guesses.check(c, () => timingSafeEqual(given, token));
+        const isRight = operators !== undefined && typeof given === "string" &&
+          await guesses.check(c, async () => await operators(given) === "operator");
         if (!isRight) return c.html(SIGN_IN_REFUSED, 401, HEADERS);
         this.#signIns.start(c);
         return c.redirect("/ops", 303);
@@ -118,9 +118,9 @@ export class PoolPage implements Disposable {
 
   /** Without a token no client can sign in, so the page does not exist. */
   #requireTokenOrTrust(): MiddlewareHandler {
-    const { token, isTrusted } = this.#options;
+    const { operators, isTrusted } = this.#options;
     return async function requireTokenOrTrust(c, next) {
-      return token === undefined && !isTrusted(c) ? c.notFound() : await next();
+      return operators === undefined && !isTrusted(c) ? c.notFound() : await next();
     };
   }
 

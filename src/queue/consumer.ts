@@ -20,6 +20,7 @@ import {
   ServerError,
   type Sql,
 } from "../db/mod.ts";
+import { DEFAULT_TENANT, TENANT_NAME, tenantLocals, tenantSwitch } from "../tenant.ts";
 import { deadLetter } from "./dead_letters.ts";
 import { retryDelayMs } from "./retry_delay.ts";
 import type { Consume, ConsumeOptions, Delivery } from "./transport.ts";
@@ -28,6 +29,8 @@ import type { Consume, ConsumeOptions, Delivery } from "./transport.ts";
 export interface KeyedMessage {
   /** The same over all deliveries, also if the producer sent the message twice. */
   readonly id: string;
+  /** Its statements run as this tenant; `default` without one. */
+  readonly tenant?: string;
 }
 
 export interface ConsumerOptions<Message extends KeyedMessage> {
@@ -134,15 +137,20 @@ export class Consumer<Message extends KeyedMessage> {
     options: ConsumeOptions,
   ): Promise<unknown> {
     const { db, name, handler } = this.#options;
-    if (parsed.length === 0) return undefined;
+    const [first, ...others] = byTenant(parsed.map(({ message }) => message));
+    if (first === undefined) return undefined;
+    const statementsOf = ({ messages }: TenantMessages<Message>) => [
+      insertKeys(messages.map((message) => this.#keyOf(message))),
+      ...handler(messages),
+    ];
     try {
       await db.transaction(
         (session) =>
           session.commit([
-            insertKeys(parsed.map(({ message }) => this.#keyOf(message))),
-            ...handler(parsed.map(({ message }) => message)),
+            ...statementsOf(first),
+            ...others.flatMap((each) => [tenantSwitch(each.tenant), ...statementsOf(each)]),
           ]),
-        { label: name, ...options },
+        { label: name, locals: tenantLocals(first.tenant), ...options },
       );
     } catch (error) {
       return error;
@@ -158,10 +166,11 @@ export class Consumer<Message extends KeyedMessage> {
   ): Promise<unknown> {
     const { db, name: label, handler } = this.#options;
     const alreadyApplied = () => Promise.resolve();
+    const locals = tenantLocals(message.tenant ?? DEFAULT_TENANT);
     try {
       await db.transaction(
         async (session) => void await session.commit([...handler([message])]),
-        { key: this.#keyOf(message), loadResult: alreadyApplied, label, ...options },
+        { key: this.#keyOf(message), loadResult: alreadyApplied, label, locals, ...options },
       );
       return delivery.ack();
     } catch (error) {
@@ -183,8 +192,13 @@ export class Consumer<Message extends KeyedMessage> {
     const { db, name: consumer } = this.#options;
     const { body, attempts } = delivery;
     const insert = deadLetter({ consumer, id: this.#idOf(delivery), body, attempts, error });
+    const locals = tenantLocals(tenantOf(body));
     try {
-      await db.transaction((session) => session.commit([insert]), { label: consumer, ...options });
+      await db.transaction((session) => session.commit([insert]), {
+        label: consumer,
+        locals,
+        ...options,
+      });
     } catch (failure) {
       if (options.signal?.aborted) return undefined;
       this.#retryLater([delivery], failure);
@@ -243,6 +257,31 @@ export class Consumer<Message extends KeyedMessage> {
       ...outcome,
     });
   }
+}
+
+interface TenantMessages<Message> {
+  readonly tenant: string;
+  readonly messages: Message[];
+}
+
+/** In the order of the tenants: all transactions insert keys in one order, so that they cannot deadlock. */
+function byTenant<Message extends KeyedMessage>(
+  messages: readonly Message[],
+): TenantMessages<Message>[] {
+  const found = new Map<string, Message[]>();
+  for (const message of messages) {
+    const { tenant = DEFAULT_TENANT } = message;
+    const others = found.get(tenant);
+    if (others === undefined) found.set(tenant, [message]);
+    else others.push(message);
+  }
+  return [...found.keys()].sort().map((tenant) => ({ tenant, messages: found.get(tenant)! }));
+}
+
+/** Of a message that may not be readable otherwise. */
+function tenantOf(body: unknown): string {
+  const { tenant } = (body ?? {}) as { readonly tenant?: unknown };
+  return typeof tenant === "string" && TENANT_NAME.test(tenant) ? tenant : DEFAULT_TENANT;
 }
 
 /**

@@ -5,6 +5,7 @@ import type { Delivery } from "./transport.ts";
 
 export interface DeadLetter {
   readonly id: string;
+  readonly tenant: string;
   readonly messageId: string;
   readonly body: unknown;
   readonly error: string;
@@ -65,7 +66,7 @@ export async function listDeadLetters(
 ): Promise<DeadLetter[]> {
   const [rows] = await session.commit([
     sql<DeadLetter>`
-      select id::text, message_id as "messageId", body, error, attempts, died_at as "diedAt"
+      select id::text, tenant, message_id as "messageId", body, error, attempts, died_at as "diedAt"
       from dead_letters order by id desc limit ${limit}`,
   ]);
   return rows;
@@ -79,16 +80,16 @@ export async function listDeadLetters(
  */
 export async function requeue(session: Session, id: string): Promise<boolean> {
   const [rows] = await session.commit([sql`
-    with removed as (delete from dead_letters where id = ${id} returning body),
+    with removed as (delete from dead_letters where id = ${id} returning tenant, body),
     queued as (
-      insert into user_events (id, user_id, version, type, data, occurred_at, traceparent)
+      insert into user_events (id, tenant, user_id, version, type, data, occurred_at, traceparent)
       overriding system value
-      select (body->>'id')::bigint, (body->>'userId')::uuid, (body->>'version')::integer,
+      select (body->>'id')::bigint, tenant, (body->>'userId')::uuid, (body->>'version')::integer,
         body->>'type', body->'data', (body->>'occurredAt')::timestamptz, body->>'traceparent'
       from removed
       on conflict (id) do update
-      set (user_id, version, type, data, occurred_at, traceparent, attempts, due_at) = (
-        excluded.user_id, excluded.version, excluded.type, excluded.data, excluded.occurred_at,
+      set (tenant, user_id, version, type, data, occurred_at, traceparent, attempts, due_at) = (
+        excluded.tenant, excluded.user_id, excluded.version, excluded.type, excluded.data, excluded.occurred_at,
         excluded.traceparent, excluded.attempts, excluded.due_at)
     )
     select from removed`]);

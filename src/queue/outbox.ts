@@ -6,9 +6,12 @@
  */
 
 import { type Sql, sql } from "../db/mod.ts";
+import { EVERY_TENANT } from "../tenant.ts";
 
 export interface OutboxRow {
   readonly id: string;
+  /** Whose user it is about. */
+  readonly tenant: string;
   readonly userId: string;
   readonly version: number;
   readonly type: string;
@@ -25,8 +28,9 @@ export interface OutboxRow {
  * Options of every transaction on the outbox, whatever the default isolation level is. At a stricter level, an event that
  * another worker took after the snapshot fails the transaction instead of being skipped.
  * https://www.postgresql.org/docs/current/transaction-iso.html#XACT-REPEATABLE-READ
+ * The queue has the events of all tenants.
  */
-export const OUTBOX_TRANSACTION = { isolation: "read committed" } as const;
+export const OUTBOX_TRANSACTION = { isolation: "read committed", locals: EVERY_TENANT } as const;
 
 export interface TakeOptions {
   readonly limit: number;
@@ -91,7 +95,7 @@ function lease(
     update user_events as event
     set attempts = attempts + ${attempts}::integer, due_at = now() + ${leaseMs}::double precision * interval '1 millisecond'
     from due where event.id = due.id
-    returning event.id::text, user_id as "userId", version, type, data,
+    returning event.id::text, tenant, user_id as "userId", version, type, data,
       occurred_at as "occurredAt", attempts, traceparent, due_at::text as lease`;
 }
 

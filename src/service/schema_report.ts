@@ -21,7 +21,13 @@ export async function reportSchema(db: Pick<Database, "transaction">, log: Log):
     const reason = error instanceof Error ? error.message : String(error);
     return log.warn("cannot compare the schema with this version at the start", { reason });
   }
-  const { missing, unknown, isUnreadable } = state;
+  const { missing, unknown, isUnreadable, unboundRole } = state;
+  if (unboundRole !== undefined) {
+    log.error(
+      "the role of DATABASE_URL sees the rows of all tenants; log in as one that is no superuser and has no BYPASSRLS",
+      { role: unboundRole },
+    );
+  }
   if (missing.length > 0) {
     log.error('migrations are missing; run "deno task migrate" as the owner of the tables', {
       missing,

@@ -9,6 +9,12 @@ import {
 } from "../library/transport.ts";
 import type { Values } from "./schema.ts";
 
+/** What the runtime can do, and what for. */
+export interface Runtime extends TcpAbilities {
+  /** Whether it answers requests, and so must know whose. Tasks such as `deno task migrate` answer none. */
+  readonly serves?: boolean;
+}
+
 /** In each pair the first timeout can never take effect if it is longer than the second. */
 const SHORTER_FIRST = [
   ["DATABASE_LOCK_TIMEOUT", "DATABASE_STATEMENT_TIMEOUT"],
@@ -28,7 +34,7 @@ interface Given {
  */
 export function contradictions(
   values: Values,
-  { tcp, ...variables }: Given & { readonly tcp: TcpAbilities },
+  { runtime, ...variables }: Given & { readonly runtime: Runtime },
 ): string[] {
   const { given, isInvalid } = variables;
   const found = SHORTER_FIRST
@@ -39,12 +45,33 @@ export function contradictions(
       `current values ${given[short]} and ${given[long]}; make it shorter, or leave it out`
     );
   found.push(...queueConcurrencyProblems(values, variables));
+  found.push(...accessProblems(variables, runtime));
   if (
     !["DATABASE_URL", "DATABASE_WS_PROXY", "DATABASE_TRANSPORT", "DATABASE_HTTP"].some(isInvalid)
   ) {
-    found.push(...transportProblems(values, tcp));
+    found.push(...transportProblems(values, runtime));
   }
   return found;
+}
+
+/** Whose requests would be answered: nobody knows without a token, and half of a setting accepts too much. */
+function accessProblems({ given, isInvalid }: Given, { serves = false }: Runtime): string[] {
+  const jwt = ["AUTH_JWKS_URL", "AUTH_ISSUER", "AUTH_AUDIENCE"];
+  const [set, unset] = [
+    jwt.filter((name) => name in given),
+    jwt.filter((name) => !(name in given)),
+  ];
+  if (set.length > 0 && unset.length > 0) {
+    return [
+      `Cannot use ${set.join(" and ")} as ${jwt.join(", ")} belong together: current ` +
+      `${unset.join(" and ")} is none; set all three, or none`,
+    ];
+  }
+  if (!serves || set.length > 0 || "API_TOKENS" in given || isInvalid("API_TOKENS")) return [];
+  return [
+    "Cannot serve requests as nobody could send one: current API_TOKENS and AUTH_JWKS_URL are none; set one of them, " +
+    "see src/access/README.md, or let `deno task dev` make a token",
+  ];
 }
 
 /** Why the database cannot be reached over the transport. */

@@ -9,7 +9,8 @@ import { databaseUrl } from "./database_url.ts";
 import { LOG_LEVELS } from "./log_level.ts";
 import { origins } from "./origins.ts";
 import { relayUrl } from "./relay_url.ts";
-import { oneOf, seconds, secondsOrNever, secretToken, wholeNumber } from "./variable.ts";
+import { apiTokens, issuerUrl, jwksUrl } from "./access.ts";
+import { oneOf, seconds, secondsOrNever, secretToken, text, wholeNumber } from "./variable.ts";
 
 /** https://developers.cloudflare.com/durable-objects/reference/data-location/#provide-a-location-hint */
 const OBJECT_LOCATIONS = [
@@ -108,6 +109,10 @@ export const variables = v.object({
   DATABASE_OBJECT_LOCATION: v.optional(oneOf(OBJECT_LOCATIONS)),
   QUEUE_CONCURRENCY: v.optional(wholeNumber({ min: 0, max: 1_000 }), "1"),
   QUEUE_POLL_INTERVAL: v.optional(seconds({ min: 0.1, max: HOUR_S }), "5"),
+  API_TOKENS: v.optional(apiTokens()),
+  AUTH_JWKS_URL: v.optional(jwksUrl()),
+  AUTH_ISSUER: v.optional(issuerUrl()),
+  AUTH_AUDIENCE: v.optional(text()),
   PORT: v.optional(wholeNumber({ min: 0, max: 65_535 }), "8000"),
   HTTP_SERVER: v.optional(oneOf(HTTP_SERVERS), "guarded"),
   MAX_CONNECTIONS: v.optional(wholeNumber({ min: 1, max: 1_000_000, wayOut: BOUNDED })),

@@ -1,11 +1,12 @@
 /** Parses environment variables into one frozen value, or throws one error that lists every problem. */
 
 import * as v from "valibot";
+import type { AccessConfig } from "../access/authenticator.ts";
 import type { IsolationLevel, PrepareMode } from "../db/mod.ts";
 import type { PoolConfig } from "../library/database_config.ts";
 import type { HttpMode } from "../library/sql_endpoint.ts";
-import { pipelinesByDefault, type TcpAbilities, type Transport } from "../library/transport.ts";
-import { chosenTransport, contradictions } from "./contradictions.ts";
+import { pipelinesByDefault, type Transport } from "../library/transport.ts";
+import { chosenTransport, contradictions, type Runtime } from "./contradictions.ts";
 import type { LogLevel } from "./log_level.ts";
 import { type ObjectLocation, type Values, variables } from "./schema.ts";
 
@@ -24,6 +25,8 @@ export interface Settings {
   };
   /** Origins whose pages may read the responses; `*` is any. */
   readonly corsOrigins: readonly string[];
+  /** Who may send requests. */
+  readonly access: AccessConfig;
   /** Gives operators access to `/metrics` and `/ops`. A secret: never log it. */
   readonly opsToken?: string;
   readonly database: {
@@ -83,7 +86,7 @@ export class SettingsError extends Error {
  */
 export function parseSettings(
   env: Readonly<Record<string, unknown>>,
-  tcp: TcpAbilities = { hasFiles: true },
+  runtime: Runtime = { hasFiles: true },
 ): Settings {
   const given: Record<string, unknown> = {};
   for (const name of Object.keys(variables.entries)) {
@@ -97,8 +100,9 @@ export function parseSettings(
   const problems = [...invalid].map(([name, message]) => `Cannot use ${name} as ${message}`);
   // Also checked if a variable is invalid, so that one run shows every problem.
   const values = result.output as Values;
-  const isInvalid = (name: string) => invalid.has(name);
-  problems.push(...contradictions(values, { given, isInvalid, tcp }));
+  const isInvalid = (name: string) =>
+    [...invalid.keys()].some((each) => each === name || each?.startsWith(`${name}.`));
+  problems.push(...contradictions(values, { given, isInvalid, runtime }));
   if (problems.length > 0) throw new SettingsError(problems);
   return deepFreeze(settingsOf(values));
 }
@@ -107,12 +111,17 @@ function settingsOf(values: Values): Settings {
   const transport = chosenTransport(values);
   const { DATABASE_WS_PROXY: wsProxy, DATABASE_PIPELINE_CONNECT: pipeline } = values;
   const { DATABASE_OBJECT_LOCATION: location, OPS_TOKEN: opsToken } = values;
+  const { AUTH_JWKS_URL: jwksUrl, AUTH_ISSUER: issuer, AUTH_AUDIENCE: audience } = values;
   const { MAX_CONNECTIONS: max, MAX_CONNECTIONS_PER_CLIENT: maxPerClient } = values;
   return {
     port: values.PORT,
     httpServer: values.HTTP_SERVER,
     logLevel: values.LOG_LEVEL,
     shutdownTimeoutMs: values.SHUTDOWN_TIMEOUT,
+    access: {
+      tokens: values.API_TOKENS ?? [],
+      ...(jwksUrl === undefined ? {} : { jwt: { jwksUrl, issuer: issuer!, audience: audience! } }),
+    },
     ...(opsToken === undefined ? {} : { opsToken }),
     corsOrigins: values.CORS_ORIGINS ?? [],
     connections: {

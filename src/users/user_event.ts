@@ -2,11 +2,14 @@
 
 import * as v from "valibot";
 import { type Sql, sql } from "../db/mod.ts";
+import { DEFAULT_TENANT, TENANT_NAME } from "../tenant.ts";
 import { UserId } from "./user_id.ts";
 
 const commonFields = {
   /** Id of the event: the same in every delivery. */
   id: v.pipe(v.string(), v.digits(), v.maxLength(19)),
+  /** Absent from messages of before there were tenants. */
+  tenant: v.optional(v.pipe(v.string(), v.regex(TENANT_NAME)), DEFAULT_TENANT),
   userId: UserId,
   /** The user's version after the change; a deletion increments it, too. Unique among the events of a user. */
   version: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(2 ** 31 - 1)),

@@ -1,4 +1,5 @@
 import type { Context } from "hono";
+import { Authenticator } from "../access/authenticator.ts";
 import type { Database, TransactionRunner } from "../db/mod.ts";
 import { logFailures, logLeaks } from "../service/failure_log.ts";
 import { type AppOptions, createApp } from "../http/app.ts";
@@ -8,6 +9,7 @@ import { type Databases, databases } from "../library/workers/mod.ts";
 import { guard } from "../ops/guard.ts";
 import { HttpMetrics } from "../ops/http_metrics.ts";
 import { createLog } from "../ops/log.ts";
+import { operatorsOf } from "../ops/operators.ts";
 import { metricsRoute } from "../ops/metrics_route.ts";
 import { watchRequests } from "../ops/watch_requests.ts";
 import { dispatchEvents, type QueueProducer } from "../queue/cloudflare_queue.ts";
@@ -45,12 +47,15 @@ export class WorkerService {
   readonly #events: QueueProducer | undefined;
 
   constructor(settings: Settings, { database, events, assets }: WorkerServiceOptions) {
-    const { logLevel, opsToken: token, corsOrigins } = settings;
+    const { logLevel, access, opsToken, corsOrigins } = settings;
     this.#events = events;
     const http = new HttpMetrics();
+    const authenticator = new Authenticator(access);
+    const operators = operatorsOf(authenticator, opsToken);
     this.#app = appOf(logLevel, {
+      authenticator,
       middleware: [watchRequests((answered) => http.record(answered))],
-      opsRoutes: [metricsRoute({ database, http, guard: guard({ token }) })],
+      opsRoutes: [metricsRoute({ database, http, guard: guard({ operators }) })],
       assets,
       corsOrigins,
       statementTimeoutMs: settings.database.session.statementTimeoutMs,
@@ -92,9 +97,13 @@ interface AppBindings {
   readonly dispatch?: () => Promise<void>;
 }
 
+/** For an app that answers every request with one failure. */
+const NOBODY = new Authenticator({ tokens: [] });
+
 /** The Hono app. Each request passes its database as Hono's `env`. */
 function appOf(logLevel: LogLevel, options: Partial<AppOptions> = {}) {
   return createApp({
+    authenticator: NOBODY,
     ...options,
     db: (c: Context<{ Bindings: AppBindings }>) => c.env.db(),
     onUserChange: (c: Context<{ Bindings: AppBindings }>) => c.env.dispatch?.(),

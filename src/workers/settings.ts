@@ -14,7 +14,7 @@ export async function workerSettings(bindings: Bindings): Promise<Settings> {
   const env = await Promise.all(
     Object.keys(variables.entries).map(async (name) => [name, await valueOf(bindings[name])]),
   );
-  return parseSettings(Object.fromEntries(env), { hasFiles: false });
+  return parseSettings(Object.fromEntries(env), { hasFiles: false, serves: true });
 }
 
 function valueOf(binding: unknown): unknown {

@@ -1,4 +1,5 @@
 /** The thread of `http_load.ts`. */
+import { BEARER } from "../support/token.ts";
 import type { HttpLoad } from "./http_load.ts";
 
 const thread = globalThis as unknown as {
@@ -11,7 +12,7 @@ thread.onmessage = async ({ data: { url, requests, atOnce, creates = false } }) 
   let failure = "";
   const ask = async () => {
     while (left-- > 0) {
-      const response = await (creates ? create(url) : fetch(url));
+      const response = await (creates ? create(url) : fetch(url, { headers: BEARER }));
       await response.arrayBuffer();
       if (!response.ok) failure = `${url} answered ${response.status}`;
     }
@@ -22,5 +23,9 @@ thread.onmessage = async ({ data: { url, requests, atOnce, creates = false } }) 
 
 function create(url: string): Promise<Response> {
   const body = JSON.stringify({ email: `${crypto.randomUUID()}@example.org`, name: "Ann" });
-  return fetch(url, { method: "POST", headers: { "Content-Type": "application/json" }, body });
+  return fetch(url, {
+    method: "POST",
+    headers: { ...BEARER, "Content-Type": "application/json" },
+    body,
+  });
 }

@@ -3,6 +3,7 @@ import { OwnerScope } from "../../src/db/mod.ts";
 import { BackgroundTasks } from "../../src/library/deno/background_tasks.ts";
 import { denoSockets } from "../../src/library/deno/sockets.ts";
 import { createApp } from "../../src/http/app.ts";
+import { authenticator } from "../http/test_app.ts";
 import { start } from "../../src/deno/service.ts";
 import { createDatabase } from "../../src/library/create_database.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
@@ -96,7 +97,7 @@ function serveUnwatched(name: string, env: Env): Served {
     // The pool watches for leaks in both apps, so that the cost of that is the same.
     onLeak: () => {},
   });
-  const app = createApp({ db });
+  const app = createApp({ db, authenticator });
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, app.fetch);
   return {
     name,

@@ -1,6 +1,8 @@
 /** The units whose cost is recorded, as the service does them: through its HTTP app, without a socket to a client. */
 import { type Database, sql } from "../../src/db/mod.ts";
 import { createApp } from "../../src/http/app.ts";
+import { authenticator } from "../http/test_app.ts";
+import { BEARER } from "../support/token.ts";
 
 export interface Unit {
   readonly name: string;
@@ -14,7 +16,7 @@ interface Row {
 
 /** `knownId` is the user that is read. What a unit sends has the same length in each run. */
 export function unitsOf(db: Database, { knownId }: { knownId: string }): Unit[] {
-  const app = createApp({ db });
+  const app = createApp({ db, authenticator });
   const ask = async (request: Request) => {
     const response = await app.fetch(request);
     await response.arrayBuffer();
@@ -23,7 +25,7 @@ export function unitsOf(db: Database, { knownId }: { knownId: string }): Unit[] 
   return [
     {
       name: "read",
-      run: () => ask(new Request(`http://localhost/users/${knownId}`)),
+      run: () => ask(new Request(`http://localhost/users/${knownId}`, { headers: BEARER })),
     },
     {
       name: "create",
@@ -31,7 +33,7 @@ export function unitsOf(db: Database, { knownId }: { knownId: string }): Unit[] 
         ask(
           new Request("http://localhost/users", {
             method: "POST",
-            headers: { "Content-Type": "application/json" },
+            headers: { ...BEARER, "Content-Type": "application/json" },
             body: JSON.stringify(newUser()),
           }),
         ),

@@ -6,6 +6,8 @@ import { migrate } from "../../src/dev/migrate.ts";
 import { start } from "../../src/deno/service.ts";
 import { makeScratch } from "../dev/scratch.ts";
 import { startFaultRelay } from "../support/fault_relay.ts";
+import { ACCESS } from "../support/access.ts";
+import { BEARER } from "../support/token.ts";
 
 Deno.test("while PostgreSQL is stopped requests are refused with 503, and the first connect after its return serves them", async () => {
   await using scratch = await makeScratch();
@@ -14,6 +16,7 @@ Deno.test("while PostgreSQL is stopped requests are refused with 503, and the fi
     targets: [{ hostname: "127.0.0.1", port: postgres.port }],
   });
   const env = {
+    ...ACCESS,
     DATABASE_URL: postgres.url(),
     DATABASE_WS_PROXY: relay.url,
     DATABASE_PIPELINE_CONNECT: "on",
@@ -37,9 +40,9 @@ Deno.test("while PostgreSQL is stopped requests are refused with 503, and the fi
       const isWrite = turn % 2 === 0;
       const response = await fetch(`${service.url}/users${isWrite ? "" : "?limit=1"}`, {
         method: isWrite ? "POST" : "GET",
+        headers: { ...BEARER, ...(isWrite ? { "content-type": "application/json" } : {}) },
         ...(isWrite
           ? {
-            headers: { "content-type": "application/json" },
             body: JSON.stringify({ email: `load-${index}-${turn}@example.org`, name: "Load" }),
           }
           : {}),

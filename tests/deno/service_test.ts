@@ -6,6 +6,7 @@ import { start } from "../../src/deno/service.ts";
 import type { Branch, Env } from "../support/branch.ts";
 import { faultBranch } from "../support/fault_branch.ts";
 import { localDatabase } from "../support/local_database.ts";
+import { withToken } from "../support/access.ts";
 
 const database = await localDatabase();
 
@@ -21,7 +22,8 @@ async function serving(
   const branch = await database.connect(observe === undefined ? {} : { observe });
   const quiet = { PORT: "0", LOG_LEVEL: "error", QUEUE_CONCURRENCY: "0" };
   const service = await start({ ...branch.env, ...quiet, ...env }, { hostname: "127.0.0.1" });
-  const request = (path: string, init?: RequestInit) => fetch(`${service.url}${path}`, init);
+  const request = (path: string, init?: RequestInit) =>
+    fetch(`${service.url}${path}`, withToken(init));
   return {
     branch,
     request,
@@ -155,10 +157,10 @@ Deno.test("requests to a frozen database are answered with 503 before the shutdo
   // No queue: its connections would not be frozen.
   const env = { PORT: "0", LOG_LEVEL: "error", SHUTDOWN_TIMEOUT: "2", QUEUE_CONCURRENCY: "0" };
   const service = await start({ ...branch.env, ...env }, { hostname: "127.0.0.1" });
-  const warm = await fetch(`${service.url}/users`);
+  const warm = await fetch(`${service.url}/users`, withToken());
   await warm.body?.cancel();
   for (const connection of branch.relay.openConnections) connection.freeze();
-  const request = fetch(`${service.url}/users`);
+  const request = fetch(`${service.url}/users`, withToken());
   await service.shutdown();
   const response = await request;
   assertEquals([response.status, response.headers.get("retry-after")], [503, "1"]);

@@ -2,13 +2,21 @@ import { join } from "node:path";
 import { checkoutDirectory } from "../../src/dev/checkout_directory.ts";
 import { LineReader } from "./line_reader.ts";
 import { makeScratch } from "./scratch.ts";
+import { ACCESS } from "../support/access.ts";
+
+/** The token of the copy, as if an earlier start had made it. */
+export const DEV_TOKEN = "0123456789abcdef".repeat(3);
+export const DEV_BEARER = { authorization: `Bearer ${DEV_TOKEN}` };
+
+/** Where a checkout keeps it. */
+export const TOKEN_FILE = join(".local", "api-token");
 
 /** A copy of this checkout, in which tests run tasks and change files. */
 export interface CheckoutCopy extends AsyncDisposable {
   readonly path: string;
   /** Starts the program of `deno task dev`, without the settings of the tests' own environment. */
   dev(env?: Record<string, string>, args?: readonly string[]): DevRun;
-  /** Starts a task of deno.json by its name. */
+  /** Starts a task of deno.json by its name, with the tokens of `tests/support/access.ts`. */
   task(name: string, env?: Record<string, string>): DevRun;
   /** As `dev`, for the program of `deno task worker`, whose start may take minutes. */
   worker(env?: Record<string, string>): DevRun;
@@ -49,6 +57,8 @@ export async function copyCheckout(): Promise<CheckoutCopy> {
       stdout: "piped",
       stderr: "piped",
     });
+  await Deno.mkdir(join(path, ".local"));
+  await Deno.writeTextFile(join(path, TOKEN_FILE), `${DEV_TOKEN}\n`, { mode: 0o600 });
   return {
     path,
     dev: (env = {}, args = []) => watchRun(command("main.ts", { env, args }).spawn()),
@@ -58,7 +68,7 @@ export async function copyCheckout(): Promise<CheckoutCopy> {
           args: ["task", "--quiet", name],
           cwd: path,
           clearEnv: true,
-          env: { ...environment(), PORT: "0", ...env },
+          env: { ...environment(), PORT: "0", ...ACCESS, ...env },
           stdout: "piped",
           stderr: "piped",
         }).spawn(),
@@ -105,7 +115,8 @@ function watchRun(child: Deno.ChildProcess, options?: { timeoutMs: number }): De
 }
 
 function environment(): Record<string, string> {
-  const isSetting = (name: string) => /^DATABASE_|^PORT$|^SHUTDOWN_TIMEOUT$|^LOG_LEVEL$/.test(name);
+  const isSetting = (name: string) =>
+    /^DATABASE_|^API_TOKENS$|^AUTH_|^PORT$|^SHUTDOWN_TIMEOUT$|^LOG_LEVEL$/.test(name);
   return Object.fromEntries(
     Object.entries(Deno.env.toObject()).filter(([name]) => !isSetting(name)),
   );

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { mayMigrate } from "../../src/dev/migration_consent.ts";
 import { startRelay } from "../../src/library/testing/relay/relay.ts";
 import { startPostgres } from "../../src/dev/postgres.ts";
-import { type CheckoutCopy, copyCheckout } from "./checkout_copy.ts";
+import { type CheckoutCopy, copyCheckout, DEV_BEARER } from "./checkout_copy.ts";
 import { echo, Peer } from "../support/relay_peers.ts";
 
 function envTest(name: string, fn: (checkout: CheckoutCopy) => Promise<void>): void {
@@ -119,7 +119,7 @@ envTest(
     );
     await using dev = checkout.dev();
     const { url } = await dev.ready();
-    await (await fetch(`${url}/users`)).body?.cancel();
+    await (await fetch(`${url}/users`, { headers: DEV_BEARER })).body?.cancel();
     assertMatch(await exported.promise, /^\/v1\//);
   },
 );

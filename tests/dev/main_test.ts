@@ -4,7 +4,7 @@ import { trustedSql } from "../../src/db/mod.ts";
 import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import { startPostgres } from "../../src/dev/postgres.ts";
 import { findPostmaster, processIdentity } from "../../src/library/testing/postgres/process.ts";
-import { type CheckoutCopy, copyCheckout } from "./checkout_copy.ts";
+import { type CheckoutCopy, copyCheckout, DEV_BEARER, TOKEN_FILE } from "./checkout_copy.ts";
 import { openUrl } from "./open_url.ts";
 
 function devTest(name: string, fn: (checkout: CheckoutCopy) => Promise<void>): void {
@@ -18,7 +18,7 @@ function devTest(name: string, fn: (checkout: CheckoutCopy) => Promise<void>): v
 async function createUser(url: string, email = "grace@example.com"): Promise<number> {
   const response = await fetch(`${url}/users`, {
     method: "POST",
-    headers: { "content-type": "application/json" },
+    headers: { ...DEV_BEARER, "content-type": "application/json" },
     body: JSON.stringify({ email, name: "Grace Hopper" }),
   });
   await response.body?.cancel();
@@ -34,10 +34,15 @@ async function assertNothingLeft(checkout: CheckoutCopy): Promise<void> {
 }
 
 devTest(
-  "deno task dev prints a curl line that creates a user, and where /ops is",
+  "deno task dev makes a token, and prints a curl line that creates a user by it, and where /ops is",
   async (checkout) => {
+    await Deno.remove(join(checkout.path, TOKEN_FILE));
     await using dev = checkout.dev();
     const { curl } = await dev.ready();
+    const token = (await Deno.readTextFile(join(checkout.path, TOKEN_FILE))).trim();
+    assertMatch(curl, new RegExp(`-H "authorization: Bearer ${token}"`));
+    const { mode } = await Deno.stat(join(checkout.path, TOKEN_FILE));
+    if (Deno.build.os !== "windows") assertEquals((mode ?? 0) & 0o777, 0o600);
     const shell = new Deno.Command("sh", { args: ["-c", `${curl} --silent`] });
     const { stdout } = await shell.output();
     assertMatch(new TextDecoder().decode(stdout), /^HTTP\/1.1 201 /);

@@ -6,6 +6,7 @@ import { permissionsOf } from "../../src/dev/permissions.ts";
 import { startStack } from "../../src/dev/stack.ts";
 import { TcpHop } from "../support/tcp_hop.ts";
 import { type CheckoutCopy, copyCheckout } from "./checkout_copy.ts";
+import { BEARER } from "../support/token.ts";
 
 function startTest(name: string, fn: (checkout: CheckoutCopy) => Promise<void>): void {
   const withCheckout = async () => {
@@ -41,7 +42,7 @@ startTest(
     assertEquals((await (await fetch(`${url}/readyz`)).json()).status, "ready");
     const created = await fetch(`${url}/users`, {
       method: "POST",
-      headers: { "content-type": "application/json" },
+      headers: { ...BEARER, "content-type": "application/json" },
       body: JSON.stringify({ email: "ada@example.com", name: "Ada" }),
     });
     assertEquals([created.status, (await created.json()).name], [201, "Ada"]);

@@ -4,11 +4,13 @@ import { fileServer } from "../../src/docs/file_server.ts";
 import { docsFiles } from "../../src/docs/files.ts";
 import { openApiDocument, templateOf } from "../../src/docs/openapi.ts";
 import { createApp } from "../../src/http/app.ts";
+import { authenticator } from "../http/test_app.ts";
+import { withToken } from "../support/access.ts";
 import { untouchedDatabase } from "../http/fake_database.ts";
 import { violationsOfAnswers, violationsOfDocument } from "../support/openapi.ts";
 
 const document = openApiDocument();
-const app = createApp({ db: untouchedDatabase });
+const app = createApp({ db: untouchedDatabase, authenticator });
 
 Deno.test("two validators accept the document, and its examples are as it says", async () => {
   assertEquals(await violationsOfDocument(document), []);
@@ -75,7 +77,11 @@ Deno.test("every route of the app is in the document, and the reverse", () => {
 
 Deno.test("every link of a page leads to an address of the app", async () => {
   const files = docsFiles();
-  const served = createApp({ db: untouchedDatabase, assets: fileServer(() => files) });
+  const served = createApp({
+    db: untouchedDatabase,
+    authenticator,
+    assets: fileServer(() => files),
+  });
   const pages = Object.entries(files).filter(([path]) => path.endsWith(".html"));
   const links = new Set(
     pages.flatMap(([, text]) =>
@@ -110,7 +116,7 @@ Deno.test("a query takes the numbers that the document allows, and no others", a
   const { schema } = parameters.find(({ name }) => name === "limit")!;
   assert(schema.minimum !== undefined && schema.maximum !== undefined);
   const statusOf = async (limit: number) => {
-    const response = await app.request(`/users?limit=${limit}`);
+    const response = await app.request(`/users?limit=${limit}`, withToken());
     await response.body?.cancel();
     return response.status;
   };

@@ -1,6 +1,7 @@
 /** The two kinds of clients: attackers on raw sockets, and an honest one. */
 import { connect, type Socket } from "node:net";
 import { type Latencies, latenciesOf } from "../endurance/report.ts";
+import { BEARER } from "../support/token.ts";
 
 /** An address on this machine that only the honest client uses. */
 const HONEST_ADDRESS = "127.0.0.2";
@@ -110,7 +111,11 @@ export class HonestClient implements AsyncDisposable {
     const sinceMs = performance.now();
     try {
       const signal = AbortSignal.timeout(20_000);
-      const response = await fetch(this.#url, { client: this.#client, signal });
+      const response = await fetch(this.#url, {
+        client: this.#client,
+        headers: BEARER,
+        signal,
+      });
       await response.body?.cancel();
       if (response.status !== 200) throw new Error(`status ${response.status}`);
       this.#times.push(performance.now() - sinceMs);

@@ -2,6 +2,7 @@
 import { atLeast, atMost, type Measure, zero } from "../endurance/verdict.ts";
 import { attack, type Attacker, attackWith, HonestClient, leave } from "./clients.ts";
 import { startTarget, type Target, type Usage } from "./target.ts";
+import { TOKEN_LINE } from "../support/token.ts";
 
 /** The service may have opened all connections of its pool for the attack, and keeps them for a while. */
 const POOL_MAX = 50;
@@ -23,7 +24,7 @@ export function emfile(options: ConnectionsOptions): Promise<Measure[]> {
 export function slowloris(options: ConnectionsOptions): Promise<Measure[]> {
   return underAttack(options, ({ socket, isClosed }) => {
     if (!isClosed && socket.writable) socket.write("x");
-  }, "GET /users HTTP/1.1\r\nHost: x\r\nX-Slow: ");
+  }, `GET /users HTTP/1.1\r\nHost: x\r\n${TOKEN_LINE}X-Slow: `);
 }
 
 async function underAttack(

@@ -1,4 +1,5 @@
 /** The hosts that generated requests are sent to: the service on Deno behind its guards, the Worker, the Durable Object. */
+import { withToken } from "../support/access.ts";
 import type { SendRequest } from "../http/requests.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { startWorkerHost } from "../support/worker_host.ts";
@@ -57,7 +58,7 @@ async function denoHost(): Promise<GeneratedHost> {
     name: "Deno",
     secrets: secretsOf(target.env),
     places: placesOf(target.env),
-    request: (path, init) => fetch(`${target.url}${path}`, { ...init, client }),
+    request: (path, init) => fetch(`${target.url}${path}`, { ...withToken(init), client }),
     usage,
     async rest() {
       // Its connections to the service are descriptors of the service too.
@@ -93,7 +94,7 @@ async function workerHost(
     secrets: secretsOf({ ...branch.env, ...ENV }),
     places: placesOf(branch.env),
     // Not `new URL(path, …)`: it would take `//users` for a host.
-    request: (path, init) => fetch(`${workerd.url.origin}${path}`, { ...init, client }),
+    request: (path, init) => fetch(`${workerd.url.origin}${path}`, { ...withToken(init), client }),
     usage: async () => ({
       connections: (await host.backends()).length,
       memoryMiB: await workerd.memoryMiB(),

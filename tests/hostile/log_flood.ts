@@ -3,6 +3,7 @@ import { atLeast, atMost, type Measure, zero } from "../endurance/verdict.ts";
 import { attack, leave } from "./clients.ts";
 import { isJson, sleep } from "./connections.ts";
 import { startTarget } from "./target.ts";
+import { BEARER, TOKEN_LINE } from "../support/token.ts";
 
 export interface LogFloodOptions {
   readonly clients: number;
@@ -18,7 +19,7 @@ export async function logFlood({ clients, forMs }: LogFloodOptions): Promise<Mea
   const running = Array.from({ length: clients }, async (_, index) => {
     while (performance.now() < endsAtMs) {
       const path = index % 2 === 0 ? "/users" : `/users/${crypto.randomUUID()}`;
-      const response = await fetch(`${target.url}${path}`);
+      const response = await fetch(`${target.url}${path}`, { headers: BEARER });
       await response.body?.cancel();
       if (response.status === 503) refused++;
     }
@@ -31,7 +32,9 @@ export async function logFlood({ clients, forMs }: LogFloodOptions): Promise<Mea
     const chunked = { ...form, body: stream, headers: { "content-type": FORM } };
     await (await fetch(`${target.url}/ops/sign-in`, chunked)).body?.cancel();
     const leaving = await attack(target.port);
-    leaving.socket.write("POST /users HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{");
+    leaving.socket.write(
+      `POST /users HTTP/1.1\r\nHost: x\r\n${TOKEN_LINE}Content-Length: 9\r\n\r\n{`,
+    );
     await leave([leaving]);
   }
   await Promise.all(running);

@@ -3,7 +3,7 @@
  * Run it alone: deno test -A tests/hostile/rebinding_test.ts
  */
 import { assertEquals, assertMatch } from "@std/assert";
-import { copyCheckout } from "../dev/checkout_copy.ts";
+import { copyCheckout, DEV_BEARER } from "../dev/checkout_copy.ts";
 
 const BODY = JSON.stringify({ email: "mallory@example.com", name: "Mallory" });
 
@@ -19,6 +19,7 @@ async function statusOf(
   using socket = await Deno.connect({ hostname: "127.0.0.1", port });
   const request =
     `${method} ${target} HTTP/1.1\r\n${host === undefined ? "" : `Host: ${host}\r\n`}` +
+    `Authorization: ${DEV_BEARER.authorization}\r\n` +
     `Content-Type: application/json\r\nConnection: close\r\n` +
     (method === "POST" ? `Content-Length: ${BODY.length}\r\n\r\n${BODY}` : "\r\n");
   await socket.write(new TextEncoder().encode(request));

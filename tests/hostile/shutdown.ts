@@ -3,6 +3,7 @@ import { atLeast, atMost, type Measure, zero } from "../endurance/verdict.ts";
 import { attack, type Attacker } from "./clients.ts";
 import { isJson, sleep } from "./connections.ts";
 import { startTarget } from "./target.ts";
+import { TOKEN_LINE } from "../support/token.ts";
 
 export interface ShutdownOptions {
   readonly clients: number;
@@ -77,7 +78,7 @@ async function create(connection: Attacker, email: string): Promise<string | und
   const before = connection.received.length;
   // A client that has seen the end of the connection sends nothing more into it.
   connection.socket.write(
-    `POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    `POST /users HTTP/1.1\r\nHost: x\r\n${TOKEN_LINE}Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
   );
   const isWhole = () => /\r\n\r\n.*\}$/s.test(connection.received.slice(before));
   while (!isWhole()) {

@@ -5,6 +5,7 @@ import { attack, type Attacker, HonestClient, leave } from "./clients.ts";
 import { sleep, usageRows } from "./connections.ts";
 import { addUsers } from "./slow_readers.ts";
 import { startTarget } from "./target.ts";
+import { TOKEN_LINE } from "../support/token.ts";
 
 export interface SiegeOptions {
   readonly forMs: number;
@@ -16,7 +17,7 @@ const TRICKLING = 300;
 const SLOW_BODIES = 100;
 const SLOW_READERS = 20;
 
-const POST = "POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+const POST = `POST /users HTTP/1.1\r\nHost: x\r\n${TOKEN_LINE}Content-Type: application/json\r\n`;
 
 export async function siege({ forMs }: SiegeOptions): Promise<Measure[]> {
   await using target = await startTarget({ openFiles: 1_024 });
@@ -49,13 +50,13 @@ export async function siege({ forMs }: SiegeOptions): Promise<Measure[]> {
     }));
   };
   const trickle = ({ socket, closed }: Attacker) => {
-    socket.write("GET /users HTTP/1.1\r\nHost: x\r\nX-Slow: ");
+    socket.write(`GET /users HTTP/1.1\r\nHost: x\r\n${TOKEN_LINE}X-Slow: `);
     const timer = setInterval(() => socket.writable && socket.write("x"), 1_000);
     void closed.then(() => clearInterval(timer));
   };
   const pipeline = ({ socket }: Attacker) => {
     socket.pause();
-    socket.write("GET /users?limit=50 HTTP/1.1\r\nHost: x\r\n\r\n".repeat(20));
+    socket.write(`GET /users?limit=50 HTTP/1.1\r\nHost: x\r\n${TOKEN_LINE}\r\n`.repeat(20));
   };
   const hosts = async () => {
     while (!isOver()) {

@@ -3,6 +3,7 @@ import { atLeast, atMost, type Measure, zero } from "../endurance/verdict.ts";
 import { attack, attackWith, HonestClient, leave } from "./clients.ts";
 import { sleep, usageRows } from "./connections.ts";
 import { startTarget } from "./target.ts";
+import { TOKEN_LINE } from "../support/token.ts";
 
 export interface SlowBodyOptions {
   readonly connections: number;
@@ -21,7 +22,7 @@ export async function slowBody({ connections }: SlowBodyOptions): Promise<Measur
   const attackers = await attackWith(connections, async (index) => {
     const attacker = await attack(target.port, { address: `127.0.1.${1 + index % 8}` });
     attacker.socket.write(
-      "POST /users HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n\r\n" +
+      `POST /users HTTP/1.1\r\nHost: x\r\n${TOKEN_LINE}Content-Type: application/json\r\nContent-Length: 60000\r\n\r\n` +
         '{"email":"',
     );
     return attacker;

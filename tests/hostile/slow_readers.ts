@@ -3,6 +3,7 @@ import { atLeast, atMost, type Measure, zero } from "../endurance/verdict.ts";
 import { attack, attackWith, HonestClient, leave } from "./clients.ts";
 import { sleep, usageRows } from "./connections.ts";
 import { startTarget } from "./target.ts";
+import { BEARER, TOKEN_LINE } from "../support/token.ts";
 
 export interface SlowReadersOptions {
   readonly readers: number;
@@ -19,7 +20,7 @@ export async function slowReaders(
   await sleep(3_000);
   const alone = honest.take();
   const before = await target.usage();
-  const request = "GET /users?limit=200 HTTP/1.1\r\nHost: x\r\n\r\n";
+  const request = `GET /users?limit=200 HTTP/1.1\r\nHost: x\r\n${TOKEN_LINE}\r\n`;
   const attackers = await attackWith(readers, async () => {
     const attacker = await attack(target.port, { reads: false });
     attacker.socket.pause();
@@ -51,7 +52,7 @@ export async function addUsers(url: string, count: number): Promise<void> {
   for (let index = 0; index < count; index++) {
     const response = await fetch(`${url}/users`, {
       method: "POST",
-      headers: { "content-type": "application/json" },
+      headers: { ...BEARER, "content-type": "application/json" },
       body: JSON.stringify({ email: `reader${index}@example.org`, name: "x".repeat(200) }),
     });
     await response.body?.cancel();

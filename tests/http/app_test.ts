@@ -1,10 +1,11 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { createApp, type FailedRequest } from "../../src/http/app.ts";
+import type { FailedRequest } from "../../src/http/app.ts";
 import { bodyCases } from "./body_cases.ts";
 import { failingDatabase, stalledDatabase, untouchedDatabase } from "./fake_database.ts";
 import { assertProblem, jsonRequest } from "./requests.ts";
+import { testApp } from "./test_app.ts";
 
-const app = createApp({ db: untouchedDatabase });
+const app = testApp({ db: untouchedDatabase });
 
 const REFUSING = bodyCases.filter(({ name }) => !name.includes(" takes "));
 for (const { name, run } of REFUSING) {
@@ -67,7 +68,7 @@ Deno.test("GET /healthz answers without the database", async () => {
 });
 
 Deno.test("GET /readyz answers 503 while the service is draining, without the database", async () => {
-  const draining = createApp({ db: untouchedDatabase, isDraining: () => true });
+  const draining = testApp({ db: untouchedDatabase, isDraining: () => true });
   const response = await draining.request("/readyz");
   assertEquals(response.headers.get("Retry-After"), "1");
   await assertProblem(response, 503, "shutting-down");
@@ -75,7 +76,7 @@ Deno.test("GET /readyz answers 503 while the service is draining, without the da
 
 Deno.test("GET /readyz answers 504 when the database does not answer in time", async () => {
   const { db, release } = stalledDatabase();
-  const stalled = createApp({ db, readyTimeoutMs: 1 });
+  const stalled = testApp({ db, readyTimeoutMs: 1 });
   await assertProblem(await stalled.request("/readyz"), 504, "deadline-exceeded");
   release();
 });
@@ -83,7 +84,7 @@ Deno.test("GET /readyz answers 504 when the database does not answer in time", a
 Deno.test("a failed request is reported with its error, address and id", async () => {
   const error = new Error("inner");
   const failures: FailedRequest[] = [];
-  const failing = createApp({ db: failingDatabase(error), onFailure: (it) => failures.push(it) });
+  const failing = testApp({ db: failingDatabase(error), onFailure: (it) => failures.push(it) });
   const headers = { "X-Request-Id": "abc" };
   const response = await failing.request("/users?limit=1", { headers });
   assertEquals((await response.json()).requestId, "abc");
@@ -100,7 +101,7 @@ Deno.test("a failed request is reported with its error, address and id", async (
 
 Deno.test("a refused request is not reported", async () => {
   const failures: FailedRequest[] = [];
-  const quiet = createApp({ db: untouchedDatabase, onFailure: (it) => failures.push(it) });
+  const quiet = testApp({ db: untouchedDatabase, onFailure: (it) => failures.push(it) });
   await assertProblem(await quiet.request("/users/1"), 400, "malformed-request");
   assertEquals(failures, []);
 });

@@ -1,8 +1,10 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { createApp } from "../../src/http/app.ts";
 import { BodyLimit, readBody } from "../../src/http/body.ts";
 import { ProblemError } from "../../src/http/problem.ts";
 import { untouchedDatabase } from "./fake_database.ts";
+import { createApp } from "../../src/http/app.ts";
+import { BEARER } from "../support/token.ts";
+import { authenticator } from "./test_app.ts";
 
 function requestWith(body: BodyInit | ReadableStream<Uint8Array>): Request {
   const init = { method: "POST", body, duplex: "half" } as RequestInit;
@@ -66,10 +68,10 @@ function slowRequest(): { request: Request; end(): void } {
   return { request: new Request("http://localhost/users", init), end: ended.resolve };
 }
 
-const JSON_HEADERS = { "Content-Type": "application/json" };
+const JSON_HEADERS = { ...BEARER, "Content-Type": "application/json" };
 
 Deno.test("more bodies at once than the limit are refused with 503, and the place of a body is free after it", async () => {
-  const app = createApp({ db: untouchedDatabase, bodyLimit: new BodyLimit(2) });
+  const app = createApp({ db: untouchedDatabase, authenticator, bodyLimit: new BodyLimit(2) });
   const slow = [slowRequest(), slowRequest()];
   const reading = slow.map(({ request }) => app.fetch(request));
   const refused = await app.fetch(slowRequest().request);

@@ -1,16 +1,16 @@
 /** The typed client, against the service. A wrong type here is an error of `deno check`. */
 import { assert, assertEquals } from "@std/assert";
-import { createApp } from "../../src/http/app.ts";
 import { serviceClient } from "../../src/http/client.ts";
 import type { UserDocument } from "../../src/http/documents.ts";
 import { branchDatabase } from "../support/branch_database.ts";
 import { uniqueEmail } from "./requests.ts";
+import { testApp } from "./test_app.ts";
 
 const database = await branchDatabase();
 
 Deno.test("the client creates, lists, changes and deletes a user, with types for every answer", async () => {
   await using branch = await database.connect();
-  const app = createApp({ db: branch.open() });
+  const app = testApp({ db: branch.open() });
   const client = serviceClient("http://localhost", {
     fetch: (input: RequestInfo | URL, init?: RequestInit) => app.request(input.toString(), init),
   });

@@ -2,14 +2,14 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { type Database, sql } from "../../src/db/mod.ts";
-import { createApp } from "../../src/http/app.ts";
 import { branchDatabase } from "../support/branch_database.ts";
 import { assertProblem, createUser, jsonRequest, type SendRequest } from "./requests.ts";
+import { testApp } from "./test_app.ts";
 
 const database = await branchDatabase();
 
 function clientOf(db: Database): SendRequest {
-  const app = createApp({ db });
+  const app = testApp({ db });
   return async (path, init) => await app.request(path, init);
 }
 

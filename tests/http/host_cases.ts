@@ -1,12 +1,14 @@
 /** Requests whose Host header, target or number of Host headers no HTTP library would send. */
 
+import { TOKEN_LINE } from "../support/token.ts";
+
 export interface HostCase {
   readonly name: string;
   /** The head without its last empty line. */
   readonly head: string;
 }
 
-const JSON_HEADERS = "Content-Type: application/json";
+const JSON_HEADERS = `${TOKEN_LINE}Content-Type: application/json`;
 
 /** Each would create a user, if the header were taken for a part of the address. */
 export const HOSTS = [

@@ -2,11 +2,11 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import type { Context } from "hono";
 import * as v from "valibot";
-import { createApp } from "../../src/http/app.ts";
 import { ProblemError } from "../../src/http/problem.ts";
 import { validBody, validPathParameter, validQuery } from "../../src/http/validation.ts";
 import { branchDatabase } from "../support/branch_database.ts";
 import { assertProblem, jsonRequest } from "./requests.ts";
+import { testApp } from "./test_app.ts";
 
 const TwoRules = v.pipe(
   v.string("it must be a string"),
@@ -44,7 +44,7 @@ Deno.test("validPathParameter() gives one problem", () => {
 Deno.test("POST /users gives one problem for a name and an address that are wrong in several ways", async () => {
   const database = await branchDatabase();
   await using branch = await database.connect();
-  const app = createApp({ db: branch.open() });
+  const app = testApp({ db: branch.open() });
   const body = { email: `${" x".repeat(200)}`, name: ` ${"\0".repeat(300)}` };
   const response = await app.request("/users", jsonRequest("POST", body));
   const { errors } = await assertProblem(response, 422, "invalid-body");

@@ -1,9 +1,9 @@
 /** The bounds of a page, and the activity of users that are there, were there, or never were. */
 import { assertEquals } from "@std/assert";
-import { createApp } from "../../src/http/app.ts";
 import { newUserId } from "../../src/users/user_id.ts";
 import { branchDatabase } from "../support/branch_database.ts";
 import { assertProblem, createUser, type SendRequest } from "./requests.ts";
+import { testApp } from "./test_app.ts";
 
 const database = await branchDatabase();
 
@@ -13,7 +13,7 @@ function test(
 ): void {
   Deno.test(name, async () => {
     await using branch = await database.connect();
-    const app = createApp({ db: branch.open() });
+    const app = testApp({ db: branch.open() });
     await fn(async (path, init) => await app.request(path, init), branch.asAdmin);
   });
 }

@@ -16,7 +16,7 @@ import {
   SessionNotCommittedError,
   StatementSkippedError,
 } from "../../src/db/mod.ts";
-import { createApp, type FailedRequest } from "../../src/http/app.ts";
+import type { FailedRequest } from "../../src/http/app.ts";
 import { problemOf } from "../../src/http/problem_of.ts";
 import {
   EmailTakenError,
@@ -25,6 +25,7 @@ import {
 } from "../../src/users/user_errors.ts";
 import { failingDatabase } from "./fake_database.ts";
 import { assertProblem } from "./requests.ts";
+import { testApp } from "./test_app.ts";
 
 /** Text that must not reach a client. */
 const SECRET = "select hunter2 from users";
@@ -213,7 +214,7 @@ const TABLE: readonly [
 for (const [name, error, status, kind, retryAfter] of TABLE) {
   Deno.test(`problemOf() maps ${name} to ${status} ${kind}`, async () => {
     const failures: FailedRequest[] = [];
-    const app = createApp({ db: failingDatabase(error), onFailure: (it) => failures.push(it) });
+    const app = testApp({ db: failingDatabase(error), onFailure: (it) => failures.push(it) });
     const response = await app.request("/users");
     assertEquals(response.headers.get("Retry-After"), retryAfter ?? null);
     const text = await response.clone().text();

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { SessionOptions, TransactionRunner } from "../../src/db/mod.ts";
-import { createApp } from "../../src/http/app.ts";
 import { untouchedDatabase } from "./fake_database.ts";
+import { testApp } from "./test_app.ts";
 
 const STATEMENT_TIMEOUT_MS = 15_000;
 
@@ -19,7 +19,7 @@ async function optionsOf(
       throw new Error("seen");
     },
   };
-  const app = createApp({ db, statementTimeoutMs });
+  const app = testApp({ db, statementTimeoutMs });
   const headers: HeadersInit = header === undefined ? {} : { "Request-Timeout": header };
   await (await app.request("/users", { headers })).body?.cancel();
   return seen!;

@@ -1,12 +1,12 @@
 import { docsFiles } from "../../src/docs/files.ts";
 import { fileServer } from "../../src/docs/file_server.ts";
-import { createApp } from "../../src/http/app.ts";
 import { branchDatabase } from "../support/branch_database.ts";
 import { AnswerLog } from "../support/openapi.ts";
 import { bodyCases } from "./body_cases.ts";
 import { docsCases } from "./docs_cases.ts";
 import { CORS_ORIGINS, edgeCases } from "./edge_cases.ts";
 import { usersCases } from "./users_cases.ts";
+import { testApp } from "./test_app.ts";
 
 const database = await branchDatabase();
 const answers = new AnswerLog();
@@ -16,7 +16,7 @@ const assets = fileServer(docsFiles);
 for (const { name, run } of [...usersCases, ...bodyCases, ...docsCases, ...edgeCases]) {
   Deno.test(name, async () => {
     await using branch = await database.connect();
-    const app = createApp({ db: branch.open(), assets, corsOrigins });
+    const app = testApp({ db: branch.open(), assets, corsOrigins });
     await run(answers.watch(async (path, init) => await app.request(path, init)));
   });
 }

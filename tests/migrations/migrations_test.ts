@@ -48,7 +48,8 @@ Deno.test("a database that was migrated in the old order keeps its data and has 
 
   const dump = await Deno.readTextFile(new URL("dump_of_2026_11_28.sql", import.meta.url));
   await emptySchema(db, dump.replace(/^--.*\n/, "").split(/;\n/).filter((text) => text !== ""));
-  assertEquals(await migrate(branch.envOf(OWNER)), []);
+  const later = migrations.map(({ name }) => name).filter((name) => name > "0008");
+  assertEquals(await migrate(branch.envOf(OWNER)), later);
   assertEquals(await db.transaction(schema), fresh);
   const [counts] = await db.transaction((session) =>
     session.commit([sql`select

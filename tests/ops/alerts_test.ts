@@ -16,6 +16,7 @@ import {
   SCRAPE_INTERVAL_S,
   seriesOf,
 } from "../support/promtool.ts";
+import { BEARER } from "../support/token.ts";
 
 const program = await findPromtool();
 const database = await localDatabase();
@@ -67,7 +68,7 @@ async function playOutage(): Promise<Outage> {
   }, { hostname: "127.0.0.1" });
   const request = async (path: string) => {
     const response = await fetch(`${service.url}${path}`, {
-      headers: { authorization: `Bearer ${TOKEN}` },
+      headers: path === "/metrics" ? { authorization: `Bearer ${TOKEN}` } : BEARER,
     });
     return await response.text();
   };

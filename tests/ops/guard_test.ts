@@ -8,14 +8,21 @@ import { HttpMetrics } from "../../src/ops/http_metrics.ts";
 import { metricsRoute } from "../../src/ops/metrics_route.ts";
 import { PoolPage } from "../../src/ops/pool_page.ts";
 import { databaseOf, poolOf } from "../support/test_pool.ts";
+import { authenticator } from "../http/test_app.ts";
 import { ScriptedDriver } from "../support/scripted_driver.ts";
 import { relayTo, testServer } from "../support/test_server.ts";
-import { BEARER, database, noGuesses, serving, statusOf, TOKEN } from "./operator.ts";
+import { BEARER, database, noGuesses, operators, serving, statusOf, TOKEN } from "./operator.ts";
+import { tokens } from "../support/access.ts";
+import { BEARER as CLIENT } from "../support/token.ts";
+
+const WITHOUT_OPERATORS = JSON.stringify(
+  tokens.filter(({ scopes }) => !scopes.includes("ops")),
+);
 
 const PATHS = ["/metrics", "/ops/events"];
 
-Deno.test("without OPS_TOKEN, metrics, page and events answer 404, with or without a token", async () => {
-  await serving({}, async (get) => {
+Deno.test("without OPS_TOKEN and tokens of operators, metrics, page and events answer 404, with or without a token", async () => {
+  await serving({ API_TOKENS: WITHOUT_OPERATORS }, async (get) => {
     for (const path of [...PATHS, "/ops", "/ops/sign-in", "/ops/page.js"]) {
       assertEquals(await statusOf(get(path)), 404);
       assertEquals(await statusOf(get(path, BEARER)), 404);
@@ -36,7 +43,7 @@ Deno.test("with OPS_TOKEN, metrics and events require it as a bearer token", asy
 });
 
 Deno.test("loopback clients need no token if that is allowed, except with a foreign Host header or through a proxy", async () => {
-  await serving({}, async (get, url) => {
+  await serving({ API_TOKENS: WITHOUT_OPERATORS }, async (get, url) => {
     for (const path of PATHS) assertEquals(await statusOf(get(path)), 200);
     const port = Number(new URL(url).port);
     assertEquals(await statusLineFor({ port, host: "rebound.example" }), "HTTP/1.1 404 Not Found");
@@ -147,9 +154,9 @@ Deno.test("a scan of addresses and methods creates no more series than there are
 
 Deno.test("/metrics counts requests by the route that they matched", async () => {
   await serving({ OPS_TOKEN: TOKEN }, async (get) => {
-    await statusOf(get("/users/019ab0d0-0000-7000-8000-000000000000"));
-    await statusOf(get("/users/019ab0d0-0000-7000-8000-000000000001"));
-    await statusOf(get("/no/such/address"));
+    await statusOf(get("/users/019ab0d0-0000-7000-8000-000000000000", CLIENT));
+    await statusOf(get("/users/019ab0d0-0000-7000-8000-000000000001", CLIENT));
+    await statusOf(get("/no/such/address", CLIENT));
     const response = await get("/metrics", BEARER);
     assertEquals(response.headers.get("Cache-Control"), "no-store");
     const counts = (await response.text()).split("\n")
@@ -189,16 +196,16 @@ Deno.test("the routes for operators are of the patterns that the app's router su
   using page = new PoolPage({
     guesses: noGuesses(),
     database: db,
-    token: TOKEN,
+    operators,
     isTrusted: () => false,
     shutdownSignal: ending.signal,
   });
   const metrics = metricsRoute({
     database: db,
     http: new HttpMetrics(),
-    guard: guard({ token: TOKEN }),
+    guard: guard({ operators }),
   });
-  const app = createApp({ db, opsRoutes: [metrics, page.routes] });
+  const app = createApp({ db, authenticator, opsRoutes: [metrics, page.routes] });
   assertEquals((await app.request("/healthz")).status, 200);
   assertEquals(app.router.name, "RegExpRouter");
 });

@@ -1,11 +1,15 @@
 /** The service with an `OPS_TOKEN`, for the tests of `guard_test.ts` and `sign_in_test.ts`. */
 import { start, type StartOptions } from "../../src/deno/service.ts";
+import { Authenticator } from "../../src/access/authenticator.ts";
+import { operatorsOf } from "../../src/ops/operators.ts";
 import { Guesses } from "../../src/ops/guesses.ts";
 import { localDatabase } from "../support/local_database.ts";
 
 export const database = await localDatabase();
 
 export const TOKEN = "a-token-of-24-characters";
+
+export const operators = operatorsOf(new Authenticator({ tokens: [] }), TOKEN);
 
 export type Get = (path: string, headers?: Record<string, string>) => Promise<Response>;
 

@@ -3,6 +3,7 @@ import { assertEquals } from "@std/assert";
 import { join } from "node:path";
 import { completesWithin } from "../../src/db/time/timeout.ts";
 import { localDatabase } from "../support/local_database.ts";
+import { BEARER } from "../support/token.ts";
 
 const MAIN = join(import.meta.dirname!, "..", "..", "src", "main.ts");
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
@@ -65,6 +66,7 @@ Deno.test("Deno exports a trace of the service, with environment variables as th
     const answer = await fetch(new URL("/users", url), {
       method: "POST",
       headers: {
+        ...BEARER,
         "Content-Type": "application/json",
         traceparent: `00-${TRACE}-${CALLER}-01`,
       },

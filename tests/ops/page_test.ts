@@ -7,6 +7,7 @@ import { parseSettings } from "../../src/settings/settings.ts";
 import { type Chromium, findChromium, startChromium } from "../support/chromium.ts";
 import { type LocalBranch, localDatabase } from "../support/local_database.ts";
 import { relayTo, testServer } from "../support/test_server.ts";
+import { BEARER } from "../support/token.ts";
 
 const TOKEN = "a-token-of-24-characters";
 const SCREENSHOTS = join(import.meta.dirname!, "..", "..", ".local", "screenshots");
@@ -71,7 +72,8 @@ async function withFixture(
         await browser.waitFor(`document.querySelector("#live")?.textContent === "Live"`);
       },
       request(count) {
-        const ask = async () => await (await fetch(`${service.url}/users`)).body?.cancel();
+        const ask = async () =>
+          await (await fetch(`${service.url}/users`, { headers: BEARER })).body?.cancel();
         answers.push(...Array.from({ length: count }, ask));
       },
       cutOff: () => relay.close(),

@@ -6,6 +6,7 @@ import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import { planFromStdin } from "../../src/dev/plan_from_stdin.ts";
 import { start } from "../../src/deno/service.ts";
 import { finishedSpans } from "./in_memory_spans.ts";
+import { BEARER } from "../support/token.ts";
 
 export interface TracePlan {
   readonly env: Readonly<Record<string, string>>;
@@ -16,7 +17,7 @@ const { env, traceparent } = (await planFromStdin<TracePlan>())!.plan;
 const service = await start(env, { hostname: "127.0.0.1" });
 const answer = await fetch(`${service.url}/users`, {
   method: "POST",
-  headers: { "Content-Type": "application/json", traceparent },
+  headers: { ...BEARER, "Content-Type": "application/json", traceparent },
   body: JSON.stringify({ email: "secret@example.org", name: "secret" }),
 });
 await answer.body?.cancel();

@@ -6,7 +6,7 @@ import { Guesses } from "../../src/ops/guesses.ts";
 import { PoolPage } from "../../src/ops/pool_page.ts";
 import { databaseOf, poolOf } from "../support/test_pool.ts";
 import { ScriptedDriver } from "../support/scripted_driver.ts";
-import { BEARER, noGuesses, serving, statusOf, TOKEN } from "./operator.ts";
+import { BEARER, noGuesses, operators, serving, statusOf, TOKEN } from "./operator.ts";
 
 Deno.test("signing in with the token sets a cookie for /ops that no script and no other site can use", async () => {
   await serving({ OPS_TOKEN: TOKEN }, async (get, url) => {
@@ -83,7 +83,7 @@ Deno.test("a sign-in outlasts the start of a shutdown, in which /ops still answe
   await using _pool = pool;
   const page = new PoolPage({
     database: pool,
-    token: TOKEN,
+    operators,
     guesses: noGuesses(),
     isTrusted: () => false,
     shutdownSignal: new AbortController().signal,
@@ -188,7 +188,7 @@ Deno.test("guesses are counted by client or /64, for a minute, and right tokens 
     onRefused: ({ client, failures }) => refused.push(`${client} ${failures}`),
     now: () => nowMs,
   });
-  const app = new Hono().get("/", guard({ token: TOKEN, guesses }), (c) => c.text("in"));
+  const app = new Hono().get("/", guard({ operators, guesses }), (c) => c.text("in"));
   const ask = async (client: string, token: string) =>
     (await app.request("/", { headers: { Client: client, Authorization: `Bearer ${token}` } }))
       .status;

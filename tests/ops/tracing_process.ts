@@ -6,6 +6,8 @@ import { traceMessages } from "../../src/ops/message_trace.ts";
 import { databaseObserver, traceFields, traceRequests } from "../../src/ops/tracing.ts";
 import { databaseOf, poolOf } from "../support/test_pool.ts";
 import { ScriptedDriver, serverError } from "../support/scripted_driver.ts";
+import { authenticator } from "../http/test_app.ts";
+import { BEARER } from "../support/token.ts";
 import { finishedSpans } from "./in_memory_spans.ts";
 
 let conflicts = 1;
@@ -20,7 +22,7 @@ const db = databaseOf(poolOf(driver), {
   observer: databaseObserver({ name: "shop", host: "db.example", port: 5432 }),
 });
 
-const app = createApp({ db, middleware: [traceRequests()] });
+const app = createApp({ db, authenticator, middleware: [traceRequests()] });
 const logFields: Record<string, unknown> = {};
 app.post(
   "/things/:id",
@@ -33,9 +35,12 @@ app.post(
     }),
 );
 
-const headers = { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" };
+const headers = {
+  ...BEARER,
+  traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+};
 await app.request("/things/7?secret=1", { method: "POST", headers });
-await app.request("/no/such/address");
+await app.request("/no/such/address", { headers: BEARER });
 const messages = ["11", "12"].map((id, index) => ({
   id,
   traceparent: `00-0af7651916cd43dd8448eb211c8031${id}-b7ad6b716920330${index}-01`,

@@ -50,6 +50,7 @@ export class FakeOutbox {
   }
 
   readonly #row = (userId: string): OutboxRow => ({
+    tenant: "default",
     id: String(++this.#events),
     userId,
     version: 1,

@@ -6,6 +6,7 @@ import { type RunningService, start } from "../../src/deno/service.ts";
 import type { LocalBranch } from "../support/local_database.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { countsOf, writeEvents } from "./events.ts";
+import { BEARER } from "../support/token.ts";
 
 const POLL = { deadlineMs: 20_000, intervalMs: 10 };
 /** No timeout of the server ends a message that waits for a lock. */
@@ -61,7 +62,7 @@ test("messages that wait for a lock leave all other connections to requests", as
   try {
     assert(await pollUntil(() => areBlocked(branch), POLL));
     const answers = await Promise.all(
-      Array.from({ length: 20 }, () => fetch(`${service.url}/users?limit=1`)),
+      Array.from({ length: 20 }, () => fetch(`${service.url}/users?limit=1`, { headers: BEARER })),
     );
     assertEquals(answers.map(({ status }) => status), answers.map(() => 200));
     await Promise.all(answers.map((answer) => answer.body?.cancel()));
@@ -117,7 +118,7 @@ test("an event whose process is killed before it is consumed is consumed after a
   while (!output.includes("\n")) output += (await lines.read()).value ?? "";
   const created = await fetch(`${JSON.parse(output).url}/users`, {
     method: "POST",
-    headers: { "content-type": "application/json" },
+    headers: { ...BEARER, "content-type": "application/json" },
     body: JSON.stringify({ email: "ann@example.org", name: "Ann" }),
   });
   assertEquals(created.status, 201);
@@ -129,7 +130,7 @@ test("an event whose process is killed before it is consumed is consumed after a
   try {
     const isConsumed = async () => (await countsOf(branch)).waiting === 0;
     assert(await pollUntil(isConsumed, POLL));
-    const answer = await fetch(`${service.url}/users/${id}/activity`);
+    const answer = await fetch(`${service.url}/users/${id}/activity`, { headers: BEARER });
     const { activity } = await answer.json();
     assertEquals(activity.map(({ type }: { type: string }) => type), ["user.created"]);
   } finally {

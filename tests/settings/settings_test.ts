@@ -24,12 +24,20 @@ function problemOf(variable: string, value: unknown): string {
   return problems[0]!;
 }
 
+const TOKEN_ENTRY = {
+  name: "web",
+  sha256: "0".repeat(64),
+  scopes: ["users:read" as const],
+  tenant: "acme",
+};
+
 Deno.test("parseSettings() returns the documented defaults, in milliseconds", () => {
   assertEquals(parse({}), {
     port: 8_000,
     httpServer: "guarded",
     logLevel: "info",
     shutdownTimeoutMs: 5_000,
+    access: { tokens: [] },
     connections: {},
     corsOrigins: [],
     database: {
@@ -89,6 +97,10 @@ Deno.test("parseSettings() reads every variable", () => {
     DATABASE_OBJECT_LOCATION: "weur",
     QUEUE_CONCURRENCY: "0",
     QUEUE_POLL_INTERVAL: "600",
+    API_TOKENS: JSON.stringify([TOKEN_ENTRY]),
+    AUTH_JWKS_URL: "https://id.example.com/jwks.json",
+    AUTH_ISSUER: "https://id.example.com/",
+    AUTH_AUDIENCE: "users",
     PORT: "0",
     HTTP_SERVER: "plain",
     MAX_CONNECTIONS: "300",
@@ -102,6 +114,14 @@ Deno.test("parseSettings() reads every variable", () => {
     logLevel: "debug",
     shutdownTimeoutMs: 0,
     httpServer: "plain",
+    access: {
+      tokens: [TOKEN_ENTRY],
+      jwt: {
+        jwksUrl: "https://id.example.com/jwks.json",
+        issuer: "https://id.example.com/",
+        audience: "users",
+      },
+    },
     connections: { max: 300, maxPerClient: 40 },
     corsOrigins: ["https://app.example", "http://localhost:5173"],
     database: {

@@ -59,6 +59,8 @@ Deno.test("secretToken() takes a token of the shortest length, and none that is 
 Deno.test("each kind of variable gives one problem for one value", () => {
   const values = ["", "x y", "-2", "3.00000", "\0", "postgres://a@b@c:0/d/e?f#g", 7, null, {}, []];
   for (const [name, schema] of Object.entries(variables.entries)) {
+    // Any text may be an audience.
+    if (name === "AUTH_AUDIENCE") continue;
     for (const value of values) {
       const { issues } = v.safeParse(schema, value);
       assert(issues?.length === 1, `${name} ${JSON.stringify(issues)}`);

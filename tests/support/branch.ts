@@ -5,12 +5,13 @@ import { BackgroundTasks } from "../../src/library/deno/background_tasks.ts";
 import { denoSockets } from "../../src/library/deno/sockets.ts";
 import { createDatabase } from "../../src/library/create_database.ts";
 import { createDriver } from "../../src/library/create_driver.ts";
+import { ACCESS } from "./access.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
 
 export type Env = Readonly<Record<string, string>>;
 
 export interface Branch extends AsyncDisposable {
-  /** The service's settings for this database. */
+  /** The service's settings for this database, and the tokens of `access.ts`. */
   readonly env: Env;
   /** Opens a pool, which the branch closes when it is disposed of. `env` adds settings; `resolveCommit` replaces the production function. */
   open(
@@ -23,7 +24,8 @@ export interface Branch extends AsyncDisposable {
 }
 
 /** `env` are the settings of the service, `adminEnv` those of the administrator. */
-export function branchOf({ env, adminEnv }: { env: Env; adminEnv: Env }): Branch {
+export function branchOf({ env: given, adminEnv }: { env: Env; adminEnv: Env }): Branch {
+  const env = { ...ACCESS, ...given };
   const opened: Database[] = [];
   const background = new BackgroundTasks((error) => {
     throw error;

@@ -4,6 +4,7 @@ import { writeAssets } from "../../src/dev/worker/bundle.ts";
 import type { SendRequest } from "../http/requests.ts";
 import type { Env } from "./branch.ts";
 import { type FaultBranch, faultBranch } from "./fault_branch.ts";
+import { withToken } from "./access.ts";
 import { LEAVING_CLIENT } from "./leaving_client.ts";
 import type { LocalDatabase } from "./local_database.ts";
 import { startWorkerd, type Workerd, type WorkerdOptions } from "./workerd.ts";
@@ -12,6 +13,7 @@ export interface WorkerHost {
   readonly name: string;
   readonly workerd: Workerd;
   readonly branch: FaultBranch;
+  /** Sends a request with the default token of the tests. */
   readonly request: SendRequest;
   /** How many WebSocket messages the Worker has sent to the server since the last call. */
   takeMessages(): number;
@@ -72,7 +74,7 @@ export async function startWorkerHost(
     name: host,
     workerd,
     branch,
-    request: (path, init) => fetch(new URL(path, workerd.url), init),
+    request: (path, init) => fetch(new URL(path, workerd.url), withToken(init)),
     takeMessages() {
       const before = taken;
       taken = relay.connections.reduce((sum, { traffic }) => sum + traffic.toServer.chunks, 0);

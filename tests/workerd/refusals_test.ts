@@ -2,10 +2,12 @@
 import { assertEquals, assertFalse, assertStringIncludes } from "@std/assert";
 import { assertProblem, jsonRequest } from "../http/requests.ts";
 import { startWorkerd } from "../support/workerd.ts";
+import { ACCESS, withToken } from "../support/access.ts";
 
 const TIMEOUT_MS = 10_000;
 
 const ENV = {
+  ...ACCESS,
   DATABASE_URL: "postgresql://user:s3cret@127.0.0.1/main",
   DATABASE_WS_PROXY: "ws://127.0.0.1:1/v1",
 };
@@ -56,7 +58,7 @@ Deno.test("while the database is unreachable, each of many concurrent requests i
     bindings: { ...ENV, DATABASE_POOL_SIZE: "1", DATABASE_MAX_OVERFLOW: "0", LOG_LEVEL: "error" },
   });
   const answers = await Promise.all(
-    Array.from({ length: 30 }, () => fetch(new URL("/users", workerd.url))),
+    Array.from({ length: 30 }, () => fetch(new URL("/users", workerd.url), withToken())),
   );
   await Promise.all(answers.map((response) => response.body?.cancel()));
   const seen = answers.map(({ status, headers }) => `${status} ${headers.get("Retry-After")}`);

@@ -2,6 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { localDatabase } from "../support/local_database.ts";
 import { startWorkerHost } from "../support/worker_host.ts";
+import { TOKEN_LINE } from "../support/token.ts";
 
 const database = await localDatabase();
 
@@ -20,7 +21,7 @@ for (const { workerd, test } of hosts) {
       hostname: workerd.url.hostname,
       port: Number(workerd.url.port),
     });
-    const head = "POST /users HTTP/1.1\r\nHost: service\r\n" +
+    const head = `POST /users HTTP/1.1\r\nHost: service\r\n${TOKEN_LINE}` +
       "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
     await client.write(new TextEncoder().encode(head));
     const buffer = new Uint8Array(1_024);

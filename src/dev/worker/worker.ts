@@ -3,6 +3,7 @@
  * restarts it after every change of a source file.
  */
 import { banner } from "../banner.ts";
+import { withDevToken } from "../dev_token.ts";
 import { takeDevLock } from "../dev_lock.ts";
 import { taskEnvironment } from "../env_file.ts";
 import { migrate } from "../migrate.ts";
@@ -22,7 +23,7 @@ const STOP_TIMEOUT_MS = 3_000;
 async function develop(ending: Promise<void>, running: Running): Promise<number> {
   const startedAtMs = performance.now();
   using lock = await takeDevLock("start");
-  const env = taskEnvironment([".dev.vars", ".env"]);
+  const { env, token } = await withDevToken(taskEnvironment([".dev.vars", ".env"]));
   const migrates = mayMigrate(env, Deno.args);
   await using stack = running.stack = await startStack(env, {
     // A Worker's WebSocket tells only the status.
@@ -37,7 +38,7 @@ async function develop(ending: Promise<void>, running: Running): Promise<number>
     if (url === undefined) return;
     await lock.announce(url);
     const tookMs = performance.now() - startedAtMs;
-    console.log(banner({ url, stack, migrates, servesOps: false, tookMs }));
+    console.log(banner({ url, token, stack, migrates, servesOps: false, tookMs }));
   });
   const code = await Promise.race([child.ended, ending.then(() => 0)]);
   await child.stop({ deadlineMs: STOP_TIMEOUT_MS });

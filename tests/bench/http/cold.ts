@@ -1,5 +1,6 @@
 /** The first request: of a process, of a Worker's request, of a Durable Object. */
 import type { LocalBranch } from "../../support/local_database.ts";
+import { BEARER } from "../../support/token.ts";
 import { startWorkerd } from "../../support/workerd.ts";
 import { spreadOf } from "../spread.ts";
 import { type Contender, startContender } from "./contender.ts";
@@ -63,7 +64,7 @@ async function readsOf(url: string): Promise<{ firstMs: number; laterMs: number 
 
 async function read(url: string): Promise<number> {
   const startedAt = performance.now();
-  const response = await fetch(url);
+  const response = await fetch(url, { headers: BEARER });
   await response.arrayBuffer();
   if (!response.ok) throw new Error(`Cannot measure a read as it was answered ${response.status}`);
   return performance.now() - startedAt;

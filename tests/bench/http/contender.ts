@@ -1,5 +1,6 @@
 /** Starts the contenders, each as a process of its own. */
 import { join } from "node:path";
+import { ACCESS } from "../../support/access.ts";
 import { Child } from "./child.ts";
 import type { NetworkAddresses } from "./network.ts";
 
@@ -97,6 +98,7 @@ export async function startContender(
       DATABASE_POOL_SIZE: String(CONNECTIONS),
       DATABASE_MAX_OVERFLOW: "0",
       QUEUE_CONCURRENCY: "0",
+      ...ACCESS,
       ...(contender.transport === "WebSocket" && {
         DATABASE_WS_PROXY: relay,
         DATABASE_PIPELINE_CONNECT: "on",

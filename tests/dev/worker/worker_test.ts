@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { join } from "node:path";
 import { findPostmaster } from "../../../src/library/testing/postgres/process.ts";
-import { type CheckoutCopy, copyCheckout } from "../checkout_copy.ts";
+import { type CheckoutCopy, copyCheckout, DEV_BEARER } from "../checkout_copy.ts";
 
 function workerTest(name: string, fn: (checkout: CheckoutCopy) => Promise<void>): void {
   const withCheckout = async () => {
@@ -44,7 +44,7 @@ workerTest(
     const answer = new TextDecoder().decode(stdout);
     assertMatch(answer, /^HTTP\/1.1 201 /);
     const [path] = /\/users\/[-\w]+/.exec(answer)!;
-    const response = await fetch(`${url}${path}`);
+    const response = await fetch(`${url}${path}`, { headers: DEV_BEARER });
     assertEquals([response.status, (await response.json()).name], [200, "Ada Lovelace"]);
     const page = await fetch(`${url}/docs`);
     assertEquals([page.status, page.headers.get("Content-Type")], [
@@ -56,7 +56,8 @@ workerTest(
     const { port } = new URL(url);
     for (const [host, status] of [["evil.example", 400], [`localhost:${port}`, 200]] as const) {
       using socket = await Deno.connect({ hostname: "127.0.0.1", port: Number(port) });
-      const head = `GET /users HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`;
+      const head = `GET /users HTTP/1.1\r\nHost: ${host}\r\n` +
+        `Authorization: ${DEV_BEARER.authorization}\r\nConnection: close\r\n\r\n`;
       await socket.write(new TextEncoder().encode(head));
       const text = await new Response(socket.readable).text();
       assertEquals(Number(/^HTTP\/1.1 (\d+)/.exec(text)?.[1]), status, text);

@@ -6,6 +6,7 @@ import { start } from "../../../deno/service.ts";
 import { createLog } from "../../../ops/log.ts";
 import { PostgresQueue } from "../../../queue/postgres_queue.ts";
 import type { Delivery } from "../../../queue/transport.ts";
+import { entryOf, makeToken } from "../../dev_token.ts";
 import { createUser } from "../../../users/user_store.ts";
 import { newUserId, type UserId } from "../../../users/user_id.ts";
 import { pollUntil } from "../../../library/testing/postgres/poll.ts";
@@ -57,8 +58,10 @@ export const shutdown: Scenario = {
   shows: "A graceful shutdown answers the running request, then closes every connection",
   async run({ db, environment: { env, server }, check }) {
     const id = await addUser(db, "Grace");
+    const token = makeToken();
+    const API_TOKENS = JSON.stringify([await entryOf(token, { name: "demo" })]);
     const service = await start(
-      { ...env, PORT: "0", LOG_LEVEL: "error", QUEUE_CONCURRENCY: "0" },
+      { ...env, API_TOKENS, PORT: "0", LOG_LEVEL: "error", QUEUE_CONCURRENCY: "0" },
       { hostname: "127.0.0.1" },
     );
     const url = `${service.url}/users/${id}`;
@@ -67,7 +70,7 @@ export const shutdown: Scenario = {
       await lockUser(blocking, id);
       const answer = fetch(url, {
         method: "PATCH",
-        headers: { "content-type": "application/json" },
+        headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
         body: JSON.stringify({ name: "Grace Hopper" }),
       });
       const isWaiting = () => isOneWaiting(server);

@@ -1,0 +1,93 @@
+/** From the `Authorization` header of a request to its identity. */
+import { type Clock, systemClock } from "../db/mod.ts";
+import { bearerToken } from "./bearer.ts";
+import { AccessRefusedError, type Identity, type Scope, type StaticToken } from "./identity.ts";
+import { type JwtOptions, JwtVerifier } from "./json_web_token.ts";
+
+/** Whom the service serves. */
+export interface AccessConfig {
+  readonly tokens: readonly StaticToken[];
+  readonly jwt?: Omit<JwtOptions, "clock">;
+}
+
+interface KnownToken {
+  readonly identity: Identity;
+  readonly untilMs: number;
+}
+
+/** JWTs that were verified lately: checking a signature costs some 20 times as much as a hash. */
+const VERIFIED_MAX = 1_000;
+
+/** A JWT is verified anew after this time. */
+const VERIFIED_MS = 60_000;
+
+/** Tells who sends a request. One for an isolate. */
+export class Authenticator {
+  /** By SHA-256: what is compared is no secret, so that the time of the comparison tells nothing of one. */
+  readonly #static: ReadonlyMap<string, Identity>;
+  readonly #verified = new Map<string, KnownToken>();
+  readonly #jwt: JwtVerifier | undefined;
+  readonly #clock: Clock;
+  #keysVersion = 0;
+
+  constructor({ tokens, jwt }: AccessConfig, { clock = systemClock }: { clock?: Clock } = {}) {
+    this.#static = new Map(
+      tokens.map(({ name, sha256, scopes, tenant }) => [
+        sha256,
+        { name, tenant, scopes: new Set(scopes) },
+      ]),
+    );
+    this.#clock = clock;
+    this.#jwt = jwt && new JwtVerifier({ ...jwt, clock });
+  }
+
+  /** Whether any token can have the scope. */
+  mayAllow(scope: Scope): boolean {
+    return this.#jwt !== undefined ||
+      [...this.#static.values()].some(({ scopes }) => scopes.has(scope));
+  }
+
+  /** @throws {AccessRefusedError} */
+  async identify(authorization: string | undefined): Promise<Identity> {
+    const token = bearerToken(authorization);
+    const hash = await sha256(token);
+    const identity = this.#static.get(hash) ?? this.#lately(hash);
+    if (identity !== undefined) return identity;
+    // https://www.rfc-editor.org/rfc/rfc7519#section-3: three parts, separated by points.
+    if (this.#jwt !== undefined && token.split(".").length === 3) {
+      return await this.#verify(this.#jwt, token, hash);
+    }
+    throw new AccessRefusedError(
+      "invalid",
+      "Cannot accept the token as no client has it: current value is not shown; " +
+        "ask the operators for one",
+    );
+  }
+
+  async #verify(jwt: JwtVerifier, token: string, hash: string): Promise<Identity> {
+    const { identity, expiresAtMs } = await jwt.verify(token);
+    const [oldest] = this.#verified.keys();
+    if (this.#verified.size >= VERIFIED_MAX && oldest !== undefined) this.#verified.delete(oldest);
+    const leftMs = Math.min(VERIFIED_MS, expiresAtMs - Date.now());
+    this.#verified.set(hash, { identity, untilMs: this.#clock.now() + leftMs });
+    return identity;
+  }
+
+  #lately(hash: string): Identity | undefined {
+    const version = this.#jwt?.keys.version ?? 0;
+    // A key may have been withdrawn.
+    if (version !== this.#keysVersion) this.#verified.clear();
+    this.#keysVersion = version;
+    const known = this.#verified.get(hash);
+    if (known === undefined) return undefined;
+    if (this.#clock.now() < known.untilMs) return known.identity;
+    this.#verified.delete(hash);
+    return undefined;
+  }
+}
+
+const encoder = new TextEncoder();
+
+async function sha256(token: string): Promise<string> {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", encoder.encode(token))).toHex();
+}

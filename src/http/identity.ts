@@ -1,0 +1,57 @@
+/** Who sent a request: sets its identity, makes its database that of the identity's tenant, and asks for scopes. */
+
+import type { MiddlewareHandler } from "hono";
+import type { Authenticator } from "../access/authenticator.ts";
+import type { Identity, Scope } from "../access/identity.ts";
+import type { DatabaseVariables } from "../library/hono/mod.ts";
+import { asTenant } from "../tenant.ts";
+import { ProblemError } from "./problem.ts";
+
+export type { Identity, Scope } from "../access/identity.ts";
+
+/** The variables that `authenticate` sets. */
+export interface IdentityVariables extends DatabaseVariables {
+  /** Who sent the request. */
+  identity: Identity;
+}
+
+/**
+ * Middleware that lets only clients with a token pass. Behind it, every unit of work of the request is one of the token's
+ * tenant, without a word of the handlers. Needs `provideDatabase` before it.
+ */
+export function authenticate(
+  authenticator: Pick<Authenticator, "identify">,
+): MiddlewareHandler<{ Variables: IdentityVariables }> {
+  return async function authenticate(c, next) {
+    const identity = await authenticator.identify(c.req.header("Authorization"));
+    c.set("identity", identity);
+    c.set("db", asTenant(c.var.db, identity.tenant));
+    await next();
+  };
+}
+
+/** Middleware of a route that only tokens with the scope may use. Needs `authenticate` before it. */
+export function requireScope(
+  scope: Scope,
+  // deno-lint-ignore no-explicit-any -- it needs nothing more of the environment of an app
+): MiddlewareHandler<any> {
+  return async function requireScope(c, next) {
+    const identity: Identity = c.get("identity");
+    if (identity.scopes.has(scope)) return await next();
+    throw new ProblemError("insufficient-scope", {
+      detail: `Cannot serve the request as the token lacks a scope: current scopes ${
+        [...identity.scopes].join(", ") || "none"
+      }; use a token with ${scope}`,
+      headers: challenge({ error: "insufficient_scope", scope }),
+    });
+  };
+}
+
+/** The header of an answer that asks for a token: https://www.rfc-editor.org/rfc/rfc6750#section-3 */
+export function challenge(
+  parameters: Readonly<Record<string, string>> = {},
+): Record<string, string> {
+  const words = Object.entries({ realm: "user-service", ...parameters })
+    .map(([name, value]) => `${name}="${value}"`);
+  return { "WWW-Authenticate": `Bearer ${words.join(", ")}` };
+}

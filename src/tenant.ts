@@ -1,0 +1,59 @@
+/**
+ * Whose rows a unit of work reads and writes. Row-level security compares the column `tenant` of each table with the
+ * setting that a unit of work gets here: `src/migrations/0008_tenants.ts`.
+ */
+import { type SessionOptions, type Sql, sql, type TransactionRunner } from "./db/mod.ts";
+
+/** What a tenant may be called. `*` is none of these names. */
+export const TENANT_NAME = /^[a-z0-9][a-z0-9_-]{0,62}$/;
+
+/** The tenant of rows from before there were tenants, and of a unit of work that sets none. */
+export const DEFAULT_TENANT = "default";
+
+/** `SessionOptions.locals` of one tenant. */
+export type TenantLocals = Readonly<Record<string, string>>;
+
+const SETTING = "app.tenant";
+
+/** The service's own work on queue, keys and dead letters sees those of all tenants. Users it sees none of. */
+export const EVERY_TENANT: TenantLocals = Object.freeze({ [SETTING]: "*" });
+
+/** One object for each tenant: `db` keeps what it sends for a frozen one. */
+const localsByTenant = new Map<string, TenantLocals>();
+const TENANTS_MAX = 1_000;
+
+/** The setting that makes a unit of work one of the tenant. */
+export function tenantLocals(tenant: string): TenantLocals {
+  let locals = localsByTenant.get(tenant);
+  if (locals === undefined) {
+    locals = Object.freeze({ [SETTING]: tenant });
+    if (localsByTenant.size >= TENANTS_MAX) localsByTenant.clear();
+    localsByTenant.set(tenant, locals);
+  }
+  return locals;
+}
+
+/** Makes the rest of a transaction one of another tenant. */
+export function tenantSwitch(tenant: string): Sql {
+  return sql`select set_config('app.tenant', ${tenant}, true)`;
+}
+
+/** The same database, each of whose units of work is one of the tenant, whatever its own options say. */
+export function asTenant(db: TransactionRunner, tenant: string): TransactionRunner {
+  const locals = tenantLocals(tenant);
+  return {
+    session: (options = {}) => db.session(withLocals(options, locals)),
+    transaction: (work, options = {}) => db.transaction(work, withLocals(options, locals)),
+    forRequest: () => asTenant(db.forRequest(), tenant),
+  };
+}
+
+function withLocals<Options extends SessionOptions>(
+  options: Options,
+  locals: TenantLocals,
+): Options {
+  return {
+    ...options,
+    locals: options.locals === undefined ? locals : { ...options.locals, ...locals },
+  };
+}
