@@ -1,5 +1,5 @@
 /**
- * `deno task bench [http|limits|workers|pool|session|queue|ops] [--json FILE]`. README.md lists the options of `http`. Other packages are imported by names that Deno does not see
+ * `deno task bench [http|limits|capacity|workers|pool|session|queue|ops] [--json FILE]`. README.md lists the options of `http`. Other packages are imported by names that Deno does not see
  * before it runs, under a lock of their own, `contenders.lock`. The first `deno task dev` downloads everything that the
  * project's own lock lists.
  */
@@ -49,6 +49,13 @@ async function bench(which: string | undefined): Promise<unknown> {
       console.log([measuredAt(), "", workersTable(figures)].join("\n"));
       return figures;
     }
+    case "capacity": {
+      const { benchCapacity } = await import("./http/http.ts");
+      const { capacityTable } = await import("./http/capacity.ts");
+      const figures = await benchCapacity();
+      console.log([measuredAt(), "", capacityTable(figures)].join("\n"));
+      return figures;
+    }
     case "pool": {
       const { benchPool } = await import("./pool.ts");
       const { poolTable } = await import("./pool_table.ts");
@@ -79,7 +86,7 @@ async function bench(which: string | undefined): Promise<unknown> {
     }
     default:
       console.error(
-        "Usage: deno task bench [http [--full] [--against REV] [--svg DIRECTORY]] | limits | workers | pool | session | queue | ops [--json FILE]",
+        "Usage: deno task bench [http [--full] [--against REV] [--svg DIRECTORY]] | limits | capacity | workers | pool | session | queue | ops [--json FILE]",
       );
       Deno.exit(2);
   }

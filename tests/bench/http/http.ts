@@ -11,6 +11,7 @@ import {
   type RunningContender,
   startContender,
 } from "./contender.ts";
+import { type CapacityPoint, capacityPoints } from "./capacity.ts";
 import { type ColdFigures, coldStarts } from "./cold.ts";
 import { canReadCpu } from "./cpu.ts";
 import { LoadGenerator } from "./load.ts";
@@ -120,6 +121,15 @@ export async function benchLimits(): Promise<LimitFigures> {
     memory: await waitingMemory(two, server),
     overload: await overload(two, server),
   };
+}
+
+/** `deno task bench capacity`: what `deno task capacity` predicts beside what is measured. */
+export async function benchCapacity(): Promise<CapacityPoint[]> {
+  const { port } = await testServer();
+  await using branch = await (await localDatabase()).connect();
+  await using load = await LoadGenerator.start();
+  const plain = (await contenders()).find(({ name }) => name === `${OURS}, HTTP_SERVER=plain`)!;
+  return await capacityPoints(plain, { port, branch, load, ...await prepare(branch) });
 }
 
 /** An old revision may lack an operation, or the place where the benchmark adds one. */

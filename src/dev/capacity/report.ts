@@ -1,0 +1,123 @@
+/** What `deno task capacity` says about a plan. */
+import { type Limit, limitsOf, needsOf, SAFE_SHARE } from "./limits.ts";
+import type { CapacityPlan } from "./plan.ts";
+import { type Figures, simulate } from "./simulation.ts";
+
+export interface Report {
+  readonly plan: CapacityPlan;
+  readonly fits: boolean;
+  /** Why not. */
+  readonly problems: readonly string[];
+  /** The lowest first. */
+  readonly limits: readonly Limit[];
+  readonly figures: Figures;
+  /** Variables and numbers to set. */
+  readonly advice: readonly string[];
+}
+
+/** Requests that are simulated: enough for a p99, and for some idle connections to be closed at a low rate. */
+const REQUESTS = 10_000;
+const SHORTEST_MS = 1_000;
+
+export async function examinePlan(plan: CapacityPlan, { seed = 1 } = {}): Promise<Report> {
+  const measureMs = Math.max(SHORTEST_MS, REQUESTS / plan.perSecond * 1_000);
+  const figures = await simulate(plan, { measureMs, warmUpMs: 500, arrivals: "random", seed });
+  const limits = limitsOf(plan);
+  const problems = problemsOf(plan, limits, figures);
+  const fits = problems.length === 0;
+  return { plan, fits, problems, limits, figures, advice: adviceOf(plan) };
+}
+
+function problemsOf(
+  plan: CapacityPlan,
+  limits: readonly Limit[],
+  { served, refused }: Figures,
+): string[] {
+  const { instances, size, overflow, maxConnections, perSecond } = plan;
+  const problems = limits
+    .filter((limit) => perSecond > SAFE_SHARE * limit.perSecond)
+    .map(({ name, wayOut, ...limit }) =>
+      `${name}: ${percent(perSecond / limit.perSecond)} in use, and ${
+        percent(SAFE_SHARE)
+      } is safe; ${wayOut}`
+    );
+  const wanted = instances * (size + overflow);
+  if (wanted > maxConnections) {
+    problems.push(
+      `connections: the pools may open ${wanted}, and there are ${maxConnections}; lower DATABASE_POOL_SIZE + ` +
+        "DATABASE_MAX_OVERFLOW, or put a pooler in transaction mode in between",
+    );
+  }
+  if (refused > 0) {
+    problems.push(
+      `requests: ${percent(refused / (served + refused))} are refused in the simulation`,
+    );
+  }
+  return problems;
+}
+
+/** The smallest plan that fits, as variables. */
+export function adviceOf(plan: CapacityPlan): string[] {
+  const needs = needsOf(plan);
+  const { perSecond, maxConnections, cores } = plan;
+  const instances = Math.max(needs.instances, plan.instances);
+  const room = Math.floor(maxConnections / instances);
+  const advice = [];
+  if (needs.cores > cores) {
+    advice.push(
+      `One database of ${cores} cores is not enough: ${needs.cores} cores would do. Read from replicas, or divide the ` +
+        `users among ${Math.ceil(needs.cores / cores)} databases`,
+    );
+  }
+  if (needs.instances > plan.instances) advice.push(`Run ${needs.instances} instances`);
+  if (needs.permits > room) {
+    advice.push(
+      `${instances} instances need ${needs.permits} connections each at ${
+        count(perSecond)
+      } requests/s, and have room for ${room}: ` +
+        `put a pooler in transaction mode in between that takes ${
+          instances * needs.permits
+        } clients`,
+    );
+  }
+  const size = Math.max(1, Math.min(needs.permits, room));
+  advice.push(`DATABASE_POOL_SIZE=${size}`);
+  // A burst may take as many again.
+  advice.push(`DATABASE_MAX_OVERFLOW=${Math.max(0, Math.min(size, room - size))}`);
+  return advice;
+}
+
+/** For a terminal. */
+export function textOf({ plan, fits, problems, limits, figures, advice }: Report): string {
+  const { perSecond, writes, latencyMs, instances, size, overflow, maxConnections } = plan;
+  const [first] = limits;
+  return [
+    `${count(perSecond)} requests/s, ${
+      percent(writes)
+    } writes, ${latencyMs} ms one way, ${instances} × (${size} + ` +
+    `${overflow}) connections of ${count(maxConnections)}`,
+    "",
+    ...limits.map(({ name, perSecond: most }) =>
+      `${name.padEnd(34)}${percent(perSecond / most).padStart(6)} in use, used up at ${
+        count(most)
+      }/s`
+    ),
+    "",
+    `Simulated: ${count(figures.goodput)}/s served, p50 ${figures.p50Ms.toFixed(1)} ms, p99 ${
+      figures.p99Ms.toFixed(1)
+    } ms, ${count(figures.refused)} of ${count(figures.served + figures.refused)} refused, ` +
+    `at most ${figures.connections} connections`,
+    `Breaks first: ${first!.name}, at ${count(first!.perSecond)} requests/s; then ${first!.wayOut}`,
+    "",
+    fits ? "It fits." : `It does not fit:\n${problems.map((problem) => `  ${problem}`).join("\n")}`,
+    `Set: ${advice.join("; ")}`,
+  ].join("\n");
+}
+
+function percent(share: number): string {
+  return share < 0.1 ? `${(share * 100).toFixed(1)} %` : `${Math.round(share * 100)} %`;
+}
+
+function count(value: number): string {
+  return Math.round(value).toLocaleString("en");
+}
