@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Buffer } from "node:buffer";
 import { isHost, refuseHost, refuseUnrouted } from "../http/host.ts";
+import { incomingRequest } from "./incoming_request.ts";
 import { unreadText } from "./response_text.ts";
 
 /** What a handler gets beside the request. */
@@ -15,46 +16,61 @@ export type Handler = (request: Request, info: ExchangeInfo) => Response | Promi
 /** The request, or the response if there can be none. */
 export function requestOf(message: IncomingMessage): Request | Response {
   const { rawHeaders } = message;
+  let host: string | undefined;
   let hosts = 0;
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index]!;
-    if (name.length === 4 && name.toLowerCase() === "host") hosts++;
+    if (name.length !== 4 || name.toLowerCase() !== "host") continue;
+    host = rawHeaders[index + 1];
+    hosts++;
   }
   // Only HTTP/1.0 has requests without a Host header: node's parser refuses later ones.
-  const host = hosts === 0 ? "localhost" : message.headers.host ?? "";
-  if (hosts > 1 || !isHost(host)) {
-    return refuseHost();
-  }
+  const origin = hosts > 1 ? undefined : originOf(host ?? "localhost");
+  if (origin === undefined) return refuseHost();
   const method = message.method!;
   // https://fetch.spec.whatwg.org/#forbidden-method; node's parser knows no other method that `Request` refuses.
   if (method === "TRACE") {
     const detail = `Cannot take the request as its method is TRACE; use one of ${METHODS}`;
     return refuseUnrouted("method-not-allowed", detail, { Allow: METHODS });
   }
-  const url = urlOf(message.url!, host);
+  const url = urlOf(message.url!, origin);
   if (url === undefined) {
     const detail =
       "Cannot take the request as its target is neither a path nor an http URL; send a path";
     return refuseUnrouted("malformed-request", detail);
   }
-  const body = hasBody(message) ? bodyOf(message) : null;
-  const request = new Request(url, { method, body });
-  // As an argument of the constructor they would be converted three times.
-  const { headers } = request;
-  for (let index = 0; index < rawHeaders.length; index += 2) {
-    headers.append(rawHeaders[index]!, rawHeaders[index + 1]!);
-  }
-  return request;
+  const openBody = hasBody(message) ? () => bodyOf(message) : undefined;
+  return incomingRequest({ url, method, rawHeaders, openBody });
 }
 
 const METHODS = "GET, HEAD, POST, PATCH, DELETE, OPTIONS";
 
+/** A target that is in a URL as it is: without dot segments, and without what a URL encodes or decodes. */
+const PLAIN_TARGET = /^\/(?!\.)(?:[\w~!$&()*+,;=:@?-]|\/(?!\.)|(?<!\/)\.)*$/;
+
 /** https://www.rfc-editor.org/rfc/rfc9112#section-3.2: a path, or an absolute URL, whose host then counts. */
-function urlOf(target: string, host: string): string | undefined {
-  if (target.startsWith("/")) return `http://${host}${target}`;
+function urlOf(target: string, origin: string): string | undefined {
+  if (PLAIN_TARGET.test(target)) return origin + target;
+  if (target.startsWith("/")) return new Request(origin + target).url;
   const [, authority, path] = /^https?:\/\/([^/?#]*)(.*)$/i.exec(target) ?? [];
-  if (authority === undefined || path === undefined || !isHost(authority)) return undefined;
-  return `http://${authority}${path.startsWith("/") ? path : `/${path}`}`;
+  const named = authority && originOf(authority);
+  if (!named || path === undefined) return undefined;
+  return new Request(named + (path.startsWith("/") ? path : `/${path}`)).url;
+}
+
+/** Hosts whose origins are known. Clients may send any. */
+const ORIGINS_MAX = 100;
+const origins = new Map<string, string>();
+
+/** The start of a URL with this host; `undefined` if it is not `host[:port]`. */
+function originOf(host: string): string | undefined {
+  const known = origins.get(host);
+  if (known !== undefined) return known;
+  if (!isHost(host)) return undefined;
+  const { origin } = new URL(`http://${host}`);
+  if (origins.size >= ORIGINS_MAX) origins.clear();
+  origins.set(host, origin);
+  return origin;
 }
 
 function hasBody({ method, headers }: IncomingMessage): boolean {

@@ -1,0 +1,149 @@
+/** What a handler gets is a `Request` in all that can be asked of it, and has the URL that the runtime would have made. */
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import type { IncomingMessage } from "node:http";
+import { Readable } from "node:stream";
+import { requestOf } from "../../src/deno/exchange.ts";
+
+interface Sent {
+  readonly method?: string;
+  readonly target?: string;
+  readonly raw?: readonly string[];
+  readonly body?: string;
+}
+
+/** As node's parser gives it. */
+function messageOf({ method = "GET", target = "/", raw = ["Host", "a"], body }: Sent) {
+  const message = Readable.from(body === undefined ? [] : [new TextEncoder().encode(body)]);
+  const headers = body === undefined ? {} : { "content-length": String(body.length) };
+  return Object.assign(message, { method, url: target, rawHeaders: [...raw], headers });
+}
+
+function received(sent: Sent): Request {
+  const request = requestOf(messageOf(sent) as unknown as IncomingMessage);
+  assert(request instanceof Request);
+  return request;
+}
+
+const TARGETS = [
+  "/users/1?limit=50&after=a-b_c~d",
+  "/.well-known/x",
+  "/a.json",
+  "/a..b",
+  "/a/../b",
+  "/a/..",
+  "/a/./b?c=/../d",
+  "/%2e%2E/b",
+  "/%41",
+  "/a\\b",
+  "//b.example/c",
+  "/a b\"<>`{}|^'",
+  "/?a=b'c?d",
+  "/a#b",
+  "/\u00e9",
+  "/users/..;/healthz",
+];
+
+Deno.test("a path becomes the URL that the runtime would make of it", () => {
+  for (const target of TARGETS) {
+    assertEquals(received({ target }).url, new Request(`http://a${target}`).url);
+  }
+  const pieces = fc.constantFrom(
+    "/",
+    ".",
+    "..",
+    "%",
+    "2e",
+    "?",
+    "#",
+    "a",
+    "\\",
+    ":",
+    "@",
+    "'",
+    "~",
+  );
+  fc.assert(fc.property(fc.array(pieces), (parts) => {
+    const target = `/${parts.join("")}`;
+    assertEquals(received({ target }).url, new Request(`http://a${target}`).url);
+  }));
+});
+
+Deno.test("a host becomes the origin that the runtime would make of it, as often as it comes", () => {
+  for (const host of ["A.Example:80", "127.1", "a:8000", "[::0:1]:81", "1", "x_y.z"]) {
+    for (let time = 0; time < 2; time++) {
+      const { url } = received({ raw: ["host", host], target: "/b" });
+      assertEquals(url, new Request(`http://${host}/b`).url);
+    }
+  }
+  for (let index = 0; index < 250; index++) {
+    assertEquals(received({ raw: ["host", `h${index}`] }).url, `http://h${index}/`);
+  }
+  assertEquals(received({ target: "http://B:80/../c" }).url, "http://b/c");
+  for (const raw of [["Host", "a", "host", "a"], ["Host", "a/b"], ["Host", ""]]) {
+    const message = messageOf({ raw }) as unknown as IncomingMessage;
+    assert(requestOf(message) instanceof Response);
+  }
+});
+
+Deno.test("headers are found as the runtime would find them, before and after they are changed", () => {
+  const raw = [
+    "Host",
+    "a",
+    "X-One",
+    "1",
+    "x-two",
+    "2",
+    "X-ONE",
+    "3",
+    "Content-Type",
+    "b",
+    "Content-type",
+    "c",
+  ];
+  const runtime = new Headers();
+  for (let at = 0; at < raw.length; at += 2) runtime.append(raw[at]!, raw[at + 1]!);
+  const { headers } = received({ raw });
+  for (const name of ["x-one", "X-Two", "content-type", "none", "HOST"]) {
+    assertEquals([headers.get(name), headers.has(name)], [runtime.get(name), runtime.has(name)]);
+  }
+  for (const name of ["", "a b", "\u0130", "a:"]) {
+    assertThrows(() => headers.get(name), TypeError);
+    assertThrows(() => headers.has(name), TypeError);
+  }
+  assertEquals([...headers], [...runtime]);
+  assertEquals([...new Headers(headers)], [...runtime]);
+  headers.set("X-One", "4");
+  headers.delete("x-two");
+  assertEquals([headers.get("x-one"), headers.has("X-Two")], ["4", false]);
+  assert(headers instanceof Headers);
+});
+
+Deno.test("whatever else is asked of a request, it answers as one of the runtime", async () => {
+  const raw = ["Host", "a", "Content-Type", "application/json"];
+  const sent = { method: "POST", target: "/b", raw, body: '{"c":1}' };
+  assertEquals(await received(sent).json(), { c: 1 });
+  assertEquals(new TextDecoder().decode(await received(sent).arrayBuffer()), sent.body);
+  const read = received(sent);
+  assertEquals([read.bodyUsed, read.signal.aborted, read.redirect], [false, false, "follow"]);
+  assertEquals(await new Response(read.body).text(), sent.body);
+  assertEquals(read.bodyUsed, true);
+  await assertRejects(() => read.text(), TypeError);
+  const copy = received(sent).clone();
+  assertEquals([copy.method, copy.url, copy.headers.get("content-type")], [
+    "POST",
+    "http://a/b",
+    "application/json",
+  ]);
+  assertEquals(await copy.text(), sent.body);
+  const empty = received({});
+  assertEquals([empty.body, await empty.text()], [null, ""]);
+  assertEquals(Object.prototype.toString.call(empty), "[object Request]");
+});
+
+Deno.test("the runtime refuses it where only a request of its own will do", async () => {
+  assertThrows(() => new Request(received({})), TypeError);
+  await assertRejects(() => fetch(received({})), TypeError);
+  // The way out.
+  assertEquals(new Request(received({}).clone()).url, "http://a/");
+});
