@@ -18,6 +18,9 @@ interface KnownToken {
 /** JWTs that were verified lately: checking a signature costs some 20 times as much as a hash. */
 const VERIFIED_MAX = 1_000;
 
+/** Tokens that were accepted lately, with their hashes: to hash one costs the runtime a turn of another thread. */
+const HASHED_MAX = 1_000;
+
 /** A JWT is verified anew after this time. */
 const VERIFIED_MS = 60_000;
 
@@ -26,6 +29,8 @@ export class Authenticator {
   /** By SHA-256: what is compared is no secret, so that the time of the comparison tells nothing of one. */
   readonly #static: ReadonlyMap<string, Identity>;
   readonly #verified = new Map<string, KnownToken>();
+  /** By token. The time of a search tells nothing of one: a `Map` compares texts only if their seeded hashes are equal. */
+  readonly #hashes = new Map<string, string>();
   readonly #jwt: JwtVerifier | undefined;
   readonly #clock: Clock;
   #keysVersion = 0;
@@ -50,9 +55,13 @@ export class Authenticator {
   /** @throws {AccessRefusedError} */
   async identify(authorization: string | undefined): Promise<Identity> {
     const token = bearerToken(authorization);
-    const hash = await sha256(token);
+    const known = this.#hashes.get(token);
+    const hash = known ?? await sha256(token);
     const identity = this.#static.get(hash) ?? this.#lately(hash);
-    if (identity !== undefined) return identity;
+    if (identity !== undefined) {
+      if (known === undefined) keep(this.#hashes, { key: token, value: hash, max: HASHED_MAX });
+      return identity;
+    }
     // https://www.rfc-editor.org/rfc/rfc7519#section-3: three parts, separated by points.
     if (this.#jwt !== undefined && token.split(".").length === 3) {
       return await this.#verify(this.#jwt, token, hash);
@@ -66,10 +75,8 @@ export class Authenticator {
 
   async #verify(jwt: JwtVerifier, token: string, hash: string): Promise<Identity> {
     const { identity, expiresAtMs } = await jwt.verify(token);
-    const [oldest] = this.#verified.keys();
-    if (this.#verified.size >= VERIFIED_MAX && oldest !== undefined) this.#verified.delete(oldest);
-    const leftMs = Math.min(VERIFIED_MS, expiresAtMs - Date.now());
-    this.#verified.set(hash, { identity, untilMs: this.#clock.now() + leftMs });
+    const untilMs = this.#clock.now() + Math.min(VERIFIED_MS, expiresAtMs - Date.now());
+    keep(this.#verified, { key: hash, value: { identity, untilMs }, max: VERIFIED_MAX });
     return identity;
   }
 
@@ -84,6 +91,16 @@ export class Authenticator {
     this.#verified.delete(hash);
     return undefined;
   }
+}
+
+/** Sets the key, and drops the oldest one if there are too many. */
+function keep<V>(
+  map: Map<string, V>,
+  { key, value, max }: { key: string; value: V; max: number },
+): void {
+  const [oldest] = map.keys();
+  if (map.size >= max && oldest !== undefined) map.delete(oldest);
+  map.set(key, value);
 }
 
 const encoder = new TextEncoder();

@@ -25,7 +25,7 @@ export function authenticate(
   return async function authenticate(c, next) {
     const identity = await authenticator.identify(c.req.header("Authorization"));
     c.set("identity", identity);
-    c.set("db", asTenant(c.var.db, identity.tenant));
+    c.set("db", asTenant(c.get("db"), identity.tenant));
     await next();
   };
 }
@@ -35,9 +35,9 @@ export function requireScope(
   scope: Scope,
   // deno-lint-ignore no-explicit-any -- it needs nothing more of the environment of an app
 ): MiddlewareHandler<any> {
-  return async function requireScope(c, next) {
+  return function requireScope(c, next) {
     const identity: Identity = c.get("identity");
-    if (identity.scopes.has(scope)) return await next();
+    if (identity.scopes.has(scope)) return next();
     throw new ProblemError("insufficient-scope", {
       detail: `Cannot serve the request as the token lacks a scope: current scopes ${
         [...identity.scopes].join(", ") || "none"

@@ -77,7 +77,7 @@ function parseJson(text: string): unknown {
   } catch (cause) {
     throw malformedBody("it is not JSON", `correct it; it begins with ${preview(text)}`, { cause });
   }
-  const key = duplicateKey(text);
+  const key = duplicateKey(text, value);
   if (key !== undefined) {
     throw malformedBody(`an object in it has the key ${preview(key)} twice`, "keep one of them");
   }
