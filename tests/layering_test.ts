@@ -11,6 +11,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "worker.ts": ["workers", "queue", "cloudflare:workers"],
   "examples": ["library/deno", "library/workers", "library/hono", "db/mod.ts", "hono"],
   "deno": [
+    "client_network.ts",
     "service",
     "docs",
     "http",
@@ -42,6 +43,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "service": ["http", "ops", "queue", "users", "migrations", "settings", "db/mod.ts"],
   "docs": ["http", "users", "valibot", "@valibot/to-json-schema", "hono"],
   "http": [
+    "client_network.ts",
     "users",
     "migrations",
     "access",
@@ -55,6 +57,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   ],
   "queue": ["tenant.ts", "db/mod.ts"],
   "ops": [
+    "client_network.ts",
     "settings",
     "access",
     "hono.ts",
@@ -70,6 +73,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "access": ["tenant.ts", "db/mod.ts", "jose"],
   "tenant.ts": ["db/mod.ts"],
   "value_message.ts": [],
+  "client_network.ts": [],
   "hono.ts": ["hono"],
   "library/testing": [
     "library/deno",

@@ -1,6 +1,6 @@
 /** Shares the process among clients: one that asks for much at once waits for itself, and not the others for it. */
 import { type Clock, systemClock } from "../db/mod.ts";
-import { clientNetwork } from "../ops/client_network.ts";
+import { clientNetwork } from "../client_network.ts";
 
 /**
  * Longest wait for a turn. A request then runs beside those of its client that have not finished: behind a proxy, which

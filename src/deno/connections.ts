@@ -1,6 +1,6 @@
 /** The open connections of the HTTP server, within bounds: in all, of one client, and of requests on one connection. */
 import type { Socket } from "node:net";
-import { clientNetwork } from "../ops/client_network.ts";
+import { clientNetwork } from "../client_network.ts";
 
 export interface ConnectionLimits {
   readonly max: number;

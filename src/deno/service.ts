@@ -13,6 +13,7 @@ import { logFailures, logLeaks, logMessages } from "../service/failure_log.ts";
 import { fileServer } from "../docs/file_server.ts";
 import { docsFiles } from "../docs/files.ts";
 import { createApp } from "../http/app.ts";
+import { clientAddress } from "../http/fair_use/client_address.ts";
 import { BodyLimit } from "../http/body.ts";
 import { RequestTracker } from "./request_tracker.ts";
 import { openDatabase } from "../library/deno/mod.ts";
@@ -101,8 +102,11 @@ export async function start(
   const operators = operatorsOf(authenticator, settings.opsToken);
   const isTrusted = (c: Context<{ Bindings: ExchangeInfo }>) =>
     opensOpsToLoopback && isLoopback(c, c.env.remoteAddr.hostname);
+  const { addressHeader, ...fairUse } = settings.fairUse;
+  const peerOf = (c: Context<{ Bindings: ExchangeInfo }>) => c.env.remoteAddr.hostname;
+  const addressOf = clientAddress({ header: addressHeader, peerOf });
   const guesses = new Guesses({
-    clientOf: (c: Context<{ Bindings: ExchangeInfo }>) => c.env.remoteAddr.hostname,
+    clientOf: (c) => addressOf(c) ?? "",
     onRefused: (guess) => log.warn("wrong OPS_TOKEN refused", { ...guess }),
   });
   const metrics = metricsRoute({
@@ -141,6 +145,7 @@ export async function start(
     bodyLimit: new BodyLimit(),
     assets: fileServer(docsFiles),
     corsOrigins: settings.corsOrigins,
+    fairUse: { ...fairUse, addressOf },
     statementTimeoutMs: settings.database.session.statementTimeoutMs,
   });
   const server = await listen(settings.httpServer, {

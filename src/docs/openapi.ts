@@ -126,6 +126,7 @@ const HEADERS_OF_PROBLEMS: Readonly<Record<number, readonly HeaderName[]>> = {
   401: ["WWW-Authenticate"],
   403: ["WWW-Authenticate"],
   412: ["ETag"],
+  429: ["Retry-After"],
   503: ["Retry-After"],
 };
 

@@ -11,6 +11,8 @@ export const ofTokens: readonly ProblemKind[] = [
   "token-invalid",
   "insufficient-scope",
   "keys-unavailable",
+  "rate-limited",
+  "too-many-at-once",
 ];
 
 /** Of every route that asks the database. */

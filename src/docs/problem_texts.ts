@@ -91,6 +91,17 @@ export const problemTexts: Readonly<Record<ProblemKind, ProblemText>> = {
       "The change was made, but the connection to the database broke before its result arrived.",
     toDo: "Read the resource. Do not repeat the request.",
   },
+  "rate-limited": {
+    happened:
+      "This client has sent more requests than it may: `RateLimit-Policy` has the limit, and `RateLimit` what is left of it. Nothing was changed.",
+    toDo:
+      "Wait for the seconds in `Retry-After`, and send fewer requests in a second from then on.",
+  },
+  "too-many-at-once": {
+    happened:
+      "As many requests of this token are running as it may have at once. Nothing was changed.",
+    toDo: "Send the request when one of them is answered, and fewer side by side.",
+  },
   "overloaded": {
     happened: "The service has more work than it can do in time. Nothing was changed.",
     toDo: "Send the request again after the seconds in `Retry-After`, plus a random part of them.",

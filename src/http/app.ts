@@ -9,6 +9,7 @@ import type { BodyLimit } from "./body.ts";
 import { allowOrigins } from "./cors.ts";
 import { type Assets, docsRoutes } from "./docs_routes.ts";
 import type { Authenticator } from "../access/authenticator.ts";
+import { fairUse, type FairUseOptions } from "./fair_use/fair_use.ts";
 import { healthRoutes } from "./health_routes.ts";
 import { authenticate, type IdentityVariables } from "./identity.ts";
 import { problem, respondWithProblem } from "./problem.ts";
@@ -53,6 +54,8 @@ export interface AppOptions {
   readonly assets?: Assets | undefined;
   /** Origins whose pages may read the responses; `*` is any. None by default. */
   readonly corsOrigins?: readonly string[] | undefined;
+  /** What one client may ask for. No limits by default. */
+  readonly fairUse?: FairUseOptions | undefined;
   /** The database's own limit for a statement, which a request may shorten. */
   readonly statementTimeoutMs?: number | undefined;
   /** Longest wait of `/readyz` for the database. */
@@ -85,12 +88,15 @@ export function createApp(options: AppOptions) {
   app.use(provideDatabase(options.db));
   app.use(requestTimeout({ statementTimeoutMs }));
   const { onUserChange: onChange = () => {}, bodyLimit } = options;
-  // Those before `authenticate` are public.
-  const routes = app
+  const { byAddress, byToken } = fairUse(options.fairUse ?? {});
+  // Public, and without limits: probes come often, and documents cost little.
+  const open = app
     .route("/", healthRoutes(options))
-    .route("/", docsRoutes(options.assets))
-    .use(authenticate(options.authenticator))
-    .route("/", usersRoutes({ onChange, bodyLimit }));
+    .route("/", docsRoutes(options.assets));
+  for (const limit of byAddress) app.use(limit);
+  app.use(authenticate(options.authenticator));
+  for (const limit of byToken) app.use(limit);
+  const routes = open.route("/", usersRoutes({ onChange, bodyLimit }));
   app.notFound((c) =>
     respondWithProblem(
       c,

@@ -1,7 +1,7 @@
 /** Limits how often a client may guess `OPS_TOKEN`, by form or bearer token. */
 import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
-import { clientNetwork } from "./client_network.ts";
+import { clientNetwork } from "../client_network.ts";
 
 /** Wrong tokens of one client within the window. After these, also its right token is refused until the window ends. */
 const FAILURES_MAX = 10;

@@ -10,7 +10,16 @@ import { LOG_LEVELS } from "./log_level.ts";
 import { origins } from "./origins.ts";
 import { relayUrl } from "./relay_url.ts";
 import { apiTokens, issuerUrl, jwksUrl } from "./access.ts";
-import { oneOf, seconds, secondsOrNever, secretToken, text, wholeNumber } from "./variable.ts";
+import {
+  headerName,
+  oneOf,
+  quota,
+  seconds,
+  secondsOrNever,
+  secretToken,
+  text,
+  wholeNumber,
+} from "./variable.ts";
 
 /** https://developers.cloudflare.com/durable-objects/reference/data-location/#provide-a-location-hint */
 const OBJECT_LOCATIONS = [
@@ -31,6 +40,9 @@ const HTTP_SERVERS = ["guarded", "plain"] as const;
 
 const HOUR_S = 3_600;
 const WEEK_S = 7 * 24 * HOUR_S;
+
+/** A window above an hour would outlive most isolates, which keep the counts. */
+const QUOTA_MAX = { maxRequests: 1_000_000, maxSeconds: HOUR_S };
 
 const { pool: POOL, session: SESSION } = DATABASE_DEFAULTS;
 
@@ -117,6 +129,10 @@ export const variables = v.object({
   HTTP_SERVER: v.optional(oneOf(HTTP_SERVERS), "guarded"),
   MAX_CONNECTIONS: v.optional(wholeNumber({ min: 1, max: 1_000_000, wayOut: BOUNDED })),
   MAX_CONNECTIONS_PER_CLIENT: v.optional(wholeNumber({ min: 1, max: 1_000_000, wayOut: BOUNDED })),
+  RATE_LIMIT_PER_ADDRESS: v.optional(quota(QUOTA_MAX)),
+  RATE_LIMIT_PER_TOKEN: v.optional(quota(QUOTA_MAX)),
+  MAX_REQUESTS_PER_TOKEN: v.optional(wholeNumber({ min: 1, max: 1_000_000, wayOut: BOUNDED })),
+  CLIENT_ADDRESS_HEADER: v.optional(headerName()),
   CORS_ORIGINS: v.optional(origins()),
   LOG_LEVEL: v.optional(oneOf(LOG_LEVELS), "info"),
   OPS_TOKEN: v.optional(secretToken({ minLength: 16 })),

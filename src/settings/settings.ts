@@ -23,6 +23,15 @@ export interface Settings {
     readonly max?: number;
     readonly maxPerClient?: number;
   };
+  /** What one client may ask for. Without a limit, none is set. */
+  readonly fairUse: {
+    readonly perAddress?: Quota;
+    readonly perToken?: Quota;
+    /** Requests of one token that run at once. */
+    readonly maxAtOnce?: number;
+    /** The header in which a proxy names the client's address. */
+    readonly addressHeader?: string;
+  };
   /** Origins whose pages may read the responses; `*` is any. */
   readonly corsOrigins: readonly string[];
   /** Who may send requests. */
@@ -63,6 +72,12 @@ export interface Settings {
     /** Region in which they are created. Without it, Cloudflare creates each near its first request. */
     readonly location?: ObjectLocation;
   };
+}
+
+/** So many requests in each window. */
+export interface Quota {
+  readonly requests: number;
+  readonly windowMs: number;
 }
 
 /** The settings are invalid. The message lists every problem, without the password. */
@@ -123,6 +138,12 @@ function settingsOf(values: Values): Settings {
       ...(jwksUrl === undefined ? {} : { jwt: { jwksUrl, issuer: issuer!, audience: audience! } }),
     },
     ...(opsToken === undefined ? {} : { opsToken }),
+    fairUse: membersOf({
+      perAddress: values.RATE_LIMIT_PER_ADDRESS,
+      perToken: values.RATE_LIMIT_PER_TOKEN,
+      maxAtOnce: values.MAX_REQUESTS_PER_TOKEN,
+      addressHeader: values.CLIENT_ADDRESS_HEADER,
+    }),
     corsOrigins: values.CORS_ORIGINS ?? [],
     connections: {
       ...(max === undefined ? {} : { max }),
@@ -166,6 +187,12 @@ function settingsOf(values: Values): Settings {
       ...(location === undefined ? {} : { location }),
     },
   };
+}
+
+/** The members that are set. */
+function membersOf<T extends object>(values: T): { [Name in keyof T]?: NonNullable<T[Name]> } {
+  const set = Object.entries(values).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(set) as { [Name in keyof T]?: NonNullable<T[Name]> };
 }
 
 function deepFreeze<T extends object>(value: T): T {

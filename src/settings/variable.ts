@@ -66,6 +66,40 @@ function milliseconds(value: string): number {
   return Math.round(Number(value) * 1_000);
 }
 
+/** Requests in a number of seconds, as `300/60`. The output has the seconds in milliseconds. */
+export function quota({ maxRequests, maxSeconds }: { maxRequests: number; maxSeconds: number }) {
+  const parse = (value: string) => value.split("/").map(Number) as [number, number];
+  return v.pipe(
+    text(),
+    v.check(
+      (value) => {
+        const [requests, seconds] = parse(value);
+        return /^[1-9]\d{0,8}\/[1-9]\d{0,8}$/.test(value) && requests <= maxRequests &&
+          seconds <= maxSeconds;
+      },
+      rejection(
+        `it must be requests/seconds, up to ${maxRequests} in up to ${maxSeconds}`,
+        'write digits only, such as "300/60"; leave it out for no limit',
+      ),
+    ),
+    v.transform((value) => {
+      const [requests, seconds] = parse(value);
+      return { requests, windowMs: seconds * 1_000 };
+    }),
+  );
+}
+
+/** The name of a header. https://www.rfc-editor.org/rfc/rfc9110#section-5.1 */
+export function headerName() {
+  return v.pipe(
+    text(),
+    v.check(
+      (value) => /^[A-Za-z\d][A-Za-z\d-]{0,99}$/.test(value),
+      rejection("it must be the name of a header", "write letters, digits and hyphens only"),
+    ),
+  );
+}
+
 /** One of the words. Upper and lower case are distinguished. */
 export function oneOf<const Words extends readonly string[]>(words: Words) {
   const list = words.map((word) => JSON.stringify(word)).join(", ");

@@ -4,6 +4,7 @@ import type { Database, TransactionRunner } from "../db/mod.ts";
 import { logFailures, logLeaks } from "../service/failure_log.ts";
 import { type AppOptions, createApp } from "../http/app.ts";
 import type { Assets } from "../http/docs_routes.ts";
+import { clientAddress } from "../http/fair_use/client_address.ts";
 import { isHost, refuseHost } from "../http/host.ts";
 import { type Databases, databases } from "../library/workers/mod.ts";
 import { guard } from "../ops/guard.ts";
@@ -41,6 +42,12 @@ export function assetsOf(bindings: Readonly<Record<string, unknown>>): Assets | 
   return bindings["ASSETS"] as Assets | undefined;
 }
 
+/**
+ * Cloudflare sets it for each request from outside, whatever the client sent. Requests of other Workers lack it.
+ * https://developers.cloudflare.com/fundamentals/reference/http-headers/#cf-connecting-ip
+ */
+const CLOUDFLARE_ADDRESS = "CF-Connecting-IP";
+
 /** The Hono app, with a database for each request: one per isolate, or one per Durable Object. */
 export class WorkerService {
   readonly #app;
@@ -52,12 +59,15 @@ export class WorkerService {
     const http = new HttpMetrics();
     const authenticator = new Authenticator(access);
     const operators = operatorsOf(authenticator, opsToken);
+    const { addressHeader = CLOUDFLARE_ADDRESS, ...fairUse } = settings.fairUse;
+    const addressOf = clientAddress({ header: addressHeader, peerOf: () => undefined });
     this.#app = appOf(logLevel, {
       authenticator,
       middleware: [watchRequests((answered) => http.record(answered))],
       opsRoutes: [metricsRoute({ database, http, guard: guard({ operators }) })],
       assets,
       corsOrigins,
+      fairUse: { ...fairUse, addressOf },
       statementTimeoutMs: settings.database.session.statementTimeoutMs,
     });
   }

@@ -1,8 +1,10 @@
 /** What every response has, by both of the process's HTTP servers. */
 import { start } from "../../src/deno/service.ts";
 import { CORS_ORIGINS, edgeCases } from "../http/edge_cases.ts";
+import { FAIR_USE, fairUseCases } from "../http/fair_use_cases.ts";
 import type { SendRequest } from "../http/requests.ts";
 import { LONG_TIMEOUTS, timeoutCases } from "../http/timeout_cases.ts";
+import { withToken } from "../support/access.ts";
 import { type LocalDatabase, localDatabase } from "../support/local_database.ts";
 
 const database = await localDatabase();
@@ -10,15 +12,16 @@ const database = await localDatabase();
 async function serving(
   server: string,
   run: (request: SendRequest, database: LocalDatabase) => Promise<void>,
+  env: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   await using branch = await database.connect();
   const quiet = { PORT: "0", LOG_LEVEL: "error", QUEUE_CONCURRENCY: "0", SHUTDOWN_TIMEOUT: "1" };
   const service = await start(
-    { ...branch.env, ...quiet, ...LONG_TIMEOUTS, CORS_ORIGINS, HTTP_SERVER: server },
+    { ...branch.env, ...quiet, ...LONG_TIMEOUTS, CORS_ORIGINS, HTTP_SERVER: server, ...env },
     { hostname: "127.0.0.1" },
   );
   try {
-    await run((path, init) => fetch(`${service.url}${path}`, init), database);
+    await run((path, init) => fetch(`${service.url}${path}`, withToken(init)), database);
   } finally {
     await service.shutdown();
   }
@@ -29,3 +32,9 @@ for (const server of ["guarded", "plain"]) {
     Deno.test(`${server}: ${name}`, () => serving(server, run));
   }
 }
+
+Deno.test("one process keeps the limits on its clients", async (t) => {
+  await serving("guarded", async (request) => {
+    for (const { name, run } of fairUseCases) await t.step(name, () => run(request));
+  }, FAIR_USE);
+});

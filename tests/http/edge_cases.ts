@@ -139,6 +139,8 @@ export const edgeCases: readonly UsersCase[] = [
           method: "OPTIONS",
           headers: {
             Origin: origin,
+            // In place of the token of the tests.
+            Authorization: "",
             "Access-Control-Request-Method": "PATCH",
             "Access-Control-Request-Headers": "authorization,content-type,if-match,x-other",
           },

@@ -39,6 +39,7 @@ Deno.test("parseSettings() returns the documented defaults, in milliseconds", ()
     shutdownTimeoutMs: 5_000,
     access: { tokens: [] },
     connections: {},
+    fairUse: {},
     corsOrigins: [],
     database: {
       url: NEON_URL,
@@ -105,6 +106,10 @@ Deno.test("parseSettings() reads every variable", () => {
     HTTP_SERVER: "plain",
     MAX_CONNECTIONS: "300",
     MAX_CONNECTIONS_PER_CLIENT: "40",
+    RATE_LIMIT_PER_ADDRESS: "300/60",
+    RATE_LIMIT_PER_TOKEN: "1/1",
+    MAX_REQUESTS_PER_TOKEN: "20",
+    CLIENT_ADDRESS_HEADER: "X-Forwarded-For",
     CORS_ORIGINS: "https://app.example, http://localhost:5173",
     LOG_LEVEL: "debug",
     SHUTDOWN_TIMEOUT: "0",
@@ -123,6 +128,12 @@ Deno.test("parseSettings() reads every variable", () => {
       },
     },
     connections: { max: 300, maxPerClient: 40 },
+    fairUse: {
+      perAddress: { requests: 300, windowMs: 60_000 },
+      perToken: { requests: 1, windowMs: 1_000 },
+      maxAtOnce: 20,
+      addressHeader: "X-Forwarded-For",
+    },
     corsOrigins: ["https://app.example", "http://localhost:5173"],
     database: {
       url: "postgres://app@db.internal:5433/main",

@@ -1,5 +1,6 @@
 /** What every response has, in real workerd. The same cases run on Deno. */
 import { CORS_ORIGINS, edgeCases } from "../http/edge_cases.ts";
+import { FAIR_USE, fairUseCases } from "../http/fair_use_cases.ts";
 import { LONG_TIMEOUTS, timeoutCases } from "../http/timeout_cases.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { startWorkerHost } from "../support/worker_host.ts";
@@ -17,10 +18,21 @@ const hosts = await Promise.all([
   }),
 ]);
 
+const limited = await Promise.all([
+  startWorkerHost(database, { name: "Worker", env: FAIR_USE }),
+  startWorkerHost(database, {
+    name: "Durable Object",
+    env: { ...FAIR_USE, DATABASE_OBJECT_SHARDS: "1", DATABASE_POOL_IDLE_TIMEOUT: "0.05" },
+  }),
+]);
+
 Deno.test.afterAll(async () => {
-  await Promise.all(hosts.map((host) => host.stop()));
+  await Promise.all([...hosts, ...limited].map((host) => host.stop()));
 });
 
+for (const host of limited) {
+  for (const { name, run } of fairUseCases) host.test(name, () => run(host.request));
+}
 for (const host of hosts) {
   for (const { name, run } of edgeCases) host.test(name, () => run(host.request));
   for (const { name, run } of timeoutCases) host.test(name, () => run(host.request, database));

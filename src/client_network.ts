@@ -1,4 +1,4 @@
-/** Who counts as one client. */
+/** Who counts as one client. Imports nothing. */
 
 /**
  * Whom limits on one client count: an IPv4 address, or the /64 of an IPv6 address. One customer of a provider has a /64 at
