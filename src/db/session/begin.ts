@@ -29,7 +29,10 @@ export interface TransactionSettings {
   readonly idleTransactionTimeoutMs: number;
   /** Longest transaction: `transaction_timeout`, on PostgreSQL 17 and later. The server closes the connection. */
   readonly transactionTimeoutMs: number;
-  /** Settings that last as long as the transaction, for row policies and triggers: `{ "app.user": id }`. */
+  /**
+   * Settings that last as long as the transaction, for row policies and triggers: `{ "app.user": id }`. What is sent for a
+   * frozen object is kept, so that one for each tenant or user costs less than one for each transaction.
+   */
   readonly locals: Readonly<Record<string, string>>;
 }
 
@@ -91,9 +94,13 @@ function setWarnings({ isLocal }: { isLocal: boolean }): string {
  */
 export type SettingsScope = "transaction" | "session" | "set";
 
-/** Most transactions use one of a few settings. The cache is bounded because a timeout can have any value. */
+/** Most transactions use one of a few settings. Each cache is bounded because a timeout can have any value. */
 const BEGIN_CACHE_MAX = 64;
-const beginCache = new Map<string, readonly Statement[]>();
+type BeginCache = Map<string, readonly Statement[]>;
+const withoutLocals: BeginCache = new Map();
+
+/** By `locals` that cannot change: what is sent for them is made and encoded once. */
+const byLocals = new WeakMap<TransactionSettings["locals"], BeginCache>();
 
 /**
  * The statements that open a transaction; they are sent in front of its first statement. The `locals` end with the
@@ -103,26 +110,49 @@ export function beginStatements(
   settings: TransactionSettings,
   scope: SettingsScope = "transaction",
 ): readonly Statement[] {
-  const names = Object.keys(settings.locals);
-  if (names.length > 0) {
-    // Its own value is set behind the locals.
-    const sets = names.some((name) => name.toLowerCase() === "transaction_timeout");
-    if (scope === "set" && sets) return beginStatements(settings, "transaction");
-    return [begin(settings), encodePart(setLocals(settings, scope)) as Statement];
-  }
+  const cache = cacheOf(settings.locals);
   const key = keyOf(settings, scope);
-  let statements = beginCache.get(key);
+  let statements = cache?.get(key);
   if (statements === undefined) {
-    const all = scope === "set" ? [begin(settings)] : [begin(settings), setLocals(settings, scope)];
-    statements = all.map((each) => ({ ...each, isStatic: true }));
-    if (beginCache.size < BEGIN_CACHE_MAX) beginCache.set(key, statements);
+    statements = makeStatements(settings, scope);
+    if (cache !== undefined && cache.size < BEGIN_CACHE_MAX) {
+      statements = statements.map((each) => ({ ...each, isStatic: true }));
+      cache.set(key, statements);
+    }
   }
   return statements;
 }
 
+function cacheOf(locals: TransactionSettings["locals"]): BeginCache | undefined {
+  const cache = byLocals.get(locals);
+  if (cache !== undefined) return cache;
+  if (Object.keys(locals).length === 0) return withoutLocals;
+  if (!Object.isFrozen(locals)) return undefined;
+  const made: BeginCache = new Map();
+  byLocals.set(locals, made);
+  return made;
+}
+
+function makeStatements(
+  settings: TransactionSettings,
+  scope: SettingsScope,
+): readonly Statement[] {
+  const names = Object.keys(settings.locals);
+  if (scope === "set" && names.length === 0) return [begin(settings)];
+  // A value of its own for transaction_timeout is set behind the locals.
+  const sets = names.some((name) => name.toLowerCase() === "transaction_timeout");
+  const own = scope === "set" && sets ? "transaction" : scope;
+  return [
+    { ...begin(settings), isStatic: true },
+    encodePart(setLocals(settings, own)) as Statement,
+  ];
+}
+
 /** Throws `TypeError` for a local that cannot be sent, before a connection is leased for it. */
 export function assertLocals(settings: TransactionSettings): void {
-  if (Object.keys(settings.locals).length > 0) encodePart(setLocals(settings, "transaction"));
+  const { locals } = settings;
+  if (byLocals.get(locals)?.size || Object.keys(locals).length === 0) return;
+  encodePart(setLocals(settings, "transaction"));
 }
 
 function keyOf(settings: TransactionSettings, scope: SettingsScope): string {
