@@ -2,6 +2,7 @@ import { docsFiles } from "../../src/docs/files.ts";
 import { fileServer } from "../../src/docs/file_server.ts";
 import { branchDatabase } from "../support/branch_database.ts";
 import { AnswerLog } from "../support/openapi.ts";
+import { accessCases } from "./access_cases.ts";
 import { bodyCases } from "./body_cases.ts";
 import { docsCases } from "./docs_cases.ts";
 import { CORS_ORIGINS, edgeCases } from "./edge_cases.ts";
@@ -13,7 +14,8 @@ const answers = new AnswerLog();
 const corsOrigins = CORS_ORIGINS.split(", ");
 const assets = fileServer(docsFiles);
 
-for (const { name, run } of [...usersCases, ...bodyCases, ...docsCases, ...edgeCases]) {
+const cases = [...usersCases, ...accessCases, ...bodyCases, ...docsCases, ...edgeCases];
+for (const { name, run } of cases) {
   Deno.test(name, async () => {
     await using branch = await database.connect();
     const app = testApp({ db: branch.open(), assets, corsOrigins });

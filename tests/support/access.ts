@@ -29,9 +29,14 @@ export const tokens: readonly StaticToken[] = await Promise.all([
 /** Settings of a service that takes these tokens. */
 export const ACCESS = { API_TOKENS: JSON.stringify(tokens) };
 
+/** Headers of a request that is to have no token. */
+export const ANONYMOUS = { Authorization: "" };
+
 /** The request with `TOKEN`, unless it has a header of its own. */
-export function withToken(init: RequestInit = {}, token = TOKEN): RequestInit {
+export function withToken(init: RequestInit = {}): RequestInit {
   const headers = new Headers(init.headers);
-  if (!headers.has("Authorization")) headers.set("Authorization", `Bearer ${token}`);
+  const own = headers.get("Authorization");
+  if (own === null) headers.set("Authorization", `Bearer ${TOKEN}`);
+  if (own === "") headers.delete("Authorization");
   return { ...init, headers };
 }

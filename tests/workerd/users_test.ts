@@ -2,6 +2,7 @@
  * The users API in real workerd: with sockets per request, by HTTP, over TCP, by Hyperdrive, and with Durable Objects. The
  * same cases run on Deno.
  */
+import { accessCases } from "../http/access_cases.ts";
 import { bodyCases } from "../http/body_cases.ts";
 import { docsCases } from "../http/docs_cases.ts";
 import { usersCases } from "../http/users_cases.ts";
@@ -28,7 +29,7 @@ Deno.test.afterAll(async () => {
 
 for (const host of hosts) {
   const answers = new AnswerLog();
-  for (const { name, run } of [...usersCases, ...bodyCases, ...docsCases]) {
+  for (const { name, run } of [...usersCases, ...accessCases, ...bodyCases, ...docsCases]) {
     host.test(name, () => run(answers.watch(host.request)));
   }
   answers.test(host.name);
