@@ -73,14 +73,12 @@ export class KeySet {
 
   /** Returns after the bounded time, with new keys or without, and at once during the pause. Never rejects. */
   async #read(): Promise<void> {
-    const pauseMs = this.#keys === undefined ? FIRST_PAUSE_MS : PAUSE_MS;
-    const isDue = this.#clock.now() - this.#triedAtMs >= pauseMs;
     const sinceMs = this.#clock.now() - this.#triedAtMs;
     // Each caller has a timer of its own. On Workers a request that ends takes its fetch with it, and tells nobody.
     if (this.#reading !== undefined && sinceMs < TIMEOUT_MS) {
       return await within(TIMEOUT_MS, this.#clock, this.#reading);
     }
-    if (!isDue) return;
+    if (sinceMs < (this.#keys === undefined ? FIRST_PAUSE_MS : PAUSE_MS)) return;
     this.#triedAtMs = this.#clock.now();
     this.#hasFailed = true;
     const reading = this.#reading = this.#fetch().finally(() => {
@@ -90,12 +88,14 @@ export class KeySet {
   }
 
   async #fetch(): Promise<void> {
+    const controller = new AbortController();
+    const cancel = this.#clock.after(TIMEOUT_MS, () => controller.abort());
     try {
       const response = await fetch(this.#url, {
         headers: { Accept: "application/jwk-set+json, application/json" },
         // Workers know no `error`. A redirect has another status than 200.
         redirect: "manual",
-        signal: AbortSignal.timeout(TIMEOUT_MS),
+        signal: controller.signal,
       });
       const text = response.status === 200 ? await textOf(response) : undefined;
       if (text === undefined) return void response.body?.cancel().catch(() => {});
@@ -108,6 +108,8 @@ export class KeySet {
       this.#hasFailed = false;
     } catch {
       // The keys before go on, and `unavailable` says what is wrong.
+    } finally {
+      cancel();
     }
   }
 }
