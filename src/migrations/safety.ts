@@ -84,7 +84,8 @@ function isSafeRowSecurity(text: string, all: readonly string[]): boolean {
     const [, on, rule = ""] = POLICY.exec(each) ?? [];
     return on === table ? [rule] : [];
   });
-  return policies.length > 0 && policies.every((rule) => rule.includes(OF_DEFAULT));
+  const parts = policies.flatMap((rule) => rule.split(" with check "));
+  return parts.length > 0 && parts.every((part) => part.includes(OF_DEFAULT));
 }
 
 function isIndexChange(text: string): boolean {

@@ -1,12 +1,13 @@
 /** The whole service, in this process, with a real PostgreSQL. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { SettingsError } from "../../src/settings/settings.ts";
 import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import type { RelayObserver } from "../../src/library/testing/relay/relay.ts";
 import { start } from "../../src/deno/service.ts";
 import type { Branch, Env } from "../support/branch.ts";
 import { faultBranch } from "../support/fault_branch.ts";
 import { localDatabase } from "../support/local_database.ts";
-import { withToken } from "../support/access.ts";
+import { OTHER_TOKENS, withToken } from "../support/access.ts";
 
 const database = await localDatabase();
 
@@ -79,6 +80,50 @@ Deno.test("requests take as few round trips as their statements need", async () 
   // Background work of requests is sent before the shutdown is complete.
   await running[Symbol.asyncDispose]();
   assertEquals(messages.take(), 1, "Terminate on the only connection");
+});
+
+Deno.test("the service does not start without anybody to serve", async () => {
+  await using branch = await database.connect();
+  const { API_TOKENS: _, ...env } = branch.env;
+  const error = await assertRejects(() => start({ ...env, PORT: "0" }), SettingsError);
+  assertEquals(error.problems.length, 1);
+  assertStringIncludes(error.message, "deno task dev");
+});
+
+Deno.test("another tenant's user costs the same round trips as one that never was", async () => {
+  const messages = messageCounter();
+  await using running = await serving({ observe: messages.observe });
+  const { id } = await running.createUser("theirs@example.org");
+  const headers = { Authorization: `Bearer ${OTHER_TOKENS.acme}` };
+  const patch = { ...newUser("mine@example.org"), method: "PATCH" };
+  const json = { "content-type": "application/json" };
+  const cost = async (id: string, path: string, init: RequestInit) => {
+    messages.take();
+    const response = await running.request(`/users/${id}${path}`, {
+      ...init,
+      headers: { ...json, ...headers },
+    });
+    await response.body?.cancel();
+    return [response.status, messages.take()];
+  };
+  for (
+    const [path, init] of [["", {}], ["", patch], ["", { method: "DELETE" }], [
+      "/activity",
+      {},
+    ]] as const
+  ) {
+    const theirs = await cost(id, path, init);
+    assertEquals(theirs, [404, 1]);
+    assertEquals(await cost(crypto.randomUUID(), path, init), theirs);
+  }
+  // An address that another tenant has taken is no other either.
+  messages.take();
+  const created = await running.request("/users", {
+    ...newUser("theirs@example.org"),
+    headers: { ...json, ...headers },
+  });
+  await created.body?.cancel();
+  assertEquals([created.status, messages.take()], [201, 1]);
 });
 
 Deno.test("200 requests at once share the pool's three connections", async () => {

@@ -32,6 +32,7 @@ Deno.test("the doctor finds nothing wrong with the service's role on a migrated 
   const findings = await examine({ ...branch.env, ...SMALL_POOL });
   assertEquals(statusesOf(findings), {
     settings: "ok",
+    access: "ok",
     reach: "ok",
     login: "ok",
     server: "ok",
@@ -86,16 +87,37 @@ Deno.test("the doctor names missing and newer migrations, and rights that are to
   assertEquals([byName(well, "migrations").status, byName(well, "rights").status], ["ok", "ok"]);
   await asOwner(branch, "delete from migrations where name = '9999_newer'");
 
-  for (
-    const [role, kind] of [["postgres", /a superuser/], [
-      "user_service_owner",
-      /the owner/,
-    ]] as const
-  ) {
+  const roles = [
+    ["postgres", "failed", /a superuser/],
+    ["user_service_owner", "advice", /the owner/],
+  ] as const;
+  for (const [role, status, kind] of roles) {
     const rights = byName(await examine(branch.envOf(role)), "rights");
-    assertEquals(rights.status, "advice");
+    assertEquals(rights.status, status);
     assertMatch(rights.found, kind);
   }
+  await branch.asAdmin("alter role user_service_scram bypassrls");
+  const bypassing = byName(await examine(branch.envOf("user_service_scram")), "rights");
+  await branch.asAdmin("alter role user_service_scram nobypassrls");
+  assertEquals(bypassing.status, "failed");
+  assertMatch(bypassing.found, /^role "user_service_scram", with BYPASSRLS/);
+});
+
+Deno.test("the doctor says that nobody could send a request", async () => {
+  await using branch = await database.connect();
+  const { API_TOKENS: _, ...env } = branch.env;
+  const none = byName(await examine(env), "access");
+  assertEquals([none.status, none.found], [
+    "failed",
+    "neither API_TOKENS nor AUTH_JWKS_URL is set",
+  ]);
+  const jwt = {
+    AUTH_JWKS_URL: "https://id.example.com/jwks.json",
+    AUTH_ISSUER: "https://id.example.com/",
+    AUTH_AUDIENCE: "users",
+  };
+  const issuer = byName(await examine({ ...env, ...jwt }), "access");
+  assertEquals([issuer.status, issuer.found], ["ok", "JWTs of https://id.example.com/"]);
 });
 
 Deno.test("the doctor compares the pools of all instances with what the role may open", async () => {
@@ -213,7 +235,7 @@ Deno.test({
     const write = (env: Record<string, string | undefined>) =>
       Deno.writeTextFile(
         file,
-        Object.entries(env).map(([name, value]) => `${name}="${value}"\n`).join(""),
+        Object.entries(env).map(([name, value]) => `${name}='${value}'\n`).join(""),
       );
     await write({ ...branch.env, ...SMALL_POOL });
     const plain = await checkout.run("doctor/main.ts");

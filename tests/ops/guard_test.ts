@@ -12,7 +12,7 @@ import { authenticator } from "../http/test_app.ts";
 import { ScriptedDriver } from "../support/scripted_driver.ts";
 import { relayTo, testServer } from "../support/test_server.ts";
 import { BEARER, database, noGuesses, operators, serving, statusOf, TOKEN } from "./operator.ts";
-import { tokens } from "../support/access.ts";
+import { SCOPED_TOKENS, tokens } from "../support/access.ts";
 import { BEARER as CLIENT } from "../support/token.ts";
 
 const WITHOUT_OPERATORS = JSON.stringify(
@@ -40,6 +40,33 @@ Deno.test("with OPS_TOKEN, metrics and events require it as a bearer token", asy
       assertEquals(await statusOf(get(path, BEARER)), 200);
     }
   });
+});
+
+Deno.test("a token with the scope ops opens metrics, events and page, and one without it is answered 403", async () => {
+  const [operator, client] = [SCOPED_TOKENS.ops, SCOPED_TOKENS["users:read"]];
+  for (const env of [{}, { OPS_TOKEN: TOKEN }]) {
+    await serving(env, async (get, url) => {
+      for (const path of PATHS) {
+        assertEquals(await statusOf(get(path, { Authorization: `Bearer ${operator}` })), 200);
+        const refused = await get(path, { Authorization: `Bearer ${client}` });
+        await refused.body?.cancel();
+        assertEquals(refused.status, 403);
+        assertEquals(
+          refused.headers.get("WWW-Authenticate"),
+          'Bearer error="insufficient_scope", scope="ops"',
+        );
+        assertEquals(await statusOf(get(path, { Authorization: `Bearer ${operator}x` })), 401);
+        assertEquals(await statusOf(get(path)), 401);
+      }
+      const signIn = async (token: string) => {
+        const body = new URLSearchParams({ token });
+        return await statusOf(
+          fetch(`${url}/ops/sign-in`, { method: "POST", redirect: "manual", body }),
+        );
+      };
+      assertEquals([await signIn(operator), await signIn(client)], [303, 401]);
+    });
+  }
 });
 
 Deno.test("loopback clients need no token if that is allowed, except with a foreign Host header or through a proxy", async () => {

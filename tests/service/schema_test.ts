@@ -18,13 +18,14 @@ async function asOwner(branch: LocalBranch, ...texts: string[]): Promise<void> {
   await db.transaction((session) => session.commit(texts.map((text) => trustedSql(text))));
 }
 
-/** Starts the service on the branch, and runs with a function that sends requests and the lines that it has logged. */
+/** Starts the service on the branch, with more settings, and runs with a function that sends requests and the lines that it has logged. */
 async function serving(
   branch: LocalBranch,
   run: (
     request: typeof fetch,
     lines: readonly Record<string, unknown>[],
   ) => void | Promise<void>,
+  env: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   const lines: Record<string, unknown>[] = [];
   const { error } = console;
@@ -34,6 +35,7 @@ async function serving(
     PORT: "0",
     LOG_LEVEL: "warn",
     QUEUE_CONCURRENCY: "0",
+    ...env,
   }, {
     hostname: "127.0.0.1",
   });
@@ -91,6 +93,28 @@ Deno.test("a role that may not read the migrations is told so at the start, and 
     assertEquals([ready.status, await ready.json()], [200, { status: "ready" }]);
   });
   await asOwner(branch, "grant select on migrations to user_service");
+});
+
+Deno.test("a role that sees the rows of all tenants is named at the start, and the service is not ready", async () => {
+  await using branch = await database.connect();
+  await branch.asAdmin("alter role user_service_scram bypassrls");
+  for (const role of ["postgres", "user_service_scram"] as const) {
+    await serving(branch, async (request, lines) => {
+      const line = seen(lines, /^the role of DATABASE_URL sees the rows of all tenants; /);
+      assertEquals([line["level"], line["role"]], ["error", role]);
+      const refused = await request("/readyz");
+      const problem = await refused.json();
+      assertEquals([refused.status, problem.type], [503, "/problems/policies-bypassed"]);
+      assert(!JSON.stringify(problem).includes(role), "roles are nothing for the public");
+    }, branch.envOf(role));
+  }
+  await branch.asAdmin("alter role user_service_scram nobypassrls");
+  // The policies are forced on the owner.
+  await serving(branch, async (request, lines) => {
+    assertEquals(lines, []);
+    const ready = await request("/readyz");
+    assertEquals([ready.status, await ready.json()], [200, { status: "ready" }]);
+  }, branch.envOf(OWNER));
 });
 
 /** One of each kind of change that README.md allows. */

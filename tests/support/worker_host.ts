@@ -4,7 +4,7 @@ import { writeAssets } from "../../src/dev/worker/bundle.ts";
 import type { SendRequest } from "../http/requests.ts";
 import type { Env } from "./branch.ts";
 import { type FaultBranch, faultBranch } from "./fault_branch.ts";
-import { withToken } from "./access.ts";
+import { ACCESS, withToken } from "./access.ts";
 import { LEAVING_CLIENT } from "./leaving_client.ts";
 import type { LocalDatabase } from "./local_database.ts";
 import { startWorkerd, type Workerd, type WorkerdOptions } from "./workerd.ts";
@@ -57,7 +57,7 @@ export async function startWorkerHost(
     entry,
     minify: true,
     bindings: {
-      ...(hasHyperdrive ? {} : branch.env),
+      ...(hasHyperdrive ? ACCESS : branch.env),
       LOG_LEVEL: "error",
       ...env,
     },

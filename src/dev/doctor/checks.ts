@@ -150,7 +150,8 @@ export async function rightsFinding(
   hidden: HiddenTables | undefined,
 ): Promise<Finding> {
   const [role] = await connection.ask(`select current_user as name, rolsuper as super,
-    rolcreaterole or rolcreatedb or rolbypassrls as powerful from pg_roles where rolname = current_user`);
+    rolbypassrls as bypasses, rolcreaterole or rolcreatedb as powerful
+    from pg_roles where rolname = current_user`);
   const rows = await connection.ask(`select name, to_regclass(name) is not null as exists,
     coalesce(has_table_privilege(to_regclass(name), 'select')
       and has_table_privilege(to_regclass(name), 'insert')
@@ -159,14 +160,17 @@ export async function rightsFinding(
     coalesce((select pg_has_role(relowner, 'member') from pg_class where oid = to_regclass(name)), false) as owned
     from unnest(array[${TABLES.map((name) => `'${name}'`).join(", ")}]) as name`);
   const lacking = rows.filter(({ granted }) => granted === false).map(({ name }) => name);
-  const { name, super: isSuper, powerful } = role as {
+  const { name, super: isSuper, bypasses, powerful } = role as {
     name: string;
     super: boolean;
+    bypasses: boolean;
     powerful: boolean;
   };
   const isOwner = rows.some(({ owned }) => owned === true);
   const kind = isSuper
     ? "a superuser"
+    : bypasses
+    ? "with BYPASSRLS"
     : isOwner
     ? "the owner of the tables"
     : "owner of nothing here";
@@ -189,7 +193,13 @@ export async function rightsFinding(
   if (lacking.length > 0) {
     return finding("failed", "Grant it select, insert, update and delete on those tables.");
   }
-  if (isSuper || powerful || isOwner) {
+  if (isSuper || bypasses) {
+    return finding(
+      "failed",
+      "Let the service log in as another role: this one sees the rows of all tenants, whatever the policies say.",
+    );
+  }
+  if (powerful || isOwner) {
     return finding(
       "advice",
       "Let the service log in as a role that may only read and write rows, and keep this one for " +

@@ -30,7 +30,7 @@ export async function examine(env: Env, { instances = 1 } = {}): Promise<Finding
     // Starts a relay where the settings need one and name none.
     await using stack = await startStack(env);
     const settings = parseSettings(stack.env);
-    findings.push(settingsFinding(env, stack.env));
+    findings.push(settingsFinding(env, stack.env), accessFinding(settings));
     await using connection = await connect(settings, findings);
     if (connection === undefined) return findings;
     await look({ settings, connection, instances }, findings);
@@ -64,6 +64,22 @@ function settingsFinding(given: Env, used: Env): Finding {
       ? "Set DATABASE_WS_PROXY for the service; the doctor has started a relay of its own."
       : "Nothing to do.",
   };
+}
+
+/** Without tokens the service does not start, as nobody could send it a request. */
+function accessFinding({ access: { tokens, jwt } }: Settings): Finding {
+  const found = [
+    ...(tokens.length > 0 ? [`${tokens.length} token(s) of API_TOKENS`] : []),
+    ...(jwt === undefined ? [] : [`JWTs of ${jwt.issuer}`]),
+  ];
+  return found.length > 0
+    ? { name: "access", status: "ok", found: found.join(", "), advice: "Nothing to do." }
+    : {
+      name: "access",
+      status: "failed",
+      found: "neither API_TOKENS nor AUTH_JWKS_URL is set",
+      advice: "Make a token by `deno task token`: without one the service does not start.",
+    };
 }
 
 /** Logs in, and tells a server that cannot be reached from one that refuses the login. */
