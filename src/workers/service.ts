@@ -57,13 +57,19 @@ export class WorkerService {
     const { logLevel, access, opsToken, corsOrigins } = settings;
     this.#events = events;
     const http = new HttpMetrics();
+    const log = createLog(logLevel);
     const authenticator = new Authenticator(access);
     const operators = operatorsOf(authenticator, opsToken);
     const { addressHeader = CLOUDFLARE_ADDRESS, ...fairUse } = settings.fairUse;
     const addressOf = clientAddress({ header: addressHeader, peerOf: () => undefined });
     this.#app = appOf(logLevel, {
       authenticator,
-      middleware: [watchRequests((answered) => http.record(answered))],
+      middleware: [
+        watchRequests((answered) => {
+          http.record(answered);
+          log.debug("request answered", { ...answered });
+        }),
+      ],
       opsRoutes: [metricsRoute({ database, http, guard: guard({ operators }) })],
       assets,
       corsOrigins,

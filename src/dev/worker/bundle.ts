@@ -11,13 +11,15 @@ export interface BundleOptions {
   /** Path from the repository's root. */
   readonly entry: string;
   readonly minify?: boolean;
+  /** Whether a minified bundle ends with its source map. */
+  readonly sourceMap?: boolean;
   /** Bounds bundling and minifying together. Default 60 000. */
   readonly timeoutMs?: number;
 }
 
 /** Bundles `entry` with everything it imports except the runtime's own modules. Throws an `Error` with the reason. */
 export async function bundle(
-  { entry, minify = false, timeoutMs = 60_000 }: BundleOptions,
+  { entry, minify = false, sourceMap = false, timeoutMs = 60_000 }: BundleOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const signal = AbortSignal.timeout(timeoutMs);
   try {
@@ -26,9 +28,13 @@ export async function bundle(
       "--quiet",
       "--platform=browser",
       "--external=cloudflare:*",
+      // The minifier reads it, and makes one of its own that leads to the sources.
+      ...(sourceMap ? ["--sourcemap=inline"] : []),
       entry,
     ], { signal });
-    return minify ? await run(MINIFY, { signal, input: bundled }) : bundled;
+    if (!minify) return bundled;
+    const options = sourceMap ? ["--source-map"] : [];
+    return await run([...MINIFY, ...options], { signal, input: bundled });
   } catch (error) {
     const reason = signal.aborted
       ? `it took more than ${timeoutMs} ms`
@@ -61,9 +67,34 @@ async function run(
   return stdout;
 }
 
-/** The module that a deployment uploads. */
-export function bundleWorker(): Promise<Uint8Array<ArrayBuffer>> {
-  return bundle({ entry: "src/worker.ts", minify: true });
+export interface WorkerBundle {
+  /** The module that a deployment uploads. */
+  readonly code: Uint8Array<ArrayBuffer>;
+  /** Its source map, with which Cloudflare writes the stacks of logged errors. It does not count as a part of the module. */
+  readonly map: string;
+}
+
+/** Bundles `src/worker.ts` for a deployment. */
+export async function bundleWorker(): Promise<WorkerBundle> {
+  const options = { entry: "src/worker.ts", minify: true, sourceMap: true };
+  const text = new TextDecoder().decode(await bundle(options));
+  const [, code, encoded] = SOURCE_MAP.exec(text)!;
+  const map = new TextDecoder().decode(Uint8Array.fromBase64(encoded!));
+  return {
+    code: new TextEncoder().encode(`${code}//# sourceMappingURL=worker.js.map\n`),
+    map: JSON.stringify(withoutDirectory(JSON.parse(map))),
+  };
+}
+
+const SOURCE_MAP = /^(.*)\/\/# sourceMappingURL=data:application\/json;base64,(\S+)\s*$/s;
+
+/** Sources are named from the repository's root: where it lies on the machine that deploys is nobody's business. */
+function withoutDirectory(map: { readonly sources: readonly string[] }): unknown {
+  const sources = map.sources.map((source) => {
+    const at = Math.max(source.lastIndexOf("/src/"), source.lastIndexOf("/npm/"));
+    return at === -1 ? source : source.slice(at + 1);
+  });
+  return { ...map, sources };
 }
 
 /** The gzipped size in bytes, to which Cloudflare's limit applies. */
@@ -93,12 +124,13 @@ function ignoreNotFound(error: unknown): void {
 export const LOCAL_BUILD = "WORKER_LOCAL_BUILD";
 
 if (import.meta.main) {
-  const bytes = Deno.env.get(LOCAL_BUILD) === "1"
-    ? await bundle({ entry: "src/dev/worker/loopback_worker.ts" })
+  const { code: bytes, map } = Deno.env.get(LOCAL_BUILD) === "1"
+    ? { code: await bundle({ entry: "src/dev/worker/loopback_worker.ts" }), map: undefined }
     : await bundleWorker();
   const assets = await writeAssets(join(checkoutDirectory, "dist", "assets"));
   const file = join(checkoutDirectory, "dist", "worker", "worker.js");
   await Deno.mkdir(dirname(file), { recursive: true });
+  if (map !== undefined) await Deno.writeTextFile(`${file}.map`, map);
   // Renamed into place, so that a process that watches the file never reads half of it.
   await Deno.writeFile(`${file}.new`, bytes);
   await Deno.rename(`${file}.new`, file);

@@ -15,6 +15,12 @@ const { transform, stop }: {
 } = await import(ESBUILD);
 
 const code = await new Response(Deno.stdin.readable).text();
-const minified = await transform(code, { minify: true, format: "esm", legalComments: "none" });
+const minified = await transform(code, {
+  minify: true,
+  format: "esm",
+  legalComments: "none",
+  sourcemap: process.argv.includes("--source-map") ? "inline" : false,
+  sourcesContent: false,
+});
 await new Promise((resolve) => process.stdout.write(minified.code, resolve));
 await stop();

@@ -9,7 +9,8 @@ import { bundle, bundleWorker, gzippedSize } from "../../../src/dev/worker/bundl
 // alone is 5.6 kB), and 131 kB before limits on clients. The routes of the documentation took the place of two of Hono's
 // routers.
 Deno.test("the Worker's bundle has at most 133 kB gzipped", async () => {
-  const size = await gzippedSize(await bundleWorker());
+  const { code } = await bundleWorker();
+  const size = await gzippedSize(code);
   assert(size > 10_000 && size <= 133_000, `it has ${size} bytes`);
 });
 
@@ -24,11 +25,21 @@ Deno.test("the Worker's bundle imports only the runtime's own module and holds n
   const files = [...text.matchAll(/^\/\/ (\S+\.[cm]?[jt]s)$/gm)].map(([, file]) => file!);
   assert(files.includes("src/worker.ts"), files.join("\n"));
   const foreign = files.filter((file) =>
-    !/^src\/(?!dev\/|deno\/|main\.ts)|\/(?:hono|valibot|uuid|@neondatabase\/serverless)\//.test(
-      file,
-    )
+    !/^src\/(?!dev\/|deno\/|main\.ts)|\/(?:hono|valibot|uuid|jose|@neondatabase\/serverless)\//
+      .test(
+        file,
+      )
   );
   assertEquals(foreign, []);
+});
+
+Deno.test("the Worker's source map leads to the sources, and names no directory of this machine", async () => {
+  const { code, map } = await bundleWorker();
+  const { sources, sourcesContent, mappings } = JSON.parse(map);
+  assert(sources.includes("src/worker.ts") && sources.includes("src/db/pool/permits.ts"));
+  assertEquals(sources.filter((source: string) => !/^(?:src|npm)\//.test(source)), []);
+  assertEquals([sourcesContent, mappings.length > 10_000], [undefined, true]);
+  assert(new TextDecoder().decode(code).endsWith("//# sourceMappingURL=worker.js.map\n"));
 });
 
 Deno.test("the Worker's bundle keeps `await using`, minified and not", async () => {
