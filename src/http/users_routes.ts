@@ -12,6 +12,7 @@ import type { ActivityDocument, UserDocument } from "./documents.ts";
 import { entityTag } from "./entity_tag.ts";
 import type { BodyLimit } from "./body.ts";
 import { type IdentityVariables, requireScope } from "./identity.ts";
+import { isoTime } from "./iso_time.ts";
 import { ifMatch, jsonInput, pathInput, queryInput } from "./inputs.ts";
 import { onlyMethods } from "./only_methods.ts";
 import { withSession } from "../library/hono/mod.ts";
@@ -144,7 +145,7 @@ function respondWithUser<Status extends 200 | 201 = 200>(
 }
 
 function activityDocument({ version, type, occurredAt }: Activity): ActivityDocument {
-  return { version, type, occurredAt: occurredAt.toISOString() };
+  return { version, type, occurredAt: isoTime(occurredAt) };
 }
 
 /** A user in responses; times are in ISO 8601. */
@@ -154,7 +155,7 @@ function userDocument(user: User): UserDocument {
     email: user.email,
     name: user.name,
     version: user.version,
-    createdAt: user.createdAt.toISOString(),
-    updatedAt: user.updatedAt.toISOString(),
+    createdAt: isoTime(user.createdAt),
+    updatedAt: isoTime(user.updatedAt),
   };
 }
