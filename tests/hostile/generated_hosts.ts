@@ -1,6 +1,7 @@
 /** The hosts that generated requests are sent to: the service on Deno behind its guards, the Worker, the Durable Object. */
-import { withToken } from "../support/access.ts";
 import type { SendRequest } from "../http/requests.ts";
+import { tokens, withToken } from "../support/access.ts";
+import { TOKEN } from "../support/token.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { startWorkerHost } from "../support/worker_host.ts";
 import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
@@ -9,6 +10,7 @@ import { startTarget } from "./target.ts";
 export interface HostUsage {
   /** Of the service to its database. */
   readonly connections: number;
+  /** On Deno that of the process; in workerd the heap of the isolate, since the process grows with any Worker's requests. */
   readonly memoryMiB: number;
   /** Open files, where they are the service's own. */
   readonly descriptors?: number;
@@ -22,6 +24,8 @@ export interface GeneratedHost extends AsyncDisposable {
   /** What must be in no answer. */
   readonly places: readonly string[];
   usage(): Promise<HostUsage>;
+  /** How far the memory of a service that keeps nothing goes up and down. */
+  readonly memoryNoiseMiB: number;
   /** Resolves when the service has nothing more to do, and has closed its idle connections. */
   rest(): Promise<void>;
   terminateBackends(): Promise<void>;
@@ -35,6 +39,9 @@ const ENV = {
   LOG_LEVEL: "warn",
   DATABASE_POOL_IDLE_TIMEOUT: "1",
 };
+
+/** What the Worker that miniflare runs in front logs to an inspector when the service has not read a request's body. */
+const UNREAD_BODY = "Can't read from request stream after response has been sent.";
 
 const BACKENDS = `select pid from pg_stat_activity
   where usename = 'user_service' and datname = current_database()`;
@@ -56,6 +63,7 @@ async function denoHost(): Promise<GeneratedHost> {
   });
   return {
     name: "Deno",
+    memoryNoiseMiB: 32,
     secrets: secretsOf(target.env),
     places: placesOf(target.env),
     request: (path, init) => fetch(`${target.url}${path}`, { ...withToken(init), client }),
@@ -85,26 +93,31 @@ async function workerHost(
   name: string,
   env: Readonly<Record<string, string>>,
 ): Promise<GeneratedHost> {
-  const host = await startWorkerHost(await localDatabase(), { name, env: { ...ENV, ...env } });
+  const host = await startWorkerHost(await localDatabase(), {
+    name,
+    env: { ...ENV, ...env },
+    inspects: true,
+  });
   const { branch, workerd } = host;
   // workerd closes a connection whose request had a body that was not read, while the client sends the next request.
   const client = Deno.createHttpClient({ poolMaxIdlePerHost: 0 });
   return {
     name,
+    memoryNoiseMiB: 1,
     secrets: secretsOf({ ...branch.env, ...ENV }),
     places: placesOf(branch.env),
     // Not `new URL(path, …)`: it would take `//users` for a host.
     request: (path, init) => fetch(`${workerd.url.origin}${path}`, { ...withToken(init), client }),
     usage: async () => ({
       connections: (await host.backends()).length,
-      memoryMiB: await workerd.memoryMiB(),
+      memoryMiB: await workerd.heapMiB(),
     }),
     rest: () => host.quiet(),
     async terminateBackends() {
       await branch.asAdmin(BACKENDS.replace("pid", "pg_terminate_backend(pid)"));
     },
     log: () => workerd.log,
-    uncaught: () => workerd.takeUncaught(),
+    uncaught: () => workerd.takeUncaught().filter((line) => !line.includes(UNREAD_BODY)),
     async [Symbol.asyncDispose]() {
       client.close();
       await host.stop();
@@ -113,7 +126,9 @@ async function workerHost(
 }
 
 function secretsOf(env: Readonly<Record<string, string>>): string[] {
-  return [decodeURIComponent(new URL(env["DATABASE_URL"]!).password), env["OPS_TOKEN"]!];
+  const hashes = tokens.map(({ sha256 }) => sha256);
+  const { password } = new URL(env["DATABASE_URL"]!);
+  return [decodeURIComponent(password), env["OPS_TOKEN"]!, TOKEN, ...hashes];
 }
 
 function placesOf(env: Readonly<Record<string, string>>): string[] {

@@ -38,6 +38,7 @@ export interface WorkerHostOptions {
   readonly hasLeavingClient?: boolean;
   /** Source of another Worker that gets all requests. */
   readonly front?: string;
+  readonly inspects?: boolean;
   readonly queues?: WorkerdOptions["queues"];
 }
 
@@ -47,13 +48,14 @@ export async function startWorkerHost(
   database: LocalDatabase,
   { name: host, entry = "src/worker.ts", env = {}, ...options }: WorkerHostOptions,
 ): Promise<WorkerHost> {
-  const { hasHyperdrive = false, hasLeavingClient = false, front, queues } = options;
+  const { hasHyperdrive = false, hasLeavingClient = false, front, queues, inspects } = options;
   const branch = await faultBranch(database);
   const { relay } = branch;
   const assets = await Deno.makeTempDir({ prefix: "assets-" });
   await writeAssets(assets);
   const workerd = await startWorkerd({
     assets,
+    inspects: inspects ?? false,
     entry,
     minify: true,
     bindings: {

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { lockedRun } from "../../src/dev/worker/locked_run.ts";
 import { completesWithin } from "../../src/db/time/timeout.ts";
 import { bundle } from "../../src/dev/worker/bundle.ts";
+import { heapOf } from "./workerd_heap.ts";
 import { LOG_REJECTIONS, WorkerdLog } from "./workerd_log.ts";
 
 const ROOT = join(import.meta.dirname!, "..", "..");
@@ -31,6 +32,8 @@ export interface WorkerdOptions {
   readonly hyperdrives?: Readonly<Record<string, string>>;
   /** Source of a Worker that gets all requests, and reaches the entry as `env.SERVICE`. */
   readonly front?: string;
+  /** Opens an inspector. */
+  readonly inspects?: boolean;
   /** Limit for the bundle, and again for the start. */
   readonly timeoutMs?: number;
 }
@@ -45,8 +48,8 @@ export interface Workerd extends AsyncDisposable {
   readonly log: string;
   /** Resolves once the Worker has logged this text as an error. Everything that it logged before has been read by then. */
   logged(text: string, options: { timeoutMs: number }): Promise<void>;
-  /** Of the runtime and of the processes around it. Only on Linux. */
-  memoryMiB(): Promise<number>;
+  /** The heap of the entry's isolate after a garbage collection. Only with `inspects`. */
+  heapMiB(): Promise<number>;
   /** Ends the runtime, and waits for the end of its process. */
   stop(): Promise<void>;
 }
@@ -61,6 +64,7 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
     front,
     hyperdrives = {},
     assets,
+    inspects = false,
   } = options;
   const { timeoutMs = 60_000 } = options;
   const [contents, compatibility] = await Promise.all([
@@ -121,8 +125,12 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
       { ...service, name: "service" },
     ],
   };
-  await input.write(new TextEncoder().encode(`${JSON.stringify(run)}\n`)).catch(() => {});
-  const url = await completesWithin(output.line, timeoutMs) ? URL.parse(await output.line) : null;
+  const all = inspects ? { ...run, inspectorPort: 0 } : run;
+  await input.write(new TextEncoder().encode(`${JSON.stringify(all)}\n`)).catch(() => {});
+  const [address = "", inspector] = await completesWithin(output.line, timeoutMs)
+    ? (await output.line).split(" ")
+    : [];
+  const url = URL.parse(address);
   if (url === null) {
     await stop();
     throw new Error(`Cannot start workerd within ${timeoutMs} ms:\n${log.text}`);
@@ -132,23 +140,12 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
     get log() {
       return log.text;
     },
-    memoryMiB: () => memoryOf(child.pid),
+    heapMiB: () => heapOf(inspector!),
     takeUncaught: () => log.takeUncaught(),
     logged: (text, { timeoutMs }) => log.seen(text, timeoutMs),
     stop: () => stopping ??= stop(),
     [Symbol.asyncDispose]: () => stopping ??= stop(),
   };
-}
-
-/** The resident memory of a process and of all processes that it has started. */
-async function memoryOf(pid: number): Promise<number> {
-  const read = (name: string) => Deno.readTextFile(`/proc/${pid}/${name}`);
-  const [status, children] = await Promise.all([read("status"), read(`task/${pid}/children`)]);
-  const [, kibibytes = "0"] = /^VmRSS:\s+(\d+)/m.exec(status) ?? [];
-  const below = await Promise.all(
-    (children.match(/\d+/g) ?? []).map((child) => memoryOf(Number(child))),
-  );
-  return below.reduce((sum, each) => sum + each, Number(kibibytes) / 1_024);
 }
 
 /** `line` is `""` if the stream ends before one. Reads the stream to its `end`, so that the writer never waits. */

@@ -1,6 +1,6 @@
 /**
  * The process around one workerd, for `workerd.ts`. It reads miniflare's options from the first line of its input, prints
- * the URL, passes on workerd's log, and ends when its input ends, which it does even if the parent is killed.
+ * the URL, and that of the inspector if there is one, passes on workerd's log, and ends when its input ends, which it does even if the parent is killed.
  */
 import { createInterface } from "node:readline";
 import process from "node:process";
@@ -13,6 +13,7 @@ const MINIFLARE = "npm:miniflare@4.20260730.0";
 const { Miniflare }: {
   Miniflare: new (options: Record<string, unknown>) => {
     readonly ready: Promise<URL>;
+    getInspectorURL(): Promise<URL>;
     dispose(): Promise<void>;
   };
 } = await import(MINIFLARE);
@@ -21,9 +22,10 @@ const { Miniflare }: {
 process.on("SIGINT", () => {});
 
 const input = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-const { value: options } = await input.next();
+const { value: line } = await input.next();
+const options = JSON.parse(line!);
 const miniflare = new Miniflare({
-  ...JSON.parse(options!),
+  ...options,
   host: "127.0.0.1",
   port: 0,
   // Without it workerd reports exceptions to an inspector only.
@@ -33,7 +35,8 @@ const miniflare = new Miniflare({
     stderr.pipe(process.stderr);
   },
 });
-console.log(String(await miniflare.ready));
+const inspector = "inspectorPort" in options ? ` ${await miniflare.getInspectorURL()}` : "";
+console.log(`${await miniflare.ready}${inspector}`);
 await input.next();
 await miniflare.dispose();
 // miniflare's timers would keep the process for seconds.
