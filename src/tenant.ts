@@ -44,7 +44,7 @@ export function asTenant(db: TransactionRunner, tenant: string): TransactionRunn
   return {
     session: (options = {}) => db.session(withLocals(options, locals)),
     transaction: (work, options = {}) => db.transaction(work, withLocals(options, locals)),
-    forRequest: () => asTenant(db.forRequest(), tenant),
+    forRequest: (observer) => asTenant(db.forRequest(observer), tenant),
   };
 }
 

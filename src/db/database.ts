@@ -1,6 +1,6 @@
 import type { TransactionSettings } from "./session/begin.ts";
 import { type Clock, systemClock } from "./time/clock.ts";
-import type { Observer } from "./session/observer.ts";
+import { bothObservers, type Observer } from "./session/observer.ts";
 import type { Pool } from "./pool/pool.ts";
 import type { PoolStats } from "./pool/pool_stats.ts";
 import type { PoolView } from "./pool/pool_view.ts";
@@ -115,7 +115,7 @@ export interface DatabaseStats extends PoolStats, UnitStats {}
 /** The part of a `Database` that request handlers and queue consumers use. */
 export interface TransactionRunner extends Pick<Database, "session" | "transaction"> {
   /** See `Database.forRequest`. */
-  forRequest(): TransactionRunner;
+  forRequest(observer?: Observer): TransactionRunner;
 }
 
 /** What the databases of all owners share besides the options. */
@@ -173,11 +173,20 @@ export class Database {
    * calls it for each request. While a unit of the request holds a connection, another unit of it that would have to
    * wait until someone returns theirs throws `ScopeError` at once, because requests that wait so would deadlock. On the
    * database itself, for scripts, such units wait until the pool's timeout.
+   *
+   * `observer` receives the request's transactions, as the database's own observer does.
    */
-  forRequest(): Database {
+  forRequest(observer?: Observer): Database {
+    const owner = this.#observedBy(observer);
     // Of a Worker's request, the scope counts the leases itself.
-    if (this.#owner?.scope.lasting !== true) return this;
-    return this.#sharing(this.#owner, new LeaseHolder());
+    if (owner?.scope.lasting === true) return this.#sharing(owner, new LeaseHolder());
+    return owner === undefined || owner === this.#owner ? this : this.#sharing(owner);
+  }
+
+  #observedBy(observer: Observer | undefined): DatabaseOwner | undefined {
+    if (observer === undefined || this.#owner === undefined) return this.#owner;
+    const before = this.#owner.observer ?? this.#options.observer;
+    return { ...this.#owner, observer: bothObservers(before, observer) };
   }
 
   /** Each request gets such a database, so that it costs little. */

@@ -147,6 +147,7 @@ export async function start(
     corsOrigins: settings.corsOrigins,
     fairUse: { ...fairUse, addressOf },
     statementTimeoutMs: settings.database.session.statementTimeoutMs,
+    showsTimes: settings.logLevel === "debug",
   });
   const server = await listen(settings.httpServer, {
     hostname,

@@ -16,6 +16,7 @@ import { problem, respondWithProblem } from "./problem.ts";
 import { problemOf } from "./problem_of.ts";
 import { requestTimeout } from "./request_timeout.ts";
 import { responseHeaders } from "./response_headers.ts";
+import { serverTiming } from "./server_timing.ts";
 import { usersRoutes } from "./users_routes.ts";
 import { asError, provideDatabase } from "../library/hono/with_session.ts";
 
@@ -58,6 +59,8 @@ export interface AppOptions {
   readonly fairUse?: FairUseOptions | undefined;
   /** The database's own limit for a statement, which a request may shorten. */
   readonly statementTimeoutMs?: number | undefined;
+  /** Whether responses tell where their time went: `Server-Timing`. */
+  readonly showsTimes?: boolean | undefined;
   /** Longest wait of `/readyz` for the database. */
   readonly readyTimeoutMs?: number | undefined;
 }
@@ -86,6 +89,7 @@ export function createApp(options: AppOptions) {
     return next();
   });
   app.use(provideDatabase(options.db));
+  if (options.showsTimes) app.use(serverTiming());
   app.use(requestTimeout({ statementTimeoutMs }));
   const { onUserChange: onChange = () => {}, bodyLimit } = options;
   const { byAddress, byToken } = fairUse(options.fairUse ?? {});

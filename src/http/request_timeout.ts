@@ -97,7 +97,7 @@ function within(
   return {
     session: (options = {}) => db.session(limited(options)),
     transaction: (work, options = {}) => db.transaction(work, limited(options)),
-    forRequest: () => within(deadline, { db: db.forRequest(), statementTimeoutMs }),
+    forRequest: (observer) => within(deadline, { db: db.forRequest(observer), statementTimeoutMs }),
   };
 }
 

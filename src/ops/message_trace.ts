@@ -23,7 +23,7 @@ export function propagateTrace(db: TransactionRunner): TransactionRunner {
   return {
     session: (options = {}) => db.session(withTrace(options)),
     transaction: (work, options = {}) => db.transaction(work, withTrace(options)),
-    forRequest: () => propagateTrace(db.forRequest()),
+    forRequest: (observer) => propagateTrace(db.forRequest(observer)),
   };
 }
 

@@ -75,6 +75,7 @@ export class WorkerService {
       corsOrigins,
       fairUse: { ...fairUse, addressOf },
       statementTimeoutMs: settings.database.session.statementTimeoutMs,
+      showsTimes: settings.logLevel === "debug",
     });
   }
 

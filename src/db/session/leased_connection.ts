@@ -77,7 +77,11 @@ export class LeasedConnection {
 
   /** Leases a connection if there is none yet. With `fresh`, one that was never used before. */
   async open({ fresh = this.#request.fresh }: { fresh?: boolean } = {}): Promise<Lease> {
-    return this.#lease ??= await this.#acquire({ fresh });
+    if (this.#lease === undefined) {
+      this.#lease = await this.#acquire({ fresh });
+      this.#record?.leased(this.#lease);
+    }
+    return this.#lease;
   }
 
   #acquire({ fresh }: { fresh: boolean }): Promise<Lease> {

@@ -22,6 +22,8 @@ export interface TransactionBegun {
 
 /** Observes one transaction. */
 export interface TransactionObserver {
+  /** Called when the transaction has its connection. `login` settles when a new connection has logged in. */
+  leased?(login: Promise<void> | undefined): void;
   /** Called when a flight is sent. The returned function is called when it ends, with its error if it failed. */
   flight(parts: readonly FlightPart[]): (error?: unknown) => void;
   /** Called once, at the end of the transaction, with its first error if there was one. */
@@ -30,3 +32,22 @@ export interface TransactionObserver {
 
 /** `lost`: the transaction got no connection, lost it before COMMIT, or lost it with a COMMIT of unknown outcome. */
 export type TransactionOutcome = "committed" | "rolled back" | "lost";
+
+/** Calls both. */
+export function bothObservers(one: Observer | undefined, other: Observer): Observer {
+  if (one === undefined) return other;
+  return {
+    transaction(begun) {
+      const all = [one.transaction(begun), other.transaction(begun)]
+        .filter((each) => each !== undefined);
+      return {
+        leased: (login) => all.forEach((each) => each.leased?.(login)),
+        flight(parts) {
+          const ended = all.map((each) => each.flight(parts));
+          return (error) => ended.forEach((each) => each(error));
+        },
+        ended: (outcome, error) => all.forEach((each) => each.ended(outcome, error)),
+      };
+    },
+  };
+}

@@ -1,6 +1,7 @@
 /** Counters and histograms of units of work, for all databases of one isolate. The pool has its own. */
 import type { Clock } from "../time/clock.ts";
 import type { FlightAnswer, FlightPart } from "../driver/driver.ts";
+import type { Lease } from "../pool/lease.ts";
 import { Histogram, type HistogramStats } from "../time/histogram.ts";
 import type { TransactionObserver, TransactionOutcome } from "./observer.ts";
 
@@ -83,6 +84,11 @@ export class TransactionRecord {
     this.#clock = clock;
     this.#observer = observer;
     this.#sinceMs = clock.now();
+  }
+
+  /** The transaction has its connection, which is new if it was not idle before. */
+  leased({ idleMs, connection }: Lease): void {
+    this.#observer?.leased?.(idleMs === undefined ? connection.ready : undefined);
   }
 
   /** Sends a flight, records how long it took, and tells the observer its start and end. */
