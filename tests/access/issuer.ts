@@ -52,12 +52,18 @@ export class Issuer implements AsyncDisposable {
   reads = 0;
   /** Awaited before each answer. */
   hold: Promise<void> = Promise.resolve();
+  readonly #ending = new AbortController();
   readonly #server;
 
   constructor(keys: readonly SigningKey[]) {
     this.keys = keys;
     this.#server = Deno.serve(
-      { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+      {
+        hostname: "127.0.0.1",
+        port: 0,
+        onListen: () => {},
+        signal: this.#ending.signal,
+      },
       async () => {
         this.reads++;
         await this.hold;
@@ -105,6 +111,8 @@ export class Issuer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#server.shutdown();
+    // Not `shutdown`: it would wait for connections whose client has left.
+    this.#ending.abort();
+    await this.#server.finished;
   }
 }

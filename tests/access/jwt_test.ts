@@ -1,10 +1,11 @@
 /** JWTs, with keys of a real HTTP server. */
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Authenticator } from "../../src/access/authenticator.ts";
 import { AccessRefusedError, type RefusalReason } from "../../src/access/identity.ts";
 import { createApp } from "../../src/http/app.ts";
 import { untouchedDatabase } from "../http/fake_database.ts";
 import { assertProblem } from "../http/requests.ts";
+import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import { ManualClock } from "../support/manual_clock.ts";
 import { base64Url, Issuer, type SigningKey, signingKey } from "./issuer.ts";
 
@@ -236,12 +237,14 @@ jwtTest(
   "an issuer that does not answer is waited for at most 3 s, and by one request if keys are known",
   async ({ issuer, key, clock, outcomeOf }) => {
     const held = Promise.withResolvers<void>();
-    const asked = async (reads: number) => {
-      while (issuer.reads < reads) await new Promise((resolve) => setTimeout(resolve, 1));
+    /** Resolves when the issuer was asked, and so many timers run: one of the request for the keys, and one of each caller. */
+    const asked = async (reads: number, { timers }: { timers: number }) => {
+      const isWaiting = () => Promise.resolve(issuer.reads === reads && clock.pending === timers);
+      assert(await pollUntil(isWaiting, { deadlineMs: 20_000, intervalMs: 1 }));
     };
     issuer.hold = held.promise;
     const first = [outcomeOf(await issuer.token()), outcomeOf(await issuer.token())];
-    await asked(1);
+    await asked(1, { timers: 3 });
     await clock.advance(3_000);
     assertEquals(await Promise.all(first), ["unavailable", "unavailable"]);
     assertEquals(clock.pending, 0, "no timer is left");
@@ -251,7 +254,7 @@ jwtTest(
     issuer.hold = held.promise;
     await clock.advance(600_000);
     const late = outcomeOf(await issuer.token({ key }));
-    await asked(3);
+    await asked(3, { timers: 2 });
     await clock.advance(3_000);
     assertEquals(await late, "web");
     assertEquals(
