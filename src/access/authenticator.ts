@@ -1,14 +1,8 @@
 /** From the `Authorization` header of a request to its identity. */
 import { type Clock, systemClock } from "../db/mod.ts";
 import { bearerToken } from "./bearer.ts";
-import { AccessRefusedError, type Identity, type Scope, type StaticToken } from "./identity.ts";
-import { type JwtOptions, JwtVerifier } from "./json_web_token.ts";
-
-/** Whom the service serves. */
-export interface AccessConfig {
-  readonly tokens: readonly StaticToken[];
-  readonly jwt?: Omit<JwtOptions, "clock">;
-}
+import { type AccessConfig, AccessRefusedError, type Identity, type Scope } from "./identity.ts";
+import { JwtVerifier } from "./json_web_token.ts";
 
 interface KnownToken {
   readonly identity: Identity;

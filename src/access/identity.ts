@@ -23,6 +23,19 @@ export interface StaticToken {
   readonly tenant: string;
 }
 
+/** Whose JWTs count. */
+export interface JwtConfig {
+  readonly jwksUrl: string;
+  readonly issuer: string;
+  readonly audience: string;
+}
+
+/** Whom the service serves. */
+export interface AccessConfig {
+  readonly tokens: readonly StaticToken[];
+  readonly jwt?: JwtConfig;
+}
+
 /** Why a request has no identity: it has no token, one that cannot be read, a wrong one, or one that cannot be checked. */
 export type RefusalReason = "missing" | "malformed" | "invalid" | "unavailable";
 

@@ -3,14 +3,16 @@ import { JOSEError, JWTExpired } from "jose/errors";
 import { jwtVerify } from "jose/jwt/verify";
 import type { Clock } from "../db/mod.ts";
 import { TENANT_NAME } from "../tenant.ts";
-import { AccessRefusedError, type Identity, type Scope, SCOPES } from "./identity.ts";
+import {
+  AccessRefusedError,
+  type Identity,
+  type JwtConfig,
+  type Scope,
+  SCOPES,
+} from "./identity.ts";
 import { KeySet } from "./key_set.ts";
 
-/** Whose tokens count. */
-export interface JwtOptions {
-  readonly jwksUrl: string;
-  readonly issuer: string;
-  readonly audience: string;
+interface JwtOptions extends JwtConfig {
   readonly clock?: Clock;
 }
 

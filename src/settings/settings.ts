@@ -1,7 +1,7 @@
 /** Parses environment variables into one frozen value, or throws one error that lists every problem. */
 
 import * as v from "valibot";
-import type { AccessConfig } from "../access/authenticator.ts";
+import type { AccessConfig } from "../access/identity.ts";
 import type { IsolationLevel, PrepareMode } from "../db/mod.ts";
 import type { PoolConfig } from "../library/database_config.ts";
 import type { HttpMode } from "../library/sql_endpoint.ts";
