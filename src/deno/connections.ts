@@ -57,7 +57,6 @@ export class Connections {
       client,
       waiting: [],
       isBusy: false,
-      exchanges: 0,
       idleSinceMs: 0,
       bytesRead: 0,
     };
@@ -82,17 +81,27 @@ export class Connections {
     connection.waiting.push(exchange);
   }
 
-  /** Those that are open. */
-  all(): Iterable<Readonly<Connection>> {
-    return this.#open.values();
+  /** Of those that are open. */
+  sockets(): Iterable<Socket> {
+    return this.#open.keys();
   }
 
-  /** Destroys those that have waited for longer than this for the first byte of a further request. */
+  /** Destroys those that have waited for longer than this for a further request. */
   destroyIdleFor(limitMs: number, nowMs: number): void {
-    for (const { socket, idleSinceMs, bytesRead } of this.#used) {
-      if (nowMs - idleSinceMs < limitMs) return;
-      if (socket.bytesRead === bytesRead) socket.destroy();
+    for (const connection of this.#used) {
+      if (nowMs - connection.idleSinceMs < limitMs) return;
+      if (connection.socket.bytesRead === connection.bytesRead) connection.socket.destroy();
+      // A request may have begun, whose headers have a limit of their own.
+      else this.#becomeIdle(connection, nowMs);
     }
+  }
+
+  /** Its time without a request begins now. */
+  #becomeIdle(connection: Connection, nowMs: number): void {
+    connection.idleSinceMs = nowMs;
+    connection.bytesRead = connection.socket.bytesRead;
+    this.#used.delete(connection);
+    this.#used.add(connection);
   }
 
   /** Resolves when no connection is open. */
@@ -125,15 +134,12 @@ export class Connections {
     this.#used.delete(connection);
     let next: Exchange | undefined = exchange;
     while (next !== undefined && this.#open.has(connection.socket)) {
-      connection.exchanges++;
       await next();
       next = connection.waiting.shift();
     }
     connection.isBusy = false;
     if (!this.#open.has(connection.socket)) return;
-    connection.idleSinceMs = performance.now();
-    connection.bytesRead = connection.socket.bytesRead;
-    this.#used.add(connection);
+    this.#becomeIdle(connection, performance.now());
   }
 
   #makeRoom(): boolean {
@@ -167,9 +173,7 @@ interface Connection {
   /** Requests that arrived before the answer of the one that runs. */
   readonly waiting: Exchange[];
   isBusy: boolean;
-  /** How many have begun. */
-  exchanges: number;
-  /** Since its last exchange has ended, if one has. */
+  /** Since its last exchange has ended, or a look has found that it has sent something. */
   idleSinceMs: number;
   /** By that time. */
   bytesRead: number;

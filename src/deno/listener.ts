@@ -119,7 +119,7 @@ export class Listener implements HttpListener {
     const writes = new WriteWatch({ timeoutMs: writeMs });
     this.#checks = setInterval(() => {
       const nowMs = performance.now();
-      writes.cut(this.#connections.all(), nowMs);
+      writes.cut(this.#connections.sockets(), nowMs);
       this.#connections.destroyIdleFor(this.#keepAliveMs, nowMs);
     }, checkMs);
   }

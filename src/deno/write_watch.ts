@@ -1,15 +1,9 @@
 /** Finds the connections whose readers take nothing. */
 import type { Socket } from "node:net";
 
-/** A connection, and how many exchanges it has begun. */
-export interface Written {
-  readonly socket: Socket;
-  readonly exchanges: number;
-}
-
 interface Waiting {
-  /** Of the next response the same number may wait, which is no standstill. */
-  readonly exchanges: number;
+  /** Of the connection, until now: it grows with each chunk, of which the next may be as long as the last. */
+  readonly written: number;
   readonly bytes: number;
   readonly sinceMs: number;
 }
@@ -25,17 +19,18 @@ export class WriteWatch {
   }
 
   /** Destroys the connections whose readers have taken nothing for as long as the limit. */
-  cut(connections: Iterable<Written>, nowMs: number): void {
+  cut(sockets: Iterable<Socket>, nowMs: number): void {
     const waiting = new Map<Socket, Waiting>();
-    for (const { socket, exchanges } of connections) {
+    for (const socket of sockets) {
       // A chunk counts until the whole of it has been taken. Without one it is the source that is waited for.
       const bytes = socket.writableLength;
       if (bytes === 0) continue;
+      const written = socket.bytesWritten;
       const before = this.#waiting.get(socket);
-      const isSame = before?.exchanges === exchanges && before.bytes === bytes;
+      const isSame = before?.bytes === bytes && before.written === written;
       const sinceMs = isSame ? before.sinceMs : nowMs;
       if (nowMs - sinceMs >= this.#timeoutMs) socket.destroy();
-      else waiting.set(socket, { exchanges, bytes, sinceMs });
+      else waiting.set(socket, { written, bytes, sinceMs });
     }
     this.#waiting = waiting;
   }

@@ -73,7 +73,11 @@ Deno.test("connections that send nothing, half a header or a byte at a time are 
   const trickling = await server.open();
   trickling.socket.write("GET / HTTP/1.1\r\nX: ");
   const timer = setInterval(() => trickling.socket.write("x"), 20);
-  await Promise.all([silent.closed, half.closed, trickling.closed]);
+  const used = await server.open();
+  used.socket.write(GET);
+  await answered(used);
+  used.socket.write(GET.slice(0, 10));
+  await Promise.all([silent.closed, half.closed, trickling.closed, used.closed]);
   clearInterval(timer);
   const later = await server.open();
   later.socket.write(GET);
@@ -95,6 +99,19 @@ Deno.test("a connection that sends no further request is closed, and one that ha
   begun.socket.write(GET.slice(10));
   await answered(begun, 2);
   await begun.closed;
+});
+
+Deno.test("bytes that begin no request keep a connection for the same time only", async () => {
+  await using server = await listening({ timeouts: { keepAliveMs: 100, checkMs: 20 } });
+  const [breaks, late] = [await server.open(), await server.open()];
+  breaks.socket.write(GET);
+  await answered(breaks);
+  breaks.socket.write("\r\n");
+  // The rest of a body that the handler has not read.
+  late.socket.write("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab");
+  await answered(late);
+  late.socket.write("cd");
+  await Promise.all([breaks.closed, late.closed]);
 });
 
 Deno.test("when all connections are taken, the one that never sent a request makes room, then the longest idle one", async () => {
@@ -188,6 +205,39 @@ Deno.test("a reader that takes nothing loses its connection, and the body's sour
   reader.socket.write(GET);
   await cancelled.promise;
   await leave([reader]);
+});
+
+Deno.test("a reader that takes chunks of equal size slowly keeps its connection", async () => {
+  const chunk = new Uint8Array(1_000_000);
+  let left = 10;
+  const body = () =>
+    new ReadableStream({
+      async pull(controller) {
+        // Not ready at once, so that the chunks are written one by one.
+        await new Promise((resolve) => setTimeout(resolve, 0));
+        if (left-- > 0) controller.enqueue(chunk);
+        else controller.close();
+      },
+    });
+  await using server = await listening({
+    handler: () => new Response(body()),
+    timeouts: { writeMs: 200, checkMs: 20 },
+  });
+  const { socket, closed } = await attack(server.listener.port, { reads: false });
+  let received = 0;
+  const done = new Promise<void>((resolve) => {
+    socket.on("data", (bytes) => {
+      received += bytes.length;
+      if (received > 10 * chunk.length) return resolve();
+      socket.pause();
+      setTimeout(() => socket.resume(), 4);
+    });
+  });
+  socket.write(GET);
+  await Promise.race([done, closed]);
+  assert(received > 10 * chunk.length, `got ${received} bytes`);
+  socket.destroy();
+  await closed;
 });
 
 Deno.test("a reader that pauses again and again leaves no listeners behind, and no warning on standard error", async () => {
