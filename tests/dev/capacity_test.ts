@@ -12,6 +12,7 @@ const PLAN: CapacityPlan = {
   perSecond: 1_000,
   writes: 0,
   latencyMs: 20,
+  jitterMs: 0,
   instances: 1,
   size: 16,
   overflow: 0,

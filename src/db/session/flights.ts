@@ -14,6 +14,7 @@ import { isReplayable } from "../failures/classify.ts";
 import { assertLocals, beginStatements } from "./begin.ts";
 import { FlightPlan, type PrependedStatement } from "./flight_plan.ts";
 import { LastingState } from "./lasting_state.ts";
+import type { Lease } from "../pool/lease.ts";
 import { LeasedConnection } from "./leased_connection.ts";
 import { ServerSession } from "./server_session.ts";
 import type { TransactionOutcome } from "./observer.ts";
@@ -156,7 +157,9 @@ export class Flights {
 
   /** Rejects if the server gave no whole answer. */
   async send(plan: FlightPlan): Promise<FlightAnswer> {
-    const answer = this.#hasBegun ? await this.#send(plan) : await this.#sendFirst(plan);
+    const answer = this.#hasBegun
+      ? await this.#send(plan)
+      : await this.#sendFirst(plan, await this.#connection.open());
     this.#hasBegun = true;
     // A statement that was prepended during the flight stays for the next one.
     this.#prepended = this.#prepended.slice(plan.prepended.length);
@@ -168,8 +171,7 @@ export class Flights {
   /**
    * Sends the first flight again, on a new connection, if the old one had died while idle and nothing can run twice.
    */
-  async #sendFirst(plan: FlightPlan): Promise<FlightAnswer> {
-    const { idleMs } = await this.#connection.open();
+  async #sendFirst(plan: FlightPlan, { idleMs }: Lease): Promise<FlightAnswer> {
     try {
       return await this.#send(plan);
     } catch (error) {

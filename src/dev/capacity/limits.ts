@@ -53,6 +53,8 @@ export interface Needs {
   readonly permits: number;
   /** Of the database. */
   readonly cores: number;
+  /** Of a pooler in transaction mode, if there is one. */
+  readonly serverConnections: number;
 }
 
 export function needsOf(plan: CapacityPlan): Needs {
@@ -64,6 +66,9 @@ export function needsOf(plan: CapacityPlan): Needs {
     instances,
     permits: ceil(Math.max(running / SAFE_SHARE, running + 3 * Math.sqrt(running))),
     cores: ceil(perSecond * averageOf(plan, "databaseMs") / 1_000 / SAFE_SHARE),
+    serverConnections: ceil(
+      perSecond * (averageOf(plan, "databaseMs") + averageOf(plan, "diskMs")) / 1_000 / SAFE_SHARE,
+    ),
   };
 }
 

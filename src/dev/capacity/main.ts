@@ -18,6 +18,7 @@ const OPTIONS = {
   "requests": option(1_000, { min: 0.01, max: 1e6, help: "requests a second, of all together" }),
   "writes": option(0.2, { min: 0, max: 1, help: "share of the requests that write" }),
   "latency": option(1, { min: 0, max: 1_000, help: "ms to the database, one way" }),
+  "jitter": option(0, { min: 0, max: 1_000, help: "ms that a round trip takes longer on average" }),
   "instances": option(1, {
     min: 1,
     max: 1_000,
@@ -82,6 +83,7 @@ export function planOf(args: readonly string[]): CapacityPlan {
     perSecond: value("requests"),
     writes: value("writes"),
     latencyMs: value("latency"),
+    jitterMs: value("jitter"),
     instances: value("instances"),
     size: value("size"),
     overflow: value("overflow"),
@@ -115,7 +117,7 @@ function valuesOf(args: readonly string[]): Readonly<Record<string, string>> {
 
 function usage(): string {
   return [
-    "Usage: deno task capacity [--json] [--NAME NUMBER …]",
+    "Usage: deno task capacity [--help] [--json] [--NAME NUMBER …]",
     ...Object.entries(OPTIONS).map(([name, { default: byDefault, help }]) =>
       `  --${name.padEnd(20)}${help}; default ${byDefault}`
     ),
@@ -123,6 +125,10 @@ function usage(): string {
 }
 
 if (import.meta.main) {
+  if (Deno.args.includes("--help")) {
+    console.log(usage());
+    Deno.exit(0);
+  }
   const asJson = Deno.args.includes("--json");
   try {
     const report = await examinePlan(planOf(Deno.args.filter((arg) => arg !== "--json")));

@@ -17,6 +17,8 @@ export interface CapacityPlan {
   readonly writes: number;
   /** From the service to the database, one way. */
   readonly latencyMs: number;
+  /** What a round trip takes longer than that: the average, of an exponential distribution. */
+  readonly jitterMs: number;
   /** Pools: processes, or Durable Objects. Each has one thread. */
   readonly instances: number;
   /** `DATABASE_POOL_SIZE` and `DATABASE_MAX_OVERFLOW` of each. */
@@ -54,6 +56,7 @@ export function averageOf(plan: CapacityPlan, key: keyof UnitCost): number {
 
 /** How long a unit holds its connection while nothing queues. */
 export function useMs(plan: CapacityPlan): number {
-  return 2 * plan.latencyMs + averageOf(plan, "databaseMs") + averageOf(plan, "diskMs") +
+  return 2 * plan.latencyMs + plan.jitterMs + averageOf(plan, "databaseMs") +
+    averageOf(plan, "diskMs") +
     averageOf(plan, "serviceMs") * (1 - BEFORE_FLIGHT);
 }

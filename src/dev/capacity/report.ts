@@ -70,20 +70,20 @@ export function adviceOf(plan: CapacityPlan): string[] {
     );
   }
   if (needs.instances > plan.instances) advice.push(`Run ${needs.instances} instances`);
-  if (needs.permits > room) {
+  const isCrowded = needs.permits > room;
+  if (isCrowded) {
     advice.push(
-      `${instances} instances need ${needs.permits} connections each at ${
-        count(perSecond)
-      } requests/s, and have room for ${room}: ` +
-        `put a pooler in transaction mode in between that takes ${
-          instances * needs.permits
-        } clients`,
+      `${instances} instances need ${needs.permits} connections each, and have room for ${room}: put a pooler in ` +
+        `transaction mode in between that takes ${
+          count(instances * needs.permits)
+        } clients and has ` +
+        `${needs.serverConnections} connections to the database`,
     );
   }
-  const size = Math.max(1, Math.min(needs.permits, room));
-  advice.push(`DATABASE_POOL_SIZE=${size}`);
+  advice.push(`DATABASE_POOL_SIZE=${needs.permits}`);
   // A burst may take as many again.
-  advice.push(`DATABASE_MAX_OVERFLOW=${Math.max(0, Math.min(size, room - size))}`);
+  const spare = isCrowded ? 0 : room - needs.permits;
+  advice.push(`DATABASE_MAX_OVERFLOW=${Math.min(needs.permits, spare)}`);
   return advice;
 }
 

@@ -151,7 +151,11 @@ class Simulation {
 
   #arriveNext(arrivals: "random" | "even", endMs: number): void {
     const averageMs = 1_000 / this.#plan.perSecond;
-    const pauseMs = arrivals === "even" ? averageMs : this.#exponential(averageMs);
+    const pauseMs = this.#arrived === 0
+      ? averageMs / 2
+      : arrivals === "even"
+      ? averageMs
+      : this.#exponential(averageMs);
     if (this.#clock.now() + pauseMs > endMs) return;
     this.#clock.after(pauseMs, () => {
       this.#arrive(() => {});
@@ -188,7 +192,7 @@ class Simulation {
 
   /** To the database and back. A pooler lends a server connection for as long as the database works. */
   #flight({ databaseMs, diskMs }: UnitCost, done: () => void): void {
-    const { latencyMs } = this.#plan;
+    const { latencyMs, jitterMs } = this.#plan;
     const clock = this.#clock;
     clock.after(latencyMs, () => {
       const lentMs = this.#pooler?.nextStartMs ?? clock.now();
@@ -197,7 +201,7 @@ class Simulation {
       this.#database.occupy(fromMs, untilMs);
       const endMs = untilMs + this.#exponential(diskMs);
       this.#pooler?.occupy(lentMs, endMs);
-      clock.after(endMs - clock.now() + latencyMs, done);
+      clock.after(endMs - clock.now() + latencyMs + this.#exponential(jitterMs), done);
     });
   }
 

@@ -1,10 +1,10 @@
-/** The model of `deno task capacity` beside runs of the service: ten points, each predicted and measured. */
+/** The model of `deno task capacity` beside runs of the service: twelve points, each predicted and measured. */
 import type { LocalBranch } from "../../support/local_database.ts";
 import type { CapacityPlan } from "../../../src/dev/capacity/plan.ts";
 import { simulate, type SimulationOptions } from "../../../src/dev/capacity/simulation.ts";
-import { CONNECTIONS, type Contender, type RunningContender, startContender } from "./contender.ts";
+import { CONNECTIONS, type Contender, startContender } from "./contender.ts";
 import { cpuMs, postgresCpuMs } from "./cpu.ts";
-import type { Load } from "./load.ts";
+import type { Load, LoadFigures } from "./load.ts";
 import type { Bench } from "./measure.ts";
 import { network } from "./network.ts";
 import { spreadOf } from "../spread.ts";
@@ -24,8 +24,11 @@ export interface Point {
 
 interface Asked {
   readonly latencyMs: number;
-  /** Clients that wait for their answers, or a rate as a multiple of what 64 clients have reached. */
-  readonly by: { readonly clients: number } | { readonly times: number };
+  /** Clients that wait for their answers, a rate, or a multiple of the rate that 64 clients have reached. */
+  readonly by:
+    | { readonly clients: number }
+    | { readonly perSecond: number }
+    | { readonly times: number };
 }
 
 const ASKED: readonly Asked[] = [
@@ -33,7 +36,9 @@ const ASKED: readonly Asked[] = [
   { latencyMs: 0, by: { times: 0.5 } },
   { latencyMs: 5, by: { clients: 16 } },
   { latencyMs: 5, by: { clients: 64 } },
-  { latencyMs: 5, by: { times: 0.8 } },
+  { latencyMs: 5, by: { perSecond: 1 } },
+  { latencyMs: 5, by: { perSecond: 10 } },
+  { latencyMs: 5, by: { perSecond: 1_000 } },
   { latencyMs: 5, by: { times: 2 } },
   { latencyMs: 20, by: { clients: 64 } },
   { latencyMs: 20, by: { times: 0.8 } },
@@ -44,7 +49,10 @@ const ASKED: readonly Asked[] = [
 /** Of each point: the median, since other load of the machine comes and goes. */
 const ROUNDS = 3;
 const RUN_MS = 2_500;
+/** Requests of a run, at a low rate. */
+const FEWEST = 10;
 const WARM_UP_MS = 1_500;
+const SAMPLE_MS = 1_500;
 
 type Place = Bench & { readonly port: number; readonly branch: LocalBranch };
 
@@ -55,38 +63,26 @@ export async function capacityPoints(contender: Contender, place: Place): Promis
     using way = await network({ port: place.port, latencyMs });
     const databaseUrl = place.branch.env["DATABASE_URL"]!;
     await using running = await startContender(contender, { databaseUrl, ...way });
-    const run = (by: Load["by"], durationMs = RUN_MS) =>
-      place.load.run({
-        port: running.port,
-        operation: "read",
-        knownId: place.knownId,
-        durationMs,
-        by,
-      });
+    const { port, pid } = running;
+    const { load, knownId, postmaster } = place;
+    const run = (by: Load["by"], durationMs: number) =>
+      load.run({ port, operation: "read", knownId, durationMs, by });
     await run({ connections: 64 }, WARM_UP_MS);
-    const plan = await planOf(running, { ...place, run });
-    const { goodput: capacity } = await run({ connections: 64 });
-    for (const { by } of ASKED.filter((asked) => asked.latencyMs === latencyMs)) {
-      const perSecond = "times" in by ? by.times * capacity : 1;
-      const rounds = [];
-      for (let k = 0; k < ROUNDS; k++) {
-        rounds.push(
-          await run(
-            "times" in by ? { requestsPerSecond: perSecond } : { connections: by.clients },
-          ),
-        );
-      }
-      const arrivals: SimulationOptions["arrivals"] = "times" in by ? "even" : by;
-      const predicted = await simulate({ ...plan, perSecond }, {
-        measureMs: RUN_MS,
-        warmUpMs: 0,
-        arrivals,
-        seed: 1,
-      });
+    const { goodput: capacity } = await run({ connections: 64 }, RUN_MS);
+    const asked = ASKED.filter((each) => each.latencyMs === latencyMs)
+      .map(({ by }) => ({ ...loadOf(by, capacity), rounds: [] as LoadFigures[] }));
+    const samples: Sample[] = [];
+    for (let k = 0; k < ROUNDS; k++) {
+      samples.push(await sample({ pid, postmaster, run }));
+      for (const { by, measureMs, rounds } of asked) rounds.push(await run(by, measureMs));
+    }
+    const plan = planOf(samples);
+    for (const { label, arrivals, perSecond, measureMs, rounds } of asked) {
+      const options = { measureMs, warmUpMs: 0, arrivals, seed: 1 };
       points.push({
         latencyMs,
-        load: "times" in by ? `${Math.round(perSecond)}/s` : `${by.clients} clients`,
-        predicted,
+        load: label,
+        predicted: await simulate({ ...plan, perSecond }, options),
         measured: {
           goodput: median(rounds.map(({ goodput }) => goodput)),
           p99Ms: median(rounds.map(({ accepted }) => accepted.p99Ms)),
@@ -98,24 +94,71 @@ export async function capacityPoints(contender: Contender, place: Place): Promis
   return points;
 }
 
+/** The load for the generator, and the same for the simulation. */
+function loadOf(by: Asked["by"], capacity: number): {
+  label: string;
+  by: Load["by"];
+  arrivals: SimulationOptions["arrivals"];
+  perSecond: number;
+  measureMs: number;
+} {
+  if ("clients" in by) {
+    const { clients } = by;
+    return {
+      label: `${clients} clients`,
+      by: { connections: clients },
+      arrivals: by,
+      perSecond: 1,
+      measureMs: RUN_MS,
+    };
+  }
+  const perSecond = "times" in by ? by.times * capacity : by.perSecond;
+  return {
+    label: `${Math.round(perSecond)}/s`,
+    by: { requestsPerSecond: perSecond },
+    arrivals: "even",
+    perSecond,
+    measureMs: Math.max(RUN_MS, FEWEST * 1_000 / perSecond),
+  };
+}
+
+interface Sample {
+  readonly serviceMs: number;
+  readonly databaseMs: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+
 /**
- * The plan of this machine: CPU times from a run with as many clients as connections, and the distance from one with a
- * single client, since relay, timers and sockets add to it. Neither is a point that is predicted.
+ * What the plan is made of, and no point that is predicted: CPU times of a run of half as many clients as connections,
+ * and the distance as a single client sees it, since relay, timers and sockets add to it.
  */
-async function planOf(
-  { pid }: RunningContender,
-  { postmaster, run }: Place & { run: (by: Load["by"]) => ReturnType<Bench["load"]["run"]> },
-): Promise<CapacityPlan> {
-  const before = [cpuMs(pid), postgresCpuMs(postmaster)] as const;
-  const { accepted: { count } } = await run({ connections: 8 });
-  const serviceMs = (cpuMs(pid) - before[0]) / count;
-  const databaseMs = (postgresCpuMs(postmaster) - before[1]) / count;
-  const { accepted: { p50Ms } } = await run({ connections: 1 });
-  const read = { serviceMs, databaseMs, diskMs: 0 };
+async function sample(
+  { pid, postmaster, run }: {
+    pid: number;
+    postmaster: number;
+    run: (by: Load["by"], durationMs: number) => Promise<LoadFigures>;
+  },
+): Promise<Sample> {
+  const [service, database] = [cpuMs(pid), postgresCpuMs(postmaster)];
+  const { accepted: { count } } = await run({ connections: CONNECTIONS / 2 }, SAMPLE_MS);
+  const serviceMs = (cpuMs(pid) - service) / count;
+  const databaseMs = (postgresCpuMs(postmaster) - database) / count;
+  const { accepted: { p50Ms, p99Ms } } = await run({ connections: 1 }, SAMPLE_MS);
+  return { serviceMs, databaseMs, p50Ms, p99Ms };
+}
+
+function planOf(samples: readonly Sample[]): CapacityPlan {
+  const of = (key: keyof Sample) => median(samples.map((sample) => sample[key]));
+  const read = { serviceMs: of("serviceMs"), databaseMs: of("databaseMs"), diskMs: 0 };
+  // One in a hundred of an exponential distribution is above `ln 100` times its average, and half are above `ln 2` times.
+  const jitterMs = (of("p99Ms") - of("p50Ms")) / Math.log(50);
+  const fixedMs = of("p50Ms") - jitterMs * Math.LN2 - read.serviceMs - read.databaseMs;
   return {
     perSecond: 1,
     writes: 0,
-    latencyMs: Math.max(0, (p50Ms - serviceMs - databaseMs) / 2),
+    latencyMs: Math.max(0, fixedMs / 2),
+    jitterMs,
     instances: 1,
     size: CONNECTIONS,
     overflow: 0,
