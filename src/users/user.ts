@@ -2,6 +2,8 @@
 
 import * as v from "valibot";
 import { rejection } from "../value_message.ts";
+import { Email } from "./email.ts";
+import { Name } from "./name.ts";
 import type { UserId } from "./user_id.ts";
 
 export interface User {
@@ -12,39 +14,6 @@ export interface User {
   readonly version: number;
   readonly createdAt: Date;
   readonly updatedAt: Date;
-}
-
-/** https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.1.3: a path has at most 256 octets, two of them brackets. */
-const MAX_EMAIL_LENGTH = 254;
-const MAX_NAME_LENGTH = 200;
-
-/** `rfcEmail` accepts ASCII only, so `lower(email)` gives the same result under every collation. */
-const Email = v.pipe(
-  v.string(rejection("it must be a string", "write it as name@host")),
-  v.maxLength(
-    MAX_EMAIL_LENGTH,
-    rejection("it is too long", `write at most ${MAX_EMAIL_LENGTH} characters`),
-  ),
-  v.rfcEmail(rejection("it is not an e-mail address", "write it as name@host, without spaces")),
-);
-
-const Name = v.pipe(
-  v.string(rejection("it must be a string", "write a name")),
-  v.nonEmpty(rejection("it is empty", `write 1 to ${MAX_NAME_LENGTH} characters`)),
-  v.maxLength(
-    MAX_NAME_LENGTH,
-    rejection("it is too long", `write at most ${MAX_NAME_LENGTH} characters`),
-  ),
-  v.check((name) => name.trim() === name, rejection("it has white space at an end", "remove it")),
-  v.check(
-    isPlainText,
-    rejection("it contains control characters or half of a surrogate pair", "remove them"),
-  ),
-);
-
-/** PostgreSQL's `text` accepts neither NUL nor lone surrogates. The other control characters have no use in a name. */
-function isPlainText(text: string): boolean {
-  return text.isWellFormed() && !/\p{Cc}/u.test(text);
 }
 
 /** Message of a valibot object for a missing field, for an unknown field, and for a value that is not an object. */

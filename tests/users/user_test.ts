@@ -11,7 +11,8 @@ function messagesOf(schema: v.GenericSchema, value: unknown): Record<string, str
 }
 
 Deno.test("NewUser returns accepted values unchanged", () => {
-  const longest = { email: `${"x".repeat(242)}@example.com`, name: "x".repeat(200) };
+  const domain = ["d".repeat(63), "e".repeat(63), "f".repeat(61)].join(".");
+  const longest = { email: `${"x".repeat(64)}@${domain}`, name: "\u{1F600}".repeat(200) };
   const users = [ADA, longest, { email: "o'brien+tag@EXAMPLE.com", name: "Ада\u{1F600} é" }];
   for (const user of users) assertEquals(v.parse(NewUser, user), user);
 });
@@ -31,7 +32,18 @@ Deno.test("NewUser reports for every refused field the reason, the current value
 
 Deno.test("NewUser refuses invalid e-mail addresses", () => {
   const emails = ["", "@", "a@", "@b", "a b@c.d", " a@b.c", "a@b.c\n", "a@b@c", "a@b\0.c", "ä@b.c"];
-  for (const email of [...emails, `${"x".repeat(243)}@example.com`, null]) {
+  const dots = [".a@b.c", "a.@b.c", "a..b@c.d", "a@.b", "a@b.", "a@b..c"];
+  const quoted = ['"a"@b.c', '"a b"@c.d', "a\\@b.c", "a@[127.0.0.1]", "a@[IPv6:::1]", "a(x)@b.c"];
+  const invisible = ["a\u200bb@c.d", "a@b\u00ad.c", "\u202ea@b.c", "a@b.c\ufeff", "a\u3000@b.c"];
+  const lengths = [
+    `${"x".repeat(65)}@b.c`,
+    `a@${"x".repeat(64)}.c`,
+    `a@-b.c`,
+    `a@b-.c`,
+    `${"x".repeat(63)}@${`${"y".repeat(63)}.`.repeat(2)}${"z".repeat(63)}`,
+  ];
+  assertEquals(lengths.at(-1)?.length, 255);
+  for (const email of [...emails, ...dots, ...quoted, ...invisible, ...lengths, null]) {
     assertEquals(Object.keys(messagesOf(NewUser, { ...ADA, email })), ["email"], String(email));
   }
 });
@@ -44,6 +56,77 @@ Deno.test("NewUser refuses names that are empty, too long, padded with white spa
       ["name"],
       JSON.stringify(name),
     );
+  }
+});
+
+/** By the reason for or against each. */
+const NAMES = {
+  accepted: [
+    ...[
+      "Nguyễn Thị",
+      "山田 太郎",
+      "O'Brien-Smith",
+      "João",
+      "אבי",
+      "محمد",
+      "Åsa",
+      "x\u{1F600}y",
+      "U+202E",
+    ],
+    // Joiners where they are seen: after a virama, and after a letter of Arabic that would join.
+    ...["ශ්\u200dරී", "क्\u200dष", "न्\u200cल", "علی\u200cرضا", "می\u200cخواهم"],
+    // Emoji sequences: with a joiner, a variation selector, a keycap, skin, and a flag of tags.
+    ...["\u{1F469}\u200d\u{1F4BB}", "\u2764\ufe0f", "1\ufe0f\u20e3", "\u{1F44D}\u{1F3FD}"],
+    "\u{1F3F4}\u{E0067}\u{E0062}\u{E0065}\u{E006E}\u{E0067}\u{E007F}",
+  ],
+  "changes the direction": ["\u200e", "\u200f", "\u202a", "\u202e", "\u2066", "\u2069", "\u061c"],
+  "is invisible": [
+    ...["\u00ad", "\u034f", "\u115f", "\u1160", "\u17b4", "\u180e", "\u200b", "\u2060", "\u2063"],
+    ...["\u2800", "\u3164", "\ufeff", "\uffa0", "\ufff9", "\u{1D173}", "\u{E0001}", "\u{E0041}"],
+    // Selects a glyph, or nothing.
+    ...["\ufe00", "\ufe0f", "\u{E0100}", "\u180b"],
+  ],
+  "is another space or separator": [
+    ...["\u00a0", "\u1680", "\u2003", "\u2028", "\u2029", "\u202f", "\u205f", "\u3000", "\t", "\n"],
+  ],
+  "means nothing": ["\ue000", "\u{F0000}", "\ufffe", "\uffff", "\ufdd0", "\u{10FFFF}"],
+  "joins nothing": [
+    "\u200c",
+    "\u200d",
+    "اا\u200cا",
+    "क\u200d",
+    "\u{1F469}\u200d",
+    "\u200d\u{1F4BB}",
+  ],
+};
+
+Deno.test("a name may have the characters that are seen, and no others", () => {
+  const { accepted, ...refused } = NAMES;
+  for (const name of accepted) assertEquals(messagesOf(NewUser, { ...ADA, name }), {}, name);
+  for (const [reason, parts] of Object.entries(refused)) {
+    for (const part of parts) {
+      const messages = messagesOf(NewUser, { ...ADA, name: `a${part}b` });
+      assertEquals(Object.keys(messages), ["name"], `${reason}: ${JSON.stringify(part)}`);
+      assert(/^it contains U\+[0-9A-F]{4,6}, /.test(messages["name"]!), messages["name"]);
+    }
+  }
+});
+
+Deno.test("a refused name is shown without the characters for which it is refused", () => {
+  const { name } = messagesOf(NewUser, { ...ADA, name: "a\u202eb\u{E0041}\u200b" });
+  assertEquals(
+    name,
+    "it contains U+202E, which has no look of its own: current value " +
+      '"a\\u{202e}b\\u{e0041}\\u{200b}"; remove it; the only space is U+0020',
+  );
+});
+
+Deno.test("a name is counted in code points, and is in normalization form C", () => {
+  assertEquals(messagesOf(NewUser, { ...ADA, name: "\u{1F600}".repeat(200) }), {});
+  for (
+    const name of ["\u{1F600}".repeat(201), "x".repeat(201), "e\u0301", "\u1100\u1161", "\u212b"]
+  ) {
+    assertEquals(Object.keys(messagesOf(NewUser, { ...ADA, name })), ["name"], name);
   }
 });
 
