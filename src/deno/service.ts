@@ -143,6 +143,7 @@ export async function start(
     },
     onUserChange: () => queue.wake(),
     bodyLimit: new BodyLimit(),
+    requiresIfMatch: settings.requiresIfMatch,
     assets: fileServer(docsFiles),
     corsOrigins: settings.corsOrigins,
     fairUse: { ...fairUse, addressOf },

@@ -56,6 +56,12 @@ const QUERY: Readonly<Record<string, { description: string; schema?: JsonSchema 
     schema: { type: "integer", minimum: 1, maximum: 200, default: 50 },
   },
   after: { description: "`next` of the page before." },
+  cursor: { description: "`next` of the page before, with the same filters." },
+  email: { description: "Only the user with this address; upper and lower case are the same." },
+  namePrefix: {
+    description:
+      "Only users whose names begin so; upper and lower case of Latin, Greek, Cyrillic and Armenian letters are the same.",
+  },
 };
 
 /** Throws an `Error` for a parameter that is not described here. */

@@ -49,7 +49,8 @@ export const problemTexts: Readonly<Record<ProblemKind, ProblemText>> = {
     toDo: "Use one of the methods in the response's `Allow` header.",
   },
   "body-too-slow": {
-    happened: "The body of the request did not arrive within 10 seconds. Nothing was changed.",
+    happened:
+      "The body of the request did not arrive within 10 seconds, or 30 for a batch. Nothing was changed.",
     toDo: "Send the request again. If it happens often, look at the client's connection.",
   },
   "email-taken": {
@@ -64,7 +65,8 @@ export const problemTexts: Readonly<Record<ProblemKind, ProblemText>> = {
       "Read the user again, make the change on what you read, and send it with the new `ETag`. The response has the current version as its `ETag`.",
   },
   "body-too-large": {
-    happened: "The body of the request has more than 64 KiB. Nothing was changed.",
+    happened:
+      "The body of the request has more than 64 KiB, or 4 MB for a batch. Nothing was changed.",
     toDo: "Send less at once.",
   },
   "unsupported-media-type": {
@@ -76,6 +78,12 @@ export const problemTexts: Readonly<Record<ProblemKind, ProblemText>> = {
     happened: "The body is JSON, but a value in it is not allowed. Nothing was changed.",
     toDo:
       "Look at `errors` in the answer: each entry has the place of a value, as a JSON Pointer, and says what to write instead. The same request will be refused again.",
+  },
+  "precondition-required": {
+    happened:
+      "The request would change or delete a user, and does not say which version of it. The operators of this service have set `REQUIRE_IF_MATCH`. Nothing was changed.",
+    toDo:
+      "Read the user, and send the `ETag` of the answer as `If-Match`. Without it, your change could undo one that you have not seen.",
   },
   "conflict": {
     happened: "The change contradicts data that is stored. Nothing was changed.",

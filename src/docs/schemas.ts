@@ -1,11 +1,12 @@
 /** The named schemas of the document, made of the valibot schemas that validate input and type the answers. */
 
 import { type ConversionConfig, toJsonSchema, toJsonSchemaDefs } from "@valibot/to-json-schema";
-import type * as v from "valibot";
+import * as v from "valibot";
 import {
   ActivityDocument,
   ActivityPageDocument,
   AliveDocument,
+  BatchDocument,
   ProblemDocument,
   ProblemKindDocument,
   ProblemKindsDocument,
@@ -14,13 +15,21 @@ import {
   UserPageDocument,
 } from "../http/documents.ts";
 import { NewUser, UserPatch } from "../users/user.ts";
+import { MAX_BATCH_SIZE } from "../users/user_batch.ts";
 import type { JsonSchema } from "./openapi_types.ts";
+
+/** The service validates the items one by one. */
+const NewUsersDocument = v.strictObject({
+  users: v.pipe(v.array(NewUser), v.minLength(1), v.maxLength(MAX_BATCH_SIZE)),
+});
 
 const NAMED = {
   User: UserDocument,
   UserPage: UserPageDocument,
   NewUser,
   UserPatch,
+  NewUsers: NewUsersDocument,
+  Batch: BatchDocument,
   Activity: ActivityDocument,
   ActivityPage: ActivityPageDocument,
   Alive: AliveDocument,
@@ -56,10 +65,26 @@ const PROBLEM = {
 /** What the schemas of the service do not say: rules that are code, and examples. */
 const ADDITIONS: Readonly<Partial<Record<SchemaName, JsonSchema>>> = {
   User: { examples: [USER] },
-  UserPage: { examples: [{ users: [USER], next: USER.id }] },
+  UserPage: { examples: [{ users: [USER], next: null }] },
   NewUser: {
-    description: "The name has no white space at its ends and no control characters.",
+    description:
+      "The name has at most 200 code points, in Unicode's normalization form C, without white space at its ends and without characters that have no look of their own. The address is one of RFC 5321 in ASCII, without a quoted local part.",
     examples: [{ email: USER.email, name: USER.name }],
+  },
+  NewUsers: { examples: [{ users: [{ email: USER.email, name: USER.name }] }] },
+  Batch: {
+    examples: [{
+      results: [
+        { status: "created", user: USER },
+        {
+          status: "conflict",
+          errors: [{
+            pointer: "/users/1/email",
+            detail: "it is taken; upper and lower case are the same",
+          }],
+        },
+      ],
+    }],
   },
   UserPatch: {
     description: "At least one of the fields, each as in NewUser.",

@@ -13,9 +13,18 @@ export const usersOperations: readonly Operation[] = [
     id: "listUsers",
     tag: "Users",
     summary: "List users",
-    description: "One page of users, ordered by id, which is the order of their creation.",
+    description:
+      "One page of users, ordered by the time of their creation; with `namePrefix` by name. Users that are created or deleted meanwhile change nothing of the others' places.",
+    parameters: ["If-None-Match"],
     query: PageQuery,
-    answers: { 200: { description: "A page of users.", content: { [JSON_TYPE]: "UserPage" } } },
+    answers: {
+      200: {
+        description: "A page of users.",
+        content: { [JSON_TYPE]: "UserPage" },
+        headers: ["ETag"],
+      },
+      304: { description: "What you have is current.", headers: ["ETag"] },
+    },
     problems: [...ofDatabase],
   },
   {
@@ -37,16 +46,31 @@ export const usersOperations: readonly Operation[] = [
     problems: ["email-taken", ...ofBodies, ...ofChanges],
   },
   {
+    method: "post",
+    path: "/users:batch",
+    id: "createUsers",
+    tag: "Users",
+    summary: "Create many users",
+    description:
+      "Up to 1,000 users in one transaction. Each item is created, or not for a reason of its own: the answer tells what became of each, in their order. A failure of the whole request creates none.",
+    body: { schema: "NewUsers", mediaTypes: [JSON_TYPE] },
+    answers: {
+      200: { description: "What became of each item.", content: { [JSON_TYPE]: "Batch" } },
+    },
+    problems: [...ofBodies, ...ofChanges],
+  },
+  {
     method: "get",
     path: "/users/:id",
     id: "readUser",
     tag: "Users",
     summary: "Read a user",
-    parameters: ["id"],
+    parameters: ["id", "If-None-Match"],
     answers: {
       200: { description: "The user.", content: { [JSON_TYPE]: "User" }, headers: ["ETag"] },
+      304: { description: "What you have is current.", headers: ["ETag"] },
     },
-    problems: ["user-not-found", ...ofDatabase],
+    problems: ["user-not-found", "version-mismatch", ...ofDatabase],
   },
   {
     method: "patch",
@@ -64,7 +88,14 @@ export const usersOperations: readonly Operation[] = [
         headers: ["ETag"],
       },
     },
-    problems: ["user-not-found", "email-taken", "version-mismatch", ...ofBodies, ...ofChanges],
+    problems: [
+      "user-not-found",
+      "email-taken",
+      "version-mismatch",
+      "precondition-required",
+      ...ofBodies,
+      ...ofChanges,
+    ],
   },
   {
     method: "delete",
@@ -75,7 +106,7 @@ export const usersOperations: readonly Operation[] = [
     description: "Its history stays.",
     parameters: ["id", "If-Match"],
     answers: { 204: { description: "The user was deleted." } },
-    problems: ["user-not-found", "version-mismatch", ...ofChanges],
+    problems: ["user-not-found", "version-mismatch", "precondition-required", ...ofChanges],
   },
   {
     method: "get",

@@ -61,6 +61,8 @@ export interface AppOptions {
   readonly statementTimeoutMs?: number | undefined;
   /** Whether responses tell where their time went: `Server-Timing`. */
   readonly showsTimes?: boolean | undefined;
+  /** Whether a change of a user without `If-Match` is refused. */
+  readonly requiresIfMatch?: boolean | undefined;
   /** Longest wait of `/readyz` for the database. */
   readonly readyTimeoutMs?: number | undefined;
 }
@@ -91,7 +93,7 @@ export function createApp(options: AppOptions) {
   app.use(provideDatabase(options.db));
   if (options.showsTimes) app.use(serverTiming());
   app.use(requestTimeout({ statementTimeoutMs }));
-  const { onUserChange: onChange = () => {}, bodyLimit } = options;
+  const { onUserChange: onChange = () => {}, bodyLimit, requiresIfMatch } = options;
   const { byAddress, byToken } = fairUse(options.fairUse ?? {});
   // Public, and without limits: probes come often, and documents cost little.
   const open = app
@@ -100,7 +102,7 @@ export function createApp(options: AppOptions) {
   for (const limit of byAddress) app.use(limit);
   app.use(authenticate(options.authenticator));
   for (const limit of byToken) app.use(limit);
-  const routes = open.route("/", usersRoutes({ onChange, bodyLimit }));
+  const routes = open.route("/", usersRoutes({ onChange, bodyLimit, requiresIfMatch }));
   app.notFound((c) =>
     respondWithProblem(
       c,

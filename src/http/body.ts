@@ -2,20 +2,31 @@
 
 import { ProblemError } from "./problem.ts";
 
-/** Far more than a valid body of this API can have. */
+/** Far more than the body for one user can have. */
 const MAX_BODY_BYTES = 64 * 1024;
 
 /** Limits the wait for a client that stops sending. */
-const BODY_TIMEOUT_MS = 10_000;
+const MAX_BODY_MS = 10_000;
 
 /**
- * A body that is too large is read up to this size before it is refused. If a server responds and closes while the
- * client is still sending, the connection is reset and the client never sees the response.
+ * A body that is too large is read up to this size, or twice its limit, before it is refused. If a server responds and
+ * closes while the client is still sending, the connection is reset and the client never sees the response.
  */
-const MAX_DRAINED_BYTES = 1024 * 1024;
+const MIN_DRAINED_BYTES = 1024 * 1024;
 
-/** Bodies that are read at once. Each may grow to `MAX_BODY_BYTES`, and a slow client keeps its one for `BODY_TIMEOUT_MS`. */
+/** Bodies that are read at once. Each may grow to its limit, and a slow client keeps its one until its time is over. */
 const MAX_BODIES = 256;
+
+/** How large a body may be, and how long it may take. */
+export interface BodyBounds {
+  readonly maxBytes?: number;
+  readonly maxMs?: number;
+}
+
+export interface ReadOptions extends BodyBounds {
+  /** The time that the request has. */
+  readonly timeoutMs?: number;
+}
 
 /** Counts the bodies that one process is reading, within a bound. */
 export class BodyLimit {
@@ -39,25 +50,24 @@ export class BodyLimit {
 }
 
 /**
- * The whole body. `MAX_BODY_BYTES` holds for the bytes received, not for the declared length. Throws `ProblemError`:
- * 413 if the body is too large, 408 if it takes longer than `BODY_TIMEOUT_MS` or than a shorter `timeoutMs`, 400 if it
- * breaks off.
+ * The whole body. `maxBytes` holds for the bytes received, not for the declared length. Throws `ProblemError`:
+ * 413 if the body is too large, 408 if it takes longer than `maxMs` or than a shorter `timeoutMs`, 400 if it breaks off.
  */
 export async function readBody(
   request: Request,
-  { timeoutMs = Infinity }: { timeoutMs?: number } = {},
+  { maxBytes = MAX_BODY_BYTES, maxMs = MAX_BODY_MS, timeoutMs = Infinity }: ReadOptions = {},
 ): Promise<Uint8Array> {
-  if (Number(request.headers.get("Content-Length")) > MAX_DRAINED_BYTES) throw tooLarge();
+  if (Number(request.headers.get("Content-Length")) > drainedOf(maxBytes)) throw tooLarge(maxBytes);
   const reader = request.body?.getReader();
   if (reader === undefined) return new Uint8Array();
   let isLate = false;
-  const limitMs = Math.min(BODY_TIMEOUT_MS, timeoutMs);
+  const limitMs = Math.min(maxMs, timeoutMs);
   const timer = setTimeout(() => {
     isLate = true;
     reader.cancel().catch(() => {});
   }, limitMs);
   try {
-    const bytes = await readAll(reader);
+    const bytes = await readAll(reader, maxBytes);
     if (isLate) throw tooSlow(limitMs);
     return bytes;
   } catch (error) {
@@ -68,32 +78,43 @@ export async function readBody(
   }
 }
 
-async function readAll(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<Uint8Array> {
+function drainedOf(maxBytes: number): number {
+  return Math.max(MIN_DRAINED_BYTES, 2 * maxBytes);
+}
+
+async function readAll(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  maxBytes: number,
+): Promise<Uint8Array> {
   let bytes = new Uint8Array(0);
   let length = 0;
-  while (length <= MAX_DRAINED_BYTES) {
+  while (length <= drainedOf(maxBytes)) {
     const { done, value } = await readChunk(reader);
     if (done) {
-      if (length > MAX_BODY_BYTES) break;
+      if (length > maxBytes) break;
       return bytes.subarray(0, length);
     }
-    if (length + value.length <= MAX_BODY_BYTES) {
-      bytes = withRoomFor(length + value.length, bytes);
+    if (length + value.length <= maxBytes) {
+      bytes = withRoomFor(length + value.length, bytes, maxBytes);
       bytes.set(value, length);
     }
     length += value.length;
   }
   reader.cancel().catch(() => {});
-  throw tooLarge();
+  throw tooLarge(maxBytes);
 }
 
 /**
  * Memory by need: a client that declares much and sends little costs little. Chunks are copied, because a chunk of one
  * byte may be a view of the runtime's whole read buffer of 64 KiB. Doubling keeps the copies of a long body few.
  */
-function withRoomFor(length: number, bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+function withRoomFor(
+  length: number,
+  bytes: Uint8Array<ArrayBuffer>,
+  maxBytes: number,
+): Uint8Array<ArrayBuffer> {
   if (length <= bytes.length) return bytes;
-  const larger = new Uint8Array(Math.min(MAX_BODY_BYTES, Math.max(length, 2 * bytes.length)));
+  const larger = new Uint8Array(Math.min(maxBytes, Math.max(length, 2 * bytes.length)));
   larger.set(bytes);
   return larger;
 }
@@ -122,9 +143,9 @@ function tooMany(max: number): ProblemError {
   });
 }
 
-function tooLarge(): ProblemError {
+function tooLarge(maxBytes: number): ProblemError {
   return new ProblemError("body-too-large", {
-    detail: `Cannot read the body as it has more than ${MAX_BODY_BYTES} bytes; send fewer`,
+    detail: `Cannot read the body as it has more than ${maxBytes} bytes; send fewer`,
   });
 }
 

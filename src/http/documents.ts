@@ -27,11 +27,46 @@ export type UserDocument = v.InferOutput<typeof UserDocument>;
 export const UserPageDocument = v.object({
   users: v.array(UserDocument),
   next: v.pipe(
-    v.nullable(Uuid),
-    v.description("The `after` of the next page; null on the last one."),
+    v.nullable(v.string()),
+    v.description("The `cursor` of the next page; null on the last one."),
   ),
 });
 export type UserPageDocument = v.InferOutput<typeof UserPageDocument>;
+
+const InputErrorDocument = v.object({
+  pointer: v.exactOptional(
+    v.pipe(v.string(), v.description("Place in the body, as a JSON Pointer (RFC 6901).")),
+  ),
+  parameter: v.exactOptional(
+    v.pipe(v.string(), v.description("Parameter of the query or the path.")),
+  ),
+  header: v.exactOptional(v.pipe(v.string(), v.description("Name of the header."))),
+  detail: v.pipe(v.string(), v.description("What is wrong with it, and what to send instead.")),
+});
+
+/** What became of one item of a batch. */
+export const BatchResultDocument = v.variant("status", [
+  v.object({ status: v.literal("created"), user: UserDocument }),
+  v.object({
+    status: v.pipe(
+      v.literal("conflict"),
+      v.description("Another user has the address, or an earlier item of the batch."),
+    ),
+    errors: v.array(InputErrorDocument),
+  }),
+  v.object({
+    status: v.pipe(v.literal("invalid"), v.description("The item is not a valid user.")),
+    errors: v.array(InputErrorDocument),
+  }),
+]);
+export type BatchResultDocument = v.InferOutput<typeof BatchResultDocument>;
+
+export const BatchDocument = v.object({
+  results: v.pipe(
+    v.array(BatchResultDocument),
+    v.description("One for each item, in their order."),
+  ),
+});
 
 export const ActivityDocument = v.object({
   version: Version,
@@ -59,17 +94,6 @@ export const ReadyDocument = v.object({
   newerMigrations: v.exactOptional(
     v.pipe(v.array(v.string()), v.description("Migrations of a newer version of the service.")),
   ),
-});
-
-const InputErrorDocument = v.object({
-  pointer: v.exactOptional(
-    v.pipe(v.string(), v.description("Place in the body, as a JSON Pointer (RFC 6901).")),
-  ),
-  parameter: v.exactOptional(
-    v.pipe(v.string(), v.description("Parameter of the query or the path.")),
-  ),
-  header: v.exactOptional(v.pipe(v.string(), v.description("Name of the header."))),
-  detail: v.pipe(v.string(), v.description("What is wrong with it, and what to send instead.")),
 });
 
 /** https://www.rfc-editor.org/rfc/rfc9457#section-3.1 */

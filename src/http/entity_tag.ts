@@ -1,4 +1,4 @@
-/** A user's version as an entity tag. https://www.rfc-editor.org/rfc/rfc9110#section-8.8.3 */
+/** Entity tags, and the conditions that a request makes of them. https://www.rfc-editor.org/rfc/rfc9110#section-8.8.3 */
 
 import type { ExpectedVersions } from "../users/user.ts";
 import { ProblemError } from "./problem.ts";
@@ -6,8 +6,33 @@ import { ProblemError } from "./problem.ts";
 /** The largest value of PostgreSQL's `integer`, the type of the version column. */
 const MAX_VERSION = 2_147_483_647;
 
+/** The tags of a header; `any` for `*`, which stands for whatever is current. */
+export type EntityTags = readonly { readonly opaque: string; readonly isWeak: boolean }[] | "any";
+
+/** A user's version as its tag. */
 export function entityTag(version: number): string {
   return `"${version}"`;
+}
+
+/** The tag of a text: of another text it is another one. */
+export async function textTag(text: string): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+  return `"${new Uint8Array(digest, 0, 16).toHex()}"`;
+}
+
+/** Throws `ProblemError` (400) for a malformed header. */
+function entityTags(name: string, header: string): EntityTags {
+  if (header.trim() === "*") return "any";
+  const tags: { opaque: string; isWeak: boolean }[] = [];
+  const tag = /[ \t]*(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,|$)/y;
+  while (tag.lastIndex < header.length) {
+    const match = tag.exec(header);
+    if (match === null) throw malformed(name);
+    const [, weak, opaque = ""] = match;
+    tags.push({ opaque, isWeak: weak !== undefined });
+  }
+  if (header === "") throw malformed(name);
+  return tags;
 }
 
 /**
@@ -15,24 +40,33 @@ export function entityTag(version: number): string {
  * `If-Match` uses the strong comparison. Throws `ProblemError` (400) for a malformed header.
  */
 export function expectedVersions(header: string | undefined): ExpectedVersions {
-  if (header === undefined || header.trim() === "*") return "any";
-  const versions: number[] = [];
-  const tag = /[ \t]*(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,|$)/y;
-  while (tag.lastIndex < header.length) {
-    const match = tag.exec(header);
-    if (match === null) throw malformed();
-    const [, weak, opaque = ""] = match;
-    if (weak === undefined && /^[1-9]\d{0,9}$/.test(opaque)) versions.push(Number(opaque));
-  }
-  if (header === "") throw malformed();
-  return versions.filter((version) => version <= MAX_VERSION);
+  if (header === undefined) return "any";
+  const tags = entityTags("If-Match", header);
+  if (tags === "any") return "any";
+  return tags
+    .filter(({ opaque, isWeak }) => !isWeak && /^[1-9]\d{0,9}$/.test(opaque))
+    .map(({ opaque }) => Number(opaque))
+    .filter((version) => version <= MAX_VERSION);
 }
 
-function malformed(): ProblemError {
+/** What the client of a GET has, by its `If-None-Match` header. Throws `ProblemError` (400) for a malformed header. */
+export function knownTags(header: string | undefined): EntityTags {
+  return header === undefined ? [] : entityTags("If-None-Match", header);
+}
+
+/**
+ * Whether the client has what `tag` stands for, so that the answer is 304. By the weak comparison:
+ * https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2
+ */
+export function isKnown(known: EntityTags, tag: string): boolean {
+  return known === "any" || known.some(({ opaque }) => `"${opaque}"` === tag);
+}
+
+function malformed(name: string): ProblemError {
   const detail =
     'it is not a list of entity tags; send the ETag of an earlier response, such as "3", with its quotes';
   return new ProblemError("malformed-request", {
-    detail: `Cannot read If-Match as ${detail}`,
-    errors: [{ header: "If-Match", detail }],
+    detail: `Cannot read ${name} as ${detail}`,
+    errors: [{ header: name, detail }],
   });
 }

@@ -6,8 +6,9 @@
 import type { Context, Input, MiddlewareHandler } from "hono";
 import type * as v from "valibot";
 import type { ExpectedVersions } from "../users/user.ts";
-import { expectedVersions } from "./entity_tag.ts";
+import { type EntityTags, expectedVersions, knownTags } from "./entity_tag.ts";
 import { type JsonBodyOptions, readJsonBody } from "./json_body.ts";
+import { ProblemError } from "./problem.ts";
 import { validPathParameter, validQuery } from "./validation.ts";
 
 /** What a client sends; it may leave out what has no required member. */
@@ -49,12 +50,51 @@ export function pathInput<Name extends string, Schema extends v.GenericSchema>(
   return validator("param", (c) => ({ [name]: validPathParameter(c, name, schema) }));
 }
 
-/** The versions that the request's `If-Match` accepts. Refuses what `expectedVersions` refuses. */
-export const ifMatch: Validator<
+/**
+ * The versions that a change may be made of, by `If-Match`. Refuses what `expectedVersions` refuses, and `If-None-Match`,
+ * which asks for nothing that a change of a user could mean. With `isRequired`, a request without `If-Match` gets 428.
+ */
+export function ifMatch(
+  { isRequired = false }: { readonly isRequired?: boolean | undefined } = {},
+): Validator<"header", { "If-Match"?: string }, { expected: ExpectedVersions }> {
+  return validator("header", (c) => {
+    const header = c.req.header("If-Match");
+    if (c.req.header("If-None-Match") !== undefined) throw meaningless("If-None-Match", "If-Match");
+    if (isRequired && header === undefined) throw preconditionRequired();
+    return { expected: expectedVersions(header) };
+  });
+}
+
+/**
+ * What the client of a GET has, by `If-None-Match`, and the versions that it expects, by `If-Match`. Refuses what
+ * `knownTags` and `expectedVersions` refuse.
+ */
+export const conditions: Validator<
   "header",
-  { "If-Match"?: string },
-  { expected: ExpectedVersions }
-> = validator("header", (c) => ({ expected: expectedVersions(c.req.header("If-Match")) }));
+  { "If-None-Match"?: string; "If-Match"?: string },
+  { known: EntityTags; expected: ExpectedVersions }
+> = validator("header", (c) => ({
+  known: knownTags(c.req.header("If-None-Match")),
+  expected: expectedVersions(c.req.header("If-Match")),
+}));
+
+function meaningless(header: string, instead: string): ProblemError {
+  const detail = `it has no meaning for this method; send ${instead}`;
+  return new ProblemError("malformed-request", {
+    detail: `Cannot use ${header} as ${detail}`,
+    errors: [{ header, detail }],
+  });
+}
+
+/** https://www.rfc-editor.org/rfc/rfc6585#section-3 */
+function preconditionRequired(): ProblemError {
+  const detail =
+    "it is required for a change: current value is none; send the ETag of the user that you have read";
+  return new ProblemError("precondition-required", {
+    detail: `Cannot change the user without If-Match as ${detail}`,
+    errors: [{ header: "If-Match", detail }],
+  });
+}
 
 function validator<I extends Input>(
   target: "json" | "query" | "param" | "header",

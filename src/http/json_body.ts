@@ -3,7 +3,7 @@
 import type { Context } from "hono";
 import type { GenericSchema, InferOutput } from "valibot";
 import { preview } from "../value_message.ts";
-import { type BodyLimit, malformedBody, readBody } from "./body.ts";
+import { type BodyBounds, type BodyLimit, malformedBody, readBody } from "./body.ts";
 import { duplicateKey } from "./duplicate_key.ts";
 import { ProblemError } from "./problem.ts";
 import { timeLeftMs } from "./request_timeout.ts";
@@ -11,20 +11,27 @@ import { validBody } from "./validation.ts";
 
 const JSON_TYPE = "application/json";
 
+/**
+ * More than a valid body can have, in its names and addresses too. Each empty array takes some 60 bytes of memory, and two
+ * of the text.
+ */
+const MAX_BRACKETS = 300_000;
+
 export interface JsonBodyOptions {
   readonly mediaTypes?: readonly string[];
   /** Without it, any number of bodies is read at once. */
   readonly limit?: BodyLimit | undefined;
+  readonly bounds?: BodyBounds | undefined;
 }
 
 /** The body as `schema` types it. Throws `ProblemError`: 415, 400, 408, 413, 422 or 503. */
 export async function readJsonBody<Schema extends GenericSchema>(
   c: Context,
   schema: Schema,
-  { mediaTypes = [JSON_TYPE], limit }: JsonBodyOptions = {},
+  { mediaTypes = [JSON_TYPE], limit, bounds }: JsonBodyOptions = {},
 ): Promise<InferOutput<Schema>> {
   assertMediaType(c, mediaTypes);
-  const read = () => readBody(c.req.raw, { timeoutMs: timeLeftMs(c) });
+  const read = () => readBody(c.req.raw, { ...bounds, timeoutMs: timeLeftMs(c) });
   return validBody(schema, parseJson(decodeUtf8(await (limit?.run(read) ?? read()))));
 }
 
@@ -71,6 +78,9 @@ function decodeUtf8(bytes: Uint8Array): string {
 }
 
 function parseJson(text: string): unknown {
+  if (text.length > MAX_BRACKETS && bracketsOf(text) > MAX_BRACKETS) {
+    throw malformedBody("it has too many brackets", "send what the address asks for");
+  }
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -82,4 +92,13 @@ function parseJson(text: string): unknown {
     throw malformedBody(`an object in it has the key ${preview(key)} twice`, "keep one of them");
   }
   return value;
+}
+
+function bracketsOf(text: string): number {
+  let count = 0;
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index);
+    if (code === 0x5b || code === 0x7b) count++;
+  }
+  return count;
 }

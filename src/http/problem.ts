@@ -22,6 +22,7 @@ export const problemKinds = {
   "body-too-large": [413, "The body is too large"],
   "unsupported-media-type": [415, "The body has an unsupported media type"],
   "invalid-body": [422, "The body is well-formed but not valid"],
+  "precondition-required": [428, "The request must say which version it changes"],
   "rate-limited": [429, "The client sends too many requests"],
   "too-many-at-once": [429, "The client has too many requests running"],
   ...databaseProblemKinds,

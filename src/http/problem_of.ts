@@ -8,6 +8,9 @@ import { entityTag } from "./entity_tag.ts";
 import { challenge } from "./identity.ts";
 import { type Problem, problem, ProblemError } from "./problem.ts";
 
+/** Beside the pointer to an address that another user has. */
+export const EMAIL_TAKEN = "it is taken; upper and lower case are the same";
+
 /** The problem document for `error`, which may be any thrown value. */
 export function problemOf(error: unknown): Problem {
   return requestProblem(error) ?? userProblem(error) ?? databaseProblem(error) ??
@@ -60,7 +63,7 @@ function userProblem(error: unknown): Problem | undefined {
   if (error instanceof EmailTakenError) {
     return problem("email-taken", {
       detail: error.message,
-      errors: [{ pointer: "/email", detail: "it is taken; upper and lower case are the same" }],
+      errors: [{ pointer: "/email", detail: EMAIL_TAKEN }],
     });
   }
   if (error instanceof UserNotFoundError) {

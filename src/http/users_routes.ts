@@ -4,17 +4,25 @@ import type { Context } from "hono";
 import { Hono } from "../hono.ts";
 import * as v from "valibot";
 import { rejection } from "../value_message.ts";
+import { Email } from "../users/email.ts";
+import { NamePrefix } from "../users/name.ts";
 import { NewUser, type User, UserPatch } from "../users/user.ts";
 import { type Activity, listActivity } from "../users/user_activity.ts";
 import { newUserId, UserId } from "../users/user_id.ts";
-import { changeUser, createUser, deleteUser, listUsers, readUser } from "../users/user_store.ts";
-import type { ActivityDocument, UserDocument } from "./documents.ts";
-import { entityTag } from "./entity_tag.ts";
-import type { BodyLimit } from "./body.ts";
+import { createUsers } from "../users/user_batch.ts";
+import { VersionMismatchError } from "../users/user_errors.ts";
+import { listUsers } from "../users/user_list.ts";
+import { changeUser, createUser, deleteUser, readUser } from "../users/user_store.ts";
+import { BodyLimit } from "./body.ts";
+import { decodeCursor, encodeCursor } from "./cursor.ts";
+import type { ActivityDocument } from "./documents.ts";
+import { entityTag, isKnown, textTag } from "./entity_tag.ts";
 import { type IdentityVariables, requireScope } from "./identity.ts";
+import { conditions, ifMatch, jsonInput, pathInput, queryInput } from "./inputs.ts";
 import { isoTime } from "./iso_time.ts";
-import { ifMatch, jsonInput, pathInput, queryInput } from "./inputs.ts";
 import { onlyMethods } from "./only_methods.ts";
+import { userDocument } from "./user_document.ts";
+import { BATCH_BOUNDS, batchItems, batchResults, MAX_BATCHES, NewUsers } from "./users_batch.ts";
 import { withSession } from "../library/hono/mod.ts";
 
 type UsersEnv = { Variables: IdentityVariables };
@@ -35,7 +43,9 @@ const Limit = v.optional(
 
 export const PageQuery = v.object({
   limit: Limit,
-  after: v.exactOptional(UserId),
+  cursor: v.exactOptional(v.string()),
+  email: v.exactOptional(Email),
+  namePrefix: v.exactOptional(NamePrefix),
 });
 
 export const ActivityQuery = v.object({
@@ -57,17 +67,33 @@ export interface UsersRoutesOptions {
   /** Called after the commit of a change to a user. */
   readonly onChange: (c: Context) => void | Promise<void>;
   readonly bodyLimit?: BodyLimit | undefined;
+  /** Whether a change without `If-Match` is refused. */
+  readonly requiresIfMatch?: boolean | undefined;
 }
 
-/** `/users`, `/users/:id` and `/users/:id/activity`. Needs `authenticate` before it. */
-export function usersRoutes({ onChange, bodyLimit: limit }: UsersRoutesOptions) {
+/** `/users`, `/users:batch`, `/users/:id` and `/users/:id/activity`. Needs `authenticate` before it. */
+export function usersRoutes(
+  { onChange, bodyLimit: limit, requiresIfMatch: isRequired }: UsersRoutesOptions,
+) {
+  const expectedVersion = ifMatch({ isRequired });
+  const batchLimit = limit && new BodyLimit(MAX_BATCHES);
   return new Hono<UsersEnv>()
-    .get("/users", requireScope("users:read"), queryInput(PageQuery), (c) => {
-      const page = c.req.valid("query");
-      return withSession(c, async (session) => {
-        const { users, next } = await listUsers(session, page);
-        return c.json({ users: users.map(userDocument), next });
-      }, { readOnly: true });
+    .get("/users", requireScope("users:read"), queryInput(PageQuery), conditions, async (c) => {
+      const { limit, cursor, ...filter } = c.req.valid("query");
+      const { known } = c.req.valid("header");
+      const after = cursor === undefined ? undefined : decodeCursor(cursor, filter);
+      const { users, next } = await withSession(
+        c,
+        (session) => listUsers(session, { limit, after, ...filter }),
+        { readOnly: true },
+      );
+      const page = {
+        users: users.map(userDocument),
+        next: next === null ? null : encodeCursor(next, filter),
+      };
+      const tag = await textTag(JSON.stringify(page));
+      c.header("ETag", tag);
+      return isKnown(known, tag) ? c.body(null, 304) : c.json(page);
     })
     .post("/users", requireScope("users:write"), jsonInput(NewUser, { limit }), async (c) => {
       const user = c.req.valid("json");
@@ -81,17 +107,38 @@ export function usersRoutes({ onChange, bodyLimit: limit }: UsersRoutesOptions) 
       });
     })
     .all("/users", onlyMethods("GET", "HEAD", "POST"))
-    .get("/users/:id", requireScope("users:read"), userIdInput, (c) => {
+    .post(
+      "/users:batch",
+      requireScope("users:write"),
+      jsonInput(NewUsers, { limit: batchLimit, bounds: BATCH_BOUNDS }),
+      async (c) => {
+        const items = batchItems(c.req.valid("json").users);
+        const valid = items.flatMap((item) => "user" in item ? [item.user] : []);
+        if (valid.length === 0) return c.json({ results: batchResults(items, new Map()) });
+        return await withSession(c, async (session) => {
+          session.afterCommit(() => onChange(c));
+          const created = await createUsers(session, valid);
+          return c.json({ results: batchResults(items, created) });
+        });
+      },
+    )
+    .all("/users:batch", onlyMethods("POST"))
+    .get("/users/:id", requireScope("users:read"), userIdInput, conditions, async (c) => {
       const { id } = c.req.valid("param");
-      return withSession(c, async (session) => respondWithUser(c, await readUser(session, id)), {
-        readOnly: true,
-      });
+      const { known, expected } = c.req.valid("header");
+      const user = await withSession(c, (session) => readUser(session, id), { readOnly: true });
+      if (expected !== "any" && !expected.includes(user.version)) {
+        throw new VersionMismatchError(user.version);
+      }
+      if (!isKnown(known, entityTag(user.version))) return respondWithUser(c, user);
+      c.header("ETag", entityTag(user.version));
+      return c.body(null, 304);
     })
     .patch(
       "/users/:id",
       requireScope("users:write"),
       userIdInput,
-      ifMatch,
+      expectedVersion,
       jsonInput(UserPatch, { mediaTypes: PATCH_TYPES, limit }),
       async (c) => {
         const [{ id }, { expected }, patch] = [
@@ -105,7 +152,7 @@ export function usersRoutes({ onChange, bodyLimit: limit }: UsersRoutesOptions) 
         });
       },
     )
-    .delete("/users/:id", requireScope("users:write"), userIdInput, ifMatch, (c) => {
+    .delete("/users/:id", requireScope("users:write"), userIdInput, expectedVersion, (c) => {
       const [{ id }, { expected }] = [c.req.valid("param"), c.req.valid("header")];
       return withSession(c, async (session) => {
         session.afterCommit(() => onChange(c));
@@ -146,16 +193,4 @@ function respondWithUser<Status extends 200 | 201 = 200>(
 
 function activityDocument({ version, type, occurredAt }: Activity): ActivityDocument {
   return { version, type, occurredAt: isoTime(occurredAt) };
-}
-
-/** A user in responses; times are in ISO 8601. */
-function userDocument(user: User): UserDocument {
-  return {
-    id: user.id,
-    email: user.email,
-    name: user.name,
-    version: user.version,
-    createdAt: isoTime(user.createdAt),
-    updatedAt: isoTime(user.updatedAt),
-  };
 }

@@ -16,11 +16,16 @@ export function validBody<Schema extends v.GenericSchema>(
   if (result.success) return result.output;
   throw new ProblemError("invalid-body", {
     detail: "Cannot use the body as the fields listed in errors are not valid; correct them",
-    errors: result.issues.map((issue) => ({
-      pointer: pointerOf(issue),
-      detail: issue.message,
-    })),
+    errors: inputErrors(result.issues),
   });
+}
+
+/** The issues of a value in a body; `base` is the pointer to the value. */
+export function inputErrors(
+  issues: readonly v.BaseIssue<unknown>[],
+  base = "",
+): InputError[] {
+  return issues.map((issue) => ({ pointer: base + pointerOf(issue), detail: issue.message }));
 }
 
 /** https://www.rfc-editor.org/rfc/rfc6901#section-3 */

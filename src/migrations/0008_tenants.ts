@@ -38,6 +38,5 @@ export const migration: Migration = {
     "create unique index users_tenant_email on users (tenant, lower(email))",
     "drop index users_email_key",
     "alter index users_tenant_email rename to users_email_key",
-    "create index users_tenant_id on users (tenant, id)",
   ],
 };

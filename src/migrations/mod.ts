@@ -8,6 +8,7 @@ import { migration as userEventsTraceparent } from "./0005_user_events_tracepare
 import { migration as transactionKeysIndex } from "./0006_transaction_keys_index.ts";
 import { migration as noInbox } from "./0007_no_inbox.ts";
 import { migration as tenants } from "./0008_tenants.ts";
+import { migration as userSearch } from "./0009_user_search.ts";
 
 export const migrations: readonly Migration[] = [
   users,
@@ -18,4 +19,5 @@ export const migrations: readonly Migration[] = [
   transactionKeysIndex,
   noInbox,
   tenants,
+  userSearch,
 ];

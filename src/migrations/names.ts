@@ -11,4 +11,5 @@ export const migrationNames: readonly string[] = [
   "0006_transaction_keys_index",
   "0007_no_inbox",
   "0008_tenants",
+  "0009_user_search",
 ];

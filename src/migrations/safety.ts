@@ -9,6 +9,7 @@ const SAFE: readonly RegExp[] = [
   /^alter table \S+ add constraint \S+ .* not valid$/,
   /^alter table \S+ validate constraint \S+$/,
   /^alter table \S+ alter (?:column )?\S+ (?:set default |drop not null$)/,
+  /^create function /,
   /^grant /,
   /^comment on /,
 ];
@@ -22,6 +23,12 @@ const UNSAFE_IN_COLUMN = /\b(?:unique|primary key|check|generated|default null)\
 
 /** Constraints and objects that a new table of its own may have, and an old table may not get. */
 const UNSAFE = /\b(?:drop (?!not null)|rename |unique index|truncate |set not null|type )/;
+
+/** No insert of the running version can give it a value, and none needs to. */
+const GENERATED_COLUMN = /^add column \S+ .* generated always as \(.*\) stored$/;
+
+/** The fault of generated columns. A migration that has a reason for them says it in `rewrites`. */
+export const REWRITES = "it writes the table anew, and requests wait for it meanwhile";
 
 const ROW_SECURITY = /^alter table (\S+) (?:enable|force) row level security$/;
 const POLICY = /^create policy \S+ on (\S+) (.*)$/;
@@ -46,8 +53,10 @@ export function faultOf(
   const text = foldedOf(statement);
   const all = migration.map(foldedOf);
   const isCreate = text.startsWith("create table ");
-  const hasActions = !isCreate && /^alter table/.test(text) && actionsOf(text) > 1;
-  if (hasActions) return "it has several actions; write one statement for each";
+  const actions = isCreate ? [] : actionsOf(text);
+  // One statement for several of them, which then write the table once.
+  if (actions.length > 0 && actions.every((each) => GENERATED_COLUMN.test(each))) return REWRITES;
+  if (actions.length > 1) return "it has several actions; write one statement for each";
   if (isRowSecurity(text)) {
     return isSafeRowSecurity(text, all)
       ? undefined
@@ -116,14 +125,17 @@ function isSafeColumn(text: string): boolean {
   return hasDefault ? !/\breferences /.test(definition) : !/\bnot null\b/.test(definition);
 }
 
-/** Commas inside parentheses do not separate actions. */
-function actionsOf(text: string): number {
+/** What an ALTER TABLE does. Commas inside parentheses do not separate actions. */
+function actionsOf(text: string): string[] {
+  const [, list] = /^alter table \S+ (.*)$/.exec(text) ?? [];
+  if (list === undefined) return [];
+  const actions = [""];
   let depth = 0;
-  let actions = 1;
-  for (const char of text) {
+  for (const char of list) {
     if (char === "(") depth++;
     else if (char === ")") depth--;
-    else if (char === "," && depth === 0) actions++;
+    if (char === "," && depth === 0) actions.push("");
+    else actions[actions.length - 1] += char;
   }
-  return actions;
+  return actions.map((action) => action.trim());
 }

@@ -125,6 +125,7 @@ export const variables = v.object({
   AUTH_JWKS_URL: v.optional(jwksUrl()),
   AUTH_ISSUER: v.optional(issuerUrl()),
   AUTH_AUDIENCE: v.optional(text()),
+  REQUIRE_IF_MATCH: v.optional(oneOf(["on", "off"]), "off"),
   PORT: v.optional(wholeNumber({ min: 0, max: 65_535 }), "8000"),
   HTTP_SERVER: v.optional(oneOf(HTTP_SERVERS), "guarded"),
   MAX_CONNECTIONS: v.optional(wholeNumber({ min: 1, max: 1_000_000, wayOut: BOUNDED })),

@@ -38,6 +38,8 @@ export interface Settings {
   readonly access: AccessConfig;
   /** Gives operators access to `/metrics` and `/ops`. A secret: never log it. */
   readonly opsToken?: string;
+  /** Whether a change of a user without `If-Match` is refused. */
+  readonly requiresIfMatch: boolean;
   readonly database: {
     /** Contains the password: never log it. */
     readonly url: string;
@@ -149,6 +151,7 @@ function settingsOf(values: Values): Settings {
       ...(max === undefined ? {} : { max }),
       ...(maxPerClient === undefined ? {} : { maxPerClient }),
     },
+    requiresIfMatch: values.REQUIRE_IF_MATCH === "on",
     database: {
       url: values.DATABASE_URL,
       ...(wsProxy === undefined ? {} : { wsProxy }),

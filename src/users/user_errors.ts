@@ -25,8 +25,8 @@ export class VersionMismatchError extends Error {
 
   constructor(currentVersion: number) {
     super(
-      "Cannot change the user as it is not at the expected version: " +
-        `current version is ${currentVersion}; read it again and repeat the change`,
+      "Cannot use the user as it is not at the expected version: " +
+        `current version is ${currentVersion}; read it again and repeat the request`,
     );
     this.currentVersion = currentVersion;
   }

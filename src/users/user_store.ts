@@ -8,17 +8,7 @@ import type { ExpectedVersions, NewUser, User, UserPatch } from "./user.ts";
 import { EmailTakenError, UserNotFoundError, VersionMismatchError } from "./user_errors.ts";
 import { withEvent } from "./user_event.ts";
 import type { UserId } from "./user_id.ts";
-
-interface UserRow {
-  readonly id: string;
-  readonly email: string;
-  readonly name: string;
-  readonly version: number;
-  readonly created_at: Date;
-  readonly updated_at: Date;
-}
-
-const COLUMNS = sql`id, email, name, version, created_at, updated_at`;
+import { COLUMNS, userOf, type UserRow } from "./user_row.ts";
 
 /** Stores a new user. Throws `EmailTakenError`. */
 export async function createUser(session: Session, id: UserId, user: NewUser): Promise<User> {
@@ -37,27 +27,6 @@ export async function readUser(session: Session, id: UserId): Promise<User> {
   ]);
   if (row === undefined) throw new UserNotFoundError();
   return userOf(row);
-}
-
-/** One page of users, ordered by id. `next` is the `after` of the next page, or null on the last one. */
-export interface UserPage {
-  readonly users: readonly User[];
-  readonly next: UserId | null;
-}
-
-/** Returns at most `limit` users with ids above `after`. */
-export async function listUsers(
-  session: Session,
-  page: { limit: number; after?: UserId | undefined },
-): Promise<UserPage> {
-  const { limit, after } = page;
-  const start = after === undefined ? sql`` : sql`where id > ${after}`;
-  const [rows] = await session.commit([
-    // One row more than the limit shows that there is a next page.
-    sql<UserRow>`select ${COLUMNS} from users ${start} order by id limit ${limit + 1}`,
-  ]);
-  const users = rows.slice(0, limit).map(userOf);
-  return { users, next: rows.length > limit ? users.at(-1)?.id ?? null : null };
 }
 
 /**
@@ -125,15 +94,4 @@ async function orEmailTaken<T>(work: Promise<T>): Promise<T> {
     }
     throw error;
   }
-}
-
-function userOf(row: UserRow): User {
-  return {
-    id: row.id as UserId,
-    email: row.email,
-    name: row.name,
-    version: row.version,
-    createdAt: row.created_at,
-    updatedAt: row.updated_at,
-  };
 }

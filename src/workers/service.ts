@@ -54,7 +54,7 @@ export class WorkerService {
   readonly #events: QueueProducer | undefined;
 
   constructor(settings: Settings, { database, events, assets }: WorkerServiceOptions) {
-    const { logLevel, access, opsToken, corsOrigins } = settings;
+    const { logLevel, access, opsToken, corsOrigins, requiresIfMatch } = settings;
     this.#events = events;
     const http = new HttpMetrics();
     const log = createLog(logLevel);
@@ -76,6 +76,7 @@ export class WorkerService {
       fairUse: { ...fairUse, addressOf },
       statementTimeoutMs: settings.database.session.statementTimeoutMs,
       showsTimes: settings.logLevel === "debug",
+      requiresIfMatch,
     });
   }
 

@@ -239,15 +239,38 @@ export const accessCases: readonly UsersCase[] = [
         const seen: string[] = [];
         let next: string | null = null;
         do {
-          const query: string = next === null ? "" : `&after=${encodeURIComponent(next)}`;
+          const query: string = next === null ? "" : `&cursor=${encodeURIComponent(next)}`;
           const page: { users: UserDocument[]; next: string | null } =
-            await (await send(`/users?limit=3${query}`)).json();
+            await (await send(`/users?limit=200${query}`)).json();
           seen.push(...page.users.map(({ id }) => id));
           next = page.next;
         } while (next !== null);
         assertEquals(seen.filter((id) => others.has(id)), []);
         assertEquals(new Set(seen).intersection(own), own);
+        const { next: cursor } = await (await send("/users?limit=1")).json();
+        const other = send === request ? acme : request;
+        const page = await (await other(`/users?limit=200&cursor=${cursor}`)).json();
+        const foreign = page.users.filter(({ id }: UserDocument) => own.has(id));
+        assertEquals(foreign, []);
       }
+    },
+  },
+  {
+    name: "filters and batches tell nothing of another tenant's users",
+    async run(request) {
+      const acme = as(request, OTHER_TOKENS.acme);
+      const theirs = await createUser(acme, `N${crypto.randomUUID()}`);
+      for (const query of [`email=${theirs.email}`, `namePrefix=${theirs.name}`]) {
+        const page = await (await request(`/users?${query}`)).json();
+        assertEquals(page, { users: [], next: null }, query);
+        const own = await (await acme(`/users?${query}`)).json();
+        assertEquals(own, { users: [theirs], next: null }, query);
+      }
+      const users = [{ email: theirs.email, name: theirs.name }];
+      const { results } = await (await request("/users:batch", jsonRequest("POST", { users })))
+        .json();
+      assertEquals(results[0].status, "created");
+      assertEquals(await (await acme(`/users/${theirs.id}`)).json(), theirs);
     },
   },
 ];

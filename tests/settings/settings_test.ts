@@ -41,6 +41,7 @@ Deno.test("parseSettings() returns the documented defaults, in milliseconds", ()
     connections: {},
     fairUse: {},
     corsOrigins: [],
+    requiresIfMatch: false,
     database: {
       url: NEON_URL,
       transport: "websocket",
@@ -102,6 +103,7 @@ Deno.test("parseSettings() reads every variable", () => {
     AUTH_JWKS_URL: "https://id.example.com/jwks.json",
     AUTH_ISSUER: "https://id.example.com/",
     AUTH_AUDIENCE: "users",
+    REQUIRE_IF_MATCH: "on",
     PORT: "0",
     HTTP_SERVER: "plain",
     MAX_CONNECTIONS: "300",
@@ -135,6 +137,7 @@ Deno.test("parseSettings() reads every variable", () => {
       addressHeader: "X-Forwarded-For",
     },
     corsOrigins: ["https://app.example", "http://localhost:5173"],
+    requiresIfMatch: true,
     database: {
       url: "postgres://app@db.internal:5433/main",
       wsProxy: "ws://127.0.0.1:7000/v1",

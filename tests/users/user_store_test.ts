@@ -7,13 +7,8 @@ import {
   VersionMismatchError,
 } from "../../src/users/user_errors.ts";
 import { newUserId } from "../../src/users/user_id.ts";
-import {
-  changeUser,
-  createUser,
-  deleteUser,
-  listUsers,
-  readUser,
-} from "../../src/users/user_store.ts";
+import { changeUser, createUser, deleteUser, readUser } from "../../src/users/user_store.ts";
+import { listUsers } from "../../src/users/user_list.ts";
 import { branchDatabase } from "../support/branch_database.ts";
 
 const database = await branchDatabase();
@@ -59,27 +54,23 @@ Deno.test("readUser() and listUsers() run in a read-only session", async () => {
   assert(users.some(({ id }) => id === user.id));
 });
 
-Deno.test("listUsers() returns a next id only if more users follow the page", async () => {
+Deno.test("listUsers() returns a next position only if more users follow the page", async () => {
   await using branch = await database.connect();
   const db = branch.open();
-  const made = [await storedUser(db), await storedUser(db), await storedUser(db)];
-  const before = idBefore(made[0]!);
+  const namePrefix = newUserId();
+  const made: User[] = [];
+  for (let count = 0; count < 3; count++) made.push(await storedUser(db, `${namePrefix} ${count}`));
   const page = async (limit: number) => {
     await using session = db.session({ readOnly: true });
-    const { users, next } = await listUsers(session, { limit, after: before });
+    const { users, next } = await listUsers(session, { limit, namePrefix });
     return { ids: users.map(({ id }) => id), next };
   };
   const ids = made.map(({ id }) => id);
-  assertEquals(await page(2), { ids: ids.slice(0, 2), next: ids[1]! });
+  const next = { key: `${namePrefix} 1`, id: ids[1]! };
+  assertEquals(await page(2), { ids: ids.slice(0, 2), next });
   assertEquals(await page(3), { ids, next: null });
   assertEquals(await page(4), { ids, next: null });
 });
-
-/** The id just below a user's id, so that a page starts with that user. */
-function idBefore({ id }: User): User["id"] {
-  const below = (BigInt(`0x${id.replaceAll("-", "")}`) - 1n).toString(16).padStart(32, "0");
-  return below.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-") as User["id"];
-}
 
 Deno.test("changeUser() changes one user, and only the fields in the patch", async () => {
   await using branch = await database.connect();

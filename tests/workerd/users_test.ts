@@ -5,21 +5,30 @@
 import { accessCases } from "../http/access_cases.ts";
 import { bodyCases } from "../http/body_cases.ts";
 import { docsCases } from "../http/docs_cases.ts";
-import { usersCases } from "../http/users_cases.ts";
+import { crowdCases, usersCases } from "../http/users_cases.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { AnswerLog } from "../support/openapi.ts";
 import { startWorkerHost } from "../support/worker_host.ts";
 
 const database = await localDatabase();
 
+/** For 100 requests at once, of which many may wait for longer than the pool likes. */
+const PATIENT = { DATABASE_POOL_SHED_TARGET: "0" };
+
 const hosts = await Promise.all([
-  startWorkerHost(database, { name: "Worker" }),
-  startWorkerHost(database, { name: "Worker by HTTP", env: { DATABASE_HTTP: "on" } }),
-  startWorkerHost(database, { name: "Worker over TCP", env: { DATABASE_TRANSPORT: "tcp" } }),
-  startWorkerHost(database, { name: "Worker by Hyperdrive", hasHyperdrive: true }),
+  startWorkerHost(database, { name: "Worker", env: PATIENT }),
+  startWorkerHost(database, {
+    name: "Worker by HTTP",
+    env: { ...PATIENT, DATABASE_HTTP: "on" },
+  }),
+  startWorkerHost(database, {
+    name: "Worker over TCP",
+    env: { ...PATIENT, DATABASE_TRANSPORT: "tcp" },
+  }),
+  startWorkerHost(database, { name: "Worker by Hyperdrive", hasHyperdrive: true, env: PATIENT }),
   startWorkerHost(database, {
     name: "Durable Object",
-    env: { DATABASE_OBJECT_SHARDS: "2", DATABASE_POOL_IDLE_TIMEOUT: "0.05" },
+    env: { ...PATIENT, DATABASE_OBJECT_SHARDS: "2", DATABASE_POOL_IDLE_TIMEOUT: "0.05" },
   }),
 ]);
 
@@ -27,9 +36,24 @@ Deno.test.afterAll(async () => {
   await Promise.all(hosts.map((host) => host.stop()));
 });
 
+/**
+ * Over TCP, as with Hyperdrive, the runtime then warns that promises of ended requests are resolved: the answers are right,
+ * the cause is not found yet.
+ */
+const TAKES_CROWDS = ["Worker", "Worker by HTTP", "Durable Object"];
+
 for (const host of hosts) {
   const answers = new AnswerLog();
-  for (const { name, run } of [...usersCases, ...accessCases, ...bodyCases, ...docsCases]) {
+  const crowd = TAKES_CROWDS.includes(host.name) ? crowdCases : [];
+  for (
+    const { name, run } of [
+      ...usersCases,
+      ...crowd,
+      ...accessCases,
+      ...bodyCases,
+      ...docsCases,
+    ]
+  ) {
     host.test(name, () => run(answers.watch(host.request)));
   }
   answers.test(host.name);

@@ -1,0 +1,82 @@
+/** The body and the answer of `POST /users:batch`. */
+
+import * as v from "valibot";
+import { rejection } from "../value_message.ts";
+import { NewUser, type User } from "../users/user.ts";
+import { MAX_BATCH_SIZE } from "../users/user_batch.ts";
+import { newUserId, type UserId } from "../users/user_id.ts";
+import type { BodyBounds } from "./body.ts";
+import type { BatchResultDocument } from "./documents.ts";
+import type { InputError } from "./problem.ts";
+import { userDocument } from "./user_document.ts";
+import { EMAIL_TAKEN } from "./problem_of.ts";
+import { inputErrors } from "./validation.ts";
+
+/** A user takes less than 4 KiB, even with each character written as an escape. */
+const MAX_USER_BYTES = 4 * 1024;
+
+export const BATCH_BOUNDS: BodyBounds = {
+  maxBytes: (MAX_BATCH_SIZE + 1) * MAX_USER_BYTES,
+  maxMs: 30_000,
+};
+
+/** Bodies of batches that a process reads at once: 16 of 4 MB are as much as 1,000 of other bodies. */
+export const MAX_BATCHES = 16;
+
+const SIZE = `write 1 to ${MAX_BATCH_SIZE} users`;
+
+/** Its items are validated one by one, so that one that is invalid refuses no other. */
+export const NewUsers = v.strictObject(
+  {
+    users: v.pipe(
+      v.array(v.unknown(), rejection("it must be an array", SIZE)),
+      v.minLength(1, () => `it is empty: current value has no users; ${SIZE}`),
+      v.maxLength(
+        MAX_BATCH_SIZE,
+        ({ input }) => `it is too long: current value has ${input.length} users; ${SIZE}`,
+      ),
+    ),
+  },
+  (issue) =>
+    issue.expected === "never"
+      ? "it is not a field of a batch; remove it"
+      : issue.expected === "Object"
+      ? rejection("it must be an object", "write a JSON object with the field users")(issue)
+      : "it is required: current value is none; add it",
+) as v.GenericSchema<{ users: NewUser[] }, { users: unknown[] }>;
+
+/** What a batch asks for: a user with an id, or what is wrong with an item. */
+export type BatchItem =
+  | { readonly user: NewUser & { readonly id: UserId } }
+  | { readonly errors: readonly InputError[] };
+
+/** The items in their order. Makes the ids, so call it once for a request. */
+export function batchItems(users: readonly unknown[]): BatchItem[] {
+  return users.map((input, index) => {
+    const result = v.safeParse(NewUser, Array.isArray(input) ? null : input, {
+      abortPipeEarly: true,
+    });
+    if (result.success) return { user: { ...result.output, id: newUserId() } };
+    return { errors: inputErrors(result.issues, pointerOf(index)) };
+  });
+}
+
+/** What became of each item: it was created, its address is taken, or it is invalid. */
+export function batchResults(
+  items: readonly BatchItem[],
+  created: ReadonlyMap<UserId, User>,
+): BatchResultDocument[] {
+  return items.map((item, index) => {
+    if ("errors" in item) return { status: "invalid", errors: [...item.errors] };
+    const user = created.get(item.user.id);
+    if (user !== undefined) return { status: "created", user: userDocument(user) };
+    return {
+      status: "conflict",
+      errors: [{ pointer: `${pointerOf(index)}/email`, detail: EMAIL_TAKEN }],
+    };
+  });
+}
+
+function pointerOf(index: number): string {
+  return `/users/${index}`;
+}
