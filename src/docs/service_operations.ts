@@ -47,7 +47,7 @@ export const serviceOperations: readonly Operation[] = [
     isPublic: true,
     parameters: ["If-None-Match"],
     answers: file("An OpenAPI 3.1 document.", { [JSON_TYPE]: "any" }),
-    problems: [],
+    problems: ["not-found"],
   },
   {
     method: "get",
@@ -58,7 +58,7 @@ export const serviceOperations: readonly Operation[] = [
     isPublic: true,
     parameters: ["If-None-Match"],
     answers: file("A page for people.", { [HTML]: "text" }),
-    problems: [],
+    problems: ["not-found"],
   },
   {
     method: "get",
@@ -69,7 +69,7 @@ export const serviceOperations: readonly Operation[] = [
     isPublic: true,
     parameters: ["If-None-Match"],
     answers: file("A style sheet.", { "text/css; charset=utf-8": "text" }),
-    problems: [],
+    problems: ["not-found"],
   },
   {
     method: "get",
@@ -81,7 +81,7 @@ export const serviceOperations: readonly Operation[] = [
     isPublic: true,
     parameters: ["If-None-Match"],
     answers: file("Every kind of problem.", { [JSON_TYPE]: "ProblemKinds", [HTML]: "text" }),
-    problems: [],
+    problems: ["not-found"],
   },
   {
     method: "get",

@@ -25,7 +25,9 @@ import {
 } from "../../src/users/user_errors.ts";
 import { failingDatabase } from "./fake_database.ts";
 import { assertProblem } from "./requests.ts";
-import { testApp } from "./test_app.ts";
+import { createApp } from "../../src/http/app.ts";
+import { withToken } from "../support/access.ts";
+import { authenticator } from "./test_app.ts";
 
 /** Text that must not reach a client. */
 const SECRET = "select hunter2 from users";
@@ -214,8 +216,13 @@ const TABLE: readonly [
 for (const [name, error, status, kind, retryAfter] of TABLE) {
   Deno.test(`problemOf() maps ${name} to ${status} ${kind}`, async () => {
     const failures: FailedRequest[] = [];
-    const app = testApp({ db: failingDatabase(error), onFailure: (it) => failures.push(it) });
-    const response = await app.request("/users");
+    // Not `testApp`: most of these errors cannot happen to a list, and the document does not have them.
+    const app = createApp({
+      authenticator,
+      db: failingDatabase(error),
+      onFailure: (it) => failures.push(it),
+    });
+    const response = await app.request("/users", withToken());
     assertEquals(response.headers.get("Retry-After"), retryAfter ?? null);
     const text = await response.clone().text();
     assert(!text.includes("hunter2"), text);

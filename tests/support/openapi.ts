@@ -62,7 +62,8 @@ export class AnswerLog {
       const bytes = await response.bytes();
       this.answers.push({
         method,
-        path: new URL(path, "http://localhost").pathname,
+        // Not `new URL(path, …)`: it would take `//users` for a host.
+        path: new URL(path.startsWith("/") ? `http://localhost${path}` : path).pathname,
         status: response.status,
         headers: Object.fromEntries(response.headers),
         body: new TextDecoder().decode(bytes),
@@ -72,11 +73,8 @@ export class AnswerLog {
     };
   }
 
-  /** Adds a test, which must be the file's last. */
-  test(host: string): void {
-    Deno.test(`${host}: every answer to the tests above is as the OpenAPI document says`, async () => {
-      assertEquals(this.answers.length > 0, true, "no answer was seen");
-      assertEquals(await violationsOfAnswers(this.answers), []);
-    });
+  /** Throws if an answer differs from the document. */
+  async assertDocumented(): Promise<void> {
+    if (this.answers.length > 0) assertEquals(await violationsOfAnswers(this.answers), []);
   }
 }

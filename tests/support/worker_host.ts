@@ -7,6 +7,7 @@ import { type FaultBranch, faultBranch } from "./fault_branch.ts";
 import { ACCESS, withToken } from "./access.ts";
 import { LEAVING_CLIENT } from "./leaving_client.ts";
 import type { LocalDatabase } from "./local_database.ts";
+import { AnswerLog } from "./openapi.ts";
 import { startWorkerd, type Workerd, type WorkerdOptions } from "./workerd.ts";
 
 export interface WorkerHost {
@@ -15,6 +16,8 @@ export interface WorkerHost {
   readonly branch: FaultBranch;
   /** Sends a request with the default token of the tests. */
   readonly request: SendRequest;
+  /** The same. The answers are compared with the OpenAPI document when the host stops. */
+  readonly documented: SendRequest;
   /** How many WebSocket messages the Worker has sent to the server since the last call. */
   takeMessages(): number;
   /** The process ids of the service's backends. */
@@ -72,11 +75,14 @@ export async function startWorkerHost(
     await Promise.all(relay.openConnections.map(({ closed }) => closed));
   };
   let taken = 0;
+  const request: SendRequest = (path, init) => fetch(new URL(path, workerd.url), withToken(init));
+  const answers = new AnswerLog();
   return {
     name: host,
     workerd,
     branch,
-    request: (path, init) => fetch(new URL(path, workerd.url), withToken(init)),
+    request,
+    documented: answers.watch(request),
     takeMessages() {
       const before = taken;
       taken = relay.connections.reduce((sum, { traffic }) => sum + traffic.toServer.chunks, 0);
@@ -94,6 +100,7 @@ export async function startWorkerHost(
       await workerd.stop();
       await Deno.remove(assets, { recursive: true });
       await branch[Symbol.asyncDispose]();
+      await answers.assertDocumented();
     },
     test(name, fn) {
       Deno.test({

@@ -37,7 +37,7 @@ Deno.test.afterAll(async () => {
 });
 
 for (const host of limited) {
-  for (const { name, run } of fairUseCases) host.test(name, () => run(host.request));
+  for (const { name, run } of fairUseCases) host.test(name, () => run(host.documented));
 
   host.test("with LOG_LEVEL=debug a response tells where its time went", async () => {
     const { headers, body } = await host.request("/readyz");
@@ -49,6 +49,6 @@ for (const host of limited) {
   });
 }
 for (const host of hosts) {
-  for (const { name, run } of edgeCases) host.test(name, () => run(host.request));
-  for (const { name, run } of timeoutCases) host.test(name, () => run(host.request, database));
+  for (const { name, run } of edgeCases) host.test(name, () => run(host.documented));
+  for (const { name, run } of timeoutCases) host.test(name, () => run(host.documented, database));
 }

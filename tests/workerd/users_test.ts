@@ -7,7 +7,6 @@ import { bodyCases } from "../http/body_cases.ts";
 import { docsCases } from "../http/docs_cases.ts";
 import { crowdCases, usersCases } from "../http/users_cases.ts";
 import { localDatabase } from "../support/local_database.ts";
-import { AnswerLog } from "../support/openapi.ts";
 import { startWorkerHost } from "../support/worker_host.ts";
 
 const database = await localDatabase();
@@ -43,7 +42,6 @@ Deno.test.afterAll(async () => {
 const TAKES_CROWDS = ["Worker", "Worker by HTTP", "Durable Object"];
 
 for (const host of hosts) {
-  const answers = new AnswerLog();
   const crowd = TAKES_CROWDS.includes(host.name) ? crowdCases : [];
   for (
     const { name, run } of [
@@ -54,7 +52,6 @@ for (const host of hosts) {
       ...docsCases,
     ]
   ) {
-    host.test(name, () => run(answers.watch(host.request)));
+    host.test(name, () => run(host.documented));
   }
-  answers.test(host.name);
 }
