@@ -59,7 +59,7 @@ function problemsOf(
 /** The smallest plan that fits, as variables. */
 export function adviceOf(plan: CapacityPlan): string[] {
   const needs = needsOf(plan);
-  const { perSecond, maxConnections, cores } = plan;
+  const { maxConnections, cores } = plan;
   const instances = Math.max(needs.instances, plan.instances);
   const room = Math.floor(maxConnections / instances);
   const advice = [];
