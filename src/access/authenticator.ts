@@ -12,7 +12,7 @@ interface KnownToken {
 /** JWTs that were verified lately: checking a signature costs some 20 times as much as a hash. */
 const VERIFIED_MAX = 1_000;
 
-/** Tokens that were accepted lately, with their hashes: to hash one costs the runtime a turn of another thread. */
+/** Headers that were accepted lately, with the hashes of their tokens: to hash one costs the runtime a turn of another thread. */
 const HASHED_MAX = 1_000;
 
 /** A JWT is verified anew after this time. */
@@ -23,7 +23,7 @@ export class Authenticator {
   /** By SHA-256: what is compared is no secret, so that the time of the comparison tells nothing of one. */
   readonly #static: ReadonlyMap<string, Identity>;
   readonly #verified = new Map<string, KnownToken>();
-  /** By token. The time of a search tells nothing of one: a `Map` compares texts only if their seeded hashes are equal. */
+  /** By header. The time of a search tells nothing of one: a `Map` compares texts only if their seeded hashes are equal. */
   readonly #hashes = new Map<string, string>();
   readonly #jwt: JwtVerifier | undefined;
   readonly #clock: Clock;
@@ -48,12 +48,14 @@ export class Authenticator {
 
   /** @throws {AccessRefusedError} */
   async identify(authorization: string | undefined): Promise<Identity> {
+    const known = this.#hashes.get(authorization ?? "");
+    const accepted = known && this.#identityOf(known);
+    if (accepted) return accepted;
     const token = bearerToken(authorization);
-    const known = this.#hashes.get(token);
-    const hash = known ?? await sha256(token);
-    const identity = this.#static.get(hash) ?? this.#lately(hash);
+    const hash = await sha256(token);
+    const identity = this.#identityOf(hash);
     if (identity !== undefined) {
-      if (known === undefined) keep(this.#hashes, { key: token, value: hash, max: HASHED_MAX });
+      keep(this.#hashes, { key: authorization!, value: hash, max: HASHED_MAX });
       return identity;
     }
     // https://www.rfc-editor.org/rfc/rfc7519#section-3: three parts, separated by points.
@@ -65,6 +67,10 @@ export class Authenticator {
       "Cannot accept the token as no client has it: current value is not shown; " +
         "ask the operators for one",
     );
+  }
+
+  #identityOf(hash: string): Identity | undefined {
+    return this.#static.get(hash) ?? this.#lately(hash);
   }
 
   async #verify(jwt: JwtVerifier, token: string, hash: string): Promise<Identity> {
