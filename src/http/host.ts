@@ -8,10 +8,18 @@ import { problem, type ProblemKind } from "./problem.ts";
  */
 const HOST = /^(?:[\w.-]{1,255}|\[[\da-f:.]{2,45}\])(?::\d{1,5})?$/i;
 
+/** Hosts that were found valid. Clients name a few, and may name any. */
+const validHosts = new Set<string>();
+const VALID_HOSTS_MAX = 100;
+
 /** Whether `host` is valid as `host[:port]`, and a URL can be made of it. */
 export function isHost(host: string): boolean {
+  if (validHosts.has(host)) return true;
   // Of the texts that match, URLs refuse a few, such as "1.2.3.999" and a port above 65535.
-  return HOST.test(host) && URL.canParse(`http://${host}/`);
+  if (!HOST.test(host) || !URL.canParse(`http://${host}/`)) return false;
+  if (validHosts.size >= VALID_HOSTS_MAX) validHosts.clear();
+  validHosts.add(host);
+  return true;
 }
 
 /** A response to a request that reaches no route. */
