@@ -81,6 +81,7 @@ export type {
 } from "./session/observer.ts";
 export { Pool } from "./pool/pool.ts";
 export type { AcquireOptions, PoolOptions } from "./pool/pool_options.ts";
+export type { ReadDepth } from "./pool/read_times.ts";
 export type { PoolCounters, PoolStats } from "./pool/pool_stats.ts";
 export { type ConnectionView, type PoolView, textOf, type WaiterView } from "./pool/pool_view.ts";
 export type { Parse, TypeParsers } from "./driver/result_types.ts";

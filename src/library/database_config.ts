@@ -1,4 +1,4 @@
-import type { PrepareMode, SessionOptions, TransactionSettings } from "../db/mod.ts";
+import type { PrepareMode, ReadDepth, SessionOptions, TransactionSettings } from "../db/mod.ts";
 import type { HttpMode } from "./sql_endpoint.ts";
 import type { Transport } from "./transport.ts";
 
@@ -53,6 +53,11 @@ export interface PoolConfig {
   readonly shedTargetMs: number;
   /** A lease that is held for longer is reported to `onLeak`; 0 for never. */
   readonly leakThresholdMs: number;
+  /**
+   * Most reads that share a connection, one behind the other; 1 for none. `auto`: 16 where no further connection may be
+   * opened, and otherwise as many as the server answers within 2 ms. Not in requests of a Worker, which own their sockets.
+   */
+  readonly readDepth: ReadDepth;
 }
 
 /** What `DatabaseConfig` leaves out. The service's settings have the same defaults. */
@@ -71,6 +76,7 @@ export const DATABASE_DEFAULTS = {
     maxWaiters: 1_000,
     shedTargetMs: 500,
     leakThresholdMs: 60_000,
+    readDepth: "auto",
   },
   session: {
     isolation: "read committed",

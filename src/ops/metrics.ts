@@ -103,6 +103,20 @@ function poolText(stats: DatabaseStats): string {
     ),
     counter(unlabelled(`${pool}_acquired_total`, "Connections leased.", counters.acquired)),
     counter(
+      unlabelled(
+        `${pool}_shared_total`,
+        "Of them, those that others had leased already: reads that share a connection.",
+        counters.shared,
+      ),
+    ),
+    counter(
+      unlabelled(
+        `${pool}_moved_total`,
+        "Shared reads that were sent again because one in front of them took long.",
+        counters.moved,
+      ),
+    ),
+    counter(
       byCause(
         `${pool}_refusals_total`,
         "Requests for a connection that failed, by cause.",

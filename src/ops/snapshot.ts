@@ -95,6 +95,8 @@ function countsOf(stats: DatabaseStats): Snapshot["counts"] {
     },
     "Waits for a connection": {
       "leased": counters.acquired,
+      "of them shared with other reads": counters.shared,
+      "moved from behind a slow read": counters.moved,
       "timed out": counters.timedOut,
       "aborted by the caller": counters.aborted,
       "refused, queue full": counters.queueFull,

@@ -19,6 +19,7 @@ import {
   secretToken,
   text,
   wholeNumber,
+  wholeNumberOr,
 } from "./variable.ts";
 
 /** https://developers.cloudflare.com/durable-objects/reference/data-location/#provide-a-location-hint */
@@ -82,6 +83,10 @@ export const variables = v.object({
   DATABASE_POOL_SHED_TARGET: v.optional(
     seconds({ min: 0, max: HOUR_S }),
     inSeconds(POOL.shedTargetMs),
+  ),
+  DATABASE_READ_DEPTH: v.optional(
+    wholeNumberOr("auto", { min: 1, max: 64 }),
+    DATABASE_DEFAULTS.pool.readDepth,
   ),
   DATABASE_LEAK_THRESHOLD: v.optional(
     seconds({ min: 0, max: HOUR_S }),

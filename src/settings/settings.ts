@@ -172,6 +172,7 @@ function settingsOf(values: Values): Settings {
         maxWaiters: values.DATABASE_POOL_MAX_WAITERS,
         shedTargetMs: values.DATABASE_POOL_SHED_TARGET,
         leakThresholdMs: values.DATABASE_LEAK_THRESHOLD,
+        readDepth: values.DATABASE_READ_DEPTH,
       },
       session: {
         isolation: values.DATABASE_ISOLATION_LEVEL,

@@ -13,11 +13,33 @@ export function wholeNumber({ min, max, wayOut = "write digits only" }: CountOpt
   return v.pipe(
     text(),
     v.check(
-      (value) => /^(?:0|[1-9]\d{0,8})$/.test(value) && Number(value) >= min && Number(value) <= max,
+      (value) => isWholeNumber(value, { min, max }),
       rejection(`it must be a whole number from ${min} to ${max}`, wayOut),
     ),
     v.transform(Number),
   );
+}
+
+/** Like `wholeNumber`, or the word. */
+export function wholeNumberOr<const Word extends string>(
+  word: Word,
+  { min, max }: { min: number; max: number },
+) {
+  return v.pipe(
+    text(),
+    v.check(
+      (value) => value === word || isWholeNumber(value, { min, max }),
+      rejection(
+        `it must be a whole number from ${min} to ${max}, or ${word}`,
+        "write digits only",
+      ),
+    ),
+    v.transform((value) => value === word ? word : Number(value)),
+  );
+}
+
+function isWholeNumber(value: string, { min, max }: { min: number; max: number }): boolean {
+  return /^(?:0|[1-9]\d{0,8})$/.test(value) && Number(value) >= min && Number(value) <= max;
 }
 
 interface CountOptions {

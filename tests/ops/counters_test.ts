@@ -22,7 +22,14 @@ interface Fixture {
   readonly pool: Pool;
   readonly driver: ScriptedDriver;
   /** How the scripted database behaves from now on. */
-  readonly server: { isDown: boolean; sqlState: string | undefined; cutsAt: string | undefined };
+  readonly server: {
+    isDown: boolean;
+    sqlState: string | undefined;
+    cutsAt: string | undefined;
+    /** The statement that waits for `goOn`. */
+    hangsAt: string | undefined;
+    goOn(): void;
+  };
   /** Runs due timers, without moving the clock, until the promise has settled. */
   settled<T>(promise: Promise<T>): Promise<T>;
 }
@@ -58,7 +65,14 @@ function fixtureOf(
   { resolveCommit, ...options }: FixtureOptions,
 ): Fixture & { db: Database & AsyncDisposable } {
   const clock = new ManualClock();
-  const server: Fixture["server"] = { isDown: false, sqlState: undefined, cutsAt: undefined };
+  const hung = Promise.withResolvers<void>();
+  const server: Fixture["server"] = {
+    isDown: false,
+    sqlState: undefined,
+    cutsAt: undefined,
+    hangsAt: undefined,
+    goOn: hung.resolve,
+  };
   const driver = new ScriptedDriver({
     onConnect() {
       if (server.isDown) throw new Error("scripted: server is down");
@@ -68,6 +82,7 @@ function fixtureOf(
         server.cutsAt = undefined;
         connection.cut();
       }
+      if (text === server.hangsAt) return hung.promise.then(() => undefined);
       return text.startsWith("update") && server.sqlState !== undefined
         ? serverError(server.sqlState, "scripted")
         : undefined;
@@ -366,6 +381,33 @@ countersTest("a connection on which a transaction has left state is counted when
     "connection_created": 2,
     'connection_closed{cause="left_state"}': 1,
     'transactions{outcome="committed"}': 2,
+  },
+});
+
+countersTest("reads that share a connection are counted, and those moved from behind a slow one", {
+  async events({ db, clock, server, settled }) {
+    const reads = async () => {
+      await db.session({ readOnly: true }).commit([sql`select 1`]);
+    };
+    server.hangsAt = "select 2";
+    const slow = db.session({ readOnly: true }).commit([sql`select 2`]);
+    await clock.advance(0);
+    server.hangsAt = undefined;
+    const behind = Promise.all([reads(), reads()]);
+    await clock.advance(0);
+    // The connect of another one is under way from then on.
+    await clock.advance(200);
+    await settled(behind);
+    server.goOn();
+    await settled(slow);
+  },
+  options: { maxOverflow: 1, readDepth: 3 },
+  expected: {
+    "connection_acquired": 5,
+    "connection_shared": 3,
+    "connection_moved": 2,
+    "connection_created": 2,
+    'transactions{outcome="committed"}': 3,
   },
 });
 

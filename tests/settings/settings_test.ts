@@ -59,6 +59,7 @@ Deno.test("parseSettings() returns the documented defaults, in milliseconds", ()
         maxWaiters: 1_000,
         shedTargetMs: 500,
         leakThresholdMs: 60_000,
+        readDepth: "auto",
       },
       session: {
         isolation: "read committed",
@@ -84,6 +85,7 @@ Deno.test("parseSettings() reads every variable", () => {
     DATABASE_POOL_IDLE_TIMEOUT: "1.5",
     DATABASE_POOL_MAX_WAITERS: "0",
     DATABASE_POOL_SHED_TARGET: "0",
+    DATABASE_READ_DEPTH: "8",
     DATABASE_LEAK_THRESHOLD: "0",
     DATABASE_CONNECT_TIMEOUT: "2.001",
     DATABASE_PIPELINE_CONNECT: "on",
@@ -156,6 +158,7 @@ Deno.test("parseSettings() reads every variable", () => {
         maxWaiters: 0,
         shedTargetMs: 0,
         leakThresholdMs: 0,
+        readDepth: 8,
       },
       session: {
         isolation: "serializable",
@@ -285,6 +288,9 @@ Deno.test("parseSettings() refuses words that a variable does not allow, and lis
   assert(problemOf("LOG_LEVEL", "Info").includes('"debug", "info", "warn", "error"'));
   problemOf("DATABASE_PIPELINE_CONNECT", "true");
   problemOf("DATABASE_PREPARE", "always");
+  for (const value of ["0", "65", "1.5", "Auto", "off"]) {
+    assert(problemOf("DATABASE_READ_DEPTH", value).includes("from 1 to 64"));
+  }
   problemOf("DATABASE_ISOLATION_LEVEL", "read uncommitted");
 });
 

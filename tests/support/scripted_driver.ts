@@ -14,6 +14,7 @@ import type {
   ConnectionState,
   Driver,
   FlightAnswer,
+  FlightOptions,
   FlightPart,
   Result,
   Statement,
@@ -101,7 +102,8 @@ export class ScriptedConnection implements Connection {
   readonly #serve: Serve | undefined;
   readonly #ready = Promise.withResolvers<void>();
   readonly #closed = Promise.withResolvers<Error | undefined>();
-  #flight: PromiseWithResolvers<FlightAnswer> | undefined;
+  /** The flights under way, in their order. */
+  readonly #line: LineFlight[] = [];
   /** Of the flight under way. */
   #results: readonly Result[] = [];
 
@@ -116,13 +118,16 @@ export class ScriptedConnection implements Connection {
   logIn(): void {
     if (this.state !== "opening") return;
     this.status = "I";
-    this.state = this.#flight === undefined ? "idle" : "busy";
+    this.state = this.#line.length === 0 ? "idle" : "busy";
     this.#ready.resolve();
   }
 
-  async flight(parts: readonly FlightPart[]): Promise<FlightAnswer> {
-    if (this.state === "closed") throw this.#lost(undefined, false);
-    if (this.#flight !== undefined) {
+  async flight(
+    parts: readonly FlightPart[],
+    { isShared = false }: FlightOptions = {},
+  ): Promise<FlightAnswer> {
+    if (this.state === "closed") throw this.#lost(undefined, { sent: false });
+    if (this.#line.some((ahead) => !(isShared && ahead.isShared))) {
       throw new TypeError("Cannot send a flight as the connection is busy");
     }
     parts.forEach(encodePart);
@@ -130,21 +135,31 @@ export class ScriptedConnection implements Connection {
     if (this.#serve === undefined) this.logIn();
     if (this.state === "idle") this.state = "busy";
     this.flights.push(statements.map(({ text }) => text));
-    const flight = this.#flight = Promise.withResolvers<FlightAnswer>();
-    if (this.#serve === undefined) {
-      this.#run(statements).then((answer) => this.answer(answer), flight.reject);
-    } else this.#serve(parts, this);
+    const flight = { statements, isShared, ...Promise.withResolvers<FlightAnswer>() };
+    const isFirst = this.#line.push(flight) === 1;
+    if (this.#serve !== undefined) this.#serve(parts, this);
+    else if (isFirst) void this.#runHead(flight);
     return await flight.promise;
+  }
+
+  async #runHead(flight: LineFlight): Promise<void> {
+    try {
+      const answer = await this.#run(flight.statements);
+      if (this.#line[0] === flight) this.answer(answer);
+    } catch (error) {
+      flight.reject(error);
+    }
   }
 
   /** The whole answer to the flight under way has come. */
   answer(answer: FlightAnswer): void {
     if (this.state === "closed") return;
-    this.state = "idle";
     this.status = answer.status;
-    this.#flight?.resolve(answer);
-    this.#flight = undefined;
+    this.#line.shift()?.resolve(answer);
     this.answered = this.#results = [];
+    const [next] = this.#line;
+    if (next === undefined) this.state = "idle";
+    else if (this.#serve === undefined) void this.#runHead(next);
   }
 
   cancel(_options: { timeoutMs: number }): Promise<void> {
@@ -177,7 +192,8 @@ export class ScriptedConnection implements Connection {
       }
       const answer = await this.#reply(statement, this);
       if (answer instanceof Error) {
-        const ends = status === "I" || command === "COMMIT";
+        // The COMMIT behind a Sync of its own ends the failed transaction.
+        const ends = status === "I" || command === "COMMIT" || statements.at(-1)!.syncsBefore;
         return { results, error: answer, status: ends ? "I" : "E" };
       }
       const tag = command === "COMMIT" && status === "E" ? "ROLLBACK" : command;
@@ -192,28 +208,45 @@ export class ScriptedConnection implements Connection {
 
   #end(cause: Error | undefined, begun = false): void {
     if (this.state === "closed") return;
-    const error = this.#lost(cause, begun);
+    const { answered } = this;
+    const sent = this.#line.length > 0;
     this.state = "closed";
-    this.#ready.reject(error);
-    this.#flight?.reject(error);
-    this.#flight = undefined;
+    this.#ready.reject(this.#lost(cause, { sent, begun, answered }));
+    for (const [index, { reject }] of this.#line.splice(0).entries()) {
+      const isHead = index === 0;
+      reject(
+        this.#lost(cause, {
+          sent,
+          begun: isHead && (begun || answered.length > 0),
+          answered: isHead ? answered : [],
+        }),
+      );
+    }
     this.answered = this.#results = [];
   }
 
-  #lost(cause: Error | undefined, begun: boolean): Error {
-    const { answered } = this;
+  #lost(
+    cause: Error | undefined,
+    { sent, begun = false, answered = [] }: {
+      sent: boolean;
+      begun?: boolean;
+      answered?: readonly Result[];
+    },
+  ): Error {
     return this.status === undefined
-      ? new ConnectError("Cannot connect to PostgreSQL: scripted", {
-        cause,
-        sent: this.#flight !== undefined,
-      })
+      ? new ConnectError("Cannot connect to PostgreSQL: scripted", { cause, sent })
       : new ConnectionLostError("Lost the connection to PostgreSQL: scripted", {
         cause,
-        sent: this.#flight !== undefined,
-        begun: begun || answered.length > 0,
+        sent,
+        begun,
         answered,
       });
   }
+}
+
+interface LineFlight extends PromiseWithResolvers<FlightAnswer> {
+  readonly statements: readonly Statement[];
+  readonly isShared: boolean;
 }
 
 /** Represents a portal's messages as statements. */

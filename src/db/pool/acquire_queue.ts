@@ -35,12 +35,16 @@ interface QueuedWaiter extends Waiter {
   node: QueueNode<QueuedWaiter> | undefined;
   /** In `scopeQueue`. */
   scopeNode: QueueNode<QueuedWaiter> | undefined;
+  /** In `scopeQueue`, once more. */
+  readerNode: QueueNode<QueuedWaiter> | undefined;
   onAbort: (() => void) | undefined;
 }
 
 /** The waiters of one scope. All have the same timeout, so that one timer serves them all. */
 interface ScopeQueue {
   readonly waiters: WaiterQueue<QueuedWaiter>;
+  /** Those of them that may share a connection. */
+  readonly readers: WaiterQueue<QueuedWaiter>;
   readonly alarm: Alarm;
 }
 
@@ -69,15 +73,30 @@ export class AcquireQueue {
     return this.#scopeQueues.get(scope)?.waiters.size ?? 0;
   }
 
-  /** Number of the scope's waiters that take only a new connection. */
-  freshCountOf(scope: OwnerScope): number {
-    return this.#scopeQueues.get(scope)?.waiters.prioritySize ?? 0;
+  /** Number of the scope's waiters that may share a connection. */
+  readersOf(scope: OwnerScope): number {
+    return this.#scopeQueues.get(scope)?.readers.size ?? 0;
+  }
+
+  /** How many connections serve the scope's waiters, if each takes `depth` readers; with `fresh`, those that want a new one. */
+  connectionsFor(scope: OwnerScope, depth: number, { fresh = false } = {}): number {
+    const scopeQueue = this.#scopeQueues.get(scope);
+    if (scopeQueue === undefined) return 0;
+    const { waiters, readers } = scopeQueue;
+    const count = fresh ? "prioritySize" : "size";
+    return waiters[count] - readers[count] + Math.ceil(readers[count] / depth);
   }
 
   /** The scope's first waiter for a new connection, which all waiters take, or for one that was used before. */
   headOf(scope: OwnerScope, { isNew }: { isNew: boolean }): Waiter | undefined {
     const waiters = this.#scopeQueues.get(scope)?.waiters;
     return isNew ? waiters?.head : waiters?.regularHead;
+  }
+
+  /** The same among those that may share a connection. */
+  readerOf(scope: OwnerScope, { isNew }: { isNew: boolean }): Waiter | undefined {
+    const readers = this.#scopeQueues.get(scope)?.readers;
+    return isNew ? readers?.head : readers?.regularHead;
   }
 
   /** In queue order. The current waiter may leave while iterating. */
@@ -98,12 +117,14 @@ export class AcquireQueue {
       signal,
       node: undefined,
       scopeNode: undefined,
+      readerNode: undefined,
       onAbort: undefined,
     };
     // This caller has waited before, and its connection has died.
     const push = request.fresh ? "pushPriority" : "push";
     waiter.node = this.#all[push](waiter);
     waiter.scopeNode = scopeQueue.waiters[push](waiter);
+    if (request.shares) waiter.readerNode = scopeQueue.readers[push](waiter);
     if (request.holder !== undefined) request.holder.waiting++;
     scopeQueue.alarm.setBy(since + this.#options.timeoutMs);
     scopeQueue.alarm.setBy(this.#options.nextReclaimAt());
@@ -143,6 +164,7 @@ export class AcquireQueue {
     if (scopeQueue === undefined) {
       const made: ScopeQueue = {
         waiters: new WaiterQueue(),
+        readers: new WaiterQueue(),
         alarm: new Alarm(this.#options.clock, () => this.#onAlarm(made)),
       };
       this.#scopeQueues.set(scope, scopeQueue = made);
@@ -172,11 +194,14 @@ export class AcquireQueue {
     signal.addEventListener("abort", waiter.onAbort);
   }
 
-  #leave({ request, scopeQueue, node, scopeNode, signal, onAbort }: QueuedWaiter): void {
-    const { waiters, alarm } = scopeQueue;
+  #leave(
+    { request, scopeQueue, node, scopeNode, readerNode, signal, onAbort }: QueuedWaiter,
+  ): void {
+    const { waiters, readers, alarm } = scopeQueue;
     if (request.holder !== undefined) request.holder.waiting--;
     this.#all.remove(node!);
     waiters.remove(scopeNode!);
+    if (readerNode !== undefined) readers.remove(readerNode);
     if (onAbort !== undefined) signal?.removeEventListener("abort", onAbort);
     if (waiters.size > 0) return;
     alarm.clear();

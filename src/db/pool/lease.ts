@@ -3,6 +3,12 @@ import type { Connection, FlightPart } from "../driver/driver.ts";
 /** The counter of `PoolCounters` for a connection that its holder closes. */
 export type DestroyCause = "destroyed" | "leftState";
 
+/**
+ * How a caller has lost its place on a shared connection: the connection ended while its flight ran, and may have been the
+ * cause, or while it was behind others; or a flight in front of it took long, and it was moved.
+ */
+export type LostPlace = "running" | "behind" | "moved";
+
 /** What the pool does when a lease is returned. */
 export interface LeaseReturn {
   /** Keeps the connection if its status byte allows it. */
@@ -16,11 +22,13 @@ export interface LeaseReturn {
  * later calls of either do nothing and return the first call's promise.
  */
 export class Lease {
-  /** Belongs to the holder until the lease is returned. */
+  /** Belongs to the holder until the lease is returned. If others share it, it is the holder's share. */
   readonly connection: Connection;
+  /** The connection itself, whoever shares it. */
+  readonly server: Connection;
   /** How long the connection was idle before this lease; `undefined` if the connection is new. */
   readonly idleMs: number | undefined;
-  /** How many leases the connection has had, this one included. */
+  /** How many leases the connection has had, this one included. Those who share it at a time count as one. */
   readonly number: number;
   /**
    * Set by the holder during a flight. The pool calls it when it closes and its deadline has passed. The holder then
@@ -32,17 +40,36 @@ export class Lease {
   /** Set by the holder when it stops a flight. A login that breaks off then does not show that the database is gone. */
   isInterrupted = false;
   readonly #return: LeaseReturn;
+  readonly #share: { readonly lostPlace: LostPlace | undefined } | undefined;
   #returned: Promise<void> | undefined;
 
   /** @internal Use `Pool.acquire`. */
   constructor(
     connection: Connection,
-    options: { idleMs: number | undefined; number: number; onReturn: LeaseReturn },
+    options: {
+      idleMs: number | undefined;
+      number: number;
+      onReturn: LeaseReturn;
+      server?: Connection;
+      share?: { readonly lostPlace: LostPlace | undefined };
+    },
   ) {
     this.connection = connection;
+    this.server = options.server ?? connection;
+    this.#share = options.share;
     this.idleMs = options.idleMs;
     this.number = options.number;
     this.#return = options.onReturn;
+  }
+
+  /** Whether others may be on the connection, so that it takes one shared flight, and nothing else. */
+  get isShared(): boolean {
+    return this.#share !== undefined;
+  }
+
+  /** Of a shared connection: why the flight got no answer, although the holder did not give up. */
+  get lostPlace(): LostPlace | undefined {
+    return this.#share?.lostPlace;
   }
 
   /** Whether the holder has returned it. The pool may still be resetting the connection. */

@@ -9,15 +9,17 @@ import { completesWithin } from "../time/timeout.ts";
 import type { Waiter } from "./acquire_queue.ts";
 import type { Connector } from "./connector.ts";
 import { IdleList } from "./idle_list.ts";
-import { LeakWatch } from "./leak_watch.ts";
+import { LeakWatch, type WatchedLease } from "./leak_watch.ts";
 import { type DestroyCause, Lease } from "./lease.ts";
 import type { OwnerScope } from "./owner_scope.ts";
 import type { Permits } from "./permits.ts";
 import { PoolEntry, zeroCounts } from "./pool_entry.ts";
-import type { PoolOptions } from "./pool_options.ts";
+import type { AcquireRequest, PoolOptions } from "./pool_options.ts";
 import { POOL_CLOSED } from "./pool_refusals.ts";
 import type { PoolCounters, PoolMetrics } from "./pool_stats.ts";
 import { OWNER_TIMEOUT_MS, type Reclaimer } from "./reclaimer.ts";
+import { SharedReads } from "./shared_reads.ts";
+import type { QueueNode } from "./waiter_queue.ts";
 
 /** How long the ROLLBACK of a returned connection may take; after that the connection is closed. */
 const ROLLBACK_TIMEOUT_MS = 2_000;
@@ -45,6 +47,8 @@ export interface PoolParts {
 export class OwnerPool {
   readonly scope: OwnerScope;
   readonly counts = zeroCounts();
+  /** Where reads share connections. */
+  readonly reads: SharedReads;
   /** Whether `Pool.endScope` was called: no connection that comes back is kept. */
   hasEnded = false;
   readonly #parts: PoolParts;
@@ -60,6 +64,7 @@ export class OwnerPool {
       sweeps: scope.lasting,
       onDue: (entry) => void this.#closeIfStale(entry, clock.now()),
     });
+    this.reads = new SharedReads(this, parts);
     this.#leaks = leaks && new LeakWatch(leaks, { clock, counters: metrics.counters });
   }
 
@@ -77,24 +82,28 @@ export class OwnerPool {
     return undefined;
   }
 
-  lease(entry: PoolEntry, { request, since }: Waiter, nowMs: number): Lease {
+  lease(entry: PoolEntry, waiter: Waiter, nowMs: number): Lease {
     const { connection, isNew } = entry;
     if (connection === undefined) throw new Error("bug: leased an entry that has no connection");
-    const { metrics, options, random, reclaimer } = this.#parts;
+    const { request, since } = waiter;
+    const { metrics, options, reclaimer } = this.#parts;
     entry.become("leased");
-    entry.beginHold(request.holder);
     entry.pending = undefined;
     entry.leasedSince = nowMs;
     entry.idleUntil = Infinity;
     entry.label = request.label;
+    entry.leases++;
+    entry.lease = entry.watch = undefined;
+    if (request.shares) return this.reads.begin(entry, waiter, nowMs);
+    entry.beginHold(request.holder);
     metrics.counters.acquired++;
     metrics.waitTimes.record(nowMs - since);
     const loginMs = connection.status === undefined ? options.connectTimeoutMs : 0;
     reclaimer.expireAt(entry, nowMs + loginMs + request.holdMs);
-    entry.watch = this.#leaks?.add({ label: request.label, since: nowMs, sample: random() });
+    entry.watch = this.watch(request, nowMs);
     return entry.lease = new Lease(connection, {
       idleMs: isNew ? undefined : nowMs - entry.idleSince,
-      number: ++entry.leases,
+      number: entry.leases,
       onReturn: {
         release: () => this.#release(entry),
         destroy: (cause) => this.#destroy(entry, cause),
@@ -127,7 +136,7 @@ export class OwnerPool {
       entry.state !== "closing" && entry.pending !== "close" && !permits.isClosed &&
       !signal.aborted;
     try {
-      const isInterrupted = () => entry.lease?.isInterrupted ?? false;
+      const isInterrupted = () => entry.held.some(({ isInterrupted }) => isInterrupted);
       const connection = await connector.open({ signal, isWanted, isInterrupted });
       entry.connection = connection;
       if (entry.state !== "opening") return this.closeSocket(entry);
@@ -145,6 +154,7 @@ export class OwnerPool {
   #noteSocketClosed(entry: PoolEntry): void {
     if (entry.state === "idle") this.#idle.remove(entry);
     if (entry.state === "idle" || entry.state === "leased") this.countClosed(entry, "broken");
+    this.reads.end(entry);
     this.#parts.permits.release(entry);
   }
 
@@ -156,7 +166,10 @@ export class OwnerPool {
       return this.closeFor(entry, "overflowClosed");
     }
     const waiter = permits.queue.headOf(this.scope, entry);
-    if (waiter !== undefined) return permits.grant(waiter, this.lease(entry, waiter, nowMs));
+    if (waiter !== undefined) {
+      permits.grant(waiter, this.lease(entry, waiter, nowMs));
+      return this.reads.fill(entry);
+    }
     const isSurplus = this.#idle.size >= options.size;
     if (this.hasEnded || permits.hasShortage || isSurplus && !this.scope.lasting) {
       return this.closeFor(entry, "overflowClosed");
@@ -220,13 +233,30 @@ export class OwnerPool {
   }
 
   #noteReturn(entry: PoolEntry, nowMs: number): void {
-    const { leasedSince, watch } = entry;
     // Its holder may ask for another lease from now on, also while the connection is being reset.
     entry.endHold();
+    this.unwatch({ since: entry.leasedSince, watch: entry.watch }, nowMs);
+  }
+
+  /** A lease has begun. */
+  watch({ label }: AcquireRequest, nowMs: number): QueueNode<WatchedLease> | undefined {
+    return this.#leaks?.add({ label, since: nowMs, sample: this.#parts.random() });
+  }
+
+  /** The lease has ended. */
+  unwatch(
+    { since, watch }: { since: number; watch: QueueNode<WatchedLease> | undefined },
+    nowMs: number,
+  ): void {
     const { metrics, permits } = this.#parts;
-    metrics.useTimes.record(nowMs - leasedSince);
+    metrics.useTimes.record(nowMs - since);
     permits.noteReturn(nowMs);
     if (watch !== undefined) this.#leaks?.remove(watch);
+  }
+
+  /** Nobody shares the connection any more. */
+  takeBack(entry: PoolEntry): void {
+    this.#returnToPool(entry, entry.connection!, this.#parts.clock.now());
   }
 
   /** For a lease whose owner has ended, and its timer for leaks with it. */
@@ -293,6 +323,7 @@ export class OwnerPool {
       return entry.whenGone();
     }
     if (state === "idle") this.#idle.remove(entry);
+    this.reads.end(entry);
     entry.become("closing");
     const gone = entry.whenGone();
     if (connection === undefined) permits.release(entry);

@@ -32,6 +32,7 @@ import {
   unreachable,
 } from "./pool_refusals.ts";
 import type { PoolCounters } from "./pool_stats.ts";
+import { longestLine } from "./read_times.ts";
 import { RECLAIM_INTERVAL_MS, Reclaimer } from "./reclaimer.ts";
 
 export interface PermitsOptions {
@@ -141,8 +142,9 @@ export class Permits {
     if (this.isClosed || this.queue.size === 0) return;
     for (const { request: { scope } } of this.queue) {
       if (this.#entries.size >= this.limit) return this.#reclaimIdle();
-      const opening = this.#options.ownerOf(scope)?.counts.opening ?? 0;
-      if (opening >= this.queue.sizeOf(scope)) continue;
+      const owner = this.#options.ownerOf(scope);
+      const depth = owner?.reads.depth ?? 1;
+      if ((owner?.counts.opening ?? 0) >= this.queue.connectionsFor(scope, depth)) continue;
       if (this.reclaimer.isUnresponsive(scope)) continue;
       const nowMs = this.#clock.now();
       const retryInMs = this.#breaker.retryInMs(nowMs);
@@ -183,8 +185,15 @@ export class Permits {
   }
 
   /** The same for the owner's callers that take only a new connection. */
-  hasFreshShortage({ scope, counts: { opening, closing } }: OwnerPool): boolean {
-    return this.#entries.size >= this.limit && this.queue.freshCountOf(scope) > opening + closing;
+  hasFreshShortage({ scope, reads, counts: { opening, closing } }: OwnerPool): boolean {
+    if (this.#entries.size < this.limit) return false;
+    return this.queue.connectionsFor(scope, reads.depth, { fresh: true }) > opening + closing;
+  }
+
+  /** The owner's callers that wait for a connection of their own, beyond those that are about to be free or opened. */
+  wholeShortageOf({ scope, counts: { opening, closing } }: OwnerPool): number {
+    const whole = this.queue.sizeOf(scope) - this.queue.readersOf(scope);
+    return whole === 0 ? 0 : Math.max(0, whole - opening - closing);
   }
 
   counts(): PoolCounts {
@@ -262,7 +271,7 @@ export class Permits {
     if (this.isClosed) return POOL_CLOSED;
     // Counted are the callers that waited.
     if (signal?.aborted) return { ...aborted(signal.reason), counter: undefined };
-    const { maxWaiters } = this.#options.options;
+    const { maxWaiters, readDepth } = this.#options.options;
     const isCrowded = this.#entries.size >= this.limit || this.queue.size >= maxWaiters;
     if (!this.reclaimer.isIdle && isCrowded) this.#reclaim();
     // Requests that ended silently may still be queued. Without expiring permits no timer removes them, so do it here.
@@ -273,12 +282,13 @@ export class Permits {
       // With no permit left, the next probe can start when a probe in progress has ended.
       return unreachable(this.#breaker.retryInMs(nowMs) || RECLAIM_INTERVAL_MS);
     }
-    // A caller that asks for a fresh connection held a permit before: there are no more of them than permits.
-    const mostWaiters = maxWaiters + (request.fresh ? this.limit : 0);
-    if (this.queue.size >= mostWaiters) return QUEUE_FULL;
+    // Such a caller has lost its place on a connection: there are no more of them than places.
+    const hadPlace = request.fresh || request.again;
+    const places = this.limit * (request.shares || request.again ? longestLine(readDepth) : 1);
+    if (this.queue.size >= maxWaiters + (hadPlace ? places : 0)) return QUEUE_FULL;
     const isAdmitted = this.#admission.admits(this.queue.size, nowMs);
-    // A caller that asks for a fresh connection goes ahead of the queue, and one that may probe starts a connect.
-    if (!isAdmitted && !request.fresh && !isUnreachable) return SHED;
+    // A caller that may probe starts a connect.
+    if (!isAdmitted && !hadPlace && !isUnreachable) return SHED;
     const waitsForHolders = isHolding(request) && this.queue.size >= this.#unheldPermits();
     return waitsForHolders ? HOLD_AND_WAIT : undefined;
   }

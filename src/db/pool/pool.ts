@@ -35,14 +35,22 @@ export class Pool {
   readonly #closedScopes = new WeakSet<OwnerScope>();
   #closing: Promise<void> | undefined;
 
-  /** Throws `RangeError` for a size or an overflow that is not a whole number in its range. */
+  /** Throws `RangeError` for a size, an overflow or a depth that is not a whole number in its range. */
   constructor(options: PoolOptions) {
-    const { size, maxOverflow, clock = systemClock, random = Math.random } = options;
+    const { size, maxOverflow, readDepth = "auto", clock = systemClock, random = Math.random } =
+      options;
     const isCounted = Number.isSafeInteger(size) && Number.isSafeInteger(maxOverflow);
     if (!(isCounted && size >= 1 && maxOverflow >= 0)) {
       throw new RangeError(
         `Cannot make a pool as 'size' must be a whole number from 1 and 'maxOverflow' a whole number from 0: ` +
           `current values are ${size} and ${maxOverflow}`,
+      );
+    }
+    if (
+      readDepth !== "auto" && !(Number.isInteger(readDepth) && readDepth >= 1 && readDepth <= 64)
+    ) {
+      throw new RangeError(
+        `Cannot make a pool as 'readDepth' must be a whole number from 1 to 64, or "auto": current value is ${readDepth}`,
       );
     }
     const metrics = new PoolMetrics();
@@ -76,7 +84,8 @@ export class Pool {
 
   /**
    * Leases a connection: an idle one of the scope, else a new one while permits last, else the next one that comes free.
-   * The caller returns the lease by `release()` or `destroy()`.
+   * A caller that shares goes behind others that do before a new one is opened for it (`shared_reads.ts`). The caller
+   * returns the lease by `release()` or `destroy()`.
    *
    * Rejects with
    * - `PoolClosedError` if the pool is closing or closed;
@@ -90,13 +99,22 @@ export class Pool {
    * All but the first kind of `ScopeError` carry the pool's state in `pool`.
    */
   acquire(
-    { scope, holder = scope.holder, signal, fresh = false, holdMs = DEFAULT_HOLD_MS, label }:
-      AcquireOptions,
+    {
+      scope,
+      holder = scope.holder,
+      signal,
+      fresh = false,
+      shares = false,
+      again = false,
+      holdMs = DEFAULT_HOLD_MS,
+      label,
+    }: AcquireOptions,
   ): Promise<Lease> {
     // Not async: each async function adds microtasks before the caller continues.
     // A timer that is set in another owner's context would end with that owner.
     if (!scope.isCurrent()) return Promise.reject(ScopeError.foreign());
-    const request = { scope, holder, fresh, holdMs, label };
+    const mayShare = shares && scope.lasting && this.#parts.options.readDepth !== 1;
+    const request = { scope, holder, fresh, shares: mayShare, again, holdMs, label };
     // `clock.now()` is expensive on this path: read it once and pass the value on.
     const nowMs = this.#parts.clock.now();
     if (!fresh && !this.#permits.isClosed && !signal?.aborted) {
@@ -104,6 +122,10 @@ export class Pool {
       const entry = owner?.takeIdle(nowMs);
       if (entry !== undefined) {
         return Promise.resolve(owner!.lease(entry, { request, since: nowMs }, nowMs));
+      }
+      if (mayShare) {
+        const lease = owner?.reads.join({ request, since: nowMs }, nowMs);
+        if (lease !== undefined) return Promise.resolve(lease);
       }
     }
     return this.#permits.wait(request, signal, nowMs);
@@ -166,9 +188,10 @@ export class Pool {
     if (await this.#emptyWithin(timeoutMs)) return;
     for (const entry of permits.entries) {
       if (entry.state !== "leased") continue;
-      const { lease, owner } = entry;
-      if (lease?.onRevoke === undefined) owner.closeFor(entry, "closedWithPool");
-      else owner.scope.run(() => lease.onRevoke?.());
+      const { held, owner } = entry;
+      const running = held.filter(({ onRevoke }) => onRevoke !== undefined);
+      if (running.length === 0) owner.closeFor(entry, "closedWithPool");
+      else owner.scope.run(() => running.forEach((lease) => lease.onRevoke?.()));
     }
     await this.#emptyWithin(REVOKE_TIMEOUT_MS);
     for (const entry of permits.entries) entry.owner.closeFor(entry, "closedWithPool");

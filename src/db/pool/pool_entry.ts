@@ -5,6 +5,7 @@ import type { Lease } from "./lease.ts";
 import type { LeaseHolder } from "./lease_holder.ts";
 import type { OwnerPool } from "./owner_pool.ts";
 import type { PoolCounters } from "./pool_stats.ts";
+import type { SharedConnection } from "./shared_connection.ts";
 import type { QueueNode } from "./waiter_queue.ts";
 
 /**
@@ -40,7 +41,10 @@ export class PoolEntry {
   /** Gives up the connect in progress; `undefined` before the connect starts. */
   connecting: AbortController | undefined;
   connection: Connection | undefined;
+  /** The lease of one holder. */
   lease: Lease | undefined;
+  /** The leases of those who share the connection. */
+  shared: SharedConnection | undefined;
   /** Leases of the connection so far. */
   leases = 0;
   leasedSince = 0;
@@ -73,6 +77,13 @@ export class PoolEntry {
 
   get state(): EntryState {
     return this.#state;
+  }
+
+  /** The leases, if it is leased: the newest first. */
+  get held(): readonly Lease[] {
+    if (this.#state !== "leased") return [];
+    if (this.shared === undefined) return this.lease === undefined ? [] : [this.lease];
+    return Array.from(this.shared.shares, ({ lease }) => lease!).reverse();
   }
 
   /** Whether no lease of this connection has been returned yet. */

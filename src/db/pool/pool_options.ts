@@ -3,6 +3,7 @@ import type { Clock } from "../time/clock.ts";
 import type { Connection } from "../driver/driver.ts";
 import type { LeakOptions } from "./leak_watch.ts";
 import type { LeaseHolder } from "./lease_holder.ts";
+import type { ReadDepth } from "./read_times.ts";
 import type { OwnerScope } from "./owner_scope.ts";
 
 /** Bounds of a pool, and how it opens connections. All durations are in milliseconds. */
@@ -30,6 +31,11 @@ export interface PoolOptions {
   readonly maxWaiters: number;
   /** A caller that would wait for longer than this and one use of a lease is refused at once (`admission.ts`); 0 for never. */
   readonly shedTargetMs: number;
+  /**
+   * Most shared reads behind one another on a connection; 1 for none. With `auto`, the default, 16 where no permit is left,
+   * and otherwise as many as the server answers within 2 ms. Only in lasting scopes.
+   */
+  readonly readDepth?: ReadDepth | undefined;
   /** Reports leases that are held for too long. Off by default. */
   readonly leaks?: LeakOptions | undefined;
   /** The runtime's clock by default. */
@@ -55,6 +61,16 @@ export interface AcquireOptions {
    */
   readonly fresh?: boolean;
   /**
+   * The caller sends one flight that reads only and ends its own transaction (`FlightOptions.isShared`), so that others
+   * like it may be on the connection at the same time. `Lease.isShared` says whether they may.
+   */
+  readonly shares?: boolean;
+  /**
+   * A read in front of the caller took long (`Lease.lostPlace`). It goes behind others on any connection, past those that
+   * wait, or waits itself, and is not refused because others do.
+   */
+  readonly again?: boolean;
+  /**
    * The longest use of the lease, by the server's own timeouts; 30 s by default. The pool reclaims the permit of a
    * request that ended without returning its lease after this time. In a lasting scope it has no effect: the lease
    * lasts until it is returned.
@@ -68,6 +84,8 @@ export interface AcquireOptions {
 export interface AcquireRequest extends Omit<AcquireOptions, "signal"> {
   readonly holder: AcquireOptions["holder"];
   readonly fresh: boolean;
+  readonly shares: boolean;
+  readonly again: boolean;
   readonly holdMs: number;
   readonly label: string | undefined;
 }

@@ -18,6 +18,10 @@ export interface PoolStats extends PoolCounts {
 export interface PoolCounters {
   /** Leases granted. */
   acquired: number;
+  /** Of them, those that share a connection with others that came before. */
+  shared: number;
+  /** Shared reads that were sent again on another connection because one in front of them took long. */
+  moved: number;
   /** Waiters refused after `acquireTimeoutMs`. */
   timedOut: number;
   /** Waiters whose signal aborted while they waited. */
@@ -59,6 +63,8 @@ export interface PoolCounters {
 export class PoolMetrics {
   readonly counters: PoolCounters = {
     acquired: 0,
+    shared: 0,
+    moved: 0,
     timedOut: 0,
     aborted: 0,
     queueFull: 0,

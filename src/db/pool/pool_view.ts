@@ -25,7 +25,9 @@ export interface ConnectionView {
   readonly stateMs: number;
   /** The backend's process id, once the server has sent it. */
   readonly processId: number | undefined;
-  /** `AcquireOptions.label` of the current lease. */
+  /** Callers that share it for reads; 0 if one caller has it to itself, or nobody. */
+  readonly readers: number;
+  /** `AcquireOptions.label` of the current lease; of a shared connection, of the oldest one. */
   readonly label: string | undefined;
   /** Whether the lease has been held for longer than the threshold. */
   readonly isLeak: boolean;
@@ -61,11 +63,12 @@ export function viewOf(
 }
 
 function connectionView(entry: PoolEntry, nowMs: number): ConnectionView {
-  const { id, bornAt, leasedSince, idleSince, connection, watch } = entry;
+  const { id, bornAt, leasedSince, idleSince, connection, watch, shared } = entry;
   const state = entry.state as ConnectionView["state"];
   const isLeased = state === "leased";
   const since = isLeased ? leasedSince : state === "idle" ? idleSince : bornAt;
-  const flight = isLeased ? entry.lease?.flight : undefined;
+  const watches = shared === undefined ? [watch] : Array.from(shared.shares, ({ watch }) => watch);
+  const flight = entry.held.at(-1)?.flight;
   return {
     id,
     state,
@@ -73,7 +76,8 @@ function connectionView(entry: PoolEntry, nowMs: number): ConnectionView {
     stateMs: nowMs - since,
     processId: connection?.processId,
     label: isLeased ? entry.label : undefined,
-    isLeak: isLeased && watch?.isQueued === false,
+    readers: shared?.shares.size ?? 0,
+    isLeak: isLeased && watches.some((each) => each?.isQueued === false),
     running: flight && { text: textOf(flight.parts), runningMs: nowMs - flight.sinceMs },
   };
 }

@@ -15,6 +15,9 @@ const COMMIT: Statement = { text: "commit", values: [], isStatic: true, isIntern
  */
 const COMMIT_BEHIND_FLUSH: Statement = { ...COMMIT, flushesBefore: true };
 
+/** COMMIT behind a Sync: it ends the transaction after an error too, so that the next flight finds none open. */
+const COMMIT_BEHIND_SYNC: Statement = { ...COMMIT, syncsBefore: true };
+
 /**
  * Is sent at the front of the transaction's next flight, so that it needs no round trip of its own, such as SAVEPOINT.
  */
@@ -45,6 +48,8 @@ export interface Surroundings {
   /** Empty once the transaction has begun on the server. */
   readonly begin: readonly Statement[];
   readonly xidQuery: Statement | undefined;
+  /** Whether the flights of others follow on the connection. */
+  readonly isShared: boolean;
 }
 
 export class FlightPlan {
@@ -72,18 +77,19 @@ export class FlightPlan {
   }
 
   /** Makes the parts, for the connection that the flight is sent on next. */
-  surround({ begin, xidQuery }: Surroundings): void {
+  surround({ begin, xidQuery, isShared }: Surroundings): void {
     const { prepended, own, commits, mayWrite } = this.#options;
     this.#asksXid = xidQuery !== undefined;
     this.#ownAt = begin.length + prepended.length;
     this.#ownEnd = this.#ownAt + own.length;
     const needsFlush = mayWrite && this.runsStatements;
+    const commit = isShared ? COMMIT_BEHIND_SYNC : needsFlush ? COMMIT_BEHIND_FLUSH : COMMIT;
     this.#parts = [
       ...begin,
       ...prepended.map(({ part }) => part),
       ...own,
       ...(xidQuery === undefined ? [] : [xidQuery]),
-      ...(commits ? [needsFlush ? COMMIT_BEHIND_FLUSH : COMMIT] : []),
+      ...(commits ? [commit] : []),
     ];
   }
 

@@ -15,11 +15,11 @@ import { assertLocals, beginStatements } from "./begin.ts";
 import { FlightPlan, type PrependedStatement } from "./flight_plan.ts";
 import { LastingState } from "./lasting_state.ts";
 import type { Lease } from "../pool/lease.ts";
-import { LeasedConnection } from "./leased_connection.ts";
+import { type ConnectionWish, LeasedConnection } from "./leased_connection.ts";
 import { ServerSession } from "./server_session.ts";
 import type { TransactionOutcome } from "./observer.ts";
 import type { TransactionContext, TransactionRequest } from "./transaction_context.ts";
-import { mayEnd } from "./transaction_control.ts";
+import { isPlainRead, mayEnd } from "./transaction_control.ts";
 import { type TransactionId, XidTracker } from "./xid.ts";
 
 /**
@@ -27,6 +27,9 @@ import { type TransactionId, XidTracker } from "./xid.ts";
  * of its own, so that it can be replayed safely.
  */
 const TRUSTED_IDLE_MS = 1_000;
+
+/** How often a read goes behind others after reads in front of it took long. */
+const MOVES_MAX = 3;
 
 /** What a rollback to a savepoint sets back. */
 export interface FlightMarks {
@@ -49,6 +52,7 @@ export class Flights {
   /** Whether a command tag shows a write. */
   #hasWritten = false;
   #portals = 0;
+  #mayShare = false;
 
   constructor(context: TransactionContext, request: TransactionRequest) {
     this.#context = context;
@@ -133,9 +137,16 @@ export class Flights {
     return { name: `stream_${++this.#portals}`, maxRows };
   }
 
-  /** The whole transaction is to be one flight, of these statements and COMMIT. */
+  /**
+   * The whole transaction is to be one flight, of these statements and COMMIT. If it reads only, others may be on its
+   * connection. One that is deferrable waits at its beginning, for as long as others write.
+   */
   beginWhole(own: readonly FlightPart[]): void {
-    if (!own.some(mayEnd)) this.#connection.useEndpoint();
+    if (own.some(mayEnd)) return;
+    this.#connection.useEndpoint();
+    const { readOnly, deferrable } = this.#request.settings;
+    this.#mayShare = readOnly === true && !deferrable && this.#prepended.length === 0 &&
+      own.every(isPlainRead);
   }
 
   /** Whether a write must not share its flight with COMMIT, because the socket may be dead: see `TRUSTED_IDLE_MS`. */
@@ -159,7 +170,7 @@ export class Flights {
   async send(plan: FlightPlan): Promise<FlightAnswer> {
     const answer = this.#hasBegun
       ? await this.#send(plan)
-      : await this.#sendFirst(plan, await this.#connection.open());
+      : await this.#sendFirst(plan, await this.#connection.open({ shares: this.#mayShare }));
     this.#hasBegun = true;
     // A statement that was prepended during the flight stays for the next one.
     this.#prepended = this.#prepended.slice(plan.prepended.length);
@@ -169,30 +180,38 @@ export class Flights {
   }
 
   /**
-   * Sends the first flight again, on a new connection, if the old one had died while idle and nothing can run twice.
+   * Sends the first flight again if its connection had died while idle, or was shared with others and was lost by them, and
+   * nothing can run twice.
    */
-  async #sendFirst(plan: FlightPlan, { idleMs }: Lease): Promise<FlightAnswer> {
-    try {
-      return await this.#send(plan);
-    } catch (error) {
-      const commits = plan.mayCommit && !this.#request.settings.readOnly;
-      if (idleMs === undefined || !isReplayable(error, { commits })) throw error;
-      void this.#connection.destroy();
-      plan.wasSent = false;
-      this.#xid?.forget();
-      this.#context.metrics.counters.replayed++;
-      await this.#connection.open({ fresh: true });
-      return await this.#send(plan);
+  async #sendFirst(plan: FlightPlan, lease: Lease): Promise<FlightAnswer> {
+    let wish: ConnectionWish = {};
+    for (let moves = 0;;) {
+      try {
+        return await this.#send(plan);
+      } catch (error) {
+        const commits = plan.mayCommit && !this.#request.settings.readOnly;
+        const isMoved = lease.lostPlace === "moved";
+        if (!isMoved && (wish.fresh || lease.idleMs === undefined)) throw error;
+        if (!isReplayable(error, { commits })) throw error;
+        void this.#connection.destroy();
+        plan.wasSent = false;
+        this.#xid?.forget();
+        if (!isMoved) this.#context.metrics.counters.replayed++;
+        wish = isMoved ? againBehindOthers(++moves) : afterDeath(lease);
+        lease = await this.#connection.open(wish);
+      }
     }
   }
 
   async #send(plan: FlightPlan): Promise<FlightAnswer> {
     const { settings } = this.#request;
+    const { lease } = this.#connection;
     const session = this.#hasBegun ? this.#session! : this.#beginSession();
     plan.surround({
       begin: this.#hasBegun ? [] : beginStatements(settings, session.scope),
       // An endpoint's answer is whole or lost, and with it the xid.
       xidQuery: this.#connection.isRemote ? undefined : this.#xid?.queryFor(plan, session),
+      isShared: lease?.isShared === true,
     });
     try {
       return await this.#connection.send(plan);
@@ -226,6 +245,16 @@ export class Flights {
   end(outcome: TransactionOutcome, error: Error | undefined): void {
     this.#connection.end(outcome, error);
   }
+}
+
+/** A read that was moved goes behind others again, but not for ever: at last it waits for a connection of its own. */
+function againBehindOthers(moves: number): ConnectionWish {
+  return { shares: moves < MOVES_MAX, again: true };
+}
+
+/** The flight that the connection was lost with may be the cause. It runs alone, and those behind it with others again. */
+function afterDeath({ lostPlace }: Lease): ConnectionWish {
+  return { fresh: true, shares: lostPlace === "behind" };
 }
 
 /**

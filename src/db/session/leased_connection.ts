@@ -3,6 +3,7 @@ import type { FlightAnswer, Result, TransactionStatus } from "../driver/driver.t
 import { ConnectionLostError, DeadlineError, ServerError } from "../errors.ts";
 import { classify } from "../failures/classify.ts";
 import { Lease } from "../pool/lease.ts";
+import type { AcquireOptions } from "../pool/pool_options.ts";
 import type { FlightPlan } from "./flight_plan.ts";
 import type { TransactionOutcome } from "./observer.ts";
 import { sendWithDeadline } from "./send_with_deadline.ts";
@@ -11,6 +12,9 @@ import { TransactionRecord } from "./unit_stats.ts";
 
 /** How long the client waits beyond the server's own timeouts before it gives up on the answer. */
 export const ANSWER_GRACE_MS = 1_000;
+
+/** `fresh`: a connection that was never used before. */
+export type ConnectionWish = Pick<AcquireOptions, "fresh" | "shares" | "again">;
 
 export class LeasedConnection {
   readonly #context: TransactionContext;
@@ -75,21 +79,21 @@ export class LeasedConnection {
     this.#startRecord();
   }
 
-  /** Leases a connection if there is none yet. With `fresh`, one that was never used before. */
-  async open({ fresh = this.#request.fresh }: { fresh?: boolean } = {}): Promise<Lease> {
+  /** Leases a connection if there is none yet. */
+  async open(wish: ConnectionWish = {}): Promise<Lease> {
     if (this.#lease === undefined) {
-      this.#lease = await this.#acquire({ fresh });
+      this.#lease = await this.#acquire(wish);
       this.#record?.leased(this.#lease);
     }
     return this.#lease;
   }
 
-  #acquire({ fresh }: { fresh: boolean }): Promise<Lease> {
+  #acquire({ fresh = this.#request.fresh, ...wish }: ConnectionWish): Promise<Lease> {
     const { pool, scope, holder } = this.#context;
     const { settings, signal, label } = this.#request;
     this.#startRecord();
     const holdMs = (settings.transactionTimeoutMs || Infinity) + ANSWER_GRACE_MS;
-    return pool.acquire({ scope, holder, label, signal, fresh, holdMs });
+    return pool.acquire({ scope, holder, label, signal, fresh, holdMs, ...wish });
   }
 
   #startRecord(): void {

@@ -53,7 +53,7 @@ export class ServerSession {
 
   /** For a transaction that begins now. `defaults` are the timeouts that most transactions have. */
   constructor(
-    { connection, number }: Lease,
+    { server: connection, number }: Lease,
     settings: TransactionSettings,
     { defaults, clock }: { readonly defaults: Timeouts; readonly clock: Clock },
   ) {
@@ -63,7 +63,10 @@ export class ServerSession {
     }
     const nowMs = clock.now();
     let before = known.get(connection);
-    if (before?.lease !== number - 1 || before.untilMs <= nowMs) before = undefined;
+    // Those who share the connection have one number, and none of them changes a setting.
+    if (before === undefined || before.lease < number - 1 || before.untilMs <= nowMs) {
+      before = undefined;
+    }
     this.#connection = connection;
     const { timeouts, incarnation, untilMs = nowMs + KNOWN_FOR_MS } = before ?? {};
     this.#knowledge = { timeouts, incarnation, lease: number, untilMs };

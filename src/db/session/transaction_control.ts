@@ -54,6 +54,11 @@ const BEGINNING = startsWith(`(?:begin|start${SPACE}+transaction)\\b`);
 /** A lock or setting that a function leaves. A setting that is local to a transaction is none. */
 const LEAVES_STATE = /\bpg_(?:try_)?advisory_lock|\bset_config\s*\((?![^()]*,\s*true\s*\))/i;
 
+/** The name of a function could be hidden in it. */
+const HIDES_NAMES = /\bu&"/i;
+
+const READING = startsWith(String.raw`[\s(]*(?:select|with|values|table)\b`);
+
 /** Also the statements that the driver has prepared. */
 const REMOVES_PREPARED = startsWith(String.raw`(?:discard|deallocate)\b`);
 
@@ -123,6 +128,15 @@ export function mayBegin(part: FlightPart): boolean {
 export function leavesState(part: FlightPart): boolean {
   return "text" in part &&
     (LEAVES_STATE.test(part.text) || REMOVES_PREPARED.test(part.text));
+}
+
+/**
+ * Whether a read-only transaction of the statement leaves the connection as it found it, so that others may be on it at the
+ * same time.
+ */
+export function isPlainRead(part: FlightPart): boolean {
+  return "text" in part && part.portal === undefined && READING.test(part.text) &&
+    !LEAVES_STATE.test(part.text) && !HIDES_NAMES.test(part.text);
 }
 
 /** Whether it is ROLLBACK TO SAVEPOINT, whose command tag is that of ROLLBACK. */

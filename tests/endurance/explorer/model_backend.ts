@@ -28,6 +28,8 @@ export class ModelBackend {
   #isAlive = true;
   #hasHungUp = false;
   #flight: Flight | undefined;
+  /** Shared flights that have arrived behind it. */
+  readonly #behind: (readonly FlightPart[])[] = [];
   #disarmIdle = () => {};
   readonly #link: ModelLink;
   readonly #server: ModelServer;
@@ -52,6 +54,10 @@ export class ModelBackend {
 
   receive(parts: readonly FlightPart[]): void {
     if (!this.#isAlive) return;
+    if (this.#flight !== undefined) {
+      this.#behind.push(parts);
+      return;
+    }
     this.#disarmIdle();
     this.#flight = { parts, results: [], isCancelled: false, stopWaiting: undefined };
     this.#runNext(this.#flight);
@@ -93,6 +99,7 @@ export class ModelBackend {
     this.#isAlive = false;
     this.#disarmIdle();
     this.#flight = undefined;
+    this.#behind.length = 0;
     this.#server.backends.delete(this);
     this.session.abort();
   }
@@ -146,9 +153,12 @@ export class ModelBackend {
     this.#link.toClient("the answer before COMMIT", (connection) => connection.answered = sent);
   }
 
-  #answer({ results }: Flight, error: ServerError | undefined): void {
+  #answer({ parts, results }: Flight, error: ServerError | undefined): void {
     this.#flight = undefined;
     if (error !== undefined) this.session.fail();
+    const last = parts.at(-1)!;
+    // The COMMIT behind a Sync of its own ends the failed transaction.
+    if (error !== undefined && "text" in last && last.syncsBefore) this.session.abort();
     const { status } = this.session;
     // As the driver tells of rows that it cannot read.
     const told = error ?? results.find(({ decodeError }) => decodeError !== undefined)?.decodeError;
@@ -157,6 +167,8 @@ export class ModelBackend {
       `the answer ${error?.sqlState ?? ""}${status}`,
       (connection) => connection.answer(answer),
     );
+    const next = this.#behind.shift();
+    if (next !== undefined) return this.receive(next);
     if (this.#hasHungUp) return this.#endQuietly();
     if (status === "I") return;
     this.#disarmIdle = this.#timeline.after(this.#timeouts.idleTransactionTimeoutMs, () => {

@@ -29,6 +29,8 @@ export interface LinkOptions {
 export interface Holding {
   readonly unit: Unit;
   isOver: boolean;
+  /** Of a connection that others may hold at the same time: whether the unit has left it before its answer came. */
+  readonly hasLeft: (() => boolean) | undefined;
 }
 
 interface Message {
@@ -41,8 +43,9 @@ export class ModelLink {
   readonly name: string;
   readonly connection: ScriptedConnection;
   backend: ModelBackend | undefined;
-  /** The newest lease. */
-  holding: Holding | undefined;
+  /** The lease for which the next flight is sent: the newest one, unless it is shared. */
+  sender: Holding | undefined;
+  #holdings: Holding[] = [];
   /** A FATAL error has told the client that the server ended the connection before it began on another flight. */
   hasEndedBetweenFlights = false;
   readonly #options: LinkOptions;
@@ -73,6 +76,16 @@ export class ModelLink {
     };
   }
 
+  /** The leases that are not over. */
+  get holders(): readonly Holding[] {
+    return this.#holdings.filter(({ isOver, hasLeft }) => !isOver && !hasLeft?.());
+  }
+
+  hold(holding: Holding): void {
+    this.#holdings = [...this.holders, holding];
+    this.sender = holding;
+  }
+
   /** Resolves when a flight may be sent. */
   open(): Promise<void> {
     this.#toServer("the connect", () => {
@@ -96,13 +109,17 @@ export class ModelLink {
   /** Asks the server, over a socket of its own, to stop what runs. */
   cancel(): void {
     const { server, timeline, random } = this.#options;
-    const asked = this.holding;
+    const asked = this.holders;
+    if (asked.length > 1) {
+      const units = asked.map(({ unit }) => unit.caller).join(" and ");
+      timeline.violate(`a cancel request for a connection that ${units} share`);
+    }
     timeline.after(pick(CANCEL_LATENCY_MS, random)!, () => {
       timeline.point(`${this.name}: a cancel request is on its way`, { link: this });
       server.whenAwake(() => {
-        const { holding } = this;
-        if (holding !== asked && holding?.isOver === false) {
-          timeline.violate(`a cancel request of ${asked?.unit.name} met ${holding.unit.name}`);
+        const met = this.holders.find((holding) => !asked.includes(holding));
+        if (met !== undefined) {
+          timeline.violate(`a cancel request of ${asked[0]?.unit.name} met ${met.unit.name}`);
         }
         this.backend?.cancel();
       });

@@ -82,18 +82,34 @@ const keyedInOneFlight = keeps(["a"], (session, unit) => unit.commit(session, [u
 
 const alone = (name: string, plan: UnitPlan): Program => ({ name, callers: [[plan]] });
 
+const readOnly = keeps([], (session, unit) => unit.commit(session, [unit.select()]), {
+  options: { readOnly: true },
+});
+
+/** Its error must reach its own caller alone. */
+const failingRead = failsWith("ServerError", async (session) => {
+  await session.commit([FAILING]);
+}, { options: { readOnly: true } });
+
 export const PROGRAMS: readonly Program[] = [
   alone("a read", read),
   alone(
     "a read that is not committed",
     keeps([], (session, unit) => unit.query(session, unit.select())),
   ),
-  alone(
-    "a read-only read",
-    keeps([], (session, unit) => unit.commit(session, [unit.select()]), {
-      options: { readOnly: true },
-    }),
-  ),
+  alone("a read-only read", readOnly),
+  {
+    name: "three reads on one connection",
+    callers: [[readOnly, readOnly], [readOnly], [readOnly]],
+  },
+  {
+    name: "reads on one connection, and one that fails",
+    callers: [[readOnly, readOnly], [failingRead], [readOnly]],
+  },
+  {
+    name: "reads on one connection, and a write",
+    callers: [[readOnly, readOnly], [readOnly, write], [2, write, readOnly]],
+  },
   alone(
     "serializable reads",
     keeps([], async (session, unit) => {

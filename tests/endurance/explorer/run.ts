@@ -276,7 +276,7 @@ export class Run {
 
   #send(parts: readonly FlightPart[], connection: ScriptedConnection): void {
     const link = this.linkOf(connection)!;
-    const { holding } = link;
+    const { sender: holding } = link;
     const labels = parts.map(labelOf);
     const text = labels.join("; ");
     if (holding === undefined || holding.isOver) {

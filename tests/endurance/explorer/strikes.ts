@@ -22,7 +22,7 @@ const DELAYS_MS = [30, 700, 3_000, 12_000, 25_000];
 const EVENT_ACTIONS = {
   /** The caller's signal. */
   abort: ({ units }, { unit, link }) => {
-    const target = unit ?? link?.holding?.unit ?? units.find(({ told }) => told === undefined);
+    const target = unit ?? link?.sender?.unit ?? units.find(({ told }) => told === undefined);
     target?.abort();
   },
   close: ({ closePool }) => closePool({ timeoutMs: 0 }),

@@ -23,13 +23,24 @@ export class WatchedPool extends Pool {
 
   #watch(lease: Lease, unit: Unit | undefined): void {
     const { timeline } = this.#run;
-    const link = this.#run.linkOf(lease.connection);
+    const link = this.#run.linkOf(lease.server);
     if (link === undefined || unit === undefined) return;
-    if (link.holding?.isOver === false) {
-      timeline.violate(`${link.holding.unit.caller} and ${unit.caller} hold one connection`);
+    const { connection } = lease;
+    const hasLeft = lease.isShared ? () => connection.state === "closed" : undefined;
+    const holding: Holding = { unit, isOver: false, hasLeft };
+    const other = link.holders.find((other) => !(other.hasLeft && hasLeft));
+    if (other !== undefined) {
+      timeline.violate(`${other.unit.caller} and ${unit.caller} hold one connection`);
     }
-    const holding: Holding = link.holding = { unit, isOver: false };
+    link.hold(holding);
     this.#run.onLease(lease);
+    if (lease.isShared) {
+      const flight = connection.flight.bind(connection);
+      connection.flight = (parts, options) => {
+        link.sender = holding;
+        return flight(parts, options);
+      };
+    }
     for (const way of ["release", "destroy"] as const) {
       const giveBack = lease[way].bind(lease);
       lease[way] = () => {

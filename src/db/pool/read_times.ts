@@ -1,0 +1,90 @@
+/**
+ * How long the server takes for a shared read, by the newest answers. From it follows how many reads may be behind one
+ * another on a connection, and which one holds up those behind it.
+ */
+
+/** The value of `PoolOptions.readDepth` by which the pool decides itself. */
+export type ReadDepth = number | "auto";
+
+/** While the pool may open more connections, a line is as long as the server answers within this time. */
+const LINE_MS = 2;
+
+/** The length of a line until the first answers. */
+const START_DEPTH = 4;
+
+/** The longest line of `auto`. More would lose more by one slow read, and gain little. */
+const AUTO_DEPTH_MAX = 16;
+
+/** The longest line of a pool. */
+export function longestLine(depth: ReadDepth = "auto"): number {
+  return depth === "auto" ? AUTO_DEPTH_MAX : depth;
+}
+
+/** A read that runs for longer holds up those behind it. */
+const SLOW_MS = 25;
+
+/** Taken for the round trip until the first answer. */
+const START_ROUND_TRIP_MS = 100;
+
+/** The round trip is the shortest answer of the current window and the one before: the way to the server may change. */
+const WINDOW_MS = 10_000;
+
+/** Share of the newest answer in the mean. */
+const NEWEST = 1 / 8;
+
+export interface ReadUnderWay {
+  readonly sentAt: number;
+  /** When the one in front was answered; `Infinity` during the login. */
+  readonly turnAt: number;
+}
+
+export class ReadTimes {
+  readonly #depth: ReadDepth;
+  /** Mean time of the server for one read. */
+  #readMs = LINE_MS / START_DEPTH;
+  #windowEndsAt = -Infinity;
+  #shortestMs = Infinity;
+  #shortestBeforeMs = Infinity;
+
+  constructor(depth: ReadDepth) {
+    this.#depth = depth;
+  }
+
+  /** Most reads behind one another on a connection, if no other connection can be had. */
+  get longest(): number {
+    return longestLine(this.#depth);
+  }
+
+  /** The same, as long as the pool may open more connections. */
+  get preferred(): number {
+    if (this.#depth !== "auto") return this.#depth;
+    return Math.max(1, Math.min(AUTO_DEPTH_MAX, Math.floor(LINE_MS / this.#readMs)));
+  }
+
+  /** The answer to a read has come. */
+  note(read: ReadUnderWay, nowMs: number): void {
+    if (nowMs >= this.#windowEndsAt) {
+      this.#windowEndsAt = nowMs + WINDOW_MS;
+      this.#shortestBeforeMs = this.#shortestMs;
+      this.#shortestMs = Infinity;
+    }
+    this.#shortestMs = Math.min(this.#shortestMs, nowMs - read.sentAt);
+    const readMs = Math.max(0, this.#runningMs(read, nowMs));
+    this.#readMs += NEWEST * (Math.min(readMs, SLOW_MS) - this.#readMs);
+  }
+
+  /** Whether a read holds up those behind it. */
+  isSlow(read: ReadUnderWay, nowMs: number): boolean {
+    return this.#runningMs(read, nowMs) > SLOW_MS;
+  }
+
+  /** The server cannot begin before the read has come, nor before it has answered the one in front. */
+  #runningMs({ sentAt, turnAt }: ReadUnderWay, nowMs: number): number {
+    return nowMs - Math.max(turnAt, sentAt + this.#roundTripMs);
+  }
+
+  get #roundTripMs(): number {
+    const shortestMs = Math.min(this.#shortestMs, this.#shortestBeforeMs);
+    return shortestMs === Infinity ? START_ROUND_TRIP_MS : shortestMs;
+  }
+}

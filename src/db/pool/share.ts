@@ -1,0 +1,136 @@
+/** A caller's share of a connection on which several callers read at once. */
+import type {
+  Connection,
+  ConnectionState,
+  FlightAnswer,
+  FlightOptions,
+  FlightPart,
+  TransactionStatus,
+} from "../driver/driver.ts";
+import { ConnectionLostError } from "../errors.ts";
+import type { WatchedLease } from "./leak_watch.ts";
+import type { Lease, LostPlace } from "./lease.ts";
+import type { SharedConnection } from "./shared_connection.ts";
+import type { QueueNode } from "./waiter_queue.ts";
+
+/**
+ * Looks like a connection of the caller's own, for one flight. It is `opening` until the server may begin with the flight:
+ * the caller's timeout counts from then on. The caller may leave at any time; its rows are then thrown away.
+ */
+export class Share implements Connection {
+  /** When it was leased, on the pool's clock. */
+  readonly since: number;
+  readonly watch: QueueNode<WatchedLease> | undefined;
+  /** The caller's lease, which has this share. */
+  lease: Lease | undefined;
+  readonly #shared: SharedConnection;
+  #flight: PromiseWithResolvers<FlightAnswer> | undefined;
+  #turn: PromiseWithResolvers<void> | undefined;
+  #hasLeft = false;
+  /** How the caller has lost its place, if it has. */
+  lostPlace: LostPlace | undefined;
+
+  constructor(
+    shared: SharedConnection,
+    { since, watch }: { since: number; watch: QueueNode<WatchedLease> | undefined },
+  ) {
+    this.#shared = shared;
+    this.since = since;
+    this.watch = watch;
+  }
+
+  /** Whether the caller has left before the answer came. */
+  get hasLeft(): boolean {
+    return this.#hasLeft;
+  }
+
+  get state(): ConnectionState {
+    const { connection } = this.#shared;
+    if (this.#hasLeft || connection.state === "closed") return "closed";
+    if (this.#flight === undefined) return connection.status === undefined ? "opening" : "idle";
+    return this.#isItsTurn ? connection.state : "opening";
+  }
+
+  get status(): TransactionStatus | undefined {
+    // The status byte of others is none of this caller's.
+    return this.#shared.connection.status === undefined ? undefined : "I";
+  }
+
+  get processId(): number | undefined {
+    return this.#shared.connection.processId;
+  }
+
+  get isDirect(): boolean | undefined {
+    return this.#shared.connection.isDirect;
+  }
+
+  get closed(): Promise<Error | undefined> {
+    return this.#shared.connection.closed;
+  }
+
+  get ready(): Promise<void> {
+    if (this.#isItsTurn) return this.#shared.connection.ready;
+    return (this.#turn ??= Promise.withResolvers<void>()).promise;
+  }
+
+  get #isItsTurn(): boolean {
+    return this.#shared.head === this;
+  }
+
+  flight(parts: readonly FlightPart[], options: FlightOptions = {}): Promise<FlightAnswer> {
+    const shared = this.#shared;
+    const flight = this.#flight = Promise.withResolvers<FlightAnswer>();
+    shared.enter(this);
+    shared.connection.flight(parts, { ...options, isShared: true }).then((answer) => {
+      flight.resolve(answer);
+      shared.noteAnswer(this);
+    }, (error) => {
+      this.lostPlace ??= shared.noteLoss(this);
+      flight.reject(error);
+    });
+    return flight.promise;
+  }
+
+  /** The flights in front of its own are answered. */
+  takeTurn(): void {
+    this.#turn?.resolve(this.#shared.connection.ready);
+  }
+
+  /** Cancels the flight if nobody else uses the connection. Otherwise the caller leaves. */
+  cancel(options: { timeoutMs: number }): Promise<void> {
+    if (!this.#shared.isAlone(this)) {
+      this.leave("the caller gave up");
+      return Promise.resolve();
+    }
+    this.#shared.closesFor ??= "destroyed";
+    return this.#shared.connection.cancel(options);
+  }
+
+  close({ timeoutMs }: { timeoutMs: number }): Promise<void> {
+    if (this.#shared.isAlone(this)) return this.#shared.connection.close({ timeoutMs });
+    this.leave("the caller gave up");
+    return Promise.resolve();
+  }
+
+  /** A read in front of it takes long: its caller is to read on another connection. */
+  move(): void {
+    if (this.#hasLeft) return;
+    this.lostPlace = "moved";
+    this.leave("a read in front of it takes long");
+  }
+
+  /** Ends the caller's part in the connection. The answer is thrown away when it comes. */
+  leave(reason: string): void {
+    if (this.#hasLeft) return;
+    this.#hasLeft = true;
+    this.#shared.noteLeft(this);
+    this.#flight?.reject(
+      new ConnectionLostError(`Lost the place on a connection to PostgreSQL: ${reason}`, {
+        cause: undefined,
+        sent: true,
+        begun: false,
+        answered: [],
+      }),
+    );
+  }
+}

@@ -1,0 +1,138 @@
+/** A leased connection on which several callers read at once, one behind the other. */
+import type { Connection } from "../driver/driver.ts";
+import type { Clock } from "../time/clock.ts";
+import type { DestroyCause, LostPlace } from "./lease.ts";
+import type { PoolEntry } from "./pool_entry.ts";
+import type { ReadTimes } from "./read_times.ts";
+import type { Share } from "./share.ts";
+
+export interface SharedConnectionOptions {
+  readonly clock: Clock;
+  readonly times: ReadTimes;
+  /** A read is behind another one, which may take long. */
+  readonly onHeldUp: () => void;
+  /** The answer to a caller that has left was thrown away. */
+  readonly onDrained: () => void;
+}
+
+export class SharedConnection {
+  readonly entry: PoolEntry;
+  readonly connection: Connection;
+  /** Whether further callers may come, until the connection is idle again. */
+  isOpen = true;
+  /** Set if the connection must not be used again, once those that are on it have their answers. */
+  closesFor: DestroyCause | undefined;
+  readonly #options: SharedConnectionOptions;
+  /** Those that have not returned their leases and have not left. */
+  readonly #shares = new Set<Share>();
+  /** The flights under way, in their order, also of callers that have left. */
+  readonly #line: Share[] = [];
+  /** When it became the turn of the first one in the line; `Infinity` during the login. */
+  #turnAt = Infinity;
+  #isLost = false;
+
+  constructor(entry: PoolEntry, options: SharedConnectionOptions) {
+    this.entry = entry;
+    this.connection = entry.connection!;
+    this.#options = options;
+  }
+
+  /** The callers, in the order in which they came. */
+  get shares(): ReadonlySet<Share> {
+    return this.#shares;
+  }
+
+  /** The one whose flight the server runs. */
+  get head(): Share | undefined {
+    return this.#line[0];
+  }
+
+  /** How many are behind one another, those included that have left. */
+  get size(): number {
+    return Math.max(this.#shares.size, this.#line.length);
+  }
+
+  get isEmpty(): boolean {
+    return this.#shares.size === 0 && this.#line.length === 0;
+  }
+
+  /** Whether nobody else uses the connection. */
+  isAlone(share: Share): boolean {
+    return this.#shares.size === 1 && this.#shares.has(share);
+  }
+
+  /** Whether somebody waits for a flight that may take long, or nobody waits for the one that runs. */
+  get isWatched(): boolean {
+    return this.#line.length > 1 || this.head?.hasLeft === true;
+  }
+
+  /** Whether one more caller may come, at a line of at most `depth`. */
+  admits(depth: number, nowMs: number): boolean {
+    return this.isOpen && this.closesFor === undefined && this.size < depth &&
+      this.connection.status !== undefined && this.connection.state !== "closed" &&
+      !this.isHeldUp(nowMs);
+  }
+
+  /** Whether the flight that runs holds up those behind it. */
+  isHeldUp(nowMs: number): boolean {
+    const { head } = this;
+    return head !== undefined &&
+      this.#options.times.isSlow({ sentAt: head.since, turnAt: this.#turnAt }, nowMs);
+  }
+
+  add(share: Share): void {
+    this.#shares.add(share);
+  }
+
+  /** The caller has returned its lease. */
+  remove(share: Share): void {
+    this.#shares.delete(share);
+  }
+
+  /** The share's flight is being sent. */
+  enter(share: Share): void {
+    if (this.#line.push(share) > 1) return this.#options.onHeldUp();
+    share.takeTurn();
+    const { connection } = this;
+    if (connection.state !== "opening") this.#turnAt = share.since;
+    else connection.ready.then(() => this.#turnAt = this.#options.clock.now(), () => {});
+  }
+
+  noteAnswer(share: Share): void {
+    const nowMs = this.#options.clock.now();
+    const sentAt = share.since;
+    if (this.head === share) this.#options.times.note({ sentAt, turnAt: this.#turnAt }, nowMs);
+    this.#leaveLine(share, nowMs);
+    if (share.hasLeft) this.#options.onDrained();
+  }
+
+  /** The connection has ended, or the flight could not be sent. */
+  noteLoss(share: Share): LostPlace | undefined {
+    const wasRunning = this.head === share && !this.#isLost;
+    if (this.connection.state === "closed") this.#isLost = true;
+    this.#leaveLine(share, this.#options.clock.now());
+    if (share.hasLeft) this.#options.onDrained();
+    if (!this.#isLost) return undefined;
+    return wasRunning ? "running" : "behind";
+  }
+
+  /** The caller has left. Its answer is still to come. */
+  noteLeft(share: Share): void {
+    this.#shares.delete(share);
+    this.#options.onHeldUp();
+  }
+
+  /** Those whose flights wait for the one that runs. */
+  behind(): Share[] {
+    return this.#line.slice(1);
+  }
+
+  #leaveLine(share: Share, nowMs: number): void {
+    const wasHead = this.head === share;
+    const index = this.#line.indexOf(share);
+    if (index !== -1) this.#line.splice(index, 1);
+    if (!wasHead) return;
+    this.#turnAt = nowMs;
+    this.head?.takeTurn();
+  }
+}

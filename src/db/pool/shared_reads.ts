@@ -1,0 +1,225 @@
+/**
+ * Which connection of an owner a shared read goes to. A read takes an idle connection if there is one. If there is none, it
+ * goes behind other reads, to the connection with the fewest of them, before one is opened or the caller waits.
+ *
+ * - Nobody passes a waiter. For each caller that waits for a connection of its own, the connection with the fewest reads
+ *   takes no more of them, so that it comes free.
+ * - A read that holds up those behind it keeps the connection, and they are sent again to another one: nothing is lost, as
+ *   they are read only.
+ * - A flight whose caller has left runs to its end, unless it takes long: it is cancelled then, and the connection closed,
+ *   once nobody else uses it.
+ */
+import { Alarm } from "../time/alarm.ts";
+import type { Waiter } from "./acquire_queue.ts";
+import { type DestroyCause, Lease } from "./lease.ts";
+import type { OwnerPool, PoolParts } from "./owner_pool.ts";
+import type { PoolEntry } from "./pool_entry.ts";
+import { ReadTimes } from "./read_times.ts";
+import { Share } from "./share.ts";
+import { SharedConnection } from "./shared_connection.ts";
+
+/** How often it is checked whether a read holds up others. */
+const CHECK_MS = 10;
+
+/** How long a cancel request may take. The connection is closed at once. */
+const CANCEL_TIMEOUT_MS = 500;
+
+export class SharedReads {
+  readonly #owner: OwnerPool;
+  readonly #parts: PoolParts;
+  readonly #times: ReadTimes;
+  readonly #connections = new Set<SharedConnection>();
+  readonly #alarm: Alarm;
+  #checkAt = Infinity;
+
+  constructor(owner: OwnerPool, parts: PoolParts) {
+    this.#owner = owner;
+    this.#parts = parts;
+    this.#times = new ReadTimes(parts.options.readDepth ?? "auto");
+    this.#alarm = new Alarm(parts.clock, () => this.#check());
+  }
+
+  /** How many reads may be behind one another now. */
+  get depth(): number {
+    const { permits } = this.#parts;
+    return permits.entries.size < permits.limit ? this.#times.preferred : this.#times.longest;
+  }
+
+  /** Leases the entry's connection to a reader, behind whom others may come. */
+  begin(entry: PoolEntry, waiter: Waiter, nowMs: number): Lease {
+    const shared: SharedConnection = new SharedConnection(entry, {
+      clock: this.#parts.clock,
+      times: this.#times,
+      onHeldUp: () => this.#watch(),
+      onDrained: () => void this.#settle(shared),
+    });
+    entry.shared = shared;
+    this.#connections.add(shared);
+    const { connection } = shared;
+    if (connection.status === undefined) connection.ready.then(() => this.#fill(shared), () => {});
+    const idleMs = entry.isNew ? undefined : nowMs - entry.idleSince;
+    return this.#seat(shared, { waiter, idleMs }, nowMs);
+  }
+
+  /** A lease behind other reads; `undefined` if there is no place. */
+  join(waiter: Waiter, nowMs: number): Lease | undefined {
+    const { fresh, again } = waiter.request;
+    if (fresh || this.#connections.size === 0) return undefined;
+    const shared = again ? this.#shortest(Infinity, nowMs) : this.#next(nowMs);
+    return shared && this.#seat(shared, { waiter, idleMs: 0 }, nowMs);
+  }
+
+  /** Seats waiting readers behind those that are on the entry's connection. */
+  fill(entry: PoolEntry): void {
+    if (entry.shared !== undefined) this.#fill(entry.shared);
+  }
+
+  /** The entry's connection is no longer shared: it is idle, is being closed, or is gone. */
+  end(entry: PoolEntry): void {
+    if (entry.shared === undefined) return;
+    this.#connections.delete(entry.shared);
+    entry.shared = undefined;
+    if (this.#connections.size > 0) return;
+    this.#alarm.clear();
+    this.#checkAt = Infinity;
+  }
+
+  #next(nowMs: number): SharedConnection | undefined {
+    const { permits } = this.#parts;
+    const { scope } = this.#owner;
+    if (permits.queue.readersOf(scope) > 0) return undefined;
+    const shared = this.#shortest(this.depth, nowMs);
+    return shared === undefined || this.#isReserved(shared) ? undefined : shared;
+  }
+
+  #shortest(depth: number, nowMs: number): SharedConnection | undefined {
+    const reserved = this.#reserved;
+    let best: SharedConnection | undefined;
+    for (const shared of reserved > 0 ? this.#bySize().slice(reserved) : this.#connections) {
+      if (best !== undefined && shared.size >= best.size) continue;
+      if (this.#admits(shared, depth, nowMs)) best = shared;
+    }
+    return best;
+  }
+
+  #admits(shared: SharedConnection, depth: number, nowMs: number): boolean {
+    const { generation } = this.#parts.connector;
+    const { entry } = shared;
+    return shared.admits(depth, nowMs) && entry.generation === generation &&
+      nowMs < entry.replaceAt && !this.#owner.hasEnded;
+  }
+
+  /** How many of the connections with the fewest reads are to come free. */
+  get #reserved(): number {
+    return this.#parts.permits.wholeShortageOf(this.#owner);
+  }
+
+  #isReserved(shared: SharedConnection): boolean {
+    const reserved = this.#reserved;
+    return reserved > 0 && this.#bySize().indexOf(shared) < reserved;
+  }
+
+  #bySize(): SharedConnection[] {
+    return [...this.#connections].sort((one, other) => one.size - other.size);
+  }
+
+  #fill(shared: SharedConnection): void {
+    const { permits, clock } = this.#parts;
+    const { entry } = shared;
+    const { queue } = permits;
+    if (queue.readersOf(this.#owner.scope) === 0) return;
+    const nowMs = clock.now();
+    while (this.#admits(shared, this.depth, nowMs) && !this.#isReserved(shared)) {
+      const waiter = queue.readerOf(this.#owner.scope, entry);
+      if (waiter === undefined) return;
+      permits.grant(waiter, this.#seat(shared, { waiter, idleMs: 0 }, nowMs));
+    }
+  }
+
+  #seat(
+    shared: SharedConnection,
+    { waiter: { request, since }, idleMs }: { waiter: Waiter; idleMs: number | undefined },
+    nowMs: number,
+  ): Lease {
+    const { metrics } = this.#parts;
+    metrics.counters.acquired++;
+    if (shared.shares.size > 0) metrics.counters.shared++;
+    metrics.waitTimes.record(nowMs - since);
+    const share = new Share(shared, { since: nowMs, watch: this.#owner.watch(request, nowMs) });
+    shared.add(share);
+    return share.lease = new Lease(share, {
+      idleMs,
+      number: shared.entry.leases,
+      server: shared.connection,
+      share,
+      onReturn: {
+        release: () => this.#return(shared, share),
+        destroy: (cause) => this.#return(shared, share, cause),
+      },
+    });
+  }
+
+  #return(shared: SharedConnection, share: Share, cause?: DestroyCause): Promise<void> {
+    this.#owner.unwatch(share, this.#parts.clock.now());
+    shared.remove(share);
+    if (!share.hasLeft) shared.closesFor ??= cause;
+    return this.#settle(shared);
+  }
+
+  /** Somebody has gone: the connection has a place, or nobody is on it any more. */
+  #settle(shared: SharedConnection): Promise<void> {
+    const { entry, closesFor } = shared;
+    if (entry.shared !== shared || entry.state !== "leased") return Promise.resolve();
+    if (shared.shares.size > 0) this.#fill(shared);
+    else if (closesFor !== undefined) {
+      this.#owner.countClosed(entry, closesFor);
+      return this.#owner.close(entry);
+    } else if (shared.isEmpty) {
+      this.end(entry);
+      this.#owner.takeBack(entry);
+    }
+    return Promise.resolve();
+  }
+
+  #watch(): void {
+    if (this.#checkAt !== Infinity) return;
+    this.#checkAt = this.#parts.clock.now() + CHECK_MS;
+    this.#alarm.setBy(this.#checkAt);
+  }
+
+  #check(): void {
+    const nowMs = this.#parts.clock.now();
+    // The event loop was busy: answers may have come that nobody has read yet.
+    const isLate = nowMs - this.#checkAt > CHECK_MS;
+    this.#checkAt = Infinity;
+    const watched = [...this.#connections].filter(({ isWatched }) => isWatched);
+    if (watched.length === 0) return;
+    this.#watch();
+    if (isLate) return;
+    const heldUp = watched.filter((shared) => shared.isHeldUp(nowMs));
+    // If every connection is slow, so is the server, or the way to it.
+    const { permits } = this.#parts;
+    const hasOther = permits.entries.size < permits.limit || this.#owner.counts.idle > 0 ||
+      [...this.#connections].some((shared) => shared.isOpen && !shared.isHeldUp(nowMs));
+    for (const shared of heldUp) {
+      if (shared.shares.size === 0) this.#cancel(shared);
+      // A read whose caller has left is about to lose its connection, which gives the others its permit.
+      else if (hasOther || shared.head?.hasLeft) this.#move(shared);
+    }
+  }
+
+  /** Sends those who are behind a slow read to other connections. */
+  #move(shared: SharedConnection): void {
+    shared.isOpen = false;
+    for (const share of shared.behind()) {
+      if (!share.hasLeft) this.#parts.metrics.counters.moved++;
+      share.move();
+    }
+  }
+
+  /** Ends a slow read that nobody waits for. */
+  #cancel(shared: SharedConnection): void {
+    void shared.connection.cancel({ timeoutMs: CANCEL_TIMEOUT_MS });
+    this.#owner.closeFor(shared.entry, "destroyed");
+  }
+}

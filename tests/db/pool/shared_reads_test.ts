@@ -1,0 +1,441 @@
+/** Reads of several callers on one connection: who goes where, and what reaches whom. */
+import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import {
+  type Database,
+  DeadlineError,
+  OwnerScope,
+  PoolClosedError,
+  type PoolOptions,
+  ServerError,
+  type SessionOptions,
+  sql,
+  trustedSql,
+} from "../../../src/db/mod.ts";
+import { flushPromises, ManualClock } from "../../support/manual_clock.ts";
+import { ReadingServer } from "../../support/reading_server.ts";
+import { databaseOf, poolOf } from "../../support/test_pool.ts";
+
+interface Place {
+  readonly clock: ManualClock;
+  readonly server: ReadingServer;
+  readonly db: Database;
+  /** Begins a read, and waits until it is sent or waits for a connection. */
+  read(n: number, options?: SessionOptions): Promise<Outcome>;
+  write(n: number): Promise<Outcome>;
+  /** The numbers of the reads under way, a list for each connection. */
+  lines(): (number | undefined)[][];
+  /** Answers one flight of each connection. */
+  answerAll(): Promise<void>;
+}
+
+/** What has come of a call so far. */
+interface Outcome {
+  readonly promise: Promise<unknown>;
+  value?: unknown;
+  error?: unknown;
+}
+
+function outcomeOf(promise: Promise<unknown>): Outcome {
+  const outcome: Outcome = { promise };
+  promise.then((value) => outcome.value = value, (error) => outcome.error = error);
+  return outcome;
+}
+
+/** A test on a pool of one or more connections, and lines of at most three reads. */
+function sharing(
+  name: string,
+  test: (place: Place) => Promise<void>,
+  options: Partial<PoolOptions> & { owner?: OwnerScope } = {},
+): void {
+  Deno.test(name, async () => {
+    const { owner = OwnerScope.lasting(), ...poolOptions } = options;
+    const clock = new ManualClock();
+    const server = new ReadingServer();
+    const settings = { size: 1, maxOverflow: 0, readDepth: 3, clock, ...poolOptions };
+    const pool = poolOf(server.driver, settings);
+    const db = databaseOf(pool, { clock, scope: owner });
+    const begin = async (run: () => Promise<unknown>): Promise<Outcome> => {
+      const outcome = outcomeOf(run());
+      await flushPromises();
+      return outcome;
+    };
+    await test({
+      clock,
+      server,
+      db,
+      read: (n, options) =>
+        begin(async () => {
+          const session = db.session({ readOnly: true, ...options });
+          const [[row]] = await session.commit([sql<{ n: number }>`select ${n} as n`]);
+          return row!.n;
+        }),
+      write: (n) => begin(() => db.session().commit([sql`insert into t values (${n})`])),
+      lines: () => server.busy.map((connection) => server.running(connection)),
+      async answerAll() {
+        for (const connection of server.busy) server.answer(connection);
+        await flushPromises();
+      },
+    });
+    // `close()` must not have to wait for anybody.
+    assertEquals(pool.stats().leased, 0);
+    await db.close({ timeoutMs: 0 });
+    assertEquals(clock.pending, 0);
+  });
+}
+
+/** Answers flights until there are none. */
+async function drain({ server, answerAll }: Place): Promise<void> {
+  do {
+    await flushPromises();
+    await answerAll();
+  } while (server.busy.length > 0);
+}
+
+sharing(
+  "reads go behind one another where no connection is free, and the rest wait",
+  async (place) => {
+    const { read, lines, server, db } = place;
+    const reads = [];
+    for (const n of [1, 2, 3, 4, 5]) reads.push(await read(n));
+    assertEquals(lines(), [[1, 2, 3]]);
+    assertEquals(db.stats().waiting, 2);
+    server.answer(server.driver.connections[0]!);
+    await flushPromises();
+    assertEquals([reads[0]!.value, lines()], [1, [[2, 3, 4]]]);
+    await drain(place);
+    assertEquals(reads.map(({ value }) => value), [1, 2, 3, 4, 5]);
+    assertEquals(db.stats().counters.shared, 4);
+    assertEquals([db.stats().idle, server.driver.connections.length], [1, 1]);
+  },
+);
+
+sharing("a read takes a free connection before it goes behind another", async (place) => {
+  const { read, write, lines } = place;
+  const writes = [await write(1), await write(2)];
+  await drain(place);
+  assertEquals(writes.map(({ error }) => error), [undefined, undefined]);
+  for (const n of [1, 2, 3]) await read(n);
+  assertEquals(lines().map(({ length }) => length).sort(), [1, 2]);
+  await drain(place);
+}, { size: 2 });
+
+sharing("the next read goes to the connection with the fewest", async (place) => {
+  const { read, write, lines, server } = place;
+  await write(1);
+  await write(2);
+  await drain(place);
+  for (const n of [1, 2, 3, 4, 5]) await read(n);
+  server.answer(server.busy[1]!);
+  server.answer(server.busy[1]!);
+  await flushPromises();
+  const fewest = lines().findIndex(({ length }) => length < 2);
+  await read(6);
+  assertEquals(lines()[fewest === -1 ? 0 : fewest]!.includes(6), true);
+  await drain(place);
+}, { size: 2 });
+
+sharing("below the limit a line that is long enough opens another connection", async (place) => {
+  const { read, lines } = place;
+  for (const n of [1, 2, 3, 4]) await read(n);
+  assertEquals(lines(), [[1, 2, 3], [4]]);
+  await drain(place);
+}, { size: 2 });
+
+sharing("a write waits for no more reads than were there, and shares with none", async (place) => {
+  const { read, write, lines } = place;
+  for (const n of [1, 2]) await read(n);
+  await write(3);
+  const late = await read(4);
+  assertEquals(lines(), [[1, 2]]);
+  await place.answerAll();
+  await place.answerAll();
+  assertEquals(lines(), [[3]]);
+  await drain(place);
+  assertEquals(late.value, 4);
+});
+
+sharing("while a write waits, reads go to the other connections", async (place) => {
+  const { read, write, lines } = place;
+  await write(1);
+  await write(2);
+  await drain(place);
+  for (const n of [1, 2, 3]) await read(n);
+  await write(4);
+  await read(5);
+  const withFive = lines().find((line) => line.includes(5))!;
+  assertEquals(withFive.length, 3);
+  await place.answerAll();
+  assert(lines().some((line) => line.includes(4)));
+  await drain(place);
+}, { size: 2 });
+
+sharing("an error reaches the caller of its statement alone", async (place) => {
+  const { read, server } = place;
+  const reads = [await read(1), await read(2), await read(3)];
+  const [connection] = server.busy;
+  server.answer(connection!);
+  server.answer(connection!, { fails: true });
+  server.answer(connection!);
+  await flushPromises();
+  assertEquals([reads[0]!.value, reads[2]!.value], [1, 3]);
+  assertInstanceOf(reads[1]!.error, ServerError);
+  assertEquals(reads[1]!.error.message, "division by zero of 2");
+  assertEquals(reads[1]!.error.statement, "select $1 as n");
+});
+
+sharing(
+  "a caller that gives up leaves, its rows are thrown away, and nothing is cancelled",
+  async (place) => {
+    const { read, server, lines } = place;
+    const [head, behind] = [new AbortController(), new AbortController()];
+    const reads = [
+      await read(1, { signal: head.signal }),
+      await read(2, { signal: behind.signal }),
+      await read(3),
+    ];
+    behind.abort();
+    head.abort();
+    await flushPromises();
+    assertInstanceOf(reads[0]!.error, DeadlineError);
+    assertInstanceOf(reads[1]!.error, DeadlineError);
+    const [connection] = server.driver.connections;
+    assertEquals([connection!.cancels, lines()], [0, [[1, 2, 3]]]);
+    await drain(place);
+    assertEquals([reads[2]!.value, connection!.state], [3, "idle"]);
+  },
+);
+
+sharing(
+  "a caller that gives up alone on its connection has its statement cancelled",
+  async (place) => {
+    const { read, server } = place;
+    const controller = new AbortController();
+    const only = await read(1, { signal: controller.signal });
+    controller.abort();
+    await flushPromises();
+    const [connection] = server.driver.connections;
+    assertEquals(connection!.cancels, 1);
+    server.answer(connection!, { fails: true });
+    await flushPromises();
+    assertInstanceOf(only.error, DeadlineError);
+    // The cancel request may come late.
+    assertEquals(connection!.state, "closed");
+  },
+);
+
+sharing("reads behind a slow one move to another connection, and it goes on", async (place) => {
+  const { read, write, server, lines, clock, db } = place;
+  await write(1);
+  await write(2);
+  await drain(place);
+  const reads = [];
+  for (const n of [1, 2, 3, 4]) reads.push(await read(n));
+  const slow = server.busy.find((connection) => server.running(connection)[0] === 1)!;
+  const quick = server.busy.find((connection) => connection !== slow)!;
+  const behind = server.running(slow).slice(1);
+  while (server.running(quick).length > 0) server.answer(quick);
+  await flushPromises();
+  await clock.advance(30);
+  assertEquals(server.running(quick), behind);
+  assertEquals(db.stats().counters.moved, behind.length);
+  assertEquals(slow.cancels, 0);
+  // Nobody else comes to the slow one.
+  await read(5);
+  assert(server.running(quick).includes(5));
+  while (server.running(quick).length > 0) server.answer(quick);
+  await flushPromises();
+  assertEquals(reads.slice(1).map(({ value }) => value), [2, 3, 4]);
+  assertEquals(reads[0]!.value, undefined);
+  while (server.running(slow).length > 0) server.answer(slow);
+  await flushPromises();
+  assertEquals([reads[0]!.value, slow.state, lines()], [1, "idle", []]);
+}, { size: 2 });
+
+sharing("where all connections are slow, nobody is moved", async (place) => {
+  const { read, server, clock, db } = place;
+  const reads = [await read(1), await read(2)];
+  await clock.advance(1_000);
+  assertEquals(db.stats().counters.moved, 0);
+  assertEquals(server.running(server.driver.connections[0]!), [1, 2]);
+  await drain(place);
+  assertEquals(reads.map(({ value }) => value), [1, 2]);
+});
+
+sharing(
+  "a slow read whose caller has left is cancelled once the others have moved",
+  async (place) => {
+    const { read, write, server, clock } = place;
+    await write(1);
+    await write(2);
+    await drain(place);
+    const controller = new AbortController();
+    const head = await read(1, { signal: controller.signal });
+    const others = [await read(2), await read(3), await read(4)];
+    const slow = server.busy.find((connection) => server.running(connection)[0] === 1)!;
+    const quick = server.busy.find((connection) => connection !== slow)!;
+    controller.abort();
+    while (server.running(quick).length > 0) server.answer(quick);
+    await flushPromises();
+    assertInstanceOf(head.error, DeadlineError);
+    assertEquals(slow.cancels, 0);
+    await clock.advance(200);
+    assertEquals([slow.cancels, slow.state], [1, "closed"]);
+    await drain(place);
+    assertEquals(others.map(({ value }) => value), [2, 3, 4]);
+  },
+  { size: 2 },
+);
+
+sharing("the end of a connection costs each of its reads one replay", async (place) => {
+  const { read, write, server, lines, db } = place;
+  await write(1);
+  await drain(place);
+  const reads = [await read(1), await read(2), await read(3)];
+  server.cut(server.busy[0]!);
+  await flushPromises();
+  // The first one may have been the cause, and runs alone.
+  assertEquals(lines(), [[1]]);
+  await drain(place);
+  assertEquals(reads.map(({ value }) => value), [1, 2, 3]);
+  assertEquals(db.stats().replayed, 3);
+});
+
+sharing("the time of a read begins when it is its turn", async (place) => {
+  const { read, server, clock } = place;
+  const limits = { statementTimeoutMs: 50 };
+  const reads = [await read(1), await read(2, limits)];
+  await clock.advance(5_000);
+  assertEquals(reads[1]!.error, undefined);
+  server.answer(server.busy[0]!);
+  await flushPromises();
+  // The server's own timeout for each of BEGIN, the settings, the statement and COMMIT, and a second.
+  await clock.advance(1_199);
+  assertEquals(reads[1]!.error, undefined);
+  await clock.advance(1);
+  assertEquals(server.driver.connections[0]!.cancels, 1);
+  await clock.advance(500);
+  assertInstanceOf(reads[1]!.error, DeadlineError);
+});
+
+Deno.test("a lease of a new connection tells when its login is done", async () => {
+  const server = new ReadingServer();
+  const pool = poolOf(server.driver);
+  const lease = await pool.acquire({ scope: OwnerScope.lasting(), shares: true });
+  const { ready } = lease.connection;
+  const answered = lease.connection.flight([{ text: "begin", values: [] }]);
+  await ready;
+  server.answer(server.busy[0]!);
+  await answered;
+  await lease.release();
+  await pool.close({ timeoutMs: 0 });
+});
+
+sharing("close() ends what is shared, and each caller hears of it", async (place) => {
+  const { read, db, clock, server } = place;
+  const reads = [await read(1), await read(2), await read(3)];
+  const closed = db.close({ timeoutMs: 100 });
+  await clock.advance(100);
+  assertEquals(server.driver.connections[0]!.cancels, 1);
+  await clock.advance(500);
+  await closed;
+  for (const { error } of reads) assertInstanceOf(error, PoolClosedError);
+});
+
+for (
+  const [what, options, statement] of [
+    ["that may write", {}, sql`select 1`],
+    ["that waits for its snapshot", {
+      readOnly: true,
+      isolation: "serializable",
+      deferrable: true,
+    }, sql`select 1`],
+    ["that sets something", { readOnly: true }, sql`set work_mem = '1MB'`],
+    ["with a session lock", { readOnly: true }, sql`select pg_advisory_lock(1)`],
+    [
+      "with a setting of the session",
+      { readOnly: true },
+      sql`select set_config('a.b', '1', false)`,
+    ],
+    ["with a hidden name", { readOnly: true }, trustedSql(`select u&"\\0070g_x"(1)`)],
+    ["that calls a procedure", { readOnly: true }, sql`call p()`],
+  ] as const
+) {
+  sharing(`a unit ${what} shares with none`, async (place) => {
+    const { db, read, server, lines } = place;
+    const unit = outcomeOf(db.session(options).commit([statement]));
+    await flushPromises();
+    const behind = await read(2);
+    assertEquals(lines().map(({ length }) => length), [1]);
+    server.answer(server.busy[0]!);
+    await drain(place);
+    await unit.promise;
+    assertEquals(behind.value, 2);
+  });
+}
+
+sharing("with a depth of 1 no read shares", async (place) => {
+  const { read, lines } = place;
+  const reads = [await read(1), await read(2)];
+  assertEquals(lines(), [[1]]);
+  await drain(place);
+  assertEquals(reads.map(({ value }) => value), [1, 2]);
+}, { readDepth: 1 });
+
+sharing("in a request of a Worker no read shares", async (place) => {
+  const { read, lines, db } = place;
+  const reads = [await read(1), await read(2)];
+  assertEquals(lines(), [[1], [2]]);
+  await drain(place);
+  assertEquals(reads.map(({ value }) => value), [1, 2]);
+  await db.close({ timeoutMs: 0 });
+}, { owner: OwnerScope.request(), maxOverflow: 1 });
+
+sharing("a session of several flights has its connection to itself", async (place) => {
+  const { db, read, server, lines } = place;
+  const session = db.session({ readOnly: true });
+  const first = outcomeOf(session.query(sql`select ${1} as n`));
+  await flushPromises();
+  await read(2);
+  assertEquals(lines(), [[1]]);
+  server.answer(server.busy[0]!);
+  await first.promise;
+  const last = outcomeOf(session.commit([sql`select ${3} as n`]));
+  await flushPromises();
+  assertEquals(lines(), [[3]]);
+  await drain(place);
+  assertEquals(last.value, [[{ n: 3 }]]);
+});
+
+sharing("a line of `auto` is as long as its reads are quick", async (place) => {
+  const { read, lines, clock, server } = place;
+  // One that shows how long the way is, and slow ones: 5 ms each.
+  await read(0);
+  await drain(place);
+  for (let n = 0; n < 40; n++) {
+    await read(n);
+    await read(n);
+    await clock.advance(5);
+    await drain(place);
+  }
+  const opened = server.driver.connections.length;
+  const before = opened;
+  for (let n = 1; n <= 3; n++) await read(n);
+  assert(lines().every(({ length }) => length === 1), JSON.stringify(lines()));
+  await drain(place);
+  // Quick ones.
+  for (let n = 0; n < 100; n++) {
+    await read(n);
+    await drain(place);
+  }
+  for (let n = 1; n <= 12; n++) await read(n);
+  assert(server.driver.connections.length <= before + 3);
+  assert(lines().some(({ length }) => length > 1));
+  await drain(place);
+}, { size: 20, readDepth: "auto" });
+
+Deno.test("a bad depth is refused", async () => {
+  const { driver } = new ReadingServer();
+  for (const readDepth of [0, 1.5, -1, NaN, 1_000]) {
+    await assertRejects(async () => void await poolOf(driver, { readDepth }), RangeError);
+  }
+});
