@@ -2,7 +2,7 @@
 import { atLeast, atMost, type Expectation, type Measure, zero } from "../endurance/verdict.ts";
 import { type SeenAnswer, violationsOfAnswers } from "../support/openapi.ts";
 import { GENERATED_HOSTS, type GeneratedHost } from "./generated_hosts.ts";
-import { type GeneratedRequest, generatedRequests, KNOWN } from "./generated_requests.ts";
+import { CURSOR, type GeneratedRequest, generatedRequests, KNOWN } from "./generated_requests.ts";
 import { leaksIn } from "./leaks.ts";
 
 export interface GeneratedOptions {
@@ -100,6 +100,7 @@ interface Taken {
 class Run {
   readonly #host: GeneratedHost;
   readonly #known: string[] = [];
+  #cursor = CURSOR;
   #sent = 0;
   #statuses = new Map<number, number>();
   #failures: string[] = [];
@@ -146,7 +147,7 @@ class Run {
 
   async #ask({ method, path, headers, body }: GeneratedRequest): Promise<SeenAnswer> {
     const known = this.#known[this.#sent % Math.max(1, this.#known.length)] ?? KNOWN;
-    const target = path.replaceAll(KNOWN, known);
+    const target = path.replaceAll(KNOWN, known).replaceAll(CURSOR, this.#cursor);
     const response = await this.#host.request(target, {
       method,
       headers,
@@ -170,6 +171,8 @@ class Run {
     this.#statuses.set(status, (this.#statuses.get(status) ?? 0) + 1);
     const what = `${method} ${path} ${status} ${body.slice(0, 300)}`;
     if (status >= 500) this.#failures.push(what);
+    const [, next] = path === "/users" && /"next":"([^"]+)"/.exec(body) || [];
+    if (next !== undefined) this.#cursor = encodeURIComponent(next);
     if (path === "/users" && status === 201) this.#known.push(JSON.parse(body).id);
     // The documentation is the same for every client; the routes of operators are there to tell of the inside.
     if (/^\/(?:docs|openapi\.json|problems|ops|metrics)/.test(path) && status === 200) return;

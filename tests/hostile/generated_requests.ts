@@ -4,13 +4,14 @@ import { openApiDocument } from "../../src/docs/openapi.ts";
 
 export interface GeneratedRequest {
   readonly method: string;
-  /** `KNOWN` stands for the id of a user that exists. */
+  /** `KNOWN` stands for the id of a user that exists, `CURSOR` for a cursor that was given out. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string | Uint8Array<ArrayBuffer> | undefined;
 }
 
 export const KNOWN = "KNOWN";
+export const CURSOR = "CURSOR";
 
 /** Texts that parsers, databases and people read differently. None has a word that an answer must not have. */
 const NASTY = [
@@ -93,7 +94,7 @@ const json = fc.tuple(
     { weight: 4, arbitrary: user },
     { weight: 1, arbitrary: anything },
     { weight: 1, arbitrary: fc.array(user, { maxLength: 5 }) },
-    { weight: 1, arbitrary: fc.record({ users: fc.array(user, { maxLength: 5 }) }) },
+    { weight: 2, arbitrary: fc.record({ users: fc.array(user, { maxLength: 5 }) }) },
   ).map((value) => JSON.stringify(value)),
   fc.nat(),
   fc.constantFrom(...Array<"none">(8).fill("none"), "cut", "twice", "bom", "key", "deep", "long"),
@@ -229,6 +230,7 @@ const path = fc.tuple(
     ...TEMPLATES,
     ...Array<string>(16).fill("/users"),
     ...Array<string>(16).fill("/users/{id}"),
+    ...Array<string>(6).fill("/users:batch"),
   ),
   segment,
   fc.constantFrom(...Array<"none">(12).fill("none"), "slash", "double", "below"),
@@ -239,29 +241,42 @@ const path = fc.tuple(
   return change === "below" ? `${filled}/${value}` : filled;
 });
 
+const QUERY_NAMES = Object.values(openApiDocument().paths)
+  .flatMap((operations) => Object.values(operations))
+  .flatMap(({ parameters = [] }) => parameters)
+  .flatMap((parameter) => parameter.in === "query" ? [parameter.name] : []);
+
 const parameter = fc.tuple(
   fc.oneof(
     {
       weight: 6,
-      arbitrary: fc.constantFrom(
-        "limit",
-        "after",
-        "cursor",
-        "email",
-        "name",
-        "emailPrefix",
-        "namePrefix",
-      ),
+      arbitrary: fc.constantFrom(...QUERY_NAMES),
     },
     { weight: 1, arbitrary: text },
   ),
   fc.oneof(
-    fc.constantFrom("1", "50", "200", "201", "0", "-1", "1.5", "01", "+1", "١", KNOWN),
+    fc.constantFrom(
+      "1",
+      "50",
+      "200",
+      "201",
+      "0",
+      "-1",
+      "1.5",
+      "01",
+      "+1",
+      "١",
+      KNOWN,
+      CURSOR,
+      CURSOR,
+    ),
     uuid,
     text,
     fc.base64String({ maxLength: 80 }),
   ),
-).map(([key, value]) => `${encoded(key)}=${value === KNOWN ? KNOWN : encoded(value)}`);
+).map(([key, value]) =>
+  `${encoded(key)}=${[KNOWN, CURSOR].includes(value) ? value : encoded(value)}`
+);
 
 const query = fc.oneof(
   { weight: 3, arbitrary: fc.constant("") },
