@@ -82,7 +82,7 @@ function operationObject(operation: Operation): OperationObject {
     tags: [tag],
     summary,
     ...(description === undefined ? {} : { description }),
-    security: isPublic ? [] : [{ bearer: [] }],
+    security: isPublic ? [] : [{ bearer: [scopeOf(operation)] }],
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(body === undefined ? {} : {
       requestBody: {
@@ -94,6 +94,11 @@ function operationObject(operation: Operation): OperationObject {
     }),
     responses: Object.fromEntries([...success, ...problemResponses(operation)]),
   };
+}
+
+/** `requireScope` of the route asks for it. OpenAPI 3.1 calls it a role. */
+function scopeOf({ method }: Operation): "users:read" | "users:write" {
+  return method === "get" ? "users:read" : "users:write";
 }
 
 function parametersOf({ parameters: own = [], query, problems }: Operation): ParameterObject[] {

@@ -96,12 +96,14 @@ function methodMark({ method }: Pick<Route, "method">): Html {
 function operationSection(document: OpenApiDocument, route: Route): Html {
   const { path, operation } = route;
   const { operationId, summary, description, parameters = [], requestBody, responses } = operation;
-  const needsToken = operation.security?.length !== 0;
+  const [scope] = operation.security?.[0]?.["bearer"] ?? [];
   return html`
     <article class="card" aria-labelledby="${operationId}">
       <h3 id="${operationId}">${summary}</h3>
       <p class="address">${methodMark(route)} <code>${path}</code>
-        <span class="muted">${needsToken ? "with a token" : "without a token"}</span></p>
+        <span class="muted">${scope === undefined
+          ? "without a token"
+          : html`with a token for <code>${scope}</code>`}</span></p>
       ${description === undefined ? "" : paragraphs(description)}
       ${parameters.length === 0 ? "" : html`
         <h4>Parameters</h4>

@@ -5,7 +5,7 @@ import { docsFiles } from "../../src/docs/files.ts";
 import { openApiDocument, templateOf } from "../../src/docs/openapi.ts";
 import { createApp } from "../../src/http/app.ts";
 import { authenticator } from "../http/test_app.ts";
-import { withToken } from "../support/access.ts";
+import { SCOPED_TOKENS, withToken } from "../support/access.ts";
 import { untouchedDatabase } from "../http/fake_database.ts";
 import { violationsOfAnswers, violationsOfDocument } from "../support/openapi.ts";
 
@@ -73,6 +73,29 @@ Deno.test("every route of the app is in the document, and the reverse", () => {
     Object.keys(operations).map((method) => `${method.toUpperCase()} ${path}`)
   );
   assertEquals([...new Set(routes)].sort(), documented.sort());
+});
+
+Deno.test("a route asks for the scope that the document names, or for no token", async () => {
+  for (const [path, operations] of Object.entries(document.paths)) {
+    for (const [name, { security }] of Object.entries(operations)) {
+      const method = name.toUpperCase();
+      const [scope] = security?.[0]?.["bearer"] ?? [];
+      const send = async (token: string) => {
+        const init = { method, headers: token === "" ? {} : { Authorization: `Bearer ${token}` } };
+        const { status, headers, body } = await app.request(path, init);
+        await body?.cancel();
+        const challenge = headers.get("WWW-Authenticate") ?? "";
+        return [status, /scope="([^"]*)"/.exec(challenge)?.[1]] as const;
+      };
+      const what = `${method} ${path}`;
+      if (scope === undefined) {
+        assert(![401, 403].includes((await send(""))[0]), what);
+      } else {
+        assertEquals([what, (await send(""))[0]], [what, 401]);
+        assertEquals([what, ...await send(SCOPED_TOKENS.ops)], [what, 403, scope]);
+      }
+    }
+  }
 });
 
 Deno.test("every link of a page leads to an address of the app", async () => {
