@@ -57,7 +57,8 @@ export async function startWorkerHost(
   const assets = await Deno.makeTempDir({ prefix: "assets-" });
   await writeAssets(assets);
   const workerd = await startWorkerd({
-    assets,
+    // With assets, Miniflare puts a router in front of the Worker, which passes on requests only, and no batch of a queue.
+    ...(front === undefined ? { assets } : {}),
     inspects: inspects ?? false,
     entry,
     minify: true,
