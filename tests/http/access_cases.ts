@@ -255,22 +255,4 @@ export const accessCases: readonly UsersCase[] = [
       }
     },
   },
-  {
-    name: "filters and batches tell nothing of another tenant's users",
-    async run(request) {
-      const acme = as(request, OTHER_TOKENS.acme);
-      const theirs = await createUser(acme, `N${crypto.randomUUID()}`);
-      for (const query of [`email=${theirs.email}`, `namePrefix=${theirs.name}`]) {
-        const page = await (await request(`/users?${query}`)).json();
-        assertEquals(page, { users: [], next: null }, query);
-        const own = await (await acme(`/users?${query}`)).json();
-        assertEquals(own, { users: [theirs], next: null }, query);
-      }
-      const users = [{ email: theirs.email, name: theirs.name }];
-      const { results } = await (await request("/users:batch", jsonRequest("POST", { users })))
-        .json();
-      assertEquals(results[0].status, "created");
-      assertEquals(await (await acme(`/users/${theirs.id}`)).json(), theirs);
-    },
-  },
 ];

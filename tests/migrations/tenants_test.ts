@@ -90,6 +90,19 @@ Deno.test("a unit of work sees and writes the rows of its tenant, and without on
   });
 });
 
+Deno.test("a prepared statement and its plan show each tenant its own rows", async () => {
+  await withTenants(async (_, db) => {
+    const all = ["acme", "default", "globex", "nobody"];
+    // The server plans a statement for good at its sixth use.
+    for (let turn = 0; turn < 8; turn++) {
+      for (const tenant of all) {
+        const expected = tenant === "nobody" ? [] : [tenant];
+        assertEquals(await seen(db, "users", tenantLocals(tenant)), expected);
+      }
+    }
+  });
+});
+
 Deno.test("the service's own work sees the rows of all tenants but in users, and writes none of its own", async () => {
   await withTenants(async (_, db) => {
     for (const table of TABLES) {
