@@ -28,7 +28,8 @@ export const migration: Migration = {
     "The running version does not know the columns, so the database fills them. A trigger and an UPDATE of all rows would " +
     "take longer, under the same lock, which the change before holds already.",
   obstacles: {
-    // By the form that the new index is of. Addresses are not shown, as this may end up in a log.
+    // By the form that the new index is of. Addresses are not shown, as this may end up in a log. Row-level security shows
+    // the owner the tenant `default` only: the others are new, and the index refuses what is theirs.
     select: `
       select 'users ' || string_agg(id::text, ' and ' order by created_at, id) || ' have one e-mail address'
       from users group by tenant, lower(email collate "C") having count(*) > 1 order by 1 limit 20`,

@@ -45,6 +45,33 @@ Deno.test("the client creates, lists, changes and deletes a user, with types for
   await activity.body?.cancel();
 });
 
+Deno.test("the client creates users in a batch and walks through the pages of a list", async () => {
+  await using branch = await database.connect();
+  const app = testApp({ db: branch.open() });
+  const client = serviceClient("http://localhost", {
+    fetch: (input: RequestInfo | URL, init?: RequestInit) => app.request(input.toString(), init),
+  });
+  const namePrefix = `N${crypto.randomUUID()}`;
+  const users = Array.from({ length: 5 }, () => ({ email: uniqueEmail(), name: namePrefix }));
+  const answer = await client["users:batch"].$post({ json: { users } });
+  assert(answer.status === 200);
+  const { results } = await answer.json();
+  const created = results.flatMap((result) => result.status === "created" ? [result.user.id] : []);
+  assertEquals(created.length, 5);
+
+  const seen: string[] = [];
+  let cursor: string | null = null;
+  do {
+    const query = { limit: "2", namePrefix, ...(cursor === null ? {} : { cursor }) };
+    const response = await client.users.$get({ query });
+    assert(response.status === 200);
+    const page: { users: UserDocument[]; next: string | null } = await response.json();
+    seen.push(...page.users.map(({ id }) => id));
+    cursor = page.next;
+  } while (cursor !== null);
+  assertEquals(seen, created);
+});
+
 Deno.test("the client's types refuse what the service would refuse", () => {
   const client = serviceClient("http://localhost");
   const wrong = [
