@@ -1,5 +1,6 @@
 /** The Host header. Clients may put anything into it, and runtimes copy it into the URL that routes a request. */
 import { problem, type ProblemKind } from "./problem.ts";
+import { PROTECTIVE_HEADERS } from "./response_headers.ts";
 
 /**
  * `host[:port]`: a name or IPv4 address of letters, digits, dots, hyphens and underscores, or an IPv6 address in brackets.
@@ -33,7 +34,7 @@ export function refuseUnrouted(
     status: document.status,
     headers: {
       "Content-Type": "application/problem+json",
-      "Cache-Control": "no-store",
+      ...PROTECTIVE_HEADERS,
       ...headers,
     },
   });

@@ -6,12 +6,14 @@ import type { Context, MiddlewareHandler } from "hono";
  * A route whose response has one of them keeps its own: a page sets the policy that lets it run, and what may be cached
  * says so. Nothing that the API answers is a page, and all of it is about one client's users.
  */
-const DEFAULTS: readonly (readonly [name: string, value: string])[] = Object.entries({
+export const PROTECTIVE_HEADERS = {
   "Cache-Control": "no-store",
   "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
   "Cross-Origin-Resource-Policy": "same-origin",
   "X-Content-Type-Options": "nosniff",
-});
+} as const;
+
+const DEFAULTS = Object.entries(PROTECTIVE_HEADERS);
 
 /** 180 days. Not for subdomains, about which this service knows nothing. https://www.rfc-editor.org/rfc/rfc6797#section-6.1 */
 const TRANSPORT_SECURITY = "max-age=15552000";
