@@ -23,11 +23,11 @@ export function problemsPage(): string {
       <h1>Problems</h1>
       <p>A refused or failed request is answered with a problem document. Its <code>type</code> is the address of one of
         these pages, and does not change: compare it to tell problems apart.</p>
-      <ul class="kinds">${Object.values(problemDocuments).map(({ type, status, title, happened }) =>
+      <ul class="kinds">${Object.values(problemDocuments).map((problem) =>
         html`
-          <li class="card"><b class="status" data-problem="true">${status}</b>
-            <div><h2><a href="${type}">${title}</a></h2>
-            <p>${inline(firstSentence(happened))}</p></div></li>
+          <li class="card"><b class="status" data-problem="true">${problem.status}</b>
+            <div><h2><a href="${problem.type}">${problem.title}</a></h2>
+            <p>${inline(summaryOf(problem))}</p></div></li>
         `
       )}
       </ul>
@@ -55,6 +55,8 @@ export function problemPage({ type, status, title, happened, toDo }: ProblemKind
   });
 }
 
-function firstSentence(text: string): string {
-  return /^.*?[.](?= |$)/s.exec(text)?.[0] ?? text;
+/** The first sentence, unless the title says the same. */
+function summaryOf({ title, happened }: ProblemKindDocument): string {
+  const sentence = /^.*?[.](?= |$)/s.exec(happened)?.[0] ?? happened;
+  return sentence === `${title}.` ? "" : sentence;
 }

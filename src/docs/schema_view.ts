@@ -54,7 +54,8 @@ export function rulesOf(schema: JsonSchema): string {
 function rangeOf(min: number | undefined, max: number | undefined, unit: string): string {
   if (min !== undefined && max !== undefined) return `${min} to ${max}${unit}`;
   if (max !== undefined) return `at most ${max}${unit}`;
-  return min === undefined ? "" : `at least ${min}${unit}`;
+  if (min === undefined) return "";
+  return min === 1 && unit !== "" ? "not empty" : `at least ${min}${unit}`;
 }
 
 /** A value that the schema allows, where one is known. */
