@@ -6,8 +6,9 @@ import { PostgresQueue } from "../../src/queue/postgres_queue.ts";
 import type { Delivery } from "../../src/queue/transport.ts";
 import { pruneKeys } from "../../src/queue/prune.ts";
 import { activityConsumer } from "../../src/service/activity_consumer.ts";
-import type { Database } from "../../src/db/mod.ts";
-import { tenantLocals } from "../../src/tenant.ts";
+import { type Database, deleteOldKeys, sql } from "../../src/db/mod.ts";
+import { dropEvents, FIRST_USER, takeFirstEvents } from "../../src/queue/outbox.ts";
+import { EVERY_TENANT, tenantLocals } from "../../src/tenant.ts";
 import { createUser } from "../../src/users/user_store.ts";
 import { newUserId, type UserId } from "../../src/users/user_id.ts";
 import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
@@ -151,3 +152,33 @@ queueTest("old keys of all tenants are pruned", async (branch, db) => {
     { tenant: "default", value: "default1" },
   ]);
 });
+
+queueTest(
+  "the queue's own work on all tenants finds its rows by their indexes",
+  async (branch, db) => {
+    await branch.asAdmin(`insert into transaction_keys (key, tenant)
+    select 'activity ' || i, case when i % 2 = 0 then 'acme' else 'default' end
+    from generate_series(1, 50000) as i`);
+    await branch.asAdmin(`insert into user_events (tenant, user_id, version, type, data)
+    select 'acme', md5(i::text)::uuid, 1, 'user.created', '{}' from generate_series(1, 50000) as i`);
+    await branch.asAdmin("analyze transaction_keys");
+    await branch.asAdmin("analyze user_events");
+    const take = takeFirstEvents({ limit: 10, leaseMs: 1, after: FIRST_USER });
+    const drop = dropEvents([{ id: "1", lease: "2026-01-01" }]);
+    const prune = deleteOldKeys({ olderThanMs: -1_000 });
+    for (
+      const [statement, index] of [
+        [prune, "transaction_keys_created_at"],
+        [take, "user_events_user_id_version_key"],
+        [drop, "user_events_(?:pkey|due_at)"],
+      ] as const
+    ) {
+      const plan = await db.transaction(
+        (session) => session.query(sql<{ "QUERY PLAN": string }>`explain ${statement}`),
+        { locals: EVERY_TENANT },
+      );
+      const text = plan.map((row) => row["QUERY PLAN"]).join("\n");
+      assertMatch(text, new RegExp(`Index Scan using ${index} on `));
+    }
+  },
+);
