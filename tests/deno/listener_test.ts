@@ -209,7 +209,8 @@ Deno.test("a reader that takes nothing loses its connection, and the body's sour
 
 Deno.test("a reader that takes chunks of equal size slowly keeps its connection", async () => {
   const chunk = new Uint8Array(1_000_000);
-  let left = 10;
+  let left = 20;
+  const length = left * chunk.length;
   const body = () =>
     new ReadableStream({
       async pull(controller) {
@@ -221,21 +222,22 @@ Deno.test("a reader that takes chunks of equal size slowly keeps its connection"
     });
   await using server = await listening({
     handler: () => new Response(body()),
-    timeouts: { writeMs: 200, checkMs: 20 },
+    // Shorter than the whole, and far longer than one chunk.
+    timeouts: { writeMs: 1_000, checkMs: 20 },
   });
   const { socket, closed } = await attack(server.listener.port, { reads: false });
   let received = 0;
   const done = new Promise<void>((resolve) => {
     socket.on("data", (bytes) => {
       received += bytes.length;
-      if (received > 10 * chunk.length) return resolve();
+      if (received > length) return resolve();
       socket.pause();
       setTimeout(() => socket.resume(), 4);
     });
   });
   socket.write(GET);
   await Promise.race([done, closed]);
-  assert(received > 10 * chunk.length, `got ${received} bytes`);
+  assert(received > length, `got ${received} bytes`);
   socket.destroy();
   await closed;
 });
