@@ -19,9 +19,9 @@ import { RawConnection } from "./session/raw_connection.ts";
 import { runAlone } from "./session/run_alone.ts";
 import type { Endpoint } from "./driver/driver.ts";
 import type { Sql } from "./driver/sql.ts";
-import { type Attempt, type OpenedUnit, runUnit } from "./unit_of_work.ts";
+import { type Attempt, type OpenedUnit, runUnit, type UnitKey } from "./unit_of_work.ts";
 import type { TransactionContext, TransactionRequest } from "./session/transaction_context.ts";
-import { assertKey, insertKey } from "./session/transaction_key.ts";
+import { type KeyInsert, keyInsertOf, prependedInsert } from "./session/transaction_key.ts";
 import { UnitMetrics, type UnitStats } from "./session/unit_stats.ts";
 
 /** What the databases of all owners in one isolate share. */
@@ -99,9 +99,9 @@ export interface ConnectOptions
 export interface KeyedTransactionOptions<T> extends TransactionOptions {
   /**
    * The idempotency key, from 1 to 255 characters. At most one unit with this key commits, until `deleteOldKeys`
-   * deletes the key. The table of `TRANSACTION_KEYS_TABLE` must exist.
+   * deletes the key. The table of `TRANSACTION_KEYS_TABLE` must exist. A `KeyInsert` is a key in another table.
    */
-  readonly key: string;
+  readonly key: string | KeyInsert;
   /**
    * Runs in place of `work`, in a read-only session, if the unit turns out to be committed: gives what `work` would
    * give.
@@ -219,11 +219,10 @@ export class Database {
   ): Promise<T> {
     if (!("key" in options)) return await this.#runUnit(work, options);
     const { key, loadResult, ...rest } = options;
-    // A key that is `undefined` at run time must not become a unit without one, which is not safe to repeat.
-    assertKey(key);
+    const keyInsert = keyInsertOf(key);
     assertLoadResult(loadResult);
     return await this.#runUnit(work, rest, {
-      key,
+      ...keyInsert,
       loadResult: () => this.#runUnit(loadResult, { ...rest, readOnly: true }),
     });
   }
@@ -269,14 +268,14 @@ export class Database {
   #runUnit<T>(
     work: (session: Session) => Promise<T>,
     { attempts, timeoutMs, ...options }: TransactionOptions,
-    { key, loadResult }: { key?: string; loadResult?: () => Promise<T> } = {},
+    key?: UnitKey<T>,
   ): Promise<T> {
     const { random = Math.random } = this.#options;
     const { waitUntil, signal } = this.#requireOwner();
     return runUnit(work, {
       open: (attempt) => this.#open(options, { ...attempt, key }),
       waitUntil,
-      loadResult,
+      key,
       attempts: attempts ?? this.#options.attempts,
       timeoutMs,
       signal: anyOf(options.signal, signal),
@@ -289,7 +288,7 @@ export class Database {
 
   #open(
     { signal, label, parsers, onNotice, ...own }: SessionOptions,
-    { number, fresh, key }: Attempt & { key?: string | undefined },
+    { number, fresh, key }: Attempt & { key?: KeyInsert | undefined },
   ): OpenedUnit {
     const { waitUntil } = this.#requireOwner();
     const transaction = new Transaction(this.#context(), {
@@ -299,7 +298,7 @@ export class Database {
       fresh,
       isKeyed: key !== undefined,
     });
-    if (key !== undefined) transaction.flights.prepend(insertKey(key));
+    if (key !== undefined) transaction.flights.prepend(prependedInsert(key));
     return { transaction, session: new Session(transaction, { waitUntil }) };
   }
 

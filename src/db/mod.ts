@@ -100,6 +100,7 @@ export { Sql, sql, trustedSql } from "./driver/sql.ts";
 export {
   deleteOldKeys,
   insertKeys,
+  type KeyInsert,
   TRANSACTION_KEYS_INDEX,
   TRANSACTION_KEYS_TABLE,
 } from "./session/transaction_key.ts";

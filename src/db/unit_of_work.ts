@@ -16,7 +16,7 @@ import type { Clock } from "./time/clock.ts";
 import { retry, type RetryBudget, type RetryOptions } from "./time/retry.ts";
 import type { Transaction } from "./session/server_transaction.ts";
 import type { Session } from "./session/session.ts";
-import { isDuplicateKey } from "./session/transaction_key.ts";
+import { isDuplicateKey, type KeyInsert } from "./session/transaction_key.ts";
 import type { UnitMetrics } from "./session/unit_stats.ts";
 
 export interface UnitOptions<T> extends Pick<RetryOptions, "attempts" | "timeoutMs" | "signal"> {
@@ -24,14 +24,17 @@ export interface UnitOptions<T> extends Pick<RetryOptions, "attempts" | "timeout
   readonly clock: Clock;
   readonly random: () => number;
   open(attempt: Attempt): OpenedUnit;
-  /**
-   * Only for a unit with a key: reads the result if the unit turns out to be committed. The key's unique constraint
-   * makes a second run wait for the first one, and fail if that commits.
-   */
-  readonly loadResult?: (() => Promise<T>) | undefined;
+  /** The key's unique constraint makes a second run wait for the first one, and fail if that commits. */
+  readonly key?: UnitKey<T> | undefined;
   readonly metrics: UnitMetrics;
   /** Runs a promise in the background: see `DatabaseOwner.waitUntil`. */
   waitUntil(rest: Promise<void>): void;
+}
+
+/** The key of a unit. */
+export interface UnitKey<T> extends KeyInsert {
+  /** Reads the result if the unit turns out to be committed. */
+  readonly loadResult: () => Promise<T>;
 }
 
 /** One attempt: what the work gets, and what its end is judged by. */
@@ -84,10 +87,10 @@ class UnitOfWork<T> implements RetryOptions {
     try {
       return await retry(() => this.#attempt(), this);
     } catch (last) {
-      const { loadResult, metrics } = this.#options;
+      const { key, metrics } = this.#options;
       const unresolved = this.#unresolvedError;
-      if (loadResult !== undefined) {
-        if (this.#outcome === "committed") return await resultOf(loadResult);
+      if (key !== undefined) {
+        if (this.#outcome === "committed") return await resultOf(key.loadResult);
         if (unresolved !== undefined) metrics.counters.unknown++;
       }
       const error = unresolved ?? last;
@@ -97,7 +100,7 @@ class UnitOfWork<T> implements RetryOptions {
   }
 
   async #attempt(): Promise<T> {
-    const { open, metrics, waitUntil } = this.#options;
+    const { open, key, metrics, waitUntil } = this.#options;
     const unit = open({ number: ++this.#attempts, fresh: this.#fresh });
     const { session, transaction } = unit;
     try {
@@ -113,7 +116,7 @@ class UnitOfWork<T> implements RetryOptions {
     } catch (error) {
       // Gives the connection back before the pause. The session's queue runs this after a COMMIT still in progress.
       await session.rollback();
-      this.#outcome = outcomeOfAttempt(error, unit);
+      this.#outcome = outcomeOfAttempt(error, unit, key);
       if (this.#outcome === "unknown") this.#unresolvedError = error;
       // The idle connections may be as useless as this one. Each would cost an attempt.
       this.#fresh = failureOf(error).connection === "useless";
@@ -154,7 +157,7 @@ class UnitOfWork<T> implements RetryOptions {
 
   isRetryable(error: unknown): boolean {
     if (this.#outcome === "retryable") return true;
-    if (this.#options.loadResult === undefined) return false;
+    if (this.#options.key === undefined) return false;
     return this.#outcome === "unknown" ||
       this.#unresolvedError !== undefined && retryAfterMs(error) > 0;
   }
@@ -204,6 +207,7 @@ type AttemptOutcome =
 function outcomeOfAttempt(
   error: unknown,
   { session, transaction }: OpenedUnit,
+  key: KeyInsert | undefined,
 ): AttemptOutcome {
   const databaseError = databaseErrorIn(error);
   if (session.isCommitted) {
@@ -212,7 +216,8 @@ function outcomeOfAttempt(
   if (transaction.mayHaveCommitted) {
     return databaseError instanceof CommitOutcomeUnknownError ? "unknown" : "failed";
   }
-  if (isDuplicateKey(databaseError) && databaseError === transaction.firstError) return "committed";
+  const isKeyTaken = key !== undefined && isDuplicateKey(databaseError, key);
+  if (isKeyTaken && databaseError === transaction.firstError) return "committed";
   // The work's own error may tell of a failure that the work has handled, in a savepoint or another session. The unit is
   // run again only if its transaction failed by what the error holds.
   if (!isDatabaseError(error) && databaseError !== session.failureBehind(error)) return "failed";

@@ -6,7 +6,7 @@
 import { encodePart } from "../driver/encoded_part.ts";
 import { ServerError } from "../errors.ts";
 import { PrependedStatement } from "./flight_plan.ts";
-import { type Sql, sql } from "../driver/sql.ts";
+import { assertStatement, type Sql, sql } from "../driver/sql.ts";
 
 /**
  * The statement that creates the table of the keys, for a migration. The service's role needs select, insert and
@@ -21,13 +21,31 @@ export const TRANSACTION_KEYS_TABLE = `create table transaction_keys (
 export const TRANSACTION_KEYS_INDEX =
   "create index transaction_keys_created_at on transaction_keys (created_at)";
 
-/**
- * The INSERT of one key, to be sent in front of the unit's statements. Throws `RangeError` for a key of a bad length.
- */
-export function insertKey(key: string): PrependedStatement {
+/** The key of a unit, in a table of the caller's own, whose rows may have more columns than a key. */
+export interface KeyInsert {
+  /** Inserts the key. It is sent in front of the unit's statements, and fails if another unit has committed the key. */
+  readonly insert: Sql;
+  /** The name of the unique constraint, or index, by which it fails. */
+  readonly constraint: string;
+}
+
+/** The key as a row of `transaction_keys`. Throws `RangeError` for a key of a bad length. */
+export function keyInsertOf(key: string | KeyInsert): KeyInsert {
+  if (typeof key === "object" && key !== null) {
+    assertStatement(key.insert);
+    return key;
+  }
+  // A key that is `undefined` at run time must not become a unit without one, which is not safe to repeat.
   assertKey(key);
-  const text = "insert into transaction_keys (key) values ($1)";
-  return new PrependedStatement(encodePart({ text, values: [key] }));
+  return {
+    insert: sql`insert into transaction_keys (key) values (${key})`,
+    constraint: "transaction_keys_pkey",
+  };
+}
+
+/** The INSERT of the key, to be sent in front of the unit's statements. */
+export function prependedInsert({ insert: { text, values } }: KeyInsert): PrependedStatement {
+  return new PrependedStatement(encodePart({ text, values }));
 }
 
 /**
@@ -58,9 +76,13 @@ export function assertKey(key: unknown): asserts key is string {
 }
 
 /** Whether the error shows that another unit with the same key is committed. */
-export function isDuplicateKey(error: unknown): boolean {
-  return error instanceof ServerError && error.constraint === "transaction_keys_pkey";
+export function isDuplicateKey(error: unknown, { constraint }: KeyInsert): boolean {
+  return error instanceof ServerError && error.sqlState === UNIQUE_VIOLATION &&
+    error.constraint === constraint;
 }
+
+/** https://www.postgresql.org/docs/current/errcodes-appendix.html */
+const UNIQUE_VIOLATION = "23505";
 
 /**
  * Deletes keys older than `olderThanMs`, the oldest first and at most `limit` of them, and returns them. A unit with a

@@ -2,7 +2,12 @@
 
 import type { Context, Input, MiddlewareHandler } from "hono";
 import { routePath } from "hono/route";
-import type { Session, TransactionOptions, TransactionRunner } from "../../db/mod.ts";
+import type {
+  KeyedTransactionOptions,
+  Session,
+  TransactionOptions,
+  TransactionRunner,
+} from "../../db/mod.ts";
 import { captureResponseState } from "./response_state.ts";
 
 /** The variables that `provideDatabase` sets, for the `Env` of an app. */
@@ -68,7 +73,7 @@ export function provideDatabase<View extends TransactionRunner>(
 export async function withSession<E extends DatabaseEnv, P extends string, I extends Input, T>(
   c: Context<E, P, I>,
   work: (session: Session) => T | Promise<T>,
-  options: TransactionOptions = {},
+  options: TransactionOptions | KeyedTransactionOptions<T> = {},
 ): Promise<T> {
   let dropFailedRun = () => {};
   try {
@@ -77,7 +82,16 @@ export async function withSession<E extends DatabaseEnv, P extends string, I ext
       dropFailedRun();
       dropFailedRun = restore;
       return Promise.resolve(work(session));
-    }, { label: `${c.req.method} ${routePath(c as Context)}`, ...options });
+    }, {
+      label: `${c.req.method} ${routePath(c as Context)}`,
+      ...options,
+      ...("loadResult" in options && {
+        loadResult: (session: Session) => {
+          dropFailedRun();
+          return options.loadResult(session);
+        },
+      }),
+    });
   } catch (thrown) {
     dropFailedRun();
     throw asError(thrown);

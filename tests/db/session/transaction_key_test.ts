@@ -121,6 +121,28 @@ Deno.test("of many concurrent units with one key, one does the work", async () =
   assertEquals(await rowsOf(branch, name), 1);
 });
 
+Deno.test("a unit's key may be in a table of its caller's own, by whose constraint it is known", async () => {
+  await using branch = await faultBranch(database);
+  const db = await opened(branch);
+  await branch.asAdmin("create table own_keys (id int constraint own_key primary key, note text)");
+  await branch.asAdmin("grant select, insert on own_keys to user_service");
+  const keyOf = (note: string) => ({
+    insert: sql`insert into own_keys (id, note) values (7, ${note})`,
+    constraint: "own_key",
+  });
+  const loadNote = async (session: Session) => {
+    const [[row]] = await session.commit([sql<{ note: string }>`select note from own_keys`]);
+    return row!.note;
+  };
+  const unit = unitOf(db, "own key");
+  assertEquals(await unit.do({ key: keyOf("first") }), "done");
+  assertEquals(await unit.do({ key: keyOf("second"), loadResult: loadNote }), "first");
+  assertEquals(await rowsOf(branch, "own key"), 1);
+  // A violation of another constraint is the unit's own failure.
+  const misnamed = { ...keyOf("third"), constraint: "transaction_keys_pkey" };
+  await assertRejects(() => unit.do({ key: misnamed }), ServerError, "own_key");
+});
+
 Deno.test("a keyed unit that fails leaves its key free", async () => {
   await using branch = await faultBranch(database);
   const db = await opened(branch);
