@@ -45,6 +45,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "http": [
     "client_network.ts",
     "users",
+    "idempotency_keys.ts",
     "migrations",
     "access",
     "tenant.ts",
@@ -55,7 +56,8 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     "valibot",
     "hono",
   ],
-  "queue": ["tenant.ts", "db/mod.ts"],
+  "queue": ["idempotency_keys.ts", "tenant.ts", "db/mod.ts"],
+  "idempotency_keys.ts": ["db/mod.ts"],
   "ops": [
     "client_network.ts",
     "settings",

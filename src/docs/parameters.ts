@@ -25,6 +25,16 @@ const PARAMETERS = {
       "The `ETag` of the version that you have read. If the user has another version by now, nothing is changed and the answer is 412. Without it, the last change wins.",
     schema: { type: "string", examples: ['"3"'] },
   },
+  "Idempotency-Key": {
+    in: "header",
+    description:
+      "Makes the request safe to repeat: 1 to 255 printable ASCII characters in double quotes, such as a new UUID for each new request. A request with the key of an earlier one changes nothing, and gets the answer to that one again, with `Idempotent-Replayed: true`, for at least 24 hours. A key is known to the client that sent it only.",
+    schema: {
+      type: "string",
+      pattern: '^"([ !#-\\[\\]-~]|\\\\["\\\\])+"$',
+      examples: ['"8e03978e-40d5-43dd-bc93-6894a57f9324"'],
+    },
+  },
   "If-None-Match": {
     in: "header",
     description:
@@ -86,6 +96,11 @@ const HEADERS = {
     description: "The new user's address.",
     required: true,
     schema: { type: "string", format: "uri-reference" },
+  },
+  "Idempotent-Replayed": {
+    description:
+      "`true` if this is the answer to an earlier request with the same `Idempotency-Key`.",
+    schema: { type: "string", const: "true" },
   },
   Allow: {
     description: "The methods that the address supports.",

@@ -38,3 +38,6 @@ export const ofBodies: readonly ProblemKind[] = [
   "unsupported-media-type",
   "invalid-body",
 ];
+
+/** Of every route that takes an `Idempotency-Key`. */
+export const ofKeys: readonly ProblemKind[] = ["request-under-way", "idempotency-key-reused"];

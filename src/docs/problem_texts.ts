@@ -58,6 +58,12 @@ export const problemTexts: Readonly<Record<ProblemKind, ProblemText>> = {
       "Another user has this e-mail address. Upper and lower case are the same. Nothing was changed.",
     toDo: "Ask for another address, or change the user that has it.",
   },
+  "request-under-way": {
+    happened:
+      "An earlier request with the same `Idempotency-Key`, of this client, is still running. This one has waited for it as long as it may, and has changed nothing.",
+    toDo:
+      "Send the same request, with the same key, after the seconds in `Retry-After`. The answer will be that of the earlier request.",
+  },
   "version-mismatch": {
     happened:
       "The request asked, by `If-Match`, to change a version of the user that is no longer the current one: another request has changed it. Nothing was changed.",
@@ -78,6 +84,11 @@ export const problemTexts: Readonly<Record<ProblemKind, ProblemText>> = {
     happened: "The body is JSON, but a value in it is not allowed. Nothing was changed.",
     toDo:
       "Look at `errors` in the answer: each entry has the place of a value, as a JSON Pointer, and says what to write instead. The same request will be refused again.",
+  },
+  "idempotency-key-reused": {
+    happened:
+      "An earlier request with this `Idempotency-Key` asked for something else: its method, address, `If-Match` or body was another. This one has changed nothing.",
+    toDo: "Make a new key for each new request. Send a key again only to repeat a request exactly.",
   },
   "precondition-required": {
     happened:

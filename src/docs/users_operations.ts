@@ -2,7 +2,7 @@
 
 import { ActivityQuery, PageQuery, PATCH_TYPES } from "../http/users_routes.ts";
 import type { Operation } from "./operation.ts";
-import { ofBodies, ofChanges, ofDatabase } from "./problem_groups.ts";
+import { ofBodies, ofChanges, ofDatabase, ofKeys } from "./problem_groups.ts";
 
 const JSON_TYPE = "application/json";
 
@@ -35,15 +35,16 @@ export const usersOperations: readonly Operation[] = [
     summary: "Create a user",
     description:
       "The service makes the id. An e-mail address belongs to one user; upper and lower case are the same.",
+    parameters: ["Idempotency-Key"],
     body: { schema: "NewUser", mediaTypes: [JSON_TYPE] },
     answers: {
       201: {
         description: "The new user.",
         content: { [JSON_TYPE]: "User" },
-        headers: ["Location", "ETag"],
+        headers: ["Location", "ETag", "Idempotent-Replayed"],
       },
     },
-    problems: ["email-taken", ...ofBodies, ...ofChanges],
+    problems: ["email-taken", ...ofKeys, ...ofBodies, ...ofChanges],
   },
   {
     method: "post",
@@ -53,11 +54,16 @@ export const usersOperations: readonly Operation[] = [
     summary: "Create many users",
     description:
       "Up to 1,000 users in one transaction. Each item is created, or not for a reason of its own: the answer tells what became of each, in their order. A failure of the whole request creates none.",
+    parameters: ["Idempotency-Key"],
     body: { schema: "NewUsers", mediaTypes: [JSON_TYPE] },
     answers: {
-      200: { description: "What became of each item.", content: { [JSON_TYPE]: "Batch" } },
+      200: {
+        description: "What became of each item.",
+        content: { [JSON_TYPE]: "Batch" },
+        headers: ["Idempotent-Replayed"],
+      },
     },
-    problems: [...ofBodies, ...ofChanges],
+    problems: [...ofKeys, ...ofBodies, ...ofChanges],
   },
   {
     method: "get",
@@ -79,13 +85,13 @@ export const usersOperations: readonly Operation[] = [
     tag: "Users",
     summary: "Change a user",
     description: "Fields that the body does not have stay as they are.",
-    parameters: ["id", "If-Match"],
+    parameters: ["id", "If-Match", "Idempotency-Key"],
     body: { schema: "UserPatch", mediaTypes: PATCH_TYPES },
     answers: {
       200: {
         description: "The user after the change.",
         content: { [JSON_TYPE]: "User" },
-        headers: ["ETag"],
+        headers: ["ETag", "Idempotent-Replayed"],
       },
     },
     problems: [
@@ -93,6 +99,7 @@ export const usersOperations: readonly Operation[] = [
       "email-taken",
       "version-mismatch",
       "precondition-required",
+      ...ofKeys,
       ...ofBodies,
       ...ofChanges,
     ],

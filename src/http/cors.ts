@@ -11,8 +11,8 @@ const PREFLIGHT = {
 };
 
 /** What a page may read beside the headers that any page may read. */
-const EXPOSED = "ETag, Location, RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate, " +
-  "X-Request-Id";
+const EXPOSED = "ETag, Idempotent-Replayed, Location, RateLimit, RateLimit-Policy, Retry-After, " +
+  "WWW-Authenticate, X-Request-Id";
 
 /**
  * Middleware that lets pages of these origins, or of any with `*`, read the responses. It answers preflights itself, so

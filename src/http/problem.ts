@@ -18,10 +18,12 @@ export const problemKinds = {
   "method-not-allowed": [405, "The address does not support this method"],
   "body-too-slow": [408, "The body arrived too slowly"],
   "email-taken": [409, "Another user has this e-mail address"],
+  "request-under-way": [409, "An earlier request with this key is still running"],
   "version-mismatch": [412, "The user has changed in the meantime"],
   "body-too-large": [413, "The body is too large"],
   "unsupported-media-type": [415, "The body has an unsupported media type"],
   "invalid-body": [422, "The body is well-formed but not valid"],
+  "idempotency-key-reused": [422, "The key belongs to another request"],
   "precondition-required": [428, "The request must say which version it changes"],
   "rate-limited": [429, "The client sends too many requests"],
   "too-many-at-once": [429, "The client has too many requests running"],
@@ -46,5 +48,16 @@ export class ProblemError extends Error {
   constructor(kind: ProblemKind, details: ProblemDetails, options?: ErrorOptions) {
     super(details.detail, options);
     this.problem = problem(kind, details);
+  }
+}
+
+/** Thrown to refuse a request as an earlier one with its key was refused. */
+export class KeptRefusalError extends Error {
+  override readonly name = "KeptRefusalError";
+  readonly problem: Problem;
+
+  constructor(problem: Problem) {
+    super(problem.detail);
+    this.problem = problem;
   }
 }

@@ -6,7 +6,7 @@ import { EmailTakenError, UserNotFoundError, VersionMismatchError } from "../use
 import { databaseProblem } from "../library/hono/database_problem.ts";
 import { entityTag } from "./entity_tag.ts";
 import { challenge } from "./identity.ts";
-import { type Problem, problem, ProblemError } from "./problem.ts";
+import { KeptRefusalError, type Problem, problem, ProblemError } from "./problem.ts";
 
 /** Beside the pointer to an address that another user has. */
 export const EMAIL_TAKEN = "it is taken; upper and lower case are the same";
@@ -21,7 +21,7 @@ export function problemOf(error: unknown): Problem {
 }
 
 function requestProblem(error: unknown): Problem | undefined {
-  if (error instanceof ProblemError) return error.problem;
+  if (error instanceof ProblemError || error instanceof KeptRefusalError) return error.problem;
   if (error instanceof AccessRefusedError) return accessProblem(error);
   if (error instanceof HTTPException && error.status < 500) return exceptionProblem(error);
   return undefined;

@@ -4,7 +4,7 @@ import * as v from "valibot";
 import { rejection } from "../value_message.ts";
 import { NewUser, type User } from "../users/user.ts";
 import { MAX_BATCH_SIZE } from "../users/user_batch.ts";
-import { newUserId, type UserId } from "../users/user_id.ts";
+import type { UserId } from "../users/user_id.ts";
 import type { BodyBounds } from "./body.ts";
 import type { BatchResultDocument } from "./documents.ts";
 import type { InputError } from "./problem.ts";
@@ -50,13 +50,13 @@ export type BatchItem =
   | { readonly user: NewUser & { readonly id: UserId } }
   | { readonly errors: readonly InputError[] };
 
-/** The items in their order. Makes the ids, so call it once for a request. */
-export function batchItems(users: readonly unknown[]): BatchItem[] {
+/** The items in their order, each with the id of its place. */
+export function batchItems(users: readonly unknown[], ids: readonly UserId[]): BatchItem[] {
   return users.map((input, index) => {
     const result = v.safeParse(NewUser, Array.isArray(input) ? null : input, {
       abortPipeEarly: true,
     });
-    if (result.success) return { user: { ...result.output, id: newUserId() } };
+    if (result.success) return { user: { ...result.output, id: ids[index]! } };
     return { errors: inputErrors(result.issues, pointerOf(index)) };
   });
 }

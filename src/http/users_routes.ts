@@ -17,6 +17,7 @@ import { BodyLimit } from "./body.ts";
 import { decodeCursor, encodeCursor } from "./cursor.ts";
 import type { ActivityDocument } from "./documents.ts";
 import { entityTag, isKnown, textTag } from "./entity_tag.ts";
+import { withIdempotency } from "./idempotency.ts";
 import { type IdentityVariables, requireScope } from "./identity.ts";
 import { conditions, ifMatch, jsonInput, pathInput, queryInput } from "./inputs.ts";
 import { isoTime } from "./iso_time.ts";
@@ -98,8 +99,7 @@ export function usersRoutes(
     .post("/users", requireScope("users:write"), jsonInput(NewUser, { limit }), async (c) => {
       const user = c.req.valid("json");
       // Made here, where it runs once, so that a retry inserts the same id.
-      const id = newUserId();
-      return await withSession(c, async (session) => {
+      return await withIdempotency(c, newUserId(), async (session, id) => {
         session.afterCommit(() => onChange(c));
         const created = await createUser(session, id, user);
         c.header("Location", `/users/${id}`);
@@ -112,10 +112,11 @@ export function usersRoutes(
       requireScope("users:write"),
       jsonInput(NewUsers, { limit: batchLimit, bounds: BATCH_BOUNDS }),
       async (c) => {
-        const items = batchItems(c.req.valid("json").users);
-        const valid = items.flatMap((item) => "user" in item ? [item.user] : []);
-        if (valid.length === 0) return c.json({ results: batchResults(items, new Map()) });
-        return await withSession(c, async (session) => {
+        const { users } = c.req.valid("json");
+        return await withIdempotency(c, users.map(() => newUserId()), async (session, ids) => {
+          const items = batchItems(users, ids);
+          const valid = items.flatMap((item) => "user" in item ? [item.user] : []);
+          if (valid.length === 0) return c.json({ results: batchResults(items, new Map()) });
           session.afterCommit(() => onChange(c));
           const created = await createUsers(session, valid);
           return c.json({ results: batchResults(items, created) });
@@ -146,7 +147,7 @@ export function usersRoutes(
           c.req.valid("header"),
           c.req.valid("json"),
         ];
-        return await withSession(c, async (session) => {
+        return await withIdempotency(c, null, async (session) => {
           session.afterCommit(() => onChange(c));
           return respondWithUser(c, await changeUser(session, id, patch, expected));
         });

@@ -9,6 +9,7 @@ import { migration as transactionKeysIndex } from "./0006_transaction_keys_index
 import { migration as noInbox } from "./0007_no_inbox.ts";
 import { migration as tenants } from "./0008_tenants.ts";
 import { migration as userSearch } from "./0009_user_search.ts";
+import { migration as idempotencyKeys } from "./0010_idempotency_keys.ts";
 
 export const migrations: readonly Migration[] = [
   users,
@@ -20,4 +21,5 @@ export const migrations: readonly Migration[] = [
   noInbox,
   tenants,
   userSearch,
+  idempotencyKeys,
 ];

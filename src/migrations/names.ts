@@ -12,4 +12,5 @@ export const migrationNames: readonly string[] = [
   "0007_no_inbox",
   "0008_tenants",
   "0009_user_search",
+  "0010_idempotency_keys",
 ];

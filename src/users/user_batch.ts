@@ -1,6 +1,7 @@
 /** Many users at once. */
 
-import { type Session, sql } from "../db/mod.ts";
+import { sql } from "../db/mod.ts";
+import type { ChangeSession } from "./change_session.ts";
 import type { NewUser, User } from "./user.ts";
 import { withEvent } from "./user_event.ts";
 import type { UserId } from "./user_id.ts";
@@ -13,7 +14,7 @@ export const MAX_BATCH_SIZE = 1_000;
  * earlier one of the batch. One statement, which ends the session.
  */
 export async function createUsers(
-  session: Session,
+  session: ChangeSession,
   users: readonly (NewUser & { readonly id: UserId })[],
 ): Promise<ReadonlyMap<UserId, User>> {
   const ids = users.map(({ id }) => id);
@@ -31,6 +32,7 @@ export async function createUsers(
         on conflict (tenant, email_key) do nothing
         returning ${COLUMNS}`,
       "user.created",
+      session.keep,
     ),
   ]);
   return new Map(rows.map((row) => [row.id as UserId, userOf(row)]));

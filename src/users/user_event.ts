@@ -3,6 +3,7 @@
 import * as v from "valibot";
 import { type Sql, sql } from "../db/mod.ts";
 import { DEFAULT_TENANT, TENANT_NAME } from "../tenant.ts";
+import { type KeepRows, keptPart } from "./change_session.ts";
 import { UserId } from "./user_id.ts";
 
 const commonFields = {
@@ -37,7 +38,11 @@ export function parseUserEvent(body: unknown): UserEvent {
  * Makes a change and its event one statement, so that neither is stored without the other. `change` must return `id` and
  * `version`, and, unless it deletes the user, `email` and `name`.
  */
-export function withEvent<Row>(change: Sql<Row>, type: UserEvent["type"]): Sql<Row> {
+export function withEvent<Row>(
+  change: Sql<Row>,
+  type: UserEvent["type"],
+  keep?: KeepRows,
+): Sql<Row> {
   const data = type === "user.deleted"
     ? sql`'{}'::jsonb`
     : sql`jsonb_build_object('email', email, 'name', name)`;
@@ -45,6 +50,6 @@ export function withEvent<Row>(change: Sql<Row>, type: UserEvent["type"]): Sql<R
     with changed as (${change}), event as (
       insert into user_events (user_id, version, type, data)
       select id, version, ${type}, ${data} from changed
-    )
+    )${keptPart(sql`changed`, keep)}
     select * from changed`;
 }

@@ -9,8 +9,9 @@ export interface UserRow {
   readonly email: string;
   readonly name: string;
   readonly version: number;
-  readonly created_at: Date;
-  readonly updated_at: Date;
+  /** A text in a row that was kept for an idempotency key. */
+  readonly created_at: Date | string;
+  readonly updated_at: Date | string;
 }
 
 export const COLUMNS = sql`id, email, name, version, created_at, updated_at`;
@@ -21,7 +22,11 @@ export function userOf(row: UserRow): User {
     email: row.email,
     name: row.name,
     version: row.version,
-    createdAt: row.created_at,
-    updatedAt: row.updated_at,
+    createdAt: timeOf(row.created_at),
+    updatedAt: timeOf(row.updated_at),
   };
+}
+
+function timeOf(time: Date | string): Date {
+  return typeof time === "string" ? new Date(time) : time;
 }

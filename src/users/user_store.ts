@@ -4,6 +4,7 @@
  */
 
 import { ServerError, type Session, type Sql, sql } from "../db/mod.ts";
+import { type ChangeSession, keptQuery } from "./change_session.ts";
 import type { ExpectedVersions, NewUser, User, UserPatch } from "./user.ts";
 import { EmailTakenError, UserNotFoundError, VersionMismatchError } from "./user_errors.ts";
 import { withEvent } from "./user_event.ts";
@@ -11,11 +12,17 @@ import type { UserId } from "./user_id.ts";
 import { COLUMNS, userOf, type UserRow } from "./user_row.ts";
 
 /** Stores a new user. Throws `EmailTakenError`. */
-export async function createUser(session: Session, id: UserId, user: NewUser): Promise<User> {
+export async function createUser(
+  session: ChangeSession,
+  id: UserId,
+  user: NewUser,
+): Promise<User> {
   const insert = sql<UserRow>`
     insert into users (id, email, name) values (${id}, ${user.email}, ${user.name})
     returning ${COLUMNS}`;
-  const [[row]] = await orEmailTaken(session.commit([withEvent(insert, "user.created")]));
+  const [[row]] = await orEmailTaken(
+    session.commit([withEvent(insert, "user.created", session.keep)]),
+  );
   if (row === undefined) throw new TypeError("Cannot create the user as INSERT returned no row");
   return userOf(row);
 }
@@ -34,7 +41,7 @@ export async function readUser(session: Session, id: UserId): Promise<User> {
  * `EmailTakenError`.
  */
 export async function changeUser(
-  session: Session,
+  session: ChangeSession,
   id: UserId,
   patch: UserPatch,
   expected: ExpectedVersions,
@@ -48,7 +55,10 @@ export async function changeUser(
     where id = ${id} ${andVersion(expected)}
     returning ${COLUMNS}`;
   const [[row], [current]] = await orEmailTaken(
-    session.commit([withEvent(update, "user.updated"), selectVersion(id)]),
+    session.commit([
+      withEvent(update, "user.updated", session.keep),
+      keptQuery(selectVersion(id), session.keep),
+    ]),
   );
   if (row === undefined) throw unchanged(current);
   return userOf(row);

@@ -39,6 +39,11 @@ export function jsonRequest(method: string, body: unknown, headers: HeadersInit 
   return { method, body: JSON.stringify(body), headers: { ...JSON_HEADERS, ...headers } };
 }
 
+/** The header of a key that no request has had. */
+export function newKey(): Record<string, string> {
+  return { "Idempotency-Key": `"${crypto.randomUUID()}"` };
+}
+
 export function uniqueEmail(): string {
   return `${crypto.randomUUID()}@example.com`;
 }

@@ -5,6 +5,7 @@ import { accessCases } from "./access_cases.ts";
 import { bodyCases } from "./body_cases.ts";
 import { docsCases } from "./docs_cases.ts";
 import { CORS_ORIGINS, edgeCases } from "./edge_cases.ts";
+import { idempotencyCases } from "./idempotency_cases.ts";
 import { tenantCases } from "./tenant_cases.ts";
 import { crowdCases, usersCases } from "./users_cases.ts";
 import { testApp } from "./test_app.ts";
@@ -17,6 +18,7 @@ const cases = [
   ...usersCases,
   ...crowdCases,
   ...accessCases,
+  ...idempotencyCases,
   ...tenantCases,
   ...bodyCases,
   ...docsCases,

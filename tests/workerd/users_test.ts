@@ -5,6 +5,7 @@
 import { accessCases } from "../http/access_cases.ts";
 import { bodyCases } from "../http/body_cases.ts";
 import { docsCases } from "../http/docs_cases.ts";
+import { idempotencyCases } from "../http/idempotency_cases.ts";
 import { tenantCases } from "../http/tenant_cases.ts";
 import { crowdCases, usersCases } from "../http/users_cases.ts";
 import { localDatabase } from "../support/local_database.ts";
@@ -49,6 +50,7 @@ for (const host of hosts) {
       ...usersCases,
       ...crowd,
       ...accessCases,
+      ...idempotencyCases,
       ...tenantCases,
       ...bodyCases,
       ...docsCases,

@@ -3,11 +3,13 @@ import { assertEquals, assertStringIncludes } from "@std/assert";
 import type { Connection } from "../../../src/db/driver/driver.ts";
 import { NeonDriver } from "../../../src/db/mod.ts";
 import { DatabaseWebSocket } from "../../../src/library/deno/database_websocket.ts";
-import { localDatabase } from "../../support/local_database.ts";
+import { type LocalBranch, localDatabase } from "../../support/local_database.ts";
 
 const database = await localDatabase();
 
-async function withConnection(work: (connection: Connection) => Promise<void>): Promise<void> {
+async function withConnection(
+  work: (connection: Connection, branch: LocalBranch) => Promise<void>,
+): Promise<void> {
   await using branch = await database.connect();
   const { DATABASE_URL: url, DATABASE_WS_PROXY: wsProxy } = branch.env;
   const driver = new NeonDriver({
@@ -18,7 +20,7 @@ async function withConnection(work: (connection: Connection) => Promise<void>): 
   });
   const connection = await driver.connect({ timeoutMs: 5_000 });
   try {
-    await work(connection);
+    await work(connection, branch);
   } finally {
     await connection.close({ timeoutMs: 5_000 });
   }
@@ -70,8 +72,11 @@ Deno.test("notifications are ignored", () =>
   }));
 
 Deno.test("COPY from the client is refused, and the connection stays usable", () =>
-  withConnection(async (connection) => {
-    const { error } = await connection.flight([{ text: "copy users from stdin", values: [] }]);
+  withConnection(async (connection, branch) => {
+    // PostgreSQL refuses COPY FROM at once on a table with row-level security.
+    await branch.asAdmin("create table unguarded (n integer)");
+    await branch.asAdmin("grant all on unguarded to public");
+    const { error } = await connection.flight([{ text: "copy unguarded from stdin", values: [] }]);
     assertStringIncludes(error?.message ?? "", "COPY FROM STDIN is not supported here");
     const { results } = await connection.flight([{ text: "select 1 as one", values: [] }]);
     assertEquals(results[0]?.rows, [{ one: 1 }]);
