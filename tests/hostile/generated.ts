@@ -1,7 +1,7 @@
 /** `generated`: requests that a seed makes, over all routes, on each host. What they are answered, and what they leave. */
 import { atLeast, atMost, type Expectation, type Measure, zero } from "../endurance/verdict.ts";
 import { type SeenAnswer, violationsOfAnswers } from "../support/openapi.ts";
-import { GENERATED_HOSTS, type GeneratedHost } from "./generated_hosts.ts";
+import { GENERATED_HOSTS, type GeneratedHost, type HostUsage } from "./generated_hosts.ts";
 import { CURSOR, type GeneratedRequest, generatedRequests, KNOWN } from "./generated_requests.ts";
 import { leaksIn } from "./leaks.ts";
 
@@ -27,10 +27,11 @@ export async function generated(
   const run = new Run(host);
   await host.rest();
   const before = await host.usage();
-  let warm = before;
+  let warm: HostUsage | undefined;
   for (let from = 0; from < count; from += BATCH) {
     await run.send(requests.slice(from, Math.min(from + BATCH, faultsFrom)), atOnce);
-    if (from === 0) warm = await host.usage();
+    // Until some 10,000 requests, the heap of a process on Deno grows to the size that it keeps.
+    if (from + BATCH >= count / 2) warm ??= await host.usage();
   }
   const calm = run.take();
   const calmLog = host.log();
@@ -61,8 +62,8 @@ export async function generated(
     ["uncaught errors", host.uncaught().length, zero],
     ["connections to the database before", before.connections],
     ["connections to the database after", after.connections, equalTo(before.connections)],
-    ["memory at the start of the run, MiB", warm.memoryMiB],
-    ["memory after it, MiB", after.memoryMiB, atMost(warm.memoryMiB * 1.5 + host.memoryNoiseMiB)],
+    ["memory in the middle of the run, MiB", warm!.memoryMiB],
+    ["memory after it, MiB", after.memoryMiB, atMost(warm!.memoryMiB * 1.25 + host.memoryNoiseMiB)],
     ...(after.descriptors === undefined
       ? []
       : [["descriptors after it", after.descriptors, atMost(before.descriptors! + 2)] as const]),
