@@ -38,8 +38,8 @@ Deno.test.afterAll(async () => {
 });
 
 /**
- * Over TCP, as with Hyperdrive, the runtime then warns that promises of ended requests are resolved: the answers are right,
- * the cause is not found yet.
+ * Over TCP, as with Hyperdrive, on a busy machine, the runtime sometimes warns then that promises of ended requests are
+ * resolved: the answers are right, the cause is not found yet.
  */
 const TAKES_CROWDS = ["Worker", "Worker by HTTP", "Durable Object"];
 

@@ -25,6 +25,7 @@ export class TcpStream extends Emitter {
   readonly #tls: WorkersTls;
   #socket: Socket | undefined;
   #writer: WritableStreamDefaultWriter<Uint8Array> | undefined;
+  #isDestroyed = false;
   #isClosed = false;
 
   constructor(address: DatabaseAddress, tls: WorkersTls) {
@@ -39,7 +40,7 @@ export class TcpStream extends Emitter {
 
   /** The client passes a port and a host, which are those of the address. */
   connect(): this {
-    this.#run().then(() => this.#close(), (error) => this.#fail(error));
+    this.#run().then(() => this.destroy(), (error) => this.#fail(error));
     return this;
   }
 
@@ -48,14 +49,14 @@ export class TcpStream extends Emitter {
     const secureTransport = this.#tls === "disable" ? "off" : "starttls";
     // Loaded here, as only the Workers runtime has it.
     const { connect } = await import("cloudflare:sockets");
-    if (this.#isClosed) return;
+    if (this.#isDestroyed) return;
     let socket = this.#socket = connect({ hostname, port }, { secureTransport });
     await socket.opened;
     if (this.#tls !== "disable" && await this.#acceptsTls(socket)) {
       socket = this.#socket = socket.startTls();
       await socket.opened;
     }
-    if (this.#isClosed) return;
+    if (this.#isDestroyed) return;
     this.#writer = socket.writable.getWriter();
     this.emit("connect");
     for await (const chunk of socket.readable) this.emit("data", chunk);
@@ -100,9 +101,16 @@ export class TcpStream extends Emitter {
     return this;
   }
 
-  /** Closes at once, without waiting for the peer. */
+  /**
+   * Closes without waiting for the peer. `close` comes once the runtime has closed the socket: until then the request must
+   * not end, as the promises of its socket would be resolved after it.
+   */
   destroy(): this {
-    this.#close();
+    this.#writer = undefined;
+    const close = () => this.#close();
+    this.#isDestroyed = true;
+    if (this.#socket === undefined) close();
+    else this.#socket.close().then(close, close);
     return this;
   }
 
@@ -116,16 +124,14 @@ export class TcpStream extends Emitter {
   }
 
   #fail(error: unknown): void {
-    if (this.#isClosed) return;
+    if (this.#isDestroyed) return;
     this.emit("error", error instanceof Error ? error : new Error(String(error)));
-    this.#close();
+    this.destroy();
   }
 
   #close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#writer = undefined;
-    this.#socket?.close().catch(() => {});
     this.emit("close");
   }
 }
