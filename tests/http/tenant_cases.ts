@@ -1,9 +1,10 @@
-/** That a tenant's token tells nothing of another's users, by filters, cursors and batches. */
+/** That a tenant's token tells nothing of another's users, by filters, cursors, batches and keys. */
 
 import { assert, assertEquals } from "@std/assert";
 import { OTHER_TOKENS } from "../support/access.ts";
 import { as } from "./access_cases.ts";
 import {
+  assertProblem,
   createUser,
   jsonRequest,
   type SendRequest,
@@ -90,6 +91,27 @@ export const tenantCases: readonly UsersCase[] = [
         const found = await pageOf(globex, `email=${encodeURIComponent(email)}`);
         assertEquals(found.users.map((user) => user.id), [id]);
       }
+    },
+  },
+  {
+    name: "an Idempotency-Key belongs to its tenant",
+    async run(request) {
+      const key = { "Idempotency-Key": `"${crypto.randomUUID()}"` };
+      const [acme, globex] = [acmeOf(request), globexOf(request)];
+      const email = uniqueEmail();
+      const post = (send: SendRequest, name: string) =>
+        send("/users", jsonRequest("POST", { email, name }, key));
+      const first: UserDocument = await (await post(acme, "Ada")).json();
+      // Another body under the same key would be refused, and the same one answered again, within one tenant.
+      const other = await post(globex, "Grace");
+      assertEquals(other.status, 201);
+      const second: UserDocument = await other.json();
+      assert(first.id !== second.id);
+      assertEquals([first.name, second.name], ["Ada", "Grace"]);
+      assertEquals((await (await post(acme, "Ada")).json()).id, first.id);
+      assertEquals((await (await post(globex, "Grace")).json()).id, second.id);
+      const absent = await request(`/users/${first.id}`);
+      await assertProblem(absent, 404, "user-not-found");
     },
   },
 ];
