@@ -1,5 +1,5 @@
 /**
- * `deno task bench [http|limits|capacity|workers|pool|session|queue|ops] [--json FILE]`. README.md lists the options of `http`. Other packages are imported by names that Deno does not see
+ * `deno task bench [http|limits|capacity|workers|pool|session|reads|queue|ops] [--json FILE]`. README.md lists the options of `http`. Other packages are imported by names that Deno does not see
  * before it runs, under a lock of their own, `contenders.lock`. The first `deno task dev` downloads everything that the
  * project's own lock lists.
  */
@@ -70,6 +70,13 @@ async function bench(which: string | undefined): Promise<unknown> {
       console.log(sessionTable(figures));
       return figures;
     }
+    case "reads": {
+      const { benchReads } = await import("./reads/reads.ts");
+      const { readsTable } = await import("./reads/reads_table.ts");
+      const figures = await benchReads();
+      console.log([measuredAt(), "", readsTable(figures)].join("\n"));
+      return figures;
+    }
     case "queue": {
       const { benchQueue } = await import("./queue.ts");
       const { queueTable } = await import("./queue_table.ts");
@@ -86,7 +93,7 @@ async function bench(which: string | undefined): Promise<unknown> {
     }
     default:
       console.error(
-        "Usage: deno task bench [http [--full] [--against REV] [--svg DIRECTORY]] | limits | capacity | workers | pool | session | queue | ops [--json FILE]",
+        "Usage: deno task bench [http [--full] [--against REV] [--svg DIRECTORY]] | limits | capacity | workers | pool | session | reads | queue | ops [--json FILE]",
       );
       Deno.exit(2);
   }

@@ -26,6 +26,7 @@ interface Fixture {
     isDown: boolean;
     sqlState: string | undefined;
     cutsAt: string | undefined;
+    isDirect: boolean | undefined;
     /** The statement that waits for `goOn`. */
     hangsAt: string | undefined;
     goOn(): void;
@@ -70,11 +71,13 @@ function fixtureOf(
     isDown: false,
     sqlState: undefined,
     cutsAt: undefined,
+    isDirect: undefined,
     hangsAt: undefined,
     goOn: hung.resolve,
   };
   const driver = new ScriptedDriver({
-    onConnect() {
+    onConnect(connection) {
+      connection.isDirect = server.isDirect;
       if (server.isDown) throw new Error("scripted: server is down");
     },
     reply({ text }, connection) {
@@ -389,6 +392,7 @@ countersTest("reads that share a connection are counted, and those moved from be
     const reads = async () => {
       await db.session({ readOnly: true }).commit([sql`select 1`]);
     };
+    server.isDirect = true;
     server.hangsAt = "select 2";
     const slow = db.session({ readOnly: true }).commit([sql`select 2`]);
     await clock.advance(0);

@@ -22,6 +22,7 @@ export class ReadingServer {
     this.driver = new ScriptedDriver({
       onConnect: (connection) => {
         this.#lines.set(connection, []);
+        connection.isDirect = true;
         connection.onCancel = () => this.#cancelled.add(this.#lines.get(connection)![0]!);
       },
       serve: (parts, connection) => void this.#lines.get(connection)!.push(parts),

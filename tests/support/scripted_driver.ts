@@ -86,6 +86,7 @@ export class ScriptedConnection implements Connection {
   readonly ready: Promise<void>;
   readonly closed: Promise<Error | undefined>;
   readonly processId = 1;
+  isDirect: boolean | undefined;
   state: ConnectionState = "opening";
   status: TransactionStatus | undefined;
   /** How many cancel requests were made. */

@@ -22,6 +22,8 @@ export class SharedConnection {
   isOpen = true;
   /** Set if the connection must not be used again, once those that are on it have their answers. */
   closesFor: DestroyCause | undefined;
+  /** Once a cancel request was sent: stops the timer that closes the connection. */
+  stopTimer: (() => void) | undefined;
   readonly #options: SharedConnectionOptions;
   /** Those that have not returned their leases and have not left. */
   readonly #shares = new Set<Share>();
@@ -69,7 +71,7 @@ export class SharedConnection {
   /** Whether one more caller may come, at a line of at most `depth`. */
   admits(depth: number, nowMs: number): boolean {
     return this.isOpen && this.closesFor === undefined && this.size < depth &&
-      this.connection.status !== undefined && this.connection.state !== "closed" &&
+      this.connection.isDirect === true && this.connection.state !== "closed" &&
       !this.isHeldUp(nowMs);
   }
 

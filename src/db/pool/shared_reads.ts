@@ -2,6 +2,8 @@
  * Which connection of an owner a shared read goes to. A read takes an idle connection if there is one. If there is none, it
  * goes behind other reads, to the connection with the fewest of them, before one is opened or the caller waits.
  *
+ * - Only on connections that are direct. Behind a pooler in transaction mode, the end of a connection with several flights
+ *   under way may give the answers that are still to come to the pooler's next client (PgBouncer 1.18).
  * - Nobody passes a waiter. For each caller that waits for a connection of its own, the connection with the fewest reads
  *   takes no more of them, so that it comes free.
  * - A read that holds up those behind it keeps the connection, and they are sent again to another one: nothing is lost, as
@@ -21,7 +23,7 @@ import { SharedConnection } from "./shared_connection.ts";
 /** How often it is checked whether a read holds up others. */
 const CHECK_MS = 10;
 
-/** How long a cancel request may take. The connection is closed at once. */
+/** How long a cancel request and the answer to the read may take before the connection is closed. */
 const CANCEL_TIMEOUT_MS = 500;
 
 export class SharedReads {
@@ -31,6 +33,8 @@ export class SharedReads {
   readonly #connections = new Set<SharedConnection>();
   readonly #alarm: Alarm;
   #checkAt = Infinity;
+  /** Whether the newest connection that was used turned out to be one that reads cannot share. */
+  #isIndirect = false;
 
   constructor(owner: OwnerPool, parts: PoolParts) {
     this.#owner = owner;
@@ -42,6 +46,7 @@ export class SharedReads {
   /** How many reads may be behind one another now. */
   get depth(): number {
     const { permits } = this.#parts;
+    if (this.#isIndirect) return 1;
     return permits.entries.size < permits.limit ? this.#times.preferred : this.#times.longest;
   }
 
@@ -78,6 +83,7 @@ export class SharedReads {
   end(entry: PoolEntry): void {
     if (entry.shared === undefined) return;
     this.#connections.delete(entry.shared);
+    entry.shared.stopTimer?.();
     entry.shared = undefined;
     if (this.#connections.size > 0) return;
     this.#alarm.clear();
@@ -88,10 +94,10 @@ export class SharedReads {
     const { permits } = this.#parts;
     const { scope } = this.#owner;
     if (permits.queue.readersOf(scope) > 0) return undefined;
-    const shared = this.#shortest(this.depth, nowMs);
-    return shared === undefined || this.#isReserved(shared) ? undefined : shared;
+    return this.#shortest(this.depth, nowMs);
   }
 
+  /** Of the connections that need not come free. */
   #shortest(depth: number, nowMs: number): SharedConnection | undefined {
     const reserved = this.#reserved;
     let best: SharedConnection | undefined;
@@ -170,6 +176,7 @@ export class SharedReads {
   #settle(shared: SharedConnection): Promise<void> {
     const { entry, closesFor } = shared;
     if (entry.shared !== shared || entry.state !== "leased") return Promise.resolve();
+    this.#learn(shared.connection.isDirect === true);
     if (shared.shares.size > 0) this.#fill(shared);
     else if (closesFor !== undefined) {
       this.#owner.countClosed(entry, closesFor);
@@ -179,6 +186,13 @@ export class SharedReads {
       this.#owner.takeBack(entry);
     }
     return Promise.resolve();
+  }
+
+  #learn(isDirect: boolean): void {
+    if (this.#isIndirect !== isDirect) return;
+    this.#isIndirect = !isDirect;
+    // Those who wait for a place need connections of their own.
+    this.#parts.permits.wake();
   }
 
   #watch(): void {
@@ -217,9 +231,14 @@ export class SharedReads {
     }
   }
 
-  /** Ends a slow read that nobody waits for. */
+  /** Ends a slow read that nobody waits for, and the connection with it, since the request may come late. */
   #cancel(shared: SharedConnection): void {
+    if (shared.stopTimer !== undefined) return;
+    shared.closesFor ??= "destroyed";
+    // A pooler forgets the request of a client that closes at once.
+    shared.stopTimer = this.#parts.clock.after(CANCEL_TIMEOUT_MS, () => {
+      this.#owner.closeFor(shared.entry, "destroyed");
+    });
     void shared.connection.cancel({ timeoutMs: CANCEL_TIMEOUT_MS });
-    this.#owner.closeFor(shared.entry, "destroyed");
   }
 }

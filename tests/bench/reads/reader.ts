@@ -17,7 +17,8 @@ const PACKAGES = { postgres: "npm:postgres@3.4.9", pg: "npm:pg@8.23.1" };
 async function ours(readDepth: number | "auto"): Promise<Reader> {
   const { openDatabase } = await import("../../../src/library/deno/mod.ts");
   const { sql } = await import("../../../src/db/mod.ts");
-  const pool = { size: poolSize, maxOverflow: 0, readDepth };
+  // Nobody is refused: the others refuse nobody.
+  const pool = { size: poolSize, maxOverflow: 0, readDepth, shedTargetMs: 0 };
   const db = openDatabase({ url, transport: "tcp", pool });
   return {
     async read(id) {

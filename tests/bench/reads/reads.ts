@@ -41,7 +41,7 @@ const PLACES: readonly ReadPlace[] = [
   { latencyMs: 0, poolSize: 16, atOnce: 16, slowSeconds: 0 },
 ];
 
-const ROUNDS = 5;
+const ROUNDS = 3;
 const SECONDS = 2;
 
 export async function benchReads(): Promise<PlaceFigures[]> {

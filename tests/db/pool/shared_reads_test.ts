@@ -279,6 +279,8 @@ sharing(
     assertInstanceOf(head.error, DeadlineError);
     assertEquals(slow.cancels, 0);
     await clock.advance(200);
+    assertEquals([slow.cancels, slow.state], [1, "busy"]);
+    await clock.advance(500);
     assertEquals([slow.cancels, slow.state], [1, "closed"]);
     await drain(place);
     assertEquals(others.map(({ value }) => value), [2, 3, 4]);
@@ -371,6 +373,24 @@ for (
     await unit.promise;
     assertEquals(behind.value, 2);
   });
+}
+
+for (const isDirect of [false, undefined]) {
+  sharing(
+    `behind a pooler no read shares, and each gets a connection (direct: ${isDirect})`,
+    async (place) => {
+      const { read, lines, server } = place;
+      const first = await read(0);
+      server.driver.connections[0]!.isDirect = isDirect;
+      await drain(place);
+      const reads = [await read(1), await read(2), await read(3)];
+      for (const connection of server.driver.connections) connection.isDirect = isDirect;
+      assertEquals(lines(), [[1], [2], [3]]);
+      await drain(place);
+      assertEquals([first, ...reads].map(({ value }) => value), [0, 1, 2, 3]);
+    },
+    { size: 3 },
+  );
 }
 
 sharing("with a depth of 1 no read shares", async (place) => {

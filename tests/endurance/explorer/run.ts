@@ -263,6 +263,7 @@ export class Run {
         });
         this.links.push(link);
         connection.onCancel = () => link.cancel();
+        connection.isDirect = this.plan.world.isDirect;
         this.#cheat.onConnect?.(connection);
         return link.open();
       },

@@ -1,0 +1,120 @@
+/** Reads of many callers over two connections: they share them on a real server, and do not through PgBouncer. */
+import { assert, assertEquals, assertInstanceOf } from "@std/assert";
+import { type Database, DeadlineError, ServerError, sql } from "../../../src/db/mod.ts";
+import type { Branch } from "../../support/branch.ts";
+import { localDatabase } from "../../support/local_database.ts";
+import { pgBouncerTest } from "../../support/pgbouncer_case.ts";
+
+const SETTINGS = { DATABASE_POOL_SIZE: "2", DATABASE_MAX_OVERFLOW: "0" };
+
+type Case = (branch: Branch, db: Database) => Promise<void>;
+
+const CASES: Readonly<Record<string, Case>> = {
+  async "each of 400 reads gets its own rows or its own error"(_, db) {
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: 400 }, (_, n) =>
+        db.session({ readOnly: true }).commit([
+          sql<{ n: number; x: number }>`select ${n}::int as n, 1 / (${n}::int % 7) as x`,
+        ])),
+    );
+    for (const [n, outcome] of outcomes.entries()) {
+      if (n % 7 === 0) {
+        assert(outcome.status === "rejected");
+        assertInstanceOf(outcome.reason, ServerError);
+        assertEquals(outcome.reason.sqlState, "22012");
+      } else {
+        assert(outcome.status === "fulfilled");
+        assertEquals(outcome.value, [[{ n, x: n % 7 === 1 ? 1 : 0 }]]);
+      }
+    }
+    assertEquals(db.stats().counters.connected, 2);
+  },
+  async "each has the locals and timeouts of its own session"(_, db) {
+    const rows = await Promise.all(Array.from({ length: 60 }, async (_, n) => {
+      const statementTimeoutMs = n % 3 === 0 ? 7_000 : 15_000;
+      const session = db.session({
+        readOnly: true,
+        locals: { "app.user": `${n}` },
+        statementTimeoutMs,
+      });
+      const [[row]] = await session.commit([sql`
+        select current_setting('app.user') as "user", current_setting('statement_timeout') as timeout,
+          current_setting('transaction_read_only') as "readOnly"`]);
+      return row;
+    }));
+    for (const [n, row] of rows.entries()) {
+      assertEquals(row, { user: `${n}`, timeout: n % 3 === 0 ? "7s" : "15s", readOnly: "on" });
+    }
+    const [[after]] = await db.session({ readOnly: true }).commit([
+      sql<{ user: string }>`select current_setting('app.user', true) as "user"`,
+    ]);
+    assert(!after!.user);
+  },
+  async "a slow read, and one that is given up, hold up nobody"(_, db) {
+    const read = (n: number) =>
+      db.session({ readOnly: true }).commit([sql<{ n: number }>`select ${n}::int as n`]);
+    await Promise.all([read(0), read(0)]);
+    const controller = new AbortController();
+    const slow = db.session({ readOnly: true }).commit([sql`select pg_sleep(2)`]);
+    const left = db.session({ readOnly: true, signal: controller.signal })
+      .commit([sql`select pg_sleep(30)`]).catch((error: unknown) => error);
+    const others = Array.from({ length: 20 }, (_, n) => read(n));
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    controller.abort();
+    assertInstanceOf(await left, DeadlineError);
+    const isSlowDone = slow.then(() => true);
+    assertEquals((await Promise.all(others)).map(([[row]]) => row!.n), others.map((_, n) => n));
+    assertEquals(await Promise.race([isSlowDone, Promise.resolve(false)]), false);
+    await slow;
+  },
+  async "backends that are killed cost no caller anything"(branch, db) {
+    let isOver = false;
+    const killing = (async () => {
+      while (!isOver) {
+        await new Promise((resolve) => setTimeout(resolve, 60));
+        await branch.asAdmin(
+          "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'user_service' " +
+            "and datname = current_database() order by random() limit 1",
+        );
+      }
+    })();
+    let served = 0;
+    await Promise.all(Array.from({ length: 24 }, async (_, caller) => {
+      for (let turn = 0; turn < 40; turn++) {
+        const n = caller * 1_000 + turn;
+        // A second death, of the connection of the replay, is for the unit to retry.
+        const [[row]] = await db.transaction(
+          (session) => session.commit([sql<{ n: number }>`select ${n}::int as n`]),
+          { readOnly: true, attempts: 10 },
+        );
+        assertEquals(row!.n, n);
+        served++;
+      }
+    }));
+    isOver = true;
+    await killing;
+    assertEquals(served, 24 * 40);
+  },
+};
+
+const database = await localDatabase();
+
+for (const [name, run] of Object.entries(CASES)) {
+  Deno.test({
+    name: `shared reads: ${name}`,
+    timeout: 60_000,
+    async fn() {
+      await using branch = await database.connect();
+      const db = branch.open(SETTINGS);
+      await run(branch, db);
+      assert(db.stats().counters.shared > 10);
+    },
+  });
+  pgBouncerTest(`shared reads: ${name}`, async (branch) => {
+    const db = branch.open(SETTINGS);
+    await run(branch, db);
+    // Answers that are still to come at a connection's end would go to the pooler's next client.
+    assertEquals(db.stats().counters.shared, 0);
+    if (!name.includes("killed")) assertEquals(await branch.leftovers(), []);
+  });
+}
