@@ -86,6 +86,16 @@ export class Lease {
     return this.#returned ??= this.#return.release();
   }
 
+  /**
+   * As `release`, for a holder that waits for nothing but the connection's ROLLBACK: not for a login, which may take as long
+   * as the connect's timeout, and after which nothing has to be rolled back.
+   */
+  giveBack(): Promise<void> {
+    const isLoggingIn = this.connection.state === "opening";
+    const released = this.release();
+    return isLoggingIn ? Promise.resolve() : released;
+  }
+
   /** Closes the connection, and counts it by `cause`. Never rejects. Resolves when the permit is free. */
   destroy(cause: "destroyed" | "leftState" = "destroyed"): Promise<void> {
     return this.#returned ??= this.#return.destroy(cause);

@@ -144,7 +144,7 @@ export class LeasedConnection {
   release(): Promise<void> | undefined {
     const lease = this.#lease;
     this.#lease = undefined;
-    return this.#isSpoiled ? lease?.destroy() : lease?.release();
+    return this.#isSpoiled ? lease?.destroy() : lease?.giveBack();
   }
 
   /** Closes the connection. Resolves when its permit is free. */

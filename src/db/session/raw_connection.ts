@@ -243,7 +243,7 @@ export class RawConnection implements AsyncDisposable {
     this.#record.end(outcome, this.#error);
     if (this.#lasting.ifCommitted) await this.#lease.destroy("leftState");
     else if (close || this.#isSpoiled) await this.#lease.destroy();
-    else await this.#lease.release();
+    else await this.#lease.giveBack();
   }
 
   /** The same as `release()`. */

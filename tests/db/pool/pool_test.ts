@@ -298,6 +298,19 @@ Deno.test("a load that needs more than `size` connections does not log in again"
   await pool.close({ timeoutMs: 0 });
 });
 
+Deno.test("giveBack() does not wait for a login, and the connection is kept once it has logged in", async () => {
+  const driver = new ScriptedDriver({ pipelined: true });
+  const pool = poolOf(driver, { size: 1, maxOverflow: 0 });
+  const lease = await pool.acquire({ scope });
+  assertEquals(lease.connection.state, "opening");
+  await lease.giveBack();
+  assertEquals(pool.stats().leased, 1);
+  driver.connections[0]!.logIn();
+  await flushPromises();
+  assertEquals(pool.stats().idle, 1);
+  await pool.close({ timeoutMs: 0 });
+});
+
 Deno.test("release() rolls an open transaction back before the next caller gets the connection", async () => {
   const driver = new ScriptedDriver();
   const pool = poolOf(driver, { size: 1, maxOverflow: 0 });
