@@ -25,7 +25,13 @@ export const MAX_BATCHES = 16;
 
 const SIZE = `write 1 to ${MAX_BATCH_SIZE} users`;
 
-/** Its items are validated one by one, so that one that is invalid refuses no other. */
+/** What an item asks for: a user, or what is wrong with it. */
+type ReadItem = { readonly user: NewUser } | { readonly errors: readonly InputError[] };
+
+/**
+ * Its items are validated one by one, so that one that is invalid refuses no other. Of an invalid item only the errors
+ * stay: it may be nested deeper than `JSON.stringify` can follow, which an idempotency key would need.
+ */
 export const NewUsers = v.strictObject(
   {
     users: v.pipe(
@@ -35,6 +41,7 @@ export const NewUsers = v.strictObject(
         MAX_BATCH_SIZE,
         ({ input }) => `it is too long: current value has ${input.length} users; ${SIZE}`,
       ),
+      v.transform((users) => users.map(readItem)),
     ),
   },
   (issue) =>
@@ -43,7 +50,15 @@ export const NewUsers = v.strictObject(
       : issue.expected === "Object"
       ? rejection("it must be an object", "write a JSON object with the field users")(issue)
       : "it is required: current value is none; add it",
-) as v.GenericSchema<{ users: NewUser[] }, { users: unknown[] }>;
+) as v.GenericSchema<{ users: NewUser[] }, { users: ReadItem[] }>;
+
+function readItem(input: unknown, index: number): ReadItem {
+  const result = v.safeParse(NewUser, Array.isArray(input) ? null : input, {
+    abortPipeEarly: true,
+  });
+  if (result.success) return { user: result.output };
+  return { errors: inputErrors(result.issues, pointerOf(index)) };
+}
 
 /** What a batch asks for: a user with an id, or what is wrong with an item. */
 export type BatchItem =
@@ -51,14 +66,10 @@ export type BatchItem =
   | { readonly errors: readonly InputError[] };
 
 /** The items in their order, each with the id of its place. */
-export function batchItems(users: readonly unknown[], ids: readonly UserId[]): BatchItem[] {
-  return users.map((input, index) => {
-    const result = v.safeParse(NewUser, Array.isArray(input) ? null : input, {
-      abortPipeEarly: true,
-    });
-    if (result.success) return { user: { ...result.output, id: ids[index]! } };
-    return { errors: inputErrors(result.issues, pointerOf(index)) };
-  });
+export function batchItems(items: readonly ReadItem[], ids: readonly UserId[]): BatchItem[] {
+  return items.map((item, index) =>
+    "user" in item ? { user: { ...item.user, id: ids[index]! } } : item
+  );
 }
 
 /** What became of each item: it was created, its address is taken, or it is invalid. */

@@ -199,6 +199,39 @@ export const idempotencyCases: readonly UsersCase[] = [
     },
   },
   {
+    name: "a batch whose items have their members in another order is the same batch",
+    async run(request) {
+      const key = newKey();
+      const email = uniqueEmail();
+      const first = await request(
+        "/users:batch",
+        jsonRequest("POST", { users: [{ email, name: "Ada" }] }, key),
+      );
+      const again = await request(
+        "/users:batch",
+        jsonRequest("POST", { users: [{ name: "Ada", email }] }, key),
+      );
+      assertEquals([isReplayed(first), isReplayed(again)], [false, true]);
+      assertEquals(await essenceOf(again), await essenceOf(first));
+    },
+  },
+  {
+    name:
+      "a batch with a key may have an item that is nested deeper than JSON.stringify can follow",
+    async run(request) {
+      // Of members whose names are numbers, which V8 writes by recursion.
+      const deep = `${'{"0":'.repeat(10_000)}1${"}".repeat(10_000)}`;
+      for (const item of [deep, `{"email":${deep},"name":"Ada"}`]) {
+        const response = await request("/users:batch", {
+          ...jsonRequest("POST", {}, newKey()),
+          body: `{"users":[${item}]}`,
+        });
+        const { results } = await response.json();
+        assertEquals([response.status, results?.[0]?.status], [200, "invalid"]);
+      }
+    },
+  },
+  {
     name: "100 POSTs with one key and a taken address get 100 equal refusals",
     async run(request) {
       const { email } = await createUser(request);
