@@ -55,7 +55,10 @@ export class Authenticator {
     const hash = await sha256(token);
     const identity = this.#identityOf(hash);
     if (identity !== undefined) {
-      keep(this.#hashes, { key: authorization!, value: hash, max: HASHED_MAX });
+      // A client can send its token behind any number of spaces, and so fill the memory with its headers.
+      if (authorization!.length === "Bearer ".length + token.length) {
+        keep(this.#hashes, { key: authorization!, value: hash, max: HASHED_MAX });
+      }
       return identity;
     }
     // https://www.rfc-editor.org/rfc/rfc7519#section-3: three parts, separated by points.

@@ -48,3 +48,13 @@ Deno.test("a token that was refused is not remembered", async () => {
   });
   assertEquals(hashed, 2);
 });
+
+Deno.test("a header that is longer than its token needs is accepted and not remembered", async () => {
+  const authenticator = new Authenticator({ tokens });
+  // A client could fill the memory with such headers, each with another number of spaces.
+  const padded = `Bearer${" ".repeat(2)}${TOKEN}`;
+  const hashed = await hashedBy(async () => {
+    for (let turn = 0; turn < 2; turn++) await authenticator.identify(padded);
+  });
+  assertEquals(hashed, 2);
+});
