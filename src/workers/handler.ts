@@ -55,8 +55,8 @@ function isNamespace(binding: unknown): binding is DurableObjectNamespace {
 }
 
 /** https://developers.cloudflare.com/durable-objects/best-practices/error-handling/ */
-function objectFailed({ method }: Request, cause: unknown): ProblemError {
-  if (isOverloaded(cause) || method === "GET" || method === "HEAD") {
+function objectFailed(request: Request, cause: unknown): ProblemError {
+  if (isOverloaded(cause) || isRepeatable(request)) {
     const detail = "Cannot reach a database connection; try again after Retry-After";
     return new ProblemError("overloaded", { detail, headers: { "Retry-After": "1" } }, { cause });
   }
@@ -65,4 +65,10 @@ function objectFailed({ method }: Request, cause: unknown): ProblemError {
       "Cannot tell whether the change was made as the Durable Object failed while it ran the request; " +
       "read the resource before you repeat the request",
   }, { cause });
+}
+
+/** Whether the request may be sent again, also if the object has done what it asks for. */
+function isRepeatable({ method, headers }: Request): boolean {
+  if (method === "GET" || method === "HEAD") return true;
+  return (method === "POST" || method === "PATCH") && headers.has("Idempotency-Key");
 }

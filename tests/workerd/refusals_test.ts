@@ -1,6 +1,6 @@
 /** Answers of a Worker that cannot serve, in real workerd. */
 import { assertEquals, assertFalse, assertStringIncludes } from "@std/assert";
-import { assertProblem, jsonRequest } from "../http/requests.ts";
+import { assertProblem, jsonRequest, newKey } from "../http/requests.ts";
 import { startWorkerd } from "../support/workerd.ts";
 import { ACCESS, withToken } from "../support/access.ts";
 
@@ -35,7 +35,7 @@ Deno.test("shards without a binding are answered with 500, and the missing bindi
   await workerd.logged("there is no binding DATABASE_OBJECT", { timeoutMs: TIMEOUT_MS });
 });
 
-Deno.test("when an object fails, a read is answered with 503 and a write with outcome-unknown", async () => {
+Deno.test("when an object fails, a read is answered with 503 and a write without a key with outcome-unknown", async () => {
   await using workerd = await startWorkerd({
     entry: "tests/workerd/broken_object_worker.ts",
     bindings: { ...ENV, DATABASE_OBJECT_SHARDS: "1" },
@@ -50,6 +50,12 @@ Deno.test("when an object fails, a read is answered with 503 and a write with ou
   );
   const { detail } = await assertProblem(write, 500, "outcome-unknown");
   assertStringIncludes(detail, "read the resource");
+  const keyed = await fetch(
+    new URL("/users", workerd.url),
+    jsonRequest("POST", { email: "ada@example.com", name: "Ada" }, newKey()),
+  );
+  assertEquals(keyed.headers.get("Retry-After"), "1");
+  await assertProblem(keyed, 503, "overloaded");
 });
 
 Deno.test("while the database is unreachable, each of many concurrent requests is answered with 503", async () => {
