@@ -33,7 +33,7 @@ export class Authenticator {
     this.#static = new Map(
       tokens.map(({ name, sha256, scopes, tenant }) => [
         sha256,
-        { name, tenant, scopes: new Set(scopes) },
+        { name, client: `${tenant} token ${name}`, tenant, scopes: new Set(scopes) },
       ]),
     );
     this.#clock = clock;

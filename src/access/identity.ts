@@ -9,6 +9,11 @@ export type Scope = (typeof SCOPES)[number];
 export interface Identity {
   /** The name of the token in `API_TOKENS`, or the `sub` of a JWT. */
   readonly name: string;
+  /**
+   * Tells the client from all others: whoever chooses the `sub` of a JWT could choose the name of a token in `API_TOKENS`,
+   * and two tenants may have clients of one name.
+   */
+  readonly client: string;
   /** Whose users the client sees. */
   readonly tenant: string;
   readonly scopes: ReadonlySet<Scope>;

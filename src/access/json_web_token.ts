@@ -83,6 +83,7 @@ function identityOf({ sub, tenant, scope }: Readonly<Record<string, unknown>>): 
   const words = typeof scope === "string" ? scope.split(" ") : [];
   return {
     name: sub,
+    client: `${tenant} sub ${sub}`,
     tenant,
     scopes: new Set(SCOPES.filter((each: Scope) => words.includes(each))),
   };

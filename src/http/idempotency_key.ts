@@ -45,10 +45,10 @@ export async function keyedRequest(
   c: Context<{ Variables: IdentityVariables }>,
   key: string,
 ): Promise<KeyedRequest> {
-  const { tenant, name } = c.var.identity;
+  const { client } = c.var.identity;
   const { method, path } = c.req;
   const asked = [method, path, c.req.header("If-Match") ?? null, c.req.valid("json" as never)];
-  return { key: await digestOf([tenant, name, key]), fingerprint: await digestOf(asked) };
+  return { key: await digestOf([client, key]), fingerprint: await digestOf(asked) };
 }
 
 const encoder = new TextEncoder();

@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Authenticator } from "../../src/access/authenticator.ts";
 import { AccessRefusedError, type RefusalReason } from "../../src/access/identity.ts";
+import { entryOf } from "../../src/dev/dev_token.ts";
 import { createApp } from "../../src/http/app.ts";
 import { untouchedDatabase } from "../http/fake_database.ts";
 import { assertProblem } from "../http/requests.ts";
@@ -58,6 +59,21 @@ jwtTest(
     assertEquals(issuer.reads, 1);
   },
 );
+
+jwtTest("a JWT is another client than a static token of its name", async ({ issuer }) => {
+  const { jwksUrl, issuer: iss, audience } = issuer;
+  const signed = await issuer.token();
+  const claims = JSON.parse(atob(signed.split(".")[1]!.replaceAll("-", "+").replaceAll("_", "/")));
+  const entry = await entryOf("static-token", { name: claims.sub, tenant: claims.tenant });
+  const jwt = { jwksUrl, issuer: iss, audience };
+  const authenticator = new Authenticator({ tokens: [entry], jwt });
+  const [one, other] = [
+    await authenticator.identify("Bearer static-token"),
+    await authenticator.identify(`Bearer ${signed}`),
+  ];
+  assertEquals([one.name, one.tenant], [other.name, other.tenant]);
+  assert(one.client !== other.client);
+});
 
 jwtTest("a JWT that is wrong in one thing is refused", async ({ issuer, key, outcomeOf }) => {
   assertEquals(await outcomeOf(await issuer.token()), "web");

@@ -41,8 +41,7 @@ export function fairUse(
   return { byAddress, byToken };
 }
 
-/** Two tenants may give a token the same name. No tenant's name has a space. */
 function tokenOf(c: Context): string {
-  const { tenant, name }: Identity = c.get("identity");
-  return `${tenant} ${name}`;
+  const { client }: Identity = c.get("identity");
+  return client;
 }
