@@ -94,7 +94,8 @@ export class OwnerPool {
     entry.label = request.label;
     entry.leases++;
     entry.lease = entry.watch = undefined;
-    if (request.shares) return this.reads.begin(entry, waiter, nowMs);
+    // With another one idle, nobody has to come behind this read: a lease of its own costs less.
+    if (request.shares && this.#idle.size === 0) return this.reads.begin(entry, waiter, nowMs);
     entry.beginHold(request.holder);
     metrics.counters.acquired++;
     metrics.waitTimes.record(nowMs - since);

@@ -1,6 +1,7 @@
 /**
- * Which connection of an owner a shared read goes to. A read takes an idle connection if there is one. If there is none, it
- * goes behind other reads, to the connection with the fewest of them, before one is opened or the caller waits.
+ * Which connection of an owner a shared read goes to. A read takes an idle connection if there is one. Others may come
+ * behind it if that was the last one. If there is none, a read goes behind others, to the connection with the fewest of
+ * them, before one is opened or the caller waits.
  *
  * - Only on connections that are direct. Behind a pooler in transaction mode, the end of a connection with several flights
  *   under way may give the answers that are still to come to the pooler's next client (PgBouncer 1.18).
