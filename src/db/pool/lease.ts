@@ -67,7 +67,7 @@ export class Lease {
     return this.#share !== undefined;
   }
 
-  /** Of a shared connection: why the flight got no answer, although the holder did not give up. */
+  /** @internal Of a shared connection: why the flight got no answer, although the holder did not give up. */
   get lostPlace(): LostPlace | undefined {
     return this.#share?.lostPlace;
   }
