@@ -33,11 +33,34 @@ export function deadLetter({ consumer, id, body, attempts, error }: DeadLetterIn
 /** Escapes that `jsonb` refuses: https://www.postgresql.org/docs/current/datatype-json.html */
 const UNSTORABLE = /\\u(?:0000|d[89a-f][0-9a-f]{2})/;
 
+/** PostgreSQL reads JSON by recursion, and refuses what does not fit into its `max_stack_depth`: some thousand levels. */
+const MAX_DEPTH = 1_000;
+
 /** The body as JSON. A body that `jsonb` cannot hold becomes a JSON string that contains its JSON text. */
 function storable(body: unknown): string {
-  // JSON cannot express `undefined`: store null.
-  const text = JSON.stringify(body ?? null);
-  return UNSTORABLE.test(text) ? JSON.stringify(text) : text;
+  const text = written(body);
+  return UNSTORABLE.test(text) || depthOf(text) > MAX_DEPTH ? JSON.stringify(text) : text;
+}
+
+function written(body: unknown): string {
+  try {
+    // JSON cannot express `undefined`: store null.
+    return JSON.stringify(body ?? null);
+  } catch (error) {
+    // The stack overflows at some thousand levels, of members whose names are numbers.
+    if (error instanceof RangeError) return JSON.stringify("(nested too deeply to be written)");
+    throw error;
+  }
+}
+
+/** By how many brackets a value is enclosed at most. Brackets within strings do not count. */
+function depthOf(json: string): number {
+  let [depth, deepest] = [0, 0];
+  for (const [token] of json.matchAll(/"(?:[^"\\]+|\\.)*"|[[{}\]]/g)) {
+    if (token === "[" || token === "{") deepest = Math.max(deepest, ++depth);
+    else if (token === "]" || token === "}") depth--;
+  }
+  return deepest;
 }
 
 const MAX_ERROR_LENGTH = 1_000;

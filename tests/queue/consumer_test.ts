@@ -261,6 +261,28 @@ Deno.test("an invalid message becomes a dead letter even if jsonb cannot hold it
   assertEquals([own.outcomes, dead], [["ack"], [{ message_id: event.id }]]);
 });
 
+Deno.test("a message that is nested too deeply to be stored as it is becomes a dead letter", async () => {
+  await using branch = await database.connect();
+  const { consumer } = consumerOf(branch.open());
+  const nested = (depth: number, wrap: (inner: unknown) => unknown) => {
+    let body: unknown = 1;
+    for (let level = 0; level < depth; level++) body = wrap(body);
+    return body;
+  };
+  // PostgreSQL reads jsonb by recursion, and V8 writes members by recursion whose names are numbers.
+  const bodies = [nested(50_000, (inner) => [inner]), nested(20_000, (inner) => ({ 0: inner }))];
+  const deliveries = bodies.map((body, index) => deliver(body, { id: `deep-${index}` }));
+  await consumer.consume(deliveries);
+  assertEquals(deliveries.map(({ outcomes }) => outcomes), [["ack"], ["ack"]]);
+  const rows = await branch.asAdmin<{ body: unknown }>(
+    "select body from dead_letters where message_id like 'deep-%' order by message_id",
+  );
+  assertEquals(rows.map(({ body }) => body), [
+    "[".repeat(50_000) + "1" + "]".repeat(50_000),
+    "(nested too deeply to be written)",
+  ]);
+});
+
 Deno.test("a message that ends its process each time becomes a dead letter after a hundred deliveries", async () => {
   await using branch = await database.connect();
   const { consumer, failures } = consumerOf(branch.open());
