@@ -158,14 +158,19 @@ export class Pool {
 
   /**
    * To be called when a request ends. Closes its idle connections, and those that come back later. Resolves when the
-   * permits of the idle ones are free.
+   * permits are free of all that are being closed, such as those that made room for other requests: if the request ended
+   * before, its sockets would end with it, and nobody would know until the permits expire.
    */
   async endScope(scope: OwnerScope): Promise<void> {
     this.#closedScopes.add(scope);
     const owner = this.#owners.get(scope);
     if (owner === undefined) return;
     owner.hasEnded = true;
-    await owner.closeIdle("overflowClosed");
+    void owner.closeIdle("overflowClosed");
+    const closing = [...this.#permits.entries].filter((entry) =>
+      entry.owner === owner && entry.state === "closing"
+    );
+    await Promise.all(closing.map((entry) => entry.whenGone()));
   }
 
   /**

@@ -56,6 +56,26 @@ Deno.test("a waiter gets the permit of a request that has ended silently", async
   assertEquals(pool.stats().counters.expired, 1);
 });
 
+Deno.test("a request ends only once a connection is shut that it has closed for another request", async () => {
+  const { driver, pool } = poolOfOne();
+  const scope = request();
+  const holder = acquireFor(pool, scope);
+  await flushPromises();
+  const goodbye = Promise.withResolvers<void>();
+  driver.connections[0]!.goodbye = goodbye.promise;
+  const waiting = acquireFor(pool, request());
+  await scope.enter(() => holder.lease!.release());
+  assertEquals(pool.stats().closing, 1);
+  let hasEnded = false;
+  scope.enter(() => pool.endScope(scope)).then(() => hasEnded = true);
+  await flushPromises();
+  assertEquals(hasEnded, false);
+  scope.enter(() => goodbye.resolve());
+  await flushPromises();
+  assertEquals(hasEnded, true);
+  assertEquals(waiting.lease !== undefined, true);
+});
+
 Deno.test("waiters of requests that have ended leave the queue after their timeout", async () => {
   const { clock, pool } = poolOfOne({ maxWaiters: 1 });
   const holder = request();
