@@ -51,8 +51,12 @@ const TO_SAVEPOINT = startsWith(`rollback(?:${SPACE}+(?:work|transaction))?${SPA
 
 const BEGINNING = startsWith(`(?:begin|start${SPACE}+transaction)\\b`);
 
-/** A lock or setting that a function leaves. A setting that is local to a transaction is none. */
-const LEAVES_STATE = /\bpg_(?:try_)?advisory_lock|\bset_config\s*\((?![^()]*,\s*true\s*\))/i;
+/**
+ * A lock or setting that a function leaves. A setting that is local to a transaction is none, if the call is written plainly:
+ * `true` in a comment or in the text of a value does not count, and neither does a call behind a quoted name.
+ */
+const LEAVES_STATE =
+  /\bpg_(?:try_)?advisory_lock|\bset_config(?!\s*\((?:[^()'"$\\/-]|\$\d|'[^'\\]*')*,\s*true\s*\))/i;
 
 /** The name of a function could be hidden in it. */
 const HIDES_NAMES = /\bu&"/i;
