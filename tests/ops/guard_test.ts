@@ -91,25 +91,18 @@ async function statusLineFor({ port, host }: { port: number; host: string }): Pr
 
 Deno.test("at most 50 event streams are open at once, and a closed one makes room for another", async () => {
   await serving({ OPS_TOKEN: TOKEN }, async (get, url) => {
-    const disconnecting = new AbortController();
-    const watch = async (signal: AbortSignal) => {
-      const { body, status } = await fetch(`${url}/ops/events`, { headers: BEARER, signal });
-      return { body, status };
-    };
-    const staying = new AbortController();
-    const watching = await Promise.all([
-      ...Array.from({ length: 49 }, () => watch(staying.signal)),
-      watch(disconnecting.signal),
-    ]);
+    const watching = await Promise.all(
+      Array.from({ length: 50 }, () => fetch(`${url}/ops/events`, { headers: BEARER })),
+    );
     assertEquals([...new Set(watching.map(({ status }) => status))], [200]);
     const refused = await get("/ops/events", BEARER);
     assertEquals([refused.status, refused.headers.get("Retry-After")], [503, "10"]);
     await refused.body?.cancel();
-    disconnecting.abort();
+    // Not by a signal: Deno's `fetch` may have collected what would hear it.
+    await watching[0]!.body!.cancel();
     const isFree = async () => await statusOf(get("/ops/events", BEARER)) === 200;
     assert(await pollUntil(isFree, { deadlineMs: 10_000, intervalMs: 100 }));
-    staying.abort();
-    await Promise.all(watching.map(({ body }) => body!.cancel().catch(() => {})));
+    await Promise.all(watching.slice(1).map(({ body }) => body!.cancel()));
   });
 });
 

@@ -37,18 +37,11 @@ Deno.test.afterAll(async () => {
   await Promise.all(hosts.map((host) => host.stop()));
 });
 
-/**
- * Over TCP, as with Hyperdrive, on a busy machine, the runtime sometimes warns then that promises of ended requests are
- * resolved: the answers are right, the cause is not found yet.
- */
-const TAKES_CROWDS = ["Worker", "Worker by HTTP", "Durable Object"];
-
 for (const host of hosts) {
-  const crowd = TAKES_CROWDS.includes(host.name) ? crowdCases : [];
   for (
     const { name, run } of [
       ...usersCases,
-      ...crowd,
+      ...crowdCases,
       ...accessCases,
       ...idempotencyCases,
       ...tenantCases,

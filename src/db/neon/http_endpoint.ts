@@ -187,6 +187,8 @@ function resultOf(
 const PROXY_REFUSAL =
   /^(?:password authentication failed|control plane request failed|couldn't connect to compute node|failed to acquire permit|too many connection)/i;
 
+const PROXY_LIMIT = /(?:request|response) is too large \(max is \d+ bytes\)/;
+
 /**
  * What the server said, if the endpoint passed it on: with a SQLSTATE. A refusal of the proxy's becomes what it is over a
  * WebSocket: FATAL, XX000.
@@ -195,6 +197,11 @@ function serverErrorOf(error: unknown): ServerError | undefined {
   if (!(error instanceof NeonDbError)) return undefined;
   const { message, code, severity = "ERROR", ...fields } = error;
   if (code) return new ServerError({ ...fields, message, sqlState: code, severity });
+  const limit = PROXY_LIMIT.exec(message)?.[0];
+  // program_limit_exceeded. The proxy rolls back, and would do so each time.
+  if (limit !== undefined) {
+    return new ServerError({ message: limit, sqlState: "54000", severity: "ERROR" });
+  }
   if (!PROXY_REFUSAL.test(message)) return undefined;
   return new ServerError({ message, sqlState: "XX000", severity: "FATAL" });
 }

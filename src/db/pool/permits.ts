@@ -106,7 +106,7 @@ export class Permits {
     nowMs: number,
   ): Promise<Lease> {
     const refusal = this.#refusalOf(request, signal, nowMs);
-    if (refusal !== undefined) return Promise.reject(this.#toError(refusal, 0));
+    if (refusal !== undefined) return Promise.reject(this.toError(refusal, 0));
     const lease = this.queue.push({ request, since: nowMs }, signal);
     this.wake();
     if (this.#breaker.isOpen) this.#giveUpProbe(nowMs);
@@ -318,11 +318,11 @@ export class Permits {
   }
 
   #refuse(waiter: Waiter, refusal: Refusal): void {
-    this.queue.refuse(waiter, this.#toError(refusal, this.#clock.now() - waiter.since));
+    this.queue.refuse(waiter, this.toError(refusal, this.#clock.now() - waiter.since));
   }
 
   /** Counts the refusal, and makes its error. */
-  #toError(refusal: Refusal, waitedMs: number): Error {
+  toError(refusal: Refusal, waitedMs: number): Error {
     if (refusal.counter !== undefined) this.#options.counters[refusal.counter]++;
     return errorOf(refusal, this.facts(waitedMs));
   }

@@ -20,6 +20,8 @@ import type { QueueNode } from "./waiter_queue.ts";
 export class Share implements Connection {
   /** When it was leased, on the pool's clock. */
   readonly since: number;
+  /** When the caller asked for a connection. */
+  readonly askedAt: number;
   readonly watch: QueueNode<WatchedLease> | undefined;
   /** The caller's lease, which has this share. */
   lease: Lease | undefined;
@@ -32,10 +34,15 @@ export class Share implements Connection {
 
   constructor(
     shared: SharedConnection,
-    { since, watch }: { since: number; watch: QueueNode<WatchedLease> | undefined },
+    { since, askedAt, watch }: {
+      since: number;
+      askedAt: number;
+      watch: QueueNode<WatchedLease> | undefined;
+    },
   ) {
     this.#shared = shared;
     this.since = since;
+    this.askedAt = askedAt;
     this.watch = watch;
   }
 
@@ -99,7 +106,7 @@ export class Share implements Connection {
   /** Cancels the flight if nobody else uses the connection. Otherwise the caller leaves. */
   cancel(options: { timeoutMs: number }): Promise<void> {
     if (!this.#shared.isAlone(this)) {
-      this.leave("the caller gave up");
+      this.leave(lostPlaceError("the caller gave up"));
       return Promise.resolve();
     }
     this.#shared.closesFor ??= "destroyed";
@@ -108,7 +115,7 @@ export class Share implements Connection {
 
   close({ timeoutMs }: { timeoutMs: number }): Promise<void> {
     if (this.#shared.isAlone(this)) return this.#shared.connection.close({ timeoutMs });
-    this.leave("the caller gave up");
+    this.leave(lostPlaceError("the caller gave up"));
     return Promise.resolve();
   }
 
@@ -116,21 +123,23 @@ export class Share implements Connection {
   move(): void {
     if (this.#hasLeft) return;
     this.lostPlace = "moved";
-    this.leave("a read in front of it takes long");
+    this.leave(lostPlaceError("a read in front of it takes long"));
   }
 
-  /** Ends the caller's part in the connection. The answer is thrown away when it comes. */
-  leave(reason: string): void {
+  /** Ends the caller's part in the connection, with the error of its flight. The answer is thrown away when it comes. */
+  leave(error: Error): void {
     if (this.#hasLeft) return;
     this.#hasLeft = true;
     this.#shared.noteLeft(this);
-    this.#flight?.reject(
-      new ConnectionLostError(`Lost the place on a connection to PostgreSQL: ${reason}`, {
-        cause: undefined,
-        sent: true,
-        begun: false,
-        answered: [],
-      }),
-    );
+    this.#flight?.reject(error);
   }
+}
+
+function lostPlaceError(reason: string): ConnectionLostError {
+  return new ConnectionLostError(`Lost the place on a connection to PostgreSQL: ${reason}`, {
+    cause: undefined,
+    sent: true,
+    begun: false,
+    answered: [],
+  });
 }

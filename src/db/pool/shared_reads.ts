@@ -17,6 +17,7 @@ import type { Waiter } from "./acquire_queue.ts";
 import { type DestroyCause, Lease } from "./lease.ts";
 import type { OwnerPool, PoolParts } from "./owner_pool.ts";
 import type { PoolEntry } from "./pool_entry.ts";
+import { TIMED_OUT } from "./pool_refusals.ts";
 import { ReadTimes } from "./read_times.ts";
 import { Share } from "./share.ts";
 import { SharedConnection } from "./shared_connection.ts";
@@ -152,7 +153,11 @@ export class SharedReads {
     metrics.counters.acquired++;
     if (shared.shares.size > 0) metrics.counters.shared++;
     metrics.waitTimes.record(nowMs - since);
-    const share = new Share(shared, { since: nowMs, watch: this.#owner.watch(request, nowMs) });
+    const share = new Share(shared, {
+      since: nowMs,
+      askedAt: since,
+      watch: this.#owner.watch(request, nowMs),
+    });
     shared.add(share);
     return share.lease = new Lease(share, {
       idleMs,
@@ -220,6 +225,7 @@ export class SharedReads {
       if (shared.shares.size === 0) this.#cancel(shared);
       // A read whose caller has left is about to lose its connection, which gives the others its permit.
       else if (hasOther || shared.head?.hasLeft) this.#move(shared);
+      else this.#refuseOld(shared, nowMs);
     }
   }
 
@@ -229,6 +235,17 @@ export class SharedReads {
     for (const share of shared.behind()) {
       if (!share.hasLeft) this.#parts.metrics.counters.moved++;
       share.move();
+    }
+  }
+
+  /** To be behind others is to wait for a connection, and that wait has its limit. */
+  #refuseOld(shared: SharedConnection, nowMs: number): void {
+    const { permits, options: { acquireTimeoutMs } } = this.#parts;
+    for (const share of shared.behind()) {
+      const waitedMs = nowMs - share.askedAt;
+      if (!share.hasLeft && waitedMs >= acquireTimeoutMs) {
+        share.leave(permits.toError(TIMED_OUT, waitedMs));
+      }
     }
   }
 

@@ -71,6 +71,8 @@ export class LeasedConnection {
     const { endpoint } = this.#context;
     const { settings, isKeyed, onNotice } = this.#request;
     if (endpoint === undefined || onNotice !== undefined || !(settings.readOnly || isKeyed)) return;
+    // The endpoint cannot say READ WRITE to a role whose default is read only.
+    if (settings.readOnly === false) return;
     const connection = endpoint.connect();
     const close = () => connection.close({ timeoutMs: 0 });
     const onReturn = { release: close, destroy: close };

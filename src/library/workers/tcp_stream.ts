@@ -98,6 +98,7 @@ export class TcpStream extends Emitter {
   end(): this {
     if (this.#writer === undefined) return this.destroy();
     this.#writer.close().catch((error) => this.#fail(error));
+    this.#writer = undefined;
     return this;
   }
 

@@ -185,6 +185,17 @@ Deno.test("a read whose answer is lost is read again", async () => {
   assertEquals(lossy.requests, 2);
 });
 
+Deno.test("an answer beyond the endpoint's limit is an error for good", async () => {
+  await using branch = await database.connect();
+  const db = branch.open(HTTP);
+  const error = await assertRejects(
+    () => db.transaction((session) => session.commit([sql`select repeat('x', 11000000)`]), READ),
+    ServerError,
+    "response is too large",
+  );
+  assertEquals([error.sqlState, error.attempts], ["54000", undefined]);
+});
+
 Deno.test("an abort ends the request, and the statement on the server", async () => {
   await using branch = await database.connect();
   const db = branch.open(HTTP);

@@ -1,6 +1,7 @@
 /** Reads of several callers on one connection: who goes where, and what reaches whom. */
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import {
+  AcquireTimeoutError,
   type Database,
   DeadlineError,
   OwnerScope,
@@ -292,6 +293,19 @@ sharing(
   },
   { size: 2 },
 );
+
+sharing("a read behind slow ones waits no longer than for a connection", async (place) => {
+  const { read, server, clock, db } = place;
+  const reads = [await read(1), await read(2)];
+  await clock.advance(999);
+  assertEquals(reads[1]!.error, undefined);
+  await clock.advance(21);
+  assertInstanceOf(reads[1]!.error, AcquireTimeoutError);
+  assertEquals(reads[1]!.error.pool?.limit, 1);
+  assertEquals(db.stats().counters.timedOut, 1);
+  await drain(place);
+  assertEquals([reads[0]!.value, server.driver.connections.length], [1, 1]);
+}, { acquireTimeoutMs: 1_000 });
 
 sharing("the end of a connection costs each of its reads one replay", async (place) => {
   const { read, write, server, lines, db } = place;
