@@ -9,10 +9,11 @@ import { bundle, bundleWorker, gzippedSize } from "../../../src/dev/worker/bundl
 // alone is 5.6 kB), 131 kB before limits on clients, 133 kB before lists, conditions and batches of users, 136 kB
 // before shared reads, and 139 kB before Idempotency-Key. The routes of the documentation took the place of two of Hono's
 // routers.
-Deno.test("the Worker's bundle has at most 141 kB gzipped", async () => {
+// 141 kB before the deadline of reads behind others. The budget is missed since tokens came in.
+Deno.test("the Worker's bundle has at most 142 kB gzipped", async () => {
   const { code } = await bundleWorker();
   const size = await gzippedSize(code);
-  assert(size > 10_000 && size <= 141_000, `it has ${size} bytes`);
+  assert(size > 10_000 && size <= 142_000, `it has ${size} bytes`);
 });
 
 Deno.test("the Worker's bundle imports only the runtime's own module and holds no code of src/dev, src/deno or Node", async () => {
