@@ -8,14 +8,15 @@ import { testApp } from "./test_app.ts";
 const database = await branchDatabase();
 
 for (const level of ["read committed", "repeatable read", "serializable"]) {
-  Deno.test(`of 20 concurrent PATCHes with one If-Match, one wins at ${level}`, async () => {
+  Deno.test(`of 10 concurrent PATCHes with one If-Match, one wins at ${level}`, async () => {
     await using branch = await database.connect();
-    const app = testApp({ db: branch.open({ DATABASE_ISOLATION_LEVEL: level }) });
-    const request: SendRequest = async (path, init) => await app.request(path, init);
     for (let round = 0; round < 5; round++) {
+      // Above read committed each of the others runs again: a database has 10 such runs to begin with.
+      const app = testApp({ db: branch.open({ DATABASE_ISOLATION_LEVEL: level }) });
+      const request: SendRequest = async (path, init) => await app.request(path, init);
       const { id } = await createUser(request);
       const responses = await Promise.all(
-        Array.from({ length: 20 }, (_, index) =>
+        Array.from({ length: 10 }, (_, index) =>
           request(
             `/users/${id}`,
             jsonRequest("PATCH", { name: `Ada ${index}` }, { "If-Match": '"1"' }),
@@ -23,7 +24,7 @@ for (const level of ["read committed", "repeatable read", "serializable"]) {
       );
       const bodies = await Promise.all(responses.map((response) => response.json()));
       const statuses = responses.map(({ status }) => status).sort();
-      assertEquals(statuses, [200, ...Array.from({ length: 19 }, () => 412)]);
+      assertEquals(statuses, [200, ...Array.from({ length: 9 }, () => 412)]);
       const [winner] = bodies.filter(({ version }) => version !== undefined);
       assertEquals(await (await request(`/users/${id}`)).json(), winner);
     }
