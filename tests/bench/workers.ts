@@ -1,5 +1,6 @@
 /** A Worker's ways to its database, in real workerd: how long a request takes from afar, and what it costs. */
 import { startRelay } from "../../src/library/testing/relay/relay.ts";
+import { ACCESS, withToken } from "../support/access.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { startWorkerd } from "../support/workerd.ts";
 import { distance } from "./distance.ts";
@@ -57,6 +58,7 @@ export async function benchWorkers(): Promise<WorkerFigures[]> {
         minify: true,
         bindings: {
           ...branch.env,
+          ...ACCESS,
           DATABASE_URL: databaseUrl.href,
           DATABASE_WS_PROXY: relay.url.replace(`:${relay.port}`, `:${proxyPort}`),
           LOG_LEVEL: "error",
@@ -108,7 +110,7 @@ interface Service {
 
 function serviceAt(url: URL): Service {
   const send = async (path: string, init: RequestInit, status: number) => {
-    const response = await fetch(new URL(path, url), init);
+    const response = await fetch(new URL(path, url), withToken(init));
     const text = await response.text();
     if (response.status !== status) throw new Error(`Cannot measure: ${response.status} ${text}`);
     return JSON.parse(text) as { id: string };
