@@ -2,6 +2,7 @@
  * Whose rows a unit of work reads and writes. Row-level security compares the column `tenant` of each table with the
  * setting that a unit of work gets here: `src/migrations/0008_tenants.ts`.
  */
+import { BoundedMap } from "./bounded_map.ts";
 import { type SessionOptions, type Sql, sql, type TransactionRunner } from "./db/mod.ts";
 
 /** What a tenant may be called. `*` is none of these names. */
@@ -19,15 +20,13 @@ const SETTING = "app.tenant";
 export const EVERY_TENANT: TenantLocals = Object.freeze({ [SETTING]: "*" });
 
 /** One object for each tenant: `db` keeps what it sends for a frozen one. */
-const localsByTenant = new Map<string, TenantLocals>();
-const TENANTS_MAX = 1_000;
+const localsByTenant = new BoundedMap<string, TenantLocals>(1_000);
 
 /** The setting that makes a unit of work one of the tenant. */
 export function tenantLocals(tenant: string): TenantLocals {
   let locals = localsByTenant.get(tenant);
   if (locals === undefined) {
     locals = Object.freeze({ [SETTING]: tenant });
-    if (localsByTenant.size >= TENANTS_MAX) localsByTenant.clear();
     localsByTenant.set(tenant, locals);
   }
   return locals;

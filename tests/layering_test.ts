@@ -43,6 +43,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "service": ["http", "ops", "queue", "users", "migrations", "settings", "db/mod.ts"],
   "docs": ["http", "users", "valibot", "@valibot/to-json-schema", "hono"],
   "http": [
+    "bounded_map.ts",
     "client_network.ts",
     "users",
     "idempotency_keys.ts",
@@ -59,6 +60,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "queue": ["idempotency_keys.ts", "tenant.ts", "db/mod.ts"],
   "idempotency_keys.ts": ["db/mod.ts"],
   "ops": [
+    "bounded_map.ts",
     "client_network.ts",
     "settings",
     "access",
@@ -72,8 +74,9 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "users": ["tenant.ts", "value_message.ts", "db/mod.ts", "valibot", "uuid"],
   "migrations": ["db/mod.ts"],
   "settings": ["access", "tenant.ts", "value_message.ts", "library", "db/mod.ts", "valibot"],
-  "access": ["tenant.ts", "db/mod.ts", "jose"],
-  "tenant.ts": ["db/mod.ts"],
+  "access": ["bounded_map.ts", "tenant.ts", "db/mod.ts", "jose"],
+  "tenant.ts": ["bounded_map.ts", "db/mod.ts"],
+  "bounded_map.ts": [],
   "value_message.ts": [],
   "client_network.ts": [],
   "hono.ts": ["hono"],

@@ -1,4 +1,5 @@
 /** From the `Authorization` header of a request to its identity. */
+import { BoundedMap } from "../bounded_map.ts";
 import { type Clock, systemClock } from "../db/mod.ts";
 import { bearerToken } from "./bearer.ts";
 import { type AccessConfig, AccessRefusedError, type Identity, type Scope } from "./identity.ts";
@@ -22,9 +23,9 @@ const VERIFIED_MS = 60_000;
 export class Authenticator {
   /** By SHA-256: what is compared is no secret, so that the time of the comparison tells nothing of one. */
   readonly #static: ReadonlyMap<string, Identity>;
-  readonly #verified = new Map<string, KnownToken>();
+  readonly #verified = new BoundedMap<string, KnownToken>(VERIFIED_MAX);
   /** By header. The time of a search tells nothing of one: a `Map` compares texts only if their seeded hashes are equal. */
-  readonly #hashes = new Map<string, string>();
+  readonly #hashes = new BoundedMap<string, string>(HASHED_MAX);
   readonly #jwt: JwtVerifier | undefined;
   readonly #clock: Clock;
   #keysVersion = 0;
@@ -57,7 +58,7 @@ export class Authenticator {
     if (identity !== undefined) {
       // A client can send its token behind any number of spaces, and so fill the memory with its headers.
       if (authorization!.length === "Bearer ".length + token.length) {
-        keep(this.#hashes, { key: authorization!, value: hash, max: HASHED_MAX });
+        this.#hashes.set(authorization!, hash);
       }
       return identity;
     }
@@ -79,7 +80,7 @@ export class Authenticator {
   async #verify(jwt: JwtVerifier, token: string, hash: string): Promise<Identity> {
     const { identity, expiresAtMs } = await jwt.verify(token);
     const untilMs = this.#clock.now() + Math.min(VERIFIED_MS, expiresAtMs - Date.now());
-    keep(this.#verified, { key: hash, value: { identity, untilMs }, max: VERIFIED_MAX });
+    this.#verified.set(hash, { identity, untilMs });
     return identity;
   }
 
@@ -94,16 +95,6 @@ export class Authenticator {
     this.#verified.delete(hash);
     return undefined;
   }
-}
-
-/** Sets the key, and drops the oldest one if there are too many. */
-function keep<V>(
-  map: Map<string, V>,
-  { key, value, max }: { key: string; value: V; max: number },
-): void {
-  const [oldest] = map.keys();
-  if (map.size >= max && oldest !== undefined) map.delete(oldest);
-  map.set(key, value);
 }
 
 const encoder = new TextEncoder();

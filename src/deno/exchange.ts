@@ -1,7 +1,7 @@
 /** One HTTP exchange: converts between node's server and the web's `Request` and `Response`. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Buffer } from "node:buffer";
-import { isHost, refuseHost, refuseUnrouted } from "../http/host.ts";
+import { originOf, refuseHost, refuseUnrouted } from "../http/host.ts";
 import { incomingRequest } from "./incoming_request.ts";
 import { unreadText } from "./response_text.ts";
 
@@ -56,21 +56,6 @@ function urlOf(target: string, origin: string): string | undefined {
   const named = authority && originOf(authority);
   if (!named || path === undefined) return undefined;
   return new Request(named + (path.startsWith("/") ? path : `/${path}`)).url;
-}
-
-/** Hosts whose origins are known. Clients may send any. */
-const ORIGINS_MAX = 100;
-const origins = new Map<string, string>();
-
-/** The start of a URL with this host; `undefined` if it is not `host[:port]`. */
-function originOf(host: string): string | undefined {
-  const known = origins.get(host);
-  if (known !== undefined) return known;
-  if (!isHost(host)) return undefined;
-  const { origin } = new URL(`http://${host}`);
-  if (origins.size >= ORIGINS_MAX) origins.clear();
-  origins.set(host, origin);
-  return origin;
 }
 
 function hasBody({ method, headers }: IncomingMessage): boolean {

@@ -1,4 +1,5 @@
 /** The Host header. Clients may put anything into it, and runtimes copy it into the URL that routes a request. */
+import { BoundedMap } from "../bounded_map.ts";
 import { problem, type ProblemKind } from "./problem.ts";
 import { PROTECTIVE_HEADERS } from "./response_headers.ts";
 
@@ -9,18 +10,22 @@ import { PROTECTIVE_HEADERS } from "./response_headers.ts";
  */
 const HOST = /^(?:[\w.-]{1,255}|\[[\da-f:.]{2,45}\])(?::\d{1,5})?$/i;
 
-/** Hosts that were found valid. Clients name a few, and may name any. */
-const validHosts = new Set<string>();
-const VALID_HOSTS_MAX = 100;
+/** The origins of valid hosts. Clients name a few, and may name any. */
+const origins = new BoundedMap<string, string>(100);
+
+/** The start of a URL with this host; `undefined` if it is not `host[:port]`, or no URL can be made of it. */
+export function originOf(host: string): string | undefined {
+  const known = origins.get(host);
+  if (known !== undefined || !HOST.test(host)) return known;
+  // Of the texts that match, URLs refuse a few, such as "1.2.3.999" and a port above 65535.
+  const origin = URL.parse(`http://${host}/`)?.origin;
+  if (origin !== undefined) origins.set(host, origin);
+  return origin;
+}
 
 /** Whether `host` is valid as `host[:port]`, and a URL can be made of it. */
 export function isHost(host: string): boolean {
-  if (validHosts.has(host)) return true;
-  // Of the texts that match, URLs refuse a few, such as "1.2.3.999" and a port above 65535.
-  if (!HOST.test(host) || !URL.canParse(`http://${host}/`)) return false;
-  if (validHosts.size >= VALID_HOSTS_MAX) validHosts.clear();
-  validHosts.add(host);
-  return true;
+  return originOf(host) !== undefined;
 }
 
 /** A response to a request that reaches no route. */

@@ -1,6 +1,7 @@
 /** Limits how often a client may guess `OPS_TOKEN`, by form or bearer token. */
 import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
+import { BoundedMap } from "../bounded_map.ts";
 import { clientNetwork } from "../client_network.ts";
 
 /** Wrong tokens of one client within the window. After these, also its right token is refused until the window ends. */
@@ -36,7 +37,7 @@ interface Failures {
 
 export class Guesses {
   readonly #options: GuessesOptions;
-  readonly #clients = new Map<string, Failures>();
+  readonly #clients = new BoundedMap<string, Failures>(CLIENTS_MAX);
 
   constructor(options: GuessesOptions) {
     this.#options = options;
@@ -80,8 +81,6 @@ export class Guesses {
   }
 
   #newEntry(client: string): Failures {
-    const oldest = this.#clients.keys().next();
-    if (this.#clients.size >= CLIENTS_MAX && !oldest.done) this.#clients.delete(oldest.value);
     const entry = { failures: 0, endsAtMs: this.#now() + WINDOW_MS };
     this.#clients.set(client, entry);
     return entry;

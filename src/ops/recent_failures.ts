@@ -1,3 +1,4 @@
+import { BoundedMap } from "../bounded_map.ts";
 import { DatabaseLayerError, ServerError } from "../db/mod.ts";
 
 /** Requests that failed in the same way, with status 500 or above, as the pool page shows them. */
@@ -19,7 +20,7 @@ const MAX_FAILURES = 20;
 /** The latest failures. Those with the same request, status and error class are one entry. */
 export class RecentFailures {
   /** In the order of their latest failure, oldest first. */
-  readonly #failures = new Map<string, RecentFailure>();
+  readonly #failures = new BoundedMap<string, RecentFailure>(MAX_FAILURES);
 
   add(
     { error, status, request, requestId }:
@@ -28,9 +29,6 @@ export class RecentFailures {
   ): void {
     const key = `${status} ${request} ${error.name}`;
     const count = (this.#failures.get(key)?.count ?? 0) + 1;
-    this.#failures.delete(key);
-    const [oldest] = this.#failures.keys();
-    if (oldest !== undefined && this.#failures.size >= MAX_FAILURES) this.#failures.delete(oldest);
     const reason = reasonOf(error);
     this.#failures.set(key, { timeMs: Date.now(), status, request, requestId, reason, count });
   }

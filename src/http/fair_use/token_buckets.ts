@@ -4,6 +4,8 @@
  * https://www.itu.int/rec/T-REC-I.371). No timer runs, because Workers cut those that outlive a request.
  */
 
+import { BoundedMap } from "../../bounded_map.ts";
+
 /** So many requests in each window, all at once or spread over it. */
 export interface Quota {
   readonly requests: number;
@@ -27,7 +29,7 @@ export class TokenBuckets {
   readonly #intervalMs: number;
   readonly #now: () => number;
   /** When each bucket will be full, those of the clients that were silent for longest first. */
-  readonly #fullAtMs = new Map<string, number>();
+  readonly #fullAtMs = new BoundedMap<string, number>(CLIENTS_MAX);
 
   constructor(
     { requests, windowMs }: Quota,
@@ -45,23 +47,13 @@ export class TokenBuckets {
     // Rounding must not refuse the last request of a full bucket.
     const waitMs = isFullAtMs + this.#intervalMs - nowMs - this.#windowMs;
     if (waitMs > 1e-6 * this.#windowMs) {
-      this.#remember(client, isFullAtMs);
+      this.#fullAtMs.set(client, isFullAtMs);
       return { isAllowed: false, remaining: 0, resetMs: waitMs };
     }
     const nextMs = isFullAtMs + this.#intervalMs;
-    this.#remember(client, nextMs);
+    this.#fullAtMs.set(client, nextMs);
     const leftMs = Math.max(0, this.#windowMs - (nextMs - nowMs));
     const remaining = Math.floor(leftMs / this.#intervalMs + 1e-6);
     return { isAllowed: true, remaining, resetMs: nextMs - nowMs };
-  }
-
-  /** The last at the end. */
-  #remember(client: string, fullAtMs: number): void {
-    this.#fullAtMs.delete(client);
-    if (this.#fullAtMs.size >= CLIENTS_MAX) {
-      const [longestSilent] = this.#fullAtMs.keys();
-      this.#fullAtMs.delete(longestSilent!);
-    }
-    this.#fullAtMs.set(client, fullAtMs);
   }
 }
