@@ -1,6 +1,7 @@
 /** From the `Authorization` header of a request to its identity. */
 import { BoundedMap } from "../bounded_map.ts";
 import { type Clock, systemClock } from "../db/mod.ts";
+import { sha256 } from "../sha256.ts";
 import { bearerToken } from "./bearer.ts";
 import { type AccessConfig, AccessRefusedError, type Identity, type Scope } from "./identity.ts";
 import { JwtVerifier } from "./json_web_token.ts";
@@ -95,10 +96,4 @@ export class Authenticator {
     this.#verified.delete(hash);
     return undefined;
   }
-}
-
-const encoder = new TextEncoder();
-
-async function sha256(token: string): Promise<string> {
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", encoder.encode(token))).toHex();
 }

@@ -1,5 +1,6 @@
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { sha256 } from "../sha256.ts";
 import { canReach, makeDirectory, serverAccount } from "../library/testing/postgres/directory.ts";
 
 /** The root of this checkout. */
@@ -29,7 +30,8 @@ export async function postgresDirectory(checkout: string = checkoutDirectory): P
     await makeDirectory(path);
     return path;
   }
-  const path = `/var/tmp/user-service-${await digest(await Deno.realPath(checkout))}`;
+  const digest = await sha256(await Deno.realPath(checkout));
+  const path = `/var/tmp/user-service-${digest.slice(0, 12)}`;
   await makeDirectory(path);
   const { uid, mode, isDirectory } = await Deno.lstat(path);
   if (!isDirectory || uid !== 0 || ((mode ?? 0) & 0o022) !== 0) {
@@ -40,9 +42,4 @@ export async function postgresDirectory(checkout: string = checkoutDirectory): P
   }
   await Deno.writeTextFile(join(local, "postgres-directory"), `${path}\n`);
   return path;
-}
-
-async function digest(text: string): Promise<string> {
-  const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return new Uint8Array(hash).toHex().slice(0, 12);
 }

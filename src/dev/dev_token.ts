@@ -1,6 +1,7 @@
 /** The token of a service that a task starts for developers on their own machine. */
 import { join } from "node:path";
 import { type Scope, SCOPES, type StaticToken } from "../access/identity.ts";
+import { sha256 } from "../sha256.ts";
 import { DEFAULT_TENANT } from "../tenant.ts";
 import { localDirectory } from "./checkout_directory.ts";
 import type { Env } from "./env_file.ts";
@@ -21,8 +22,7 @@ export async function entryOf(
     tenant?: string;
   },
 ): Promise<StaticToken> {
-  const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(token));
-  return { name, sha256: new Uint8Array(hash).toHex(), scopes, tenant };
+  return { name, sha256: await sha256(token), scopes, tenant };
 }
 
 /** The environment of a service, and a token that it accepts, if this function has made one. */

@@ -1,6 +1,7 @@
 /** Answers from files in memory as Cloudflare's static assets do: with an entity tag, and 304 for one that is known. */
 
 import type { Assets } from "../http/docs_routes.ts";
+import { textTag } from "../http/entity_tag.ts";
 
 const TYPES: Readonly<Record<string, string>> = {
   css: "text/css; charset=utf-8",
@@ -16,7 +17,7 @@ export function fileServer(files: () => Readonly<Record<string, string>>): Asset
       const { pathname } = new URL(request.url);
       const text = (made ??= files())[pathname];
       if (text === undefined) return new Response(null, { status: 404 });
-      const tag = await tagOf(text);
+      const tag = await textTag(text);
       const headers = { "Content-Type": TYPES[pathname.split(".").at(-1)!]!, ETag: tag };
       const known = request.headers.get("If-None-Match");
       // A proxy that compresses the answer makes its tag weak.
@@ -26,9 +27,4 @@ export function fileServer(files: () => Readonly<Record<string, string>>): Asset
       return new Response(request.method === "HEAD" ? null : text, { headers });
     },
   };
-}
-
-async function tagOf(text: string): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return `"${new Uint8Array(digest).toHex()}"`;
 }

@@ -1,5 +1,6 @@
 /** Entity tags, and the conditions that a request makes of them. https://www.rfc-editor.org/rfc/rfc9110#section-8.8.3 */
 
+import { sha256 } from "../sha256.ts";
 import type { ExpectedVersions } from "../users/user.ts";
 import { ProblemError } from "./problem.ts";
 
@@ -16,8 +17,7 @@ export function entityTag(version: number): string {
 
 /** The tag of a text: of another text it is another one. */
 export async function textTag(text: string): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return `"${new Uint8Array(digest, 0, 16).toHex()}"`;
+  return `"${(await sha256(text)).slice(0, 32)}"`;
 }
 
 /** Throws `ProblemError` (400) for a malformed header. */

@@ -2,6 +2,7 @@
 
 import type { Context } from "hono";
 import type { KeyedRequest } from "../idempotency_keys.ts";
+import { sha256 } from "../sha256.ts";
 import type { IdentityVariables } from "./identity.ts";
 import { preview } from "../value_message.ts";
 import { ProblemError } from "./problem.ts";
@@ -48,12 +49,8 @@ export async function keyedRequest(
   const { client } = c.var.identity;
   const { method, path } = c.req;
   const asked = [method, path, c.req.header("If-Match") ?? null, c.req.valid("json" as never)];
-  return { key: await digestOf([client, key]), fingerprint: await digestOf(asked) };
-}
-
-const encoder = new TextEncoder();
-
-async function digestOf(parts: readonly unknown[]): Promise<string> {
-  const bytes = encoder.encode(JSON.stringify(parts));
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
+  return {
+    key: await sha256(JSON.stringify([client, key])),
+    fingerprint: await sha256(JSON.stringify(asked)),
+  };
 }
