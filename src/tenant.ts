@@ -3,7 +3,8 @@
  * setting that a unit of work gets here: `src/migrations/0008_tenants.ts`.
  */
 import { BoundedMap } from "./bounded_map.ts";
-import { type SessionOptions, type Sql, sql, type TransactionRunner } from "./db/mod.ts";
+import { type Sql, sql, type TransactionRunner } from "./db/mod.ts";
+import { mapSessionOptions } from "./session_options.ts";
 
 /** What a tenant may be called. `*` is none of these names. */
 export const TENANT_NAME = /^[a-z0-9][a-z0-9_-]{0,62}$/;
@@ -40,19 +41,8 @@ export function tenantSwitch(tenant: string): Sql {
 /** The same database, each of whose units of work is one of the tenant, whatever its own options say. */
 export function asTenant(db: TransactionRunner, tenant: string): TransactionRunner {
   const locals = tenantLocals(tenant);
-  return {
-    session: (options = {}) => db.session(withLocals(options, locals)),
-    transaction: (work, options = {}) => db.transaction(work, withLocals(options, locals)),
-    forRequest: (observer) => asTenant(db.forRequest(observer), tenant),
-  };
-}
-
-function withLocals<Options extends SessionOptions>(
-  options: Options,
-  locals: TenantLocals,
-): Options {
-  return {
+  return mapSessionOptions(db, (options) => ({
     ...options,
     locals: options.locals === undefined ? locals : { ...options.locals, ...locals },
-  };
+  }));
 }

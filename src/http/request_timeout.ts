@@ -8,8 +8,9 @@
  */
 
 import type { Context, MiddlewareHandler } from "hono";
-import { DeadlineError, type SessionOptions, type TransactionRunner } from "../db/mod.ts";
+import { DeadlineError, type TransactionRunner } from "../db/mod.ts";
 import type { DatabaseVariables } from "../library/hono/mod.ts";
+import { mapSessionOptions } from "../session_options.ts";
 import { preview } from "../value_message.ts";
 import { ProblemError } from "./problem.ts";
 
@@ -83,7 +84,7 @@ function within(
     readonly statementTimeoutMs: number;
   },
 ): TransactionRunner {
-  const limited = <Options extends SessionOptions>(options: Options): Options => ({
+  return mapSessionOptions(db, (options) => ({
     ...options,
     signal: options.signal === undefined
       ? deadline.signal
@@ -93,12 +94,7 @@ function within(
       (options.statementTimeoutMs ?? statementTimeoutMs) || Infinity,
       serverTimeoutMs(deadline.leftMs()),
     ),
-  });
-  return {
-    session: (options = {}) => db.session(limited(options)),
-    transaction: (work, options = {}) => db.transaction(work, limited(options)),
-    forRequest: (observer) => within(deadline, { db: db.forRequest(observer), statementTimeoutMs }),
-  };
+  }));
 }
 
 /**

@@ -13,6 +13,7 @@ import {
   trace,
 } from "@opentelemetry/api";
 import type { SessionOptions, TransactionRunner } from "../db/mod.ts";
+import { mapSessionOptions } from "../session_options.ts";
 import { tracer } from "./tracing.ts";
 
 /** Read by the default of the column `user_events.traceparent`. */
@@ -20,11 +21,7 @@ const SETTING = "user_service.traceparent";
 
 /** The same database, whose writing transactions send the active trace to the server, if there is one. */
 export function propagateTrace(db: TransactionRunner): TransactionRunner {
-  return {
-    session: (options = {}) => db.session(withTrace(options)),
-    transaction: (work, options = {}) => db.transaction(work, withTrace(options)),
-    forRequest: (observer) => propagateTrace(db.forRequest(observer)),
-  };
+  return mapSessionOptions(db, withTrace);
 }
 
 function withTrace<Options extends SessionOptions>(options: Options): Options {
