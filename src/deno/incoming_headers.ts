@@ -5,7 +5,7 @@ import { madeOnDemand } from "./on_demand.ts";
 const TOKEN = /^[\w!#$%&'*+.^`|~-]+$/;
 
 /** `Headers` that are looked up in place. They become headers of the runtime when anything else is asked of them. */
-class IncomingHeaders {
+export class IncomingHeaders {
   /** Names and values in turn. */
   readonly #raw: readonly string[];
   #made: Headers | undefined;
@@ -32,19 +32,18 @@ class IncomingHeaders {
   }
 
   get made(): Headers {
-    if (this.#made === undefined) {
-      this.#made = new Headers();
-      for (let at = 0; at < this.#raw.length; at += 2) {
-        this.#made.append(this.#raw[at]!, this.#raw[at + 1]!);
-      }
+    return this.#made ??= new Headers(this.init);
+  }
+
+  /** As `new Request` takes them. Pairs cost it a quarter of what headers of the runtime do, which it sorts first. */
+  get init(): HeadersInit {
+    if (this.#made !== undefined) return this.#made;
+    const pairs: [name: string, value: string][] = [];
+    for (let at = 0; at < this.#raw.length; at += 2) {
+      pairs.push([this.#raw[at]!, this.#raw[at + 1]!]);
     }
-    return this.#made;
+    return pairs;
   }
 }
 
 madeOnDemand(IncomingHeaders, Headers, (headers) => (headers as IncomingHeaders).made);
-
-/** `raw` has names and values in turn. */
-export function incomingHeaders(raw: readonly string[]): Headers {
-  return new IncomingHeaders(raw) as unknown as Headers;
-}

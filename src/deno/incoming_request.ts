@@ -1,5 +1,5 @@
 /** A request of a client. To make a `Request` of the runtime costs as much as all the rest that the server does. */
-import { incomingHeaders } from "./incoming_headers.ts";
+import { IncomingHeaders } from "./incoming_headers.ts";
 import { madeOnDemand } from "./on_demand.ts";
 
 export interface IncomingRequestOptions {
@@ -15,12 +15,12 @@ export interface IncomingRequestOptions {
 /** Knows what routing and most handlers ask for. It becomes a request of the runtime when anything else is asked of it. */
 class IncomingRequest {
   readonly #options: IncomingRequestOptions;
-  readonly #headers: Headers;
+  readonly #headers: IncomingHeaders;
   #made: Request | undefined;
 
   constructor(options: IncomingRequestOptions) {
     this.#options = options;
-    this.#headers = incomingHeaders(options.rawHeaders);
+    this.#headers = new IncomingHeaders(options.rawHeaders);
   }
 
   get url(): string {
@@ -32,7 +32,7 @@ class IncomingRequest {
   }
 
   get headers(): Headers {
-    return this.#headers;
+    return this.#headers as unknown as Headers;
   }
 
   get body(): ReadableStream<Uint8Array<ArrayBuffer>> | null {
@@ -43,7 +43,7 @@ class IncomingRequest {
     const { url, method, openBody } = this.#options;
     return this.#made ??= new Request(url, {
       method,
-      headers: [...this.#headers],
+      headers: this.#headers.init,
       body: openBody?.() ?? null,
     });
   }
