@@ -1,13 +1,10 @@
 /** A TCP connection to PostgreSQL, with TLS if the URL asks for it, in the form that the driver's client takes. */
-import { Buffer } from "node:buffer";
 import { EventEmitter } from "node:events";
 import { connect, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import type { DatabaseAddress } from "../database_address.ts";
+import { acceptsTls, TLS_REQUEST } from "../tls_request.ts";
 import type { TlsSettings } from "./tls_settings.ts";
-
-/** https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-SSLREQUEST */
-const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
 
 /**
  * Emits `connect` once a startup message may be sent: with TLS, after the handshake. Then emits `data`, and at its end,
@@ -82,28 +79,19 @@ export class TcpStream extends EventEmitter {
     return this;
   }
 
-  /** https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL */
   #requestTls(socket: Socket): void {
     const { mode, verifies } = this.#tls;
-    socket.once("data", (answer: Buffer) => {
-      const said = String.fromCharCode(answer[0]!);
-      // Bytes behind the answer were sent before the handshake, by an attacker on the way:
-      // https://www.postgresql.org/support/security/CVE-2021-23222/
-      if (answer.length > 1 && (said === "S" || said === "N")) {
-        const reason = "the answer to the request for TLS was followed by unencrypted data";
-        return this.#fail(new Error(reason));
+    socket.once("data", (answer: Uint8Array) => {
+      let isAccepted: boolean;
+      try {
+        isAccepted = acceptsTls(answer, { mayBePlain: mode === "prefer" && !verifies });
+      } catch (error) {
+        return this.#fail(error);
       }
-      if (said === "N" && mode === "prefer" && !verifies) return this.#start(socket);
-      if (said === "S") return this.#secure(socket);
-      // A text of the server is not shown: without TLS anybody may have written it.
-      // https://www.postgresql.org/support/security/CVE-2024-10977/
-      const reason = said === "N"
-        ? "the server does not support TLS, which sslmode or sslrootcert asks for; switch TLS on in the " +
-          "server, or set sslmode=disable if the network is trusted"
-        : "the server did not answer the request for TLS as PostgreSQL does; check host and port";
-      this.#fail(new Error(reason));
+      if (isAccepted) this.#secure(socket);
+      else this.#start(socket);
     });
-    socket.write(SSL_REQUEST);
+    socket.write(TLS_REQUEST);
   }
 
   #secure(socket: Socket): void {

@@ -6,9 +6,7 @@
 import type { Socket } from "cloudflare:sockets";
 import type { DatabaseAddress } from "../database_address.ts";
 import { Emitter } from "../emitter.ts";
-
-/** https://www.postgresql.org/docs/current/protocol-message-formats.html#PROTOCOL-MESSAGE-FORMATS-SSLREQUEST */
-const SSL_REQUEST = Uint8Array.of(0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f);
+import { acceptsTls, TLS_REQUEST } from "../tls_request.ts";
 
 /**
  * Whether the connection is encrypted. The runtime checks every certificate, and that it names the host, against its own
@@ -52,7 +50,7 @@ export class TcpStream extends Emitter {
     if (this.#isDestroyed) return;
     let socket = this.#socket = connect({ hostname, port }, { secureTransport });
     await socket.opened;
-    if (this.#tls !== "disable" && await this.#acceptsTls(socket)) {
+    if (this.#tls !== "disable" && await this.#requestTls(socket)) {
       socket = this.#socket = socket.startTls();
       await socket.opened;
     }
@@ -62,27 +60,13 @@ export class TcpStream extends Emitter {
     for await (const chunk of socket.readable) this.emit("data", chunk);
   }
 
-  /** https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL */
-  async #acceptsTls({ readable, writable }: Socket): Promise<boolean> {
+  async #requestTls({ readable, writable }: Socket): Promise<boolean> {
     const [writer, reader] = [writable.getWriter(), readable.getReader()];
-    await writer.write(SSL_REQUEST);
+    await writer.write(TLS_REQUEST);
     const { value: answer = new Uint8Array() } = await reader.read();
     writer.releaseLock();
     reader.releaseLock();
-    const said = String.fromCharCode(answer[0] ?? 0);
-    // Bytes behind the answer were sent before the handshake, by an attacker on the way:
-    // https://www.postgresql.org/support/security/CVE-2021-23222/
-    if (answer.length > 1 && (said === "S" || said === "N")) {
-      throw new Error("the answer to the request for TLS was followed by unencrypted data");
-    }
-    if (said === "S") return true;
-    if (said === "N" && this.#tls === "prefer") return false;
-    throw new Error(
-      said === "N"
-        ? "the server does not support TLS, which sslmode asks for; switch TLS on in the server, or set " +
-          "sslmode=disable if the network is trusted"
-        : "the server did not answer the request for TLS as PostgreSQL does; check host and port",
-    );
+    return acceptsTls(answer, { mayBePlain: this.#tls === "prefer" });
   }
 
   write(bytes: Uint8Array, callback?: (error?: Error | null) => void): boolean {
