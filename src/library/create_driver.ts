@@ -9,12 +9,11 @@ import {
 } from "./transport.ts";
 
 /** The sockets of a runtime. */
-export interface DriverSockets {
+export interface DriverSockets extends TcpAbilities {
   /** The runtime's own by default. */
   readonly webSocketConstructor?: NeonDriverOptions["webSocketConstructor"];
   /** Streams over TCP to the server of a URL. Throws `TypeError` for parameters that cannot be used. */
   readonly tcpStreams: (url: string) => NonNullable<NeonDriverOptions["newStream"]>;
-  readonly tcp: TcpAbilities;
 }
 
 export type DriverConfig = Pick<
@@ -25,14 +24,14 @@ export type DriverConfig = Pick<
 /** Creates a driver over the transport of the config. Throws `TypeError` for a URL or a transport that cannot be used. */
 export function createDriver(
   config: DriverConfig,
-  { webSocketConstructor, tcpStreams, tcp }: DriverSockets,
+  { webSocketConstructor, tcpStreams, hasFiles }: DriverSockets,
   options: Pick<NeonDriverOptions, "applicationName"> = {},
 ): NeonDriver {
   const { url, wsProxy, prepare = DATABASE_DEFAULTS.prepare } = config;
   assertDatabaseUrl(url);
   const transport = transportOf(config);
   const { pipelineConnect = pipelinesByDefault(url, transport) } = config;
-  const problem = transportProblem(url, { transport, ...tcp });
+  const problem = transportProblem(url, { transport, hasFiles });
   if (problem !== undefined) throw unusable(problem);
   const driver = { url, pipelineConnect, prepare, ...options };
   return transport === "websocket"

@@ -7,7 +7,7 @@ import { type TlsSettings, tlsSettings } from "./tls_settings.ts";
 
 export const denoSockets: DriverSockets = {
   webSocketConstructor: DatabaseWebSocket,
-  tcp: { hasFiles: true },
+  hasFiles: true,
   tcpStreams(url) {
     const address = databaseAddress(url);
     // libpq uses no TLS on a Unix socket either, and ignores its parameters there.

@@ -4,7 +4,7 @@ import { databaseAddress } from "../database_address.ts";
 import { TcpStream, workersTls } from "./tcp_stream.ts";
 
 export const workersSockets: DriverSockets = {
-  tcp: { hasFiles: false },
+  hasFiles: false,
   tcpStreams(url) {
     const [address, tls] = [databaseAddress(url), workersTls(new URL(url))];
     return () => new TcpStream(address, tls);

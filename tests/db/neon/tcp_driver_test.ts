@@ -25,7 +25,7 @@ for (
       await using hop = await TcpHop.to(env);
       const { database: settings } = parseSettings({ ...env, DATABASE_URL: hop.url(env) });
       const streams: { destroy(): void }[] = [];
-      const newStream = denoSockets.tcpStreams!(settings.url);
+      const newStream = denoSockets.tcpStreams(settings.url);
       await run({
         driver: new NeonDriver({
           ...settings,
