@@ -1,8 +1,7 @@
 /// <reference path="./cloudflare_workers.d.ts" />
 import { DurableObject, type ExecutionContext } from "cloudflare:workers";
 import type { Database } from "../db/mod.ts";
-import { producerOf } from "./queue.ts";
-import { assetsOf, serviceDatabases, WorkerService } from "./service.ts";
+import { serviceDatabases, WorkerService } from "./service.ts";
 import { type Bindings, workerSettings } from "./settings.ts";
 
 /**
@@ -26,13 +25,8 @@ interface Started {
 }
 
 /** Rejects with `SettingsError`. The Worker has the same settings, so it forwards no request to an object in that case. */
-async function start(ctx: ExecutionContext, env: Bindings): Promise<Started> {
-  const settings = await workerSettings(env);
+async function start(ctx: ExecutionContext, bindings: Bindings): Promise<Started> {
+  const settings = await workerSettings(bindings);
   const database = serviceDatabases(settings).forObject(ctx);
-  const service = new WorkerService(settings, {
-    database,
-    events: producerOf(env),
-    assets: assetsOf(env),
-  });
-  return { database, service };
+  return { database, service: new WorkerService(settings, { database, bindings }) };
 }

@@ -3,8 +3,7 @@ import type { DurableObjectNamespace, ExecutionContext } from "cloudflare:worker
 import { ProblemError } from "../http/problem.ts";
 import type { Settings } from "../settings/settings.ts";
 import { isOverloaded, Shards } from "../library/workers/mod.ts";
-import { producerOf } from "./queue.ts";
-import { assetsOf, respondWithFailure, serviceDatabases, WorkerService } from "./service.ts";
+import { respondWithFailure, serviceDatabases, WorkerService } from "./service.ts";
 import { type Bindings, workerSettings } from "./settings.ts";
 
 export type Handler = (request: Request, ctx: ExecutionContext) => Promise<Response>;
@@ -24,11 +23,7 @@ export async function handlerOf(bindings: Bindings): Promise<Handler> {
 /** Each request has sockets of its own. The pool's limit is shared by the whole isolate. */
 function byRequests(settings: Settings, bindings: Bindings): Handler {
   const database = serviceDatabases(settings);
-  const service = new WorkerService(settings, {
-    database,
-    events: producerOf(bindings),
-    assets: assetsOf(bindings),
-  });
+  const service = new WorkerService(settings, { database, bindings });
   return (request, ctx) => service.fetch(request, database.forRequest(ctx, request));
 }
 

@@ -12,13 +12,8 @@ import {
 } from "../queue/cloudflare_queue.ts";
 import { pruneKeys } from "../queue/prune.ts";
 import type { Settings } from "../settings/settings.ts";
-import { serviceDatabases } from "./service.ts";
+import { producerOf, serviceDatabases } from "./service.ts";
 import { type Bindings, workerSettings } from "./settings.ts";
-
-/** The binding of the queue. Without it, events stay in the outbox for a Deno process that consumes them. */
-export function producerOf(bindings: Bindings): QueueProducer | undefined {
-  return bindings["USER_EVENTS"] as QueueProducer | undefined;
-}
 
 /**
  * Has a pool of its own, so that messages do not take connections from requests. Also with Durable Objects: a batch then

@@ -16,6 +16,7 @@ import { watchRequests } from "../ops/watch_requests.ts";
 import { dispatchEvents, type QueueProducer } from "../queue/cloudflare_queue.ts";
 import type { LogLevel } from "../settings/log_level.ts";
 import type { Settings } from "../settings/settings.ts";
+import type { Bindings } from "./settings.ts";
 
 /** The databases of the Worker's requests or objects, whose failures and leaks are logged. */
 export function serviceDatabases(
@@ -32,13 +33,16 @@ export function serviceDatabases(
 export interface WorkerServiceOptions {
   /** For the metrics of this isolate or this Durable Object. */
   readonly database: Pick<Databases, "stats">;
-  /** The queue to which user events are sent. */
-  readonly events: QueueProducer | undefined;
-  readonly assets: Assets | undefined;
+  readonly bindings: Bindings;
+}
+
+/** The binding of the queue to which user events are sent. Without it, events stay in the outbox for a Deno process. */
+export function producerOf(bindings: Bindings): QueueProducer | undefined {
+  return bindings["USER_EVENTS"] as QueueProducer | undefined;
 }
 
 /** The binding of the static assets, which `deno task bundle` makes of `src/docs`. */
-export function assetsOf(bindings: Readonly<Record<string, unknown>>): Assets | undefined {
+function assetsOf(bindings: Bindings): Assets | undefined {
   return bindings["ASSETS"] as Assets | undefined;
 }
 
@@ -53,9 +57,9 @@ export class WorkerService {
   readonly #app;
   readonly #events: QueueProducer | undefined;
 
-  constructor(settings: Settings, { database, events, assets }: WorkerServiceOptions) {
+  constructor(settings: Settings, { database, bindings }: WorkerServiceOptions) {
     const { logLevel, access, opsToken, corsOrigins, requiresIfMatch } = settings;
-    this.#events = events;
+    this.#events = producerOf(bindings);
     const http = new HttpMetrics();
     const log = createLog(logLevel);
     const authenticator = new Authenticator(access);
@@ -71,7 +75,7 @@ export class WorkerService {
         }),
       ],
       opsRoutes: [metricsRoute({ database, http, guard: guard({ operators }) })],
-      assets,
+      assets: assetsOf(bindings),
       corsOrigins,
       fairUse: { ...fairUse, addressOf },
       statementTimeoutMs: settings.database.session.statementTimeoutMs,
