@@ -4,7 +4,7 @@
  */
 import type { ExecutionContext } from "cloudflare:workers";
 import type { QueueBatch } from "./queue/cloudflare_queue.ts";
-import { handlerOf } from "./workers/handler.ts";
+import { failing, handlerOf } from "./workers/handler.ts";
 import { QueueWorker } from "./workers/queue.ts";
 import type { Bindings } from "./workers/settings.ts";
 
@@ -16,7 +16,8 @@ const queueWorker = oncePer(QueueWorker.start);
 
 export default {
   async fetch(request: Request, bindings: Bindings, ctx: ExecutionContext): Promise<Response> {
-    return await (await handler(bindings))(request, ctx);
+    const answer = await handler(bindings).catch(failing);
+    return await answer(request, ctx);
   },
   async queue(batch: QueueBatch, bindings: Bindings, ctx: ExecutionContext): Promise<void> {
     await (await queueWorker(bindings)).consume(batch, ctx);
@@ -27,17 +28,19 @@ export default {
 };
 
 /**
- * The first value that is made is everyone's. Until then each request makes its own: the promise of another request does
- * not settle if that request ends first.
+ * Makes one value for all requests. Until there is one, each request makes its own: the promise of another request does
+ * not settle if that request ends first. A failure is not kept: a secret may be readable for the next request.
  */
-function oncePer<T>(make: (bindings: Bindings) => Promise<T>): (bindings: Bindings) => Promise<T> {
-  const made = new WeakMap<Bindings, { readonly value: T }>();
+function oncePer<T extends object>(
+  make: (bindings: Bindings) => Promise<T>,
+): (bindings: Bindings) => Promise<T> {
+  const made = new WeakMap<Bindings, T>();
   return async (bindings) => {
-    let entry = made.get(bindings);
-    if (entry !== undefined) return entry.value;
-    const value = await make(bindings);
-    entry = made.get(bindings);
-    if (entry === undefined) made.set(bindings, entry = { value });
-    return entry.value;
+    const earlier = made.get(bindings);
+    if (earlier !== undefined) return earlier;
+    const own = await make(bindings);
+    const first = made.get(bindings) ?? own;
+    made.set(bindings, first);
+    return first;
   };
 }

@@ -14,8 +14,18 @@ export class DatabaseObject extends DurableObject<Bindings> {
   #started: Promise<Started> | undefined;
 
   override async fetch(request: Request): Promise<Response> {
-    const { service, database } = await (this.#started ??= start(this.ctx, this.env));
+    const { service, database } = await (this.#started ??= this.#start());
     return await service.fetch(request, database.withSignal(request.signal));
+  }
+
+  /** A failure is not kept: a secret may be readable for the next request. */
+  async #start(): Promise<Started> {
+    try {
+      return await start(this.ctx, this.env);
+    } catch (error) {
+      this.#started = undefined;
+      throw error;
+    }
   }
 }
 

@@ -8,16 +8,17 @@ import { type Bindings, workerSettings } from "./settings.ts";
 
 export type Handler = (request: Request, ctx: ExecutionContext) => Promise<Response>;
 
-/** Never rejects. With bad bindings every request is answered with status 500, and the log has the reason. */
+/** Rejects if the bindings are bad, or a secret among them cannot be read. */
 export async function handlerOf(bindings: Bindings): Promise<Handler> {
-  try {
-    const settings = await workerSettings(bindings);
-    return settings.objects.shards > 0
-      ? throughObjects(settings, bindings["DATABASE_OBJECT"])
-      : byRequests(settings, bindings);
-  } catch (error) {
-    return (request) => respondWithFailure(request, { error });
-  }
+  const settings = await workerSettings(bindings);
+  return settings.objects.shards > 0
+    ? throughObjects(settings, bindings["DATABASE_OBJECT"])
+    : byRequests(settings, bindings);
+}
+
+/** Answers with status 500. The log has the reason. */
+export function failing(error: unknown): Handler {
+  return (request) => respondWithFailure(request, { error });
 }
 
 /** Each request has sockets of its own. The pool's limit is shared by the whole isolate. */

@@ -35,6 +35,21 @@ Deno.test("shards without a binding are answered with 500, and the missing bindi
   await workerd.logged("there is no binding DATABASE_OBJECT", { timeoutMs: TIMEOUT_MS });
 });
 
+Deno.test("a secret that could not be read is read again by the next request, in the isolate and in an object", async () => {
+  await using workerd = await startWorkerd({
+    entry: "tests/workerd/late_secret_worker.ts",
+    bindings: { ...ENV, DATABASE_OBJECT_SHARDS: "1" },
+    durableObjects: { DATABASE_OBJECT: "DatabaseObject" },
+  });
+  const healthz = new URL("/healthz", workerd.url);
+  await assertProblem(await fetch(healthz), 500, "internal");
+  await workerd.logged("the store is not reached", { timeoutMs: TIMEOUT_MS });
+  // The object fails once, and the Worker sends the read again.
+  const later = await fetch(healthz);
+  await later.body?.cancel();
+  assertEquals(later.status, 200);
+});
+
 Deno.test("when an object fails, a read is answered with 503 and a write without a key with outcome-unknown", async () => {
   await using workerd = await startWorkerd({
     entry: "tests/workerd/broken_object_worker.ts",
