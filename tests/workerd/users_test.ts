@@ -2,12 +2,8 @@
  * The users API in real workerd: with sockets per request, by HTTP, over TCP, by Hyperdrive, and with Durable Objects. The
  * same cases run on Deno.
  */
-import { accessCases } from "../http/access_cases.ts";
-import { bodyCases } from "../http/body_cases.ts";
-import { docsCases } from "../http/docs_cases.ts";
-import { idempotencyCases } from "../http/idempotency_cases.ts";
-import { tenantCases } from "../http/tenant_cases.ts";
-import { crowdCases, usersCases } from "../http/users_cases.ts";
+import { serviceCases } from "../http/service_cases.ts";
+import { crowdCases } from "../http/users_cases.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { startWorkerHost } from "../support/worker_host.ts";
 
@@ -45,17 +41,7 @@ const TAKES_CROWDS = ["Worker", "Worker by HTTP", "Durable Object"];
 
 for (const host of hosts) {
   const crowd = TAKES_CROWDS.includes(host.name) ? crowdCases : [];
-  for (
-    const { name, run } of [
-      ...usersCases,
-      ...crowd,
-      ...accessCases,
-      ...idempotencyCases,
-      ...tenantCases,
-      ...bodyCases,
-      ...docsCases,
-    ]
-  ) {
+  for (const { name, run } of [...serviceCases, ...crowd]) {
     host.test(name, () => run(host.documented));
   }
 }
