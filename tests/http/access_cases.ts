@@ -3,7 +3,9 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { ANONYMOUS, OTHER_TOKENS, SCOPED_TOKENS } from "../support/access.ts";
 import { TOKEN } from "../support/token.ts";
+import { allPages, ids, page } from "./pages.ts";
 import {
+  ABSENT_ID,
   assertProblem,
   createUser,
   jsonRequest,
@@ -13,7 +15,6 @@ import {
   type UsersCase,
 } from "./requests.ts";
 
-const ABSENT_ID = "01890000-0000-7000-8000-000000000000";
 const REALM = 'Bearer realm="user-service"';
 
 /** Sends requests with another token. */
@@ -108,7 +109,7 @@ export const accessCases: readonly UsersCase[] = [
     },
   },
   {
-    name: "a token that nobody has is answered 401, however near it is to one",
+    name: "a token that the service does not know is answered 401, however near it is to one",
     async run(request) {
       const near = [`${TOKEN}x`, TOKEN.slice(0, -1), TOKEN.toUpperCase(), `${TOKEN}=`, "x"];
       for (const token of [...near, "a.b.c", "eyJhbGciOiJub25lIn0.e30.", "x".repeat(8_192)]) {
@@ -236,22 +237,14 @@ export const accessCases: readonly UsersCase[] = [
           [acme, made.acme, made.default],
         ] as const
       ) {
-        const seen: string[] = [];
-        let next: string | null = null;
-        do {
-          const query: string = next === null ? "" : `&cursor=${encodeURIComponent(next)}`;
-          const page: { users: UserDocument[]; next: string | null } =
-            await (await send(`/users?limit=200${query}`)).json();
-          seen.push(...page.users.map(({ id }) => id));
-          next = page.next;
-        } while (next !== null);
+        const seen = ids(await allPages(send, { limit: 200 }));
         assertEquals(seen.filter((id) => others.has(id)), []);
         assertEquals(new Set(seen).intersection(own), own);
-        const { next: cursor } = await (await send("/users?limit=1")).json();
+        const { next: cursor } = await page(send, { limit: 1 });
+        assert(cursor !== null);
         const other = send === request ? acme : request;
-        const page = await (await other(`/users?limit=200&cursor=${cursor}`)).json();
-        const foreign = page.users.filter(({ id }: UserDocument) => own.has(id));
-        assertEquals(foreign, []);
+        const { users } = await page(other, { limit: 200, cursor });
+        assertEquals(users.filter(({ id }) => own.has(id)), []);
       }
     },
   },

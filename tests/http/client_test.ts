@@ -1,7 +1,7 @@
 /** The typed client, against the service. A wrong type here is an error of `deno check`. */
 import { assert, assertEquals } from "@std/assert";
 import { serviceClient } from "../../src/http/client.ts";
-import type { UserDocument } from "../../src/http/documents.ts";
+import type { UserDocument, UserPageDocument } from "../../src/http/documents.ts";
 import { branchDatabase } from "../support/branch_database.ts";
 import { uniqueEmail } from "./requests.ts";
 import { testApp } from "./test_app.ts";
@@ -65,7 +65,7 @@ Deno.test("the client creates users in a batch and walks through the pages of a 
     const query = { limit: "2", namePrefix, ...(cursor === null ? {} : { cursor }) };
     const response = await client.users.$get({ query });
     assert(response.status === 200);
-    const page: { users: UserDocument[]; next: string | null } = await response.json();
+    const page: UserPageDocument = await response.json();
     seen.push(...page.users.map(({ id }) => id));
     cursor = page.next;
   } while (cursor !== null);

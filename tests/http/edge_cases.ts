@@ -2,6 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import {
+  ABSENT_ID,
   assertProblem,
   createUser,
   jsonRequest,
@@ -14,8 +15,6 @@ import {
 export const CORS_ORIGINS = "https://app.example, http://localhost:5173";
 
 const ORIGIN = "https://app.example";
-
-const ABSENT_ID = "01890000-0000-7000-8000-000000000000";
 
 /** Every address, with the methods that it supports. */
 const ALLOWED: Readonly<Record<string, string>> = {

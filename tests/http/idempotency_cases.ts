@@ -1,6 +1,7 @@
 /** Cases of `Idempotency-Key` that use HTTP alone: the same cases run on Deno, on Workers and in a Durable Object. */
 
 import { assert, assertEquals } from "@std/assert";
+import { allPages } from "./pages.ts";
 import {
   assertProblem,
   createUser,
@@ -28,15 +29,8 @@ export function isReplayed({ headers }: Response): boolean {
 }
 
 async function usersNamed(request: SendRequest, name: string): Promise<UserDocument[]> {
-  const found: UserDocument[] = [];
-  let query = "?limit=200";
-  for (;;) {
-    const page: { users: UserDocument[]; next: string | null } =
-      await (await request(`/users${query}`)).json();
-    found.push(...page.users.filter((user) => user.name === name));
-    if (page.next === null) return found;
-    query = `?limit=200&cursor=${page.next}`;
-  }
+  const all = await allPages(request, { limit: 200 });
+  return all.filter((user) => user.name === name);
 }
 
 /** 100 requests, 5 at once: on Workers, each has connections of its own. `idempotency_test.ts` sends 100 at once. */

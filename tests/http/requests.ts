@@ -44,6 +44,9 @@ export function newKey(): Record<string, string> {
   return { "Idempotency-Key": `"${crypto.randomUUID()}"` };
 }
 
+/** An id that no user has. */
+export const ABSENT_ID = "01890000-0000-7000-8000-000000000000";
+
 export function uniqueEmail(): string {
   return `${crypto.randomUUID()}@example.com`;
 }

@@ -3,29 +3,20 @@
 import { assert, assertEquals } from "@std/assert";
 import { OTHER_TOKENS } from "../support/access.ts";
 import { as } from "./access_cases.ts";
+import { ids, type ListParameters, page } from "./pages.ts";
 import {
   assertProblem,
   createUser,
   jsonRequest,
+  newKey,
   type SendRequest,
   uniqueEmail,
   type UserDocument,
   type UsersCase,
 } from "./requests.ts";
 
-interface Page {
-  readonly users: readonly UserDocument[];
-  readonly next: string | null;
-}
-
 const acmeOf = (request: SendRequest) => as(request, OTHER_TOKENS.acme);
 const globexOf = (request: SendRequest) => as(request, OTHER_TOKENS.globex);
-
-async function pageOf(send: SendRequest, query: string): Promise<Page> {
-  const response = await send(`/users?${query}`);
-  assertEquals(response.status, 200, query);
-  return await response.json();
-}
 
 export const tenantCases: readonly UsersCase[] = [
   {
@@ -34,25 +25,25 @@ export const tenantCases: readonly UsersCase[] = [
       const [acme, globex] = [acmeOf(request), globexOf(request)];
       const name = `Zoë ${crypto.randomUUID()}`;
       const theirs = await createUser(acme, name);
-      const filters = [
-        `email=${encodeURIComponent(theirs.email)}`,
-        `email=${encodeURIComponent(theirs.email.toUpperCase())}`,
-        `namePrefix=${encodeURIComponent(name)}`,
-        `namePrefix=${encodeURIComponent(name.slice(0, 9))}`,
+      const filters: ListParameters[] = [
+        { email: theirs.email },
+        { email: theirs.email.toUpperCase() },
+        { namePrefix: name },
+        { namePrefix: name.slice(0, 9) },
       ];
       for (const filter of filters) {
-        assertEquals((await pageOf(acme, filter)).users.map(({ id }) => id), [theirs.id], filter);
+        const what = JSON.stringify(filter);
+        assertEquals(ids((await page(acme, filter)).users), [theirs.id], what);
         for (const send of [request, globex]) {
-          const response = await send(`/users?${filter}`);
-          assertEquals(await response.json(), { users: [], next: null }, filter);
+          assertEquals(await page(send, filter), { users: [], next: null }, what);
         }
       }
       // The same address and name in both: each finds its own.
       const own = await globex("/users", jsonRequest("POST", { email: theirs.email, name }));
       const { id } = await own.json();
       for (const filter of filters) {
-        assertEquals((await pageOf(acme, filter)).users.map(({ id }) => id), [theirs.id]);
-        assertEquals((await pageOf(globex, filter)).users.map((user) => user.id), [id]);
+        assertEquals(ids((await page(acme, filter)).users), [theirs.id]);
+        assertEquals(ids((await page(globex, filter)).users), [id]);
       }
     },
   },
@@ -62,12 +53,12 @@ export const tenantCases: readonly UsersCase[] = [
       const [acme, globex] = [acmeOf(request), globexOf(request)];
       for (let index = 0; index < 3; index++) await createUser(acme, `Page ${index}`);
       const mine = await createUser(globex, "Page 9");
-      for (const filter of ["", "&namePrefix=Page"]) {
-        const { next } = await pageOf(acme, `limit=1${filter}`);
-        assert(next !== null);
-        const taken = await pageOf(globex, `limit=200&cursor=${encodeURIComponent(next)}${filter}`);
-        const all = await pageOf(globex, `limit=200${filter}`);
-        const own = new Set(all.users.map(({ id }) => id));
+      for (const namePrefix of [null, "Page"]) {
+        const { next: cursor } = await page(acme, { limit: 1, namePrefix });
+        assert(cursor !== null);
+        const taken = await page(globex, { limit: 200, cursor, namePrefix });
+        const all = await page(globex, { limit: 200, namePrefix });
+        const own = new Set(ids(all.users));
         assert(own.has(mine.id));
         assertEquals(taken.users.filter(({ id }) => !own.has(id)), []);
       }
@@ -88,15 +79,14 @@ export const tenantCases: readonly UsersCase[] = [
         ["created", "created", "conflict", "created"],
       );
       for (const { id, email } of theirs) {
-        const found = await pageOf(globex, `email=${encodeURIComponent(email)}`);
-        assertEquals(found.users.map((user) => user.id), [id]);
+        assertEquals(ids((await page(globex, { email })).users), [id]);
       }
     },
   },
   {
     name: "an Idempotency-Key belongs to its tenant",
     async run(request) {
-      const key = { "Idempotency-Key": `"${crypto.randomUUID()}"` };
+      const key = newKey();
       const [acme, globex] = [acmeOf(request), globexOf(request)];
       const email = uniqueEmail();
       const post = (send: SendRequest, name: string) =>

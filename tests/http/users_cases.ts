@@ -5,6 +5,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import {
+  ABSENT_ID,
   assertProblem,
   createUser,
   jsonRequest,
@@ -14,8 +15,6 @@ import {
 } from "./requests.ts";
 import { usersBatchCases } from "./users_batch_cases.ts";
 import { usersListCases } from "./users_list_cases.ts";
-
-const ABSENT_ID = "01890000-0000-7000-8000-000000000000";
 
 /** More requests at once than the pool has connections. */
 export const crowdCases: readonly UsersCase[] = [

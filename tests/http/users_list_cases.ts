@@ -1,6 +1,7 @@
 /** Cases of `GET /users`, which use HTTP alone: the same cases run on Deno, on Workers and in a Durable Object. */
 
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { allPages, ids, listPath, page } from "./pages.ts";
 import {
   assertProblem,
   createUser,
@@ -11,50 +12,9 @@ import {
   type UsersCase,
 } from "./requests.ts";
 
-interface Page {
-  readonly users: readonly UserDocument[];
-  readonly next: string | null;
-}
-
 /** A name that no other user of the database begins with. */
 function uniqueName(): string {
   return `N${crypto.randomUUID().replaceAll("-", "")}`;
-}
-
-function query(parameters: Record<string, string | number | null>): string {
-  const given = Object.entries(parameters).filter(([, value]) => value !== null);
-  return `/users?${new URLSearchParams(given.map(([name, value]) => [name, String(value)]))}`;
-}
-
-async function page(
-  request: SendRequest,
-  parameters: Record<string, string | number | null> = {},
-): Promise<Page> {
-  const response = await request(query(parameters));
-  const text = await response.text();
-  assertEquals(response.status, 200, text);
-  return JSON.parse(text);
-}
-
-/** All pages of a list; `between` runs after each. */
-async function allPages(
-  request: SendRequest,
-  parameters: Record<string, string | number>,
-  { from = null, between = () => Promise.resolve() }: {
-    readonly from?: string | null;
-    readonly between?: (seen: readonly UserDocument[]) => Promise<void>;
-  } = {},
-): Promise<UserDocument[]> {
-  const seen: UserDocument[] = [];
-  let cursor = from;
-  do {
-    const { users, next }: Page = await page(request, { ...parameters, cursor });
-    assert(users.length <= Number(parameters["limit"] ?? 50));
-    seen.push(...users);
-    cursor = next;
-    await between(seen);
-  } while (cursor !== null);
-  return seen;
 }
 
 /** Where the last 200 users at most begin: the database has the users of other cases. */
@@ -65,8 +25,6 @@ async function lastPage(request: SendRequest): Promise<string | null> {
   }
   return cursor;
 }
-
-const ids = (users: readonly UserDocument[]) => users.map(({ id }) => id);
 
 async function remove(request: SendRequest, { id }: UserDocument): Promise<void> {
   const response = await request(`/users/${id}`, { method: "DELETE" });
@@ -198,7 +156,7 @@ export const usersListCases: readonly UsersCase[] = [
       const byName = (await page(request, { limit: 1, namePrefix: prefix })).next;
       assert(byId !== null && byName !== null);
       const refuses = async (parameters: Record<string, string>) => {
-        const response = await request(query(parameters));
+        const response = await request(listPath(parameters));
         const { errors } = await assertProblem(response, 400, "malformed-request");
         assertEquals(errors?.[0]?.parameter, "cursor", JSON.stringify(parameters));
       };
@@ -244,7 +202,7 @@ export const usersListCases: readonly UsersCase[] = [
     async run(request) {
       const prefix = uniqueName();
       const user = await createUser(request, prefix);
-      const address = query({ namePrefix: prefix });
+      const address = listPath({ namePrefix: prefix });
       const read = async (tag?: string, method = "GET") => {
         const headers: HeadersInit = tag === undefined ? {} : { "If-None-Match": tag };
         const response = await request(address, { method, headers });
