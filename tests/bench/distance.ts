@@ -1,4 +1,4 @@
-/** The way from a Worker to its database: a delay in each direction, and the round trips of TCP's and TLS's handshakes. */
+/** The way to a database: a delay in each direction, as a longer cable has, and the round trips of handshakes. */
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 
 export interface DistanceOptions {
@@ -6,7 +6,7 @@ export interface DistanceOptions {
   /** In each direction. */
   readonly latencyMs: number;
   /** Before the first byte: 1 for TCP, and 1 for TLS 1.3 (https://www.rfc-editor.org/rfc/rfc8446#section-2). */
-  readonly handshakes: number;
+  readonly handshakes?: number;
 }
 
 export interface Distance extends AsyncDisposable {
@@ -14,7 +14,7 @@ export interface Distance extends AsyncDisposable {
 }
 
 export async function distance(
-  { port, latencyMs, handshakes }: DistanceOptions,
+  { port, latencyMs, handshakes = 0 }: DistanceOptions,
 ): Promise<Distance> {
   const sockets = new Set<Socket>();
   const server = createServer({ noDelay: true }, (near) => {
@@ -41,10 +41,11 @@ function passOn(
 ): void {
   // What comes first waits for the handshakes, and what follows it stays behind it.
   const opensAt = performance.now() + firstMs;
-  const after = (work: () => void) =>
-    setTimeout(work, latencyMs + Math.max(0, opensAt - performance.now()));
+  const after = (work: () => void, delayMs = latencyMs) =>
+    setTimeout(work, delayMs + Math.max(0, opensAt - performance.now()));
   from.on("data", (bytes) => after(() => to.write(bytes)));
   from.on("end", () => after(() => to.end()));
   from.on("error", () => to.destroy());
-  from.on("close", () => after(() => to.destroy()));
+  // Later than the end, so that what was sent before it is written.
+  from.on("close", () => after(() => to.destroy(), 2 * latencyMs));
 }

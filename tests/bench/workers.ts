@@ -4,7 +4,7 @@ import { ACCESS, withToken } from "../support/access.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { startWorkerd } from "../support/workerd.ts";
 import { distance } from "./distance.ts";
-import { cpuMs } from "./http/cpu.ts";
+import { startedCpuMs } from "./http/cpu.ts";
 import { spreadOf } from "./spread.ts";
 
 export interface WorkerFigures {
@@ -84,7 +84,7 @@ export async function benchWorkers(): Promise<WorkerFigures[]> {
       await run(0, async (service) => {
         const request = await service[operation]();
         await Promise.all(Array.from({ length: CLIENTS }, request));
-        const [before, startedAt] = [workerdCpuMs(), performance.now()];
+        const [before, startedAt] = [startedCpuMs("workerd"), performance.now()];
         let left = CONCURRENT;
         await Promise.all(Array.from({ length: CLIENTS }, async () => {
           while (left-- > 0) await request();
@@ -94,7 +94,7 @@ export async function benchWorkers(): Promise<WorkerFigures[]> {
           name,
           operation,
           p50Ms,
-          cpuMs: (workerdCpuMs() - before) / CONCURRENT,
+          cpuMs: (startedCpuMs("workerd") - before) / CONCURRENT,
           requestsPerSecond: CONCURRENT / seconds,
         });
       });
@@ -128,31 +128,4 @@ function serviceAt(url: URL): Service {
       return async () => void await send(`/users/${id}`, {}, 200);
     },
   };
-}
-
-/** Of all descendants of this process that are workerd. */
-function workerdCpuMs(): number {
-  let sum = 0;
-  for (const { name } of Deno.readDirSync("/proc")) {
-    if (!/^\d+$/.test(name)) continue;
-    if (commandOf(name) === "workerd" && isDescendant(Number(name))) sum += cpuMs(Number(name));
-  }
-  return sum;
-}
-
-function commandOf(pid: string): string | undefined {
-  try {
-    return Deno.readTextFileSync(`/proc/${pid}/comm`).trim();
-  } catch {
-    return undefined;
-  }
-}
-
-function isDescendant(pid: number): boolean {
-  for (let each = pid; each > 1;) {
-    if (each === Deno.pid) return true;
-    const stat = Deno.readTextFileSync(`/proc/${each}/stat`);
-    each = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
-  }
-  return false;
 }

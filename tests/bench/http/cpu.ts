@@ -8,20 +8,29 @@ const MS_PER_TICK = 10;
  * requests. 0 for a process that has just ended.
  */
 export function cpuMs(pid: number): number {
-  try {
-    return [...Deno.readDirSync(`/proc/${pid}/task`)]
-      .reduce((sum, { name }) => sum + threadMs(`/proc/${pid}/task/${name}`), 0);
-  } catch (error) {
-    if (isGone(error)) return 0;
-    throw error;
-  }
+  return tasksOf(pid).reduce((sum, task) => sum + threadMs(task), 0);
 }
 
-function threadMs(directory: string): number {
+function threadMs(task: string): number {
+  return Number(readOrEmpty(`${task}/schedstat`).split(" ")[0]) / 1e6;
+}
+
+/** The directories of a process's threads. */
+function tasksOf(pid: number): string[] {
+  const directory = `/proc/${pid}/task`;
+  return unlessGone(() => [...Deno.readDirSync(directory)], [])
+    .map(({ name }) => `${directory}/${name}`);
+}
+
+function readOrEmpty(path: string): string {
+  return unlessGone(() => Deno.readTextFileSync(path), "");
+}
+
+function unlessGone<T>(read: () => T, otherwise: T): T {
   try {
-    return Number(Deno.readTextFileSync(`${directory}/schedstat`).split(" ")[0]) / 1e6;
+    return read();
   } catch (error) {
-    if (isGone(error)) return 0;
+    if (isGone(error)) return otherwise;
     throw error;
   }
 }
@@ -33,9 +42,29 @@ export function canReadCpu(): boolean {
 
 /** The postmaster and all processes that it has started, alive or not. */
 export function postgresCpuMs(postmaster: number): number {
-  const children = Deno.readTextFileSync(`/proc/${postmaster}/task/${postmaster}/children`);
-  const alive = children.trim().split(" ").map(Number);
-  return [postmaster, ...alive].reduce((sum, pid) => sum + cpuMs(pid), endedMs(postmaster));
+  return [postmaster, ...childrenOf(postmaster)]
+    .reduce((sum, pid) => sum + cpuMs(pid), endedMs(postmaster));
+}
+
+/** All processes of a program that this process has started, or that those have. */
+export function startedCpuMs(program: string): number {
+  return descendantsOf(Deno.pid).filter((pid) => nameOf(pid) === program)
+    .reduce((sum, pid) => sum + cpuMs(pid), 0);
+}
+
+function descendantsOf(pid: number): number[] {
+  return childrenOf(pid).flatMap((child) => [child, ...descendantsOf(child)]);
+}
+
+/** Processes that are alive, whichever thread has started them. */
+function childrenOf(pid: number): number[] {
+  return tasksOf(pid)
+    .flatMap((task) => readOrEmpty(`${task}/children`).split(" "))
+    .filter((child) => child !== "").map(Number);
+}
+
+function nameOf(pid: number): string {
+  return readOrEmpty(`/proc/${pid}/comm`).trim();
 }
 
 /** The children that it has waited for. */

@@ -1,6 +1,6 @@
 /** The thread of `network.ts`. */
-import { connect, createServer, type Socket } from "node:net";
 import { startRelay } from "../../../src/library/testing/relay/relay.ts";
+import { distance } from "../distance.ts";
 
 export interface NetworkWish {
   /** Port of the PostgreSQL server. */
@@ -22,26 +22,7 @@ const thread = globalThis as unknown as {
 };
 
 thread.onmessage = async ({ data: { port, latencyMs } }) => {
-  const tcpPort = latencyMs === 0 ? port : await delayed(port, latencyMs);
+  const tcpPort = latencyMs === 0 ? port : (await distance({ port, latencyMs })).port;
   const relay = await startRelay({ targets: [{ hostname: "127.0.0.1", port: tcpPort }] });
   thread.postMessage({ tcpPort, relay: relay.url });
 };
-
-/** Passes all bytes on after the delay, in both directions, as a longer cable would. */
-function delayed(port: number, latencyMs: number): Promise<number> {
-  const server = createServer({ noDelay: true }, (near) => {
-    const far = connect({ host: "127.0.0.1", port, noDelay: true });
-    passOn(near, far, latencyMs);
-    passOn(far, near, latencyMs);
-  });
-  return new Promise((resolve) => {
-    server.listen(0, "127.0.0.1", () => resolve((server.address() as { port: number }).port));
-  });
-}
-
-function passOn(from: Socket, to: Socket, latencyMs: number): void {
-  from.on("data", (bytes) => setTimeout(() => to.write(bytes), latencyMs));
-  from.on("end", () => setTimeout(() => to.end(), latencyMs));
-  from.on("error", () => to.destroy());
-  from.on("close", () => setTimeout(() => to.destroy(), 2 * latencyMs));
-}

@@ -1,6 +1,6 @@
 /** The operations that every contender serves, and their requests. */
 
-import { TOKEN } from "../../support/token.ts";
+import { TOKEN_LINE } from "../../support/token.ts";
 
 export const OPERATIONS = ["read", "create", "three", "page"] as const;
 
@@ -10,19 +10,19 @@ export const OPERATIONS = ["read", "create", "three", "page"] as const;
  */
 export type Operation = typeof OPERATIONS[number];
 
-/** Only ours asks for it. */
-const AUTHORIZATION = `Authorization: Bearer ${TOKEN}\r\n`;
+/** Only ours asks for the token. */
+const HEAD = `HTTP/1.1\r\nHost: 127.0.0.1\r\n${TOKEN_LINE}`;
 
 /** Returns the bytes of a new request at each call. A user that it creates has a new address. */
 export function requestsOf(operation: Operation, { knownId }: { knownId: string }): () => string {
   const get = (path: string) => {
-    const request = `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n${AUTHORIZATION}\r\n`;
+    const request = `GET ${path} ${HEAD}\r\n`;
     return () => request;
   };
   const post = (path: string) => () => {
     const body = JSON.stringify({ email: `${crypto.randomUUID()}@example.org`, name: "Ann" });
-    return `POST ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n${AUTHORIZATION}` +
-      `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+    return `POST ${path} ${HEAD}Content-Type: application/json\r\n` +
+      `Content-Length: ${body.length}\r\n\r\n${body}`;
   };
   switch (operation) {
     case "read":

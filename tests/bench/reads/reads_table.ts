@@ -1,3 +1,4 @@
+import { spreadOf } from "../spread.ts";
 import { type PlaceFigures, READERS, type ReadFigures } from "./reads.ts";
 
 const CELL = 12;
@@ -39,5 +40,5 @@ function ratiosOf({ rounds }: PlaceFigures): string[] {
 }
 
 function median(values: readonly number[]): number {
-  return values.toSorted((one, other) => one - other)[values.length >> 1]!;
+  return spreadOf(values).median;
 }
