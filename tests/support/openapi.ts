@@ -1,9 +1,8 @@
 /** The OpenAPI document under npm's validators, which run in a process of their own with a lock of its own. */
 import { assertEquals } from "@std/assert";
-import { join } from "node:path";
-import { lockedRun } from "../../src/dev/worker/locked_run.ts";
 import { openApiDocument } from "../../src/docs/openapi.ts";
 import type { SendRequest } from "../http/requests.ts";
+import { lockedOutput } from "./locked_output.ts";
 
 export interface SeenAnswer {
   readonly method: string;
@@ -33,19 +32,7 @@ export function violationsOfAnswers(answers: readonly SeenAnswer[]): Promise<str
 }
 
 async function run(job: Job): Promise<string[]> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: lockedRun(import.meta.dirname!, {
-      lock: "openapi.lock",
-      program: join(import.meta.dirname!, "openapi_process.ts"),
-    }),
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const written = new Blob([JSON.stringify(job)]).stream().pipeTo(child.stdin).catch(() => {});
-  const [{ success, stdout, stderr }] = await Promise.all([child.output(), written]);
-  if (!success) throw new Error(new TextDecoder().decode(stderr));
-  return JSON.parse(new TextDecoder().decode(stdout));
+  return await lockedOutput("openapi", JSON.stringify(job)) as string[];
 }
 
 /** Keeps the answers of a file's tests, to compare them with the document at the end. */

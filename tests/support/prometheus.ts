@@ -1,7 +1,5 @@
 /** Reads Prometheus' text format with a parser that is not part of this project. */
-import { assert } from "@std/assert";
-import { join } from "node:path";
-import { lockedRun } from "../../src/dev/worker/locked_run.ts";
+import { lockedOutput } from "./locked_output.ts";
 
 interface Metric {
   readonly name: string;
@@ -19,20 +17,7 @@ interface Metric {
  * parser omits the values of histograms with labels.
  */
 export async function parsePrometheus(text: string): Promise<Map<string, number>> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: lockedRun(import.meta.dirname!, {
-      lock: "prometheus.lock",
-      program: join(import.meta.dirname!, "prometheus_process.ts"),
-    }),
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "inherit",
-  }).spawn();
-  const output = child.output();
-  await new Blob([text]).stream().pipeTo(child.stdin);
-  const { success, stdout } = await output;
-  assert(success);
-  const families: Metric[] = JSON.parse(new TextDecoder().decode(stdout));
+  const families = await lockedOutput("prometheus", text) as Metric[];
   return new Map(families.flatMap(valuesOf));
 }
 
