@@ -17,7 +17,7 @@ const PACKAGES = { postgres: "npm:postgres@3.4.9", pg: "npm:pg@8.23.1" };
 async function ours(readDepth: number | "auto"): Promise<Reader> {
   const { openDatabase } = await import("../../../src/library/deno/mod.ts");
   const { sql } = await import("../../../src/db/mod.ts");
-  // Nobody is refused: the others refuse nobody.
+  // The other packages refuse no caller, so this pool does not either.
   const pool = { size: poolSize, maxOverflow: 0, readDepth, shedTargetMs: 0 };
   const db = openDatabase({ url, transport: "tcp", pool });
   return {
