@@ -8,6 +8,7 @@ import {
   type PoolOptions,
   PoolOverloadedError,
 } from "../../../src/db/mod.ts";
+import { seededRandom } from "../../endurance/random.ts";
 import { flushPromises, ManualClock } from "../../support/manual_clock.ts";
 import { ScriptedDriver } from "../../support/scripted_driver.ts";
 import { poolOf } from "../../support/test_pool.ts";
@@ -71,7 +72,7 @@ class Load {
     return this.calls.slice(from);
   }
 
-  /** Until nobody waits. */
+  /** Lets all callers finish. */
   async drain(): Promise<void> {
     await flushPromises();
     while (this.pool.stats().leased > 0) {
@@ -121,7 +122,7 @@ Deno.test("at four times its capacity a pool is never idle, refuses at once, and
   assert(longestMs >= TARGET_MS, `${longestMs} ms`);
 });
 
-Deno.test("nobody is refused any more when the load has fallen, and the queue is served", async () => {
+Deno.test("no caller is refused any more when the load has fallen, and the queue is served", async () => {
   const load = new Load({ permits: 4, useMs: 40 });
   const before = await load.during(2_000, { perSecond: 400 });
   assert(countOf(before, "refused") > 0);
@@ -211,11 +212,8 @@ Deno.test("property: whatever the load, none is refused while fewer wait than pe
     async (permits, targetMs, useMs, shortest, loads, seed) => {
       const load = new Load({ permits, useMs, shedTargetMs: targetMs, maxWaiters: 100_000 });
       // Uses take between a share of `useMs` and all of it.
-      let state = seed | 1;
-      load.useMs = () => {
-        state = Math.imul(state, 1_103_515_245) + 12_345 | 0;
-        return useMs * (shortest + (1 - shortest) * (state >>> 8) / 0x1000000);
-      };
+      const random = seededRandom(seed);
+      load.useMs = () => useMs * (shortest + (1 - shortest) * random());
       const capacity = permits * 1_000 / useMs;
       for (const times of loads) {
         // At most some 150 calls of each, so that a run stays short.
