@@ -4,7 +4,7 @@ import { rememberTexts, unreadText } from "../../src/deno/response_text.ts";
 const fromRuntime = new Response("before");
 rememberTexts();
 
-Deno.test("a response knows the text that it was made of until someone touches its body", async () => {
+Deno.test("a response knows the text that it was made of until its body is touched", async () => {
   assertEquals(unreadText(new Response("text")), "text");
   assertEquals(unreadText(new Response("", { status: 201 })), "");
   const read = new Response("text");

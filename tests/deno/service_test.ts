@@ -82,7 +82,7 @@ Deno.test("requests take as few round trips as their statements need", async () 
   assertEquals(messages.take(), 1, "Terminate on the only connection");
 });
 
-Deno.test("the service does not start without anybody to serve", async () => {
+Deno.test("the service does not start without a token or an issuer to accept", async () => {
   await using branch = await database.connect();
   const { API_TOKENS: _, ...env } = branch.env;
   const error = await assertRejects(() => start({ ...env, PORT: "0" }), SettingsError);
@@ -90,7 +90,7 @@ Deno.test("the service does not start without anybody to serve", async () => {
   assertStringIncludes(error.message, "deno task dev");
 });
 
-Deno.test("another tenant's user costs the same round trips as one that never was", async () => {
+Deno.test("another tenant's user costs the same round trips as one that does not exist", async () => {
   const messages = messageCounter();
   await using running = await serving({ observe: messages.observe });
   const { id } = await running.createUser("theirs@example.org");
@@ -116,7 +116,7 @@ Deno.test("another tenant's user costs the same round trips as one that never wa
     assertEquals(theirs, [404, 1]);
     assertEquals(await cost(crypto.randomUUID(), path, init), theirs);
   }
-  // An address that another tenant has taken is no other either.
+  // The same holds for an address that another tenant has taken.
   messages.take();
   const created = await running.request("/users", {
     ...newUser("theirs@example.org"),

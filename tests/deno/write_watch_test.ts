@@ -17,7 +17,7 @@ class FakeSocket {
 const cut = (watch: WriteWatch, sockets: readonly FakeSocket[], nowMs: number) =>
   watch.cut(sockets as unknown as readonly Socket[], nowMs);
 
-Deno.test("a reader that takes nothing is cut, and one for whom as much waits at each look is not", () => {
+Deno.test("a reader that takes nothing is cut, and one whose backlog is as long at each check is not", () => {
   const watch = new WriteWatch({ timeoutMs: 30_000 });
   const [stalled, busy, idle] = [new FakeSocket(1_000), new FakeSocket(1_000), new FakeSocket(0)];
   for (let nowMs = 0; nowMs < 30_000; nowMs += 1_000) {

@@ -33,7 +33,7 @@ Deno.test("a load below the capacity is served whole, each request in a round tr
 
 Deno.test("an overload is served as far as the connections go, and the rest is refused at once", async () => {
   const { served, refused, p99Ms, refusedP99Ms } = await simulate(PLAN, RUN);
-  // 16 connections of 41 ms each serve 390 a second. Those who are let in wait for the pool's target of 500 ms.
+  // 16 connections of 41 ms each serve 390 a second. The callers that are let in wait for the pool's target of 500 ms.
   assertEquals(served + refused, 4_000);
   assert(Math.abs(served - 4_000 * 0.39) < 60, `${served} served`);
   assert(p99Ms > 500 && p99Ms < 700, `${p99Ms} ms`);

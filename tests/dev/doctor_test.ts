@@ -103,7 +103,7 @@ Deno.test("the doctor names missing and newer migrations, and rights that are to
   assertMatch(bypassing.found, /^role "user_service_scram", with BYPASSRLS/);
 });
 
-Deno.test("the doctor says that nobody could send a request", async () => {
+Deno.test("the doctor says that no client could send a request", async () => {
   await using branch = await database.connect();
   const { API_TOKENS: _, ...env } = branch.env;
   const none = byName(await examine(env), "access");

@@ -31,7 +31,7 @@ export async function slowBody({ connections }: SlowBodyOptions): Promise<Measur
   const during = await target.usage();
   await sleep(GIVES_UP_MS);
   const served = honest.take();
-  // Also those that waited for their client's turn first.
+  // Counted late: some were refused only after they had waited for their client's turn.
   const refused = attackers.filter(({ received }) => received.startsWith("HTTP/1.1 503")).length;
   const late = attackers.filter(({ received }) => received.startsWith("HTTP/1.1 408")).length;
   await leave(attackers);

@@ -154,7 +154,7 @@ export const accessCases: readonly UsersCase[] = [
     },
   },
   {
-    name: "another tenant's user is answered as one that never was, by every route",
+    name: "another tenant's user is answered as one that does not exist, by every route",
     async run(request) {
       const acme = as(request, OTHER_TOKENS.acme);
       const globex = as(request, OTHER_TOKENS.globex);

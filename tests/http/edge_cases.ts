@@ -119,7 +119,7 @@ export const edgeCases: readonly UsersCase[] = [
     },
   },
   {
-    name: "OPTIONS tells the methods of each address, and asks for nothing",
+    name: "OPTIONS tells the methods of each address, and has no body",
     async run(request) {
       for (const [path, allow] of Object.entries(ALLOWED)) {
         for (const headers of [{}, { Origin: ORIGIN }]) {

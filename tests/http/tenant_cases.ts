@@ -20,7 +20,7 @@ const globexOf = (request: SendRequest) => as(request, OTHER_TOKENS.globex);
 
 export const tenantCases: readonly UsersCase[] = [
   {
-    name: "filters find no user of another tenant, and answer as for one that never was",
+    name: "filters find no user of another tenant, and answer as for one that does not exist",
     async run(request) {
       const [acme, globex] = [acmeOf(request), globexOf(request)];
       const name = `Zoë ${crypto.randomUUID()}`;

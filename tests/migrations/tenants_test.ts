@@ -12,7 +12,7 @@ const OWNER = "user_service_owner";
 
 const ID = "01890000-0000-7000-8000-000000000001";
 
-/** An INSERT into each table, as the code writes it: without a word of the tenant. */
+/** An INSERT into each table, as the code writes it, which does not name the tenant. */
 const INSERTS: Readonly<Record<string, (name: string) => Sql>> = {
   users: (name) =>
     sql`insert into users (id, email, name) values (gen_random_uuid(), ${name}, ${name})`,
@@ -82,7 +82,7 @@ Deno.test("a unit of work sees and writes the rows of its tenant, and without on
     for (const table of TABLES) {
       assertEquals(await seen(db, table), ["default"], table);
       assertEquals(await seen(db, table, tenantLocals("acme")), ["acme"], table);
-      // The connection has had a tenant: what is left of that shows nobody's rows but those of default.
+      // The connection has had a tenant: what is left of that shows the rows of default only.
       assertEquals(await seen(db, table), ["default"], table);
       assertEquals(await seen(db, table, tenantLocals("nobody")), [], table);
       assertEquals(await seen(db, table, { "app.tenant": "" }), ["default"], table);

@@ -98,7 +98,7 @@ Deno.test("at most 50 event streams are open at once, and a closed one makes roo
     const refused = await get("/ops/events", BEARER);
     assertEquals([refused.status, refused.headers.get("Retry-After")], [503, "10"]);
     await refused.body?.cancel();
-    // Not by a signal: Deno's `fetch` may have collected what would hear it.
+    // Not by a signal: Deno's `fetch` may have collected the signal's listener.
     await watching[0]!.body!.cancel();
     const isFree = async () => await statusOf(get("/ops/events", BEARER)) === 200;
     assert(await pollUntil(isFree, { deadlineMs: 10_000, intervalMs: 100 }));

@@ -105,7 +105,7 @@ queueTest(
 );
 
 queueTest(
-  "a dead letter keeps its tenant, also if nobody can read it, and goes back into the queue with it",
+  "a dead letter keeps its tenant, also if the consumer cannot read it, and goes back into the queue with it",
   async (branch, db) => {
     const [acme, globex] = [newUserId(), newUserId()];
     const bodyOf = (userId: UserId, tenant: unknown) => ({

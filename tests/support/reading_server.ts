@@ -69,7 +69,7 @@ export class ReadingServer {
     connection.answer({ results, status: isOpen ? "T" : "I" });
   }
 
-  /** Ends the connection without a word. */
+  /** Ends the connection, and answers none of its flights. */
   cut(connection: ScriptedConnection): void {
     this.#lines.set(connection, []);
     connection.cut();

@@ -3,7 +3,7 @@ import { type Branch, branchOf, type Env, runAlone } from "./branch.ts";
 import type { LocalBranch } from "./local_database.ts";
 
 export interface TurkishDatabase extends AsyncDisposable {
-  /** Settings of the tables' owner, whom row-level security binds as well. */
+  /** Settings of the tables' owner, which row-level security binds as well. */
   readonly env: Env;
   readonly branch: Branch;
 }

@@ -14,7 +14,7 @@ const host = await startWorkerHost(database, {
 
 Deno.test.afterAll(() => host.stop());
 
-host.test("readers see nothing of it", async () => {
+host.test("every read succeeds while objects are reset", async () => {
   const { id } = await createUser(host.request);
   const statuses = new Map<number, number>();
   await Promise.all(Array.from({ length: 4 }, async () => {

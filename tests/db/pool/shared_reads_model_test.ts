@@ -1,6 +1,6 @@
 /**
  * Random histories of reads that share connections, with errors, aborts, slow answers, writes in between and connections
- * that die: each caller gets its own rows or its own error, and nobody waits for ever. `SHARED_READS_SEED` repeats one.
+ * that die: each caller gets its own rows or its own error, and no caller waits for ever. `SHARED_READS_SEED` repeats one.
  */
 import { assert, assertRejects } from "@std/assert";
 import { type Coverage, playHistory } from "./shared_reads_model.ts";

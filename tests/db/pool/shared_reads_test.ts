@@ -1,5 +1,5 @@
-/** Reads of several callers on one connection: who goes where, and what reaches whom. */
-import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+/** Reads of several callers on one connection: which connection each takes, and which answer each gets. */
+import { assert, assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
 import {
   AcquireTimeoutError,
   type Database,
@@ -77,7 +77,7 @@ function sharing(
         await flushPromises();
       },
     });
-    // `close()` must not have to wait for anybody.
+    // `close()` must have no lease to wait for.
     assertEquals(pool.stats().leased, 0);
     await db.close({ timeoutMs: 0 });
     assertEquals(clock.pending, 0);
@@ -139,7 +139,7 @@ sharing("a read has a lease of its own while another connection is idle", async 
   await write(2);
   await drain(place);
   for (const n of [1, 2, 3, 4, 5]) await read(n);
-  // Nobody comes behind the first one.
+  // No read goes behind the first one.
   assertEquals(lines().map(({ length }) => length).toSorted(), [1, 3]);
   assertEquals(db.stats().waiting, 1);
   await drain(place);
@@ -248,7 +248,7 @@ sharing("reads behind a slow one move to another connection, and it goes on", as
   assertEquals(server.running(quick), behind);
   assertEquals(db.stats().counters.moved, behind.length);
   assertEquals(slow.cancels, 0);
-  // Nobody else comes to the slow one.
+  // No further read goes to the slow one.
   await read(5);
   assert(server.running(quick).includes(5));
   while (server.running(quick).length > 0) server.answer(quick);
@@ -260,7 +260,7 @@ sharing("reads behind a slow one move to another connection, and it goes on", as
   assertEquals([reads[0]!.value, slow.state, lines()], [1, "idle", []]);
 }, { size: 2 });
 
-sharing("where all connections are slow, nobody is moved", async (place) => {
+sharing("where all connections are slow, no read is moved", async (place) => {
   const { read, server, clock, db } = place;
   const reads = [await read(1), await read(2)];
   await clock.advance(1_000);
@@ -351,7 +351,7 @@ Deno.test("a lease of a new connection tells when its login is done", async () =
   await pool.close({ timeoutMs: 0 });
 });
 
-sharing("close() ends what is shared, and each caller hears of it", async (place) => {
+sharing("close() ends what is shared, and each caller gets the error", async (place) => {
   const { read, db, clock, server } = place;
   const reads = [await read(1), await read(2), await read(3)];
   const closed = db.close({ timeoutMs: 100 });
@@ -472,9 +472,9 @@ sharing("a line of `auto` is as long as its reads are quick", async (place) => {
   await drain(place);
 }, { size: 20, readDepth: "auto" });
 
-Deno.test("a bad depth is refused", async () => {
+Deno.test("a bad depth is refused", () => {
   const { driver } = new ReadingServer();
   for (const readDepth of [0, 1.5, -1, NaN, 1_000]) {
-    await assertRejects(async () => void await poolOf(driver, { readDepth }), RangeError);
+    assertThrows(() => poolOf(driver, { readDepth }), RangeError);
   }
 });

@@ -50,7 +50,7 @@ const CASES: Readonly<Record<string, Case>> = {
     ]);
     assert(!after!.user);
   },
-  async "a slow read, and one that is given up, hold up nobody"(_, db) {
+  async "a slow read, and one that is given up, delay no other"(_, db) {
     const read = (n: number) =>
       db.session({ readOnly: true }).commit([sql<{ n: number }>`select ${n}::int as n`]);
     await Promise.all([read(0), read(0)]);
