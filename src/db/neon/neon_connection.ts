@@ -65,8 +65,6 @@ export class NeonConnection implements Connection {
   readonly #line: Flight[] = [];
   /** What shared flights have written in this turn. */
   #unsent: Uint8Array[] = [];
-  /** Whether `PROCESS_ID` is in the line. */
-  #isAsking = false;
   /** The newest ERROR or FATAL since the last ReadyForQuery. If the connection ends now, this is the reason. */
   #serverError: ServerError | undefined;
   #failure: Error | undefined;
@@ -165,8 +163,8 @@ export class NeonConnection implements Connection {
   }
 
   /** Puts the flight at the end of the line, and its bytes to those that are sent next. */
-  #add(flight: Omit<Flight, "answer" | "recovery" | "wasCancelled">, { names = true } = {}): void {
-    const { bytes, answer } = this.#encode(flight.parts, flight, { names });
+  #add(flight: Omit<Flight, "answer" | "recovery" | "wasCancelled">): void {
+    const { bytes, answer } = this.#encode(flight.parts, flight, { names: !flight.isInternal });
     this.#line.push({ ...flight, answer, recovery: undefined, wasCancelled: false });
     if (this.#unsent.push(bytes) > 1 || !flight.isShared) return;
     // With all others of this turn.
@@ -176,7 +174,6 @@ export class NeonConnection implements Connection {
   }
 
   #askProcessId(): void {
-    this.#isAsking = true;
     this.#add({
       parts: [PROCESS_ID],
       parserOf,
@@ -186,7 +183,7 @@ export class NeonConnection implements Connection {
       isInternal: true,
       resolve: (answer) => this.#readProcessId(answer),
       reject: () => {},
-    }, { names: false });
+    });
   }
 
   #encode(
@@ -307,8 +304,12 @@ export class NeonConnection implements Connection {
     return this.#line.every(({ isInternal }) => isInternal);
   }
 
+  /** Whether `PROCESS_ID` is in the line. */
+  get #isAsking(): boolean {
+    return this.#line.some(({ isInternal }) => isInternal);
+  }
+
   #readProcessId({ results, status, error }: FlightAnswer): void {
-    this.#isAsking = false;
     // The flight before it had failed in its transaction, and so did the question. A later flight asks again.
     if (status !== "I" || error !== undefined) return;
     const [processId] = Object.values(results[0]?.rows[0] ?? {});
