@@ -9,6 +9,13 @@ export type DestroyCause = "destroyed" | "leftState";
  */
 export type LostPlace = "running" | "behind" | "moved";
 
+/** A caller's place on a connection that others may be on. */
+export interface Place {
+  /** The connection itself. */
+  readonly server: Connection;
+  readonly lostPlace: LostPlace | undefined;
+}
+
 /** What the pool does when a lease is returned. */
 export interface LeaseReturn {
   /** Keeps the connection if its status byte allows it. */
@@ -24,11 +31,9 @@ export interface LeaseReturn {
 export class Lease {
   /** Belongs to the holder until the lease is returned. If others share it, it is the holder's share. */
   readonly connection: Connection;
-  /** The connection itself, whoever shares it. */
-  readonly server: Connection;
   /** How long the connection was idle before this lease; `undefined` if the connection is new. */
   readonly idleMs: number | undefined;
-  /** How many leases the connection has had, this one included. Those who share it at a time count as one. */
+  /** How many leases the connection has had, this one included. Callers that share it at the same time count as one. */
   readonly number: number;
   /**
    * Set by the holder during a flight. The pool calls it when it closes and its deadline has passed. The holder then
@@ -40,7 +45,7 @@ export class Lease {
   /** Set by the holder when it stops a flight. A login that breaks off then does not show that the database is gone. */
   isInterrupted = false;
   readonly #return: LeaseReturn;
-  readonly #share: { readonly lostPlace: LostPlace | undefined } | undefined;
+  readonly #share: Place | undefined;
   #returned: Promise<void> | undefined;
 
   /** @internal Use `Pool.acquire`. */
@@ -50,16 +55,19 @@ export class Lease {
       idleMs: number | undefined;
       number: number;
       onReturn: LeaseReturn;
-      server?: Connection;
-      share?: { readonly lostPlace: LostPlace | undefined };
+      share?: Place;
     },
   ) {
     this.connection = connection;
-    this.server = options.server ?? connection;
     this.#share = options.share;
     this.idleMs = options.idleMs;
     this.number = options.number;
     this.#return = options.onReturn;
+  }
+
+  /** The connection itself, also if others share it. */
+  get server(): Connection {
+    return this.#share?.server ?? this.connection;
   }
 
   /** Whether others may be on the connection, so that it takes one shared flight, and nothing else. */

@@ -9,7 +9,7 @@ import type {
 } from "../driver/driver.ts";
 import { ConnectionLostError } from "../errors.ts";
 import type { WatchedLease } from "./leak_watch.ts";
-import type { Lease, LostPlace } from "./lease.ts";
+import type { Lease, LostPlace, Place } from "./lease.ts";
 import type { SharedConnection } from "./shared_connection.ts";
 import type { QueueNode } from "./waiter_queue.ts";
 
@@ -17,7 +17,7 @@ import type { QueueNode } from "./waiter_queue.ts";
  * Looks like a connection of the caller's own, for one flight. It is `opening` until the server may begin with the flight:
  * the caller's timeout counts from then on. The caller may leave at any time; its rows are then thrown away.
  */
-export class Share implements Connection {
+export class Share implements Connection, Place {
   /** When it was leased, on the pool's clock. */
   readonly since: number;
   /** When the caller asked for a connection. */
@@ -51,32 +51,36 @@ export class Share implements Connection {
     return this.#hasLeft;
   }
 
+  get server(): Connection {
+    return this.#shared.connection;
+  }
+
   get state(): ConnectionState {
-    const { connection } = this.#shared;
+    const connection = this.server;
     if (this.#hasLeft || connection.state === "closed") return "closed";
     if (this.#flight === undefined) return connection.status === undefined ? "opening" : "idle";
     return this.#isItsTurn ? connection.state : "opening";
   }
 
   get status(): TransactionStatus | undefined {
-    // The status byte of others is none of this caller's.
-    return this.#shared.connection.status === undefined ? undefined : "I";
+    // The status byte is that of another caller's transaction.
+    return this.server.status === undefined ? undefined : "I";
   }
 
   get processId(): number | undefined {
-    return this.#shared.connection.processId;
+    return this.server.processId;
   }
 
   get isDirect(): boolean | undefined {
-    return this.#shared.connection.isDirect;
+    return this.server.isDirect;
   }
 
   get closed(): Promise<Error | undefined> {
-    return this.#shared.connection.closed;
+    return this.server.closed;
   }
 
   get ready(): Promise<void> {
-    if (this.#isItsTurn) return this.#shared.connection.ready;
+    if (this.#isItsTurn) return this.server.ready;
     return (this.#turn ??= Promise.withResolvers<void>()).promise;
   }
 
@@ -88,7 +92,7 @@ export class Share implements Connection {
     const shared = this.#shared;
     const flight = this.#flight = Promise.withResolvers<FlightAnswer>();
     shared.enter(this);
-    shared.connection.flight(parts, { ...options, isShared: true }).then((answer) => {
+    this.server.flight(parts, { ...options, isShared: true }).then((answer) => {
       flight.resolve(answer);
       shared.noteAnswer(this);
     }, (error) => {
@@ -100,21 +104,21 @@ export class Share implements Connection {
 
   /** The flights in front of its own are answered. */
   takeTurn(): void {
-    this.#turn?.resolve(this.#shared.connection.ready);
+    this.#turn?.resolve(this.server.ready);
   }
 
-  /** Cancels the flight if nobody else uses the connection. Otherwise the caller leaves. */
+  /** Cancels the flight if no other caller uses the connection. Otherwise the caller leaves. */
   cancel(options: { timeoutMs: number }): Promise<void> {
     if (!this.#shared.isAlone(this)) {
       this.leave(lostPlaceError("the caller gave up"));
       return Promise.resolve();
     }
     this.#shared.closesFor ??= "destroyed";
-    return this.#shared.connection.cancel(options);
+    return this.server.cancel(options);
   }
 
   close({ timeoutMs }: { timeoutMs: number }): Promise<void> {
-    if (this.#shared.isAlone(this)) return this.#shared.connection.close({ timeoutMs });
+    if (this.#shared.isAlone(this)) return this.server.close({ timeoutMs });
     this.leave(lostPlaceError("the caller gave up"));
     return Promise.resolve();
   }

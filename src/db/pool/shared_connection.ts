@@ -11,7 +11,7 @@ export interface SharedConnectionOptions {
   readonly times: ReadTimes;
   /** A read is behind another one, which may take long. */
   readonly onHeldUp: () => void;
-  /** The answer to a caller that has left was thrown away. */
+  /** The flight of a caller that has left has ended. */
   readonly onDrained: () => void;
 }
 
@@ -20,12 +20,12 @@ export class SharedConnection {
   readonly connection: Connection;
   /** Whether further callers may come, until the connection is idle again. */
   isOpen = true;
-  /** Set if the connection must not be used again, once those that are on it have their answers. */
+  /** Set if the connection must not be used again, once the callers on it have their answers. */
   closesFor: DestroyCause | undefined;
   /** Once a cancel request was sent: stops the timer that closes the connection. */
   stopTimer: (() => void) | undefined;
   readonly #options: SharedConnectionOptions;
-  /** Those that have not returned their leases and have not left. */
+  /** The callers that have not returned their leases and have not left. */
   readonly #shares = new Set<Share>();
   /** The flights under way, in their order, also of callers that have left. */
   readonly #line: Share[] = [];
@@ -49,21 +49,17 @@ export class SharedConnection {
     return this.#line[0];
   }
 
-  /** How many are behind one another, those included that have left. */
+  /** How many reads are behind one another, also of callers that have left. 0 if no read is on the connection. */
   get size(): number {
     return Math.max(this.#shares.size, this.#line.length);
   }
 
-  get isEmpty(): boolean {
-    return this.#shares.size === 0 && this.#line.length === 0;
-  }
-
-  /** Whether nobody else uses the connection. */
+  /** Whether no other caller uses the connection. */
   isAlone(share: Share): boolean {
     return this.#shares.size === 1 && this.#shares.has(share);
   }
 
-  /** Whether somebody waits for a flight that may take long, or nobody waits for the one that runs. */
+  /** Whether a caller waits behind a flight that may take long, or no caller waits for the one that runs. */
   get isWatched(): boolean {
     return this.#line.length > 1 || this.head?.hasLeft === true;
   }
@@ -75,7 +71,7 @@ export class SharedConnection {
       !this.isHeldUp(nowMs);
   }
 
-  /** Whether the flight that runs holds up those behind it. */
+  /** Whether the flight that runs holds up the flights behind it. */
   isHeldUp(nowMs: number): boolean {
     const { head } = this;
     return head !== undefined &&
@@ -105,7 +101,6 @@ export class SharedConnection {
     const sentAt = share.since;
     if (this.head === share) this.#options.times.note({ sentAt, turnAt: this.#turnAt }, nowMs);
     this.#leaveLine(share, nowMs);
-    if (share.hasLeft) this.#options.onDrained();
   }
 
   /** The connection has ended, or the flight could not be sent. */
@@ -113,7 +108,6 @@ export class SharedConnection {
     const wasRunning = this.head === share && !this.#isLost;
     if (this.connection.state === "closed") this.#isLost = true;
     this.#leaveLine(share, this.#options.clock.now());
-    if (share.hasLeft) this.#options.onDrained();
     if (!this.#isLost) return undefined;
     return wasRunning ? "running" : "behind";
   }
@@ -124,7 +118,7 @@ export class SharedConnection {
     this.#options.onHeldUp();
   }
 
-  /** Those whose flights wait for the one that runs. */
+  /** The callers whose flights wait for the one that runs. */
   behind(): Share[] {
     return this.#line.slice(1);
   }
@@ -133,8 +127,10 @@ export class SharedConnection {
     const wasHead = this.head === share;
     const index = this.#line.indexOf(share);
     if (index !== -1) this.#line.splice(index, 1);
-    if (!wasHead) return;
-    this.#turnAt = nowMs;
-    this.head?.takeTurn();
+    if (wasHead) {
+      this.#turnAt = nowMs;
+      this.head?.takeTurn();
+    }
+    if (share.hasLeft) this.#options.onDrained();
   }
 }

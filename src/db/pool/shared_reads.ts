@@ -5,14 +5,13 @@
  *
  * - Only on connections that are direct. Behind a pooler in transaction mode, the end of a connection with several flights
  *   under way may give the answers that are still to come to the pooler's next client (PgBouncer 1.18).
- * - Nobody passes a waiter. For each caller that waits for a connection of its own, the connection with the fewest reads
+ * - No read passes a waiter. For each caller that waits for a connection of its own, the connection with the fewest reads
  *   takes no more of them, so that it comes free.
- * - A read that holds up those behind it keeps the connection, and they are sent again to another one: nothing is lost, as
- *   they are read only.
+ * - A read that holds up the reads behind it keeps the connection, and they are sent again to another one: nothing is lost,
+ *   as they are read only.
  * - A flight whose caller has left runs to its end, unless it takes long: it is cancelled then, and the connection closed,
- *   once nobody else uses it.
+ *   once no other caller uses it.
  */
-import { Alarm } from "../time/alarm.ts";
 import type { Waiter } from "./acquire_queue.ts";
 import { type DestroyCause, Lease } from "./lease.ts";
 import type { OwnerPool, PoolParts } from "./owner_pool.ts";
@@ -33,8 +32,8 @@ export class SharedReads {
   readonly #parts: PoolParts;
   readonly #times: ReadTimes;
   readonly #connections = new Set<SharedConnection>();
-  readonly #alarm: Alarm;
-  #checkAt = Infinity;
+  /** Set while a check is due. */
+  #stopCheck: (() => void) | undefined;
   /** Whether the newest connection that was used turned out to be one that reads cannot share. */
   #isIndirect = false;
 
@@ -42,7 +41,6 @@ export class SharedReads {
     this.#owner = owner;
     this.#parts = parts;
     this.#times = new ReadTimes(parts.options.readDepth ?? "auto");
-    this.#alarm = new Alarm(parts.clock, () => this.#check());
   }
 
   /** How many reads may be behind one another now. */
@@ -52,7 +50,7 @@ export class SharedReads {
     return permits.entries.size < permits.limit ? this.#times.preferred : this.#times.longest;
   }
 
-  /** Leases the entry's connection to a reader, behind whom others may come. */
+  /** Leases the entry's connection to a reader. Others may come behind it. */
   begin(entry: PoolEntry, waiter: Waiter, nowMs: number): Lease {
     const shared: SharedConnection = new SharedConnection(entry, {
       clock: this.#parts.clock,
@@ -76,7 +74,7 @@ export class SharedReads {
     return shared && this.#seat(shared, { waiter, idleMs: 0 }, nowMs);
   }
 
-  /** Seats waiting readers behind those that are on the entry's connection. */
+  /** Seats waiting readers behind the readers on the entry's connection. */
   fill(entry: PoolEntry): void {
     if (entry.shared !== undefined) this.#fill(entry.shared);
   }
@@ -88,8 +86,8 @@ export class SharedReads {
     entry.shared.stopTimer?.();
     entry.shared = undefined;
     if (this.#connections.size > 0) return;
-    this.#alarm.clear();
-    this.#checkAt = Infinity;
+    this.#stopCheck?.();
+    this.#stopCheck = undefined;
   }
 
   #next(nowMs: number): SharedConnection | undefined {
@@ -162,7 +160,6 @@ export class SharedReads {
     return share.lease = new Lease(share, {
       idleMs,
       number: shared.entry.leases,
-      server: shared.connection,
       share,
       onReturn: {
         release: () => this.#return(shared, share),
@@ -178,7 +175,7 @@ export class SharedReads {
     return this.#settle(shared);
   }
 
-  /** Somebody has gone: the connection has a place, or nobody is on it any more. */
+  /** A caller has gone: the connection has a place, or no caller is on it any more. */
   #settle(shared: SharedConnection): Promise<void> {
     const { entry, closesFor } = shared;
     if (entry.shared !== shared || entry.state !== "leased") return Promise.resolve();
@@ -187,7 +184,7 @@ export class SharedReads {
     else if (closesFor !== undefined) {
       this.#owner.countClosed(entry, closesFor);
       return this.#owner.close(entry);
-    } else if (shared.isEmpty) {
+    } else if (shared.size === 0) {
       this.end(entry);
       this.#owner.takeBack(entry);
     }
@@ -197,25 +194,27 @@ export class SharedReads {
   #learn(isDirect: boolean): void {
     if (this.#isIndirect !== isDirect) return;
     this.#isIndirect = !isDirect;
-    // Those who wait for a place need connections of their own.
+    // Readers that wait for a place need connections of their own.
     this.#parts.permits.wake();
   }
 
   #watch(): void {
-    if (this.#checkAt !== Infinity) return;
-    this.#checkAt = this.#parts.clock.now() + CHECK_MS;
-    this.#alarm.setBy(this.#checkAt);
+    if (this.#stopCheck !== undefined) return;
+    const { clock } = this.#parts;
+    const dueAt = clock.now() + CHECK_MS;
+    this.#stopCheck = clock.after(CHECK_MS, () => {
+      this.#stopCheck = undefined;
+      this.#check(dueAt);
+    });
   }
 
-  #check(): void {
+  #check(dueAt: number): void {
     const nowMs = this.#parts.clock.now();
-    // The event loop was busy: answers may have come that nobody has read yet.
-    const isLate = nowMs - this.#checkAt > CHECK_MS;
-    this.#checkAt = Infinity;
     const watched = [...this.#connections].filter(({ isWatched }) => isWatched);
     if (watched.length === 0) return;
     this.#watch();
-    if (isLate) return;
+    // The event loop was busy: answers may have arrived that it has not read yet.
+    if (nowMs - dueAt > CHECK_MS) return;
     const heldUp = watched.filter((shared) => shared.isHeldUp(nowMs));
     // If every connection is slow, so is the server, or the way to it.
     const { permits } = this.#parts;
@@ -229,7 +228,7 @@ export class SharedReads {
     }
   }
 
-  /** Sends those who are behind a slow read to other connections. */
+  /** Sends the reads behind a slow one to other connections. */
   #move(shared: SharedConnection): void {
     shared.isOpen = false;
     for (const share of shared.behind()) {
@@ -249,7 +248,7 @@ export class SharedReads {
     }
   }
 
-  /** Ends a slow read that nobody waits for, and the connection with it, since the request may come late. */
+  /** Ends a slow read that no caller waits for, and the connection with it, since the request may come late. */
   #cancel(shared: SharedConnection): void {
     if (shared.stopTimer !== undefined) return;
     shared.closesFor ??= "destroyed";
