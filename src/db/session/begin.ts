@@ -142,10 +142,7 @@ function makeStatements(
   // A value of its own for transaction_timeout is set behind the locals.
   const sets = names.some((name) => name.toLowerCase() === "transaction_timeout");
   const own = scope === "set" && sets ? "transaction" : scope;
-  return [
-    { ...begin(settings), isStatic: true },
-    encodePart(setLocals(settings, own)) as Statement,
-  ];
+  return [begin(settings), encodePart(setLocals(settings, own)) as Statement];
 }
 
 /** Throws `TypeError` for a local that cannot be sent, before a connection is leased for it. */
@@ -172,6 +169,7 @@ function begin({ isolation, readOnly, deferrable }: TransactionSettings): Statem
   return {
     text: `begin ${modes.join(", ")}`,
     values: [],
+    isStatic: true,
     isInternal: true,
     modes: { isolation, readOnly, deferrable },
   };
