@@ -31,6 +31,8 @@ const TRUSTED_IDLE_MS = 1_000;
 /** How often a read goes behind others after reads in front of it took long. */
 const MOVES_MAX = 3;
 
+const ANY_CONNECTION: ConnectionWish = {};
+
 /** What a rollback to a savepoint sets back. */
 export interface FlightMarks {
   readonly hasWritten: boolean;
@@ -52,7 +54,8 @@ export class Flights {
   /** Whether a command tag shows a write. */
   #hasWritten = false;
   #portals = 0;
-  #mayShare = false;
+  /** What the first flight needs of its connection. */
+  #wish = ANY_CONNECTION;
 
   constructor(context: TransactionContext, request: TransactionRequest) {
     this.#context = context;
@@ -143,16 +146,16 @@ export class Flights {
    */
   beginWhole(own: readonly FlightPart[]): void {
     if (own.some(mayEnd)) return;
-    this.#connection.useEndpoint();
     const { readOnly, deferrable } = this.#request.settings;
-    this.#mayShare = readOnly === true && !deferrable && this.#prepended.length === 0 &&
+    const shares = readOnly === true && !deferrable && this.#prepended.length === 0 &&
       own.every(isPlainRead);
+    this.#wish = { isWhole: true, shares };
   }
 
   /** Whether a write must not share its flight with COMMIT, because the socket may be dead: see `TRUSTED_IDLE_MS`. */
   async mustSendBeforeCommit(): Promise<boolean> {
     if (this.#hasBegun || this.#request.settings.readOnly) return false;
-    const { idleMs = 0 } = await this.#connection.open();
+    const { idleMs = 0 } = await this.#connection.open(this.#wish);
     return idleMs > TRUSTED_IDLE_MS;
   }
 
@@ -170,7 +173,7 @@ export class Flights {
   async send(plan: FlightPlan): Promise<FlightAnswer> {
     const answer = this.#hasBegun
       ? await this.#send(plan)
-      : await this.#sendFirst(plan, await this.#connection.open({ shares: this.#mayShare }));
+      : await this.#sendFirst(plan, await this.#connection.open(this.#wish));
     this.#hasBegun = true;
     // A statement that was prepended during the flight stays for the next one.
     this.#prepended = this.#prepended.slice(plan.prepended.length);
@@ -184,7 +187,7 @@ export class Flights {
    * nothing can run twice.
    */
   async #sendFirst(plan: FlightPlan, lease: Lease): Promise<FlightAnswer> {
-    let wish: ConnectionWish = {};
+    let wish = this.#wish;
     for (let moves = 0;;) {
       try {
         return await this.#send(plan);
@@ -247,12 +250,12 @@ export class Flights {
   }
 }
 
-/** A read that was moved goes behind others again, but not for ever: at last it waits for a connection of its own. */
+/** A read that was moved goes behind others again. After `MOVES_MAX` times it waits for a connection of its own. */
 function againBehindOthers(moves: number): ConnectionWish {
   return { shares: moves < MOVES_MAX, again: true };
 }
 
-/** The flight that the connection was lost with may be the cause. It runs alone, and those behind it with others again. */
+/** The flight that ran when the connection was lost may be the cause: it runs alone. The flights behind it may share again. */
 function afterDeath({ lostPlace }: Lease): ConnectionWish {
   return { fresh: true, shares: lostPlace === "behind" };
 }

@@ -1,5 +1,5 @@
 /** The connection of one transaction: leased for the first flight, used under a deadline, given back once. */
-import type { FlightAnswer, Result, TransactionStatus } from "../driver/driver.ts";
+import type { Endpoint, FlightAnswer, Result, TransactionStatus } from "../driver/driver.ts";
 import { ConnectionLostError, DeadlineError, ServerError } from "../errors.ts";
 import { classify } from "../failures/classify.ts";
 import { Lease } from "../pool/lease.ts";
@@ -13,8 +13,11 @@ import { TransactionRecord } from "./unit_stats.ts";
 /** How long the client waits beyond the server's own timeouts before it gives up on the answer. */
 export const ANSWER_GRACE_MS = 1_000;
 
-/** `fresh`: a connection that was never used before. */
-export type ConnectionWish = Pick<AcquireOptions, "fresh" | "shares" | "again">;
+/** What a flight needs of its connection. */
+export interface ConnectionWish extends Pick<AcquireOptions, "fresh" | "shares" | "again"> {
+  /** The flight is the whole transaction, so that the database's endpoint may run it. */
+  readonly isWhole?: boolean;
+}
 
 export class LeasedConnection {
   readonly #context: TransactionContext;
@@ -62,40 +65,38 @@ export class LeasedConnection {
     return this.#isRemote;
   }
 
-  /**
-   * Leaves the transaction, which is to be one flight, to the database's endpoint if there is one. It takes no permit. Only
-   * for a transaction whose outcome matters little or can be found without the connection: one that is read only or has
-   * a key.
-   */
-  useEndpoint(): void {
-    const { endpoint } = this.#context;
-    const { settings, isKeyed, onNotice } = this.#request;
-    if (endpoint === undefined || onNotice !== undefined || !(settings.readOnly || isKeyed)) return;
-    // The endpoint cannot say READ WRITE to a role whose default is read only.
-    if (settings.readOnly === false) return;
-    const connection = endpoint.connect();
-    const close = () => connection.close({ timeoutMs: 0 });
-    const onReturn = { release: close, destroy: close };
-    this.#lease = new Lease(connection, { idleMs: undefined, number: 1, onReturn });
-    this.#isRemote = true;
+  /** Leases a connection if there is none yet, or takes one of the endpoint's. */
+  async open(wish: ConnectionWish): Promise<Lease> {
+    if (this.#lease !== undefined) return this.#lease;
     this.#startRecord();
-  }
-
-  /** Leases a connection if there is none yet. */
-  async open(wish: ConnectionWish = {}): Promise<Lease> {
-    if (this.#lease === undefined) {
-      this.#lease = await this.#acquire(wish);
-      this.#record?.leased(this.#lease);
+    const { endpoint } = this.#context;
+    if (wish.isWhole && endpoint !== undefined && this.#mayBeRemote) {
+      this.#isRemote = true;
+      return this.#lease = endpointLease(endpoint);
     }
+    this.#lease = await this.#acquire(wish);
+    this.#record?.leased(this.#lease);
     return this.#lease;
   }
 
-  #acquire({ fresh = this.#request.fresh, ...wish }: ConnectionWish): Promise<Lease> {
+  /**
+   * Whether the endpoint may run the transaction. Only one whose outcome matters little or can be found without the
+   * connection: one that is read only or has a key.
+   */
+  get #mayBeRemote(): boolean {
+    const { settings, isKeyed, onNotice } = this.#request;
+    if (onNotice !== undefined) return false;
+    // The endpoint cannot say READ WRITE to a role whose default is read only.
+    return settings.readOnly ?? isKeyed;
+  }
+
+  #acquire(
+    { fresh = this.#request.fresh, shares = false, again = false }: ConnectionWish,
+  ): Promise<Lease> {
     const { pool, scope, holder } = this.#context;
     const { settings, signal, label } = this.#request;
-    this.#startRecord();
     const holdMs = (settings.transactionTimeoutMs || Infinity) + ANSWER_GRACE_MS;
-    return pool.acquire({ scope, holder, label, signal, fresh, holdMs, ...wish });
+    return pool.acquire({ scope, holder, label, signal, fresh, shares, again, holdMs });
   }
 
   #startRecord(): void {
@@ -172,6 +173,14 @@ export class LeasedConnection {
     const leftMs = Math.max(0, this.#endsAt - nowMs);
     return ANSWER_GRACE_MS + Math.min(statementTimeoutMs * statements, leftMs);
   }
+}
+
+/** Takes no permit. */
+function endpointLease(endpoint: Endpoint): Lease {
+  const connection = endpoint.connect();
+  const close = () => connection.close({ timeoutMs: 0 });
+  const onReturn = { release: close, destroy: close };
+  return new Lease(connection, { idleMs: undefined, number: 1, onReturn });
 }
 
 /** Nothing was sent. */

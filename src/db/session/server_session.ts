@@ -63,7 +63,7 @@ export class ServerSession {
     }
     const nowMs = clock.now();
     let before = known.get(connection);
-    // Those who share the connection have one number, and none of them changes a setting.
+    // Transactions that share the connection have one number, and none of them changes a setting.
     if (before === undefined || before.lease < number - 1 || before.untilMs <= nowMs) {
       before = undefined;
     }
