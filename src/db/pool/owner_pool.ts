@@ -94,7 +94,7 @@ export class OwnerPool {
     entry.label = request.label;
     entry.leases++;
     entry.lease = entry.watch = undefined;
-    // With another one idle, nobody has to come behind this read: a lease of its own costs less.
+    // With another connection idle, no read has to come behind this one: a lease of its own costs less.
     if (request.shares && this.#idle.size === 0) return this.reads.begin(entry, waiter, nowMs);
     entry.beginHold(request.holder);
     metrics.counters.acquired++;
@@ -255,7 +255,7 @@ export class OwnerPool {
     if (watch !== undefined) this.#leaks?.remove(watch);
   }
 
-  /** Nobody shares the connection any more. */
+  /** No caller shares the connection any more. */
   takeBack(entry: PoolEntry): void {
     this.#returnToPool(entry, entry.connection!, this.#parts.clock.now());
   }

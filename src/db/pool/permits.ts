@@ -69,7 +69,7 @@ export class Permits {
     this.#clock = clock;
     this.#breaker = breaker;
     this.#admission = new AdmissionControl({
-      // A wait that would end in a timeout is in vain.
+      // A caller that would wait longer than the timeout gets no lease.
       targetMs: Math.min(options.shedTargetMs, options.acquireTimeoutMs),
       permits: this.limit,
       isLoggingIn: () => this.#entries.values().some((entry) => entry.isLoggingIn),

@@ -159,7 +159,7 @@ export class Pool {
   /**
    * To be called when a request ends. Closes its idle connections, and those that come back later. Resolves when the
    * permits are free of all that are being closed, such as those that made room for other requests: if the request ended
-   * before, its sockets would end with it, and nobody would know until the permits expire.
+   * before, its sockets would end with it, and the pool would not know until the permits expire.
    */
   async endScope(scope: OwnerScope): Promise<void> {
     this.#closedScopes.add(scope);

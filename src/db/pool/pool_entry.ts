@@ -43,7 +43,7 @@ export class PoolEntry {
   connection: Connection | undefined;
   /** The lease of one holder. */
   lease: Lease | undefined;
-  /** The leases of those who share the connection. */
+  /** The leases of the callers that share the connection. */
   shared: SharedConnection | undefined;
   /** Leases of the connection so far. */
   leases = 0;

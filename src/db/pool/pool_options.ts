@@ -66,8 +66,8 @@ export interface AcquireOptions {
    */
   readonly shares?: boolean;
   /**
-   * A read in front of the caller took long (`Lease.lostPlace`). It goes behind others on any connection, past those that
-   * wait, or waits itself, and is not refused because others do.
+   * A read in front of the caller took long (`Lease.lostPlace`). It goes behind others on any connection, past callers
+   * that wait, or waits itself, and is not refused because others do.
    */
   readonly again?: boolean;
   /**

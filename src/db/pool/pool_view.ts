@@ -25,7 +25,7 @@ export interface ConnectionView {
   readonly stateMs: number;
   /** The backend's process id, once the server has sent it. */
   readonly processId: number | undefined;
-  /** Callers that share it for reads; 0 if one caller has it to itself, or nobody. */
+  /** Callers that share it for reads; 0 if one caller has it to itself, or no caller has it. */
   readonly readers: number;
   /** `AcquireOptions.label` of the current lease; of a shared connection, of the oldest one. */
   readonly label: string | undefined;

@@ -1,6 +1,6 @@
 /**
  * How long the server takes for a shared read, by the newest answers. From it follows how many reads may be behind one
- * another on a connection, and which one holds up those behind it.
+ * another on a connection, and which one holds up the reads behind it.
  */
 
 /** The value of `PoolOptions.readDepth` by which the pool decides itself. */
@@ -20,7 +20,7 @@ export function longestLine(depth: ReadDepth = "auto"): number {
   return depth === "auto" ? AUTO_DEPTH_MAX : depth;
 }
 
-/** A read that runs for longer holds up those behind it. */
+/** A read that runs for longer holds up the reads behind it. */
 const SLOW_MS = 25;
 
 /** Taken for the round trip until the first answer. */
@@ -73,7 +73,7 @@ export class ReadTimes {
     this.#readMs += NEWEST * (Math.min(readMs, SLOW_MS) - this.#readMs);
   }
 
-  /** Whether a read holds up those behind it. */
+  /** Whether a read holds up the reads behind it. */
   isSlow(read: ReadUnderWay, nowMs: number): boolean {
     return this.#runningMs(read, nowMs) > SLOW_MS;
   }
