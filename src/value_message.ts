@@ -15,6 +15,19 @@ export function rejection(reason: string, wayOut: string): (issue: { input: unkn
   return ({ input }) => `${reason}: current value ${preview(input)}; ${wayOut}`;
 }
 
+/** Message for a valibot object: for an unknown field, a value that is not an object, and a missing field. */
+export function fieldRejection(
+  owner: string,
+  fields: string,
+): (issue: { input: unknown; expected: string | null }) => string {
+  const notObject = rejection("it must be an object", `write a JSON object with ${fields}`);
+  return (issue) => {
+    if (issue.expected === "never") return `it is not a field of ${owner}; remove it`;
+    if (issue.expected === "Object") return notObject(issue);
+    return "it is required: current value is none; add it";
+  };
+}
+
 /** A value as it appears in an error message: a string in quotes and truncated, any other value by its type. */
 export function preview(value: unknown): string {
   if (typeof value !== "string") return `is ${kindOf(value)}`;

@@ -1,7 +1,7 @@
 /** The body and the answer of `POST /users:batch`. */
 
 import * as v from "valibot";
-import { rejection } from "../value_message.ts";
+import { fieldRejection, rejection } from "../value_message.ts";
 import { NewUser, type User } from "../users/user.ts";
 import { MAX_BATCH_SIZE } from "../users/user_batch.ts";
 import type { UserId } from "../users/user_id.ts";
@@ -10,7 +10,7 @@ import type { BatchResultDocument } from "./documents.ts";
 import type { InputError } from "./problem.ts";
 import { userDocument } from "./user_document.ts";
 import { EMAIL_TAKEN } from "./problem_of.ts";
-import { inputErrors } from "./validation.ts";
+import { inputErrors, parseObject } from "./validation.ts";
 
 /** A user takes less than 4 KiB, even with each character written as an escape. */
 const MAX_USER_BYTES = 4 * 1024;
@@ -44,18 +44,11 @@ export const NewUsers = v.strictObject(
       v.transform((users) => users.map(readItem)),
     ),
   },
-  (issue) =>
-    issue.expected === "never"
-      ? "it is not a field of a batch; remove it"
-      : issue.expected === "Object"
-      ? rejection("it must be an object", "write a JSON object with the field users")(issue)
-      : "it is required: current value is none; add it",
+  fieldRejection("a batch", "the field users"),
 ) as v.GenericSchema<{ users: NewUser[] }, { users: ReadItem[] }>;
 
 function readItem(input: unknown, index: number): ReadItem {
-  const result = v.safeParse(NewUser, Array.isArray(input) ? null : input, {
-    abortPipeEarly: true,
-  });
+  const result = parseObject(NewUser, input);
   if (result.success) return { user: result.output };
   return { errors: inputErrors(result.issues, pointerOf(index)) };
 }

@@ -10,14 +10,20 @@ export function validBody<Schema extends v.GenericSchema>(
   schema: Schema,
   value: unknown,
 ): v.InferOutput<Schema> {
-  // valibot would accept an array as an object without fields.
-  const input = Array.isArray(value) ? null : value;
-  const result = v.safeParse(schema, input, { abortPipeEarly: true });
+  const result = parseObject(schema, value);
   if (result.success) return result.output;
   throw new ProblemError("invalid-body", {
     detail: "Cannot use the body as the fields listed in errors are not valid; correct them",
     errors: inputErrors(result.issues),
   });
+}
+
+/** As `v.safeParse`, which would accept an array as an object without fields. */
+export function parseObject<Schema extends v.GenericSchema>(
+  schema: Schema,
+  value: unknown,
+): v.SafeParseResult<Schema> {
+  return v.safeParse(schema, Array.isArray(value) ? null : value, { abortPipeEarly: true });
 }
 
 /** The issues of a value in a body; `base` is the pointer to the value. */

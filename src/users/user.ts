@@ -1,7 +1,7 @@
 /** The user, and the validation of users that clients send. A value is stored as it is or refused, never repaired. */
 
 import * as v from "valibot";
-import { rejection } from "../value_message.ts";
+import { fieldRejection } from "../value_message.ts";
 import { Email } from "./email.ts";
 import { Name } from "./name.ts";
 import type { UserId } from "./user_id.ts";
@@ -16,16 +16,7 @@ export interface User {
   readonly updatedAt: Date;
 }
 
-/** Message of a valibot object for a missing field, for an unknown field, and for a value that is not an object. */
-function fieldMessage(issue: { input: unknown; expected: string | null }): string {
-  if (issue.expected === "never") return "it is not a field of a user; remove it";
-  if (issue.expected === "Object") {
-    return rejection("it must be an object", "write a JSON object with the fields email and name")(
-      issue,
-    );
-  }
-  return "it is required: current value is none; add it";
-}
+const fieldMessage = fieldRejection("a user", "the fields email and name");
 
 export const NewUser = v.strictObject({ email: Email, name: Name }, fieldMessage);
 export type NewUser = v.InferOutput<typeof NewUser>;
