@@ -1,6 +1,6 @@
 /** The routes of the users API. */
 
-import type { Context } from "hono";
+import type { Context, TypedResponse } from "hono";
 import { Hono } from "../hono.ts";
 import * as v from "valibot";
 import { rejection } from "../value_message.ts";
@@ -92,9 +92,13 @@ export function usersRoutes(
         users: users.map(userDocument),
         next: next === null ? null : encodeCursor(next, filter),
       };
-      const tag = await textTag(JSON.stringify(page));
+      const text = JSON.stringify(page);
+      const tag = await textTag(text);
       c.header("ETag", tag);
-      return isKnown(known, tag) ? c.body(null, 304) : c.json(page);
+      if (isKnown(known, tag)) return c.body(null, 304);
+      // `c.json(page)` would write the same text once more.
+      const response = c.body(text, 200, { "Content-Type": "application/json" });
+      return response as unknown as TypedResponse<typeof page, 200, "json">;
     })
     .post("/users", requireScope("users:write"), jsonInput(NewUser, { limit }), async (c) => {
       const user = c.req.valid("json");
