@@ -86,6 +86,5 @@ async function respondWithAsset(
     "Cache-Control": "no-cache",
     "Content-Security-Policy": CONTENT_POLICY,
     "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
   });
 }

@@ -18,7 +18,7 @@ export function healthRoutes(
   { readyTimeoutMs = 2_000 }: HealthOptions,
 ): Hono<{ Variables: { db: Sessions } }> {
   return new Hono<{ Variables: { db: Sessions } }>()
-    .get("/healthz", (c) => c.json({ status: "alive" }, 200, NEVER_CACHED))
+    .get("/healthz", (c) => c.json({ status: "alive" }))
     .all("/healthz", onlyMethods("GET", "HEAD"))
     .get("/readyz", async (c) => {
       const { missing, unknown, unboundRole } = await withTimeout(
@@ -28,12 +28,10 @@ export function healthRoutes(
       if (missing.length > 0) throw migrationsMissing(missing);
       if (unboundRole !== undefined) throw policiesBypassed();
       const newer = unknown.length === 0 ? {} : { newerMigrations: unknown };
-      return c.json({ status: "ready", ...newer }, 200, NEVER_CACHED);
+      return c.json({ status: "ready", ...newer });
     })
     .all("/readyz", onlyMethods("GET", "HEAD"));
 }
-
-const NEVER_CACHED = { "Cache-Control": "no-store" };
 
 /**
  * Takes a connection from the pool, as requests do, so that a full pool counts as not ready. Its one statement reads
