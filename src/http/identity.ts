@@ -7,8 +7,6 @@ import type { DatabaseVariables } from "../library/hono/mod.ts";
 import { asTenant } from "../tenant.ts";
 import { ProblemError } from "./problem.ts";
 
-export type { Identity, Scope } from "../access/identity.ts";
-
 /** The variables that `authenticate` sets. */
 export interface IdentityVariables extends DatabaseVariables {
   /** Who sent the request. */

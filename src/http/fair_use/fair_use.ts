@@ -1,7 +1,7 @@
 /** What one client may ask for, as middleware. */
 
 import type { Context, MiddlewareHandler } from "hono";
-import type { Identity } from "../identity.ts";
+import type { Identity } from "../../access/identity.ts";
 import { rateLimit } from "./rate_limit.ts";
 import { requestsAtOnce } from "./requests_at_once.ts";
 import type { Quota } from "./token_buckets.ts";
