@@ -1,11 +1,14 @@
 import { AccessRefusedError } from "./identity.ts";
 
-/** Longer than any token in use, and short enough to be hashed for everybody who sends one. */
+/** https://www.rfc-editor.org/rfc/rfc6750#section-2.1 */
+export const BEARER_TOKEN = /^[\w.~+/-]+=*$/;
+
+/** Longer than any token in use, and short enough that the service can hash what any client sends. */
 const MAX_LENGTH = 8_192;
 
 /**
- * The token of an `Authorization` header. The word `Bearer` may be written in any case.
- * https://www.rfc-editor.org/rfc/rfc6750#section-2.1, https://www.rfc-editor.org/rfc/rfc9110#section-11.1
+ * The token of an `Authorization` header. The word `Bearer` may be written in any case:
+ * https://www.rfc-editor.org/rfc/rfc9110#section-11.1
  *
  * @throws {AccessRefusedError} if there is none. Several headers arrive as one, joined by a comma, and are malformed.
  */
@@ -20,7 +23,7 @@ export function bearerToken(header: string | undefined): string {
     );
   }
   const token = header.slice(scheme.length).replace(/^ +/, "");
-  if (token.length <= MAX_LENGTH && /^[\w.~+/-]+=*$/.test(token)) return token;
+  if (token.length <= MAX_LENGTH && BEARER_TOKEN.test(token)) return token;
   const reason = token.length > MAX_LENGTH
     ? `it has more than ${MAX_LENGTH} characters`
     : "it is not one token of A-Z a-z 0-9 - . _ ~ + /, with = only at its end";

@@ -126,10 +126,8 @@ export function parseSettings(
 
 function settingsOf(values: Values): Settings {
   const transport = chosenTransport(values);
-  const { DATABASE_WS_PROXY: wsProxy, DATABASE_PIPELINE_CONNECT: pipeline } = values;
-  const { DATABASE_OBJECT_LOCATION: location, OPS_TOKEN: opsToken } = values;
+  const { DATABASE_PIPELINE_CONNECT: pipeline } = values;
   const { AUTH_JWKS_URL: jwksUrl, AUTH_ISSUER: issuer, AUTH_AUDIENCE: audience } = values;
-  const { MAX_CONNECTIONS: max, MAX_CONNECTIONS_PER_CLIENT: maxPerClient } = values;
   return {
     port: values.PORT,
     httpServer: values.HTTP_SERVER,
@@ -139,7 +137,7 @@ function settingsOf(values: Values): Settings {
       tokens: values.API_TOKENS ?? [],
       ...(jwksUrl === undefined ? {} : { jwt: { jwksUrl, issuer: issuer!, audience: audience! } }),
     },
-    ...(opsToken === undefined ? {} : { opsToken }),
+    ...membersOf({ opsToken: values.OPS_TOKEN }),
     fairUse: membersOf({
       perAddress: values.RATE_LIMIT_PER_ADDRESS,
       perToken: values.RATE_LIMIT_PER_TOKEN,
@@ -147,14 +145,14 @@ function settingsOf(values: Values): Settings {
       addressHeader: values.CLIENT_ADDRESS_HEADER,
     }),
     corsOrigins: values.CORS_ORIGINS ?? [],
-    connections: {
-      ...(max === undefined ? {} : { max }),
-      ...(maxPerClient === undefined ? {} : { maxPerClient }),
-    },
+    connections: membersOf({
+      max: values.MAX_CONNECTIONS,
+      maxPerClient: values.MAX_CONNECTIONS_PER_CLIENT,
+    }),
     requiresIfMatch: values.REQUIRE_IF_MATCH === "on",
     database: {
       url: values.DATABASE_URL,
-      ...(wsProxy === undefined ? {} : { wsProxy }),
+      ...membersOf({ wsProxy: values.DATABASE_WS_PROXY }),
       transport,
       http: values.DATABASE_HTTP,
       pipelineConnect: pipeline === "auto"
@@ -188,7 +186,7 @@ function settingsOf(values: Values): Settings {
     },
     objects: {
       shards: values.DATABASE_OBJECT_SHARDS,
-      ...(location === undefined ? {} : { location }),
+      ...membersOf({ location: values.DATABASE_OBJECT_LOCATION }),
     },
   };
 }

@@ -1,6 +1,7 @@
 /** Schemas for the types of environment variables. Each takes the variable's text. */
 
 import * as v from "valibot";
+import { BEARER_TOKEN } from "../access/bearer.ts";
 import { rejection } from "../value_message.ts";
 
 /** Any text. A Worker's binding may be of any type; a setting must be a string. */
@@ -90,14 +91,13 @@ function milliseconds(value: string): number {
 
 /** Requests in a number of seconds, as `300/60`. The output has the seconds in milliseconds. */
 export function quota({ maxRequests, maxSeconds }: { maxRequests: number; maxSeconds: number }) {
-  const parse = (value: string) => value.split("/").map(Number) as [number, number];
   return v.pipe(
     text(),
     v.check(
       (value) => {
-        const [requests, seconds] = parse(value);
-        return /^[1-9]\d{0,8}\/[1-9]\d{0,8}$/.test(value) && requests <= maxRequests &&
-          seconds <= maxSeconds;
+        const [requests = "", seconds = "", ...rest] = value.split("/");
+        return isWholeNumber(requests, { min: 1, max: maxRequests }) &&
+          isWholeNumber(seconds, { min: 1, max: maxSeconds }) && rest.length === 0;
       },
       rejection(
         `it must be requests/seconds, up to ${maxRequests} in up to ${maxSeconds}`,
@@ -105,7 +105,7 @@ export function quota({ maxRequests, maxSeconds }: { maxRequests: number; maxSec
       ),
     ),
     v.transform((value) => {
-      const [requests, seconds] = parse(value);
+      const [requests, seconds] = value.split("/").map(Number) as [number, number];
       return { requests, windowMs: seconds * 1_000 };
     }),
   );
@@ -131,12 +131,12 @@ export function oneOf<const Words extends readonly string[]>(words: Words) {
   );
 }
 
-/** A token for `Authorization: Bearer`. Errors never show it. https://www.rfc-editor.org/rfc/rfc6750#section-2.1 */
+/** A token for `Authorization: Bearer`. Errors never show it. */
 export function secretToken({ minLength }: { minLength: number }) {
   return v.pipe(
     text(),
     v.check(
-      (value) => value.length >= minLength && /^[\w.~+/-]+=*$/.test(value),
+      (value) => value.length >= minLength && BEARER_TOKEN.test(value),
       `it must have at least ${minLength} characters of A-Z a-z 0-9 - . _ ~ + /, and = only at the end: ` +
         "current value is not shown; make one with `openssl rand -hex 24`",
     ),
