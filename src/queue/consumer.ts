@@ -8,19 +8,9 @@
  * not count as an attempt.
  */
 
-import {
-  AcquireTimeoutError,
-  ConnectError,
-  type Database,
-  databaseErrorIn,
-  insertKeys,
-  isStatementFault,
-  PoolClosedError,
-  PoolOverloadedError,
-  ServerError,
-  type Sql,
-} from "../db/mod.ts";
+import { type Database, insertKeys, type Sql } from "../db/mod.ts";
 import { DEFAULT_TENANT, TENANT_NAME, tenantLocals, tenantSwitch } from "../tenant.ts";
+import { isOutage, MAX_OUTAGE_ATTEMPTS, maxAttemptsFor, mayHaveRun } from "./attempts.ts";
 import { deadLetter } from "./dead_letters.ts";
 import { retryDelayMs } from "./retry_delay.ts";
 import type { Consume, ConsumeOptions, Delivery } from "./transport.ts";
@@ -72,12 +62,6 @@ interface Task {
   readonly delivery: Delivery;
   run(): Promise<unknown>;
 }
-
-/** Attempts before a dead letter if the failure is the message's own, such as statements that the server rejects. */
-export const MAX_ATTEMPTS = 5;
-
-/** Attempts if the database failed: about a day of outage, at the longest delays. */
-export const MAX_OUTAGE_ATTEMPTS = 100;
 
 export class Consumer<Message extends KeyedMessage> {
   readonly #options: ConsumerOptions<Message>;
@@ -268,13 +252,7 @@ interface TenantMessages<Message> {
 function byTenant<Message extends KeyedMessage>(
   messages: readonly Message[],
 ): TenantMessages<Message>[] {
-  const found = new Map<string, Message[]>();
-  for (const message of messages) {
-    const { tenant = DEFAULT_TENANT } = message;
-    const others = found.get(tenant);
-    if (others === undefined) found.set(tenant, [message]);
-    else others.push(message);
-  }
+  const found = Map.groupBy(messages, ({ tenant = DEFAULT_TENANT }) => tenant);
   return [...found.keys()].sort().map((tenant) => ({ tenant, messages: found.get(tenant)! }));
 }
 
@@ -282,39 +260,4 @@ function byTenant<Message extends KeyedMessage>(
 function tenantOf(body: unknown): string {
   const { tenant } = (body ?? {}) as { readonly tenant?: unknown };
   return typeof tenant === "string" && TENANT_NAME.test(tenant) ? tenant : DEFAULT_TENANT;
-}
-
-/**
- * True for errors of acquiring a connection, which every message would meet. A connection lost during one message is
- * not an outage.
- */
-function isOutage(error: unknown): boolean {
-  const databaseError = databaseErrorIn(error);
-  return OUTAGES.some((outage) => databaseError instanceof outage);
-}
-
-const OUTAGES = [ConnectError, AcquireTimeoutError, PoolOverloadedError, PoolClosedError];
-
-/**
- * False if no statement can have reached the server. A message whose statements end the server's process must be counted,
- * also if that was the first flight of a connection.
- */
-function mayHaveRun(error: unknown): boolean {
-  if (!isOutage(error)) return true;
-  const databaseError = databaseErrorIn(error);
-  return databaseError instanceof ConnectError && databaseError.sent &&
-    !(databaseError.cause instanceof ServerError);
-}
-
-/**
- * The lower limit is only for errors that a healthy database would give as well, so that neither an outage nor a slow
- * database makes a dead letter of a good message. An unknown COMMIT outcome is no reason for it either: with the key, a
- * second run is safe.
- */
-function maxAttemptsFor(error: unknown): number {
-  const databaseError = databaseErrorIn(error);
-  const isOwn = databaseError instanceof ServerError
-    ? isStatementFault(databaseError)
-    : databaseError === undefined;
-  return isOwn ? MAX_ATTEMPTS : MAX_OUTAGE_ATTEMPTS;
 }

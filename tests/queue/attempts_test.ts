@@ -12,12 +12,8 @@ import {
   sql,
   trustedSql,
 } from "../../src/db/mod.ts";
-import {
-  Consumer,
-  MAX_ATTEMPTS,
-  MAX_OUTAGE_ATTEMPTS,
-  type MessageFailure,
-} from "../../src/queue/consumer.ts";
+import { MAX_ATTEMPTS, MAX_OUTAGE_ATTEMPTS } from "../../src/queue/attempts.ts";
+import { Consumer, type MessageFailure } from "../../src/queue/consumer.ts";
 import { dispatchEvents } from "../../src/queue/cloudflare_queue.ts";
 import { LeasedBatch } from "../../src/queue/leased_batch.ts";
 import { FIRST_USER, takeFirstEvents } from "../../src/queue/outbox.ts";

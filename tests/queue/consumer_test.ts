@@ -1,12 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { type Database, sql } from "../../src/db/mod.ts";
-import {
-  Consumer,
-  type ConsumerOptions,
-  MAX_ATTEMPTS,
-  MAX_OUTAGE_ATTEMPTS,
-  type MessageFailure,
-} from "../../src/queue/consumer.ts";
+import { MAX_ATTEMPTS, MAX_OUTAGE_ATTEMPTS } from "../../src/queue/attempts.ts";
+import { Consumer, type ConsumerOptions, type MessageFailure } from "../../src/queue/consumer.ts";
 import { retryDelayMs } from "../../src/queue/retry_delay.ts";
 import type { Delivery } from "../../src/queue/transport.ts";
 import { recordActivity } from "../../src/users/user_activity.ts";
