@@ -43,6 +43,11 @@ export function base64Url(value: Uint8Array | string | object): string {
   return bytes.toBase64({ alphabet: "base64url", omitPadding: true });
 }
 
+export function claimsOf(token: string): Record<string, unknown> {
+  const bytes = Uint8Array.fromBase64(token.split(".")[1]!, { alphabet: "base64url" });
+  return JSON.parse(new TextDecoder().decode(bytes));
+}
+
 export class Issuer implements AsyncDisposable {
   readonly issuer = "https://id.example.com/";
   readonly audience = "users";
@@ -79,13 +84,16 @@ export class Issuer implements AsyncDisposable {
     return `http://127.0.0.1:${this.#server.addr.port}/jwks.json`;
   }
 
+  /** Options of an `Authenticator` that takes its tokens. */
+  get jwt() {
+    const { jwksUrl, issuer, audience } = this;
+    return { jwksUrl, issuer, audience };
+  }
+
   /** Settings of a service that takes its tokens. */
   get env() {
-    return {
-      AUTH_JWKS_URL: this.jwksUrl,
-      AUTH_ISSUER: this.issuer,
-      AUTH_AUDIENCE: this.audience,
-    };
+    const { jwksUrl, issuer, audience } = this;
+    return { AUTH_JWKS_URL: jwksUrl, AUTH_ISSUER: issuer, AUTH_AUDIENCE: audience };
   }
 
   async token({ header, claims, key }: IssuedToken = {}): Promise<string> {
