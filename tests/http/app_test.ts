@@ -9,8 +9,7 @@ const app = testApp({ db: untouchedDatabase });
 
 const REFUSING = bodyCases.filter(({ name }) => !name.includes(" takes "));
 for (const { name, run } of REFUSING) {
-  Deno.test(`${name}, without a database`, () =>
-    run(async (path, init) => await app.request(path, init)));
+  Deno.test(`${name}, without a database`, () => run(app.request));
 }
 
 Deno.test("an unknown address answers 404 with a problem document", async () => {

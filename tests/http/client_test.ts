@@ -1,5 +1,6 @@
 /** The typed client, against the service. A wrong type here is an error of `deno check`. */
 import { assert, assertEquals } from "@std/assert";
+import type { Database } from "../../src/db/mod.ts";
 import { serviceClient } from "../../src/http/client.ts";
 import type { UserDocument, UserPageDocument } from "../../src/http/documents.ts";
 import { branchDatabase } from "../support/branch_database.ts";
@@ -8,12 +9,16 @@ import { testApp } from "./test_app.ts";
 
 const database = await branchDatabase();
 
-Deno.test("the client creates, lists, changes and deletes a user, with types for every answer", async () => {
-  await using branch = await database.connect();
-  const app = testApp({ db: branch.open() });
-  const client = serviceClient("http://localhost", {
+function clientOf(db: Database) {
+  const app = testApp({ db });
+  return serviceClient("http://localhost", {
     fetch: (input: RequestInfo | URL, init?: RequestInit) => app.request(input.toString(), init),
   });
+}
+
+Deno.test("the client creates, lists, changes and deletes a user, with types for every answer", async () => {
+  await using branch = await database.connect();
+  const client = clientOf(branch.open());
   const email = uniqueEmail();
 
   const created = await client.users.$post({ json: { email, name: "Ada" } });
@@ -47,10 +52,7 @@ Deno.test("the client creates, lists, changes and deletes a user, with types for
 
 Deno.test("the client creates users in a batch and walks through the pages of a list", async () => {
   await using branch = await database.connect();
-  const app = testApp({ db: branch.open() });
-  const client = serviceClient("http://localhost", {
-    fetch: (input: RequestInfo | URL, init?: RequestInit) => app.request(input.toString(), init),
-  });
+  const client = clientOf(branch.open());
   const namePrefix = `N${crypto.randomUUID()}`;
   const users = Array.from({ length: 5 }, () => ({ email: uniqueEmail(), name: namePrefix }));
   const answer = await client["users:batch"].$post({ json: { users } });

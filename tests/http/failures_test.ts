@@ -10,7 +10,7 @@ const database = await branchDatabase();
 
 function clientOf(db: Database): SendRequest {
   const app = testApp({ db });
-  return async (path, init) => await app.request(path, init);
+  return app.request;
 }
 
 function assertRetryAfter(response: Response): void {

@@ -2,8 +2,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Authenticator } from "../../src/access/authenticator.ts";
-import type { Database } from "../../src/db/mod.ts";
-import { sql } from "../../src/db/mod.ts";
+import { type Database, sql } from "../../src/db/mod.ts";
 import { sleep } from "../../src/db/time/timeout.ts";
 import { entryOf } from "../../src/dev/dev_token.ts";
 import { createApp } from "../../src/http/app.ts";
@@ -309,10 +308,10 @@ Deno.test("a key is kept for 24 hours, and then pruned", async () => {
   const anew = await request("/users", init);
   assert(!isReplayed(anew));
   assertEquals((await anew.json()).email, email);
-  const [plan] = await branch.asAdmin<{ "QUERY PLAN": string }>(
-    `explain (costs off) ${
-      deleteOldAnswers({ limit: 10 }).text.replace("$1", "60").replace("$2", "10")
-    }`,
-  ).then((rows) => [rows.map((row) => row["QUERY PLAN"]).join("\n")]);
-  assertMatch(plan!, /idempotency_keys_created_at/);
+  const { text } = deleteOldAnswers({ limit: 10 });
+  const plan = await branch.asAdmin<{ "QUERY PLAN": string }>(
+    `explain (costs off) ${text.replace("$1", "60").replace("$2", "10")}`,
+  );
+  const lines = plan.map((row) => row["QUERY PLAN"]).join("\n");
+  assertMatch(lines, /idempotency_keys_created_at/);
 });

@@ -13,7 +13,7 @@ for (const level of ["read committed", "repeatable read", "serializable"]) {
     for (let round = 0; round < 5; round++) {
       // Above read committed each of the others runs again: a database has 10 such runs to begin with.
       const app = testApp({ db: branch.open({ DATABASE_ISOLATION_LEVEL: level }) });
-      const request: SendRequest = async (path, init) => await app.request(path, init);
+      const request: SendRequest = app.request;
       const { id } = await createUser(request);
       const responses = await Promise.all(
         Array.from({ length: 10 }, (_, index) =>
@@ -38,7 +38,7 @@ for (const level of ["repeatable read", "serializable"]) {
     const env = { DATABASE_ISOLATION_LEVEL: level, DATABASE_POOL_SHED_TARGET: "0" };
     const app = testApp({ db: branch.open(env) });
     for (const { name, run } of [...usersCases, ...crowdCases]) {
-      await t.step(name, () => run(async (path, init) => await app.request(path, init)));
+      await t.step(name, () => run(app.request));
     }
   });
 }

@@ -14,7 +14,7 @@ function test(
   Deno.test(name, async () => {
     await using branch = await database.connect();
     const app = testApp({ db: branch.open() });
-    await fn(async (path, init) => await app.request(path, init), branch.asAdmin);
+    await fn(app.request, branch.asAdmin);
   });
 }
 

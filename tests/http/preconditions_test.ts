@@ -9,7 +9,7 @@ const database = await branchDatabase();
 Deno.test("with REQUIRE_IF_MATCH, a change without If-Match gets 428 and changes nothing", async () => {
   await using branch = await database.connect();
   const app = testApp({ db: branch.open(), requiresIfMatch: true });
-  const request: SendRequest = async (path, init) => await app.request(path, init);
+  const request: SendRequest = app.request;
   const user = await createUser(request);
   const path = `/users/${user.id}`;
   for (const init of [jsonRequest("PATCH", { name: "Eve" }), { method: "DELETE" }]) {

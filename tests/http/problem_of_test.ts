@@ -16,7 +16,7 @@ import {
   SessionNotCommittedError,
   StatementSkippedError,
 } from "../../src/db/mod.ts";
-import type { FailedRequest } from "../../src/http/app.ts";
+import { createApp, type FailedRequest } from "../../src/http/app.ts";
 import { problemOf } from "../../src/http/problem_of.ts";
 import {
   EmailTakenError,
@@ -25,7 +25,6 @@ import {
 } from "../../src/users/user_errors.ts";
 import { failingDatabase } from "./fake_database.ts";
 import { assertProblem } from "./requests.ts";
-import { createApp } from "../../src/http/app.ts";
 import { withToken } from "../support/access.ts";
 import { authenticator } from "./test_app.ts";
 

@@ -13,7 +13,6 @@ async function optionsOf(
   let seen: SessionOptions | undefined;
   const db: TransactionRunner = {
     ...untouchedDatabase,
-    forRequest: () => db,
     transaction(_work, options) {
       seen = options;
       throw new Error("seen");

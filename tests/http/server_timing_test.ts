@@ -19,7 +19,7 @@ function timesOf({ headers }: Response): Record<string, number> {
 Deno.test("Server-Timing tells what a request has waited for", async () => {
   await using branch = await database.connect();
   const app = testApp({ db: branch.open(), showsTimes: true });
-  const path = `/users/${(await createUser((path, init) => app.request(path, init))).id}`;
+  const path = `/users/${(await createUser(app.request)).id}`;
   const warm = timesOf(await app.request(path));
   assert(warm["db"]! > 0 && warm["total"]! >= warm["db"]!, JSON.stringify(warm));
   assertEquals(warm["connect"], undefined);

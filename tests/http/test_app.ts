@@ -2,6 +2,7 @@ import { type AppOptions, createApp } from "../../src/http/app.ts";
 import { Authenticator } from "../../src/access/authenticator.ts";
 import { tokens, withToken } from "../support/access.ts";
 import { AnswerLog } from "../support/openapi.ts";
+import type { SendRequest } from "./requests.ts";
 
 /** Takes the tokens of the tests, for an app that is built without settings. */
 export const authenticator = new Authenticator({ tokens });
@@ -11,7 +12,7 @@ const answers = new AnswerLog();
 Deno.test.afterAll(() => answers.assertDocumented());
 
 export interface TestApp {
-  request(path: string, init?: RequestInit): Promise<Response>;
+  readonly request: SendRequest;
 }
 
 /**

@@ -17,6 +17,6 @@ Deno.test("the users API on a Turkish database", async (t) => {
   ]);
   const app = testApp({ db: turkish.branch.open({ DATABASE_POOL_SHED_TARGET: "0" }) });
   for (const { name, run } of [...usersCases, ...crowdCases]) {
-    await t.step(name, () => run(async (path, init) => await app.request(path, init)));
+    await t.step(name, () => run(app.request));
   }
 });

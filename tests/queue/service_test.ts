@@ -3,8 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import { type Session, sql } from "../../src/db/mod.ts";
 import { type RunningService, start } from "../../src/deno/service.ts";
-import type { LocalBranch } from "../support/local_database.ts";
-import { localDatabase } from "../support/local_database.ts";
+import { type LocalBranch, localDatabase } from "../support/local_database.ts";
 import { countsOf, writeEvents } from "./events.ts";
 import { BEARER } from "../support/token.ts";
 

@@ -12,7 +12,6 @@ Deno.test("a refusal does not touch the database", async () => {
   let units = 0;
   const db: TransactionRunner = {
     ...untouchedDatabase,
-    forRequest: () => db,
     transaction() {
       units++;
       return Promise.reject(new Error("used"));
@@ -87,7 +86,6 @@ Deno.test("a token has a place for each of its requests at once", async () => {
   const { promise, resolve } = Promise.withResolvers<void>();
   const db: TransactionRunner = {
     ...untouchedDatabase,
-    forRequest: () => db,
     transaction: () => promise.then(() => Promise.reject(new Error("ended"))),
   };
   const app = createApp({ db, authenticator, fairUse: { maxAtOnce: 3 } });
