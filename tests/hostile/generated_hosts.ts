@@ -2,6 +2,7 @@
 import type { SendRequest } from "../http/requests.ts";
 import { tokens, withToken } from "../support/access.ts";
 import { TOKEN } from "../support/token.ts";
+import type { Branch } from "../support/branch.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { startWorkerHost } from "../support/worker_host.ts";
 import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
@@ -77,9 +78,7 @@ async function denoHost(): Promise<GeneratedHost> {
         intervalMs: 100,
       });
     },
-    async terminateBackends() {
-      await target.asAdmin(BACKENDS.replace("pid", "pg_terminate_backend(pid)"));
-    },
+    terminateBackends: () => terminateBackends(target),
     log: () => [...target.lines.out, ...target.lines.err].join("\n"),
     uncaught: () => target.lines.err.filter((line) => line.includes("unhandled error")),
     async [Symbol.asyncDispose]() {
@@ -113,9 +112,7 @@ async function workerHost(
       memoryMiB: await workerd.heapMiB(),
     }),
     rest: () => host.quiet(),
-    async terminateBackends() {
-      await branch.asAdmin(BACKENDS.replace("pid", "pg_terminate_backend(pid)"));
-    },
+    terminateBackends: () => terminateBackends(branch),
     log: () => workerd.log,
     uncaught: () => workerd.takeUncaught().filter((line) => !line.includes(UNREAD_BODY)),
     async [Symbol.asyncDispose]() {
@@ -123,6 +120,10 @@ async function workerHost(
       await host.stop();
     },
   };
+}
+
+async function terminateBackends({ asAdmin }: Pick<Branch, "asAdmin">): Promise<void> {
+  await asAdmin(BACKENDS.replace("pid", "pg_terminate_backend(pid)"));
 }
 
 function secretsOf(env: Readonly<Record<string, string>>): string[] {

@@ -41,6 +41,7 @@ export interface WorkerHostOptions {
   readonly hasLeavingClient?: boolean;
   /** Source of another Worker that gets all requests. */
   readonly front?: string;
+  /** As in `WorkerdOptions`. */
   readonly inspects?: boolean;
   readonly queues?: WorkerdOptions["queues"];
 }
@@ -51,7 +52,8 @@ export async function startWorkerHost(
   database: LocalDatabase,
   { name: host, entry = "src/worker.ts", env = {}, ...options }: WorkerHostOptions,
 ): Promise<WorkerHost> {
-  const { hasHyperdrive = false, hasLeavingClient = false, front, queues, inspects } = options;
+  const { hasHyperdrive = false, hasLeavingClient = false, front, inspects = false, queues } =
+    options;
   const branch = await faultBranch(database);
   const { relay } = branch;
   const assets = await Deno.makeTempDir({ prefix: "assets-" });
@@ -59,7 +61,7 @@ export async function startWorkerHost(
   const workerd = await startWorkerd({
     // With assets, Miniflare puts a router in front of the Worker, which passes on requests only, and no batch of a queue.
     ...(front === undefined ? { assets } : {}),
-    inspects: inspects ?? false,
+    inspects,
     entry,
     minify: true,
     bindings: {

@@ -267,6 +267,7 @@ class Forwarder implements AsyncDisposable {
   losesAnswer = false;
   losesAll = false;
   readonly #server;
+  readonly #path: string;
 
   private constructor(relay: string) {
     const target = new URL(relay.replace("ws:", "http:"));
@@ -296,8 +297,6 @@ class Forwarder implements AsyncDisposable {
     });
     this.#path = target.pathname;
   }
-
-  readonly #path: string;
 
   static async to(relay: string): Promise<Forwarder> {
     const forwarder = new Forwarder(relay);
