@@ -14,7 +14,7 @@ import { type DestroyCause, Lease } from "./lease.ts";
 import type { OwnerScope } from "./owner_scope.ts";
 import type { Permits } from "./permits.ts";
 import { PoolEntry, zeroCounts } from "./pool_entry.ts";
-import type { AcquireRequest, PoolOptions } from "./pool_options.ts";
+import type { PoolOptions } from "./pool_options.ts";
 import { POOL_CLOSED } from "./pool_refusals.ts";
 import type { PoolCounters, PoolMetrics } from "./pool_stats.ts";
 import { OWNER_TIMEOUT_MS, type Reclaimer } from "./reclaimer.ts";
@@ -85,8 +85,8 @@ export class OwnerPool {
   lease(entry: PoolEntry, waiter: Waiter, nowMs: number): Lease {
     const { connection, isNew } = entry;
     if (connection === undefined) throw new Error("bug: leased an entry that has no connection");
-    const { request, since } = waiter;
-    const { metrics, options, reclaimer } = this.#parts;
+    const { request } = waiter;
+    const { options, reclaimer } = this.#parts;
     entry.become("leased");
     entry.pending = undefined;
     entry.leasedSince = nowMs;
@@ -97,11 +97,9 @@ export class OwnerPool {
     // With another connection idle, no read has to come behind this one: a lease of its own costs less.
     if (request.shares && this.#idle.size === 0) return this.reads.begin(entry, waiter, nowMs);
     entry.beginHold(request.holder);
-    metrics.counters.acquired++;
-    metrics.waitTimes.record(nowMs - since);
     const loginMs = connection.status === undefined ? options.connectTimeoutMs : 0;
     reclaimer.expireAt(entry, nowMs + loginMs + request.holdMs);
-    entry.watch = this.watch(request, nowMs);
+    entry.watch = this.beginLease(waiter, nowMs);
     return entry.lease = new Lease(connection, {
       idleMs: isNew ? undefined : nowMs - entry.idleSince,
       number: entry.leases,
@@ -236,16 +234,22 @@ export class OwnerPool {
   #noteReturn(entry: PoolEntry, nowMs: number): void {
     // Its holder may ask for another lease from now on, also while the connection is being reset.
     entry.endHold();
-    this.unwatch({ since: entry.leasedSince, watch: entry.watch }, nowMs);
+    this.endLease({ since: entry.leasedSince, watch: entry.watch }, nowMs);
   }
 
-  /** A lease has begun. */
-  watch({ label }: AcquireRequest, nowMs: number): QueueNode<WatchedLease> | undefined {
-    return this.#leaks?.add({ label, since: nowMs, sample: this.#parts.random() });
+  /** Counts the waiter's lease, and watches it for a leak. */
+  beginLease(
+    { request: { label }, since }: Waiter,
+    nowMs: number,
+  ): QueueNode<WatchedLease> | undefined {
+    const { metrics, random } = this.#parts;
+    metrics.counters.acquired++;
+    metrics.waitTimes.record(nowMs - since);
+    return this.#leaks?.add({ label, since: nowMs, sample: random() });
   }
 
-  /** The lease has ended. */
-  unwatch(
+  /** Counts the end of the lease, and watches it no longer. */
+  endLease(
     { since, watch }: { since: number; watch: QueueNode<WatchedLease> | undefined },
     nowMs: number,
   ): void {

@@ -144,17 +144,14 @@ export class SharedReads {
 
   #seat(
     shared: SharedConnection,
-    { waiter: { request, since }, idleMs }: { waiter: Waiter; idleMs: number | undefined },
+    { waiter, idleMs }: { waiter: Waiter; idleMs: number | undefined },
     nowMs: number,
   ): Lease {
-    const { metrics } = this.#parts;
-    metrics.counters.acquired++;
-    if (shared.shares.size > 0) metrics.counters.shared++;
-    metrics.waitTimes.record(nowMs - since);
+    if (shared.shares.size > 0) this.#parts.metrics.counters.shared++;
     const share = new Share(shared, {
       since: nowMs,
-      askedAt: since,
-      watch: this.#owner.watch(request, nowMs),
+      askedAt: waiter.since,
+      watch: this.#owner.beginLease(waiter, nowMs),
     });
     shared.add(share);
     return share.lease = new Lease(share, {
@@ -169,7 +166,7 @@ export class SharedReads {
   }
 
   #return(shared: SharedConnection, share: Share, cause?: DestroyCause): Promise<void> {
-    this.#owner.unwatch(share, this.#parts.clock.now());
+    this.#owner.endLease(share, this.#parts.clock.now());
     shared.remove(share);
     if (!share.hasLeft) shared.closesFor ??= cause;
     return this.#settle(shared);
