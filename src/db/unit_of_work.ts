@@ -12,17 +12,13 @@ import {
   isDatabaseError,
   readProperty,
 } from "./failures/database_error.ts";
-import type { Clock } from "./time/clock.ts";
-import { retry, type RetryBudget, type RetryOptions } from "./time/retry.ts";
+import { retry, type RetryLimits, type RetryRules } from "./time/retry.ts";
 import type { Transaction } from "./session/server_transaction.ts";
 import type { Session } from "./session/session.ts";
 import { isDuplicateKey, type KeyInsert } from "./session/transaction_key.ts";
 import type { UnitMetrics } from "./session/unit_stats.ts";
 
-export interface UnitOptions<T> extends Pick<RetryOptions, "attempts" | "timeoutMs" | "signal"> {
-  readonly budget: RetryBudget;
-  readonly clock: Clock;
-  readonly random: () => number;
+export interface UnitOptions<T> extends RetryLimits {
   open(attempt: Attempt): OpenedUnit;
   /** The key's unique constraint makes a second run wait for the first one, and fail if that commits. */
   readonly key?: UnitKey<T> | undefined;
@@ -67,7 +63,7 @@ export function runUnit<T>(
 }
 
 /** One object in place of a closure for each question that `retry` asks. */
-class UnitOfWork<T> implements RetryOptions {
+class UnitOfWork<T> implements RetryRules {
   readonly #work: (session: Session) => Promise<T>;
   readonly #options: UnitOptions<T>;
   #attempts = 0;
@@ -85,7 +81,7 @@ class UnitOfWork<T> implements RetryOptions {
 
   async run(): Promise<T> {
     try {
-      return await retry(() => this.#attempt(), this);
+      return await retry(() => this.#attempt(), this.#options, this);
     } catch (last) {
       const { key, metrics } = this.#options;
       const unresolved = this.#unresolvedError;
@@ -129,30 +125,6 @@ class UnitOfWork<T> implements RetryOptions {
         metrics.counters.resolved++;
       }
     }
-  }
-
-  get attempts(): number {
-    return this.#options.attempts;
-  }
-
-  get timeoutMs(): number | undefined {
-    return this.#options.timeoutMs;
-  }
-
-  get signal(): AbortSignal | undefined {
-    return this.#options.signal;
-  }
-
-  get budget(): RetryBudget {
-    return this.#options.budget;
-  }
-
-  get clock(): Clock {
-    return this.#options.clock;
-  }
-
-  get random(): () => number {
-    return this.#options.random;
   }
 
   isRetryable(error: unknown): boolean {

@@ -7,7 +7,7 @@ import type { FlightAnswer, Statement } from "../driver/driver.ts";
 import { PoolClosedError, ScopeError, ServerError, type UnknownReason } from "../errors.ts";
 import { classify, isXidInFuture } from "../failures/classify.ts";
 import type { Lease } from "../pool/lease.ts";
-import { retry, type RetryOptions } from "../time/retry.ts";
+import { retry, type RetryLimits } from "../time/retry.ts";
 import { sendWithDeadline } from "./send_with_deadline.ts";
 import { SYSTEM_IDENTIFIER } from "./known_clusters.ts";
 import { INCARNATION, type TransactionId } from "./xid.ts";
@@ -67,8 +67,7 @@ export const resolveCommit: ResolveCommit = async (
   };
   try {
     const search = { acquire, onOtherServer, timing };
-    return await retry(() => resolveOnOneConnection(transactionId, search), {
-      ...timing,
+    return await retry(() => resolveOnOneConnection(transactionId, search), timing, {
       isRetryable: (error) => !(error instanceof PoolClosedError || error instanceof ScopeError),
     });
   } catch (error) {
@@ -83,7 +82,7 @@ interface Search extends Pick<ResolveCommitOptions, "acquire" | "onOtherServer">
   readonly timing: RetryTiming;
 }
 
-interface RetryTiming extends Omit<RetryOptions, "isRetryable"> {
+interface RetryTiming extends RetryLimits {
   readonly signal: AbortSignal;
   readonly clock: Clock;
 }
@@ -96,8 +95,7 @@ async function resolveOnOneConnection(
   const { acquire, timing } = search;
   const lease = await acquire({ signal: timing.signal });
   try {
-    return await retry(() => queryOutcome(transactionId, lease, search), {
-      ...timing,
+    return await retry(() => queryOutcome(transactionId, lease, search), timing, {
       isRetryable: (error) => error instanceof StillInProgressError || error instanceof ServerError,
     });
   } finally {

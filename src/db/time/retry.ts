@@ -2,29 +2,34 @@
 import { type Clock, systemClock } from "./clock.ts";
 import { sleep } from "./timeout.ts";
 
-export interface RetryOptions {
+/** How often and how long. */
+export interface RetryLimits {
   /** Attempts in all, at least 1. */
   readonly attempts: number;
-  /** Whether the work may be done again after this failure, and may then succeed. */
-  readonly isRetryable: (error: unknown) => boolean;
   /** Longest wait before the second attempt, in milliseconds; doubled before each further one, up to `capMs`. Default 50. */
   readonly baseMs?: number;
   readonly capMs?: number;
-  /** Shortest wait after this failure, to which the jitter is added. Default 0. */
-  readonly minWaitMs?: (error: unknown) => number;
   /** No attempt begins after this time. Default `Infinity`. */
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly budget?: RetryBudget;
-  /** Whether another attempt after this failure spends none of the budget. Default: each spends. */
-  readonly isFree?: (error: unknown) => boolean;
-  /** Called as each attempt after the first one begins, with the failure before it. */
-  readonly onRetry?: (error: unknown) => void;
-  /** Called when the budget does not allow another attempt. */
-  readonly onBudgetDenied?: () => void;
   readonly clock?: Clock;
   /** From 0 up to 1, as `Math.random`. */
   readonly random?: () => number;
+}
+
+/** What is asked and told after a failure. */
+export interface RetryRules {
+  /** Whether the work may be done again after this failure, and may then succeed. */
+  isRetryable(error: unknown): boolean;
+  /** Shortest wait after this failure, to which the jitter is added. Default 0. */
+  minWaitMs?(error: unknown): number;
+  /** Whether another attempt after this failure spends none of the budget. Default: each spends. */
+  isFree?(error: unknown): boolean;
+  /** Called as each attempt after the first one begins, with the failure before it. */
+  onRetry?(error: unknown): void;
+  /** Called when the budget does not allow another attempt. */
+  onBudgetDenied?(): void;
 }
 
 /**
@@ -33,10 +38,11 @@ export interface RetryOptions {
  */
 export async function retry<T>(
   work: (attempt: number) => Promise<T>,
-  options: RetryOptions,
+  limits: RetryLimits,
+  rules: RetryRules,
 ): Promise<T> {
   // All else is looked at after a failure only.
-  const { attempts, timeoutMs = Infinity, signal, budget, clock = systemClock } = options;
+  const { attempts, timeoutMs = Infinity, signal, budget, clock = systemClock } = limits;
   if (!(attempts >= 1)) {
     throw new RangeError(
       `Cannot retry as 'attempts' must be at least 1: current value is ${attempts}`,
@@ -48,18 +54,18 @@ export async function retry<T>(
     try {
       return await work(attempt);
     } catch (error) {
-      const { baseMs = 50, capMs = 1_000, random = Math.random } = options;
-      const waitMs = (options.minWaitMs?.(error) ?? 0) +
+      const { baseMs = 50, capMs = 1_000, random = Math.random } = limits;
+      const waitMs = (rules.minWaitMs?.(error) ?? 0) +
         fullJitterMs({ attempt, baseMs, capMs, random });
       const isLast = attempt >= attempts || signal?.aborted ||
         clock.now() + waitMs >= startedAt + timeoutMs;
-      if (isLast || !options.isRetryable(error)) throw error;
-      if (!options.isFree?.(error) && budget?.withdraw(clock.now()) === false) {
-        options.onBudgetDenied?.();
+      if (isLast || !rules.isRetryable(error)) throw error;
+      if (!rules.isFree?.(error) && budget?.withdraw(clock.now()) === false) {
+        rules.onBudgetDenied?.();
         throw error;
       }
       if (!await sleep(waitMs, { signal, clock })) throw error;
-      options.onRetry?.(error);
+      rules.onRetry?.(error);
     }
   }
 }

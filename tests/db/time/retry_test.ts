@@ -1,15 +1,20 @@
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
-import { fullJitterMs, retry, RetryBudget, type RetryOptions } from "../../../src/db/time/retry.ts";
+import { fullJitterMs, retry, RetryBudget, type RetryLimits } from "../../../src/db/time/retry.ts";
 import { flushPromises, ManualClock } from "../../support/manual_clock.ts";
 
-const ALWAYS: RetryOptions = { attempts: 3, isRetryable: () => true, random: () => 0 };
+const LIMITS: RetryLimits = { attempts: 3, random: () => 0 };
+const ALWAYS = { isRetryable: () => true };
 
 Deno.test("retry() returns the first success", async () => {
   const attempts: number[] = [];
-  const value = await retry((attempt) => {
-    attempts.push(attempt);
-    return attempt < 3 ? Promise.reject(new Error("not yet")) : Promise.resolve("done");
-  }, ALWAYS);
+  const value = await retry(
+    (attempt) => {
+      attempts.push(attempt);
+      return attempt < 3 ? Promise.reject(new Error("not yet")) : Promise.resolve("done");
+    },
+    LIMITS,
+    ALWAYS,
+  );
   assertEquals(value, "done");
   assertEquals(attempts, [1, 2, 3]);
 });
@@ -17,7 +22,7 @@ Deno.test("retry() returns the first success", async () => {
 Deno.test("retry() throws the last attempt's own error once its attempts are used up", async () => {
   const errors = [new Error("1"), new Error("2"), new Error("3")];
   const error = await assertRejects(() =>
-    retry((attempt) => Promise.reject(errors[attempt - 1]), ALWAYS)
+    retry((attempt) => Promise.reject(errors[attempt - 1]), LIMITS, ALWAYS)
   );
   assertStrictEquals(error, errors[2]);
 });
@@ -25,10 +30,14 @@ Deno.test("retry() throws the last attempt's own error once its attempts are use
 Deno.test("retry() does not run the work again after an error that is not retryable", async () => {
   let runs = 0;
   await assertRejects(() =>
-    retry(() => {
-      runs++;
-      return Promise.reject(new Error("for good"));
-    }, { ...ALWAYS, isRetryable: () => false })
+    retry(
+      () => {
+        runs++;
+        return Promise.reject(new Error("for good"));
+      },
+      LIMITS,
+      { isRetryable: () => false },
+    )
   );
   assertEquals(runs, 1);
 });
@@ -36,10 +45,14 @@ Deno.test("retry() does not run the work again after an error that is not retrya
 Deno.test("retry() waits between attempts for the jitter", async () => {
   const clock = new ManualClock();
   let runs = 0;
-  const done = retry(() => {
-    runs++;
-    return runs < 3 ? Promise.reject(new Error("not yet")) : Promise.resolve();
-  }, { ...ALWAYS, clock, baseMs: 100, random: () => 0.5 });
+  const done = retry(
+    () => {
+      runs++;
+      return runs < 3 ? Promise.reject(new Error("not yet")) : Promise.resolve();
+    },
+    { ...LIMITS, clock, baseMs: 100, random: () => 0.5 },
+    ALWAYS,
+  );
   await flushPromises();
   await clock.advance(49);
   assertEquals(runs, 1);
@@ -53,10 +66,14 @@ Deno.test("retry() waits between attempts for the jitter", async () => {
 Deno.test("retry() waits for minWaitMs and the jitter", async () => {
   const clock = new ManualClock();
   let runs = 0;
-  const done = retry(() => {
-    runs++;
-    return runs < 2 ? Promise.reject(new Error("in a second")) : Promise.resolve();
-  }, { ...ALWAYS, clock, baseMs: 100, random: () => 0.5, minWaitMs: () => 1_000 });
+  const done = retry(
+    () => {
+      runs++;
+      return runs < 2 ? Promise.reject(new Error("in a second")) : Promise.resolve();
+    },
+    { ...LIMITS, clock, baseMs: 100, random: () => 0.5 },
+    { ...ALWAYS, minWaitMs: () => 1_000 },
+  );
   await flushPromises();
   await clock.advance(1_049);
   assertEquals(runs, 1);
@@ -73,14 +90,14 @@ Deno.test("retry() begins no attempt after timeoutMs", async () => {
       runs++;
       return Promise.reject(new Error("not yet"));
     }, {
-      ...ALWAYS,
+      ...LIMITS,
       attempts: 9,
       clock,
       baseMs: 100,
       capMs: 100,
       timeoutMs: 250,
       random: () => 0.99,
-    })
+    }, ALWAYS)
   );
   await flushPromises();
   await clock.advance(1_000);
@@ -94,11 +111,11 @@ Deno.test("retry() stops waiting when its signal aborts, and throws the last fai
   const failure = new Error("not yet");
   const done = assertRejects(() =>
     retry(() => Promise.reject(failure), {
-      ...ALWAYS,
+      ...LIMITS,
       clock,
       signal: gaveUp.signal,
       random: () => 0.9,
-    })
+    }, ALWAYS)
   );
   await flushPromises();
   gaveUp.abort();
@@ -109,7 +126,7 @@ Deno.test("retry() stops waiting when its signal aborts, and throws the last fai
 Deno.test("retry() refuses fewer than one attempt", async () => {
   for (const attempts of [0, -1, NaN]) {
     await assertRejects(
-      () => retry(() => Promise.resolve(), { ...ALWAYS, attempts }),
+      () => retry(() => Promise.resolve(), { ...LIMITS, attempts }, ALWAYS),
       RangeError,
       `current value is ${attempts}`,
     );
@@ -176,10 +193,14 @@ Deno.test("retry() throws the first failure when the budget is empty", async () 
   while (budget.withdraw(clock.now()));
   let runs = 0;
   await assertRejects(() =>
-    retry(() => {
-      runs++;
-      return Promise.reject(new Error("not yet"));
-    }, { ...ALWAYS, clock, budget })
+    retry(
+      () => {
+        runs++;
+        return Promise.reject(new Error("not yet"));
+      },
+      { ...LIMITS, clock, budget },
+      ALWAYS,
+    )
   );
   assertEquals(runs, 1);
 });
