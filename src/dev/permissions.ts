@@ -77,15 +77,19 @@ function databaseAccess({ database: { url, wsProxy, transport } }: Settings): Da
         : [{ use: "read", path: certificates }],
     };
   }
-  const { protocol, hostname, port } = new URL(wsProxy ?? `wss://${new URL(url).hostname}`);
-  return { net: `${hostname}:${port || (protocol === "wss:" ? 443 : 80)}`, files: [] };
+  return { net: addressOf(wsProxy ?? `wss://${new URL(url).hostname}`), files: [] };
 }
 
 /** Where the keys of JWTs are. */
 function issuerOf({ access: { jwt } }: Settings): string | undefined {
-  if (jwt === undefined) return undefined;
-  const { protocol, hostname, port } = new URL(jwt.jwksUrl);
-  return `${hostname}:${port || (protocol === "https:" ? 443 : 80)}`;
+  return jwt && addressOf(jwt.jwksUrl);
+}
+
+/** Host and port of a URL of HTTP or of a WebSocket. */
+function addressOf(url: string): string {
+  const { protocol, hostname, port } = new URL(url);
+  const isEncrypted = protocol === "https:" || protocol === "wss:";
+  return `${hostname}:${port || (isEncrypted ? 443 : 80)}`;
 }
 
 function settingsOf(env: Env): Settings | undefined {
