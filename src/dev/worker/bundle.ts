@@ -2,6 +2,7 @@
  * `deno task bundle`: writes `src/worker.ts` and its imports as one module, and its static assets, for `wrangler deploy`
  * and `wrangler dev`.
  */
+import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { docsFiles } from "../../docs/files.ts";
 import { lockedRun } from "./locked_run.ts";
@@ -88,7 +89,7 @@ export async function bundleWorker(): Promise<WorkerBundle> {
 
 const SOURCE_MAP = /^(.*)\/\/# sourceMappingURL=data:application\/json;base64,(\S+)\s*$/s;
 
-/** Sources are named from the repository's root: where it lies on the machine that deploys is nobody's business. */
+/** Names the sources from the repository's root, so that the map tells no path of the machine that deploys. */
 function withoutDirectory(map: { readonly sources: readonly string[] }): unknown {
   const sources = map.sources.map((source) => {
     const at = Math.max(source.lastIndexOf("/src/"), source.lastIndexOf("/npm/"));
@@ -105,19 +106,16 @@ export async function gzippedSize(bytes: Uint8Array<ArrayBuffer>): Promise<numbe
 
 /** Writes the files of the documentation, and nothing else, into `directory`. Returns their size in bytes. */
 export async function writeAssets(directory: string): Promise<number> {
-  await Deno.remove(directory, { recursive: true }).catch(ignoreNotFound);
+  await rm(directory, { recursive: true, force: true });
   let size = 0;
   for (const [path, text] of Object.entries(docsFiles())) {
     const file = join(directory, path);
     await Deno.mkdir(dirname(file), { recursive: true });
-    await Deno.writeTextFile(file, text);
-    size += text.length;
+    const bytes = new TextEncoder().encode(text);
+    await Deno.writeFile(file, bytes);
+    size += bytes.length;
   }
   return size;
-}
-
-function ignoreNotFound(error: unknown): void {
-  if (!(error instanceof Deno.errors.NotFound)) throw error;
 }
 
 /** Set by `deno task worker` for the build that wrangler runs. */
