@@ -5,6 +5,7 @@
 import { parseArgs } from "node:util";
 import { SCOPES } from "../access/identity.ts";
 import { apiTokens } from "../settings/access.ts";
+import { DEFAULT_TENANT } from "../tenant.ts";
 import { entryOf, makeToken } from "./dev_token.ts";
 import * as v from "valibot";
 
@@ -14,12 +15,12 @@ async function run(args: readonly string[]): Promise<string> {
     allowPositionals: true,
     options: {
       scopes: { type: "string", default: "users:read,users:write" },
-      tenant: { type: "string", default: "default" },
+      tenant: { type: "string", default: DEFAULT_TENANT },
     },
   });
   if (name === undefined || rest.length > 0) {
     throw new Error(
-      `Usage: deno task token NAME [--scopes=${SCOPES.join(",")}] [--tenant=default]`,
+      `Usage: deno task token NAME [--scopes=${SCOPES.join(",")}] [--tenant=${DEFAULT_TENANT}]`,
     );
   }
   const token = makeToken();
