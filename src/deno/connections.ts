@@ -173,9 +173,9 @@ interface Connection {
   /** Requests that arrived before the answer of the one that runs. */
   readonly waiting: Exchange[];
   isBusy: boolean;
-  /** Since its last exchange has ended, or a look has found that it has sent something. */
+  /** When its last exchange ended, or a later check found that it had sent something since. */
   idleSinceMs: number;
-  /** By that time. */
+  /** What it had sent by `idleSinceMs`. */
   bytesRead: number;
 }
 

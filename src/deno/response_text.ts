@@ -14,7 +14,7 @@ class TextResponse extends RuntimeResponse {
     if (typeof body === "string") this.#text = body;
   }
 
-  /** Who has the stream may read or lock it, so that the text is no longer what is left of the body. */
+  /** The caller may read or lock the stream: the text is then no longer what is left of the body. */
   override get body(): ReadableStream<Uint8Array<ArrayBuffer>> | null {
     this.#text = undefined;
     return super.body;

@@ -31,7 +31,7 @@ export interface Access {
   readonly token?: string;
 }
 
-/** Lets the checkout's own token in, unless the environment says who may send requests. */
+/** Lets the checkout's own token in, unless the environment names other clients. */
 export async function withDevToken(env: Env): Promise<Access> {
   if (env["API_TOKENS"] || env["AUTH_JWKS_URL"]) return { env };
   const token = await checkoutToken();

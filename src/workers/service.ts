@@ -120,12 +120,12 @@ interface AppBindings {
 }
 
 /** For an app that answers every request with one failure. */
-const NOBODY = new Authenticator({ tokens: [] });
+const NO_CLIENTS = new Authenticator({ tokens: [] });
 
 /** The Hono app. Each request passes its database as Hono's `env`. */
 function appOf(logLevel: LogLevel, options: Partial<AppOptions> = {}) {
   return createApp({
-    authenticator: NOBODY,
+    authenticator: NO_CLIENTS,
     ...options,
     db: (c: Context<{ Bindings: AppBindings }>) => c.env.db(),
     onUserChange: (c: Context<{ Bindings: AppBindings }>) => c.env.dispatch?.(),

@@ -66,7 +66,7 @@ function settingsFinding(given: Env, used: Env): Finding {
   };
 }
 
-/** Without tokens the service does not start, as nobody could send it a request. */
+/** Without tokens the service does not start, as it would refuse every request. */
 function accessFinding({ access: { tokens, jwt } }: Settings): Finding {
   const found = [
     ...(tokens.length > 0 ? [`${tokens.length} token(s) of API_TOKENS`] : []),
