@@ -65,6 +65,11 @@ export function admit(
   if (refusal !== undefined) throw refusal;
   const query = new URLSearchParams(/\?(.*)$/s.exec(request.url ?? "")?.[1] ?? "");
   const address = query.get("address") ?? "";
+  return targetAt(address, targets);
+}
+
+/** The target with this address. Throws a `Refusal` if the relay was not started for it. */
+export function targetAt(address: string, targets: readonly RelayTarget[]): RelayTarget {
   const target = targets.find((each) => addressOf(each) === unbracketed(address));
   if (target !== undefined) return target;
   throw new Refusal(

@@ -7,9 +7,15 @@
  * the package sends all others as text.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { ConnectError, ServerError, type Statement, type TypeParsers } from "../../../db/mod.ts";
+import {
+  ConnectError,
+  type Result,
+  ServerError,
+  type Statement,
+  type TypeParsers,
+} from "../../../db/mod.ts";
 import { type OpenDatabase, openDatabase } from "../../deno/mod.ts";
-import { addressOf, Refusal, type RelayTarget, unbracketed } from "./admission.ts";
+import { Refusal, type RelayTarget, targetAt } from "./admission.ts";
 
 /** `sql_over_http_max_request_size_bytes` and `…_response_size_bytes` of the published proxy. */
 export const SQL_BYTES_MAX = 10 * 1024 * 1024;
@@ -82,11 +88,7 @@ export class SqlEndpoint implements AsyncDisposable {
     if (database !== undefined) return database;
     const url = URL.parse(connectionString);
     if (url === null) throw new Refusal(400, "Neon-Connection-String is no URL");
-    const address = `${unbracketed(url.hostname)}:${url.port || 5432}`;
-    if (!this.#targets.some((target) => addressOf(target) === address)) {
-      const served = this.#targets.map(addressOf).join(", ");
-      throw new Refusal(403, `the relay serves only ${served}, not ${JSON.stringify(address)}`);
-    }
+    targetAt(`${url.hostname}:${url.port || 5432}`, this.#targets);
     url.search = "";
     database = openDatabase({
       url: url.href,
@@ -147,9 +149,7 @@ function statementOf({ query: text, params = [] }: Query): Statement {
   return { text, values, rowMode: "array", parsers: AS_TEXT };
 }
 
-type Answered = Awaited<ReturnType<Awaited<ReturnType<OpenDatabase["connect"]>>["run"]>>[number];
-
-function answerOf({ columns = [], rows, command, rowCount }: Answered) {
+function answerOf({ columns = [], rows, command, rowCount }: Result) {
   return {
     rowAsArray: true,
     fields: columns.map(({ name, typeId }) => ({ name, dataTypeID: typeId, format: "text" })),
