@@ -8,12 +8,12 @@ import { type HttpListener, Listener, type ListenerOptions } from "./listener.ts
 import { listenPlainly } from "./plain_listener.ts";
 import type { Database } from "../db/mod.ts";
 import { drain } from "./drain.ts";
+import { appSettings } from "../service/app_settings.ts";
 import { reportSchema } from "../service/schema_report.ts";
 import { logFailures, logLeaks, logMessages } from "../service/failure_log.ts";
 import { fileServer } from "../docs/file_server.ts";
 import { docsFiles } from "../docs/files.ts";
 import { createApp } from "../http/app.ts";
-import { clientAddress } from "../http/fair_use/client_address.ts";
 import { BodyLimit } from "../http/body.ts";
 import { RequestTracker } from "./request_tracker.ts";
 import { openDatabase } from "../library/deno/mod.ts";
@@ -102,11 +102,11 @@ export async function start(
   const operators = operatorsOf(authenticator, settings.opsToken);
   const isTrusted = (c: Context<{ Bindings: ExchangeInfo }>) =>
     opensOpsToLoopback && isLoopback(c, c.env.remoteAddr.hostname);
-  const { addressHeader, ...fairUse } = settings.fairUse;
-  const peerOf = (c: Context<{ Bindings: ExchangeInfo }>) => c.env.remoteAddr.hostname;
-  const addressOf = clientAddress({ header: addressHeader, peerOf });
+  const fromSettings = appSettings(settings, {
+    peerOf: (c: Context<{ Bindings: ExchangeInfo }>) => c.env.remoteAddr.hostname,
+  });
   const guesses = new Guesses({
-    clientOf: (c) => addressOf(c) ?? "",
+    clientOf: (c) => fromSettings.fairUse.addressOf(c) ?? "",
     onRefused: (guess) => log.warn("wrong OPS_TOKEN refused", { ...guess }),
   });
   const metrics = metricsRoute({
@@ -125,6 +125,7 @@ export async function start(
   const requests = new RequestTracker();
   const logFailure = logFailures(log);
   const app = createApp({
+    ...fromSettings,
     db: propagateTrace(db),
     authenticator,
     middleware: [
@@ -143,12 +144,7 @@ export async function start(
     },
     onUserChange: () => queue.wake(),
     bodyLimit: new BodyLimit(),
-    requiresIfMatch: settings.requiresIfMatch,
     assets: fileServer(docsFiles),
-    corsOrigins: settings.corsOrigins,
-    fairUse: { ...fairUse, addressOf },
-    statementTimeoutMs: settings.database.session.statementTimeoutMs,
-    showsTimes: settings.logLevel === "debug",
   });
   const server = await listen(settings.httpServer, {
     hostname,

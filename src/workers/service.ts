@@ -1,10 +1,10 @@
 import type { Context } from "hono";
 import { Authenticator } from "../access/authenticator.ts";
 import type { Database, TransactionRunner } from "../db/mod.ts";
+import { appSettings } from "../service/app_settings.ts";
 import { logFailures, logLeaks } from "../service/failure_log.ts";
 import { type AppOptions, createApp } from "../http/app.ts";
 import type { Assets } from "../http/docs_routes.ts";
-import { clientAddress } from "../http/fair_use/client_address.ts";
 import { isHost, refuseHost } from "../http/host.ts";
 import { type Databases, databases } from "../library/workers/mod.ts";
 import { guard } from "../ops/guard.ts";
@@ -58,15 +58,14 @@ export class WorkerService {
   readonly #events: QueueProducer | undefined;
 
   constructor(settings: Settings, { database, bindings }: WorkerServiceOptions) {
-    const { logLevel, access, opsToken, corsOrigins, requiresIfMatch } = settings;
+    const { logLevel, access, opsToken } = settings;
     this.#events = producerOf(bindings);
     const http = new HttpMetrics();
     const log = createLog(logLevel);
     const authenticator = new Authenticator(access);
     const operators = operatorsOf(authenticator, opsToken);
-    const { addressHeader = CLOUDFLARE_ADDRESS, ...fairUse } = settings.fairUse;
-    const addressOf = clientAddress({ header: addressHeader, peerOf: () => undefined });
     this.#app = appOf(logLevel, {
+      ...appSettings(settings, { addressHeader: CLOUDFLARE_ADDRESS, peerOf: () => undefined }),
       authenticator,
       middleware: [
         watchRequests((answered) => {
@@ -76,11 +75,6 @@ export class WorkerService {
       ],
       opsRoutes: [metricsRoute({ database, http, guard: guard({ operators }) })],
       assets: assetsOf(bindings),
-      corsOrigins,
-      fairUse: { ...fairUse, addressOf },
-      statementTimeoutMs: settings.database.session.statementTimeoutMs,
-      showsTimes: settings.logLevel === "debug",
-      requiresIfMatch,
     });
   }
 
