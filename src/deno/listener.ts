@@ -93,16 +93,18 @@ export class Listener implements HttpListener {
   private constructor(options: ListenerOptions) {
     this.#handler = options.handler;
     this.#onError = options.onError;
-    this.#keepAliveMs = options.timeouts?.keepAliveMs ?? KEEP_ALIVE_TIMEOUT_MS;
     const {
+      headersMs = HEADERS_TIMEOUT_MS,
       writeMs = WRITE_TIMEOUT_MS,
+      keepAliveMs = KEEP_ALIVE_TIMEOUT_MS,
       checkMs = CHECK_INTERVAL_MS,
     } = options.timeouts ?? {};
+    this.#keepAliveMs = keepAliveMs;
     rememberTexts();
     this.#turns = new ClientTurns({ max: options.requestsPerClient });
     this.#connections = new Connections(options, options.onRefused);
     this.#server = createServer({
-      headersTimeout: options.timeouts?.headersMs ?? HEADERS_TIMEOUT_MS,
+      headersTimeout: headersMs,
       requestTimeout: REQUEST_TIMEOUT_MS,
       // Node sets a timer for each response, which costs a fifth of the exchange. The checks below close idle connections.
       keepAliveTimeout: 0,
@@ -120,7 +122,7 @@ export class Listener implements HttpListener {
     this.#checks = setInterval(() => {
       const nowMs = performance.now();
       writes.cut(this.#connections.sockets(), nowMs);
-      this.#connections.destroyIdleFor(this.#keepAliveMs, nowMs);
+      this.#connections.destroyIdleFor(keepAliveMs, nowMs);
     }, checkMs);
   }
 
