@@ -1,8 +1,8 @@
-/** Who counts as one client. Imports nothing. */
+/** What counts as one client. Imports nothing. */
 
 /**
- * Whom limits on one client count: an IPv4 address, or the /64 of an IPv6 address. One customer of a provider has a /64 at
- * least, and so any number of addresses: https://www.rfc-editor.org/rfc/rfc6177#section-2
+ * What limits on one client count by: an IPv4 address, or the /64 of an IPv6 address. One customer of a provider has at
+ * least a /64, and so any number of addresses: https://www.rfc-editor.org/rfc/rfc6177#section-2
  */
 export function clientNetwork(address: string): string {
   if (!address.includes(":") || address.includes(".")) return address;

@@ -10,8 +10,8 @@ export interface Identity {
   /** The name of the token in `API_TOKENS`, or the `sub` of a JWT. */
   readonly name: string;
   /**
-   * Tells the client from all others: whoever chooses the `sub` of a JWT could choose the name of a token in `API_TOKENS`,
-   * and two tenants may have clients of one name.
+   * Different for each client. `name` is not: an issuer may give a JWT the name of a token in `API_TOKENS` as its `sub`, and
+   * two tenants may have clients of one name.
    */
   readonly client: string;
   /** Whose users the client sees. */
@@ -35,7 +35,7 @@ export interface JwtConfig {
   readonly audience: string;
 }
 
-/** Whom the service serves. */
+/** Which clients the service serves. */
 export interface AccessConfig {
   readonly tokens: readonly StaticToken[];
   readonly jwt?: JwtConfig;

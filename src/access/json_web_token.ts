@@ -16,7 +16,7 @@ interface JwtOptions extends JwtConfig {
   readonly clock?: Clock;
 }
 
-/** With a symmetric one, everybody who may check a token could make one. */
+/** No symmetric one: a service that can check such a token could make one. */
 const ALGORITHMS = [
   "RS256",
   "RS384",
@@ -75,7 +75,7 @@ export class JwtVerifier {
 /** The claims that the README documents: `sub`, `tenant`, and `scope` as https://www.rfc-editor.org/rfc/rfc8693#section-4.2 */
 function identityOf({ sub, tenant, scope }: Readonly<Record<string, unknown>>): Identity {
   if (typeof sub !== "string" || sub === "") {
-    throw invalid("its claim sub names nobody; let its issuer add it");
+    throw invalid("its claim sub is missing or empty; let its issuer add it");
   }
   if (typeof tenant !== "string" || !TENANT_NAME.test(tenant)) {
     throw invalid("its claim tenant is missing or is no tenant's name; let its issuer add it");

@@ -1,17 +1,17 @@
-/** The public keys of who issues tokens, as a JSON Web Key Set at an address: https://www.rfc-editor.org/rfc/rfc7517 */
+/** The public keys of an issuer of tokens, as a JSON Web Key Set at an address: https://www.rfc-editor.org/rfc/rfc7517 */
 import { JWKSNoMatchingKey } from "jose/errors";
 import { createLocalJWKSet } from "jose/jwks/local";
 import type { JWTVerifyGetKey } from "jose/jwt/verify";
 import { type Clock, systemClock } from "../db/mod.ts";
 import { AccessRefusedError } from "./identity.ts";
 
-/** After this the keys are read again. Those before go on meanwhile, and if that fails. */
+/** After this the keys are read again. The old ones are used meanwhile, and if that fails. */
 const FRESH_MS = 600_000;
 
-/** For how long keys go on without a new answer: a key that was withdrawn must end. */
+/** For how long keys are used without a new answer: a withdrawn key must not be accepted for ever. */
 const STALE_MAX_MS = 24 * 3_600_000;
 
-/** Between two reads, whoever asks for them: anybody can send a token with a key id that nobody knows. */
+/** At least this long between two reads: any client can send a token with an unknown key id. */
 const PAUSE_MS = 10_000;
 
 /** The same while no keys are known at all, when every request has to wait for them. */
@@ -48,7 +48,7 @@ export class KeySet {
   /**
    * The key with which a token was signed.
    *
-   * @throws {AccessRefusedError} `unavailable` if it cannot be told whether there is one.
+   * @throws {AccessRefusedError} `unavailable` if the keys that might have it cannot be read.
    * @throws {JWKSNoMatchingKey} if there is none.
    */
   readonly find: JWTVerifyGetKey = async (header, token) => {
@@ -74,7 +74,7 @@ export class KeySet {
   /** Returns after the bounded time, with new keys or without, and at once during the pause. Never rejects. */
   async #read(): Promise<void> {
     const sinceMs = this.#clock.now() - this.#triedAtMs;
-    // Each caller has a timer of its own. On Workers a request that ends takes its fetch with it, and tells nobody.
+    // Each caller has a timer of its own. On Workers the fetch of a request that ends is dropped without an error.
     if (this.#reading !== undefined && sinceMs < TIMEOUT_MS) {
       return await within(TIMEOUT_MS, this.#clock, this.#reading);
     }
@@ -107,7 +107,7 @@ export class KeySet {
       this.#readAtMs = this.#clock.now();
       this.#hasFailed = false;
     } catch {
-      // The keys before go on, and `unavailable` says what is wrong.
+      // The old keys stay in use. `unavailable` says what is wrong.
     } finally {
       cancel();
     }

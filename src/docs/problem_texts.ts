@@ -23,7 +23,7 @@ export const problemTexts: Readonly<Record<ProblemKind, ProblemText>> = {
   },
   "token-invalid": {
     happened:
-      "The service does not accept the token: nobody has it, it has expired, or it was not made for this service. Nothing was read or changed.",
+      "The service does not accept the token: no client has it, it has expired, or it was not made for this service. Nothing was read or changed.",
     toDo:
       "Get a new token of the issuer, or ask the operators. The same token will be refused again.",
   },
@@ -144,7 +144,7 @@ export const problemTexts: Readonly<Record<ProblemKind, ProblemText>> = {
   },
   "internal": {
     happened:
-      "The service met an error that it has no name for. Nothing is said about it here, so that nothing of the service's inside is told.",
+      "The service met an unexpected error. The answer says nothing about it, because that could reveal how the service works.",
     toDo:
       "Send the request again. If it fails again, give the `requestId` of the answer to the operators, whose log has the error.",
   },

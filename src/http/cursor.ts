@@ -1,7 +1,7 @@
 /**
  * The place in a list of users where the next page begins, as a text that only this service reads. A checksum tells a
- * damaged cursor, and one of a list with other filters. It is no secret: whoever makes a cursor of their own gets a page of
- * their own tenant's users, as with any other.
+ * damaged cursor, and one of a list with other filters. It is no secret: a client that makes up a
+ * cursor gets a page of its own tenant's users, as with any other.
  */
 
 import * as v from "valibot";

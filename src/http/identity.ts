@@ -15,7 +15,7 @@ export interface IdentityVariables extends DatabaseVariables {
 
 /**
  * Middleware that lets only clients with a token pass. Behind it, every unit of work of the request is one of the token's
- * tenant, without a word of the handlers. Needs `provideDatabase` before it.
+ * tenant: handlers need not name it. Needs `provideDatabase` before it.
  */
 export function authenticate(
   authenticator: Pick<Authenticator, "identify">,

@@ -34,8 +34,8 @@ export function responseHeaders(): MiddlewareHandler {
 }
 
 /**
- * Whether the client has used TLS, also if a proxy in front of the service ends it. A client that claims so in vain gets
- * a header that browsers ignore over plain HTTP: https://www.rfc-editor.org/rfc/rfc6797#section-8.1
+ * Whether the client has used TLS, also if a proxy in front of the service ends it. A client that sends the
+ * header itself over plain HTTP gets one that browsers ignore there: https://www.rfc-editor.org/rfc/rfc6797#section-8.1
  */
 function isEncrypted(c: Context): boolean {
   return c.req.url.startsWith("https:") || c.req.header("X-Forwarded-Proto") === "https";

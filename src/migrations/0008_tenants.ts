@@ -35,7 +35,7 @@ export const migration: Migration = {
       `alter table ${table} alter column tenant set default ${CURRENT}`,
       `create policy ${table}_of_tenant on ${table} ${policy}`,
       `alter table ${table} enable row level security`,
-      // For the owner too, whom policies do not concern otherwise.
+      // For the owner too: without this, policies do not apply to the owner.
       `alter table ${table} force row level security`,
     ]),
     // An address is unique within its tenant. The name stays, as the running version knows the error by it.

@@ -31,7 +31,7 @@ export async function compareSchema(session: Pick<Session, "commit">): Promise<S
       missing,
       unknown: applied.filter((name) => !migrationNames.includes(name)),
       isUnreadable: false,
-      // Before the policies exist they bind nobody.
+      // Without the migrations there may be no policies yet.
       ...(missing.length > 0 || bypassing === undefined ? {} : { unboundRole: bypassing.role }),
     };
   } catch (error) {

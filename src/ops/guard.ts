@@ -26,7 +26,7 @@ const LACKS_SCOPE = new Response(null, {
 
 /**
  * Middleware that lets only operators pass: 401 without a token, 403 with one of another client, 429 after too many wrong
- * ones, 404 if nobody is an operator.
+ * ones, 404 if there are no operators.
  */
 export function guard(
   { operators, guesses, isTrusted = () => false }: GuardOptions,
@@ -37,7 +37,7 @@ export function guard(
       const isKnown = async () => {
         const owner = await operators(given);
         isClient = owner === "client";
-        return owner !== "nobody";
+        return owner !== "unknown";
       };
       const isRight = await (guesses === undefined ? isKnown() : guesses.check(c, isKnown));
       if (isClient) throw new HTTPException(403, { res: LACKS_SCOPE.clone() });

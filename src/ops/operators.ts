@@ -2,10 +2,10 @@ import { timingSafeEqual } from "hono/utils/buffer";
 import type { Authenticator } from "../access/authenticator.ts";
 import { AccessRefusedError } from "../access/identity.ts";
 
-/** Whose a token is: an operator's, a client's that is no operator, or nobody's. */
-export type Operators = (token: string) => Promise<"operator" | "client" | "nobody">;
+/** What a token belongs to: an operator, a client that is no operator, or neither of them. */
+export type Operators = (token: string) => Promise<"operator" | "client" | "unknown">;
 
-/** Operators have `OPS_TOKEN`, or a token with the scope `ops`. Undefined if nobody can have either. */
+/** Operators have `OPS_TOKEN`, or a token with the scope `ops`. Undefined if the settings allow neither. */
 export function operatorsOf(
   authenticator: Pick<Authenticator, "identify" | "mayAllow">,
   opsToken: string | undefined,
@@ -18,7 +18,7 @@ export function operatorsOf(
       return scopes.has("ops") ? "operator" : "client";
     } catch (error) {
       if (!(error instanceof AccessRefusedError) || error.reason === "unavailable") throw error;
-      return "nobody";
+      return "unknown";
     }
   };
 }

@@ -85,7 +85,7 @@ export function issuerUrl() {
   return safeUrl("write the issuer as its tokens do");
 }
 
-/** An address that nobody on the way can change: of this machine, or by HTTPS. */
+/** An address whose answers no third party can change: of this machine, or by HTTPS. */
 function safeUrl(wayOut: string) {
   return v.pipe(
     text(),

@@ -54,7 +54,7 @@ export function contradictions(
   return found;
 }
 
-/** Whose requests would be answered: nobody knows without a token, and half of a setting accepts too much. */
+/** Without any tokens every request would be refused. Half of the settings for JWTs would accept too many. */
 function accessProblems({ given, isInvalid }: Given, { serves = false }: Runtime): string[] {
   const jwt = ["AUTH_JWKS_URL", "AUTH_ISSUER", "AUTH_AUDIENCE"];
   const [set, unset] = [
@@ -69,7 +69,7 @@ function accessProblems({ given, isInvalid }: Given, { serves = false }: Runtime
   }
   if (!serves || set.length > 0 || "API_TOKENS" in given || isInvalid("API_TOKENS")) return [];
   return [
-    "Cannot serve requests as nobody could send one: current API_TOKENS and AUTH_JWKS_URL are none; set one of them, " +
+    "Cannot serve requests as no client could send one: current API_TOKENS and AUTH_JWKS_URL are none; set one of them, " +
     "see src/access/README.md, or let `deno task dev` make a token",
   ];
 }

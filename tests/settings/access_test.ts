@@ -66,7 +66,7 @@ Deno.test("API_TOKENS refuses what is no list of tokens, and shows neither token
 
 Deno.test("a service needs tokens or an issuer to accept, and the three settings of JWTs belong together", () => {
   const [missing] = problemsOf({});
-  assert(/^Cannot serve requests as nobody could send one: current .+; set one/.test(missing!));
+  assert(/^Cannot serve requests as no client could send one: current .+; set one/.test(missing!));
   assertEquals(parseSettings({ DATABASE_URL }).access, { tokens: [] });
   for (const name of Object.keys(JWT)) {
     const { [name as keyof typeof JWT]: _, ...some } = JWT;
