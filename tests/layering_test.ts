@@ -41,7 +41,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     "cloudflare:workers",
   ],
   "service": ["http", "ops", "queue", "users", "migrations", "settings", "db/mod.ts"],
-  "docs": ["http", "users", "valibot", "@valibot/to-json-schema", "hono"],
+  "docs": ["pages.css", "http", "users", "valibot", "@valibot/to-json-schema", "hono"],
   "http": [
     "bounded_map.ts",
     "client_network.ts",
@@ -62,6 +62,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "queue": ["idempotency_keys.ts", "tenant.ts", "db/mod.ts"],
   "idempotency_keys.ts": ["db/mod.ts"],
   "ops": [
+    "pages.css",
     "bounded_map.ts",
     "session_options.ts",
     "client_network.ts",
@@ -80,6 +81,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "access": ["bounded_map.ts", "sha256.ts", "tenant.ts", "db/mod.ts", "jose"],
   "tenant.ts": ["bounded_map.ts", "session_options.ts", "db/mod.ts"],
   "session_options.ts": ["db/mod.ts"],
+  "pages.css": [],
   "bounded_map.ts": [],
   "sha256.ts": [],
   "value_message.ts": [],

@@ -7,6 +7,7 @@ import { openApiDocument } from "./openapi.ts";
 import { problemDocuments, problemPage, problemsPage } from "./problem_pages.ts";
 import { referencePage } from "./reference_page.ts";
 import style from "./docs.css" with { type: "text" };
+import sharedStyle from "../pages.css" with { type: "text" };
 
 /** Text by path; the path's extension tells the media type. */
 export function docsFiles(): Readonly<Record<string, string>> {
@@ -18,7 +19,7 @@ export function docsFiles(): Readonly<Record<string, string>> {
   return {
     "/openapi.json": JSON.stringify(document),
     "/docs/index.html": referencePage(document),
-    "/docs/docs.css": style,
+    "/docs/docs.css": sharedStyle + style,
     "/problems/index.html": problemsPage(),
     "/problems/index.json": JSON.stringify({ problems: Object.values(problemDocuments) }),
     ...Object.fromEntries(problems),

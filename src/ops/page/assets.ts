@@ -7,6 +7,7 @@ import plots from "./plots.js" with { type: "text" };
 import script from "./page.js" with { type: "text" };
 import signIn from "./sign_in.html" with { type: "text" };
 import style from "./page.css" with { type: "text" };
+import sharedStyle from "../../pages.css" with { type: "text" };
 import tables from "./tables.js" with { type: "text" };
 
 export const PAGE: string = page;
@@ -28,5 +29,5 @@ export const ASSETS: Readonly<Record<string, Asset>> = {
   "latency.js": { type: SCRIPT, text: latency },
   "plots.js": { type: SCRIPT, text: plots },
   "tables.js": { type: SCRIPT, text: tables },
-  "page.css": { type: STYLE, text: style },
+  "page.css": { type: STYLE, text: sharedStyle + style },
 };
