@@ -1,6 +1,7 @@
 /** A pool as the operator sees it: each connection, and the first waiters. */
 import type { AcquireQueue } from "./acquire_queue.ts";
 import type { FlightPart } from "../driver/driver.ts";
+import { ownParts } from "../driver/own_parts.ts";
 import type { PoolEntry } from "./pool_entry.ts";
 
 /** A pool at one moment: `Database.inspect` gives it. */
@@ -84,7 +85,7 @@ function connectionView(entry: PoolEntry, nowMs: number): ConnectionView {
 
 /** A flight's SQL without its values: the caller's statements, or the last part if all are internal (a lone COMMIT). */
 export function textOf(parts: readonly FlightPart[]): string {
-  const own = parts.filter((part) => !("text" in part && part.isInternal));
+  const own = ownParts(parts);
   return (own.length > 0 ? own : parts.slice(-1)).map(nameOf).join("; ");
 }
 

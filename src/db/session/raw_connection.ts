@@ -4,6 +4,7 @@
  */
 import type { Connection, FlightPart, Notice, Result, Statement } from "../driver/driver.ts";
 import { encodePart } from "../driver/encoded_part.ts";
+import { isInternal } from "../driver/own_parts.ts";
 import type { TypeParsers } from "../driver/result_types.ts";
 import { assertStatements } from "../driver/sql.ts";
 import { CommitOutcomeUnknownError, ScopeError, SessionEndedError } from "../errors.ts";
@@ -258,10 +259,6 @@ export class RawConnection implements AsyncDisposable {
       "Cannot run the statement as its connection was given back; run it before release()",
     );
   }
-}
-
-function isInternal(part: FlightPart): boolean {
-  return "text" in part && part.isInternal === true;
 }
 
 /** The statements ran, and a parser failed on their rows. */

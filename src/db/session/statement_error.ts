@@ -1,5 +1,6 @@
 /** Adds to an error what the server does not know: the text of the statement, and the author's code that ran it. */
 import type { FlightAnswer, FlightPart } from "../driver/driver.ts";
+import { ownParts } from "../driver/own_parts.ts";
 import { DatabaseLayerError, ServerError } from "../errors.ts";
 
 /** The function of PostgreSQL that refuses a statement inside a transaction. Unlike its message, it is not translated. */
@@ -25,7 +26,7 @@ export function describeError(
 
 /** The caller's statement, if it is alone. */
 function onlyOneOf(parts: readonly FlightPart[]): FlightPart | undefined {
-  const own = parts.filter((part) => !("text" in part && part.isInternal));
+  const own = ownParts(parts);
   return own.length === 1 ? own[0] : undefined;
 }
 
