@@ -10,12 +10,14 @@ export interface DistanceOptions {
 }
 
 export interface Distance extends AsyncDisposable {
+  /** Where the way begins: the database's own port, at no distance. */
   readonly port: number;
 }
 
 export async function distance(
   { port, latencyMs, handshakes = 0 }: DistanceOptions,
 ): Promise<Distance> {
+  if (latencyMs === 0) return { port, [Symbol.asyncDispose]: () => Promise.resolve() };
   const sockets = new Set<Socket>();
   const server = createServer({ noDelay: true }, (near) => {
     const far = connect({ host: "127.0.0.1", port, noDelay: true });

@@ -49,10 +49,8 @@ export async function benchWorkers(): Promise<WorkerFigures[]> {
       await using tcp = await distance({ port: server, latencyMs, handshakes: 2 });
       await using relay = await startRelay({ targets: [{ hostname: "127.0.0.1", port: server }] });
       await using proxy = await distance({ port: relay.port, latencyMs, handshakes: 2 });
-      const isTcp = env["DATABASE_TRANSPORT"] === "tcp";
       const databaseUrl = new URL(url);
-      if (isTcp && latencyMs > 0) databaseUrl.port = String(tcp.port);
-      const proxyPort = latencyMs > 0 ? proxy.port : relay.port;
+      if (env["DATABASE_TRANSPORT"] === "tcp") databaseUrl.port = String(tcp.port);
       await using workerd = await startWorkerd({
         entry,
         minify: true,
@@ -60,7 +58,7 @@ export async function benchWorkers(): Promise<WorkerFigures[]> {
           ...branch.env,
           ...ACCESS,
           DATABASE_URL: databaseUrl.href,
-          DATABASE_WS_PROXY: relay.url.replace(`:${relay.port}`, `:${proxyPort}`),
+          DATABASE_WS_PROXY: relay.url.replace(`:${relay.port}`, `:${proxy.port}`),
           LOG_LEVEL: "error",
           ...env,
         },

@@ -22,7 +22,7 @@ const thread = globalThis as unknown as {
 };
 
 thread.onmessage = async ({ data: { port, latencyMs } }) => {
-  const tcpPort = latencyMs === 0 ? port : (await distance({ port, latencyMs })).port;
+  const { port: tcpPort } = await distance({ port, latencyMs });
   const relay = await startRelay({ targets: [{ hostname: "127.0.0.1", port: tcpPort }] });
   thread.postMessage({ tcpPort, relay: relay.url });
 };
