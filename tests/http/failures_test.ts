@@ -9,8 +9,7 @@ import { testApp } from "./test_app.ts";
 const database = await branchDatabase();
 
 function clientOf(db: Database): SendRequest {
-  const app = testApp({ db });
-  return app.request;
+  return testApp({ db }).request;
 }
 
 function assertRetryAfter(response: Response): void {

@@ -1,7 +1,7 @@
 /** The users API at every isolation level: what is decided by one statement stays so when units are run again. */
 import { assertEquals } from "@std/assert";
 import { branchDatabase } from "../support/branch_database.ts";
-import { createUser, jsonRequest, type SendRequest } from "./requests.ts";
+import { createUser, jsonRequest } from "./requests.ts";
 import { crowdCases, usersCases } from "./users_cases.ts";
 import { testApp } from "./test_app.ts";
 
@@ -12,8 +12,7 @@ for (const level of ["read committed", "repeatable read", "serializable"]) {
     await using branch = await database.connect();
     for (let round = 0; round < 5; round++) {
       // Above read committed each of the others runs again: a database has 10 such runs to begin with.
-      const app = testApp({ db: branch.open({ DATABASE_ISOLATION_LEVEL: level }) });
-      const request: SendRequest = app.request;
+      const { request } = testApp({ db: branch.open({ DATABASE_ISOLATION_LEVEL: level }) });
       const { id } = await createUser(request);
       const responses = await Promise.all(
         Array.from({ length: 10 }, (_, index) =>

@@ -1,15 +1,14 @@
 /** What `REQUIRE_IF_MATCH` asks of changes. */
 import { assertEquals } from "@std/assert";
 import { branchDatabase } from "../support/branch_database.ts";
-import { assertProblem, createUser, jsonRequest, type SendRequest } from "./requests.ts";
+import { assertProblem, createUser, jsonRequest } from "./requests.ts";
 import { testApp } from "./test_app.ts";
 
 const database = await branchDatabase();
 
 Deno.test("with REQUIRE_IF_MATCH, a change without If-Match gets 428 and changes nothing", async () => {
   await using branch = await database.connect();
-  const app = testApp({ db: branch.open(), requiresIfMatch: true });
-  const request: SendRequest = app.request;
+  const { request } = testApp({ db: branch.open(), requiresIfMatch: true });
   const user = await createUser(request);
   const path = `/users/${user.id}`;
   for (const init of [jsonRequest("PATCH", { name: "Eve" }), { method: "DELETE" }]) {
