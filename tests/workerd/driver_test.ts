@@ -3,6 +3,7 @@ import { assertEquals } from "@std/assert";
 import { driverCases } from "../db/driver/driver_cases.ts";
 import { driverPortalCases } from "../db/driver/driver_portal_cases.ts";
 import { relayFaultCases } from "../db/driver/relay_fault_cases.ts";
+import type { Env } from "../support/branch.ts";
 import { startBrokenEndpoints } from "../support/broken_endpoints.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { ownRelay } from "../support/own_relay.ts";
@@ -19,54 +20,52 @@ const [database, workerd] = await Promise.all([
 
 Deno.test.afterAll(() => workerd.stop());
 
+interface Way {
+  /** What stands between the driver and the server. A case may have it closed. */
+  readonly peer: AsyncDisposable & { close(): Promise<void> };
+  /** The settings that lead through it. */
+  readonly env: Env;
+}
+
+const WAYS: Readonly<Record<string, (env: Env) => Promise<Way>>> = {
+  async "workerd"(env) {
+    const peer = await ownRelay(env);
+    return { peer, env: { ...env, DATABASE_WS_PROXY: peer.url } };
+  },
+  async "workerd over TCP"(env) {
+    const peer = await TcpHop.to(env);
+    return { peer, env: { ...env, DATABASE_URL: peer.url(env), DATABASE_TRANSPORT: "tcp" } };
+  },
+};
+
 for (
   const [login, role] of [
     ["pipelined password", "user_service"],
     ["SCRAM", "user_service_scram"],
   ] as const
 ) {
-  for (const { name } of [...driverCases, ...driverPortalCases]) {
-    Deno.test(`neon driver in workerd, ${login}: ${name}`, async () => {
-      await using branch = await database.connect();
-      const env = branch.envOf(role);
-      await using relay = await ownRelay(env);
-      await using control = Deno.serve(
-        { hostname: "127.0.0.1", port: 0, onListen: () => {} },
-        async () => {
-          await relay.close();
-          return new Response();
-        },
-      );
-      await runInWorker({
-        kind: "driver",
-        name,
-        env: { ...env, DATABASE_WS_PROXY: relay.url },
-        adminEnv: branch.envOf("postgres"),
-        hangUpUrl: `http://127.0.0.1:${control.addr.port}/`,
+  for (const [where, open] of Object.entries(WAYS)) {
+    for (const { name } of [...driverCases, ...driverPortalCases]) {
+      Deno.test(`neon driver in ${where}, ${login}: ${name}`, async () => {
+        await using branch = await database.connect();
+        const { env, ...way } = await open(branch.envOf(role));
+        await using peer = way.peer;
+        await using control = Deno.serve(
+          { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+          async () => {
+            await peer.close();
+            return new Response();
+          },
+        );
+        await runInWorker({
+          kind: "driver",
+          name,
+          env,
+          adminEnv: branch.envOf("postgres"),
+          hangUpUrl: `http://127.0.0.1:${control.addr.port}/`,
+        });
       });
-    });
-  }
-
-  for (const { name } of [...driverCases, ...driverPortalCases]) {
-    Deno.test(`neon driver in workerd over TCP, ${login}: ${name}`, async () => {
-      await using branch = await database.connect();
-      const env = branch.envOf(role);
-      await using hop = await TcpHop.to(env);
-      await using control = Deno.serve(
-        { hostname: "127.0.0.1", port: 0, onListen: () => {} },
-        async () => {
-          await hop.close();
-          return new Response();
-        },
-      );
-      await runInWorker({
-        kind: "driver",
-        name,
-        env: { ...env, DATABASE_URL: hop.url(env), DATABASE_TRANSPORT: "tcp" },
-        adminEnv: branch.envOf("postgres"),
-        hangUpUrl: `http://127.0.0.1:${control.addr.port}/`,
-      });
-    });
+    }
   }
 
   for (const { name } of relayFaultCases) {
