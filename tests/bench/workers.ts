@@ -1,6 +1,7 @@
 /** A Worker's ways to its database, in real workerd: how long a request takes from afar, and what it costs. */
 import { startRelay } from "../../src/library/testing/relay/relay.ts";
-import { ACCESS, withToken } from "../support/access.ts";
+import { withToken } from "../support/access.ts";
+import type { Env } from "../support/branch.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { startWorkerd } from "../support/workerd.ts";
 import { distance } from "./distance.ts";
@@ -25,7 +26,7 @@ const CONCURRENT = 1_500;
 interface Way {
   readonly name: string;
   readonly entry?: string;
-  readonly env?: Readonly<Record<string, string>>;
+  readonly env?: Env;
 }
 
 const WAYS: readonly Way[] = [
@@ -39,71 +40,85 @@ const WAYS: readonly Way[] = [
 export async function benchWorkers(): Promise<WorkerFigures[]> {
   const database = await localDatabase();
   await using branch = await database.connect();
-  const url = new URL(branch.env["DATABASE_URL"]!);
-  const server = Number(url.port);
   const figures: WorkerFigures[] = [];
-  for (const { name, entry = "src/worker.ts", env = {} } of WAYS) {
-    console.error(`measuring: ${name}`);
-    const run = async (latencyMs: number, work: (service: Service) => Promise<void>) => {
-      // The relay stands beside the server, as Neon's proxy does, and speaks TLS there.
-      await using tcp = await distance({ port: server, latencyMs, handshakes: 2 });
-      await using relay = await startRelay({ targets: [{ hostname: "127.0.0.1", port: server }] });
-      await using proxy = await distance({ port: relay.port, latencyMs, handshakes: 2 });
-      const databaseUrl = new URL(url);
-      if (env["DATABASE_TRANSPORT"] === "tcp") databaseUrl.port = String(tcp.port);
-      await using workerd = await startWorkerd({
-        entry,
-        minify: true,
-        bindings: {
-          ...branch.env,
-          ...ACCESS,
-          DATABASE_URL: databaseUrl.href,
-          DATABASE_WS_PROXY: relay.url.replace(`:${relay.port}`, `:${proxy.port}`),
-          LOG_LEVEL: "error",
-          ...env,
-        },
-        durableObjects: entry === "src/worker.ts" ? { DATABASE_OBJECT: "DatabaseObject" } : {},
-      });
-      await work(serviceAt(workerd.url));
-    };
+  for (const way of WAYS) {
+    console.error(`measuring: ${way.name}`);
     for (const operation of ["read", "create"] as const) {
-      let p50Ms = 0;
-      await run(LATENCY_MS, async (service) => {
-        const request = await service[operation]();
-        await request();
-        const times: number[] = [];
-        for (let count = 0; count < SEQUENTIAL; count++) {
-          const startedAt = performance.now();
-          await request();
-          times.push(performance.now() - startedAt);
-        }
-        p50Ms = spreadOf(times).median;
-      });
-      await run(0, async (service) => {
-        const request = await service[operation]();
-        await Promise.all(Array.from({ length: CLIENTS }, request));
-        const [before, startedAt] = [startedCpuMs("workerd"), performance.now()];
-        let left = CONCURRENT;
-        await Promise.all(Array.from({ length: CLIENTS }, async () => {
-          while (left-- > 0) await request();
-        }));
-        const seconds = (performance.now() - startedAt) / 1_000;
-        figures.push({
-          name,
-          operation,
-          p50Ms,
-          cpuMs: (startedCpuMs("workerd") - before) / CONCURRENT,
-          requestsPerSecond: CONCURRENT / seconds,
-        });
-      });
+      const place = { way, operation, settings: branch.env };
+      const p50Ms = await measureAt({ ...place, latencyMs: LATENCY_MS }, medianMs);
+      const load = await measureAt({ ...place, latencyMs: 0 }, loadFigures);
+      figures.push({ name: way.name, operation, p50Ms, ...load });
     }
   }
   return figures;
 }
 
+interface Place {
+  readonly way: Way;
+  readonly operation: WorkerFigures["operation"];
+  readonly settings: Env;
+  readonly latencyMs: number;
+}
+
+type SendOne = () => Promise<void>;
+
+/** Starts a Worker at that distance from its database, and measures requests of one operation. */
+async function measureAt<Figures>(
+  { way: { entry = "src/worker.ts", env = {} }, operation, settings, latencyMs }: Place,
+  measure: (send: SendOne) => Promise<Figures>,
+): Promise<Figures> {
+  const databaseUrl = new URL(settings["DATABASE_URL"]!);
+  const server = Number(databaseUrl.port);
+  // The relay stands beside the server, as Neon's proxy does, and speaks TLS there.
+  await using tcp = await distance({ port: server, latencyMs, handshakes: 2 });
+  await using relay = await startRelay({ targets: [{ hostname: "127.0.0.1", port: server }] });
+  await using proxy = await distance({ port: relay.port, latencyMs, handshakes: 2 });
+  if (env["DATABASE_TRANSPORT"] === "tcp") databaseUrl.port = String(tcp.port);
+  await using workerd = await startWorkerd({
+    entry,
+    minify: true,
+    bindings: {
+      ...settings,
+      DATABASE_URL: databaseUrl.href,
+      DATABASE_WS_PROXY: relay.url.replace(`:${relay.port}`, `:${proxy.port}`),
+      LOG_LEVEL: "error",
+      ...env,
+    },
+    durableObjects: entry === "src/worker.ts" ? { DATABASE_OBJECT: "DatabaseObject" } : {},
+  });
+  return await measure(await serviceAt(workerd.url)[operation]());
+}
+
+async function medianMs(send: SendOne): Promise<number> {
+  await send();
+  const times: number[] = [];
+  for (let count = 0; count < SEQUENTIAL; count++) {
+    const startedAt = performance.now();
+    await send();
+    times.push(performance.now() - startedAt);
+  }
+  return spreadOf(times).median;
+}
+
+async function loadFigures(
+  send: SendOne,
+): Promise<Pick<WorkerFigures, "cpuMs" | "requestsPerSecond">> {
+  await Promise.all(Array.from({ length: CLIENTS }, send));
+  const [before, startedAt] = [startedCpuMs("workerd"), performance.now()];
+  let left = CONCURRENT;
+  await Promise.all(Array.from({ length: CLIENTS }, async () => {
+    while (left-- > 0) await send();
+  }));
+  const seconds = (performance.now() - startedAt) / 1_000;
+  return {
+    cpuMs: (startedCpuMs("workerd") - before) / CONCURRENT,
+    requestsPerSecond: CONCURRENT / seconds,
+  };
+}
+
 interface Service {
-  read(): Promise<() => Promise<void>>;
-  create(): Promise<() => Promise<void>>;
+  read(): Promise<SendOne>;
+  create(): Promise<SendOne>;
 }
 
 function serviceAt(url: URL): Service {
