@@ -117,6 +117,11 @@ Deno.test("headers are found as the runtime would find them, before and after th
   headers.delete("x-two");
   assertEquals([headers.get("x-one"), headers.has("X-Two")], ["4", false]);
   assert(headers instanceof Headers);
+  const request = received({ raw });
+  assertEquals([...request.clone().headers], [...runtime]);
+  const changed = received({ raw });
+  changed.headers.set("X-One", "4");
+  assertEquals(changed.clone().headers.get("x-one"), "4");
 });
 
 Deno.test("whatever else is asked of a request, it answers as one of the runtime", async () => {
