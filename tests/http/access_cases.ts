@@ -6,6 +6,7 @@ import { TOKEN } from "../support/token.ts";
 import { allPages, ids, page } from "./pages.ts";
 import {
   ABSENT_ID,
+  as,
   assertProblem,
   createUser,
   jsonRequest,
@@ -16,15 +17,6 @@ import {
 } from "./requests.ts";
 
 const REALM = 'Bearer realm="user-service"';
-
-/** Sends requests with another token. */
-export function as(request: SendRequest, token: string): SendRequest {
-  return (path, init = {}) => {
-    const headers = new Headers(init.headers);
-    headers.set("Authorization", `Bearer ${token}`);
-    return request(path, { ...init, headers });
-  };
-}
 
 const NEW_USER = { email: "x@example.com", name: "X" };
 

@@ -5,6 +5,15 @@ import { assert, assertEquals } from "@std/assert";
 /** Sends a request to the service under test; `path` begins with a slash. */
 export type SendRequest = (path: string, init?: RequestInit) => Promise<Response>;
 
+/** Sends requests with another token. */
+export function as(request: SendRequest, token: string): SendRequest {
+  return (path, init = {}) => {
+    const headers = new Headers(init.headers);
+    headers.set("Authorization", `Bearer ${token}`);
+    return request(path, { ...init, headers });
+  };
+}
+
 export interface UsersCase {
   readonly name: string;
   readonly run: (request: SendRequest) => Promise<void>;

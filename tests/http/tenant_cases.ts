@@ -2,9 +2,9 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { OTHER_TOKENS } from "../support/access.ts";
-import { as } from "./access_cases.ts";
 import { ids, type ListParameters, page } from "./pages.ts";
 import {
+  as,
   assertProblem,
   createUser,
   jsonRequest,

@@ -1,8 +1,7 @@
 /** JWTs in real workerd: its own fetch reads the keys, its own WebCrypto verifies by them. */
 import { assertEquals } from "@std/assert";
 import { Issuer, signingKey } from "../access/issuer.ts";
-import { assertProblem, createUser, type SendRequest } from "../http/requests.ts";
-import { as } from "../http/access_cases.ts";
+import { as, assertProblem, createUser, type SendRequest } from "../http/requests.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { startWorkerHost } from "../support/worker_host.ts";
 
