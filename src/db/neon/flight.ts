@@ -5,6 +5,7 @@ import type {
   FlightPart,
   Result,
   Statement,
+  TransactionStatus,
 } from "../driver/driver.ts";
 import type { Parse } from "../driver/result_types.ts";
 import type { AnswerReader } from "./answer_reader.ts";
@@ -21,16 +22,17 @@ export interface Flight {
   wasCancelled: boolean;
   /** Whether it may be sent while others are under way. */
   readonly isShared: boolean;
-  /** Whether it is the driver's own, so that it keeps no caller from sending. */
-  readonly isInternal: boolean;
+  /** The place of `PROCESS_ID` among what is sent; `undefined` if it is not asked. */
+  asksAt: number | undefined;
   resolve(answer: FlightAnswer): void;
   reject(error: Error): void;
 }
 
 /** Asks whether the connection is direct: see `PreparedStatements.learn`. */
 export const PROCESS_ID: Statement = {
-  text: "select pg_backend_pid()",
+  text: "select pg_catalog.pg_backend_pid()",
   values: [],
+  prepare: false,
   isStatic: true,
   isInternal: true,
 };
@@ -44,8 +46,11 @@ export const ROLLBACK: Statement = {
 
 const ENDS_TRANSACTION: ReadonlySet<string> = new Set(["COMMIT", "ROLLBACK", "PREPARE"]);
 
-/** Without the results of what was sent in front of the parts. */
-export function resultsOf({ answer: { results }, recovery = [] }: Flight): readonly Result[] {
+/** The results of the parts, without those of what was sent in addition. */
+export function resultsOf(
+  { answer: { results }, recovery = [], asksAt }: Flight,
+): readonly Result[] {
+  if (asksAt !== undefined) return results.toSpliced(asksAt, 1);
   return recovery.length === 0 ? results : results.slice(recovery.length);
 }
 
@@ -63,10 +68,21 @@ export function isReplayable(
 }
 
 /**
- * Whether no transaction is open behind the flight, whether it fails or not, so that the question can do no harm. In front
- * of a flight it would hide it from a pooler's timeout.
+ * Where a flight has room for `PROCESS_ID`: in front of the end of its transaction. Outside the transaction a pooler could
+ * have lent the server connection on before the answer came, and would give the answer to the next client. Behind BEGIN it
+ * would take the transaction's snapshot before a lock of the caller's. After an error no part up to the Sync is run.
  */
-export function endsTransaction(parts: readonly FlightPart[]): boolean {
+export function questionAt(
+  parts: readonly FlightPart[],
+  status: TransactionStatus | undefined,
+): number | undefined {
   const last = parts.at(-1);
-  return last !== undefined && "text" in last && /^(?:commit|rollback)$/i.test(last.text);
+  const ends = last !== undefined && "text" in last && /^(?:commit|rollback)$/i.test(last.text);
+  return ends && status !== "E" ? parts.length - 1 : undefined;
+}
+
+/** The answer to `PROCESS_ID`; `undefined` if there is none, since a part in front of it has failed. */
+export function processIdIn({ answer: { results }, asksAt }: Flight): string | undefined {
+  const row = asksAt === undefined ? undefined : results[asksAt]?.rows[0];
+  return row === undefined ? undefined : String(Object.values(row)[0]);
 }

@@ -16,10 +16,11 @@ import { ConnectError, ConnectionLostError, ScopeError, type ServerError } from 
 import { completesWithin } from "../time/timeout.ts";
 import { AnswerReader } from "./answer_reader.ts";
 import {
-  endsTransaction,
   type Flight,
   isReplayable,
   PROCESS_ID,
+  processIdIn,
+  questionAt,
   resultsOf,
   ROLLBACK,
 } from "./flight.ts";
@@ -133,7 +134,7 @@ export class NeonConnection implements Connection {
   ): Promise<FlightAnswer> {
     if (this.#socket.isForeign()) return Promise.reject(ScopeError.foreign());
     if (this.#state === "closed") return Promise.reject(this.#lostError(undefined));
-    if (this.#line.some((ahead) => !ahead.isInternal && !(isShared && ahead.isShared))) {
+    if (this.#line.some((ahead) => !(isShared && ahead.isShared))) {
       return Promise.reject(
         new TypeError(
           "Cannot send a flight as the connection is busy with another one; await it first",
@@ -147,16 +148,15 @@ export class NeonConnection implements Connection {
         parts,
         parserOf: (oid: number) => parsers[oid] ?? parserOf(oid),
         onNotice,
+        asksAt: this.#statements.asks ? questionAt(parts, this.#status) : undefined,
         beganInside,
         isShared,
-        isInternal: false,
         resolve,
         reject,
       });
     } catch (error) {
       return Promise.reject(error);
     }
-    if (this.#statements.asks && !this.#isAsking && endsTransaction(parts)) this.#askProcessId();
     if (this.#state === "idle") this.#state = "busy";
     if (!isShared) this.#send([]);
     return promise;
@@ -164,25 +164,14 @@ export class NeonConnection implements Connection {
 
   /** Puts the flight at the end of the line, and its bytes to those that are sent next. */
   #add(flight: Omit<Flight, "answer" | "recovery" | "wasCancelled">): void {
-    const { bytes, answer } = this.#encode(flight.parts, flight, { names: !flight.isInternal });
+    const { parts, asksAt } = flight;
+    const sent = asksAt === undefined ? parts : parts.toSpliced(asksAt, 0, PROCESS_ID);
+    const { bytes, answer } = this.#encode(sent, flight);
     this.#line.push({ ...flight, answer, recovery: undefined, wasCancelled: false });
     if (this.#unsent.push(bytes) > 1 || !flight.isShared) return;
     // With all others of this turn.
     queueMicrotask(() => {
       if (this.#unsent.length > 0 && this.#state !== "closed") this.#send([]);
-    });
-  }
-
-  #askProcessId(): void {
-    this.#add({
-      parts: [PROCESS_ID],
-      parserOf,
-      onNotice: undefined,
-      beganInside: false,
-      isShared: true,
-      isInternal: true,
-      resolve: (answer) => this.#readProcessId(answer),
-      reject: () => {},
     });
   }
 
@@ -280,7 +269,7 @@ export class NeonConnection implements Connection {
       clearTimeout(this.#connectTimer);
       this.#opened.resolve();
       this.#ready.resolve();
-      this.#state = this.#isIdle ? "idle" : "busy";
+      this.#state = this.#line.length === 0 ? "idle" : "busy";
       return;
     }
     const [flight] = this.#line;
@@ -290,8 +279,12 @@ export class NeonConnection implements Connection {
     this.#serverError = undefined;
     this.#line.shift();
     if (answer.isStale && isReplayable(flight)) return this.#replay(flight, status);
-    if (this.#isIdle) this.#state = "idle";
+    if (this.#line.length === 0) this.#state = "idle";
     const { error } = answer;
+    const processId = processIdIn(flight);
+    if (processId !== undefined) {
+      this.#statements.learn({ isDirect: processId === String(this.processId) });
+    }
     flight.resolve({
       results: resultsOf(flight),
       status,
@@ -299,26 +292,10 @@ export class NeonConnection implements Connection {
     });
   }
 
-  /** Whether no caller's flight is under way. */
-  get #isIdle(): boolean {
-    return this.#line.every(({ isInternal }) => isInternal);
-  }
-
-  /** Whether `PROCESS_ID` is in the line. */
-  get #isAsking(): boolean {
-    return this.#line.some(({ isInternal }) => isInternal);
-  }
-
-  #readProcessId({ results, status, error }: FlightAnswer): void {
-    // The flight before it had failed in its transaction, and so did the question. A later flight asks again.
-    if (status !== "I" || error !== undefined) return;
-    const [processId] = Object.values(results[0]?.rows[0] ?? {});
-    this.#statements.learn({ isDirect: processId === String(this.processId) });
-  }
-
   /** Sends the flight again, without prepared statements, and behind those under way. */
   #replay(flight: Flight, status: TransactionStatus): void {
     flight.recovery = status === "I" ? [] : [ROLLBACK];
+    flight.asksAt = undefined;
     const parts = [...flight.recovery, ...flight.parts];
     const { bytes, answer } = this.#encode(parts, flight, { names: false });
     flight.answer = answer;
@@ -349,7 +326,7 @@ export class NeonConnection implements Connection {
     this.#state = "closed";
     clearTimeout(this.#connectTimer);
     clearTimeout(this.#loginTimer);
-    const error = this.#lostError(this.#line.find(({ isInternal }) => !isInternal));
+    const error = this.#lostError(this.#line[0]);
     this.#opened.reject(error);
     this.#ready.reject(error);
     for (const flight of this.#line.splice(0)) flight.reject(this.#lostError(flight));
