@@ -6,6 +6,7 @@
 import {
   type Context,
   context,
+  isSpanContextValid,
   type Link,
   propagation,
   SpanKind,
@@ -19,7 +20,7 @@ import { tracer } from "./tracing.ts";
 /** Read by the default of the column `user_events.traceparent`. */
 const SETTING = "user_service.traceparent";
 
-/** The same database, whose writing transactions send the active trace to the server, if there is one. */
+/** The same database, whose writing transactions send the active trace to the server, if it is recorded. */
 export function propagateTrace(db: TransactionRunner): TransactionRunner {
   return mapSessionOptions(db, withTrace);
 }
@@ -31,6 +32,7 @@ function withTrace<Options extends SessionOptions>(options: Options): Options {
 }
 
 function currentTraceparent(): string | undefined {
+  if (trace.getActiveSpan()?.isRecording() !== true) return undefined;
   const carrier: { traceparent?: string } = {};
   propagation.inject(context.active(), carrier);
   return carrier.traceparent;
@@ -69,13 +71,32 @@ export function traceMessages<Message extends TracedMessage, Options>(
       },
       links: isSingle ? [] : senders.flatMap(linkTo),
     }, parent);
-    if (!span.isRecording()) return await consume(messages, options);
+    if (!isSpanContextValid(span.spanContext())) return await consume(messages, options);
     try {
       await context.with(trace.setSpan(parent, span), () => consume(messages, options));
     } finally {
       span.end();
     }
   };
+}
+
+/**
+ * Wraps the sending of messages to a queue in a span.
+ * https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/#batch-sending
+ */
+export async function traceSending<T>(queue: string, send: () => Promise<T>): Promise<T> {
+  const span = tracer.startSpan(`send ${queue}`, {
+    kind: SpanKind.PRODUCER,
+    attributes: { "messaging.operation.type": "send", "messaging.destination.name": queue },
+  });
+  try {
+    return await context.with(trace.setSpan(context.active(), span), send);
+  } catch (error) {
+    span.setStatus({ code: SpanStatusCode.ERROR });
+    throw error;
+  } finally {
+    span.end();
+  }
 }
 
 function linkTo(sender: Context): Link[] {

@@ -6,6 +6,7 @@
 import {
   type Attributes,
   context,
+  isSpanContextValid,
   propagation,
   type Span,
   SpanKind,
@@ -48,8 +49,10 @@ export function traceRequests(): MiddlewareHandler {
     });
     const attributes = { "http.request.method": method, "url.path": c.req.path };
     const span = tracer.startSpan(method, { kind: SpanKind.SERVER, attributes }, caller);
-    if (!span.isRecording()) return next();
+    if (!isSpanContextValid(span.spanContext())) return next();
+    // Also if the trace is not sampled: the request's transactions would otherwise start traces of their own.
     return context.with(trace.setSpan(caller, span), next).then(() => {
+      if (!span.isRecording()) return;
       setRoute(span);
       span.setAttribute("http.response.status_code", c.res.status);
       if (c.res.status >= 500) span.setStatus({ code: SpanStatusCode.ERROR });
@@ -63,6 +66,16 @@ export interface TracedDatabase {
   readonly name: string;
   readonly host: string;
   readonly port: number;
+}
+
+/** The attributes of the database at this URL. */
+export function tracedDatabase(url: string): TracedDatabase {
+  const { pathname, hostname, port } = new URL(url);
+  return {
+    name: decodeURIComponent(pathname.slice(1)),
+    host: hostname,
+    port: Number(port || 5432),
+  };
 }
 
 /** Starts a span for each transaction, and in it a span for each flight. */
