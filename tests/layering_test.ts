@@ -8,7 +8,8 @@ import { assert, assertEquals } from "@std/assert";
  */
 const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "main.ts": ["deno", "ops", "settings"],
-  "worker.ts": ["workers", "queue", "cloudflare:workers"],
+  "worker.ts": ["workers"],
+  "worker_traced.ts": ["workers", "workers/tracing"],
   "examples": ["library/deno", "library/workers", "library/hono", "db/mod.ts", "hono"],
   "deno": [
     "client_network.ts",
@@ -27,6 +28,20 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     "node:buffer",
     "node:http",
     "node:net",
+  ],
+  "workers/tracing": [
+    "workers",
+    "ops",
+    "settings",
+    "value_message.ts",
+    "library/workers",
+    "valibot",
+    "@opentelemetry/api",
+    "@opentelemetry/core",
+    "@opentelemetry/otlp-transformer",
+    "@opentelemetry/resources",
+    "@opentelemetry/sdk-trace-base",
+    "node:async_hooks",
   ],
   "workers": [
     "service",
@@ -151,7 +166,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
 const LAYERS = Object.keys(ROOMS);
 
 /** What a developer's machine needs, and a deployed service does not. */
-const ENTRIES = ["main.ts", "worker.ts"];
+const ENTRIES = ["main.ts", "worker.ts", "worker_traced.ts"];
 
 interface Module {
   readonly specifier: string;
@@ -182,6 +197,12 @@ async function importsOf(entry: string): Promise<[from: string, to: string][]> {
         return [specifier.slice(source.length), to] as [string, string];
       })
     );
+}
+
+/** The packages that an entry reaches. */
+async function packagesOf(entry: string): Promise<string[]> {
+  const reached = (await importsOf(entry)).map(([, to]) => to).filter((to) => !to.endsWith(".ts"));
+  return [...new Set(reached)].sort();
 }
 
 /** `npm:/hono@4.13.19/cors` is `hono`, and so is `hono/cors`, which `deno.json` does not map. */
@@ -262,9 +283,7 @@ Deno.test("what runs on Workers reaches nothing that only Deno or Node has", asy
     [],
     "./pg is for Workers too",
   );
-  const imports = await importsOf("worker.ts");
-  const packages = new Set(imports.map(([, to]) => to).filter((to) => !to.endsWith(".ts")));
-  assertEquals([...packages].sort(), [
+  const packages = [
     "@neondatabase/serverless",
     "cloudflare:sockets",
     "cloudflare:workers",
@@ -272,5 +291,16 @@ Deno.test("what runs on Workers reaches nothing that only Deno or Node has", asy
     "jose",
     "uuid",
     "valibot",
-  ]);
+  ];
+  const tracing = [
+    "@opentelemetry/api",
+    "@opentelemetry/core",
+    "@opentelemetry/otlp-transformer",
+    "@opentelemetry/resources",
+    "@opentelemetry/sdk-trace-base",
+    // The flag nodejs_als of wrangler.toml gives a Worker this one.
+    "node:async_hooks",
+  ];
+  assertEquals(await packagesOf("worker.ts"), packages);
+  assertEquals(await packagesOf("worker_traced.ts"), [...packages, ...tracing].sort());
 });

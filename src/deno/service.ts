@@ -26,12 +26,7 @@ import { markMessageFailed, propagateTrace, traceMessages } from "../ops/message
 import { metricsRoute } from "../ops/metrics_route.ts";
 import { PoolPage } from "../ops/pool_page.ts";
 import { cachedFor } from "../ops/cached_for.ts";
-import {
-  databaseObserver,
-  type TracedDatabase,
-  traceFields,
-  traceRequests,
-} from "../ops/tracing.ts";
+import { databaseObserver, tracedDatabase, traceFields, traceRequests } from "../ops/tracing.ts";
 import { summarised } from "../ops/repeats.ts";
 import { watchRequests } from "../ops/watch_requests.ts";
 import { PostgresQueue } from "../queue/postgres_queue.ts";
@@ -182,15 +177,6 @@ function depthOfQueue(db: Database): Promise<QueueStatus> {
     label: "/metrics",
     signal: AbortSignal.timeout(QUEUE_DEPTH_TIMEOUT_MS),
   });
-}
-
-function tracedDatabase(url: string): TracedDatabase {
-  const { pathname, hostname, port } = new URL(url);
-  return {
-    name: decodeURIComponent(pathname.slice(1)),
-    host: hostname,
-    port: Number(port || 5432),
-  };
 }
 
 async function listen(

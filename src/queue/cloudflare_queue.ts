@@ -87,7 +87,13 @@ function deliveryOf(message: QueueMessage): Delivery {
     id,
     body,
     attempts,
+    traceparent: traceparentOf(body),
     ack: () => message.ack(),
     retry: ({ delayMs }) => message.retry({ delaySeconds: Math.ceil(delayMs / 1_000) }),
   };
+}
+
+function traceparentOf(body: unknown): string | undefined {
+  const value = (body as { traceparent?: unknown } | null)?.traceparent;
+  return typeof value === "string" ? value : undefined;
 }

@@ -1,6 +1,7 @@
 /// <reference path="./cloudflare_workers.d.ts" />
 import { DurableObject, type ExecutionContext } from "cloudflare:workers";
 import type { Database } from "../db/mod.ts";
+import { type Instrument, type Instrumentation, notInstrumented } from "./instrumentation.ts";
 import { serviceDatabases, WorkerService } from "./service.ts";
 import { type Bindings, workerSettings } from "./settings.ts";
 
@@ -11,17 +12,21 @@ import { type Bindings, workerSettings } from "./settings.ts";
  * https://developers.cloudflare.com/durable-objects/concepts/durable-object-lifecycle/
  */
 export class DatabaseObject extends DurableObject<Bindings> {
+  protected readonly instrument: Instrument = notInstrumented;
   #started: Promise<Started> | undefined;
 
   override async fetch(request: Request): Promise<Response> {
-    const { service, database } = await (this.#started ??= this.#start());
-    return await service.fetch(request, database.withSignal(request.signal));
+    const { service, database, seen } = await (this.#started ??= this.#start());
+    return await seen.run(
+      this.ctx,
+      () => service.fetch(request, database.withSignal(request.signal)),
+    );
   }
 
   /** A failure is not kept: a secret may be readable for the next request. */
   async #start(): Promise<Started> {
     try {
-      return await start(this.ctx, this.env);
+      return await start(this.ctx, this.env, this.instrument);
     } catch (error) {
       this.#started = undefined;
       throw error;
@@ -32,11 +37,17 @@ export class DatabaseObject extends DurableObject<Bindings> {
 interface Started {
   readonly service: WorkerService;
   readonly database: Database;
+  readonly seen: Instrumentation;
 }
 
 /** Rejects with `SettingsError`. The Worker has the same settings, so it forwards no request to an object in that case. */
-async function start(ctx: ExecutionContext, bindings: Bindings): Promise<Started> {
+async function start(
+  ctx: ExecutionContext,
+  bindings: Bindings,
+  instrument: Instrument,
+): Promise<Started> {
   const settings = await workerSettings(bindings);
-  const database = serviceDatabases(settings).forObject(ctx);
-  return { database, service: new WorkerService(settings, { database, bindings }) };
+  const seen = await instrument(bindings, settings);
+  const database = serviceDatabases(settings, seen).forObject(ctx);
+  return { database, seen, service: new WorkerService(settings, { database, bindings, seen }) };
 }

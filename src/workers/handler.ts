@@ -3,17 +3,18 @@ import type { DurableObjectNamespace, ExecutionContext } from "cloudflare:worker
 import { ProblemError } from "../http/problem.ts";
 import type { Settings } from "../settings/settings.ts";
 import { isOverloaded, Shards } from "../library/workers/mod.ts";
+import type { Instrument, Instrumentation } from "./instrumentation.ts";
 import { respondWithFailure, serviceDatabases, WorkerService } from "./service.ts";
 import { type Bindings, workerSettings } from "./settings.ts";
 
 export type Handler = (request: Request, ctx: ExecutionContext) => Promise<Response>;
 
 /** Rejects if the bindings are bad, or a secret among them cannot be read. */
-export async function handlerOf(bindings: Bindings): Promise<Handler> {
+export async function handlerOf(bindings: Bindings, instrument: Instrument): Promise<Handler> {
   const settings = await workerSettings(bindings);
   return settings.objects.shards > 0
     ? throughObjects(settings, bindings["DATABASE_OBJECT"])
-    : byRequests(settings, bindings);
+    : byRequests(settings, { bindings, seen: await instrument(bindings, settings) });
 }
 
 /** Answers with status 500. The log has the reason. */
@@ -22,10 +23,14 @@ export function failing(error: unknown): Handler {
 }
 
 /** Each request has sockets of its own. The pool's limit is shared by the whole isolate. */
-function byRequests(settings: Settings, bindings: Bindings): Handler {
-  const database = serviceDatabases(settings);
-  const service = new WorkerService(settings, { database, bindings });
-  return (request, ctx) => service.fetch(request, database.forRequest(ctx, request));
+function byRequests(
+  settings: Settings,
+  { bindings, seen }: { bindings: Bindings; seen: Instrumentation },
+): Handler {
+  const database = serviceDatabases(settings, seen);
+  const service = new WorkerService(settings, { database, bindings, seen });
+  return (request, ctx) =>
+    seen.run(ctx, () => service.fetch(request, database.forRequest(ctx, request)));
 }
 
 function throughObjects({ objects, logLevel, corsOrigins }: Settings, namespace: unknown): Handler {

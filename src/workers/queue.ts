@@ -12,6 +12,7 @@ import {
 } from "../queue/cloudflare_queue.ts";
 import { pruneKeys } from "../queue/prune.ts";
 import type { Settings } from "../settings/settings.ts";
+import type { Instrument, Instrumentation } from "./instrumentation.ts";
 import { producerOf, serviceDatabases } from "./service.ts";
 import { type Bindings, workerSettings } from "./settings.ts";
 
@@ -23,30 +24,48 @@ export class QueueWorker {
   readonly #databases: Databases;
   readonly #log: Log;
   readonly #producer: QueueProducer | undefined;
+  readonly #seen: Instrumentation;
 
-  private constructor({ database, queue, logLevel }: Settings, bindings: Bindings) {
+  private constructor(
+    { database, queue, logLevel }: Settings,
+    { bindings, seen }: { bindings: Bindings; seen: Instrumentation },
+  ) {
     const pool = { ...database.pool, size: Math.max(1, queue.concurrency), maxOverflow: 0 };
-    this.#databases = serviceDatabases({ database: { ...database, pool }, logLevel });
-    this.#log = createLog(logLevel);
+    this.#databases = serviceDatabases({ database: { ...database, pool }, logLevel }, seen);
+    this.#log = createLog(logLevel, { context: seen.logFields });
+    this.#seen = seen;
     this.#producer = producerOf(bindings);
   }
 
   /** Rejects with `SettingsError`. */
-  static async start(bindings: Bindings): Promise<QueueWorker> {
-    return new QueueWorker(await workerSettings(bindings), bindings);
+  static async start(bindings: Bindings, instrument: Instrument): Promise<QueueWorker> {
+    const settings = await workerSettings(bindings);
+    return new QueueWorker(settings, { bindings, seen: await instrument(bindings, settings) });
   }
 
   /** Every message of the batch is acked or retried. The batch itself never fails. */
   async consume(batch: QueueBatch, ctx: ExecutionContext): Promise<void> {
-    const onFailure = logMessages(this.#log);
-    const db = this.#databases.forRequest(ctx);
-    await consumeBatch(batch, activityConsumer(db, { onFailure }));
+    const logFailure = logMessages(this.#log);
+    const consumer = activityConsumer(this.#databases.forRequest(ctx), {
+      onFailure: (failure) => {
+        logFailure(failure);
+        this.#seen.noteFailure(failure);
+      },
+    });
+    await this.#seen.run(ctx, () =>
+      consumeBatch(batch, {
+        consume: this.#seen.consuming(batch.queue, consumer.consume),
+        deadLetter: (delivery, error) => consumer.deadLetter(delivery, error),
+      }));
   }
 
   /** Sends events that a crash or a failed dispatch left in the outbox, and prunes old message keys. */
   async sweep(ctx: ExecutionContext): Promise<void> {
     const db = this.#databases.forRequest(ctx);
-    if (this.#producer !== undefined) await sweepEvents(db, this.#producer);
-    await pruneKeys(db);
+    const producer = this.#producer;
+    await this.#seen.run(ctx, async () => {
+      if (producer !== undefined) await this.#seen.send(() => sweepEvents(db, producer));
+      await pruneKeys(db);
+    });
   }
 }

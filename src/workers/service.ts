@@ -9,22 +9,24 @@ import { isHost, refuseHost } from "../http/host.ts";
 import { type Databases, databases } from "../library/workers/mod.ts";
 import { guard } from "../ops/guard.ts";
 import { HttpMetrics } from "../ops/http_metrics.ts";
-import { createLog } from "../ops/log.ts";
+import { createLog, type Log } from "../ops/log.ts";
 import { operatorsOf } from "../ops/operators.ts";
 import { metricsRoute } from "../ops/metrics_route.ts";
 import { watchRequests } from "../ops/watch_requests.ts";
 import { dispatchEvents, type QueueProducer } from "../queue/cloudflare_queue.ts";
-import type { LogLevel } from "../settings/log_level.ts";
 import type { Settings } from "../settings/settings.ts";
+import type { Instrumentation } from "./instrumentation.ts";
 import type { Bindings } from "./settings.ts";
 
 /** The databases of the Worker's requests or objects, whose failures and leaks are logged. */
 export function serviceDatabases(
   { database, logLevel }: Pick<Settings, "database" | "logLevel">,
+  seen: Instrumentation,
 ): Databases {
-  const log = createLog(logLevel);
+  const log = createLog(logLevel, { context: seen.logFields });
   return databases({
     ...database,
+    observer: seen.observerOf(database.url),
     onLeak: logLeaks(log),
     onBackgroundError: (error) => log.error("background task failed", { error }),
   });
@@ -34,6 +36,7 @@ export interface WorkerServiceOptions {
   /** For the metrics of this isolate or this Durable Object. */
   readonly database: Pick<Databases, "stats">;
   readonly bindings: Bindings;
+  readonly seen: Instrumentation;
 }
 
 /** The binding of the queue to which user events are sent. Without it, events stay in the outbox for a Deno process. */
@@ -56,18 +59,21 @@ const CLOUDFLARE_ADDRESS = "CF-Connecting-IP";
 export class WorkerService {
   readonly #app;
   readonly #events: QueueProducer | undefined;
+  readonly #seen: Instrumentation;
 
-  constructor(settings: Settings, { database, bindings }: WorkerServiceOptions) {
+  constructor(settings: Settings, { database, bindings, seen }: WorkerServiceOptions) {
     const { logLevel, access, opsToken } = settings;
     this.#events = producerOf(bindings);
+    this.#seen = seen;
     const http = new HttpMetrics();
-    const log = createLog(logLevel);
+    const log = createLog(logLevel, { context: seen.logFields });
     const authenticator = new Authenticator(access);
     const operators = operatorsOf(authenticator, opsToken);
-    this.#app = appOf(logLevel, {
+    this.#app = appOf(log, {
       ...appSettings(settings, { addressHeader: CLOUDFLARE_ADDRESS, peerOf: () => undefined }),
       authenticator,
       middleware: [
+        ...seen.middleware,
         watchRequests((answered) => {
           http.record(answered);
           log.debug("request answered", { ...answered });
@@ -82,13 +88,18 @@ export class WorkerService {
   async fetch(request: Request, db: Database): Promise<Response> {
     const host = request.headers.get("Host");
     if (host !== null && !isHost(host)) return refuseHost();
-    return await this.#app.fetch(request, { db: () => db, dispatch: () => this.#dispatch(db) });
+    const writing = this.#seen.writing(db);
+    return await this.#app.fetch(request, {
+      db: () => writing,
+      dispatch: () => this.#dispatch(db),
+    });
   }
 
   /** Sends the event of a change. A client that disconnects does not abort it. */
   async #dispatch(db: Database): Promise<void> {
-    if (this.#events === undefined) return;
-    await dispatchEvents(db.withSignal(undefined), this.#events);
+    const events = this.#events;
+    if (events === undefined) return;
+    await this.#seen.send(() => dispatchEvents(db.withSignal(undefined), events));
   }
 }
 
@@ -101,7 +112,7 @@ export async function respondWithFailure(
   request: Request,
   { error, logLevel = "error", corsOrigins }: FailureOptions,
 ): Promise<Response> {
-  return await appOf(logLevel, { corsOrigins }).fetch(request, {
+  return await appOf(createLog(logLevel), { corsOrigins }).fetch(request, {
     db: () => {
       throw error;
     },
@@ -117,12 +128,12 @@ interface AppBindings {
 const NO_CLIENTS = new Authenticator({ tokens: [] });
 
 /** The Hono app. Each request passes its database as Hono's `env`. */
-function appOf(logLevel: LogLevel, options: Partial<AppOptions> = {}) {
+function appOf(log: Log, options: Partial<AppOptions> = {}) {
   return createApp({
     authenticator: NO_CLIENTS,
     ...options,
     db: (c: Context<{ Bindings: AppBindings }>) => c.env.db(),
     onUserChange: (c: Context<{ Bindings: AppBindings }>) => c.env.dispatch?.(),
-    onFailure: logFailures(createLog(logLevel)),
+    onFailure: logFailures(log),
   });
 }

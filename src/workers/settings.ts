@@ -11,10 +11,19 @@ export type Bindings = Readonly<Record<string, unknown>>;
  * https://developers.cloudflare.com/hyperdrive/get-started/
  */
 export async function workerSettings(bindings: Bindings): Promise<Settings> {
-  const env = await Promise.all(
-    Object.keys(variables.entries).map(async (name) => [name, await valueOf(bindings[name])]),
+  const env = await readBindings(bindings, Object.keys(variables.entries));
+  return parseSettings(env, { hasFiles: false, serves: true });
+}
+
+/** The values of these variables. An empty text counts as unset. Rejects with the error of a secret that cannot be read. */
+export async function readBindings(
+  bindings: Bindings,
+  names: readonly string[],
+): Promise<Record<string, unknown>> {
+  const values = await Promise.all(
+    names.map(async (name) => [name, await valueOf(bindings[name])] as const),
   );
-  return parseSettings(Object.fromEntries(env), { hasFiles: false, serves: true });
+  return Object.fromEntries(values.filter(([, value]) => value !== "" && value !== undefined));
 }
 
 function valueOf(binding: unknown): unknown {

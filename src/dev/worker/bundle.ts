@@ -1,6 +1,6 @@
 /**
- * `deno task bundle`: writes `src/worker.ts` and its imports as one module, and its static assets, for `wrangler deploy`
- * and `wrangler dev`.
+ * `deno task bundle`: writes each of `src/worker.ts` and `src/worker_traced.ts` with its imports as one module, and the
+ * static assets, for `wrangler deploy` and `wrangler dev`.
  */
 import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -29,6 +29,7 @@ export async function bundle(
       "--quiet",
       "--platform=browser",
       "--external=cloudflare:*",
+      "--external=node:async_hooks",
       // The minifier reads it, and makes one of its own that leads to the sources.
       ...(sourceMap ? ["--sourcemap=inline"] : []),
       entry,
@@ -75,9 +76,9 @@ export interface WorkerBundle {
   readonly map: string;
 }
 
-/** Bundles `src/worker.ts` for a deployment. */
-export async function bundleWorker(): Promise<WorkerBundle> {
-  const options = { entry: "src/worker.ts", minify: true, sourceMap: true };
+/** Bundles an entry for a deployment. */
+export async function bundleWorker(entry = "src/worker.ts"): Promise<WorkerBundle> {
+  const options = { entry, minify: true, sourceMap: true };
   const text = new TextDecoder().decode(await bundle(options));
   const [, code, encoded] = SOURCE_MAP.exec(text)!;
   const map = new TextDecoder().decode(Uint8Array.fromBase64(encoded!));
@@ -122,18 +123,34 @@ export async function writeAssets(directory: string): Promise<number> {
 export const LOCAL_BUILD = "WORKER_LOCAL_BUILD";
 
 if (import.meta.main) {
-  const { code: bytes, map } = Deno.env.get(LOCAL_BUILD) === "1"
-    ? { code: await bundle({ entry: "src/dev/worker/loopback_worker.ts" }), map: undefined }
-    : await bundleWorker();
+  if (Deno.env.get(LOCAL_BUILD) === "1") {
+    await writeModule("worker", {
+      code: await bundle({ entry: "src/dev/worker/loopback_worker.ts" }),
+    });
+  } else {
+    for (const name of ["worker", "worker_traced"]) {
+      await writeModule(name, await bundleWorker(`src/${name}.ts`));
+    }
+  }
   const assets = await writeAssets(join(checkoutDirectory, "dist", "assets"));
-  const file = join(checkoutDirectory, "dist", "worker", "worker.js");
+  console.log(`dist/assets: ${kilobytes(assets)}`);
+}
+
+/** Each module has a directory of its own, because wrangler uploads every module beside the one that it is told. */
+async function writeModule(
+  name: string,
+  { code, map }: Pick<WorkerBundle, "code"> & Partial<WorkerBundle>,
+): Promise<void> {
+  const file = join(checkoutDirectory, "dist", name, "worker.js");
   await Deno.mkdir(dirname(file), { recursive: true });
   if (map !== undefined) await Deno.writeTextFile(`${file}.map`, map);
   // Renamed into place, so that a process that watches the file never reads half of it.
-  await Deno.writeFile(`${file}.new`, bytes);
+  await Deno.writeFile(`${file}.new`, code);
   await Deno.rename(`${file}.new`, file);
-  const kilobytes = (size: number) => `${(size / 1_000).toFixed(1)} kB`;
-  const gzipped = await gzippedSize(bytes);
-  console.log(`dist/worker/worker.js: ${kilobytes(bytes.length)}, gzipped ${kilobytes(gzipped)}`);
-  console.log(`dist/assets: ${kilobytes(assets)}`);
+  const gzipped = kilobytes(await gzippedSize(code));
+  console.log(`dist/${name}/worker.js: ${kilobytes(code.length)}, gzipped ${gzipped}`);
+}
+
+function kilobytes(size: number): string {
+  return `${(size / 1_000).toFixed(1)} kB`;
 }

@@ -16,24 +16,39 @@ Deno.test("the Worker's bundle has at most 142 kB gzipped", async () => {
   assert(size > 10_000 && size <= 142_000, `it has ${size} bytes`);
 });
 
-Deno.test("the Worker's bundle imports only the runtime's own module and holds no code of src/dev, src/deno or Node", async () => {
-  const text = new TextDecoder().decode(await bundle({ entry: "src/worker.ts" }));
-  const imports = [...text.matchAll(/\bfrom "([^"\n]+)"|\bimport\("([^"\n]+)"\)/g)];
-  assertEquals(imports.map(([, one, other]) => one ?? other).toSorted(), [
-    "cloudflare:sockets",
-    "cloudflare:workers",
-  ]);
-  // An unminified bundle names each source file in a comment before the file's code.
-  const files = [...text.matchAll(/^\/\/ (\S+\.[cm]?[jt]s)$/gm)].map(([, file]) => file!);
-  assert(files.includes("src/worker.ts"), files.join("\n"));
-  const foreign = files.filter((file) =>
-    !/^src\/(?!dev\/|deno\/|main\.ts)|\/(?:hono|valibot|uuid|jose|@neondatabase\/serverless)\//
-      .test(
-        file,
-      )
+// OpenTelemetry's API has 7 kB, its SDK 8 kB, JSON and the export 4 kB.
+Deno.test("the bundle of the Worker with traces has at most 20 kB more", async () => {
+  const [plain, traced] = await Promise.all(
+    ["src/worker.ts", "src/worker_traced.ts"].map(async (entry) =>
+      await gzippedSize((await bundleWorker(entry)).code)
+    ),
   );
-  assertEquals(foreign, []);
+  const more = traced! - plain!;
+  assert(more > 5_000 && more <= 20_000, `it has ${more} bytes more`);
 });
+
+const BUNDLES = [
+  { entry: "src/worker.ts", modules: ["cloudflare:sockets", "cloudflare:workers"], packages: "" },
+  {
+    entry: "src/worker_traced.ts",
+    modules: ["cloudflare:sockets", "cloudflare:workers", "node:async_hooks"],
+    packages: "|@opentelemetry/[a-z-]+",
+  },
+];
+
+for (const { entry, modules, packages } of BUNDLES) {
+  Deno.test(`the bundle of ${entry} imports only the runtime's own modules and holds no code of src/dev, src/deno or Node`, async () => {
+    const text = new TextDecoder().decode(await bundle({ entry }));
+    const imports = [...text.matchAll(/\bfrom "([^"\n]+)"|\bimport\("([^"\n]+)"\)/g)];
+    assertEquals(imports.map(([, one, other]) => one ?? other).toSorted(), modules);
+    // An unminified bundle names each source file in a comment before the file's code.
+    const files = [...text.matchAll(/^\/\/ (\S+\.[cm]?[jt]s)$/gm)].map(([, file]) => file!);
+    assert(files.includes(entry), files.join("\n"));
+    const own = /^src\/(?!dev\/|deno\/|main\.ts)/;
+    const others = new RegExp(`/(?:hono|valibot|uuid|jose|@neondatabase/serverless${packages})/`);
+    assertEquals(files.filter((file) => !own.test(file) && !others.test(file)), []);
+  });
+}
 
 Deno.test("the Worker's source map leads to the sources, and names no directory of this machine", async () => {
   const { code, map } = await bundleWorker();
