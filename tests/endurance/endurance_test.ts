@@ -3,7 +3,9 @@ import { assert, assertEquals } from "@std/assert";
 import { chaos, chaosReport, scaled } from "./chaos/chaos.ts";
 import { HOSTS } from "./chaos/hosts.ts";
 import { contentionScenario } from "./contention.ts";
+import { fleetScenario } from "./fleet/fleet.ts";
 import { stormScenario } from "./outage.ts";
+import { findPgBouncer } from "../support/pgbouncer.ts";
 import { queueSoakScenario } from "./queue_soak.ts";
 import { textOf } from "./report.ts";
 import { soakScenario } from "./soak.ts";
@@ -12,10 +14,16 @@ import { type Measure, violationsOf } from "./verdict.ts";
 const seed = Math.floor(Math.random() * 2 ** 31);
 const quiet = () => {};
 
-function enduranceTest(name: string, timeout: number, run: () => Promise<readonly Measure[]>) {
+function enduranceTest(
+  name: string,
+  timeout: number,
+  run: () => Promise<readonly Measure[]>,
+  { ignore = false } = {},
+) {
   Deno.test({
     name,
     timeout,
+    ignore,
     async fn() {
       const report = await run();
       assertEquals(violationsOf(report), [], textOf(report));
@@ -72,4 +80,28 @@ enduranceTest(
   "storm: while the server is stopped retries send little to it, and its return is seen",
   120_000,
   () => stormScenario.run({ goneMs: 2_000, callEveryMs: 5 }, quiet),
+);
+
+const hasPgBouncer = await findPgBouncer() !== undefined;
+
+enduranceTest(
+  "fleet: processes behind one PgBouncer share it, and its kills lose or double no write" +
+    (hasPgBouncer ? "" : " (skipped: `pgbouncer` is not installed)"),
+  120_000,
+  () =>
+    fleetScenario.run({
+      processes: 3,
+      clients: 300,
+      serverConnections: 6,
+      connections: 12,
+      warmUpMs: 3_000,
+      calmMs: 8_000,
+      killsMs: 9_000,
+      killEveryMs: 300,
+      restartEveryMs: 3_000,
+      // A p99 of seconds is that of some 30 requests.
+      fairness: { goodput: 0.2, p99: 0.5 },
+      seed,
+    }, quiet),
+  { ignore: !hasPgBouncer },
 );

@@ -1,12 +1,13 @@
 /**
- * `deno task soak`, `queue-soak`, `outage`, `chaos`, `chaos storm`, `chaos contention` and `explore`: runs one scenario
- * and prints its report. All but `explore` run on a PostgreSQL of their own. Exits with 1 after a violation, with 2 if
+ * `deno task soak`, `queue-soak`, `outage`, `fleet`, `chaos`, `chaos storm`, `chaos contention` and `explore`: runs one
+ * scenario and prints its report. All but `explore` run on a PostgreSQL of their own. Exits with 1 after a violation, with 2 if
  * it cannot read its arguments.
  */
 import { parseArgs } from "node:util";
 import { chaosScenario } from "./chaos/chaos.ts";
 import { contentionScenario } from "./contention.ts";
 import { explorerScenario } from "./explorer/explorer.ts";
+import { fleetScenario } from "./fleet/fleet.ts";
 import { outageScenario, stormScenario } from "./outage.ts";
 import { queueSoakScenario } from "./queue_soak.ts";
 import { textOf } from "./report.ts";
@@ -18,6 +19,7 @@ const SCENARIOS: Readonly<Record<string, Scenario<unknown>>> = {
   "soak": soakScenario,
   "queue-soak": queueSoakScenario,
   "outage": outageScenario,
+  "fleet": fleetScenario,
   "explore": explorerScenario,
   "chaos": chaosScenario,
   "chaos storm": stormScenario,

@@ -17,35 +17,8 @@ import { queueSoakReport, type QueueSoakResult } from "./queue_soak.ts";
 import { ErrorTally, latenciesOf, textOf } from "./report.ts";
 import { Flags, UsageError } from "./scenario.ts";
 import { HEAP_GROWTH_BYTES, soakReport, type SoakResult } from "./soak.ts";
-import { atLeast, type Measure, violationsOf, zero } from "./verdict.ts";
-
-/** A good result has no violation, and with each change exactly the one beside it. */
-function verdictTest<Result>(
-  scenario: string,
-  { reportOf, good, violations }: {
-    reportOf: (result: Result) => readonly Measure[];
-    good: Result;
-    violations: readonly (readonly [change: Partial<Result>, violation: string])[];
-  },
-): void {
-  Deno.test(`${scenario}: the verdict has no violation for a good run, and one for each fault`, () => {
-    assertEquals(violationsOf(reportOf(good)), []);
-    for (const [change, violation] of violations) {
-      assertEquals(violationsOf(reportOf({ ...good, ...change })), [violation]);
-    }
-  });
-}
-
-const disagreements = { lost: 0, twice: 0, phantom: 0, unended: 0 };
-
-const disagreed = [
-  [{ lost: 1 }, "units reported as done, without a row: 1, expected 0"],
-  [{ twice: 2 }, "units with more than one row: 2, expected 0"],
-  [{ phantom: 3 }, "units with a row, not reported as done: 3, expected 0"],
-  [{ unended: 4 }, "units that never ended: 4, expected 0"],
-].map(([change, violation]) =>
-  [{ disagreements: { ...disagreements, ...change as object } }, violation as string] as const
-);
+import { atLeast, violationsOf, zero } from "./verdict.ts";
+import { disagreed, disagreements, verdictTest } from "./verdict_case.ts";
 
 const SOAK: SoakResult = {
   sessions: 200_000,

@@ -1,24 +1,16 @@
 /** The service under attack: `src/main.ts` as a process of its own, with a limit on its open files. */
-import { join } from "node:path";
 import { relayThread } from "../bench/relay_thread.ts";
 import { testServer } from "../support/test_server.ts";
 import { localDatabase } from "../support/local_database.ts";
-
-const MAIN = join(import.meta.dirname!, "..", "..", "src", "main.ts");
+import { type ServiceProcess, startServiceProcess } from "../support/service_process.ts";
 
 export interface Usage {
   readonly memoryMiB: number;
   readonly descriptors: number;
 }
 
-export interface Target extends AsyncDisposable {
-  readonly port: number;
-  readonly url: string;
-  /** All lines of its standard output and its standard error. */
-  readonly lines: { readonly out: readonly string[]; readonly err: readonly string[] };
-  readonly ended: Promise<Deno.CommandStatus>;
+export interface Target extends Omit<ServiceProcess, "pid"> {
   usage(): Promise<Usage>;
-  signal(name: Deno.Signal): void;
   /** The users in its database. */
   countUsers(): Promise<number>;
   /** Runs one statement as the administrator of its database. */
@@ -46,37 +38,14 @@ export async function startTarget({ openFiles = 1_024, env = {} }: TargetOptions
     LOG_LEVEL: "warn",
     ...env,
   };
-  const child = new Deno.Command("sh", {
-    args: [
-      "-c",
-      `ulimit -n ${openFiles} && exec "$0" "$@"`,
-      ...[Deno.execPath(), "run", "-A", "--quiet", "--no-check", MAIN],
-    ],
-    env: settings,
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const lines = { out: [] as string[], err: [] as string[] };
-  const listening = Promise.withResolvers<string>();
-  const reading = [
-    read(child.stdout, (line) => {
-      lines.out.push(line);
-      listening.resolve(line);
-    }),
-    read(child.stderr, (line) => lines.err.push(line)),
-  ];
-  const status = child.status;
-  void status.then(({ code }) =>
-    listening.reject(new Error(`The service ended with ${code}:\n${lines.err.join("\n")}`))
-  );
-  const { url }: { url: string } = JSON.parse(await listening.promise);
+  const service = await startServiceProcess({ env: settings, openFiles });
   return {
-    port: Number(new URL(url).port),
-    url: url.replace("localhost", "127.0.0.1"),
-    lines,
-    ended: status,
-    usage: () => usageOf(child.pid),
-    signal: (name) => child.kill(name),
+    port: service.port,
+    url: service.url,
+    lines: service.lines,
+    ended: service.ended,
+    usage: () => usageOf(service.pid),
+    signal: (name) => service.signal(name),
     env: settings,
     asAdmin: (text) => branch.asAdmin(text),
     async countUsers() {
@@ -84,20 +53,11 @@ export async function startTarget({ openFiles = 1_024, env = {} }: TargetOptions
       return Number(row?.count);
     },
     async [Symbol.asyncDispose]() {
-      try {
-        child.kill("SIGKILL");
-      } catch {
-        // It has ended already.
-      }
-      await Promise.all([status, ...reading]);
+      await service[Symbol.asyncDispose]();
       relay[Symbol.dispose]();
       await branch[Symbol.asyncDispose]();
     },
   };
-}
-
-async function read(stream: ReadableStream<Uint8Array>, onLine: (line: string) => void) {
-  for await (const line of linesOf(stream)) onLine(line);
 }
 
 /** Zeros if the process has ended. */
@@ -108,14 +68,4 @@ async function usageOf(pid: number): Promise<Usage> {
   let descriptors = 0;
   for await (const _ of Deno.readDir(`/proc/${pid}/fd`)) descriptors++;
   return { memoryMiB: Number(kibibytes) / 1_024, descriptors };
-}
-
-async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
-  let rest = "";
-  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
-    const lines = `${rest}${text}`.split("\n");
-    rest = lines.pop()!;
-    yield* lines;
-  }
-  if (rest !== "") yield rest;
 }

@@ -2,7 +2,9 @@
  * A PgBouncer in transaction mode, from Debian's package `pgbouncer`. After each transaction it may give the server
  * connection to another client, so that any state that a client leaves on it shows up at the other client.
  */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { sleep } from "../../src/db/time/timeout.ts";
 import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import { postgresHba } from "../../src/library/testing/postgres/conf.ts";
 import { type ServerAccount, serverAccount } from "../../src/library/testing/postgres/directory.ts";
@@ -10,7 +12,9 @@ import type { TestServer } from "./test_server.ts";
 
 export interface PgBouncer {
   readonly port: number;
-  /** Closes every connection, ends the process and removes its files. */
+  /** Kills the process, which closes every connection, and starts it again on its port after `downMs`. */
+  restart(options: { downMs: number }): Promise<void>;
+  /** Closes every connection, ends the process and removes its files. Safe to call twice. */
   stop(): Promise<void>;
 }
 
@@ -44,29 +48,49 @@ export async function startPgBouncer(
 ): Promise<PgBouncer> {
   const account = serverAccount();
   const directory = await Deno.realPath(await Deno.makeTempDir({ prefix: "user-service-test-" }));
+  const log = () => Deno.readTextFile(fileIn(directory, "log")).catch(() => "");
+  const isUp = async () => /process up/.test(await log());
+  let process: { end(): Promise<void> } | undefined;
+  const end = async () => {
+    await process?.end();
+    process = undefined;
+  };
+  /** Returns whether it is up. */
+  const start = async () => {
+    await Deno.writeTextFile(fileIn(directory, "log"), "");
+    process = spawn([program, fileIn(directory, "ini")], account);
+    return await pollUntil(isUp, { deadlineMs: START_TIMEOUT_MS, intervalMs: 10 });
+  };
+  const stop = async () => {
+    await end();
+    if (existsSync(directory)) await Deno.remove(directory, { recursive: true });
+  };
+  const failed = async () =>
+    new Error(
+      `Cannot start PgBouncer within ${START_TIMEOUT_MS} ms; its log:\n${(await log()).trim()}`,
+    );
   for (let attempt = 1;; attempt++) {
     const port = freePort();
     await writeFiles(directory, { port, server, account, settings });
-    const process = spawn([program, fileIn(directory, "ini")], account);
-    const stop = async () => {
-      await process.end();
-      await Deno.remove(directory, { recursive: true });
-    };
-    const log = () => Deno.readTextFile(fileIn(directory, "log")).catch(() => "");
-    const isUp = async () => /process up/.test(await log());
-    if (await pollUntil(isUp, { deadlineMs: START_TIMEOUT_MS, intervalMs: 10 })) {
-      return { port, stop };
+    if (await start()) {
+      return {
+        port,
+        stop,
+        async restart({ downMs }) {
+          await end();
+          await sleep(downMs);
+          if (!await start()) throw await failed();
+        },
+      };
     }
-    const said = await log();
     // Another program has taken the port meanwhile.
-    if (/in use/.test(said) && attempt < START_ATTEMPTS) {
-      await process.end();
+    if (/in use/.test(await log()) && attempt < START_ATTEMPTS) {
+      await end();
       continue;
     }
+    const failure = await failed();
     await stop();
-    throw new Error(
-      `Cannot start PgBouncer within ${START_TIMEOUT_MS} ms; its log:\n${said.trim()}`,
-    );
+    throw failure;
   }
 }
 

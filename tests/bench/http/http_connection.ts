@@ -1,4 +1,4 @@
-/** One keep-alive connection of the load generator. It reads no more of an answer than its status and its end. */
+/** One keep-alive connection of the load generator. */
 
 const latin1 = new TextDecoder("latin1");
 const utf8 = new TextEncoder();
@@ -12,8 +12,13 @@ export class HttpConnection implements Disposable {
     this.#port = port;
   }
 
-  /** Sends a request and returns the status of its answer. Rejects if the server closes before the answer's end. */
+  /** Sends a request and returns the status of its answer. Rejects as `exchange` does. */
   async ask(request: string): Promise<number> {
+    return statusOf(await this.exchange(request));
+  }
+
+  /** Sends a request and returns its answer, as latin1. Rejects if the server closes before the answer's end. */
+  async exchange(request: string): Promise<string> {
     const socket = this.#socket ??= await this.#connect();
     try {
       await writeAll(socket, utf8.encode(request));
@@ -26,7 +31,7 @@ export class HttpConnection implements Disposable {
         answer += latin1.decode(this.#buffer.subarray(0, count));
       } while (!isWhole(answer));
       if (/\r\nconnection: close\r\n/i.test(answer)) this[Symbol.dispose]();
-      return Number(answer.slice(9, 12));
+      return answer;
     } catch (error) {
       this[Symbol.dispose]();
       throw error;
@@ -47,6 +52,10 @@ export class HttpConnection implements Disposable {
     }
     this.#socket = undefined;
   }
+}
+
+export function statusOf(answer: string): number {
+  return Number(answer.slice(9, 12));
 }
 
 async function writeAll(socket: Deno.TcpConn, bytes: Uint8Array): Promise<void> {

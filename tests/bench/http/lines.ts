@@ -1,4 +1,4 @@
-/** The lines of a stream. */
+/** The lines of a stream, also a last one without its end. */
 export async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
   const decoder = new TextDecoder();
   let rest = "";
@@ -7,4 +7,5 @@ export async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerat
     rest = lines.pop()!;
     yield* lines;
   }
+  if (rest !== "") yield rest;
 }
