@@ -4,8 +4,9 @@
  * then no session would be rolled back.
  */
 import process from "node:process";
+import { dropNames, type SyntaxNode } from "./drop_names.ts";
 
-// Not in deno.json and not a literal import, so that deno.lock does not list it: `deno task dev` does not need it.
+// Not in deno.json and no literal imports, so that deno.lock does not list them: `deno task dev` does not need them.
 // `bundle.ts` runs this file with a lock of its own.
 const ESBUILD = "npm:esbuild@0.28.2";
 
@@ -14,8 +15,17 @@ const { transform, stop }: {
   stop(): Promise<void>;
 } = await import(ESBUILD);
 
+const ACORN = "npm:acorn@8.19.0";
+
+const { parse }: { parse(code: string, options: Record<string, unknown>): SyntaxNode } =
+  await import(ACORN);
+
 const code = await new Response(Deno.stdin.readable).text();
-const minified = await transform(code, {
+const withoutNames = dropNames(
+  code,
+  (text) => parse(text, { ecmaVersion: "latest", sourceType: "module" }),
+);
+const minified = await transform(withoutNames, {
   minify: true,
   format: "esm",
   legalComments: "none",
