@@ -28,12 +28,17 @@ const METHODS: ReadonlySet<string> = new Set([
   "TRACE",
 ]);
 
+/** The method, if it is one of HTTP's own, as a label. */
+export function knownMethod(method: string): string {
+  return METHODS.has(method) ? method : "_OTHER";
+}
+
 /** Durations of requests by method, route and status. Each has few values, so that clients cannot create more series. */
 export class HttpMetrics {
   readonly #times = new Map<string, readonly [Labels, Histogram]>();
 
   record({ method, route, status, durationMs }: CompletedRequest): void {
-    const known = METHODS.has(method) ? method : "_OTHER";
+    const known = knownMethod(method);
     const key = `${known} ${status} ${route}`;
     let times = this.#times.get(key);
     if (times === undefined) {

@@ -1,10 +1,10 @@
-import type { MiddlewareHandler } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
 import { routePath } from "hono/route";
 import type { CompletedRequest } from "./http_metrics.ts";
 
 /** Middleware that reports each request when the head of its response exists. Must be registered before all others. */
 export function watchRequests(
-  onCompleted: (request: CompletedRequest) => void,
+  onCompleted: (request: CompletedRequest, c: Context) => void,
 ): MiddlewareHandler {
   return function watchRequest(c, next) {
     const sinceMs = performance.now();
@@ -15,7 +15,7 @@ export function watchRequests(
         status: c.res.status,
         durationMs: performance.now() - sinceMs,
         requestId: c.get("requestId"),
-      })
+      }, c)
     );
   };
 }

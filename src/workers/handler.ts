@@ -4,7 +4,7 @@ import { ProblemError } from "../http/problem.ts";
 import type { Settings } from "../settings/settings.ts";
 import { isOverloaded, Shards } from "../library/workers/mod.ts";
 import type { Instrument, Instrumentation } from "./instrumentation.ts";
-import { respondWithFailure, serviceDatabases, WorkerService } from "./service.ts";
+import { datasetOf, respondWithFailure, serviceDatabases, WorkerService } from "./service.ts";
 import { type Bindings, workerSettings } from "./settings.ts";
 
 export type Handler = (request: Request, ctx: ExecutionContext) => Promise<Response>;
@@ -12,9 +12,12 @@ export type Handler = (request: Request, ctx: ExecutionContext) => Promise<Respo
 /** Rejects if the bindings are bad, or a secret among them cannot be read. */
 export async function handlerOf(bindings: Bindings, instrument: Instrument): Promise<Handler> {
   const settings = await workerSettings(bindings);
+  // Also where objects answer: an object that refuses its bindings would look like one that has failed.
+  const seen = await instrument(bindings, settings);
+  datasetOf(bindings);
   return settings.objects.shards > 0
     ? throughObjects(settings, bindings["DATABASE_OBJECT"])
-    : byRequests(settings, { bindings, seen: await instrument(bindings, settings) });
+    : byRequests(settings, { bindings, seen });
 }
 
 /** Answers with status 500. The log has the reason. */

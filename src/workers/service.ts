@@ -7,6 +7,7 @@ import { type AppOptions, createApp } from "../http/app.ts";
 import type { Assets } from "../http/docs_routes.ts";
 import { isHost, refuseHost } from "../http/host.ts";
 import { type Databases, databases } from "../library/workers/mod.ts";
+import { DataPoints, type Dataset } from "../ops/data_points.ts";
 import { guard } from "../ops/guard.ts";
 import { HttpMetrics } from "../ops/http_metrics.ts";
 import { createLog, type Log } from "../ops/log.ts";
@@ -14,6 +15,7 @@ import { operatorsOf } from "../ops/operators.ts";
 import { metricsRoute } from "../ops/metrics_route.ts";
 import { watchRequests } from "../ops/watch_requests.ts";
 import { dispatchEvents, type QueueProducer } from "../queue/cloudflare_queue.ts";
+import { figuresObserver, noFigures, type RequestFigures } from "../request_figures.ts";
 import type { Settings } from "../settings/settings.ts";
 import type { Instrumentation } from "./instrumentation.ts";
 import type { Bindings } from "./settings.ts";
@@ -49,6 +51,18 @@ function assetsOf(bindings: Bindings): Assets | undefined {
   return bindings["ASSETS"] as Assets | undefined;
 }
 
+/** The binding of the dataset that gets the metrics of all isolates. Throws `TypeError` if it is something else. */
+export function datasetOf({ METRICS: binding }: Bindings): Dataset | undefined {
+  if (binding === undefined) return undefined;
+  if (typeof binding === "object" && binding !== null && "writeDataPoint" in binding) {
+    return binding as Dataset;
+  }
+  throw new TypeError(
+    `Cannot write metrics as the binding METRICS is no dataset of the Analytics Engine: current value is a ${typeof binding}; ` +
+      "bind a dataset, see wrangler.toml, or remove it",
+  );
+}
+
 /**
  * Cloudflare sets it for each request from outside, whatever the client sent. Requests of other Workers lack it.
  * https://developers.cloudflare.com/fundamentals/reference/http-headers/#cf-connecting-ip
@@ -60,11 +74,14 @@ export class WorkerService {
   readonly #app;
   readonly #events: QueueProducer | undefined;
   readonly #seen: Instrumentation;
+  readonly #points: DataPoints | undefined;
 
   constructor(settings: Settings, { database, bindings, seen }: WorkerServiceOptions) {
     const { logLevel, access, opsToken } = settings;
     this.#events = producerOf(bindings);
     this.#seen = seen;
+    const dataset = datasetOf(bindings);
+    const points = this.#points = dataset && new DataPoints(dataset, database);
     const http = new HttpMetrics();
     const log = createLog(logLevel, { context: seen.logFields });
     const authenticator = new Authenticator(access);
@@ -74,8 +91,9 @@ export class WorkerService {
       authenticator,
       middleware: [
         ...seen.middleware,
-        watchRequests((answered) => {
+        watchRequests((answered, { env }: Context<{ Bindings: AppBindings }>) => {
           http.record(answered);
+          if (env.figures !== undefined) points?.write(answered, env.figures);
           log.debug("request answered", { ...answered });
         }),
       ],
@@ -88,9 +106,11 @@ export class WorkerService {
   async fetch(request: Request, db: Database): Promise<Response> {
     const host = request.headers.get("Host");
     if (host !== null && !isHost(host)) return refuseHost();
-    const writing = this.#seen.writing(db);
+    const figures = this.#points && noFigures();
+    const own = this.#seen.writing(figures ? db.forRequest(figuresObserver(figures)) : db);
     return await this.#app.fetch(request, {
-      db: () => writing,
+      figures,
+      db: () => own,
       dispatch: () => this.#dispatch(db),
     });
   }
@@ -122,6 +142,8 @@ export async function respondWithFailure(
 interface AppBindings {
   readonly db: () => TransactionRunner;
   readonly dispatch?: () => Promise<void>;
+  /** Of the request, if there is a dataset for them. */
+  readonly figures?: RequestFigures | undefined;
 }
 
 /** For an app that answers every request with one failure. */

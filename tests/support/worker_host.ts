@@ -44,6 +44,7 @@ export interface WorkerHostOptions {
   /** As in `WorkerdOptions`. */
   readonly inspects?: boolean;
   readonly queues?: WorkerdOptions["queues"];
+  readonly dataset?: string;
 }
 
 const TIMEOUT_MS = 180_000;
@@ -52,8 +53,8 @@ export async function startWorkerHost(
   database: LocalDatabase,
   { name: host, entry = "src/worker.ts", env = {}, ...options }: WorkerHostOptions,
 ): Promise<WorkerHost> {
-  const { hasHyperdrive = false, hasLeavingClient = false, front, inspects = false, queues } =
-    options;
+  const { hasHyperdrive = false, hasLeavingClient = false, front, inspects = false } = options;
+  const { queues, dataset } = options;
   const branch = await faultBranch(database);
   const { relay } = branch;
   const assets = await Deno.makeTempDir({ prefix: "assets-" });
@@ -73,6 +74,7 @@ export async function startWorkerHost(
     durableObjects: { DATABASE_OBJECT: "DatabaseObject" },
     ...(hasLeavingClient ? { front: LEAVING_CLIENT } : front === undefined ? {} : { front }),
     ...(queues === undefined ? {} : { queues }),
+    ...(dataset === undefined ? {} : { dataset }),
   });
   const quiet = async () => {
     await Promise.all(relay.openConnections.map(({ closed }) => closed));

@@ -30,6 +30,8 @@ export interface WorkerdOptions {
   };
   /** The address of a database by Hyperdrive binding. */
   readonly hyperdrives?: Readonly<Record<string, string>>;
+  /** The binding of a dataset of the Analytics Engine. Miniflare's keeps nothing. */
+  readonly dataset?: string;
   /** Source of a Worker that gets all requests, and reaches the entry as `env.SERVICE`. */
   readonly front?: string;
   /** Opens an inspector. */
@@ -64,6 +66,7 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
     front,
     hyperdrives = {},
     assets,
+    dataset,
     inspects = false,
   } = options;
   const { timeoutMs = 60_000 } = options;
@@ -106,6 +109,7 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
     durableObjects,
     hyperdrives,
     ...(assets && { assets: assetsOptions(assets) }),
+    ...(dataset && { analyticsEngineDatasets: { [dataset]: { dataset: "user_service" } } }),
     ...(queues && { queueProducers: queues.producers, queueConsumers: queues.consumers }),
     modules: [
       { type: "ESModule", path: "main.js", contents: MAIN },

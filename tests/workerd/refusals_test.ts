@@ -35,6 +35,26 @@ Deno.test("shards without a binding are answered with 500, and the missing bindi
   await workerd.logged("there is no binding DATABASE_OBJECT", { timeoutMs: TIMEOUT_MS });
 });
 
+Deno.test("bad bindings for metrics and traces are answered with 500 and logged, also in front of objects", async () => {
+  const cases = [
+    { METRICS: "a text", says: "Cannot write metrics as the binding METRICS is no dataset" },
+    { OTEL_EXPORTER_OTLP_ENDPOINT: "s3cret", says: "Cannot use OTEL_EXPORTER_OTLP_ENDPOINT as" },
+  ];
+  for (const { says, ...bindings } of cases) {
+    for (const shards of ["0", "1"]) {
+      await using workerd = await startWorkerd({
+        entry: "src/worker_traced.ts",
+        bindings: { ...ENV, ...bindings, DATABASE_OBJECT_SHARDS: shards },
+        durableObjects: { DATABASE_OBJECT: "DatabaseObject" },
+      });
+      const answer = await fetch(new URL("/users", workerd.url), jsonRequest("POST", {}));
+      await assertProblem(answer, 500, "internal");
+      await workerd.logged(says, { timeoutMs: TIMEOUT_MS });
+      assertFalse(workerd.log.includes("s3cret"));
+    }
+  }
+});
+
 Deno.test("a secret that could not be read is read again by the next request, in the isolate and in an object", async () => {
   await using workerd = await startWorkerd({
     entry: "tests/workerd/late_secret_worker.ts",
