@@ -10,4 +10,7 @@ export class DatabaseObject extends PlainDatabaseObject {
   protected override readonly instrument = startTracing;
 }
 
-export default workerOf(startTracing);
+const { handlers, UsersEntrypoint } = workerOf(startTracing);
+
+export { UsersEntrypoint };
+export default handlers;

@@ -54,6 +54,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     "library/workers",
     "db/mod.ts",
     "hono",
+    "valibot",
     "cloudflare:workers",
   ],
   "service": ["http", "ops", "queue", "users", "migrations", "settings", "db/mod.ts"],

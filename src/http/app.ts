@@ -9,6 +9,7 @@ import type { BodyLimit } from "./body.ts";
 import { allowOrigins } from "./cors.ts";
 import { type Assets, docsRoutes } from "./docs_routes.ts";
 import type { Authenticator } from "../access/authenticator.ts";
+import type { Identity } from "../access/identity.ts";
 import { fairUse, type FairUseOptions } from "./fair_use/fair_use.ts";
 import { healthRoutes } from "./health_routes.ts";
 import { authenticate, type IdentityVariables } from "./identity.ts";
@@ -34,8 +35,10 @@ export interface FailedRequest {
 export interface AppOptions {
   /** On Workers a function that returns the database of one request. */
   readonly db: TransactionRunner | ((c: Context) => TransactionRunner);
-  /** Tells who sends a request. */
+  /** Tells who sends a request, by its token. */
   readonly authenticator: Pick<Authenticator, "identify">;
+  /** Tells who sends a request that needs no token, because the runtime knows. */
+  readonly callerOf?: ((c: Context) => Identity | undefined) | undefined;
   /** Called for every response with status 500 or above. Must not throw. */
   readonly onFailure?: ((request: FailedRequest) => void) | undefined;
   /** Runs around every request, including those that are refused. */
@@ -100,7 +103,7 @@ export function createApp(options: AppOptions) {
     .route("/", healthRoutes(options))
     .route("/", docsRoutes(options.assets));
   for (const limit of byAddress) app.use(limit);
-  app.use(authenticate(options.authenticator));
+  app.use(authenticate(options.authenticator, options.callerOf));
   for (const limit of byToken) app.use(limit);
   const routes = open.route("/", usersRoutes({ onChange, bodyLimit, requiresIfMatch }));
   app.notFound((c) =>

@@ -27,7 +27,7 @@ interface IdentityEnv {
 }
 
 /** Header of a response that is the first answer again. The draft names none; this one is Stripe's. */
-const REPLAYED = "Idempotent-Replayed";
+export const REPLAYED = "Idempotent-Replayed";
 
 /**
  * As `withSession`, for a request that may have an `Idempotency-Key`. `work` must do the same whenever it gets the same

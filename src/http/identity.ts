@@ -1,6 +1,6 @@
 /** Who sent a request: sets its identity, makes its database that of the identity's tenant, and asks for scopes. */
 
-import type { MiddlewareHandler } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
 import type { Authenticator } from "../access/authenticator.ts";
 import type { Identity, Scope } from "../access/identity.ts";
 import type { DatabaseVariables } from "../library/hono/mod.ts";
@@ -14,14 +14,15 @@ export interface IdentityVariables extends DatabaseVariables {
 }
 
 /**
- * Middleware that lets only clients with a token pass. Behind it, every unit of work of the request is one of the token's
+ * Middleware that lets only clients pass that have a token, or whom `callerOf` knows. Behind it, every unit of work of the request is one of the client's
  * tenant: handlers need not name it. Needs `provideDatabase` before it.
  */
 export function authenticate(
   authenticator: Pick<Authenticator, "identify">,
+  callerOf: (c: Context) => Identity | undefined = () => undefined,
 ): MiddlewareHandler<{ Variables: IdentityVariables }> {
   return async function authenticate(c, next) {
-    const identity = await authenticator.identify(c.req.header("Authorization"));
+    const identity = callerOf(c) ?? await authenticator.identify(c.req.header("Authorization"));
     c.set("identity", identity);
     c.set("db", asTenant(c.get("db"), identity.tenant));
     await next();
@@ -37,9 +38,9 @@ export function requireScope(
     const identity: Identity = c.get("identity");
     if (identity.scopes.has(scope)) return next();
     throw new ProblemError("insufficient-scope", {
-      detail: `Cannot serve the request as the token lacks a scope: current scopes ${
+      detail: `Cannot serve the request as its client lacks a scope: current scopes ${
         [...identity.scopes].join(", ") || "none"
-      }; use a token with ${scope}`,
+      }; use a token with ${scope}, or a binding whose props have it`,
       headers: challenge({ error: "insufficient_scope", scope }),
     });
   };

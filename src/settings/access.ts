@@ -8,32 +8,24 @@ import { TENANT_NAME } from "../tenant.ts";
 import { text } from "./variable.ts";
 
 const FORM = 'write [{"name":"…","sha256":"…","scopes":["users:read"],"tenant":"default"}]';
+const PROPS_FORM = 'write {"name":"…","scopes":["users:read"],"tenant":"default"}';
 
 /** Errors show no value: a token might stand where its hash belongs. */
 const hidden = (reason: string, wayOut: string) =>
   `${reason}: current value is not shown; ${wayOut}`;
 
-const fieldMessage = ({ expected, received }: { expected: string | null; received: string }) =>
-  expected === "never"
-    ? hidden("it is not a field of a token", "remove it")
-    : hidden(received === "undefined" ? "it is required" : "it must be an object", FORM);
+const fieldMessage =
+  (form: string) => ({ expected, received }: { expected: string | null; received: string }) =>
+    expected === "never"
+      ? hidden("it is not a field of a client", "remove it")
+      : hidden(received === "undefined" ? "it is required" : "it must be an object", form);
 
-const ApiToken = v.strictObject({
+const clientFields = {
   name: v.pipe(
     v.string(hidden("it must be a string", "name the client that has the token")),
     v.regex(
       /^[\w.-]{1,64}$/,
       hidden("it must have 1 to 64 of A-Z a-z 0-9 _ . -", "name the client that has the token"),
-    ),
-  ),
-  sha256: v.pipe(
-    v.string(hidden("it must be a string", "`deno task token` makes one")),
-    v.regex(
-      /^[0-9a-f]{64}$/,
-      hidden(
-        "it must be the SHA-256 of the token, in 64 of 0-9 a-f",
-        "`deno task token` makes a token and this",
-      ),
     ),
   ),
   scopes: v.pipe(
@@ -50,7 +42,24 @@ const ApiToken = v.strictObject({
       rejection("it must have 1 to 63 of a-z 0-9 _ -, the first no _ or -", "write it so"),
     ),
   ),
-}, fieldMessage);
+};
+
+const ApiToken = v.strictObject({
+  ...clientFields,
+  sha256: v.pipe(
+    v.string(hidden("it must be a string", "`deno task token` makes one")),
+    v.regex(
+      /^[0-9a-f]{64}$/,
+      hidden(
+        "it must be the SHA-256 of the token, in 64 of 0-9 a-f",
+        "`deno task token` makes a token and this",
+      ),
+    ),
+  ),
+}, fieldMessage(FORM));
+
+/** The `props` of another Worker's binding to this one: what a token of `API_TOKENS` has, without a token. */
+export const BindingProps = v.strictObject(clientFields, fieldMessage(PROPS_FORM));
 
 /** The static tokens, as JSON. */
 export function apiTokens() {

@@ -6,6 +6,14 @@ declare module "cloudflare:workers" {
     waitUntil(promise: Promise<unknown>): void;
   }
 
+  /** What other Workers reach by a service binding: its public methods, and `fetch`. */
+  export abstract class WorkerEntrypoint<Env> {
+    /** `props` is what the configuration of the other Worker's binding says. */
+    protected readonly ctx: ExecutionContext & { readonly props?: unknown };
+    protected readonly env: Env;
+    constructor(ctx: ExecutionContext, env: Env);
+  }
+
   export abstract class DurableObject<Env> {
     protected readonly ctx: ExecutionContext;
     protected readonly env: Env;
@@ -21,8 +29,8 @@ declare module "cloudflare:workers" {
     fetch(request: Request): Promise<Response>;
   }
 
-  export interface DurableObjectNamespace {
+  export interface DurableObjectNamespace<Stub extends DurableObjectStub = DurableObjectStub> {
     idFromName(name: string): DurableObjectId;
-    get(id: DurableObjectId, options?: { locationHint?: string }): DurableObjectStub;
+    get(id: DurableObjectId, options?: { locationHint?: string }): Stub;
   }
 }

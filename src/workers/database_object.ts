@@ -1,9 +1,15 @@
 /// <reference path="./cloudflare_workers.d.ts" />
-import { DurableObject, type ExecutionContext } from "cloudflare:workers";
+import { DurableObject, type DurableObjectStub, type ExecutionContext } from "cloudflare:workers";
+import type { Identity } from "../access/identity.ts";
 import type { Database } from "../db/mod.ts";
 import { type Instrument, type Instrumentation, notInstrumented } from "./instrumentation.ts";
 import { serviceDatabases, WorkerService } from "./service.ts";
 import { type Bindings, workerSettings } from "./settings.ts";
+
+/** The object as the Worker reaches it. */
+export interface DatabaseObjectStub extends DurableObjectStub {
+  fetchAs(caller: Identity, request: Request): Promise<Response>;
+}
 
 /**
  * The service with a pool that outlives requests. On Workers only a Durable Object can keep one: all requests to the
@@ -16,10 +22,22 @@ export class DatabaseObject extends DurableObject<Bindings> {
   #started: Promise<Started> | undefined;
 
   override async fetch(request: Request): Promise<Response> {
+    return await this.#answer(request);
+  }
+
+  /**
+   * Answers a request whose sender the Worker knows. It is a method of its own, which only Workers with a binding to the
+   * object can call, because a client could send whatever a header would say.
+   */
+  async fetchAs(caller: Identity, request: Request): Promise<Response> {
+    return await this.#answer(request, caller);
+  }
+
+  async #answer(request: Request, caller?: Identity): Promise<Response> {
     const { service, database, seen } = await (this.#started ??= this.#start());
     return await seen.run(
       this.ctx,
-      () => service.fetch(request, database.withSignal(request.signal)),
+      () => service.fetch(request, database.withSignal(request.signal), caller),
     );
   }
 

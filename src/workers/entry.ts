@@ -5,16 +5,17 @@ import { failing, handlerOf } from "./handler.ts";
 import type { Instrument } from "./instrumentation.ts";
 import { QueueWorker } from "./queue.ts";
 import type { Bindings } from "./settings.ts";
+import { usersEntrypoint } from "./users_entrypoint.ts";
 
-/** The default export of an entry. */
+/** What an entry exports: its default handlers, and the class for bindings of other Workers. */
 export function workerOf(instrument: Instrument) {
   // Workers forbid timers and random values in a module's global scope, so each isolate initialises at its first request.
   const handler = oncePer((bindings) => handlerOf(bindings, instrument));
   const queueWorker = oncePer((bindings) => QueueWorker.start(bindings, instrument));
-  return {
+  const handlerFor = (bindings: Bindings) => handler(bindings).catch(failing);
+  const handlers = {
     async fetch(request: Request, bindings: Bindings, ctx: ExecutionContext): Promise<Response> {
-      const answer = await handler(bindings).catch(failing);
-      return await answer(request, ctx);
+      return await (await handlerFor(bindings))(request, ctx);
     },
     async queue(batch: QueueBatch, bindings: Bindings, ctx: ExecutionContext): Promise<void> {
       await (await queueWorker(bindings)).consume(batch, ctx);
@@ -23,6 +24,7 @@ export function workerOf(instrument: Instrument) {
       await (await queueWorker(bindings)).sweep(ctx);
     },
   };
+  return { handlers, UsersEntrypoint: usersEntrypoint(handlerFor) };
 }
 
 /**

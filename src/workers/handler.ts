@@ -1,13 +1,20 @@
 /** Chooses by the settings how this isolate answers requests. */
 import type { DurableObjectNamespace, ExecutionContext } from "cloudflare:workers";
+import type { Identity } from "../access/identity.ts";
 import { ProblemError } from "../http/problem.ts";
 import type { Settings } from "../settings/settings.ts";
 import { isOverloaded, Shards } from "../library/workers/mod.ts";
+import type { DatabaseObjectStub } from "./database_object.ts";
 import type { Instrument, Instrumentation } from "./instrumentation.ts";
 import { datasetOf, respondWithFailure, serviceDatabases, WorkerService } from "./service.ts";
 import { type Bindings, workerSettings } from "./settings.ts";
 
-export type Handler = (request: Request, ctx: ExecutionContext) => Promise<Response>;
+/** Answers one request. `caller` is who sends it, if that is known without a token. */
+export type Handler = (
+  request: Request,
+  ctx: ExecutionContext,
+  caller?: Identity,
+) => Promise<Response>;
 
 /** Rejects if the bindings are bad, or a secret among them cannot be read. */
 export async function handlerOf(bindings: Bindings, instrument: Instrument): Promise<Handler> {
@@ -32,8 +39,8 @@ function byRequests(
 ): Handler {
   const database = serviceDatabases(settings, seen);
   const service = new WorkerService(settings, { database, bindings, seen });
-  return (request, ctx) =>
-    seen.run(ctx, () => service.fetch(request, database.forRequest(ctx, request)));
+  return (request, ctx, caller) =>
+    seen.run(ctx, () => service.fetch(request, database.forRequest(ctx, request), caller));
 }
 
 function throughObjects({ objects, logLevel, corsOrigins }: Settings, namespace: unknown): Handler {
@@ -44,8 +51,8 @@ function throughObjects({ objects, logLevel, corsOrigins }: Settings, namespace:
     );
   }
   const shards = new Shards(namespace, objects);
-  return (request) =>
-    shards.fetch(request).catch((cause) =>
+  return (request, _ctx, caller) =>
+    shards.fetch(request, caller && ((stub) => stub.fetchAs(caller, request))).catch((cause) =>
       respondWithFailure(request, {
         error: objectFailed(request, cause),
         logLevel,
@@ -54,7 +61,7 @@ function throughObjects({ objects, logLevel, corsOrigins }: Settings, namespace:
     );
 }
 
-function isNamespace(binding: unknown): binding is DurableObjectNamespace {
+function isNamespace(binding: unknown): binding is DurableObjectNamespace<DatabaseObjectStub> {
   return typeof binding === "object" && binding !== null && "idFromName" in binding;
 }
 

@@ -1,5 +1,6 @@
 import type { Context } from "hono";
 import { Authenticator } from "../access/authenticator.ts";
+import type { Identity } from "../access/identity.ts";
 import type { Database, TransactionRunner } from "../db/mod.ts";
 import { appSettings } from "../service/app_settings.ts";
 import { logFailures, logLeaks } from "../service/failure_log.ts";
@@ -102,17 +103,19 @@ export class WorkerService {
     });
   }
 
-  /** Answers one request with its database. */
-  async fetch(request: Request, db: Database): Promise<Response> {
+  /** Answers one request with its database. `caller` is who sends it, if that is known without a token. */
+  async fetch(request: Request, db: Database, caller?: Identity): Promise<Response> {
     const host = request.headers.get("Host");
     if (host !== null && !isHost(host)) return refuseHost();
     const figures = this.#points && noFigures();
     const own = this.#seen.writing(figures ? db.forRequest(figuresObserver(figures)) : db);
-    return await this.#app.fetch(request, {
+    const env: AppBindings = {
       figures,
       db: () => own,
       dispatch: () => this.#dispatch(db),
-    });
+      caller,
+    };
+    return await this.#app.fetch(request, env);
   }
 
   /** Sends the event of a change. A client that disconnects does not abort it. */
@@ -144,6 +147,7 @@ interface AppBindings {
   readonly dispatch?: () => Promise<void>;
   /** Of the request, if there is a dataset for them. */
   readonly figures?: RequestFigures | undefined;
+  readonly caller?: Identity | undefined;
 }
 
 /** For an app that answers every request with one failure. */
@@ -155,6 +159,7 @@ function appOf(log: Log, options: Partial<AppOptions> = {}) {
     authenticator: NO_CLIENTS,
     ...options,
     db: (c: Context<{ Bindings: AppBindings }>) => c.env.db(),
+    callerOf: (c: Context<{ Bindings: AppBindings }>) => c.env.caller,
     onUserChange: (c: Context<{ Bindings: AppBindings }>) => c.env.dispatch?.(),
     onFailure: logFailures(log),
   });

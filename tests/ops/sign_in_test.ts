@@ -1,6 +1,8 @@
 /** How browsers sign in to `/ops` and out of it, and how often a token may be guessed. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Hono } from "hono";
+import { respondWithProblem } from "../../src/http/problem.ts";
+import { problemOf } from "../../src/http/problem_of.ts";
 import { guard } from "../../src/ops/guard.ts";
 import { Guesses } from "../../src/ops/guesses.ts";
 import { PoolPage } from "../../src/ops/pool_page.ts";
@@ -189,6 +191,7 @@ Deno.test("guesses are counted by client or /64, for a minute, and right tokens 
     now: () => nowMs,
   });
   const app = new Hono().get("/", guard({ operators, guesses }), (c) => c.text("in"));
+  app.onError((error, c) => respondWithProblem(c, problemOf(error)));
   const ask = async (client: string, token: string) =>
     (await app.request("/", { headers: { Client: client, Authorization: `Bearer ${token}` } }))
       .status;

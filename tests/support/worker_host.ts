@@ -42,6 +42,8 @@ export interface WorkerHostOptions {
   /** Source of another Worker that gets all requests. */
   readonly front?: string;
   /** As in `WorkerdOptions`. */
+  readonly frontServices?: WorkerdOptions["frontServices"];
+  /** As in `WorkerdOptions`. */
   readonly inspects?: boolean;
   readonly queues?: WorkerdOptions["queues"];
   readonly dataset?: string;
@@ -54,7 +56,7 @@ export async function startWorkerHost(
   { name: host, entry = "src/worker.ts", env = {}, ...options }: WorkerHostOptions,
 ): Promise<WorkerHost> {
   const { hasHyperdrive = false, hasLeavingClient = false, front, inspects = false } = options;
-  const { queues, dataset } = options;
+  const { frontServices = {}, queues, dataset } = options;
   const branch = await faultBranch(database);
   const { relay } = branch;
   const assets = await Deno.makeTempDir({ prefix: "assets-" });
@@ -75,6 +77,7 @@ export async function startWorkerHost(
     ...(hasLeavingClient ? { front: LEAVING_CLIENT } : front === undefined ? {} : { front }),
     ...(queues === undefined ? {} : { queues }),
     ...(dataset === undefined ? {} : { dataset }),
+    frontServices,
   });
   const quiet = async () => {
     await Promise.all(relay.openConnections.map(({ closed }) => closed));

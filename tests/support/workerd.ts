@@ -34,10 +34,18 @@ export interface WorkerdOptions {
   readonly dataset?: string;
   /** Source of a Worker that gets all requests, and reaches the entry as `env.SERVICE`. */
   readonly front?: string;
+  /** The front Worker's bindings to entrypoints of the entry beside `SERVICE`, each with its `props`. */
+  readonly frontServices?: Readonly<Record<string, EntrypointBinding>>;
   /** Opens an inspector. */
   readonly inspects?: boolean;
   /** Limit for the bundle, and again for the start. */
   readonly timeoutMs?: number;
+}
+
+export interface EntrypointBinding {
+  /** An exported class. */
+  readonly entrypoint: string;
+  readonly props?: { readonly [name: string]: Json };
 }
 
 export type Json = string | number | boolean | null | Json[] | { [name: string]: Json };
@@ -64,6 +72,7 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
     durableObjects = {},
     queues,
     front,
+    frontServices = {},
     hyperdrives = {},
     assets,
     dataset,
@@ -123,7 +132,12 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
         // Lets it call the `queue` and `scheduled` handlers of the service.
         compatibilityFlags: [...compatibility.compatibilityFlags, "service_binding_extra_handlers"],
         name: "front",
-        serviceBindings: { SERVICE: "service" },
+        serviceBindings: {
+          SERVICE: "service",
+          ...Object.fromEntries(
+            Object.entries(frontServices).map(([name, to]) => [name, { name: "service", ...to }]),
+          ),
+        },
         modules: [{ type: "ESModule", path: "front.js", contents: front }],
       },
       { ...service, name: "service" },

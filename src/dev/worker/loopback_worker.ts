@@ -4,10 +4,10 @@
  */
 import type { ExecutionContext } from "cloudflare:workers";
 import { isLoopbackHeader, isLoopbackHost } from "../../library/loopback.ts";
-import worker, { DatabaseObject } from "../../worker.ts";
+import worker, { DatabaseObject, UsersEntrypoint } from "../../worker.ts";
 import type { Bindings } from "../../workers/settings.ts";
 
-export { DatabaseObject };
+export { DatabaseObject, UsersEntrypoint };
 
 export default {
   ...worker,

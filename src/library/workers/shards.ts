@@ -1,7 +1,12 @@
+/** The part of an object's stub that is used. */
+export interface ObjectStub {
+  fetch(request: Request): Promise<Response>;
+}
+
 /** The part of the runtime's binding that is used. */
-export interface ObjectNamespace<Id = unknown> {
+export interface ObjectNamespace<Stub extends ObjectStub = ObjectStub, Id = unknown> {
   idFromName(name: string): Id;
-  get(id: Id, options?: { locationHint?: string }): { fetch(request: Request): Promise<Response> };
+  get(id: Id, options?: { locationHint?: string }): Stub;
 }
 
 /** How long later requests skip an object that has failed. */
@@ -28,8 +33,8 @@ export function isOverloaded(error: unknown): boolean {
 }
 
 /** The Durable Objects that keep pools. Each isolate uses them in turn (round robin), from a random one on. */
-export class Shards {
-  readonly #namespace: ObjectNamespace;
+export class Shards<Stub extends ObjectStub = ObjectStub> {
+  readonly #namespace: ObjectNamespace<Stub>;
   readonly #location: string | undefined;
   readonly #now: () => number;
   /** Per object: the time until which it is skipped. */
@@ -38,7 +43,7 @@ export class Shards {
 
   /** Reaches no object. */
   constructor(
-    namespace: ObjectNamespace,
+    namespace: ObjectNamespace<Stub>,
     { shards, location, now = () => performance.now(), random = Math.random }: ShardsOptions,
   ) {
     this.#namespace = namespace;
@@ -53,25 +58,33 @@ export class Shards {
    * object, or to a new stub of the only one. Any other request may have been executed, and is not repeated. Nor is one that an
    * overloaded object has refused. Throws what the runtime throws.
    * https://developers.cloudflare.com/durable-objects/best-practices/error-handling/
+   *
+   * `send` reaches the object by another method of its own, for what a request cannot say.
    */
-  async fetch(request: Request): Promise<Response> {
+  async fetch(
+    request: Request,
+    send: (stub: Stub) => Promise<Response> = (stub) => stub.fetch(request),
+  ): Promise<Response> {
     const isRead = request.method === "GET" || request.method === "HEAD";
     for (let left = isRead ? READ_ATTEMPTS : 1;; left--) {
       try {
-        return await this.#forward(request);
+        return await this.#forward(request, send);
       } catch (error) {
         if (left === 1 || request.signal.aborted || isOverloaded(error)) throw error;
       }
     }
   }
 
-  async #forward(request: Request): Promise<Response> {
+  async #forward(
+    request: Request,
+    send: (stub: Stub) => Promise<Response>,
+  ): Promise<Response> {
     const shard = this.#choose();
     const id = this.#namespace.idFromName(`pool-${shard}`);
     // A stub belongs to the request and cannot be used after a failure, so each request gets a new one.
     const options = this.#location === undefined ? {} : { locationHint: this.#location };
     try {
-      return await this.#namespace.get(id, options).fetch(request);
+      return await send(this.#namespace.get(id, options));
     } catch (error) {
       if (!request.signal.aborted) this.#skippedUntil[shard] = this.#now() + SKIP_MS;
       throw error;
