@@ -2,76 +2,42 @@
  * Removes the names that esbuild's `keepNames` has put into a package. The driver's package calls a helper for each of its
  * functions, so that `Function.name` survives its own minifier: 2.7 kB of a gzipped Worker, which nothing reads.
  */
-
-/** The parts of a syntax tree that are read here. https://github.com/estree/estree */
-export interface SyntaxNode {
-  readonly type: string;
-  readonly start: number;
-  readonly end: number;
-}
-
-interface Call extends SyntaxNode {
-  readonly callee: SyntaxNode & { readonly name?: string };
-  readonly arguments: readonly SyntaxNode[];
-}
+import { type Call, type Edit, isIdentifier, type SyntaxNode, visit } from "./syntax.ts";
 
 const HELPER =
   /\bvar (\w+) = \((\w+), (\w+)\) => \w+\(\2, "name", \{\s*value: \3,\s*configurable: true\s*\}\);/;
 
-/**
- * Returns a bundle that is not minified yet without the calls of the helper, line by line, so that its source map stays
- * true. Returns it as it is if it has no such helper, or another variable of that name.
- */
-export function dropNames(code: string, parse: (code: string) => SyntaxNode): string {
-  const [definition = "", helper] = HELPER.exec(code) ?? [];
-  if (helper === undefined) return code;
+/** None if the module has no such helper, or needs it for something else. */
+export function dropNames(code: string, tree: SyntaxNode): Edit[] {
+  const definition = HELPER.exec(code);
+  if (definition === null) return [];
+  const [text, helper] = definition as unknown as [string, string];
   const calls: Call[] = [];
   let others = 0;
-  visit(parse(code), (node, { parent, key }) => {
-    if (node.type === "CallExpression" && isNaming(node as Call, helper)) calls.push(node as Call);
-    else if (node.type === "Identifier" && (node as Call["callee"]).name === helper) {
+  visit(tree, (node, { parent, key }) => {
+    if (isNaming(node, helper)) calls.push(node);
+    else if (isIdentifier(node, helper)) {
       const isProperty = (key === "property" || key === "key") &&
         (parent as { computed?: boolean }).computed === false;
-      if (!isProperty && !(key === "callee" && isNaming(parent as Call, helper))) others++;
+      const isCalled = key === "callee" && isNaming(parent!, helper);
+      if (!isProperty && !isCalled) others++;
     }
   });
   // The definition.
-  if (others !== 1) return code;
-  const cuts = calls.flatMap(({ callee, arguments: [named, name] }) => [
-    [callee.start, callee.end] as const,
-    [named!.end, name!.end] as const,
-  ]);
-  cuts.push([code.indexOf(definition), code.indexOf(definition) + definition.length]);
-  cuts.sort(([one], [other]) => one - other);
-  let kept = "";
-  let at = 0;
-  for (const [start, end] of cuts) {
-    kept += code.slice(at, start) + code.slice(start, end).replace(/[^\n]+/g, "");
-    at = end;
-  }
-  return kept + code.slice(at);
+  if (others !== 1) return [];
+  const { index } = definition;
+  return [
+    { start: index, end: index + text.length, text: "" },
+    ...calls.flatMap(({ callee, arguments: [named, name] }) => [
+      { start: callee.start, end: callee.end, text: "" },
+      { start: named!.end, end: name!.end, text: "" },
+    ]),
+  ];
 }
 
 /** `helper(any, "text")`. */
-function isNaming({ callee, arguments: [, name, ...rest] }: Call, helper: string): boolean {
-  return callee.name === helper && name?.type === "Literal" && rest.length === 0;
-}
-
-interface Place {
-  readonly parent: SyntaxNode | undefined;
-  /** The parent's property that has the node. */
-  readonly key: string;
-}
-
-function visit(
-  node: SyntaxNode,
-  each: (node: SyntaxNode, place: Place) => void,
-  place: Place = { parent: undefined, key: "" },
-): void {
-  each(node, place);
-  for (const [key, value] of Object.entries(node)) {
-    for (const child of Array.isArray(value) ? value : [value]) {
-      if (typeof child?.type === "string") visit(child, each, { parent: node, key });
-    }
-  }
+function isNaming(node: SyntaxNode, helper: string): node is Call {
+  if (node.type !== "CallExpression") return false;
+  const { callee, arguments: [, name, ...rest] } = node as Call;
+  return isIdentifier(callee, helper) && name?.type === "Literal" && rest.length === 0;
 }

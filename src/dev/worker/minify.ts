@@ -4,7 +4,9 @@
  * then no session would be rolled back.
  */
 import process from "node:process";
-import { dropNames, type SyntaxNode } from "./drop_names.ts";
+import { dropModules } from "./drop_modules.ts";
+import { dropNames } from "./drop_names.ts";
+import { applyEdits, type SyntaxNode } from "./syntax.ts";
 
 // Not in deno.json and no literal imports, so that deno.lock does not list them: `deno task dev` does not need them.
 // `bundle.ts` runs this file with a lock of its own.
@@ -21,12 +23,11 @@ const { parse }: { parse(code: string, options: Record<string, unknown>): Syntax
   await import(ACORN);
 
 const code = await new Response(Deno.stdin.readable).text();
-const withoutNames = dropNames(
-  code,
-  (text) => parse(text, { ecmaVersion: "latest", sourceType: "module" }),
-);
-const minified = await transform(withoutNames, {
+const tree = parse(code, { ecmaVersion: "latest", sourceType: "module" });
+const shortened = applyEdits(code, [...dropModules(code, tree), ...dropNames(code, tree)]);
+const minified = await transform(shortened, {
   minify: true,
+  treeShaking: true,
   format: "esm",
   legalComments: "none",
   sourcemap: process.argv.includes("--source-map") ? "inline" : false,
