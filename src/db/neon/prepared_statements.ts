@@ -122,6 +122,8 @@ export class PreparedStatement {
   isParsed = false;
   /** The flight in which its Parse was written last: see `PreparedStatements.use`. */
   flight = 0;
+  /** The flight that has used it last. */
+  usedIn = 0;
   /** The columns of its rows, once the server has described them; none for a statement without rows. */
   columns: readonly Column[] | undefined;
 
@@ -134,7 +136,7 @@ export class PreparedStatement {
 /** The prepared statements of one connection. */
 export class PreparedStatements {
   readonly #policy: PreparePolicy;
-  /** By text, in the order of their last use. A statement counts as prepared once its Parse is written. */
+  /** By text. A statement counts as prepared once its Parse is written. */
   readonly #statements = new Map<string, PreparedStatement>();
   /** Names that are to be closed. */
   #unused = new Set<string>();
@@ -183,8 +185,7 @@ export class PreparedStatements {
     const flight = this.#flight;
     const known = this.#statements.get(text);
     if (known !== undefined) {
-      this.#statements.delete(text);
-      this.#statements.set(text, known);
+      known.usedIn = flight;
       const isNew = !known.isParsed && known.flight !== flight;
       if (isNew) known.flight = flight;
       return { prepared: known, isNew };
@@ -192,14 +193,18 @@ export class PreparedStatements {
     const name = nameOf(statement);
     if (name === undefined) return undefined;
     const prepared = new PreparedStatement(text, name);
-    prepared.flight = flight;
+    prepared.flight = prepared.usedIn = flight;
+    if (this.#statements.size >= STATEMENTS_MAX) this.forget(this.#oldest);
     this.#statements.set(text, prepared);
     // Its Close is sent with its Parse in any case.
     this.#unused.delete(name);
-    if (this.#statements.size > STATEMENTS_MAX) {
-      this.forget(this.#statements.values().next().value!);
-    }
     return { prepared, isNew: true };
+  }
+
+  /** The one that was not used for the longest time. Looked for only when one is to go: to keep an order costs each use. */
+  get #oldest(): PreparedStatement {
+    const [first, ...others] = this.#statements.values();
+    return others.reduce((oldest, one) => one.usedIn < oldest.usedIn ? one : oldest, first!);
   }
 
   /** A flight begins: returns the names of statements that it is to close. They count as closed from now on. */

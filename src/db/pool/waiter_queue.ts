@@ -19,6 +19,8 @@ export class WaiterQueue<T> {
   #lastPriority: QueueNode<T> | undefined;
   #size = 0;
   #prioritySize = 0;
+  /** How many iterations are under way: each goes on from a node that was removed meanwhile. */
+  #iterations = 0;
 
   /** Number of values in both lanes. */
   get size(): number {
@@ -72,6 +74,9 @@ export class WaiterQueue<T> {
     if (node.isPriority) this.#prioritySize--;
     this.#link(node.previous, node.next);
     this.#size--;
+    // A removed node that V8 has moved to the old generation would keep alive all nodes that came after it.
+    node.previous = undefined;
+    if (this.#iterations === 0) node.next = undefined;
   }
 
   /** Does nothing if the queue is empty. */
@@ -81,7 +86,12 @@ export class WaiterQueue<T> {
 
   /** In queue order. The caller may remove the current value while iterating. */
   *[Symbol.iterator](): Iterator<T> {
-    for (let node = this.#head; node !== undefined; node = node.next) yield node.value;
+    this.#iterations++;
+    try {
+      for (let node = this.#head; node !== undefined; node = node.next) yield node.value;
+    } finally {
+      this.#iterations--;
+    }
   }
 
   #insert(node: QueueNode<T>): QueueNode<T> {

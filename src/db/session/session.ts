@@ -273,6 +273,7 @@ export class Session implements AsyncDisposable {
    * session: there it runs through `waitUntil`. Never rejects.
    */
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#savepoint === undefined && this.isSettled) return;
     const end = this.#queue.run(() => {
       this.#noteBlockEnd();
       return this.#rollBack();

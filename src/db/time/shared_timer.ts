@@ -4,6 +4,8 @@ import type { Clock } from "./clock.ts";
 interface Deadline {
   readonly dueAt: number;
   readonly callback: () => void;
+  /** Its place in the list; -1 once it was removed. */
+  index: number;
 }
 
 /**
@@ -12,7 +14,11 @@ interface Deadline {
  */
 export class SharedTimer implements Clock {
   readonly #clock: Clock;
-  readonly #deadlines = new Set<Deadline>();
+  /**
+   * In no order. Not a `Set`: each of its former tables leads to the next one, so that one that V8 has moved to the old
+   * generation would keep all deadlines after it, and the flights that they belong to, until that is collected.
+   */
+  readonly #deadlines: Deadline[] = [];
   readonly #alarm: Alarm;
 
   constructor(clock: Clock) {
@@ -25,25 +31,34 @@ export class SharedTimer implements Clock {
   }
 
   after(timeMs: number, callback: () => void): () => void {
-    const deadline = { dueAt: this.#clock.now() + timeMs, callback };
-    this.#deadlines.add(deadline);
+    const index = this.#deadlines.length;
+    const deadline = { dueAt: this.#clock.now() + timeMs, callback, index };
+    this.#deadlines.push(deadline);
     this.#alarm.setBy(deadline.dueAt);
-    return () => {
-      this.#deadlines.delete(deadline);
-      // A timer would keep a process, or an object, alive.
-      if (this.#deadlines.size === 0) this.#alarm.clear();
-    };
+    return () => this.#remove(deadline);
+  }
+
+  #remove(deadline: Deadline): void {
+    const { index } = deadline;
+    if (index === -1) return;
+    deadline.index = -1;
+    const last = this.#deadlines.pop()!;
+    if (last !== deadline) {
+      this.#deadlines[index] = last;
+      last.index = index;
+    }
+    // A timer would keep a process, or an object, alive.
+    if (this.#deadlines.length === 0) this.#alarm.clear();
   }
 
   #onAlarm(): void {
     const nowMs = this.#clock.now();
-    // A callback may cancel others, which are then not visited, and add some, which are.
-    for (const deadline of this.#deadlines) {
-      if (deadline.dueAt > nowMs) this.#alarm.setBy(deadline.dueAt);
-      else {
-        this.#deadlines.delete(deadline);
-        deadline.callback();
-      }
+    for (const deadline of this.#deadlines.filter(({ dueAt }) => dueAt <= nowMs)) {
+      // The callback of another one may have cancelled it.
+      if (deadline.index === -1) continue;
+      this.#remove(deadline);
+      deadline.callback();
     }
+    for (const { dueAt } of this.#deadlines) this.#alarm.setBy(dueAt);
   }
 }

@@ -44,6 +44,22 @@ Deno.test("waiters may be removed while iterating", () => {
   assertEquals(queue.size, 0);
 });
 
+Deno.test("a node that was removed keeps no other one alive", () => {
+  const queue = new WaiterQueue<number>();
+  const nodes = [0, 1, 2].map((waiter) => queue.push(waiter));
+  for (const node of nodes) queue.remove(node);
+  assertEquals(
+    nodes.map(({ previous, next }) => [previous, next]),
+    nodes.map(() => [undefined, undefined]),
+  );
+  for (const _ of queue) throw new Error("the queue is empty");
+  const last = queue.push(3);
+  queue.push(4);
+  for (const _ of queue) break;
+  queue.remove(last);
+  assertEquals(last.next, undefined);
+});
+
 Deno.test("the priority lane is in FIFO order, ahead of the regular lane", () => {
   const queue = new WaiterQueue<string>();
   queue.push("a");
