@@ -1,5 +1,5 @@
 /**
- * `deno task bench [http|limits|capacity|workers|pool|session|reads|queue|ops] [--json FILE]`. README.md lists the options of `http`. Other packages are imported by names that Deno does not see
+ * `deno task bench [http|limits|capacity|workers|objects|pool|session|reads|queue|ops] [--json FILE]`. README.md lists the options of `http`. Other packages are imported by names that Deno does not see
  * before it runs, under a lock of their own, `contenders.lock`. The first `deno task dev` downloads everything that the
  * project's own lock lists.
  */
@@ -49,6 +49,14 @@ async function bench(which: string | undefined): Promise<unknown> {
       console.log([measuredAt(), "", workersTable(figures)].join("\n"));
       return figures;
     }
+    case "objects": {
+      const { benchHops, benchObjects } = await import("./objects.ts");
+      const { hopsTable, objectsTable } = await import("./objects_table.ts");
+      const figures = { hops: await benchHops(), objects: await benchObjects() };
+      const tables = [hopsTable(figures.hops), "", objectsTable(figures.objects)];
+      console.log([measuredAt(), "", ...tables].join("\n"));
+      return figures;
+    }
     case "capacity": {
       const { benchCapacity } = await import("./http/http.ts");
       const { capacityTable } = await import("./http/capacity.ts");
@@ -93,7 +101,7 @@ async function bench(which: string | undefined): Promise<unknown> {
     }
     default:
       console.error(
-        "Usage: deno task bench [http [--full] [--against REV] [--svg DIRECTORY]] | limits | capacity | workers | pool | session | reads | queue | ops [--json FILE]",
+        "Usage: deno task bench [http [--full] [--against REV] [--svg DIRECTORY]] | limits | capacity | workers | objects | pool | session | reads | queue | ops [--json FILE]",
       );
       Deno.exit(2);
   }
