@@ -57,6 +57,10 @@ export const EXAMPLES: readonly Example[] = [
     },
   },
   {
+    has: "session.position",
+    check: ({ printed }) => assertEquals(printed, ["seen"]),
+  },
+  {
     has: "length: 8",
     check: ({ printed }) => assertEquals(printed, ["0,1,2,3,4,5,6,7"]),
   },

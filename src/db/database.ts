@@ -8,6 +8,7 @@ import { SharedTimer } from "./time/shared_timer.ts";
 import { RetryBudget } from "./time/retry.ts";
 import { LeaseHolder } from "./pool/lease_holder.ts";
 import type { OwnerScope } from "./pool/owner_scope.ts";
+import type { Replicas, ReplicaStats } from "./pool/replicas/replicas.ts";
 import { Transaction } from "./session/server_transaction.ts";
 import { Session } from "./session/session.ts";
 import type { SessionOptions } from "./session/session_options.ts";
@@ -33,6 +34,8 @@ export interface DatabaseOptions {
    * the pool.
    */
   readonly endpoint?: Endpoint | undefined;
+  /** Answer the reads that let them: `SessionOptions.replica`. Only for owners whose sockets outlive their requests. */
+  readonly replicas?: Replicas | undefined;
   /** Settings of every transaction, where the session's own options do not replace them. */
   readonly defaults: TransactionSettings;
   /** Parsers of every session, by type id, where the session's own do not replace them. */
@@ -110,7 +113,10 @@ export interface KeyedTransactionOptions<T> extends TransactionOptions {
 }
 
 /** The pool's counts, and those of all databases that share `metrics`. */
-export interface DatabaseStats extends PoolStats, UnitStats {}
+export interface DatabaseStats extends PoolStats, UnitStats {
+  /** Of each replica: the counts of its pool, and of the reads that went to it. */
+  readonly replicas?: readonly ReplicaStats[];
+}
 
 /** The part of a `Database` that request handlers and queue consumers use. */
 export interface TransactionRunner extends Pick<Database, "session" | "transaction"> {
@@ -196,7 +202,7 @@ export class Database {
 
   /** Opens a session. Nothing is leased or sent before its first statement. Throws `ScopeError` without an owner. */
   session(options: SessionOptions = {}): Session {
-    return this.#open(options, { number: 1, fresh: false }).session;
+    return this.#open(options, { number: 1, fresh: false, onPrimary: false }).session;
   }
 
   /**
@@ -218,7 +224,8 @@ export class Database {
     options: TransactionOptions | KeyedTransactionOptions<T> = {},
   ): Promise<T> {
     if (!("key" in options)) return await this.#runUnit(work, options);
-    const { key, loadResult, ...rest } = options;
+    // What has become of the key, only the primary knows.
+    const { key, loadResult, replica: _, ...rest } = options;
     const keyInsert = keyInsertOf(key);
     assertLoadResult(loadResult);
     return await this.#runUnit(work, rest, {
@@ -287,16 +294,18 @@ export class Database {
   }
 
   #open(
-    { signal, label, parsers, onNotice, ...own }: SessionOptions,
-    { number, fresh, key }: Attempt & { key?: KeyInsert | undefined },
+    { signal, label, parsers, onNotice, replica, ...own }: SessionOptions,
+    { number, fresh, onPrimary, key }: Attempt & { key?: KeyInsert | undefined },
   ): OpenedUnit {
     const { waitUntil } = this.#requireOwner();
+    const settings = { ...this.#options.defaults, ...own };
     const transaction = new Transaction(this.#context(), {
       ...this.#request({ signal, label, parsers, onNotice }),
-      settings: { ...this.#options.defaults, ...own },
+      settings,
       attempt: number,
       fresh,
       isKeyed: key !== undefined,
+      replica: onPrimary ? undefined : replica,
     });
     if (key !== undefined) transaction.flights.prepend(prependedInsert(key));
     return { transaction, session: new Session(transaction, { waitUntil }) };
@@ -325,11 +334,12 @@ export class Database {
   }
 
   #makeContext(): TransactionContext {
-    const { pool, endpoint, defaults, observer, random = Math.random } = this.#options;
+    const { pool, endpoint, replicas, defaults, observer, random = Math.random } = this.#options;
     const owner = this.#requireOwner();
     return {
       pool,
       endpoint,
+      replicas,
       scope: owner.scope,
       holder: this.#holder,
       clock: this.#shared.clock,
@@ -366,7 +376,12 @@ export class Database {
 
   /** Counters and histograms, as they are now. */
   stats(): DatabaseStats {
-    return { ...this.#options.pool.stats(), ...this.#shared.metrics.snapshot() };
+    const { pool, replicas } = this.#options;
+    return {
+      ...pool.stats(),
+      ...this.#shared.metrics.snapshot(),
+      ...(replicas && { replicas: replicas.stats() }),
+    };
   }
 
   /** Closes the connections of an owner that has ended. Resolves when their sockets are closed. */
@@ -379,7 +394,8 @@ export class Database {
    * connections. Resolves when all sockets are closed.
    */
   async close(options: { timeoutMs: number }): Promise<void> {
-    await this.#options.pool.close(options);
+    const { pool, replicas } = this.#options;
+    await Promise.all([pool.close(options), replicas?.close(options)]);
   }
 }
 

@@ -82,6 +82,15 @@ export type {
 export { Pool } from "./pool/pool.ts";
 export type { AcquireOptions, PoolOptions } from "./pool/pool_options.ts";
 export type { ReadDepth } from "./pool/read_times.ts";
+export type { Position } from "./pool/replicas/position.ts";
+export type { ReplicaCounters } from "./pool/replicas/replica.ts";
+export {
+  type ReadServer,
+  Replicas,
+  type ReplicasOptions,
+  type ReplicaStats,
+  type ReplicaWish,
+} from "./pool/replicas/replicas.ts";
 export type { PoolCounters, PoolStats } from "./pool/pool_stats.ts";
 export { type ConnectionView, type PoolView, textOf, type WaiterView } from "./pool/pool_view.ts";
 export type { Parse, TypeParsers } from "./driver/result_types.ts";

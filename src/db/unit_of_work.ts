@@ -45,6 +45,8 @@ export interface Attempt {
   readonly number: number;
   /** Whether it needs a connection that was never used before. */
   readonly fresh: boolean;
+  /** Whether no replica may answer it: one has failed the attempt before. */
+  readonly onPrimary: boolean;
 }
 
 /**
@@ -69,6 +71,7 @@ class UnitOfWork<T> implements RetryRules {
   #attempts = 0;
   #outcome: AttemptOutcome = "failed";
   #fresh = false;
+  #onPrimary = false;
   /** Each connection that goes stale in the pool costs one such run, so that these cannot become a storm. */
   #isFree = false;
   /** The error of an attempt that may have been committed, until a later attempt shows whether it was. */
@@ -97,7 +100,11 @@ class UnitOfWork<T> implements RetryRules {
 
   async #attempt(): Promise<T> {
     const { open, key, metrics, waitUntil } = this.#options;
-    const unit = open({ number: ++this.#attempts, fresh: this.#fresh });
+    const unit = open({
+      number: ++this.#attempts,
+      fresh: this.#fresh,
+      onPrimary: this.#onPrimary,
+    });
     const { session, transaction } = unit;
     try {
       const value = await this.#work(session);
@@ -116,7 +123,9 @@ class UnitOfWork<T> implements RetryRules {
       if (this.#outcome === "unknown") this.#unresolvedError = error;
       // The idle connections may be as useless as this one. Each would cost an attempt.
       this.#fresh = failureOf(error).connection === "useless";
-      this.#isFree = this.#fresh && transaction.flights.hadStaleConnection;
+      this.#onPrimary ||= transaction.flights.isOnReplica;
+      this.#isFree = this.#fresh && transaction.flights.hadStaleConnection ||
+        transaction.flights.isOnReplica;
       throw error;
     } finally {
       const isResolved = session.isCommitted || this.#outcome === "committed";
@@ -193,8 +202,10 @@ function outcomeOfAttempt(
   // The work's own error may tell of a failure that the work has handled, in a savepoint or another session. The unit is
   // run again only if its transaction failed by what the error holds.
   if (!isDatabaseError(error) && databaseError !== session.failureBehind(error)) return "failed";
-  const { applied, transient } = classify(databaseError, "statement");
-  return applied === "no" && transient && !wasRetriedByInnerUnit(error) ? "retryable" : "failed";
+  const { applied, transient, kind } = classify(databaseError, "statement");
+  // The statement may name what the replica does not have yet.
+  const mayPass = transient || kind === "statement_failed" && transaction.flights.isOnReplica;
+  return applied === "no" && mayPass && !wasRetriedByInnerUnit(error) ? "retryable" : "failed";
 }
 
 /**

@@ -33,16 +33,22 @@ export function createDatabase(
 /** As `createDatabase`, without the database around the pool. */
 export function databaseOptions(
   config: DatabaseConfig,
-  { onLeak, observer, resolveCommit, opensPerRequest = false, ...sockets }: Omit<
-    CreateDatabaseOptions,
-    "owner"
-  >,
+  { observer, resolveCommit, ...runtime }: Omit<CreateDatabaseOptions, "owner">,
 ): DatabaseOptions {
-  const {
-    parsers,
-    connectTimeoutMs = DATABASE_DEFAULTS.connectTimeoutMs,
-    retryAttempts: attempts = DATABASE_DEFAULTS.retryAttempts,
-  } = config;
+  const { parsers, retryAttempts: attempts = DATABASE_DEFAULTS.retryAttempts } = config;
+  const defaults = { ...DATABASE_DEFAULTS.session, ...config.session };
+  return { ...createServer(config, runtime), defaults, attempts, observer, parsers, resolveCommit };
+}
+
+/** The pool of one server, and its endpoint. Throws as `createDatabase` does. */
+export function createServer(
+  config: DatabaseConfig,
+  { onLeak, opensPerRequest = false, ...sockets }: Omit<
+    CreateDatabaseOptions,
+    "owner" | "observer" | "resolveCommit"
+  >,
+): Pick<DatabaseOptions, "pool" | "endpoint"> {
+  const { connectTimeoutMs = DATABASE_DEFAULTS.connectTimeoutMs } = config;
   const driver = createDriver(config, sockets);
   const { leakThresholdMs: thresholdMs, ...poolOptions } = {
     ...DATABASE_DEFAULTS.pool,
@@ -54,7 +60,5 @@ export function databaseOptions(
     connect: (options) => driver.connect(options),
     leaks: thresholdMs > 0 && onLeak !== undefined ? { thresholdMs, onLeak } : undefined,
   });
-  const defaults = { ...DATABASE_DEFAULTS.session, ...config.session };
-  const endpoint = sqlEndpoint(config, { opensPerRequest });
-  return { pool, endpoint, defaults, attempts, observer, parsers, resolveCommit };
+  return { pool, endpoint: sqlEndpoint(config, { opensPerRequest }) };
 }

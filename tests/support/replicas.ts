@@ -73,7 +73,17 @@ export class ReplicatingServer implements AsyncDisposable {
   }
 
   async restart(): Promise<void> {
-    await this.#postgres.stop();
+    await this.stop();
+    await this.start();
+  }
+
+  /** `immediately`: as in a crash. */
+  async stop({ immediately = false } = {}): Promise<void> {
+    await this.#postgres.stop({ immediately });
+  }
+
+  /** After `stop`. The port stays the same. */
+  async start(): Promise<void> {
     this.#postgres = await startPostgres({ directory: this.#scratch.path });
     await this.#allowReplication();
   }

@@ -4,12 +4,12 @@
  */
 import type { Clock } from "../time/clock.ts";
 import type { FlightAnswer, Statement } from "../driver/driver.ts";
+import { SYSTEM_IDENTIFIER } from "../driver/system_identifier.ts";
 import { PoolClosedError, ScopeError, ServerError, type UnknownReason } from "../errors.ts";
 import { classify, isXidInFuture } from "../failures/classify.ts";
 import type { Lease } from "../pool/lease.ts";
 import { retry, type RetryLimits } from "../time/retry.ts";
 import { sendWithDeadline } from "./send_with_deadline.ts";
-import { SYSTEM_IDENTIFIER } from "./known_clusters.ts";
 import { INCARNATION, type TransactionId } from "./xid.ts";
 
 /** What could be shown about the COMMIT. `UnknownReason` says why nothing could. */

@@ -1,7 +1,7 @@
 /**
  * The parts of one flight, and the results that belong to each:
  *
- *     BEGIN and settings | prepended statements | the caller's statements | the xid query | COMMIT
+ *     BEGIN and settings | question | prepended statements | the caller's statements | xid query | COMMIT | final question
  */
 import type { FlightPart, Result, Statement } from "../driver/driver.ts";
 import type { LastingState } from "./lasting_state.ts";
@@ -47,7 +47,11 @@ export interface FlightPlanOptions {
 export interface Surroundings {
   /** Empty once the transaction has begun on the server. */
   readonly begin: readonly Statement[];
+  /** Is asked in front of the transaction's statements. */
+  readonly question?: Statement | undefined;
   readonly xidQuery: Statement | undefined;
+  /** Is asked behind COMMIT. Its failure is none of the transaction's. */
+  readonly finalQuestion?: Statement | undefined;
   /** Whether the flights of others follow on the connection. */
   readonly isShared: boolean;
 }
@@ -58,6 +62,7 @@ export class FlightPlan {
   readonly #options: FlightPlanOptions;
   #parts: readonly FlightPart[] = [];
   #asksXid = false;
+  #questionAt: number | undefined;
   #ownAt = 0;
   #ownEnd = 0;
 
@@ -77,19 +82,22 @@ export class FlightPlan {
   }
 
   /** Makes the parts, for the connection that the flight is sent on next. */
-  surround({ begin, xidQuery, isShared }: Surroundings): void {
+  surround({ begin, question, xidQuery, finalQuestion, isShared }: Surroundings): void {
     const { prepended, own, commits, mayWrite } = this.#options;
     this.#asksXid = xidQuery !== undefined;
-    this.#ownAt = begin.length + prepended.length;
+    this.#questionAt = question && begin.length;
+    this.#ownAt = begin.length + (question === undefined ? 0 : 1) + prepended.length;
     this.#ownEnd = this.#ownAt + own.length;
     const needsFlush = mayWrite && this.runsStatements;
     const commit = isShared ? COMMIT_BEHIND_SYNC : needsFlush ? COMMIT_BEHIND_FLUSH : COMMIT;
     this.#parts = [
       ...begin,
+      ...(question === undefined ? [] : [question]),
       ...prepended.map(({ part }) => part),
       ...own,
       ...(xidQuery === undefined ? [] : [xidQuery]),
       ...(commits ? [commit] : []),
+      ...(commits && finalQuestion !== undefined ? [finalQuestion] : []),
     ];
   }
 
@@ -108,7 +116,11 @@ export class FlightPlan {
     const { own, commits } = this.#options;
     const ownEnding = own.findIndex(mayEnd);
     if (ownEnding !== -1) return this.#ownAt + ownEnding;
-    return commits ? this.parts.length - 1 : -1;
+    return commits ? this.#commitAt : -1;
+  }
+
+  get #commitAt(): number {
+    return this.#ownEnd + (this.#asksXid ? 1 : 0);
   }
 
   /**
@@ -175,7 +187,23 @@ export class FlightPlan {
 
   /** The result of the COMMIT at the end of this plan. A COMMIT in the text of a caller's statement does not count. */
   commitResult(results: readonly Result[]): Result | undefined {
-    return this.commits ? results[this.#ownEnd + (this.asksXid ? 1 : 0)] : undefined;
+    return this.commits ? results[this.#commitAt] : undefined;
+  }
+
+  /** The answer to the question. */
+  answerOf(results: readonly Result[]): Result | undefined {
+    return this.#questionAt === undefined ? undefined : results[this.#questionAt];
+  }
+
+  /** The answer to the final question. */
+  finalAnswerOf(results: readonly Result[]): Result | undefined {
+    return this.commits ? results[this.#commitAt + 1] : undefined;
+  }
+
+  /** Whether COMMIT ran and the final question failed. */
+  failedAfterCommit(results: readonly Result[]): boolean {
+    const count = this.#commitAt + 1;
+    return this.commits && this.parts.length > count && results.length === count;
   }
 
   /** Sets `hasRun` on the prepended statements that have a result. */

@@ -8,6 +8,7 @@ import type {
   FlightPart,
   Portal,
   Result,
+  Statement,
   TransactionStatus,
 } from "../driver/driver.ts";
 import { isReplayable } from "../failures/classify.ts";
@@ -15,6 +16,7 @@ import { assertLocals, beginStatements } from "./begin.ts";
 import { FlightPlan, type PrependedStatement } from "./flight_plan.ts";
 import { LastingState } from "./lasting_state.ts";
 import type { Lease } from "../pool/lease.ts";
+import type { Position } from "../pool/replicas/position.ts";
 import { type ConnectionWish, LeasedConnection } from "./leased_connection.ts";
 import { ServerSession } from "./server_session.ts";
 import type { TransactionOutcome } from "./observer.ts";
@@ -44,7 +46,7 @@ export class Flights {
   readonly #context: TransactionContext;
   readonly #request: TransactionRequest;
   readonly #connection: LeasedConnection;
-  readonly #lasting = new LastingState();
+  #lasting = new LastingState();
   /** `undefined` in a read-only transaction. */
   readonly #xid: XidTracker | undefined;
   #prepended: readonly PrependedStatement[] = [];
@@ -56,6 +58,8 @@ export class Flights {
   #portals = 0;
   /** What the first flight needs of its connection. */
   #wish = ANY_CONNECTION;
+  #isOnReplica = false;
+  #position: Position | undefined;
 
   constructor(context: TransactionContext, request: TransactionRequest) {
     this.#context = context;
@@ -72,6 +76,16 @@ export class Flights {
   /** A lost COMMIT is looked up by it. `undefined` until the server has assigned an xid. */
   get transactionId(): TransactionId | undefined {
     return this.#xid?.transactionId;
+  }
+
+  /** Whether a replica answers the transaction. */
+  get isOnReplica(): boolean {
+    return this.#isOnReplica;
+  }
+
+  /** If it has committed, what the primary had written then. Only where the database has replicas. */
+  get position(): Position | undefined {
+    return this.#position;
   }
 
   /** Whether a connection that had been idle in the pool turned out to be useless. */
@@ -171,15 +185,35 @@ export class Flights {
 
   /** Rejects if the server gave no whole answer. */
   async send(plan: FlightPlan): Promise<FlightAnswer> {
-    const answer = this.#hasBegun
-      ? await this.#send(plan)
-      : await this.#sendFirst(plan, await this.#connection.open(this.#wish));
+    const answer = this.#hasBegun ? await this.#send(plan) : await this.#sendToReplica(plan) ??
+      await this.#sendFirst(plan, await this.#connection.open(this.#wish));
     this.#hasBegun = true;
     // A statement that was prepended during the flight stays for the next one.
     this.#prepended = this.#prepended.slice(plan.prepended.length);
     plan.markPrepended(answer.results);
     this.#hasWritten ||= answer.results.some(({ command }) => changesData(command));
     return answer;
+  }
+
+  /** The answer of a replica that is new enough. `undefined` if there is none: the primary must answer. */
+  async #sendToReplica(plan: FlightPlan): Promise<FlightAnswer | undefined> {
+    const { replica, signal, settings: { readOnly, isolation } } = this.#request;
+    const { replicas, scope } = this.#context;
+    const read = replica && replicas?.choose(replica, { scope, readOnly, isolation });
+    if (read === undefined) return undefined;
+    try {
+      await this.#connection.open({ ...this.#wish, server: read.server });
+      const answer = await this.#send(plan, read.question);
+      this.#isOnReplica = read.accepts(answer, plan.answerOf(answer.results));
+      if (this.#isOnReplica) return answer;
+      void this.release({ isCommitted: answer.status === "I" });
+    } catch (error) {
+      if (!read.isForPrimary(error, signal)) throw error;
+      this.destroy();
+    }
+    this.#lasting = new LastingState();
+    plan.wasSent = false;
+    return undefined;
   }
 
   /**
@@ -206,12 +240,16 @@ export class Flights {
     }
   }
 
-  async #send(plan: FlightPlan): Promise<FlightAnswer> {
+  async #send(plan: FlightPlan, question?: Statement): Promise<FlightAnswer> {
     const { settings } = this.#request;
+    const { replicas, clock } = this.#context;
     const { lease } = this.#connection;
     const session = this.#hasBegun ? this.#session! : this.#beginSession();
+    const sentAtMs = replicas === undefined ? 0 : clock.now();
     plan.surround({
       begin: this.#hasBegun ? [] : beginStatements(settings, session.scope),
+      question,
+      finalQuestion: settings.readOnly ? undefined : replicas?.question,
       // An endpoint's answer is whole or lost, and with it the xid.
       xidQuery: this.#connection.isRemote ? undefined : this.#xid?.queryFor(plan, session),
       isShared: lease?.isShared === true,
@@ -223,6 +261,9 @@ export class Flights {
       plan.markLasting(this.#lasting, lastResults);
       this.#xid?.read(plan.xidResult(lastResults), session);
       plan.noteIn(session, lastResults);
+      if (plan.commits && !settings.readOnly) {
+        this.#position = replicas?.note(plan.finalAnswerOf(lastResults), sentAtMs);
+      }
     }
   }
 

@@ -3,7 +3,9 @@ import type { Endpoint, FlightAnswer, Result, TransactionStatus } from "../drive
 import { ConnectionLostError, DeadlineError, ServerError } from "../errors.ts";
 import { classify } from "../failures/classify.ts";
 import { Lease } from "../pool/lease.ts";
+import type { Pool } from "../pool/pool.ts";
 import type { AcquireOptions } from "../pool/pool_options.ts";
+import type { ReadServer } from "../pool/replicas/replicas.ts";
 import type { FlightPlan } from "./flight_plan.ts";
 import type { TransactionOutcome } from "./observer.ts";
 import { sendWithDeadline } from "./send_with_deadline.ts";
@@ -17,6 +19,8 @@ export const ANSWER_GRACE_MS = 1_000;
 export interface ConnectionWish extends Pick<AcquireOptions, "fresh" | "shares" | "again"> {
   /** The flight is the whole transaction, so that the database's endpoint may run it. */
   readonly isWhole?: boolean;
+  /** Of the replica that is to answer. The primary by default. */
+  readonly server?: ReadServer;
 }
 
 export class LeasedConnection {
@@ -69,31 +73,36 @@ export class LeasedConnection {
   async open(wish: ConnectionWish): Promise<Lease> {
     if (this.#lease !== undefined) return this.#lease;
     this.#startRecord();
-    const { endpoint } = this.#context;
+    this.#endsAt = Infinity;
+    this.#isSpoiled = this.#wasStale = this.#isRemote = false;
+    this.#lastResults = [];
+    const { pool, endpoint } = wish.server ?? this.#context;
     if (wish.isWhole && endpoint !== undefined && this.#mayBeRemote) {
       this.#isRemote = true;
       return this.#lease = endpointLease(endpoint);
     }
-    this.#lease = await this.#acquire(wish);
+    this.#lease = await this.#acquire(pool, wish);
     this.#record?.leased(this.#lease);
     return this.#lease;
   }
 
   /**
    * Whether the endpoint may run the transaction. Only one whose outcome matters little or can be found without the
-   * connection: one that is read only or has a key.
+   * connection: one that is read only or has a key. Behind its COMMIT nothing can be asked.
    */
   get #mayBeRemote(): boolean {
     const { settings, isKeyed, onNotice } = this.#request;
     if (onNotice !== undefined) return false;
+    if (this.#context.replicas !== undefined) return settings.readOnly === true;
     // The endpoint cannot say READ WRITE to a role whose default is read only.
     return settings.readOnly ?? isKeyed;
   }
 
   #acquire(
+    pool: Pool,
     { fresh = this.#request.fresh, shares = false, again = false }: ConnectionWish,
   ): Promise<Lease> {
-    const { pool, scope, holder } = this.#context;
+    const { scope, holder } = this.#context;
     const { settings, signal, label } = this.#request;
     const holdMs = (settings.transactionTimeoutMs || Infinity) + ANSWER_GRACE_MS;
     return pool.acquire({ scope, holder, label, signal, fresh, shares, again, holdMs });

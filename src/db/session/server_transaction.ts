@@ -21,6 +21,7 @@ import {
   rowsUnreadableError,
 } from "./commit.ts";
 import type { FlightPlan, PrependedStatement } from "./flight_plan.ts";
+import type { Position } from "../pool/replicas/position.ts";
 import { type FlightMarks, Flights } from "./flights.ts";
 import type { TransactionContext, TransactionRequest } from "./transaction_context.ts";
 import { prepare } from "./transaction_control.ts";
@@ -80,6 +81,11 @@ export class Transaction {
   get hasFailed(): boolean {
     return this.#state === "open" && this.flights.status === "E" &&
       !this.flights.prepended.some(({ recovers }) => recovers);
+  }
+
+  /** See `Session.position`. */
+  get position(): Position | undefined {
+    return this.#state === "committed" ? this.flights.position : undefined;
   }
 
   /** Throws `ScopeError` for code of another owner, which must not use the transaction's connection. */
@@ -190,6 +196,7 @@ export class Transaction {
         this.#state = "committed";
         void this.#releaseConnection();
         // The transaction is committed, and a parser may still have failed on a row.
+        if (plan.failedAfterCommit(results)) return resultsOfCommitted(plan, results, error!);
         if (error !== undefined) throw this.settings.readOnly ? error : rowsUnreadableError(error);
         return plan.ownResults(results);
       case "not replicated":

@@ -75,6 +75,15 @@ export class Session implements AsyncDisposable {
     return this.#transaction.state === "committed";
   }
 
+  /**
+   * What a read passes as `replica.after` to see this commit, or "primary" if only the primary is sure to have it. Of two
+   * positions of a cluster, the greater text is the later one. `undefined` before the commit, in a read-only session,
+   * and if the database has no replicas.
+   */
+  get position(): string | undefined {
+    return this.#transaction.position;
+  }
+
   /** Whether the session, or the savepoint that it belongs to, has ended. */
   get hasEnded(): boolean {
     return this.#transaction.hasEnded || (this.#savepoint?.hasEnded ?? false);

@@ -1,12 +1,19 @@
 import type { Column, Notice, RowOptions } from "../driver/driver.ts";
 import type { TypeParsers } from "../driver/result_types.ts";
 import type { Sql } from "../driver/sql.ts";
+import type { ReplicaWish } from "../pool/replicas/replicas.ts";
 import type { TransactionSettings } from "./begin.ts";
 
 /** How one session differs from the database's defaults. */
 export interface SessionOptions extends Partial<TransactionSettings> {
   /** An abort ends the wait for a connection, cancels the running statement, and rolls back. */
   readonly signal?: AbortSignal;
+  /**
+   * Lets a replica answer, if the database has any and one is new enough: it shows all that was committed up to
+   * `maxStalenessMs` ago, and up to `after`. Otherwise the primary answers. For a `readOnly` session, at `read committed`:
+   * at other levels the primary answers, as a snapshot would be older than what the replica tells of itself.
+   */
+  readonly replica?: ReplicaWish | undefined;
   /** Names the caller in traces, the pool's view and reports of leases that are held too long. */
   readonly label?: string;
   /** Parsers that replace the standard ones, by type id: `{ 1700: Number }` reads numeric as a number. */

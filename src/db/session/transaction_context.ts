@@ -4,6 +4,7 @@ import type { TypeParsers } from "../driver/result_types.ts";
 import type { LeaseHolder } from "../pool/lease_holder.ts";
 import type { OwnerScope } from "../pool/owner_scope.ts";
 import type { Pool } from "../pool/pool.ts";
+import type { Replicas, ReplicaWish } from "../pool/replicas/replicas.ts";
 import type { Timeouts, TransactionSettings } from "./begin.ts";
 import type { ResolveCommit } from "./commit_outcome.ts";
 import type { KnownClusters } from "./known_clusters.ts";
@@ -15,6 +16,7 @@ export interface TransactionContext {
   readonly pool: Pool;
   /** Takes transactions that are one flight: see `LeasedConnection.open`. */
   readonly endpoint: Endpoint | undefined;
+  readonly replicas: Replicas | undefined;
   readonly scope: OwnerScope;
   /** The request that the transactions belong to, where several share the scope. */
   readonly holder: LeaseHolder | undefined;
@@ -47,4 +49,6 @@ export interface TransactionRequest {
   readonly fresh: boolean;
   /** Whether the unit of work has a key. It then finds an unknown outcome by the key, and counts it itself. */
   readonly isKeyed: boolean;
+  /** Set if a replica may answer. */
+  readonly replica?: ReplicaWish | undefined;
 }

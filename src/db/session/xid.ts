@@ -3,7 +3,8 @@
  * answer to COMMIT is lost, the outcome is looked up by them.
  */
 import type { Result, Statement } from "../driver/driver.ts";
-import { type KnownClusters, SYSTEM_IDENTIFIER } from "./known_clusters.ts";
+import { SYSTEM_IDENTIFIER } from "../driver/system_identifier.ts";
+import type { KnownClusters } from "./known_clusters.ts";
 import type { ServerSession } from "./server_session.ts";
 
 /** Identifies a transaction, so that the server can be asked for its outcome. */

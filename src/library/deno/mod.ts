@@ -3,15 +3,19 @@ import { Database, type DatabaseOptions, type LeakOptions, OwnerScope } from "..
 import { completesWithin } from "../../db/time/timeout.ts";
 import { databaseOptions } from "../create_database.ts";
 import type { DatabaseConfig } from "../database_config.ts";
+import { createReplicas, type ReplicasConfig } from "../replicas.ts";
 import { BackgroundTasks } from "./background_tasks.ts";
 import { denoSockets } from "./sockets.ts";
 
 export { DATABASE_DEFAULTS, type DatabaseConfig, type PoolConfig } from "../database_config.ts";
 export type { HttpMode } from "../sql_endpoint.ts";
+export type { ReplicasConfig } from "../replicas.ts";
 export type { Transport } from "../transport.ts";
 
 /** A database of a Deno process, and what the process is told of it. */
 export interface OpenDatabaseOptions extends DatabaseConfig, Pick<DatabaseOptions, "observer"> {
+  /** Servers that answer the reads that let them, by `SessionOptions.replica`. None by default. */
+  readonly replicas?: ReplicasConfig | undefined;
   /** Called for each connection that is leased for longer than `pool.leakThresholdMs`. */
   readonly onLeak?: LeakOptions["onLeak"];
   /** Called with each failure of work that no caller awaits, such as a hook of `afterCommit`. `console.error` by default. */
@@ -63,12 +67,13 @@ export class OpenDatabase extends Database implements AsyncDisposable {
  * ```
  */
 export function openDatabase(
-  { onLeak, observer, onBackgroundError = console.error, ...config }: OpenDatabaseOptions,
+  { onLeak, observer, onBackgroundError = console.error, replicas, ...config }: OpenDatabaseOptions,
 ): OpenDatabase {
-  const options = databaseOptions(config, {
-    ...denoSockets,
-    onLeak,
-    observer,
-  });
+  const runtime = { ...denoSockets, onLeak };
+  const primary = databaseOptions(config, { ...runtime, observer });
+  const options = {
+    ...primary,
+    replicas: replicas && createReplicas(primary.pool, config, replicas, runtime),
+  };
   return new OpenDatabase(options, new BackgroundTasks(onBackgroundError));
 }

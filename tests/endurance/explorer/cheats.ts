@@ -2,7 +2,7 @@
 import type { DatabaseOptions, Lease } from "../../../src/db/mod.ts";
 import { type ResolveCommit, resolveCommit } from "../../../src/db/session/commit_outcome.ts";
 import type { TransactionStatus } from "../../../src/db/driver/driver.ts";
-import { SYSTEM_IDENTIFIER } from "../../../src/db/session/known_clusters.ts";
+import { SYSTEM_IDENTIFIER } from "../../../src/db/driver/system_identifier.ts";
 import type { ScriptedConnection } from "../../support/scripted_driver.ts";
 import { resolutionOf } from "../chaos/mutations.ts";
 
