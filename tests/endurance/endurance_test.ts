@@ -8,6 +8,7 @@ import { stormScenario } from "./outage.ts";
 import { findPgBouncer } from "../support/pgbouncer.ts";
 import { queueSoakScenario } from "./queue_soak.ts";
 import { textOf } from "./report.ts";
+import { replicaLagScenario } from "./replica_lag.ts";
 import { soakScenario } from "./soak.ts";
 import { type Measure, violationsOf } from "./verdict.ts";
 
@@ -104,4 +105,10 @@ enduranceTest(
       seed,
     }, quiet),
   { ignore: !hasPgBouncer },
+);
+
+enduranceTest(
+  "replica lag: through standbys that lag, no read is older than the write whose position it brings",
+  60_000,
+  () => replicaLagScenario.run({ pairs: 500, callers: 16, seed }, quiet),
 );

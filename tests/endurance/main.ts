@@ -1,5 +1,5 @@
 /**
- * `deno task soak`, `queue-soak`, `outage`, `fleet`, `chaos`, `chaos storm`, `chaos contention` and `explore`: runs one
+ * `deno task soak`, `queue-soak`, `outage`, `replica-lag`, `fleet`, `chaos`, `chaos storm`, `chaos contention` and `explore`: runs one
  * scenario and prints its report. All but `explore` run on a PostgreSQL of their own. Exits with 1 after a violation, with 2 if
  * it cannot read its arguments.
  */
@@ -12,6 +12,7 @@ import { outageScenario, stormScenario } from "./outage.ts";
 import { queueSoakScenario } from "./queue_soak.ts";
 import { textOf } from "./report.ts";
 import { type FlagName, FLAGS, Flags, type Scenario, UsageError } from "./scenario.ts";
+import { replicaLagScenario } from "./replica_lag.ts";
 import { soakScenario } from "./soak.ts";
 import { violationsOf } from "./verdict.ts";
 
@@ -19,6 +20,7 @@ const SCENARIOS: Readonly<Record<string, Scenario<unknown>>> = {
   "soak": soakScenario,
   "queue-soak": queueSoakScenario,
   "outage": outageScenario,
+  "replica-lag": replicaLagScenario,
   "fleet": fleetScenario,
   "explore": explorerScenario,
   "chaos": chaosScenario,

@@ -13,6 +13,7 @@ export interface Scenario<Options> {
 /** The flags of all scenarios, each with the value that it takes. */
 export const FLAGS = {
   sessions: "N",
+  pairs: "N",
   minutes: "N",
   seed: "N",
   host: "deno|worker|object",

@@ -16,6 +16,7 @@ import {
 import { queueSoakReport, type QueueSoakResult } from "./queue_soak.ts";
 import { ErrorTally, latenciesOf, textOf } from "./report.ts";
 import { Flags, UsageError } from "./scenario.ts";
+import { replicaLagReport, type ReplicaLagResult } from "./replica_lag.ts";
 import { HEAP_GROWTH_BYTES, soakReport, type SoakResult } from "./soak.ts";
 import { atLeast, violationsOf, zero } from "./verdict.ts";
 import { disagreed, disagreements, verdictTest } from "./verdict_case.ts";
@@ -289,4 +290,34 @@ Deno.test("a flag that a scenario cannot take is refused", () => {
   assertThrows(() => new Flags({ host: "node" }).oneOf("host", ["deno"]), UsageError);
   assertEquals(new Flags({ minutes: "0.3" }).positive("minutes", minutes), 0.3);
   assertEquals(new Flags({}).oneOf("host", ["deno"]), undefined);
+});
+
+const REPLICA_LAG: ReplicaLagResult = {
+  pairs: 10_000,
+  callers: 16,
+  seed: 1,
+  seconds: 30,
+  positions: 10_000,
+  errors: 0,
+  oldWithPosition: 0,
+  oldWithout: 3_000,
+  reads: latenciesOf([1, 2, 3]),
+  onReplicas: 18_000,
+  tooFarBehind: 400,
+  failed: 0,
+  left: 0,
+};
+
+verdictTest("replica lag", {
+  reportOf: replicaLagReport,
+  good: REPLICA_LAG,
+  violations: [
+    [{ oldWithPosition: 1 }, "old reads, the write's position brought: 1, expected 0"],
+    [{ oldWithout: 0 }, "old reads, no position brought: 0, expected at least 1"],
+    [{ errors: 2 }, "reads that failed: 2, expected 0"],
+    [{ positions: 9_999 }, "writes that gave no position of their own: 1, expected 0"],
+    [{ onReplicas: 999 }, "reads that a replica answered: 999, expected at least 1000"],
+    [{ tooFarBehind: 0 }, "reads that a replica was too old for: 0, expected at least 1"],
+    [{ left: 3 }, "connections left: 3, expected 0"],
+  ],
 });
