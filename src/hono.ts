@@ -1,11 +1,12 @@
 /**
- * Hono with its fastest router alone. The class of that name in "hono" brings two more routers, for patterns that this one
+ * Hono, as all apps of the service use it: with its fastest router alone. The class of that name in "hono" brings two more routers, for patterns that this one
  * does not support and the service does not have: they would be 1.1 kB of a Worker's bundle. With an unsupported pattern,
  * the first request fails.
  */
 
-import type { Env, Schema } from "hono";
+import type { Context, Env, Schema } from "hono";
 import { HonoBase } from "hono/hono-base";
+import { matchedRoutes } from "hono/route";
 import { RegExpRouter } from "hono/router/reg-exp-router";
 
 /** The parameters are Hono's own. */
@@ -18,4 +19,12 @@ export class Hono<
   constructor() {
     super({ router: new RegExpRouter() });
   }
+}
+
+/**
+ * The pattern that the request's path has matched, such as `/users/:id`; `""` if it has matched that of a middleware only.
+ * A route may stand before a middleware for later ones, which then is the last match.
+ */
+export function routeOf(c: Context): string {
+  return matchedRoutes(c).findLast(({ path }) => path !== "/*" && path !== "*")?.path ?? "";
 }

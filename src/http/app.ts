@@ -1,8 +1,7 @@
 /** The service as a Hono app. Everything it needs is an argument, so that it runs on every runtime and in tests. */
 
 import type { Context, MiddlewareHandler } from "hono";
-import { Hono } from "../hono.ts";
-import { routePath } from "hono/route";
+import { Hono, routeOf } from "../hono.ts";
 import { requestId, type RequestIdVariables } from "hono/request-id";
 import { PoolClosedError, type TransactionRunner } from "../db/mod.ts";
 import type { BodyLimit } from "./body.ts";
@@ -122,7 +121,7 @@ export function createApp(options: AppOptions) {
         status: document.status,
         method: c.req.method,
         path: c.req.path,
-        route: routePath(c, -1),
+        route: routeOf(c),
         requestId: c.var.requestId,
       });
     }

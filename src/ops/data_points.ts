@@ -5,10 +5,11 @@
 import type { DatabaseStats } from "../db/mod.ts";
 import type { RequestFigures } from "../request_figures.ts";
 import { type CompletedRequest, knownMethod } from "./http_metrics.ts";
+import type { Log } from "./log.ts";
 
 /** https://developers.cloudflare.com/analytics/analytics-engine/get-started/ */
 export interface Dataset {
-  /** Neither waits nor throws. */
+  /** Waits for nothing. */
   writeDataPoint(point: {
     /** The key by which the engine samples. */
     readonly indexes: readonly [string];
@@ -17,28 +18,33 @@ export interface Dataset {
   }): void;
 }
 
+export interface DataPointsOptions {
+  readonly dataset: Dataset;
+  readonly database: { stats(): DatabaseStats };
+  readonly log: Log;
+}
+
 /** Writes the data points of one isolate or one Durable Object. */
 export class DataPoints {
-  readonly #dataset: Dataset;
-  readonly #database: { stats(): DatabaseStats };
+  readonly #options: DataPointsOptions;
   /** The counters, as the last data point has reported them. */
   #reported: readonly number[] | undefined;
 
-  constructor(dataset: Dataset, database: { stats(): DatabaseStats }) {
-    this.#dataset = dataset;
-    this.#database = database;
+  constructor(options: DataPointsOptions) {
+    this.#options = options;
   }
 
-  /** Reports the request, what the pool has counted since the last one, and its state. */
+  /** Reports the request, what the pool has counted since the last one, and its state. Never throws. */
   write(
     { method, route, status, durationMs }: CompletedRequest,
     { databaseMs, waitMs, connectMs, flights, transactions, retries }: RequestFigures,
   ): void {
-    const stats = this.#database.stats();
+    const { dataset, database, log } = this.#options;
+    const stats = database.stats();
     const counted = countersOf(stats);
     const reported = this.#reported;
     this.#reported = counted;
-    this.#dataset.writeDataPoint({
+    const point = {
       indexes: [route],
       blobs: [knownMethod(method), route, String(status)],
       doubles: [
@@ -54,7 +60,13 @@ export class DataPoints {
         stats.idle,
         stats.waiting,
       ],
-    });
+    } as const;
+    try {
+      dataset.writeDataPoint(point);
+    } catch (error) {
+      // The request may have committed a change, and must be answered so.
+      log.warn("cannot write a data point", { error });
+    }
   }
 }
 

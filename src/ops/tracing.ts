@@ -15,7 +15,7 @@ import {
   type Tracer,
 } from "@opentelemetry/api";
 import type { MiddlewareHandler } from "hono";
-import { routePath } from "hono/route";
+import { routeOf } from "../hono.ts";
 import { type FlightPart, type Observer, ServerError, textOf } from "../db/mod.ts";
 import { sanitised } from "./statement.ts";
 
@@ -37,8 +37,8 @@ export function traceRequests(): MiddlewareHandler {
   return function traceRequest(c, next) {
     const { method } = c.req;
     const setRoute = (span: Span) => {
-      const route = routePath(c, -1);
-      if (route === "/*") return;
+      const route = routeOf(c);
+      if (route === "") return;
       span.setAttribute("http.route", route);
       span.updateName(`${method} ${route}`);
     };

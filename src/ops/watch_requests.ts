@@ -1,5 +1,5 @@
 import type { Context, MiddlewareHandler } from "hono";
-import { routePath } from "hono/route";
+import { routeOf } from "../hono.ts";
 import type { CompletedRequest } from "./http_metrics.ts";
 
 /** Middleware that reports each request when the head of its response exists. Must be registered before all others. */
@@ -11,16 +11,11 @@ export function watchRequests(
     return next().then(() =>
       onCompleted({
         method: c.req.method,
-        route: routeOf(routePath(c, -1)),
+        route: routeOf(c),
         status: c.res.status,
         durationMs: performance.now() - sinceMs,
         requestId: c.get("requestId"),
       }, c)
     );
   };
-}
-
-/** A request without a route of its own matched only the pattern of a middleware. */
-function routeOf(pattern: string): string {
-  return pattern === "/*" || pattern === "*" ? "" : pattern;
 }

@@ -81,10 +81,10 @@ export class WorkerService {
     const { logLevel, access, opsToken } = settings;
     this.#events = producerOf(bindings);
     this.#seen = seen;
-    const dataset = datasetOf(bindings);
-    const points = this.#points = dataset && new DataPoints(dataset, database);
     const http = new HttpMetrics();
     const log = createLog(logLevel, { context: seen.logFields });
+    const dataset = datasetOf(bindings);
+    const points = this.#points = dataset && new DataPoints({ dataset, database, log });
     const authenticator = new Authenticator(access);
     const operators = operatorsOf(authenticator, opsToken);
     this.#app = appOf(log, {

@@ -9,7 +9,11 @@ import type { DataPoint } from "./data_points_worker.ts";
 const entry = "tests/workerd/data_points_worker.ts";
 
 const hosts = await Promise.all([
-  startWorkerHost(await localDatabase(), { name: "data points, Worker", entry }),
+  startWorkerHost(await localDatabase(), {
+    name: "data points, Worker",
+    entry,
+    env: { LOG_LEVEL: "warn" },
+  }),
   startWorkerHost(await localDatabase(), {
     name: "data points, object",
     entry,
@@ -131,6 +135,13 @@ worker.test("a data point has all columns of the README, and no others, within t
   assert(point!.blobs.length <= 20 && point!.doubles.length <= 20);
   assertEquals(Object.values(columnsOf(point!)).includes(undefined), false);
   assert(point!.doubles.every(Number.isFinite), JSON.stringify(point));
+});
+
+worker.test("a dataset that refuses a data point changes no answer, and is logged", async () => {
+  const response = await worker.request("/healthz");
+  await response.body?.cancel();
+  assertEquals(response.status, 200);
+  await worker.workerd.logged("the dataset refuses it", { timeoutMs: 10_000 });
 });
 
 real.test("the runtime's own dataset takes the data points", async () => {

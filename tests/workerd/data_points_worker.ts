@@ -7,7 +7,15 @@ import type { Bindings } from "../../src/workers/settings.ts";
 export type DataPoint = Parameters<Dataset["writeDataPoint"]>[0];
 
 const points: DataPoint[] = [];
-const METRICS: Dataset = { writeDataPoint: (point) => void points.push(point) };
+/** Refuses the points of requests to this path. */
+const REFUSED = "/healthz";
+
+const METRICS: Dataset = {
+  writeDataPoint(point) {
+    if (point.blobs.includes(REFUSED)) throw new TypeError("the dataset refuses it");
+    points.push(point);
+  },
+};
 
 /** The same object for the same bindings, as the runtime passes it. */
 const all = new WeakMap<Bindings, Bindings>();

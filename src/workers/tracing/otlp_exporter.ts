@@ -60,7 +60,8 @@ export class OtlpExporter {
       await response.body?.cancel();
       if (!response.ok) return this.#drop(spans.length, `status ${response.status}`);
     } catch (error) {
-      return this.#drop(spans.length, error instanceof Error ? error.message : String(error));
+      const reason = error instanceof Error ? error.message : String(error);
+      return this.#drop(spans.length, reason.replaceAll(url, "(the endpoint)"));
     }
     // Spans that were dropped meanwhile show that exports still fail.
     if (droppedBefore === 0 || droppedBefore !== this.#dropped) return;
