@@ -27,6 +27,8 @@ export const CONNECTIONS = 16;
 
 export const HAND_WRITTEN = "Hono + Neon's Pool";
 export const OURS = "user-service";
+/** The library alone, with the routes of the others. */
+export const LAYER = "Hono + this layer";
 const ROOT = join(import.meta.dirname!, "..", "..", "..");
 
 /** Ours, of the revision in a directory. `HTTP_SERVER=plain` is for a service behind a proxy. */
@@ -57,6 +59,8 @@ export async function contenders(): Promise<Contender[]> {
       }),
       transport: "TCP",
     },
+    { ...others, name: LAYER, program: "library.ts" },
+    { ...tcp, name: `${LAYER} over TCP`, program: "library.ts" },
     { ...others, name: "Hono + Drizzle on Neon's Pool", program: "drizzle.ts" },
     { ...tcp, name: "Hono + postgres", program: "postgres.ts" },
     { ...tcp, name: "Hono + pg", program: "pg.ts" },
