@@ -202,7 +202,7 @@ export class Database {
 
   /** Opens a session. Nothing is leased or sent before its first statement. Throws `ScopeError` without an owner. */
   session(options: SessionOptions = {}): Session {
-    return this.#open(options, { number: 1, fresh: false, onPrimary: false }).session;
+    return this.#open(options, { number: 1, fresh: false }).session;
   }
 
   /**
@@ -295,7 +295,7 @@ export class Database {
 
   #open(
     { signal, label, parsers, onNotice, replica, ...own }: SessionOptions,
-    { number, fresh, onPrimary, key }: Attempt & { key?: KeyInsert | undefined },
+    { number, fresh, key }: Attempt & { key?: KeyInsert | undefined },
   ): OpenedUnit {
     const { waitUntil } = this.#requireOwner();
     const settings = { ...this.#options.defaults, ...own };
@@ -305,7 +305,7 @@ export class Database {
       attempt: number,
       fresh,
       isKeyed: key !== undefined,
-      replica: onPrimary ? undefined : replica,
+      replica: number === 1 ? replica : undefined,
     });
     if (key !== undefined) transaction.flights.prepend(prependedInsert(key));
     return { transaction, session: new Session(transaction, { waitUntil }) };

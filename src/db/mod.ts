@@ -82,7 +82,7 @@ export type {
 export { Pool } from "./pool/pool.ts";
 export type { AcquireOptions, PoolOptions } from "./pool/pool_options.ts";
 export type { ReadDepth } from "./pool/read_times.ts";
-export type { Position } from "./pool/replicas/position.ts";
+export { isPosition, ONLY_PRIMARY, type Position } from "./pool/replicas/position.ts";
 export type { ReplicaCounters } from "./pool/replicas/replica.ts";
 export {
   type ReadServer,

@@ -45,8 +45,6 @@ export interface Attempt {
   readonly number: number;
   /** Whether it needs a connection that was never used before. */
   readonly fresh: boolean;
-  /** Whether no replica may answer it: one has failed the attempt before. */
-  readonly onPrimary: boolean;
 }
 
 /**
@@ -71,7 +69,6 @@ class UnitOfWork<T> implements RetryRules {
   #attempts = 0;
   #outcome: AttemptOutcome = "failed";
   #fresh = false;
-  #onPrimary = false;
   /** Each connection that goes stale in the pool costs one such run, so that these cannot become a storm. */
   #isFree = false;
   /** The error of an attempt that may have been committed, until a later attempt shows whether it was. */
@@ -100,11 +97,7 @@ class UnitOfWork<T> implements RetryRules {
 
   async #attempt(): Promise<T> {
     const { open, key, metrics, waitUntil } = this.#options;
-    const unit = open({
-      number: ++this.#attempts,
-      fresh: this.#fresh,
-      onPrimary: this.#onPrimary,
-    });
+    const unit = open({ number: ++this.#attempts, fresh: this.#fresh });
     const { session, transaction } = unit;
     try {
       const value = await this.#work(session);
@@ -123,7 +116,6 @@ class UnitOfWork<T> implements RetryRules {
       if (this.#outcome === "unknown") this.#unresolvedError = error;
       // The idle connections may be as useless as this one. Each would cost an attempt.
       this.#fresh = failureOf(error).connection === "useless";
-      this.#onPrimary ||= transaction.flights.isOnReplica;
       this.#isFree = this.#fresh && transaction.flights.hadStaleConnection ||
         transaction.flights.isOnReplica;
       throw error;

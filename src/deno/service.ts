@@ -15,6 +15,7 @@ import { fileServer } from "../docs/file_server.ts";
 import { docsFiles } from "../docs/files.ts";
 import { createApp } from "../http/app.ts";
 import { BodyLimit } from "../http/body.ts";
+import { databasePosition } from "../http/database_position.ts";
 import { RequestTracker } from "./request_tracker.ts";
 import { openDatabase } from "../library/deno/mod.ts";
 import { guard, isLoopback } from "../ops/guard.ts";
@@ -25,6 +26,7 @@ import { HttpMetrics } from "../ops/http_metrics.ts";
 import { markMessageFailed, propagateTrace, traceMessages } from "../ops/message_trace.ts";
 import { metricsRoute } from "../ops/metrics_route.ts";
 import { PoolPage } from "../ops/pool_page.ts";
+import { replicaMetrics } from "../ops/replica_metrics.ts";
 import { cachedFor } from "../ops/cached_for.ts";
 import { databaseObserver, tracedDatabase, traceFields, traceRequests } from "../ops/tracing.ts";
 import { summarised } from "../ops/repeats.ts";
@@ -66,9 +68,9 @@ export async function start(
   { hostname = "0.0.0.0", opensOpsToLoopback = false, middleware = [] }: StartOptions = {},
 ): Promise<RunningService> {
   const settings = parseSettings(env, { hasFiles: true, serves: true });
-  const { size, maxOverflow } = settings.database.pool;
+  const { pool: { size, maxOverflow }, replicas } = settings.database;
   const limits = connectionLimits(settings.connections, {
-    poolMax: size + maxOverflow,
+    poolMax: (size + maxOverflow) * (1 + (replicas?.urls.length ?? 0)),
     descriptors: descriptorLimit(),
   });
   const { log, flush } = summarised(createLog(settings.logLevel, { context: traceFields }));
@@ -108,6 +110,7 @@ export async function start(
     database: db,
     http,
     queueDepth: cachedFor(() => depthOfQueue(db), { forMs: settings.queue.pollMs }),
+    more: replicas && (() => replicaMetrics(db.stats().replicas ?? [])),
     guard: guard({ operators, guesses, isTrusted }),
   });
   const page = new PoolPage({
@@ -121,6 +124,7 @@ export async function start(
   const logFailure = logFailures(log);
   const app = createApp({
     ...fromSettings,
+    replicaReads: replicas && databasePosition(),
     db: propagateTrace(db),
     authenticator,
     middleware: [

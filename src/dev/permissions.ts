@@ -26,11 +26,14 @@ export interface Permission {
 export function permissionsOf(env: Env, { hostname = "0.0.0.0" } = {}): Permission[] {
   const names = Object.keys(variables.entries);
   const settings = settingsOf(env);
-  const database = settings && databaseAccess(settings);
+  const databases = settings && [
+    settings.database.url,
+    ...settings.database.replicas?.urls ?? [],
+  ].map((url) => databaseAccess({ ...settings.database, url }));
   const issuer = settings && issuerOf(settings);
-  const addresses = database && [
+  const addresses = databases && [
     `${hostname}:${settings.port}`,
-    database.net,
+    ...new Set(databases.map(({ net }) => net)),
     ...(issuer === undefined ? [] : [issuer]),
   ];
   return [
@@ -42,10 +45,11 @@ export function permissionsOf(env: Env, { hostname = "0.0.0.0" } = {}): Permissi
         : "to listen, and to connect to its database and to the issuer of tokens",
     }]),
     // A path with a space or a comma would be taken for several options or paths.
-    ...(database?.files ?? []).filter(({ path }) => !/[\s,]/.test(path)).map(({ path, use }) => ({
-      flag: `--allow-${use}=${path}`,
-      reason: "to open the socket, or to read the certificates, that DATABASE_URL names",
-    })),
+    ...(databases ?? []).flatMap(({ files }) => files).filter(({ path }) => !/[\s,]/.test(path))
+      .map(({ path, use }) => ({
+        flag: `--allow-${use}=${path}`,
+        reason: "to open the sockets, or to read the certificates, that the databases' URLs name",
+      })),
     // @neondatabase/serverless reads the variables of libpq, such as PGHOST. It gets undefined.
     { flag: "--ignore-env" },
     // A service has nobody who could answer.
@@ -59,7 +63,9 @@ interface DatabaseAccess {
   readonly files: readonly { readonly use: "read" | "write"; readonly path: string }[];
 }
 
-function databaseAccess({ database: { url, wsProxy, transport } }: Settings): DatabaseAccess {
+function databaseAccess(
+  { url, wsProxy, transport }: Pick<Settings["database"], "url" | "wsProxy" | "transport">,
+): DatabaseAccess {
   if (transport === "tcp") {
     const { host, port, socketPath } = databaseAddress(url);
     const certificates = new URL(url).searchParams.get("sslrootcert");

@@ -4,6 +4,9 @@ import { UserId } from "../users/user_id.ts";
 import type { HeaderObject, JsonSchema, ParameterObject } from "./openapi_types.ts";
 import { jsonSchemaOf } from "./schemas.ts";
 
+/** As `isPosition` of `src/db` has it. */
+const POSITION = "^([0-9A-F]{8}-[0-9A-F]{8}-[0-9A-F]{16}|primary)$";
+
 const PARAMETERS = {
   id: {
     in: "path",
@@ -40,6 +43,16 @@ const PARAMETERS = {
     description:
       "The `ETag` of what you have. If it is still current, the answer is 304, without a body.",
     schema: { type: "string" },
+  },
+  "Database-Position": {
+    in: "header",
+    description:
+      "The `Database-Position` of the answer to a change that this request must see. Without it, the answer may be some seconds old, where the service reads from replicas. Of several positions, send the one that is greatest as a text.",
+    schema: {
+      type: "string",
+      pattern: POSITION,
+      examples: ["A1B2C3D4-00000001-0000000001B84210"],
+    },
   },
   "Request-Timeout": {
     in: "header",
@@ -96,6 +109,11 @@ const HEADERS = {
     description: "The new user's address.",
     required: true,
     schema: { type: "string", format: "uri-reference" },
+  },
+  "Database-Position": {
+    description:
+      "Where the service reads from replicas: what a later GET sends to see this change. Opaque.",
+    schema: { type: "string", pattern: POSITION },
   },
   "Idempotent-Replayed": {
     description:

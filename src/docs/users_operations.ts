@@ -15,7 +15,7 @@ export const usersOperations: readonly Operation[] = [
     summary: "List users",
     description:
       "One page of users, ordered by the time of their creation; with `namePrefix` by name. Users that are created or deleted meanwhile change nothing of the others' places.",
-    parameters: ["If-None-Match"],
+    parameters: ["If-None-Match", "Database-Position"],
     query: PageQuery,
     answers: {
       200: {
@@ -41,7 +41,7 @@ export const usersOperations: readonly Operation[] = [
       201: {
         description: "The new user.",
         content: { [JSON_TYPE]: "User" },
-        headers: ["Location", "ETag", "Idempotent-Replayed"],
+        headers: ["Location", "ETag", "Idempotent-Replayed", "Database-Position"],
       },
     },
     problems: ["email-taken", ...ofKeys, ...ofBodies, ...ofChanges],
@@ -60,7 +60,7 @@ export const usersOperations: readonly Operation[] = [
       200: {
         description: "What became of each item.",
         content: { [JSON_TYPE]: "Batch" },
-        headers: ["Idempotent-Replayed"],
+        headers: ["Idempotent-Replayed", "Database-Position"],
       },
     },
     problems: [...ofKeys, ...ofBodies, ...ofChanges],
@@ -71,7 +71,7 @@ export const usersOperations: readonly Operation[] = [
     id: "readUser",
     tag: "Users",
     summary: "Read a user",
-    parameters: ["id", "If-None-Match"],
+    parameters: ["id", "If-None-Match", "Database-Position"],
     answers: {
       200: { description: "The user.", content: { [JSON_TYPE]: "User" }, headers: ["ETag"] },
       304: { description: "What you have is current.", headers: ["ETag"] },
@@ -91,7 +91,7 @@ export const usersOperations: readonly Operation[] = [
       200: {
         description: "The user after the change.",
         content: { [JSON_TYPE]: "User" },
-        headers: ["ETag", "Idempotent-Replayed"],
+        headers: ["ETag", "Idempotent-Replayed", "Database-Position"],
       },
     },
     problems: [
@@ -112,7 +112,7 @@ export const usersOperations: readonly Operation[] = [
     summary: "Delete a user",
     description: "Its history stays.",
     parameters: ["id", "If-Match"],
-    answers: { 204: { description: "The user was deleted." } },
+    answers: { 204: { description: "The user was deleted.", headers: ["Database-Position"] } },
     problems: ["user-not-found", "version-mismatch", "precondition-required", ...ofChanges],
   },
   {
@@ -123,7 +123,7 @@ export const usersOperations: readonly Operation[] = [
     summary: "List a user's history",
     description:
       "The type and the time of each change, in the order of the versions. An entry appears shortly after its change. The history of a deleted user stays.",
-    parameters: ["id"],
+    parameters: ["id", "Database-Position"],
     query: ActivityQuery,
     answers: {
       200: { description: "A page of the history.", content: { [JSON_TYPE]: "ActivityPage" } },

@@ -65,6 +65,8 @@ export interface AppOptions {
   readonly showsTimes?: boolean | undefined;
   /** Whether a change of a user without `If-Match` is refused. */
   readonly requiresIfMatch?: boolean | undefined;
+  /** Lets replicas answer the reads of the users API: `databasePosition()`. Without it the primary does. */
+  readonly replicaReads?: MiddlewareHandler | undefined;
   /** Longest wait of `/readyz` for the database. */
   readonly readyTimeoutMs?: number | undefined;
 }
@@ -104,6 +106,7 @@ export function createApp(options: AppOptions) {
   for (const limit of byAddress) app.use(limit);
   app.use(authenticate(options.authenticator, options.callerOf));
   for (const limit of byToken) app.use(limit);
+  if (options.replicaReads !== undefined) app.use(options.replicaReads);
   const routes = open.route("/", usersRoutes({ onChange, bodyLimit, requiresIfMatch }));
   app.notFound((c) =>
     respondWithProblem(

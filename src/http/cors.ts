@@ -5,13 +5,15 @@ import type { MiddlewareHandler } from "hono";
 /** The answer to a preflight, beside the origin. A browser may keep it for ten minutes. */
 const PREFLIGHT = {
   "Access-Control-Allow-Methods": "GET, HEAD, POST, PATCH, DELETE",
-  "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, If-Match, " +
-    "If-None-Match, Request-Timeout, X-Request-Id, traceparent",
+  "Access-Control-Allow-Headers":
+    "Authorization, Content-Type, Database-Position, Idempotency-Key, " +
+    "If-Match, If-None-Match, Request-Timeout, X-Request-Id, traceparent",
   "Access-Control-Max-Age": "600",
 };
 
 /** What a page may read beside the headers that any page may read. */
-const EXPOSED = "ETag, Idempotent-Replayed, Location, RateLimit, RateLimit-Policy, Retry-After, " +
+const EXPOSED =
+  "Database-Position, ETag, Idempotent-Replayed, Location, RateLimit, RateLimit-Policy, Retry-After, " +
   "WWW-Authenticate, X-Request-Id";
 
 /**

@@ -90,3 +90,14 @@ export const DATABASE_DEFAULTS = {
 } as const satisfies Required<
   Omit<DatabaseConfig, "url" | "wsProxy" | "pipelineConnect" | "parsers">
 >;
+
+/** Streaming standbys of the database, or read replicas of Neon's. */
+export interface ReplicasConfig {
+  /** Of the form of `DatabaseConfig.url`. They are reached as the primary is, with the same bounds for each pool. */
+  readonly urls: readonly string[];
+  /** A replica that may be further behind does not answer, in milliseconds; 10 seconds by default. */
+  readonly maxStalenessMs?: number | undefined;
+}
+
+/** What `ReplicasConfig` leaves out. */
+export const REPLICAS_DEFAULTS = { maxStalenessMs: 10_000 } as const;

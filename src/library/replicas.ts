@@ -1,18 +1,12 @@
 /** The replicas of a database, each with a pool of its own. */
 import { type Pool, Replicas, systemClock } from "../db/mod.ts";
 import { createServer } from "./create_database.ts";
-import { DATABASE_DEFAULTS, type DatabaseConfig } from "./database_config.ts";
-
-/** Streaming standbys of the database, or read replicas of Neon's. */
-export interface ReplicasConfig {
-  /** Of the form of `DatabaseConfig.url`. They are reached as the primary is, with the same bounds for each pool. */
-  readonly urls: readonly string[];
-  /** A replica that may be further behind does not answer, in milliseconds; 10 seconds by default. */
-  readonly maxStalenessMs?: number | undefined;
-}
-
-/** What `ReplicasConfig` leaves out. */
-export const REPLICAS_DEFAULTS = { maxStalenessMs: 10_000 } as const;
+import {
+  DATABASE_DEFAULTS,
+  type DatabaseConfig,
+  REPLICAS_DEFAULTS,
+  type ReplicasConfig,
+} from "./database_config.ts";
 
 /** A read that gets no connection to a replica within this time goes to the primary. The connect goes on. */
 const ACQUIRE_TIMEOUT_MS = 500;

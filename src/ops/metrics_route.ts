@@ -10,14 +10,21 @@ export interface MetricsRouteOptions {
   readonly http: HttpMetrics;
   /** Called for each scrape, if there is a queue. If it fails, the queue's metrics are left out. */
   readonly queueDepth?: (() => Promise<QueueDepth>) | undefined;
+  /** Metrics that only this runtime has. */
+  readonly more?: (() => string) | undefined;
   readonly guard: MiddlewareHandler;
 }
 
 /** `/metrics`, for Prometheus. */
-export function metricsRoute({ database, http, queueDepth, guard }: MetricsRouteOptions): Hono {
+export function metricsRoute(
+  { database, http, queueDepth, more, guard }: MetricsRouteOptions,
+): Hono {
   return new Hono().get("/metrics", guard, async (c) => {
     const queue = await queueDepth?.().catch(() => undefined);
     const text = metricsText({ database: database.stats(), http: http.snapshot(), queue });
-    return c.body(text, 200, { "Content-Type": PROMETHEUS_TYPE, "Cache-Control": "no-store" });
+    return c.body(text + (more?.() ?? ""), 200, {
+      "Content-Type": PROMETHEUS_TYPE,
+      "Cache-Control": "no-store",
+    });
   });
 }

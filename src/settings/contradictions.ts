@@ -46,8 +46,11 @@ export function contradictions(
     );
   found.push(...queueConcurrencyProblems(values, variables));
   found.push(...accessProblems(variables, runtime));
+  found.push(...replicaProblems(values, variables, runtime));
   if (
-    !["DATABASE_URL", "DATABASE_WS_PROXY", "DATABASE_TRANSPORT", "DATABASE_HTTP"].some(isInvalid)
+    !["URL", "REPLICA_URLS", "WS_PROXY", "TRANSPORT", "HTTP"].some((name) =>
+      isInvalid(`DATABASE_${name}`)
+    )
   ) {
     found.push(...transportProblems(values, runtime));
   }
@@ -74,29 +77,56 @@ function accessProblems({ given, isInvalid }: Given, { serves = false }: Runtime
   ];
 }
 
-/** Why the database cannot be reached over the transport. */
+/** Where replicas would not answer, or cost more than they save. */
+function replicaProblems(
+  { DATABASE_ISOLATION_LEVEL: isolation }: Values,
+  { given }: Given,
+  { hasFiles }: Runtime,
+): string[] {
+  if (!("DATABASE_REPLICA_URLS" in given)) return [];
+  const cannot = "Cannot use DATABASE_REPLICA_URLS as";
+  if (!hasFiles) {
+    return [
+      `${cannot} each request would connect to one more server: current runtime is Workers; leave it out`,
+    ];
+  }
+  if (isolation === "read committed") return [];
+  return [
+    `${cannot} they answer at read committed only: current DATABASE_ISOLATION_LEVEL is "${isolation}"; leave one out`,
+  ];
+}
+
+/** Why the database, or a replica, cannot be reached over the transport. */
 function transportProblems(values: Values, tcp: TcpAbilities): string[] {
-  const { DATABASE_URL: url, DATABASE_WS_PROXY: relay } = values;
-  const transport = chosenTransport(values);
-  const isNeon = isNeonHost(new URL(url).hostname);
-  if (values.DATABASE_HTTP === "on" && !isNeon && relay === undefined) {
+  const { DATABASE_URL, DATABASE_REPLICA_URLS: replicas = [], DATABASE_WS_PROXY: relay } = values;
+  if (
+    values.DATABASE_HTTP === "on" && !isNeon(DATABASE_URL) && relay === undefined
+  ) {
     return [
       'Cannot use DATABASE_HTTP as only Neon and a relay have a SQL endpoint: current value is "on"; leave it out, or ' +
       "set DATABASE_WS_PROXY to a relay that has one",
     ];
   }
-  const problem = transportProblem(url, { transport, ...tcp });
-  if (problem !== undefined) {
+  const transport = chosenTransport(values);
+  return [DATABASE_URL, ...replicas].flatMap((url, place) => {
+    const cannot = place === 0
+      ? "Cannot use DATABASE_URL as"
+      : `Cannot use DATABASE_REPLICA_URLS as of URL ${place}`;
+    const problem = transportProblem(url, { transport, ...tcp });
+    if (problem !== undefined) {
+      return [`${cannot} ${problem.reason}: current value is hidden; ${problem.wayOut}`];
+    }
+    if (transport === "tcp" || relay !== undefined || isNeon(url)) return [];
     return [
-      `Cannot use DATABASE_URL as ${problem.reason}: current value is hidden; ${problem.wayOut}`,
+      `${cannot} its host is not Neon's and needs a WebSocket relay: current ` +
+      `DATABASE_WS_PROXY is none; set it to a relay ("deno task relay" runs one, as does Neon's ` +
+      `wsproxy), leave DATABASE_TRANSPORT out, or let "deno task dev" start everything`,
     ];
-  }
-  if (transport === "tcp" || relay !== undefined || isNeon) return [];
-  return [
-    `Cannot use DATABASE_URL as its host is not Neon's and needs a WebSocket relay: current ` +
-    `DATABASE_WS_PROXY is none; set it to a relay ("deno task relay" runs one, as does Neon's ` +
-    `wsproxy), leave DATABASE_TRANSPORT out, or let "deno task dev" start everything`,
-  ];
+  });
+}
+
+function isNeon(url: string): boolean {
+  return isNeonHost(new URL(url).hostname);
 }
 
 /** What `DATABASE_TRANSPORT` has chosen or `auto` stands for. */

@@ -2,10 +2,10 @@
 
 import * as v from "valibot";
 import { ISOLATION_LEVELS, PREPARE_MODES } from "../db/mod.ts";
-import { DATABASE_DEFAULTS } from "../library/database_config.ts";
+import { DATABASE_DEFAULTS, REPLICAS_DEFAULTS } from "../library/database_config.ts";
 import { HTTP_MODES } from "../library/sql_endpoint.ts";
 import { TRANSPORTS } from "../library/transport.ts";
-import { databaseUrl } from "./database_url.ts";
+import { databaseUrl, databaseUrls } from "./database_url.ts";
 import { LOG_LEVELS } from "./log_level.ts";
 import { origins } from "./origins.ts";
 import { relayUrl } from "./relay_url.ts";
@@ -56,6 +56,11 @@ const BOUNDED = "write digits only; there is no value for no limit, because ever
 /** Every variable that the service reads, with its default as written in the environment. README.md lists them too. */
 export const variables = v.object({
   DATABASE_URL: databaseUrl(),
+  DATABASE_REPLICA_URLS: v.optional(databaseUrls()),
+  DATABASE_REPLICA_MAX_STALENESS: v.optional(
+    seconds({ min: 0.1, max: WEEK_S }),
+    inSeconds(REPLICAS_DEFAULTS.maxStalenessMs),
+  ),
   DATABASE_POOL_SIZE: v.optional(
     wholeNumber({ min: 1, max: 10_000, wayOut: BOUNDED }),
     String(POOL.size),

@@ -3,7 +3,7 @@
 import * as v from "valibot";
 import type { AccessConfig } from "../access/identity.ts";
 import type { IsolationLevel, PrepareMode } from "../db/mod.ts";
-import type { PoolConfig } from "../library/database_config.ts";
+import type { PoolConfig, ReplicasConfig } from "../library/database_config.ts";
 import type { HttpMode } from "../library/sql_endpoint.ts";
 import { pipelinesByDefault, type Transport } from "../library/transport.ts";
 import { chosenTransport, contradictions, type Runtime } from "./contradictions.ts";
@@ -53,6 +53,8 @@ export interface Settings {
     readonly connectTimeoutMs: number;
     readonly retryAttempts: number;
     readonly pool: PoolConfig;
+    /** Servers that answer reads. Deno only. */
+    readonly replicas?: ReplicasConfig;
     readonly session: {
       readonly isolation: IsolationLevel;
       readonly statementTimeoutMs: number;
@@ -172,6 +174,12 @@ function settingsOf(values: Values): Settings {
         leakThresholdMs: values.DATABASE_LEAK_THRESHOLD,
         readDepth: values.DATABASE_READ_DEPTH,
       },
+      ...membersOf({
+        replicas: values.DATABASE_REPLICA_URLS && {
+          urls: values.DATABASE_REPLICA_URLS,
+          maxStalenessMs: values.DATABASE_REPLICA_MAX_STALENESS,
+        },
+      }),
       session: {
         isolation: values.DATABASE_ISOLATION_LEVEL,
         statementTimeoutMs: values.DATABASE_STATEMENT_TIMEOUT,

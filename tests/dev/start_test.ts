@@ -140,6 +140,14 @@ Deno.test("the service may read its own variables, listen on its port and reach 
     const [, net] = flags({ ...relayed, DATABASE_WS_PROXY: relay });
     assertEquals(net, `--allow-net=0.0.0.0:81,${address}`);
   }
+  const replicas = ["one", "two/app?sslrootcert=/etc/ca.pem", "two:6000", "db"].map((each) =>
+    `postgresql://user:secret@${each.includes("/") ? each : `${each}/app`}`
+  ).join();
+  assertEquals(
+    flags({ DATABASE_URL: "postgresql://user:secret@db/app", DATABASE_REPLICA_URLS: replicas })
+      .slice(1, 3),
+    ["--allow-net=0.0.0.0:8000,db:5432,one:5432,two:5432,two:6000", "--allow-read=/etc/ca.pem"],
+  );
   assert(!flags({}).some((flag) => flag.startsWith("--allow-net")));
   assert(!flags(relayed).join().includes("secret"));
   const socket = "/run/pg/.s.PGSQL.5432";

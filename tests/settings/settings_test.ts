@@ -452,3 +452,55 @@ Deno.test("every default of the schema is the one in .env.example, in the same o
   const assignments = text.split("\n").filter((line) => /^\w+=/.test(line)).length;
   assertEquals(assignments, defaults.length);
 });
+
+const REPLICA_URL = "postgresql://app:s3cret%2C@ep-cool-2.eu-central-1.aws.neon.tech/main";
+
+Deno.test("DATABASE_REPLICA_URLS is a list, and its staleness is in milliseconds", () => {
+  assertEquals(parse({}).database.replicas, undefined);
+  assertEquals(parse({ DATABASE_REPLICA_URLS: REPLICA_URL }).database.replicas, {
+    urls: [REPLICA_URL],
+    maxStalenessMs: 10_000,
+  });
+  const { replicas } = parse({
+    DATABASE_REPLICA_URLS: `${REPLICA_URL}, ${NEON_URL}`,
+    DATABASE_REPLICA_MAX_STALENESS: "0.5",
+  }).database;
+  assertEquals(replicas, { urls: [REPLICA_URL, NEON_URL], maxStalenessMs: 500 });
+  assertEquals(parse({ DATABASE_REPLICA_MAX_STALENESS: "3" }).database.replicas, undefined);
+});
+
+Deno.test("a bad DATABASE_REPLICA_URLS is refused by the place of the URL, without showing it", () => {
+  for (
+    const [value, reason] of [
+      [",", "of URL 1 it does not begin with postgresql://"],
+      [`${REPLICA_URL},`, "of URL 2 it does not begin with postgresql://"],
+      [`${REPLICA_URL},mysql://app:s3cret@host/main`, "of URL 2 it does not begin"],
+      ["postgresql://app:s3,cret@host/main", "of URL 1 it is not a URL"],
+      [`${REPLICA_URL}?application_name=s3cret`, "as it has a parameter"],
+      ["postgresql://app:s3cret@localhost/main", "of URL 1 its host is not Neon's"],
+      [`${REPLICA_URL}?sslrootcert=s3cret.pem`, "of URL 1 a Unix socket and sslrootcert need TCP"],
+    ] as const
+  ) {
+    const problem = problemOf("DATABASE_REPLICA_URLS", value);
+    assertStringIncludes(problem, reason);
+    assertFalse(problem.includes("s3"), problem);
+  }
+  for (const value of ["0", "0.05", "-1", "604801"]) {
+    problemOf("DATABASE_REPLICA_MAX_STALENESS", value);
+  }
+});
+
+Deno.test("replicas are refused where they would not answer, or not be right", () => {
+  for (const level of ["repeatable read", "serializable"]) {
+    assertStringIncludes(
+      problemsOf({ DATABASE_REPLICA_URLS: REPLICA_URL, DATABASE_ISOLATION_LEVEL: level }).join(),
+      `current DATABASE_ISOLATION_LEVEL is "${level}"`,
+    );
+  }
+  const env = { DATABASE_URL: NEON_URL, DATABASE_REPLICA_URLS: REPLICA_URL };
+  const { problems } = assertThrows(
+    () => parseSettings(env, { hasFiles: false }),
+    SettingsError,
+  );
+  assertStringIncludes(problems.join(), "current runtime is Workers");
+});

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import { serverAccount } from "../../src/library/testing/postgres/directory.ts";
 import { type Postgres, startPostgres } from "../../src/dev/postgres.ts";
+import type { PostgresRole } from "../../src/library/testing/postgres/passwords.ts";
 import { type Relay, startRelay } from "../../src/library/testing/relay/relay.ts";
 import { makeScratch, type Scratch } from "../dev/scratch.ts";
 import { runAlone } from "./branch.ts";
@@ -46,7 +47,7 @@ export class ReplicatingServer implements AsyncDisposable {
   }
 
   /** The address of the service's database, with its password. */
-  url(role: "user_service" | "postgres" = "user_service"): URL {
+  url(role: PostgresRole = "user_service"): URL {
     return new URL(this.#postgres.url({ role }));
   }
 

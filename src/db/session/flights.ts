@@ -43,6 +43,10 @@ export interface FlightMarks {
 }
 
 export class Flights {
+  /** Whether a replica answers the transaction. */
+  isOnReplica = false;
+  /** If it has committed, what the primary had written then. Only where the database has replicas. */
+  position: Position | undefined;
   readonly #context: TransactionContext;
   readonly #request: TransactionRequest;
   readonly #connection: LeasedConnection;
@@ -58,8 +62,6 @@ export class Flights {
   #portals = 0;
   /** What the first flight needs of its connection. */
   #wish = ANY_CONNECTION;
-  #isOnReplica = false;
-  #position: Position | undefined;
 
   constructor(context: TransactionContext, request: TransactionRequest) {
     this.#context = context;
@@ -76,16 +78,6 @@ export class Flights {
   /** A lost COMMIT is looked up by it. `undefined` until the server has assigned an xid. */
   get transactionId(): TransactionId | undefined {
     return this.#xid?.transactionId;
-  }
-
-  /** Whether a replica answers the transaction. */
-  get isOnReplica(): boolean {
-    return this.#isOnReplica;
-  }
-
-  /** If it has committed, what the primary had written then. Only where the database has replicas. */
-  get position(): Position | undefined {
-    return this.#position;
   }
 
   /** Whether a connection that had been idle in the pool turned out to be useless. */
@@ -197,15 +189,15 @@ export class Flights {
 
   /** The answer of a replica that is new enough. `undefined` if there is none: the primary must answer. */
   async #sendToReplica(plan: FlightPlan): Promise<FlightAnswer | undefined> {
-    const { replica, signal, settings: { readOnly, isolation } } = this.#request;
+    const { replica, signal, settings } = this.#request;
     const { replicas, scope } = this.#context;
-    const read = replica && replicas?.choose(replica, { scope, readOnly, isolation });
+    const read = replica && replicas?.choose(replica, scope, settings);
     if (read === undefined) return undefined;
     try {
       await this.#connection.open({ ...this.#wish, server: read.server });
       const answer = await this.#send(plan, read.question);
-      this.#isOnReplica = read.accepts(answer, plan.answerOf(answer.results));
-      if (this.#isOnReplica) return answer;
+      this.isOnReplica = read.accepts(answer, plan.answerOf(answer.results));
+      if (this.isOnReplica) return answer;
       void this.release({ isCommitted: answer.status === "I" });
     } catch (error) {
       if (!read.isForPrimary(error, signal)) throw error;
@@ -262,7 +254,7 @@ export class Flights {
       this.#xid?.read(plan.xidResult(lastResults), session);
       plan.noteIn(session, lastResults);
       if (plan.commits && !settings.readOnly) {
-        this.#position = replicas?.note(plan.finalAnswerOf(lastResults), sentAtMs);
+        this.position = replicas?.note(plan.finalAnswerOf(lastResults), sentAtMs);
       }
     }
   }

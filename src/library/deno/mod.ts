@@ -2,14 +2,18 @@
 import { Database, type DatabaseOptions, type LeakOptions, OwnerScope } from "../../db/mod.ts";
 import { completesWithin } from "../../db/time/timeout.ts";
 import { databaseOptions } from "../create_database.ts";
-import type { DatabaseConfig } from "../database_config.ts";
-import { createReplicas, type ReplicasConfig } from "../replicas.ts";
+import type { DatabaseConfig, ReplicasConfig } from "../database_config.ts";
+import { createReplicas } from "../replicas.ts";
 import { BackgroundTasks } from "./background_tasks.ts";
 import { denoSockets } from "./sockets.ts";
 
-export { DATABASE_DEFAULTS, type DatabaseConfig, type PoolConfig } from "../database_config.ts";
+export {
+  DATABASE_DEFAULTS,
+  type DatabaseConfig,
+  type PoolConfig,
+  type ReplicasConfig,
+} from "../database_config.ts";
 export type { HttpMode } from "../sql_endpoint.ts";
-export type { ReplicasConfig } from "../replicas.ts";
 export type { Transport } from "../transport.ts";
 
 /** A database of a Deno process, and what the process is told of it. */

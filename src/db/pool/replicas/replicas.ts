@@ -70,11 +70,9 @@ export interface ReplicaWish {
   readonly after?: Position | undefined;
 }
 
-/** The transaction that wishes for a replica. */
-export interface Reader {
-  /** The owner of its sockets. */
-  readonly scope: OwnerScope;
-  readonly readOnly: boolean | undefined;
+/** What `Replicas.choose` needs to know of a transaction. */
+export interface ReadSettings {
+  readonly readOnly?: boolean;
   readonly isolation: string;
 }
 
@@ -114,7 +112,11 @@ export class Replicas {
    * @internal A replica for a read. `undefined`: the primary must answer. Throws `TypeError` for a transaction that may write, and for
    * what is no position.
    */
-  choose({ after }: ReplicaWish, { scope, readOnly, isolation }: Reader): ReplicaRead | undefined {
+  choose(
+    { after }: ReplicaWish,
+    scope: OwnerScope,
+    { readOnly, isolation }: ReadSettings,
+  ): ReplicaRead | undefined {
     if (readOnly !== true) {
       throw new TypeError(
         `Cannot let a replica answer as the session may write: current readOnly is ${readOnly}; set it to true`,
