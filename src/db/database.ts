@@ -384,7 +384,7 @@ export class Database {
     };
   }
 
-  /** Closes the connections of an owner that has ended. Resolves when their sockets are closed. */
+  /** Closes the connections of a request that ends. Resolves when their sockets are closed: see `Pool.endScope`. */
   endScope(scope: OwnerScope): Promise<void> {
     return this.#options.pool.endScope(scope);
   }

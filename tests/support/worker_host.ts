@@ -35,7 +35,9 @@ export interface WorkerHostOptions {
   readonly entry?: string;
   /** Settings beside those of the database. */
   readonly env?: Env;
-  /** Whether `DATABASE_URL` is a Hyperdrive binding. The local one leads to the server itself. */
+  /** How the Worker reaches the relay. Default: by a WebSocket; with Hyperdrive, over TCP. */
+  readonly transport?: "websocket" | "tcp";
+  /** Whether `DATABASE_URL` is a Hyperdrive binding. */
   readonly hasHyperdrive?: boolean;
   /** Whether requests pass a client that can be made to leave: see `leaveWhenTold`. */
   readonly hasLeavingClient?: boolean;
@@ -57,7 +59,8 @@ export async function startWorkerHost(
 ): Promise<WorkerHost> {
   const { hasHyperdrive = false, hasLeavingClient = false, front, inspects = false } = options;
   const { frontServices = {}, queues, dataset } = options;
-  const branch = await faultBranch(database);
+  const { transport = hasHyperdrive ? "tcp" : "websocket" } = options;
+  const branch = await faultBranch(database, { transport });
   const { relay } = branch;
   const assets = await Deno.makeTempDir({ prefix: "assets-" });
   await writeAssets(assets);

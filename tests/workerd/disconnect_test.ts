@@ -22,6 +22,12 @@ const env = {
 const hosts = await Promise.all([
   startWorkerHost(database, { name: "Worker", hasLeavingClient: true, env }),
   startWorkerHost(database, {
+    name: "Worker over TCP",
+    transport: "tcp",
+    hasLeavingClient: true,
+    env,
+  }),
+  startWorkerHost(database, {
     name: "Durable Object",
     hasLeavingClient: true,
     env: { ...env, DATABASE_OBJECT_SHARDS: "1" },

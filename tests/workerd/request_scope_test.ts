@@ -1,24 +1,32 @@
 /** Requests with their own sockets, in real workerd. */
 import { assert, assertEquals } from "@std/assert";
 import { createUser, jsonRequest, uniqueEmail } from "../http/requests.ts";
-import { hold } from "../support/fault_relay.ts";
+import { delay, hold } from "../support/fault_relay.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { startWorkerHost } from "../support/worker_host.ts";
 
-const host = await startWorkerHost(await localDatabase(), {
-  name: "Worker",
-  env: {
-    DATABASE_POOL_SIZE: "2",
-    DATABASE_MAX_OVERFLOW: "0",
-    // The pool sheds no request, however slow the machine is.
-    DATABASE_POOL_SHED_TARGET: "0",
-    // The pool closes no connection for being idle: only the end of its request does.
-    DATABASE_POOL_IDLE_TIMEOUT: "3600",
-  },
-});
+const env = {
+  DATABASE_POOL_SIZE: "2",
+  DATABASE_MAX_OVERFLOW: "0",
+  // The pool sheds no request, however slow the machine is.
+  DATABASE_POOL_SHED_TARGET: "0",
+  // The pool closes no connection for being idle: only the end of its request does.
+  DATABASE_POOL_IDLE_TIMEOUT: "3600",
+};
+
+const database = await localDatabase();
+
+const hosts = await Promise.all([
+  startWorkerHost(database, { name: "Worker", env }),
+  startWorkerHost(database, { name: "Worker over TCP", env, transport: "tcp" }),
+  startWorkerHost(database, { name: "Worker by Hyperdrive", env, hasHyperdrive: true }),
+]);
+const [host] = hosts;
 const { branch: { relay }, request } = host;
 
-Deno.test.afterAll(() => host.stop());
+Deno.test.afterAll(async () => {
+  await Promise.all(hosts.map((each) => each.stop()));
+});
 
 host.test("500 consecutive requests are answered, and none hangs", async () => {
   const { id } = await createUser(request);
@@ -82,3 +90,26 @@ host.test("a refused request leaves no connection", async () => {
     assertEquals(response.status, status);
   }
 });
+
+for (const each of hosts) {
+  each.test("a request whose transaction fails ends only once its connection is closed", async () => {
+    const { request, branch: { relay } } = each;
+    const { id, email } = await createUser(request);
+    await each.quiet();
+    // Longer than the connection would wait for another session.
+    relay.when(
+      { direction: "toClient", kind: "CommandComplete", text: /^ROLLBACK$/, times: 2 },
+      delay(100),
+    );
+    relay.when({ direction: "toServer", kind: "Terminate", times: 2 }, delay(100));
+    const refused = () => request("/users", jsonRequest("POST", { email, name: "Ada" }));
+    for (const { status, body } of await Promise.all([refused(), refused()])) {
+      await body?.cancel();
+      assertEquals(status, 409);
+    }
+    // It waits for one of the two permits. If their requests had ended, it would take one back, of which workerd warns.
+    const response = await request(`/users/${id}`);
+    await response.body?.cancel();
+    assertEquals(response.status, 200);
+  });
+}

@@ -18,10 +18,7 @@ const hosts = await Promise.all([
     name: "Worker by HTTP",
     env: { ...PATIENT, DATABASE_HTTP: "on" },
   }),
-  startWorkerHost(database, {
-    name: "Worker over TCP",
-    env: { ...PATIENT, DATABASE_TRANSPORT: "tcp" },
-  }),
+  startWorkerHost(database, { name: "Worker over TCP", transport: "tcp", env: PATIENT }),
   startWorkerHost(database, { name: "Worker by Hyperdrive", hasHyperdrive: true, env: PATIENT }),
   startWorkerHost(database, {
     name: "Durable Object",
@@ -33,15 +30,8 @@ Deno.test.afterAll(async () => {
   await Promise.all(hosts.map((host) => host.stop()));
 });
 
-/**
- * Over TCP, as with Hyperdrive, the runtime warns in some runs that promises of ended requests are resolved: the answers
- * are right. `NeonConnection.close` may give up waiting for the socket a moment before the runtime has closed it.
- */
-const TAKES_CROWDS = ["Worker", "Worker by HTTP", "Durable Object"];
-
 for (const host of hosts) {
-  const crowd = TAKES_CROWDS.includes(host.name) ? crowdCases : [];
-  for (const { name, run } of [...serviceCases, ...crowd]) {
+  for (const { name, run } of [...serviceCases, ...crowdCases]) {
     host.test(name, () => run(host.documented));
   }
 }

@@ -49,7 +49,7 @@ export class OwnerPool {
   readonly counts = zeroCounts();
   /** Where reads share connections. */
   readonly reads: SharedReads;
-  /** Whether `Pool.endScope` was called: no connection that comes back is kept. */
+  /** Whether the owner has ended: no connection that comes back is kept. */
   hasEnded = false;
   readonly #parts: PoolParts;
   readonly #idle: IdleList<PoolEntry>;
@@ -285,6 +285,18 @@ export class OwnerPool {
     );
   }
 
+  /** See `Pool.endScope`. */
+  async end(): Promise<void> {
+    const { permits } = this.#parts;
+    this.hasEnded = true;
+    void this.closeIdle("overflowClosed");
+    const own = [...permits.entries].filter(({ owner }) => owner === this);
+    if (permits.queue.sizeOf(this.scope) === 0) {
+      for (const entry of own) if (entry.state === "opening") this.giveUpConnect(entry);
+    }
+    await Promise.all(own.map((entry) => entry.whenGone()));
+  }
+
   /** Gives up a connect because the pool closes. */
   giveUpOpening(entry: PoolEntry): void {
     const { permits } = this.#parts;
@@ -294,8 +306,8 @@ export class OwnerPool {
     this.scope.run(() => entry.connecting?.abort(reason));
   }
 
-  /** Gives up a connect that hangs, for another one with its permit. */
-  giveUpProbe(entry: PoolEntry): void {
+  /** Gives up a connect that hangs, for another one with its permit, or that nobody waits for. */
+  giveUpConnect(entry: PoolEntry): void {
     const { expiresAt } = entry;
     const { reclaimer } = this.#parts;
     reclaimer.askOwner(entry, "close", () => {

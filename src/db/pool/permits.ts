@@ -252,7 +252,7 @@ export class Permits {
     if (this.#breaker.retryInMs(nowMs) > 0 || this.#entries.size < this.limit) return;
     if (this.#hasResponsiveLease(nowMs)) return;
     const probe = hungProbe(this.#entries, this.#breaker, nowMs);
-    probe?.owner.giveUpProbe(probe);
+    probe?.owner.giveUpConnect(probe);
   }
 
   #hasResponsiveLease(nowMs: number): boolean {

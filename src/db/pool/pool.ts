@@ -157,20 +157,14 @@ export class Pool {
   }
 
   /**
-   * To be called when a request ends. Closes its idle connections, and those that come back later. Resolves when the
-   * permits are free of all that are being closed, such as those that made room for other requests: if the request ended
-   * before, its sockets would end with it, and the pool would not know until the permits expire.
+   * To be called when a request ends. Closes its idle connections, and those that come back later, and gives up connects
+   * that none of its callers waits for. Resolves when all its permits are free: if the request ended before, its sockets
+   * would end with it, and the pool would not know until the permits expire. A session that is never ended holds it up
+   * for as long as the runtime lets `waitUntil` wait.
    */
   async endScope(scope: OwnerScope): Promise<void> {
     this.#closedScopes.add(scope);
-    const owner = this.#owners.get(scope);
-    if (owner === undefined) return;
-    owner.hasEnded = true;
-    void owner.closeIdle("overflowClosed");
-    const closing = [...this.#permits.entries].filter((entry) =>
-      entry.owner === owner && entry.state === "closing"
-    );
-    await Promise.all(closing.map((entry) => entry.whenGone()));
+    await this.#owners.get(scope)?.end();
   }
 
   /**

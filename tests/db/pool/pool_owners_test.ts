@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import type { Lease, Pool } from "../../../src/db/mod.ts";
 import { poolOf } from "../../support/test_pool.ts";
 import { flushPromises, ManualClock } from "../../support/manual_clock.ts";
-import { ScriptedDriver } from "../../support/scripted_driver.ts";
+import { ScriptedDriver, type ScriptedDriverOptions } from "../../support/scripted_driver.ts";
 import { ownedTimers, SimulatedScope } from "../../support/simulated_scope.ts";
 
 const HOLD_MS = 1_000;
@@ -13,9 +13,16 @@ function request(): SimulatedScope {
   return SimulatedScope.open({ lasting: false, isBound: true });
 }
 
-function poolOfOne(options: { maxWaiters?: number } = {}) {
+function poolOfOne(
+  { reply, onConnect, ...options }:
+    & Pick<ScriptedDriverOptions, "reply" | "onConnect">
+    & { maxWaiters?: number } = {},
+) {
   const clock = new ManualClock();
-  const driver = new ScriptedDriver();
+  const driver = new ScriptedDriver({
+    ...(reply === undefined ? {} : { reply }),
+    ...(onConnect === undefined ? {} : { onConnect }),
+  });
   const pool = poolOf(driver, {
     size: 1,
     maxOverflow: 0,
@@ -39,6 +46,19 @@ function acquireFor(pool: Pool, scope: SimulatedScope): Caller {
     (error) => caller.error = error.name,
   );
   return caller;
+}
+
+async function granted(caller: Caller): Promise<Caller> {
+  await flushPromises();
+  assertEquals([caller.lease !== undefined, caller.error], [true, undefined]);
+  return caller;
+}
+
+/** Whether the end of the request is over. */
+function ending(pool: Pool, scope: SimulatedScope): { isOver: boolean } {
+  const end = { isOver: false };
+  scope.enter(() => pool.endScope(scope)).then(() => end.isOver = true);
+  return end;
 }
 
 Deno.test("a waiter gets the permit of a request that has ended silently", async () => {
@@ -66,14 +86,75 @@ Deno.test("a request ends only once a connection is shut that it has closed for 
   const waiting = acquireFor(pool, request());
   await scope.enter(() => holder.lease!.release());
   assertEquals(pool.stats().closing, 1);
-  let hasEnded = false;
-  scope.enter(() => pool.endScope(scope)).then(() => hasEnded = true);
+  const end = ending(pool, scope);
   await flushPromises();
-  assertEquals(hasEnded, false);
+  assertEquals(end.isOver, false);
   scope.enter(() => goodbye.resolve());
   await flushPromises();
-  assertEquals(hasEnded, true);
+  assertEquals(end.isOver, true);
   assertEquals(waiting.lease !== undefined, true);
+});
+
+Deno.test("a request ends only once a connection is shut that it has returned in a transaction", async () => {
+  const rolledBack = Promise.withResolvers<undefined>();
+  const { pool } = poolOfOne({
+    reply: ({ text }) => text === "ROLLBACK" ? rolledBack.promise : undefined,
+  });
+  const scope = request();
+  const { lease } = await granted(acquireFor(pool, scope));
+  await scope.enter(() => lease!.connection.flight([{ text: "BEGIN", values: [] }]));
+  scope.enter(() => lease!.release());
+  const end = ending(pool, scope);
+  await flushPromises();
+  assertEquals([end.isOver, pool.stats().leased], [false, 1]);
+  scope.enter(() => rolledBack.resolve(undefined));
+  await flushPromises();
+  assertEquals([end.isOver, pool.stats().leased], [true, 0]);
+});
+
+Deno.test("a request ends only once a connection is shut that it returns after it has asked for its end", async () => {
+  const { pool } = poolOfOne();
+  const scope = request();
+  const { lease } = await granted(acquireFor(pool, scope));
+  const end = ending(pool, scope);
+  await flushPromises();
+  assertEquals(end.isOver, false);
+  await scope.enter(() => lease!.release());
+  await flushPromises();
+  assertEquals([end.isOver, pool.stats().idle], [true, 0]);
+});
+
+Deno.test("the end of a request gives up a connect that none of its callers waits for", async () => {
+  const never = new Promise<void>(() => {});
+  const { pool } = poolOfOne({ onConnect: () => never });
+  const scope = request();
+  const caller = new AbortController();
+  const refused = scope.enter(() => pool.acquire({ scope, signal: caller.signal }));
+  refused.catch(() => {});
+  await flushPromises();
+  scope.enter(() => caller.abort());
+  await flushPromises();
+  assertEquals(pool.stats().opening, 1);
+  const end = ending(pool, scope);
+  await flushPromises();
+  const { opening, counters } = pool.stats();
+  assertEquals([end.isOver, opening, counters.connectFailed], [true, 0, 0]);
+});
+
+Deno.test("the end of a request leaves a connect alone that one of its callers waits for", async () => {
+  const opened = Promise.withResolvers<void>();
+  const { pool } = poolOfOne({ onConnect: () => opened.promise });
+  const scope = request();
+  const caller = acquireFor(pool, scope);
+  await flushPromises();
+  const end = ending(pool, scope);
+  await flushPromises();
+  assertEquals([end.isOver, caller.error], [false, undefined]);
+  scope.enter(() => opened.resolve());
+  await granted(caller);
+  await scope.enter(() => caller.lease!.release());
+  await flushPromises();
+  assertEquals(end.isOver, true);
 });
 
 Deno.test("waiters of requests that have ended leave the queue after their timeout", async () => {
