@@ -18,7 +18,10 @@ export class RequestLifetime {
   readonly #ctx: WorkerContext;
   readonly #end: (scope: OwnerScope) => Promise<void>;
   #openTransactions = 0;
+  /** Stops the wait for another session. */
   #stopLingering: (() => void) | undefined;
+  /** Lets the request end; `undefined` while it has no connection. */
+  #release: (() => void) | undefined;
 
   /** `end` closes the scope's connections. */
   constructor(ctx: WorkerContext, { end }: { end: (scope: OwnerScope) => Promise<void> }) {
@@ -32,6 +35,7 @@ export class RequestLifetime {
       transaction: (begun) => {
         this.#openTransactions++;
         this.#stopLingering?.();
+        this.#hold();
         return this.#observed(next?.transaction(begun));
       },
     };
@@ -47,16 +51,25 @@ export class RequestLifetime {
     };
   }
 
-  #linger(): void {
+  /**
+   * From the first connection on: if the client disconnects, the runtime ends a request at once that has given nothing to
+   * `waitUntil`, and its sockets with it. The server would go on with the statement, as no cancel request had been sent.
+   */
+  #hold(): void {
+    if (this.#release !== undefined) return;
     const { promise, resolve } = Promise.withResolvers<void>();
+    this.#release = resolve;
+    this.#ctx.waitUntil(promise);
+  }
+
+  #linger(): void {
     const timer = setTimeout(() => {
       this.#stopLingering = undefined;
-      this.#end(this.scope).then(resolve);
+      const release = this.#release!;
+      // Another session may begin before the connections of this one are closed.
+      this.#release = undefined;
+      this.#end(this.scope).then(release);
     }, LINGER_MS);
-    this.#stopLingering = () => {
-      clearTimeout(timer);
-      resolve();
-    };
-    this.#ctx.waitUntil(promise);
+    this.#stopLingering = () => clearTimeout(timer);
   }
 }
