@@ -1,7 +1,7 @@
 /**
  * Which connection of an owner a shared read goes to. A read takes an idle connection if there is one. Others may come
- * behind it if that was the last one. If there is none, a read goes behind others, to the connection with the fewest of
- * them, before one is opened or the caller waits.
+ * behind it if that was the last one, or if reads share another one. If there is none, a read goes behind others, to the
+ * connection with the fewest of them, before one is opened or the caller waits.
  *
  * - Only on connections that are direct. Behind a pooler in transaction mode, the end of a connection with several flights
  *   under way may give the answers that are still to come to the pooler's next client (PgBouncer 1.18).
@@ -48,6 +48,11 @@ export class SharedReads {
     const { permits } = this.#parts;
     if (this.#isIndirect) return 1;
     return permits.entries.size < permits.limit ? this.#times.preferred : this.#times.longest;
+  }
+
+  /** Whether there is a connection on which others may come behind a read. */
+  get isSharing(): boolean {
+    return this.#connections.size > 0;
   }
 
   /** Leases the entry's connection to a reader. Others may come behind it. */

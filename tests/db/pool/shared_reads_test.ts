@@ -145,6 +145,24 @@ sharing("a read has a lease of its own while another connection is idle", async 
   await drain(place);
 }, { size: 2 });
 
+sharing(
+  "while others share, reads may go behind one that took an idle connection",
+  async (place) => {
+    const { read, lines, server, db } = place;
+    for (const n of [1, 2, 3, 4, 5, 6, 7]) await read(n);
+    assertEquals(lines(), [[1, 2, 3], [4, 5, 6], [7]]);
+    const [first, , third] = server.busy;
+    for (const connection of [first, first, first, third]) server.answer(connection!);
+    await flushPromises();
+    assertEquals([lines(), db.stats().idle], [[[4, 5, 6]], 2]);
+    for (const n of [8, 9, 10, 11, 12, 13]) await read(n);
+    assertEquals(lines().map(({ length }) => length), [3, 3, 3]);
+    assertEquals(db.stats().waiting, 0);
+    await drain(place);
+  },
+  { size: 3 },
+);
+
 sharing("below the limit a line that is long enough opens another connection", async (place) => {
   const { read, lines } = place;
   for (const n of [1, 2, 3, 4]) await read(n);
