@@ -9,7 +9,7 @@ export type ReadDepth = number | "auto";
 /** While the pool may open more connections, a line is as long as the server answers within this time. */
 const LINE_MS = 2;
 
-/** The length of a line until the first answers. */
+/** The length of a line until the first answers, and the least of reads that go out together. */
 const START_DEPTH = 4;
 
 /** The longest line of `auto`. More would lose more by one slow read, and gain little. */
@@ -40,8 +40,10 @@ export interface ReadUnderWay {
 
 export class ReadTimes {
   readonly #depth: ReadDepth;
-  /** Mean time of the server for one read. */
+  /** Mean time of the server for one read. That of the way is in it, as far as it varies. */
   #readMs = LINE_MS / START_DEPTH;
+  /** The same for reads behind others, whose answers follow one another: without the way. */
+  #behindMs = LINE_MS / START_DEPTH;
   #windowEndsAt = -Infinity;
   #shortestMs = Infinity;
   #shortestBeforeMs = Infinity;
@@ -61,6 +63,11 @@ export class ReadTimes {
     return Math.max(1, Math.min(AUTO_DEPTH_MAX, Math.floor(LINE_MS / this.#readMs)));
   }
 
+  /** How many reads that go out together take little longer than one. Some at least: without lines no answer shows a change. */
+  get together(): number {
+    return Math.min(this.longest, Math.max(START_DEPTH, Math.floor(LINE_MS / this.#behindMs)));
+  }
+
   /** The answer to a read has come. */
   note(read: ReadUnderWay, nowMs: number): void {
     if (nowMs >= this.#windowEndsAt) {
@@ -71,6 +78,8 @@ export class ReadTimes {
     this.#shortestMs = Math.min(this.#shortestMs, nowMs - read.sentAt);
     const readMs = Math.max(0, this.#runningMs(read, nowMs));
     this.#readMs += NEWEST * (Math.min(readMs, SLOW_MS) - this.#readMs);
+    if (read.turnAt <= read.sentAt) return;
+    this.#behindMs += NEWEST * (Math.min(nowMs - read.turnAt, SLOW_MS) - this.#behindMs);
   }
 
   /** Whether a read holds up the reads behind it. */

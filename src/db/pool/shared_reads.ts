@@ -5,8 +5,9 @@
  *
  * - Only on connections that are direct. Behind a pooler in transaction mode, the end of a connection with several flights
  *   under way may give the answers that are still to come to the pooler's next client (PgBouncer 1.18).
- * - No read passes a waiter. For each caller that waits for a connection of its own, the connection with the fewest reads
- *   takes no more of them, so that it comes free.
+ * - For each caller that waits for a connection of its own, the connection with the fewest reads takes no more of them, so
+ *   that it comes free. A read passes such a caller only along with a read whose turn it is, on a connection that has just
+ *   come free for that: a few quick reads keep it hardly longer than one.
  * - A read that holds up the reads behind it keeps the connection, and they are sent again to another one: nothing is lost,
  *   as they are read only.
  * - A flight whose caller has left runs to its end, unless it takes long: it is cancelled then, and the connection closed,
@@ -79,9 +80,12 @@ export class SharedReads {
     return shared && this.#seat(shared, { waiter, idleMs: 0 }, nowMs);
   }
 
-  /** Seats waiting readers behind the readers on the entry's connection. */
+  /**
+   * Seats waiting readers behind the reader to whom the entry's connection was given. Without those that pass callers that
+   * wait, each such caller would keep a connection from being shared, and an overload would never end.
+   */
   fill(entry: PoolEntry): void {
-    if (entry.shared !== undefined) this.#fill(entry.shared);
+    if (entry.shared !== undefined) this.#fill(entry.shared, { begins: true });
   }
 
   /** The entry's connection is no longer shared: it is idle, is being closed, or is gone. */
@@ -134,13 +138,14 @@ export class SharedReads {
     return [...this.#connections].sort((one, other) => one.size - other.size);
   }
 
-  #fill(shared: SharedConnection): void {
+  #fill(shared: SharedConnection, { begins = false } = {}): void {
     const { permits, clock } = this.#parts;
     const { entry } = shared;
     const { queue } = permits;
     if (queue.readersOf(this.#owner.scope) === 0) return;
     const nowMs = clock.now();
-    while (this.#admits(shared, this.depth, nowMs) && !this.#isReserved(shared)) {
+    const isFree = () => begins && shared.size < this.#times.together || !this.#isReserved(shared);
+    while (this.#admits(shared, this.depth, nowMs) && isFree()) {
       const waiter = queue.readerOf(this.#owner.scope, entry);
       if (waiter === undefined) return;
       permits.grant(waiter, this.#seat(shared, { waiter, idleMs: 0 }, nowMs));

@@ -196,6 +196,55 @@ sharing("while a write waits, reads go to the other connections", async (place) 
   await drain(place);
 }, { size: 2 });
 
+sharing(
+  "a connection that comes free for a read takes the reads that wait, also past a write",
+  async (place) => {
+    const { read, write, lines, server, db } = place;
+    await write(1);
+    const late = [await read(2), await write(3), await read(4), await read(5), await read(6)];
+    assertEquals([lines(), db.stats().waiting], [[[1]], 5]);
+    server.answer(server.busy[0]!);
+    await flushPromises();
+    // They go out together, and the write is next.
+    assertEquals(lines(), [[2, 4, 5]]);
+    await read(7);
+    for (let k = 0; k < 3; k++) await place.answerAll();
+    assertEquals(lines(), [[3]]);
+    await drain(place);
+    assertEquals(late.map(({ error }) => error), [
+      undefined,
+      undefined,
+      undefined,
+      undefined,
+      undefined,
+    ]);
+  },
+);
+
+sharing(
+  "past a write go only four reads if the server takes long for each",
+  async (place) => {
+    const { read, write, lines, clock } = place;
+    // In lines of two, of which each read takes 5 ms.
+    for (let n = 1; n <= 20; n += 2) {
+      await read(n);
+      await read(n + 1);
+      for (let k = 0; k < 2; k++) {
+        await clock.advance(5);
+        await place.answerAll();
+      }
+    }
+    await write(21);
+    await read(22);
+    await write(23);
+    for (const n of [24, 25, 26, 27]) await read(n);
+    await place.answerAll();
+    assertEquals(lines(), [[22, 24, 25, 26]]);
+    await drain(place);
+  },
+  { readDepth: "auto" },
+);
+
 sharing("an error reaches the caller of its statement alone", async (place) => {
   const { read, server } = place;
   const reads = [await read(1), await read(2), await read(3)];
