@@ -13,9 +13,11 @@ const PLAN: CapacityPlan = {
   writes: 0,
   latencyMs: 20,
   jitterMs: 0,
+  pauses: { perSecond: 0, meanMs: 0 },
   instances: 1,
   size: 16,
   overflow: 0,
+  readDepth: 1,
   maxConnections: 100,
   serverConnections: undefined,
   cores: 2,
@@ -52,6 +54,72 @@ Deno.test("clients that wait for their answers are served as fast as the connect
   const { goodput, refused } = await simulate(PLAN, { ...RUN, arrivals: { clients: 64 } });
   assertEquals(refused, 0);
   assert(Math.abs(goodput - 16_000 / 41) < 8, `${goodput}/s`);
+});
+
+for (
+  const [what, change, perConnection] of [
+    ["reads share connections, as many as the depth allows", { readDepth: 4 }, 4],
+    ["auto is a line of up to 16", { readDepth: "auto" }, 16],
+    ["writes share none", { readDepth: "auto", writes: 1 }, 1],
+    ["behind a pooler no reads share one", { readDepth: "auto", serverConnections: 50 }, 1],
+  ] as const
+) {
+  Deno.test(what, async () => {
+    const plan: CapacityPlan = {
+      ...PLAN,
+      ...change,
+      size: 2,
+      cores: 8,
+      read: { serviceMs: 0.01, databaseMs: 0.05, diskMs: 0 },
+      write: { serviceMs: 0.01, databaseMs: 0.05, diskMs: 0 },
+    };
+    const { goodput } = await simulate(plan, { ...RUN, arrivals: { clients: 64 } });
+    const expected = 2 * perConnection * 1_000 / 40;
+    assert(goodput > 0.9 * expected && goodput <= expected, `${goodput}/s of ${expected}/s`);
+    const limit = limitsOf(plan).find(({ name }) => name === "connections")!;
+    assert(Math.abs(limit.perSecond / goodput - 1) < 0.15, `${limit.perSecond}/s by arithmetic`);
+  });
+}
+
+Deno.test("a slow read moves the reads behind it, and each is answered once", async () => {
+  // One in a hundred takes longer than the 25 ms by which a read counts as slow.
+  const read = { serviceMs: 0.01, databaseMs: 6, diskMs: 0 };
+  const plan = { ...PLAN, readDepth: 8, size: 4, overflow: 4, cores: 8, read } as const;
+  const options = { ...RUN, arrivals: { clients: 24 } } as const;
+  const { goodput, refused } = await simulate(plan, options);
+  const alone = await simulate({ ...plan, readDepth: 1 }, options);
+  assertEquals(refused, 0);
+  assert(goodput > 2 * alone.goodput, `${goodput}/s shared, ${alone.goodput}/s alone`);
+});
+
+Deno.test("reads share connections in an overload too, while writes wait for theirs", async () => {
+  const cost = { serviceMs: 0.01, databaseMs: 0.03, diskMs: 0 };
+  const plan: CapacityPlan = {
+    ...PLAN,
+    writes: 0.1,
+    latencyMs: 5,
+    size: 4,
+    readDepth: "auto",
+    read: cost,
+    write: cost,
+    perSecond: 4_000,
+  };
+  const { goodput } = await simulate(plan, { ...RUN, arrivals: "random" });
+  const limit = limitsOf(plan).find(({ name }) => name === "connections")!;
+  assert(goodput > 0.7 * limit.perSecond, `${goodput}/s of ${limit.perSecond}/s by arithmetic`);
+});
+
+Deno.test("a pause holds up all requests of its instance, and costs it their time", async () => {
+  const busy = { ...PLAN, latencyMs: 0, read: { serviceMs: 1, databaseMs: 0, diskMs: 0 } };
+  const pauses = { perSecond: 10, meanMs: 20 };
+  const options = { ...RUN, arrivals: { clients: 4 } } as const;
+  const [without, paused] = await Promise.all([
+    simulate(busy, options),
+    simulate({ ...busy, pauses }, options),
+  ]);
+  // Of 100 ms and a pause, 20 ms are the pause.
+  assert(Math.abs(paused.goodput / without.goodput - 100 / 120) < 0.1, `${paused.goodput}/s`);
+  assert(paused.p99Ms > without.p99Ms + 20, `${paused.p99Ms} ms`);
 });
 
 Deno.test("connections beyond those of the database are refused by it, and no request hangs", async () => {
@@ -132,12 +200,18 @@ Deno.test("arguments that cannot be used are refused by name", () => {
       ],
       [["--latency", ""], "Cannot use --latency as it must be a number from 0 to 1000"],
       [["--requests=-1"], "Cannot use --requests as it must be a number from 0.01"],
+      [
+        ["--read-depth", "all"],
+        "Cannot use --read-depth as it must be a whole number from 1 to 64",
+      ],
       [["--speed", "1"], "Cannot read the arguments"],
     ] as const
   ) {
     assertThrows(() => planOf(args), Error, problem);
   }
   assertEquals(planOf([]).serverConnections, undefined);
+  assertEquals(planOf([]).readDepth, "auto");
+  assertEquals(planOf(["--read-depth", "1"]).readDepth, 1);
   assertEquals(planOf(["--server-connections", "90"]).serverConnections, 90);
 });
 

@@ -1,5 +1,5 @@
 /** How many requests a second each part can take, by arithmetic alone. */
-import { averageOf, type CapacityPlan, useMs } from "./plan.ts";
+import { averageOf, type CapacityPlan, connectionMs } from "./plan.ts";
 
 export interface Limit {
   readonly name: string;
@@ -25,7 +25,7 @@ export function limitsOf(plan: CapacityPlan): Limit[] {
     },
     {
       name: "connections",
-      perSecond: permits * 1_000 / useMs(plan),
+      perSecond: permits * 1_000 / connectionMs(plan),
       wayOut: permits === plan.maxConnections
         ? "put a pooler in transaction mode in between, or raise max_connections"
         : "raise DATABASE_POOL_SIZE or DATABASE_MAX_OVERFLOW",
@@ -60,8 +60,8 @@ export interface Needs {
 export function needsOf(plan: CapacityPlan): Needs {
   const { perSecond } = plan;
   const instances = ceil(perSecond * averageOf(plan, "serviceMs") / 1_000 / SAFE_SHARE);
-  // By Little's law so many units run at once. Arrivals at random need room for some more, and few units for most.
-  const running = perSecond * useMs(plan) / 1_000 / Math.max(instances, plan.instances);
+  // By Little's law so many connections are in use. Arrivals at random need room for some more, and few units for most.
+  const running = perSecond * connectionMs(plan) / 1_000 / Math.max(instances, plan.instances);
   return {
     instances,
     permits: ceil(Math.max(running / SAFE_SHARE, running + 3 * Math.sqrt(running))),

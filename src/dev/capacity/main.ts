@@ -19,6 +19,8 @@ const OPTIONS = {
   "writes": option(0.2, { min: 0, max: 1, help: "share of the requests that write" }),
   "latency": option(1, { min: 0, max: 1_000, help: "ms to the database, one way" }),
   "jitter": option(0, { min: 0, max: 1_000, help: "ms that a round trip takes longer on average" }),
+  "pauses": option(0, { min: 0, max: 1_000, help: "pauses of an instance a second" }),
+  "pause": option(2, { min: 0, max: 1_000, help: "ms that one takes on average" }),
   "instances": option(1, {
     min: 1,
     max: 1_000,
@@ -27,6 +29,12 @@ const OPTIONS = {
   }),
   "size": option(20, { min: 1, max: 1_000, whole: true, help: "DATABASE_POOL_SIZE" }),
   "overflow": option(30, { min: 0, max: 1_000, whole: true, help: "DATABASE_MAX_OVERFLOW" }),
+  "read-depth": option("auto", {
+    min: 1,
+    max: 64,
+    whole: true,
+    help: "DATABASE_READ_DEPTH: auto, or reads behind one another on a connection",
+  }),
   "max-connections": option(97, {
     min: 1,
     max: 1e6,
@@ -53,7 +61,7 @@ const OPTIONS = {
 type Name = keyof typeof OPTIONS;
 
 function option(
-  byDefault: number,
+  byDefault: number | "auto",
   { whole = false, ...rest }: Omit<Option, "default" | "whole"> & { readonly whole?: boolean },
 ): Option {
   return { default: `${byDefault}`, whole, ...rest };
@@ -84,9 +92,11 @@ export function planOf(args: readonly string[]): CapacityPlan {
     writes: value("writes"),
     latencyMs: value("latency"),
     jitterMs: value("jitter"),
+    pauses: { perSecond: value("pauses"), meanMs: value("pause") },
     instances: value("instances"),
     size: value("size"),
     overflow: value("overflow"),
+    readDepth: given["read-depth"] === "auto" ? "auto" : value("read-depth"),
     maxConnections: value("max-connections"),
     serverConnections: value("server-connections") || undefined,
     cores: value("cores"),

@@ -1,4 +1,5 @@
 /** What `deno task capacity` is asked: a load, the instances in front of a database, and the database. */
+import { longestLine, type ReadDepth } from "../../db/pool/read_times.ts";
 
 /** What one unit costs. All times in milliseconds. */
 export interface UnitCost {
@@ -10,6 +11,13 @@ export interface UnitCost {
   readonly diskMs: number;
 }
 
+export interface Pauses {
+  /** Of each instance. */
+  readonly perSecond: number;
+  /** The average, of an exponential distribution. */
+  readonly meanMs: number;
+}
+
 export interface CapacityPlan {
   /** Requests a second, of all instances together. Each is one unit of work of one round trip. */
   readonly perSecond: number;
@@ -19,11 +27,15 @@ export interface CapacityPlan {
   readonly latencyMs: number;
   /** What a round trip takes longer than that: the average, of an exponential distribution. */
   readonly jitterMs: number;
+  /** When an instance does nothing: it collects garbage, or another program has its processor. */
+  readonly pauses: Pauses;
   /** Pools: processes, or Durable Objects. Each has one thread. */
   readonly instances: number;
   /** `DATABASE_POOL_SIZE` and `DATABASE_MAX_OVERFLOW` of each. */
   readonly size: number;
   readonly overflow: number;
+  /** `DATABASE_READ_DEPTH`. Behind a pooler no reads share a connection. */
+  readonly readDepth: ReadDepth;
   /** Connections that the database, or the pooler in front of it, gives to the service. */
   readonly maxConnections: number;
   /** Server connections of a pooler in transaction mode; `undefined` without one. */
@@ -54,9 +66,25 @@ export function averageOf(plan: CapacityPlan, key: keyof UnitCost): number {
   return plan.read[key] * (1 - plan.writes) + plan.write[key] * plan.writes;
 }
 
-/** How long a unit holds its connection while nothing queues. */
-export function useMs(plan: CapacityPlan): number {
-  return 2 * plan.latencyMs + plan.jitterMs + averageOf(plan, "databaseMs") +
-    averageOf(plan, "diskMs") +
-    averageOf(plan, "serviceMs") * (1 - BEFORE_FLIGHT);
+/** Most reads behind one another on a connection. Only those on a direct connection share it. */
+export function depthOf({ readDepth, serverConnections }: CapacityPlan): number {
+  return serverConnections === undefined ? longestLine(readDepth) : 1;
+}
+
+/**
+ * For how long a unit keeps a connection from others, while nothing queues: a write for its round trip, a read for its part
+ * of that, if the line behind it is full, and at least for as long as the server works for it.
+ */
+export function connectionMs(plan: CapacityPlan): number {
+  const { read, write, writes } = plan;
+  const readMs = Math.max(useMs(plan, read) / depthOf(plan), read.databaseMs + read.diskMs);
+  return readMs * (1 - writes) + useMs(plan, write) * writes;
+}
+
+/** From its flight to its answer. */
+function useMs(
+  { latencyMs, jitterMs }: CapacityPlan,
+  { serviceMs, databaseMs, diskMs }: UnitCost,
+): number {
+  return 2 * latencyMs + jitterMs + databaseMs + diskMs + serviceMs * (1 - BEFORE_FLIGHT);
 }

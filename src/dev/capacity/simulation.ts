@@ -13,7 +13,11 @@ import {
 } from "./plan.ts";
 import { Servers } from "./servers.ts";
 import { SimulatedClock } from "./simulated_clock.ts";
-import { SimulatedConnection } from "./simulated_connection.ts";
+import {
+  SimulatedConnection,
+  simulatedFlight,
+  type SimulatedServer,
+} from "./simulated_connection.ts";
 
 export interface SimulationOptions {
   /** What is counted, after `warmUpMs`. */
@@ -42,6 +46,9 @@ export interface Figures {
   readonly database: number;
 }
 
+/** How often a read is moved behind others before it waits for a connection of its own, as in a session. */
+const MOVES_MAX = 3;
+
 /** A client whose request was refused sends the next one after this pause. */
 const REFUSED_PAUSE_MS = 1;
 
@@ -63,6 +70,7 @@ class Simulation {
   readonly #instances: readonly Instance[];
   readonly #database: Servers;
   readonly #pooler: Servers | undefined;
+  readonly #server: SimulatedServer;
   readonly #served: number[] = [];
   readonly #refused: number[] = [];
   #inTime = 0;
@@ -75,15 +83,23 @@ class Simulation {
     this.#plan = plan;
     this.#options = options;
     this.#random = randomOf(options.seed);
-    this.#instances = Array.from({ length: plan.instances }, () => this.#newInstance());
     this.#database = new Servers(this.#clock, plan.cores);
     const { serverConnections } = plan;
     if (serverConnections !== undefined) this.#pooler = new Servers(this.#clock, serverConnections);
+    this.#server = {
+      clock: this.#clock,
+      latencyMs: plan.latencyMs,
+      isDirect: serverConnections === undefined,
+      delayMs: () => this.#exponential(plan.jitterMs),
+      work: (cost, done) => this.#work(cost, done),
+    };
+    this.#instances = Array.from({ length: plan.instances }, () => this.#newInstance());
   }
 
   async run(): Promise<Figures> {
     const { warmUpMs, measureMs, arrivals } = this.#options;
     await this.#openConnections();
+    for (const { thread } of this.#instances) this.#pauseAgain(thread);
     const startMs = this.#countFromMs = this.#clock.now() + warmUpMs;
     const endMs = startMs + measureMs;
     if (typeof arrivals !== "object") this.#arriveNext(arrivals, endMs);
@@ -116,6 +132,15 @@ class Simulation {
     for (const lease of await Promise.all(leases)) void lease?.release();
   }
 
+  /** From one pause of a thread to the next. */
+  #pauseAgain(thread: Servers): void {
+    const { perSecond, meanMs } = this.#plan.pauses;
+    if (perSecond === 0) return;
+    this.#clock.after(this.#exponential(1_000 / perSecond), () => {
+      thread.run(this.#exponential(meanMs), () => this.#pauseAgain(thread));
+    });
+  }
+
   #busyMs(): { service: number; database: number } {
     return {
       service: this.#instances.reduce((sum, { thread }) => sum + thread.busyMs, 0),
@@ -124,21 +149,23 @@ class Simulation {
   }
 
   #newInstance(): Instance {
-    const { size, overflow } = this.#plan;
+    const { size, overflow, readDepth } = this.#plan;
+    const thread = new Servers(this.#clock, 1);
     const pool = new Pool({
       ...DATABASE_DEFAULTS.pool,
       connectTimeoutMs: DATABASE_DEFAULTS.connectTimeoutMs,
       recycleMs: Infinity,
       size,
       maxOverflow: overflow,
+      readDepth,
       clock: this.#clock,
       random: this.#random,
-      connect: () => this.#connect(),
+      connect: () => this.#connect(thread),
     });
-    return { pool, scope: OwnerScope.lasting(), thread: new Servers(this.#clock, 1) };
+    return { pool, scope: OwnerScope.lasting(), thread };
   }
 
-  async #connect(): Promise<SimulatedConnection> {
+  async #connect(thread: Servers): Promise<SimulatedConnection> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#clock.after(CONNECT_ROUND_TRIPS * 2 * this.#plan.latencyMs, resolve);
     await promise;
@@ -146,7 +173,10 @@ class Simulation {
       throw new ConnectError("Cannot connect to PostgreSQL: sorry, too many clients already");
     }
     this.#mostOpen = Math.max(this.#mostOpen, ++this.#open);
-    return new SimulatedConnection(() => this.#open--);
+    return new SimulatedConnection(this.#server, {
+      read: ({ serviceMs }, done) => thread.run(serviceMs * (1 - BEFORE_FLIGHT), done),
+      onShut: () => this.#open--,
+    });
   }
 
   #arriveNext(arrivals: "random" | "even", endMs: number): void {
@@ -170,18 +200,16 @@ class Simulation {
   /** One request, from its arrival to its answer. */
   #arrive(done: () => void): void {
     const { read, write, writes } = this.#plan;
-    const { thread, pool, scope } = this.#instances[this.#arrived++ % this.#instances.length]!;
-    const cost = this.#random() < writes ? write : read;
+    const instance = this.#instances[this.#arrived++ % this.#instances.length]!;
+    const { thread } = instance;
+    const isRead = this.#random() >= writes;
+    const cost = isRead ? read : write;
     const sinceMs = this.#clock.now();
     thread.run(cost.serviceMs * BEFORE_FLIGHT, () => {
-      pool.acquire({ scope }).then((lease) => {
-        this.#flight(cost, () =>
-          thread.run(cost.serviceMs * (1 - BEFORE_FLIGHT), () => {
-            void lease.release();
-            this.#inTime++;
-            this.#count(this.#served, sinceMs);
-            done();
-          }));
+      this.#unit(instance, cost, { shares: isRead }).then(() => {
+        this.#inTime++;
+        this.#count(this.#served, sinceMs);
+        done();
       }, () =>
         thread.run(read.serviceMs * (REFUSAL - BEFORE_FLIGHT), () => {
           this.#count(this.#refused, sinceMs);
@@ -190,19 +218,34 @@ class Simulation {
     });
   }
 
-  /** To the database and back. A pooler lends a server connection for as long as the database works. */
-  #flight({ databaseMs, diskMs }: UnitCost, done: () => void): void {
-    const { latencyMs, jitterMs } = this.#plan;
+  /** One flight, which is sent again if a read in front of it takes long. Rejects if the pool refuses it. */
+  async #unit({ pool, scope }: Instance, cost: UnitCost, { shares }: { shares: boolean }) {
+    for (let moves = 0;; moves++) {
+      const lease = await pool.acquire({
+        scope,
+        shares: shares && moves < MOVES_MAX,
+        again: moves > 0,
+      });
+      try {
+        await lease.connection.flight(simulatedFlight(cost), { isShared: lease.isShared });
+        return void lease.release();
+      } catch (error) {
+        void lease.destroy();
+        if (lease.lostPlace !== "moved") throw error;
+      }
+    }
+  }
+
+  /** What the database does for a flight. A pooler lends a server connection for as long. */
+  #work({ databaseMs, diskMs }: UnitCost, done: () => void): void {
     const clock = this.#clock;
-    clock.after(latencyMs, () => {
-      const lentMs = this.#pooler?.nextStartMs ?? clock.now();
-      const fromMs = Math.max(lentMs, this.#database.nextStartMs);
-      const untilMs = fromMs + this.#exponential(databaseMs);
-      this.#database.occupy(fromMs, untilMs);
-      const endMs = untilMs + this.#exponential(diskMs);
-      this.#pooler?.occupy(lentMs, endMs);
-      clock.after(endMs - clock.now() + latencyMs + this.#exponential(jitterMs), done);
-    });
+    const lentMs = this.#pooler?.nextStartMs ?? clock.now();
+    const fromMs = Math.max(lentMs, this.#database.nextStartMs);
+    const untilMs = fromMs + this.#exponential(databaseMs);
+    this.#database.occupy(fromMs, untilMs);
+    const endMs = untilMs + this.#exponential(diskMs);
+    this.#pooler?.occupy(lentMs, endMs);
+    clock.after(endMs - clock.now(), done);
   }
 
   #count(times: number[], sinceMs: number): void {

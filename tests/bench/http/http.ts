@@ -128,7 +128,8 @@ export async function benchCapacity(): Promise<CapacityPoint[]> {
   const { port } = await testServer();
   await using branch = await (await localDatabase()).connect();
   await using load = await LoadGenerator.start();
-  const plain = (await contenders()).find(({ name }) => name === `${OURS}, HTTP_SERVER=plain`)!;
+  const name = `${OURS} over TCP, HTTP_SERVER=plain`;
+  const plain = (await contenders()).find((each) => each.name === name)!;
   return await capacityPoints(plain, { port, branch, load, ...await prepare(branch) });
 }
 

@@ -19,7 +19,10 @@ export interface Load {
 export interface Latencies {
   readonly count: number;
   readonly p50Ms: number;
+  readonly p75Ms: number;
   readonly p99Ms: number;
+  /** Those that took over a millisecond longer than half of them, and by how much on average. */
+  readonly stalls: { readonly count: number; readonly meanMs: number };
 }
 
 export interface LoadFigures {

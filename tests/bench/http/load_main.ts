@@ -10,6 +10,9 @@ const CONNECTIONS_MAX = 3_000;
 /** For requests that are still unanswered when an open loop has sent its last. */
 const LAST_ANSWERS_MS = 5_000;
 
+/** Longer than the way of a request through an idle service. */
+const STALL_MS = 1;
+
 class Tally {
   readonly #accepted: number[] = [];
   readonly #refused: number[] = [];
@@ -51,7 +54,16 @@ function latenciesOf(values: number[]): Latencies {
   const sorted = Float64Array.from(values).sort();
   const at = (share: number) =>
     sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
-  return { count: sorted.length, p50Ms: at(0.5), p99Ms: at(0.99) };
+  const p50Ms = at(0.5);
+  const stalls = sorted.map((ms) => ms - p50Ms).filter((ms) => ms > STALL_MS);
+  const meanMs = stalls.reduce((sum, ms) => sum + ms, 0) / Math.max(1, stalls.length);
+  return {
+    count: sorted.length,
+    p50Ms,
+    p75Ms: at(0.75),
+    p99Ms: at(0.99),
+    stalls: { count: stalls.length, meanMs },
+  };
 }
 
 async function closedLoop(load: Load, connections: number): Promise<LoadFigures> {
