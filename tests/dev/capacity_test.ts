@@ -187,6 +187,31 @@ Deno.test("one database is not enough: the report says how many would be", () =>
   assertEquals(advice[0]?.startsWith("One database of 2 cores is not enough: 5 cores"), true);
 });
 
+Deno.test("behind the pooler that the report proposes no reads share, and its numbers fit", async () => {
+  const plan: CapacityPlan = {
+    ...PLAN,
+    ...MEASURED_COSTS,
+    readDepth: "auto",
+    perSecond: 20_000,
+    writes: 0.1,
+    latencyMs: 5,
+    instances: 10,
+    cores: 8,
+    maxConnections: 60,
+  };
+  const text = adviceOf(plan).join("; ");
+  const [, clients, serverConnections] = /takes ([\d,]+) clients and has (\d+)/.exec(text)!;
+  const [, size] = /DATABASE_POOL_SIZE=(\d+)/.exec(text)!;
+  assertEquals(Number(clients!.replace(",", "")), 10 * Number(size));
+  const { problems } = await examinePlan({
+    ...plan,
+    size: Number(size),
+    maxConnections: 10 * Number(size),
+    serverConnections: Number(serverConnections),
+  });
+  assertEquals(problems, []);
+});
+
 Deno.test("arguments that cannot be used are refused by name", () => {
   for (
     const [args, problem] of [

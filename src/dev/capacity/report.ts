@@ -58,10 +58,14 @@ function problemsOf(
 
 /** The smallest plan that fits, as variables. */
 export function adviceOf(plan: CapacityPlan): string[] {
-  const needs = needsOf(plan);
+  const direct = needsOf(plan);
   const { maxConnections, cores } = plan;
-  const instances = Math.max(needs.instances, plan.instances);
+  const instances = Math.max(direct.instances, plan.instances);
   const room = Math.floor(maxConnections / instances);
+  const isCrowded = direct.permits > room;
+  const { serverConnections } = direct;
+  // Behind a pooler no reads share a connection.
+  const needs = isCrowded ? needsOf({ ...plan, serverConnections }) : direct;
   const advice = [];
   if (needs.cores > cores) {
     advice.push(
@@ -70,10 +74,9 @@ export function adviceOf(plan: CapacityPlan): string[] {
     );
   }
   if (needs.instances > plan.instances) advice.push(`Run ${needs.instances} instances`);
-  const isCrowded = needs.permits > room;
   if (isCrowded) {
     advice.push(
-      `${instances} instances need ${needs.permits} connections each, and have room for ${room}: put a pooler in ` +
+      `${instances} instances need ${direct.permits} connections each, and have room for ${room}: put a pooler in ` +
         `transaction mode in between that takes ${
           count(instances * needs.permits)
         } clients and has ` +
