@@ -24,7 +24,13 @@ export function databasePosition(): MiddlewareHandler<{ Variables: DatabaseVaria
       if (header !== undefined && !isPosition(header)) throw malformed(header);
       if (c.req.header("If-Match") === undefined) {
         const replica = header === undefined ? {} : { after: header };
-        c.set("db", mapSessionOptions(db, (options) => ({ ...options, replica })));
+        c.set(
+          "db",
+          mapSessionOptions(
+            db,
+            (options) => options.readOnly ? { ...options, replica } : options,
+          ),
+        );
       }
       return await next();
     }

@@ -200,7 +200,7 @@ export class Flights {
       if (this.isOnReplica) return answer;
       void this.release({ isCommitted: answer.status === "I" });
     } catch (error) {
-      if (!read.isForPrimary(error, signal)) throw error;
+      if (!read.isForPrimary(error, { signal, lease: this.#connection.lease })) throw error;
       this.destroy();
     }
     this.#lasting = new LastingState();

@@ -1,6 +1,13 @@
 import type { FlightAnswer, Result, Statement } from "../../driver/driver.ts";
-import { PoolOverloadedError, ServerError } from "../../errors.ts";
+import {
+  AcquireTimeoutError,
+  ConnectError,
+  ConnectionLostError,
+  DeadlineError,
+  ServerError,
+} from "../../errors.ts";
 import { classify } from "../../failures/classify.ts";
+import type { Lease } from "../lease.ts";
 import type { Position } from "./position.ts";
 import type { Replica } from "./replica.ts";
 import type { ReadServer } from "./replicas.ts";
@@ -39,13 +46,28 @@ export class ReplicaRead {
       !(error instanceof ServerError && maySucceedElsewhere(error));
   }
 
-  /** Whether a read without an answer is for the primary: not if its caller gave up, or it took too long. */
-  isForPrimary(error: unknown, signal: AbortSignal | undefined): boolean {
+  /**
+   * Whether a read without an answer is for the primary: not if its caller gave up, or it took too long. `lease`: on which it
+   * was sent, if it got one.
+   */
+  isForPrimary(
+    error: unknown,
+    { signal, lease }: { signal: AbortSignal | undefined; lease: Lease | undefined },
+  ): boolean {
     const isOver = signal?.aborted === true;
-    // A full pool refuses by itself, and recovers by itself.
-    this.#replica.failed({ leavesOut: !isOver && !(error instanceof PoolOverloadedError) });
+    this.#replica.failed({ leavesOut: !isOver && showsFailure(error, lease) });
     return !isOver && maySucceedElsewhere(error);
   }
+}
+
+/**
+ * Whether the error shows that the server is out of reach. A connection that had been idle, or that others use, may have
+ * been lost for a reason of its own.
+ */
+function showsFailure(error: unknown, lease: Lease | undefined): boolean {
+  return error instanceof ConnectError || error instanceof AcquireTimeoutError ||
+    error instanceof DeadlineError ||
+    error instanceof ConnectionLostError && lease?.idleMs === undefined;
 }
 
 function maySucceedElsewhere(error: unknown): boolean {

@@ -1,9 +1,16 @@
 /** Reads through two real standbys that lag, fail, are promoted, or follow another server. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type DatabaseStats, ServerError, type Session, sql } from "../../../../src/db/mod.ts";
-import { type OpenDatabase, openDatabase } from "../../../../src/library/deno/mod.ts";
+import {
+  type DatabaseConfig,
+  type OpenDatabase,
+  openDatabase,
+} from "../../../../src/library/deno/mod.ts";
+import { startRelay } from "../../../../src/library/testing/relay/relay.ts";
 import { pollUntil } from "../../../../src/library/testing/postgres/poll.ts";
 import { COMMIT, COMMITTED, dropBefore, startFaultRelay } from "../../../support/fault_relay.ts";
+import { findPgBouncer, startPgBouncer } from "../../../support/pgbouncer.ts";
+import type { TestServer } from "../../../support/test_server.ts";
 import { promote, ReplicatingServer } from "../../../support/replicas.ts";
 
 /** Until it is disposed of, the standby replays nothing. */
@@ -79,6 +86,48 @@ async function settle(db: OpenDatabase, { port }: ReplicatingServer, after?: str
     await pollUntil(isThere, { deadlineMs: 10_000, intervalMs: 20 }),
     "no read on the replica",
   );
+}
+
+interface Through {
+  /** Of the primary and the standby. */
+  readonly urls: readonly string[];
+  readonly config: Partial<DatabaseConfig>;
+}
+
+/** Reads of one flight go as one HTTP request. */
+async function endpointOf(
+  servers: readonly ReplicatingServer[],
+  stack: AsyncDisposableStack,
+): Promise<Through> {
+  const targets = servers.map(({ port }) => ({ hostname: "127.0.0.1", port }));
+  const relay = stack.use(await startRelay({ targets }));
+  return {
+    urls: servers.map((server) => server.url().href),
+    config: { wsProxy: relay.url, pipelineConnect: true, http: "on" },
+  };
+}
+
+/** A pooler in transaction mode in front of each server. `undefined` where there is no PgBouncer. */
+async function poolersOf(
+  servers: readonly ReplicatingServer[],
+  stack: AsyncDisposableStack,
+): Promise<Through | undefined> {
+  const program = await findPgBouncer();
+  if (program === undefined) return undefined;
+  const urls: string[] = [];
+  for (const server of servers) {
+    const roles = ["postgres", "user_service_owner", "user_service", "user_service_scram"] as const;
+    const of = roles.map((role) => [role, server.url(role).href] as const);
+    const pooler = await startPgBouncer(program, {
+      port: server.port,
+      urls: Object.fromEntries(of) as TestServer["urls"],
+    });
+    stack.defer(() => pooler.stop());
+    const url = server.url();
+    url.port = String(pooler.port);
+    urls.push(url.href);
+  }
+  return { urls, config: { transport: "tcp" } };
 }
 
 function sumOf(db: OpenDatabase, name: "reads" | "stale" | "failed"): number {
@@ -259,6 +308,35 @@ Deno.test({
       assertEquals([(await unit).port, ports], [primary.port, [standby.port, primary.port]]);
       assertEquals(db.stats().retried, { serialization_failure: 1 });
     });
+
+    for (const way of ["HTTP", "PgBouncer"] as const) {
+      await test.step(`by way of ${way}`, async () => {
+        await using stack = new AsyncDisposableStack();
+        const through = way === "HTTP"
+          ? await endpointOf([primary, standby], stack)
+          : await poolersOf([primary, standby], stack);
+        // CI has PgBouncer.
+        if (through === undefined) return;
+        const [url, replicaUrl] = through.urls;
+        const db = stack.use(openDatabase({
+          ...through.config,
+          url: url!,
+          pool: { size: 4, maxOverflow: 0 },
+          replicas: { urls: [replicaUrl!], maxStalenessMs: 60_000 },
+        }));
+        const before = await write(db, `${way} before`);
+        assert(before !== "primary");
+        await settle(db, standby, before);
+        assertEquals(await read(db, `${way} before`, before), { count: 1, port: standby.port });
+        await using _paused = await pause(standby);
+        const after = await write(db, `${way} after`);
+        assert(after > before);
+        assertEquals(await read(db, `${way} after`), { count: 0, port: standby.port });
+        for (let times = 0; times < 10; times++) {
+          assertEquals(await read(db, `${way} after`, after), { count: 1, port: primary.port });
+        }
+      });
+    }
 
     await test.step("never tell what has become of a lost COMMIT, or of a key", async () => {
       const targets = [primary, standby].map(({ port }) => ({ hostname: "127.0.0.1", port }));

@@ -13,7 +13,12 @@ import {
 import { createReplicas } from "../../../../src/library/replicas.ts";
 import { denoSockets } from "../../../../src/library/deno/sockets.ts";
 import { flushPromises, ManualClock } from "../../../support/manual_clock.ts";
-import { type Answer, ScriptedDriver, serverError } from "../../../support/scripted_driver.ts";
+import {
+  type Answer,
+  type ScriptedConnection,
+  ScriptedDriver,
+  serverError,
+} from "../../../support/scripted_driver.ts";
 import { databaseOf, poolOf } from "../../../support/test_pool.ts";
 
 /** A server whose position and answers the test sets. */
@@ -30,21 +35,23 @@ class Server {
     rows: [{ server: this.name }],
   });
   /** Answers the question. */
-  tells: () => Answer | Promise<Answer> = () => ({
-    rows: this.isReplica ? [{ 0: this.cluster, 1: this.timeline, 2: this.lsn }] : [],
-  });
+  tells: (connection: ScriptedConnection) => Answer | Promise<Answer> = () => this.position();
 
   constructor(name: string) {
     this.name = name;
+  }
+
+  position(): Answer {
+    return { rows: this.isReplica ? [{ 0: this.cluster, 1: this.timeline, 2: this.lsn }] : [] };
   }
 
   /** Callers' own statements that it got. */
   asked = 0;
   readonly driver = new ScriptedDriver({
     onConnect: () => this.connects(),
-    reply: (statement) => {
+    reply: (statement, connection) => {
       if (/pg_current_wal_insert_lsn|pg_last_wal_replay_lsn/.test(statement.text)) {
-        return this.tells();
+        return this.tells(connection);
       }
       if (statement.isInternal || /^(?:begin|commit|rollback)/.test(statement.text)) {
         return undefined;
@@ -332,6 +339,36 @@ worldTest(
     assertEquals(replica.driver.open.length, 1);
   },
   { replicaPool: { size: 1, maxOverflow: 0, maxWaiters: 1 } },
+);
+
+worldTest(
+  "an idle connection that has died costs its read a way to the primary, and the next ones nothing",
+  async (world) => {
+    const { replica, read } = world;
+    await warmUp(world);
+    replica.tells = (connection) => {
+      if (connection === replica.driver.connections[0]) connection.cut({ begun: true });
+      return replica.position();
+    };
+    assertEquals([await read(), await read()], ["primary", "replica"]);
+  },
+);
+
+worldTest(
+  "a request that would wait for a second connection goes to the primary, and leaves out no replica",
+  async (world) => {
+    const { db, read } = world;
+    await warmUp(world);
+    const request = db.forRequest();
+    const held = request.session({ readOnly: true, replica: {} });
+    await held.query(sql`select 1`);
+    const [[row]] = await request.session({ readOnly: true, replica: {} })
+      .commit([sql<{ server: string }>`select 1`]);
+    assertEquals(row!.server, "primary");
+    await held.rollback();
+    assertEquals(await read(), "replica");
+  },
+  { replicaPool: { size: 1, maxOverflow: 0 } },
 );
 
 worldTest("a server that is no replica of the primary's cluster answers no read", async (world) => {
