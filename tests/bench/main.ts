@@ -1,5 +1,5 @@
 /**
- * `deno task bench [http|limits|capacity|workers|objects|pool|session|reads|queue|ops] [--json FILE]`. README.md lists the options of `http`. Other packages are imported by names that Deno does not see
+ * `deno task bench [http|limits|capacity|workers|objects|pool|session|reads|endings|queue|ops] [--json FILE]`. README.md lists the options of `http`. Other packages are imported by names that Deno does not see
  * before it runs, under a lock of their own, `contenders.lock`. The first `deno task dev` downloads everything that the
  * project's own lock lists.
  */
@@ -85,6 +85,12 @@ async function bench(which: string | undefined): Promise<unknown> {
       console.log([measuredAt(), "", readsTable(figures)].join("\n"));
       return figures;
     }
+    case "endings": {
+      const { endings, endingsTable } = await import("./reads/endings.ts");
+      const seen = await endings();
+      console.log(endingsTable(seen));
+      return seen;
+    }
     case "queue": {
       const { benchQueue } = await import("./queue.ts");
       const { queueTable } = await import("./queue_table.ts");
@@ -101,7 +107,7 @@ async function bench(which: string | undefined): Promise<unknown> {
     }
     default:
       console.error(
-        "Usage: deno task bench [http [--full] [--against REV] [--svg DIRECTORY]] | limits | capacity | workers | objects | pool | session | reads | queue | ops [--json FILE]",
+        "Usage: deno task bench [http [--full] [--against REV] [--svg DIRECTORY]] | limits | capacity | workers | objects | pool | session | reads | endings | queue | ops [--json FILE]",
       );
       Deno.exit(2);
   }
