@@ -2,7 +2,7 @@
 
 import type { Context, MiddlewareHandler } from "hono";
 import { Hono, routeOf } from "../hono.ts";
-import { requestId, type RequestIdVariables } from "hono/request-id";
+import type { RequestIdVariables } from "hono/request-id";
 import { PoolClosedError, type TransactionRunner } from "../db/mod.ts";
 import type { BodyLimit } from "./body.ts";
 import { allowOrigins } from "./cors.ts";
@@ -77,7 +77,6 @@ export type AppEnv = { Variables: IdentityVariables & RequestIdVariables };
 export function createApp(options: AppOptions) {
   const app = new Hono<AppEnv>();
   const { corsOrigins = [], statementTimeoutMs = Infinity } = options;
-  app.use(requestId());
   app.use(responseHeaders());
   for (const middleware of options.middleware ?? []) app.use(middleware);
   app.use(function wrapThrownValues(_c, next) {

@@ -1,8 +1,11 @@
-/** The headers that protect every response, whatever made it: https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html */
+/** The headers of every response, whatever made it: the request's id, and those that protect the response. */
 
 import type { Context, MiddlewareHandler } from "hono";
+import type { RequestIdVariables } from "hono/request-id";
 
 /**
+ * https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html
+ *
  * A route whose response has one of them keeps its own: a page sets the policy that lets it run, and what may be cached
  * says so. Nothing that the API answers is a page, and all of it is about one client's users.
  */
@@ -18,19 +21,42 @@ const DEFAULTS = Object.entries(PROTECTIVE_HEADERS);
 /** 180 days. Not for subdomains, about which this service knows nothing. https://www.rfc-editor.org/rfc/rfc6797#section-6.1 */
 const TRANSPORT_SECURITY = "max-age=15552000";
 
+const REQUEST_ID_HEADER = "X-Request-Id";
+
+/** What a client may choose as the id of its request. */
+const REQUEST_ID = /^[\w=-]{1,255}$/;
+
 /**
- * Middleware that sets them. Register it before all others. They are set on the response itself, once it is made: a
- * header that is set before is copied with each response that Hono makes on the way. Hono's `secureHeaders` sets no
- * `Cache-Control`, and would be a kilobyte of the Worker's bundle.
+ * Middleware that sets them, and `c.var.requestId`. Register it before all others. They are set on the response itself,
+ * once it is made: of headers that are set before, Hono makes `Headers`, which each response that it makes copies. That is
+ * why Hono's own middleware does neither here: `requestId` sets its header before, and `secureHeaders` sets no
+ * `Cache-Control`.
  */
-export function responseHeaders(): MiddlewareHandler {
+export function responseHeaders(): MiddlewareHandler<{ Variables: RequestIdVariables }> {
   return function setResponseHeaders(c, next) {
+    const requestId = requestIdOf(c.req.header(REQUEST_ID_HEADER));
+    c.set("requestId", requestId);
     return next().then(() => {
       const { headers } = c.res;
+      headers.set(REQUEST_ID_HEADER, requestId);
       for (const [name, value] of DEFAULTS) if (!headers.has(name)) headers.set(name, value);
       if (isEncrypted(c)) headers.set("Strict-Transport-Security", TRANSPORT_SECURITY);
     });
   };
+}
+
+/** The same response, with these headers too. `c.header` sets them before the response is made, which costs more. */
+export function withHeaders<R extends Response>(
+  response: R,
+  headers: Readonly<Record<string, string>>,
+): R {
+  for (const name in headers) response.headers.set(name, headers[name]!);
+  return response;
+}
+
+/** The id that the client has chosen, by which it finds its request in the service's logs, or a new one. */
+function requestIdOf(chosen: string | undefined): string {
+  return chosen !== undefined && REQUEST_ID.test(chosen) ? chosen : crypto.randomUUID();
 }
 
 /**

@@ -22,6 +22,7 @@ import { type IdentityVariables, requireScope } from "./identity.ts";
 import { conditions, ifMatch, jsonInput, pathInput, queryInput } from "./inputs.ts";
 import { isoTime } from "./iso_time.ts";
 import { onlyMethods } from "./only_methods.ts";
+import { withHeaders } from "./response_headers.ts";
 import { userDocument } from "./user_document.ts";
 import { BATCH_BOUNDS, batchItems, batchResults, MAX_BATCHES, NewUsers } from "./users_batch.ts";
 import { withSession } from "../library/hono/mod.ts";
@@ -93,12 +94,11 @@ export function usersRoutes(
         next: next === null ? null : encodeCursor(next, filter),
       };
       const text = JSON.stringify(page);
-      const tag = await textTag(text);
-      c.header("ETag", tag);
-      if (isKnown(known, tag)) return c.body(null, 304);
+      const ETag = await textTag(text);
+      if (isKnown(known, ETag)) return withHeaders(c.body(null, 304), { ETag });
       // `c.json(page)` would write the same text once more.
-      const response = c.body(text, 200, { "Content-Type": "application/json" });
-      return response as unknown as TypedResponse<typeof page, 200, "json">;
+      const response: Response = c.body(text, 200, { "Content-Type": "application/json" });
+      return withHeaders(response as Response & TypedResponse<typeof page, 200, "json">, { ETag });
     })
     .post("/users", requireScope("users:write"), jsonInput(NewUser, { limit }), async (c) => {
       const user = c.req.valid("json");
@@ -106,8 +106,7 @@ export function usersRoutes(
       return await withIdempotency(c, newUserId(), async (session, id) => {
         session.afterCommit(() => onChange(c));
         const created = await createUser(session, id, user);
-        c.header("Location", `/users/${id}`);
-        return respondWithUser(c, created, 201);
+        return withHeaders(respondWithUser(c, created, 201), { Location: `/users/${id}` });
       });
     })
     .all("/users", onlyMethods("GET", "HEAD", "POST"))
@@ -135,9 +134,10 @@ export function usersRoutes(
       if (expected !== "any" && !expected.includes(user.version)) {
         throw new VersionMismatchError(user.version);
       }
-      if (!isKnown(known, entityTag(user.version))) return respondWithUser(c, user);
-      c.header("ETag", entityTag(user.version));
-      return c.body(null, 304);
+      const ETag = entityTag(user.version);
+      return isKnown(known, ETag)
+        ? withHeaders(c.body(null, 304), { ETag })
+        : respondWithUser(c, user);
     })
     .patch(
       "/users/:id",
@@ -192,8 +192,7 @@ function respondWithUser<Status extends 200 | 201 = 200>(
   user: User,
   status: Status = 200 as Status,
 ) {
-  c.header("ETag", entityTag(user.version));
-  return c.json(userDocument(user), status);
+  return withHeaders(c.json(userDocument(user), status), { ETag: entityTag(user.version) });
 }
 
 function activityDocument({ version, type, occurredAt }: Activity): ActivityDocument {

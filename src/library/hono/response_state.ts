@@ -9,9 +9,9 @@ export function captureResponseState(c: Context): () => void {
   // instead would change how Hono merges headers that are set later.
   const before = c.body(null);
   const status = before.status as StatusCode;
-  // Copied, so that a request that waits does not keep the response.
-  const headers = [...before.headers];
-  const variables = { ...c.var };
+  // Not the response itself, which a request that waits would keep.
+  const { headers } = before;
+  const variables: Record<string, unknown> = c.var;
   return () => {
     for (const name of new Set(c.body(null).headers.keys())) c.header(name, undefined);
     for (const [name, value] of headers) c.header(name, value, { append: true });
