@@ -90,6 +90,12 @@ function bodyOf(message: IncomingMessage): ReadableStream<Uint8Array<ArrayBuffer
   };
   return new ReadableStream({
     pull(controller) {
+      // All of it has arrived, as most bodies have when they are read, and nothing has taken any of it.
+      if (message.complete && message.readableFlowing === null && !message.destroyed) {
+        const bytes: Uint8Array<ArrayBuffer> | null = message.read();
+        if (bytes !== null) controller.enqueue(bytes);
+        return controller.close();
+      }
       if (!hasBegun) begin(controller);
       hasBegun = true;
       message.resume();
@@ -123,10 +129,7 @@ export async function respond(
   // So that a client sends nothing into a connection that is about to be closed.
   else if (out.shouldKeepAlive) head.push("keep-alive", `timeout=${keepAliveMs / 1_000}`);
   if (reader === undefined) {
-    writeWhole(out, head, {
-      status: response.status,
-      bytes: text === undefined ? undefined : Buffer.from(text),
-    });
+    writeWhole(out, head, { status: response.status, body: text });
     return await ended;
   }
   void ended.then(() => reader.cancel().catch(() => {}));
@@ -149,13 +152,16 @@ function headOf({ headers }: Response): string[] {
 function writeWhole(
   out: ServerResponse,
   head: string[],
-  { status, bytes }: { status: number; bytes: Uint8Array | undefined },
+  { status, body }: { status: number; body: Uint8Array | string | undefined },
 ): void {
-  if (bytes !== undefined && !head.includes("content-length")) {
-    head.push("content-length", String(bytes.byteLength));
+  const length = body === undefined ? 0 : Buffer.byteLength(body);
+  if (body !== undefined && !head.includes("content-length")) {
+    head.push("content-length", String(length));
   }
   out.writeHead(status, head);
-  out.end(bytes);
+  // Node joins the text to the head, which is in Latin-1. A text that has a byte for each character is in ASCII.
+  if (typeof body === "string" && body.length === length) out.end(body, "latin1");
+  else out.end(typeof body === "string" ? Buffer.from(body) : body);
 }
 
 async function writeBody(
@@ -164,10 +170,10 @@ async function writeBody(
   { status, reader }: { status: number; reader: ReadableStreamDefaultReader<Uint8Array> },
 ): Promise<void> {
   const first = await reader.read();
-  if (first.done) return writeWhole(out, head, { status, bytes: undefined });
+  if (first.done) return writeWhole(out, head, { status, body: undefined });
   const second = reader.read();
   // A body that was made at once ends within a few microtasks, and is sent with its length. Others are sent in chunks.
-  if (await endsAtOnce(second)) return writeWhole(out, head, { status, bytes: first.value });
+  if (await endsAtOnce(second)) return writeWhole(out, head, { status, body: first.value });
   out.writeHead(status, head);
   await write(out, first.value);
   for (let next = await second; !next.done; next = await reader.read()) {

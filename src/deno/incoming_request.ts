@@ -16,6 +16,7 @@ export interface IncomingRequestOptions {
 class IncomingRequest {
   readonly #options: IncomingRequestOptions;
   readonly #headers: IncomingHeaders;
+  #body: ReadableStream<Uint8Array<ArrayBuffer>> | null | undefined;
   #made: Request | undefined;
 
   constructor(options: IncomingRequestOptions) {
@@ -36,16 +37,24 @@ class IncomingRequest {
   }
 
   get body(): ReadableStream<Uint8Array<ArrayBuffer>> | null {
-    return this.#options.openBody === undefined ? null : this.made.body;
+    return this.#body ??= this.#options.openBody?.() ?? null;
   }
 
   get made(): Request {
-    const { url, method, openBody } = this.#options;
-    return this.#made ??= new Request(url, {
-      method,
-      headers: this.#headers.init,
-      body: openBody?.() ?? null,
-    });
+    return this.#made ??= this.#make();
+  }
+
+  #make(): Request {
+    const { url, method } = this.#options;
+    const init = { method, headers: this.#headers.init };
+    try {
+      return new Request(url, { ...init, body: this.body });
+    } catch {
+      // The stream has a reader, or was read: the request becomes one whose body is used.
+      const used = new Request(url, { ...init, body: new Uint8Array() });
+      void used.body!.cancel();
+      return used;
+    }
   }
 }
 

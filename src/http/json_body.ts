@@ -62,11 +62,13 @@ function assertMediaType(c: Context, accepted: readonly string[]): void {
   });
 }
 
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
 function decodeUtf8(bytes: Uint8Array): string {
   if (bytes.byteLength === 0) throw malformedBody("it is empty", "send a JSON object");
   let text: string;
   try {
-    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    text = decoder.decode(bytes);
   } catch (cause) {
     throw malformedBody("its bytes are not UTF-8", "encode it as UTF-8", { cause });
   }

@@ -146,6 +146,22 @@ Deno.test("whatever else is asked of a request, it answers as one of the runtime
   assertEquals(Object.prototype.toString.call(empty), "[object Request]");
 });
 
+Deno.test("a request whose body was read as a stream says so, and is not read again", async () => {
+  const raw = ["Host", "a", "X-One", "1"];
+  const read = received({ method: "POST", raw, body: "text" });
+  assertEquals(await new Response(read.body).text(), "text");
+  assertEquals([read.bodyUsed, read.signal.aborted], [true, false]);
+  await assertRejects(() => read.text(), TypeError);
+  assertThrows(() => read.clone(), TypeError);
+  const locked = received({ method: "POST", raw, body: "text" });
+  locked.body!.getReader();
+  await assertRejects(() => locked.text(), TypeError);
+  const seen = received({ method: "POST", raw, body: "text" });
+  assert(seen.body === seen.body);
+  assertEquals([seen.bodyUsed, seen.mode], [false, "cors"]);
+  assertEquals([await seen.text(), seen.bodyUsed], ["text", true]);
+});
+
 Deno.test("the runtime refuses it where only a request of its own will do", async () => {
   assertThrows(() => new Request(received({})), TypeError);
   await assertRejects(() => fetch(received({})), TypeError);

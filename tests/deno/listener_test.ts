@@ -329,6 +329,33 @@ Deno.test("request and response bodies, headers and HEAD pass unchanged", async 
   client.close();
 });
 
+Deno.test("a body is read whole, whether it comes with its head, behind it or in parts", async () => {
+  let onRead = () => {};
+  const handler: Handler = async (request) => {
+    let text = "";
+    const decoder = new TextDecoder();
+    onRead();
+    for await (const chunk of request.body!) {
+      text += decoder.decode(chunk);
+      onRead();
+    }
+    return new Response(`${text}hello`);
+  };
+  await using server = await listening({ handler });
+  const client = await server.open();
+  const head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\n";
+  const ways = [[`${head}abcdef`], [head, "abcdef"], [`${head}ab`, "cd", "ef"]];
+  for (const [index, parts] of ways.entries()) {
+    for (const part of parts) {
+      const isRead = new Promise<void>((resolve) => onRead = resolve);
+      client.socket.write(part);
+      await isRead;
+    }
+    await answered(client, index + 1);
+  }
+  assertEquals(client.received.match(/\r\n\r\nabcdefhello/g)?.length, ways.length);
+});
+
 Deno.test("a text is written with its length in bytes, also an empty one, and after its stream was touched", async () => {
   const texts = ["hello", "", "h\u00e9llo \u{1F600}", "x".repeat(100_000)];
   const bytes = texts.map((text) => new TextEncoder().encode(text).length);
