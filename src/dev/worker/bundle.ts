@@ -12,6 +12,11 @@ export interface BundleOptions {
   /** Path from the repository's root. */
   readonly entry: string;
   readonly minify?: boolean;
+  /**
+   * Whether a minified bundle lacks the modules of the driver's package that the layer does not use. True for entries of
+   * `src`; others may use the package otherwise.
+   */
+  readonly dropsModules?: boolean;
   /** Whether a minified bundle ends with its source map. */
   readonly sourceMap?: boolean;
   /** Bounds bundling and minifying together. Default 60 000. */
@@ -20,8 +25,10 @@ export interface BundleOptions {
 
 /** Bundles `entry` with everything it imports except the runtime's own modules. Throws an `Error` with the reason. */
 export async function bundle(
-  { entry, minify = false, sourceMap = false, timeoutMs = 60_000 }: BundleOptions,
+  options: BundleOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
+  const { entry, minify = false, sourceMap = false, timeoutMs = 60_000 } = options;
+  const { dropsModules = entry.startsWith("src/") } = options;
   const signal = AbortSignal.timeout(timeoutMs);
   try {
     const bundled = await run([
@@ -35,8 +42,11 @@ export async function bundle(
       entry,
     ], { signal });
     if (!minify) return bundled;
-    const options = sourceMap ? ["--source-map"] : [];
-    return await run([...MINIFY, ...options], { signal, input: bundled });
+    const flags = [
+      ...(sourceMap ? ["--source-map"] : []),
+      ...(dropsModules ? ["--drop-modules"] : []),
+    ];
+    return await run([...MINIFY, ...flags], { signal, input: bundled });
   } catch (error) {
     const reason = signal.aborted
       ? `it took more than ${timeoutMs} ms`

@@ -1,30 +1,45 @@
 /**
- * Removes modules of the driver's package that no Worker reaches: 5.7 kB of a gzipped one. The package is one file, in
- * which each of node-postgres' modules is a function that runs at its first `require`; bundlers cannot tell which of them
- * never run.
+ * Removes modules of the driver's package that the service never reaches: 9 kB of a gzipped Worker. The package is one
+ * file, in which each of node-postgres' modules is a function that runs at its first `require`; bundlers cannot tell which
+ * of them never run. `src/db/neon` alone uses the package, for its socket, its login and its requests by HTTP.
  */
-import { type Call, type Edit, isIdentifier, type SyntaxNode } from "./syntax.ts";
+import { type Call, type Edit, type Identifier, isIdentifier, type SyntaxNode } from "./syntax.ts";
 
 interface UnreachedModule {
   /** Its name in node-postgres. */
   readonly name: string;
   /** A part of its text that no other module has. */
   readonly mark: RegExp;
-  /** What it exports instead. */
-  readonly exports: string;
+  /** What runs in its place, with `exports` and `module`. */
+  readonly code: string;
 }
+
+const REFUSE = 'throw new Error("Cannot use this part of @neondatabase/serverless as ' +
+  'src/dev/worker/drop_modules.ts has dropped it");';
 
 const UNREACHED: readonly UnreachedModule[] = [
   // It needs an addon in C.
-  { name: "pg/lib/native/client", mark: /\bthis\.native = new /, exports: "undefined" },
+  { name: "pg/lib/native/client", mark: /\bthis\.native = new /, code: REFUSE },
   // It reads a file with passwords. Where there are no files, it says that there is none.
-  { name: "pgpass", mark: /\.usePgPass\(/, exports: "(_, done) => done()" },
+  { name: "pgpass", mark: /\.usePgPass\(/, code: "module.exports = (_, done) => done();" },
   // The layer has a pool of its own. The package's Pool extends this one when it is loaded.
   {
     name: "pg-pool",
     mark: /\bRelease called on client which has already been released to the pool\b/,
-    exports: 'class { constructor() { throw new Error("Cannot use the Pool of ' +
-      '@neondatabase/serverless as src/dev/worker/drop_modules.ts has dropped it") } }',
+    code: `module.exports = class { constructor() { ${REFUSE} } };`,
+  },
+  // After the login, the layer's own codec sends statements and reads answers.
+  {
+    name: "pg/lib/query",
+    mark: /\brequiresPreparation\(\) \{/,
+    code: `module.exports = class { constructor() { ${REFUSE} } };`,
+  },
+  // Requests by HTTP bring parsers of their own. The package asks for two when it is loaded, and does not run them.
+  {
+    name: "pg-types",
+    mark: /\.arrayParser = /,
+    code: `exports.setTypeParser = () => { ${REFUSE} }; ` +
+      "exports.getTypeParser = () => exports.setTypeParser;",
   },
 ];
 
@@ -36,25 +51,24 @@ interface LazyModule {
 }
 
 /** None if the bundle has no driver. Throws if it has one of another version, in which a module is not found once. */
-export function dropModules(code: string, tree: SyntaxNode): Edit[] {
+export function dropModules(text: string, tree: SyntaxNode): Edit[] {
   const modules = lazyModules(tree);
   const found = UNREACHED.map(({ mark }) =>
-    modules.filter(({ body }) => mark.test(code.slice(body.start, body.end)))
+    modules.filter(({ body }) => mark.test(text.slice(body.start, body.end)))
   );
   if (found.every(({ length }) => length === 0)) return [];
-  const bodies = UNREACHED.map(({ name, exports }, index): Edit => {
+  const bodies = UNREACHED.map(({ name, code }, index): Edit => {
     const [module, ...others] = found[index]!;
-    const parameter = module?.params[1];
-    if (others.length > 0 || !isIdentifier(parameter)) {
+    if (module === undefined || others.length > 0) {
+      const times = found[index]!.length;
       throw new Error(
-        `Cannot drop ${name} from the driver's package as it is there ${
-          found[index]!.length
-        } times; ` +
+        `Cannot drop ${name} from the driver's package as it is there ${times} times; ` +
           "correct its mark in src/dev/worker/drop_modules.ts",
       );
     }
-    const { start, end } = module!.body;
-    return { start, end, text: `{ ${parameter.name}.exports = ${exports}; }` };
+    const { params, body: { start, end } } = module;
+    const names = params.map((each) => (each as Identifier).name).join(", ");
+    return { start, end, text: `{ ((exports, module) => { ${code} })(${names}); }` };
   });
   // Lets the minifier drop the modules that only these have required.
   const pure = modules.map(({ call: { start } }) => ({

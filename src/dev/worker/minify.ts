@@ -24,7 +24,8 @@ const { parse }: { parse(code: string, options: Record<string, unknown>): Syntax
 
 const code = await new Response(Deno.stdin.readable).text();
 const tree = parse(code, { ecmaVersion: "latest", sourceType: "module" });
-const shortened = applyEdits(code, [...dropModules(code, tree), ...dropNames(code, tree)]);
+const modules = process.argv.includes("--drop-modules") ? dropModules(code, tree) : [];
+const shortened = applyEdits(code, [...modules, ...dropNames(code, tree)]);
 const minified = await transform(shortened, {
   minify: true,
   treeShaking: true,
