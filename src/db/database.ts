@@ -1,4 +1,4 @@
-import type { TransactionSettings } from "./session/begin.ts";
+import { type TransactionSettings, withOptions } from "./session/begin.ts";
 import { type Clock, systemClock } from "./time/clock.ts";
 import { bothObservers, type Observer } from "./session/observer.ts";
 import type { Pool } from "./pool/pool.ts";
@@ -294,18 +294,21 @@ export class Database {
   }
 
   #open(
-    { signal, label, parsers, onNotice, replica, ...own }: SessionOptions,
+    options: SessionOptions,
     { number, fresh, key }: Attempt & { key?: KeyInsert | undefined },
   ): OpenedUnit {
     const { waitUntil } = this.#requireOwner();
-    const settings = { ...this.#options.defaults, ...own };
+    const { signal, label, parsers, onNotice } = this.#request(options);
     const transaction = new Transaction(this.#context(), {
-      ...this.#request({ signal, label, parsers, onNotice }),
-      settings,
+      signal,
+      label,
+      parsers,
+      onNotice,
+      settings: withOptions(this.#options.defaults, options),
       attempt: number,
       fresh,
       isKeyed: key !== undefined,
-      replica: number === 1 ? replica : undefined,
+      replica: number === 1 ? options.replica : undefined,
     });
     if (key !== undefined) transaction.flights.prepend(prependedInsert(key));
     return { transaction, session: new Session(transaction, { waitUntil }) };

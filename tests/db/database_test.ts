@@ -33,3 +33,12 @@ Deno.test("a database's signal alone ends a session, and only once it aborts", a
   gone.abort();
   await assertRejects(() => db.session().query(sql`select 2`), DeadlineError);
 });
+
+Deno.test("an option that is undefined, as plain JavaScript may pass it, leaves the database's default", async () => {
+  const driver = new ScriptedDriver({});
+  await using db = databaseOf(poolOf(driver));
+  const isolation = undefined as unknown as "serializable";
+  await db.session({ isolation, readOnly: true }).commit([sql`select 1`]);
+  const [begin] = driver.connections[0]!.flights.flat();
+  assertEquals(begin, "begin isolation level read committed, read only");
+});

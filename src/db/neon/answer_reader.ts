@@ -1,17 +1,24 @@
 /** The server's answer to a flight: from its messages to results, in one pass. */
-import type { Column, FlightOptions, Notice, Result } from "../driver/driver.ts";
-import type { Parse } from "../driver/result_types.ts";
+import type { Column, FlightOptions, Notice, Result, RowOptions } from "../driver/driver.ts";
+import { type Parse, parserOf as standardParserOf } from "../driver/result_types.ts";
 import type { ServerError } from "../errors.ts";
 import type { SentFlight, SentPart } from "./flight_codec.ts";
 import { protocolError } from "./message_framing.ts";
-import type { PreparedStatements } from "./prepared_statements.ts";
+import type { PreparedStatement, PreparedStatements } from "./prepared_statements.ts";
 import { readColumns, readTexts, type Row, RowReader } from "./row_reader.ts";
-import { readText } from "./text_reader.ts";
+import { readShortText } from "./text_reader.ts";
 
-interface AnswerOptions {
+const NO_COLUMNS: readonly Column[] = [];
+
+/** How the caller of the flight wants its answer. */
+export interface AnswerOptions {
   readonly parserOf: (oid: number) => Parse;
-  readonly statements: PreparedStatements;
   readonly onNotice?: FlightOptions["onNotice"];
+}
+
+/** The connection that the answer comes on. */
+export interface AnsweringConnection {
+  readonly statements: PreparedStatements;
   /** Refuses the data that a COPY FROM STDIN asks for. */
   readonly refuseCopy: () => void;
 }
@@ -20,6 +27,7 @@ export class AnswerReader {
   readonly results: Result[] = [];
   readonly #sent: SentFlight;
   readonly #options: AnswerOptions;
+  readonly #connection: AnsweringConnection;
   #error: ServerError | undefined;
   #hasBegun = false;
   #isStale = false;
@@ -38,9 +46,10 @@ export class AnswerReader {
   #decodeError: Error | undefined;
   #notice: Notice | undefined;
 
-  constructor(sent: SentFlight, options: AnswerOptions) {
+  constructor(sent: SentFlight, options: AnswerOptions, connection: AnsweringConnection) {
     this.#sent = sent;
     this.#options = options;
+    this.#connection = connection;
     this.#closes = sent.closes;
   }
 
@@ -85,13 +94,13 @@ export class AnswerReader {
       case 0x44: // DataRow
         return this.#dataRow(part, bytes, start, end);
       case 0x43: // CommandComplete
-        return this.#commandComplete(readText(bytes, start, end - 1));
+        return this.#commandComplete(readShortText(bytes, start, end - 1));
       case 0x49: // EmptyQueryResponse
         return this.#complete("", 0);
       case 0x73: // PortalSuspended
         return this.#complete("", this.#rows.length, { isSuspended: true });
       case 0x47: // CopyInResponse
-        return this.#options.refuseCopy();
+        return this.#connection.refuseCopy();
       case 0x48: // CopyOutResponse
       case 0x63: // CopyDone
         return;
@@ -113,7 +122,7 @@ export class AnswerReader {
     if (this.#error !== undefined) return;
     this.#error = error;
     if (prepared === undefined || error.severity !== "ERROR") return;
-    this.#isStale = this.#options.statements.noteError(error, prepared, isNew);
+    this.#isStale = this.#connection.statements.noteError(error, prepared, isNew);
   }
 
   readNotice(notice: Notice): void {
@@ -143,7 +152,7 @@ export class AnswerReader {
     // A Parse that was written and not answered has not happened. A later flight may have written another one.
     for (const { prepared, isNew } of parts) {
       const isLast = isNew && prepared!.flight === number;
-      if (isLast && !prepared!.isParsed) this.#options.statements.forget(prepared!);
+      if (isLast && !prepared!.isParsed) this.#connection.statements.forget(prepared!);
     }
   }
 
@@ -156,13 +165,29 @@ export class AnswerReader {
   /** Of the current part. */
   get #columns(): readonly Column[] {
     const { kind, prepared } = this.#part!;
-    return this.#reader?.columns ?? (kind === "static" ? undefined : prepared?.columns) ?? [];
+    return this.#reader?.columns ?? (kind === "static" ? undefined : prepared?.columns) ??
+      NO_COLUMNS;
   }
 
   #describe({ kind, prepared, rows }: SentPart, columns: readonly Column[]): void {
     if (kind === "close" || kind === "static" || this.#reader !== undefined) throw unexpected(0x54);
     if (prepared !== undefined) prepared.columns = columns;
     this.#reader = new RowReader(columns, this.#options.parserOf, rows);
+  }
+
+  /** For the rows of a prepared statement, which were described before. Most are read in the same way each time. */
+  #readerOf(prepared: PreparedStatement, { rowMode, parsers }: RowOptions): RowReader {
+    const { parserOf } = this.#options;
+    const columns = prepared.columns!;
+    if (rowMode !== undefined || parsers !== undefined || parserOf !== standardParserOf) {
+      return new RowReader(columns, parserOf, { rowMode, parsers });
+    }
+    if (prepared.reader?.columns !== columns) {
+      prepared.reader = new RowReader(columns, parserOf, {});
+    }
+    // Of a result that the server has broken off.
+    prepared.reader.takeError();
+    return prepared.reader;
   }
 
   #dataRow(
@@ -175,10 +200,7 @@ export class AnswerReader {
       this.#rows.push(readTexts(bytes, start, end));
       return;
     }
-    const columns = prepared?.columns;
-    if (this.#reader === undefined && columns !== undefined) {
-      this.#reader = new RowReader(columns, this.#options.parserOf, rows);
-    }
+    if (prepared?.columns !== undefined) this.#reader ??= this.#readerOf(prepared, rows);
     if (this.#reader === undefined) throw unexpected(0x44);
     this.#rows.push(this.#reader.read(bytes, start, end));
   }
@@ -186,26 +208,20 @@ export class AnswerReader {
   /** A command tag is one or more words, and then numbers: https://www.postgresql.org/docs/current/protocol-message-formats.html */
   #commandComplete(tag: string): void {
     const space = tag.indexOf(" ");
-    const command = space === -1 ? tag : tag.slice(0, space);
+    if (space === -1) return this.#complete(tag, 0);
     const count = Number(tag.slice(tag.lastIndexOf(" ") + 1));
-    if (tag === "DEALLOCATE ALL" || tag === "DISCARD ALL") this.#options.statements.forgetAll();
-    this.#complete(command, Number.isInteger(count) ? count : 0);
+    if (tag === "DEALLOCATE ALL" || tag === "DISCARD ALL") this.#connection.statements.forgetAll();
+    this.#complete(tag.slice(0, space), Number.isInteger(count) ? count : 0);
   }
 
-  #complete(command: string, rowCount: number, more: { isSuspended?: true } = {}): void {
-    const decodeError = this.#decodeError ?? this.#reader?.error;
-    const notice = this.#notice;
+  #complete(command: string, rowCount: number, more?: { isSuspended: true }): void {
+    const decodeError = this.#reader?.takeError();
     // Behind an error it has ended the failed transaction.
     if (this.#error === undefined) {
-      this.results.push({
-        rows: this.#rows as Row[],
-        columns: this.#columns,
-        rowCount,
-        command,
-        ...more,
-        ...(notice === undefined ? {} : { notice }),
-        ...(decodeError === undefined ? {} : { decodeError }),
-      });
+      const result = { rows: this.#rows as Row[], columns: this.#columns, rowCount, command };
+      const remarks = this.#remarks(this.#decodeError ?? decodeError);
+      const isPlain = more === undefined && remarks === undefined;
+      this.results.push(isPlain ? result : { ...result, ...more, ...remarks });
     }
     this.#at++;
     this.#wasParsed = false;
@@ -213,6 +229,16 @@ export class AnswerReader {
     this.#reader = undefined;
     this.#decodeError = undefined;
     this.#notice = undefined;
+  }
+
+  /** What hardly any result has. */
+  #remarks(decodeError: Error | undefined): Pick<Result, "notice" | "decodeError"> | undefined {
+    const notice = this.#notice;
+    if (notice === undefined && decodeError === undefined) return undefined;
+    return {
+      ...(notice === undefined ? {} : { notice }),
+      ...(decodeError === undefined ? {} : { decodeError }),
+    };
   }
 }
 

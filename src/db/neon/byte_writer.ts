@@ -3,8 +3,11 @@ import { MESSAGE_BYTES_MAX } from "./message_framing.ts";
 
 const encoder = new TextEncoder();
 
-/** A buffer that has grown beyond this is given away and not kept. */
-const KEPT_BYTES_MAX = 65_536;
+/** What is taken are parts of buffers of this size: a buffer of its own for each flight would cost more than the copy. */
+const BUFFER_BYTES = 16_384;
+
+/** A buffer with less room than this is not written to any more, so that most flights need not move to the next one. */
+const ROOM_MIN = 1_024;
 
 /** A shorter text is written character by character: that is faster than a call of the encoder. */
 const SHORT_TEXT = 64;
@@ -13,59 +16,61 @@ const SHORT_TEXT = 64;
 const LONG_TEXT = 16_384;
 
 export class ByteWriter {
-  #bytes = new Uint8Array(4_096);
-  #length = 0;
+  #bytes = new Uint8Array(BUFFER_BYTES);
+  /** Where the current flight begins. What is in front of it was taken, and is not written to again. */
+  #start = 0;
+  #end = 0;
 
   /** How many bytes were written. */
   get length(): number {
-    return this.#length;
+    return this.#end - this.#start;
   }
 
   /** Drops what was written. */
   clear(): void {
-    this.#length = 0;
-    if (this.#bytes.length > KEPT_BYTES_MAX) this.#bytes = new Uint8Array(4_096);
+    this.#end = this.#start;
+    if (this.#bytes.length > BUFFER_BYTES) this.#renew();
   }
 
   /** Returns everything that was written, and starts anew. */
   take(): Uint8Array {
-    const isLong = this.#length > KEPT_BYTES_MAX;
-    const taken = isLong
-      ? this.#bytes.subarray(0, this.#length)
-      : this.#bytes.slice(0, this.#length);
-    if (isLong) this.#bytes = new Uint8Array(4_096);
-    this.#length = 0;
+    const taken = this.#bytes.subarray(this.#start, this.#end);
+    this.#start = this.#end;
+    if (this.#bytes.length - this.#end < ROOM_MIN || this.#bytes.length > BUFFER_BYTES) {
+      this.#renew();
+    }
     return taken;
   }
 
   /** Returns what was written since `start`, and takes it back. */
   cutFrom(start: number): Uint8Array {
-    const cut = this.#bytes.slice(start, this.#length);
-    this.#length = start;
+    const from = this.#start + start;
+    const cut = this.#bytes.slice(from, this.#end);
+    this.#end = from;
     return cut;
   }
 
   byte(value: number): void {
     this.#reserve(1);
-    this.#bytes[this.#length++] = value;
+    this.#bytes[this.#end++] = value;
   }
 
   int16(value: number): void {
     this.#reserve(2);
-    this.#bytes[this.#length++] = value >>> 8;
-    this.#bytes[this.#length++] = value;
+    this.#bytes[this.#end++] = value >>> 8;
+    this.#bytes[this.#end++] = value;
   }
 
   int32(value: number): void {
     this.#reserve(4);
-    this.#setInt32(this.#length, value);
-    this.#length += 4;
+    this.#end += 4;
+    this.#setInt32(this.length - 4, value);
   }
 
   bytes(bytes: Uint8Array): void {
     this.#reserve(bytes.length);
-    this.#bytes.set(bytes, this.#length);
-    this.#length += bytes.length;
+    this.#bytes.set(bytes, this.#end);
+    this.#end += bytes.length;
   }
 
   /** A text with a zero byte behind it. */
@@ -77,22 +82,22 @@ export class ByteWriter {
   /** A text behind its length in bytes; null as -1. */
   value(text: string | null): void {
     if (text === null) return this.int32(-1);
-    const at = this.#length;
+    const at = this.length;
     this.int32(0);
     this.#text(text);
-    this.#setInt32(at, this.#length - at - 4);
+    this.#setInt32(at, this.length - at - 4);
   }
 
   /** Begins a message. Returns its place, for `end`. */
   begin(type: string): number {
     this.byte(type.charCodeAt(0));
     this.int32(0);
-    return this.#length - 4;
+    return this.length - 4;
   }
 
   /** Ends the message that began at `at`. */
   end(at: number): void {
-    this.#setInt32(at, this.#length - at);
+    this.#setInt32(at, this.length - at);
   }
 
   #text(text: string): void {
@@ -100,8 +105,8 @@ export class ByteWriter {
     this.#reserve(3 * text.length);
     const from = text.length > SHORT_TEXT ? 0 : this.#ascii(text);
     if (from === text.length) return;
-    const { written } = encoder.encodeInto(text.slice(from), this.#bytes.subarray(this.#length));
-    this.#length += written;
+    const { written } = encoder.encodeInto(text.slice(from), this.#bytes.subarray(this.#end));
+    this.#end += written;
   }
 
   /** Writes the characters up to the first one that needs several bytes. Returns how many. */
@@ -109,31 +114,37 @@ export class ByteWriter {
     for (let index = 0; index < text.length; index++) {
       const code = text.charCodeAt(index);
       if (code > 127) return index;
-      this.#bytes[this.#length++] = code;
+      this.#bytes[this.#end++] = code;
     }
     return text.length;
   }
 
   #setInt32(at: number, value: number): void {
-    this.#bytes[at] = value >>> 24;
-    this.#bytes[at + 1] = value >>> 16;
-    this.#bytes[at + 2] = value >>> 8;
-    this.#bytes[at + 3] = value;
+    const from = this.#start + at;
+    this.#bytes[from] = value >>> 24;
+    this.#bytes[from + 1] = value >>> 16;
+    this.#bytes[from + 2] = value >>> 8;
+    this.#bytes[from + 3] = value;
   }
 
   #reserve(count: number): void {
-    const needed = this.#length + count;
-    if (needed <= this.#bytes.length) return;
+    if (this.#end + count <= this.#bytes.length) return;
+    const { length } = this;
+    const needed = length + count;
     if (needed > MESSAGE_BYTES_MAX) {
       throw new TypeError(
         "Cannot send the statements as they are longer than the server takes: " +
           `current length is over ${MESSAGE_BYTES_MAX} bytes; send them one by one, or in parts`,
       );
     }
-    const grown = new Uint8Array(
-      Math.min(Math.max(needed, 2 * this.#bytes.length), MESSAGE_BYTES_MAX),
-    );
-    grown.set(this.#bytes.subarray(0, this.#length));
-    this.#bytes = grown;
+    const written = this.#bytes.subarray(this.#start, this.#end);
+    this.#renew(Math.min(Math.max(needed, 2 * length, BUFFER_BYTES), MESSAGE_BYTES_MAX));
+    this.#bytes.set(written);
+    this.#end = length;
+  }
+
+  #renew(size = BUFFER_BYTES): void {
+    this.#bytes = new Uint8Array(size);
+    this.#start = this.#end = 0;
   }
 }

@@ -1,19 +1,16 @@
 /** A flight under way, and what may be sent in addition to it. */
 import type {
   FlightAnswer,
-  FlightOptions,
   FlightPart,
   Result,
   Statement,
   TransactionStatus,
 } from "../driver/driver.ts";
-import type { Parse } from "../driver/result_types.ts";
-import type { AnswerReader } from "./answer_reader.ts";
+import type { AnswerOptions, AnswerReader } from "./answer_reader.ts";
 
 export interface Flight {
   readonly parts: readonly FlightPart[];
-  readonly parserOf: (oid: number) => Parse;
-  readonly onNotice?: FlightOptions["onNotice"];
+  readonly options: AnswerOptions;
   answer: AnswerReader;
   /** Sent in front of the parts, which are sent for the second time. */
   recovery: readonly Statement[] | undefined;

@@ -30,8 +30,14 @@ export interface SentFlight {
   readonly number: number;
 }
 
-const CLOSE: SentPart = { kind: "close", prepared: undefined, isNew: false, rows: {} };
-const UNNAMED_STATIC: SentPart = { kind: "static", prepared: undefined, isNew: false, rows: {} };
+const NO_OPTIONS: RowOptions = {};
+const CLOSE: SentPart = { kind: "close", prepared: undefined, isNew: false, rows: NO_OPTIONS };
+const UNNAMED_STATIC: SentPart = {
+  kind: "static",
+  prepared: undefined,
+  isNew: false,
+  rows: NO_OPTIONS,
+};
 
 const WHOLE: Portal = { name: "", maxRows: 0 };
 
@@ -156,7 +162,7 @@ class StaticPart {
     this.#name = prepared.name;
     this.#named ??= this.#copyOf(() => this.#writeRun(prepared.name));
     writer.bytes(this.#named);
-    return { kind: "static", prepared, isNew, rows: {} };
+    return { kind: "static", prepared, isNew, rows: NO_OPTIONS };
   }
 
   #writeRun(name: string): void {

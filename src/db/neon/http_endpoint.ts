@@ -179,7 +179,7 @@ function resultOf(
     parsers: own,
   });
   const read = rows.map((texts) => reader.readTexts(texts)) as Result["rows"];
-  const { error: decodeError } = reader;
+  const decodeError = reader.takeError();
   return { ...counted, columns, rows: read, ...(decodeError === undefined ? {} : { decodeError }) };
 }
 

@@ -14,7 +14,7 @@ import type {
 import { parserOf } from "../driver/result_types.ts";
 import { ConnectError, ConnectionLostError, ScopeError, type ServerError } from "../errors.ts";
 import { completesWithin } from "../time/timeout.ts";
-import { AnswerReader } from "./answer_reader.ts";
+import { type AnsweringConnection, type AnswerOptions, AnswerReader } from "./answer_reader.ts";
 import {
   type Flight,
   isReplayable,
@@ -24,7 +24,7 @@ import {
   resultsOf,
   ROLLBACK,
 } from "./flight.ts";
-import { encodeCopyFail, encodeFlight } from "./flight_codec.ts";
+import { encodeCopyFail, encodeFlight, type SentFlight } from "./flight_codec.ts";
 import { type OnMessage, protocolError } from "./message_framing.ts";
 import { type NeonClient, toError } from "./neon_client.ts";
 import { NeonSocket, sendCancelRequest } from "./neon_socket.ts";
@@ -56,6 +56,7 @@ export class NeonConnection implements Connection {
   readonly #client: NeonClient;
   readonly #socket: NeonSocket;
   readonly #statements: PreparedStatements;
+  readonly #answering: AnsweringConnection;
   readonly #opened = Promise.withResolvers<void>();
   readonly #ready = Promise.withResolvers<void>();
   readonly #closed = Promise.withResolvers<Error | undefined>();
@@ -84,7 +85,11 @@ export class NeonConnection implements Connection {
     this.#options = options;
     const client = this.#client = newClient();
     const { connection: wire } = client;
-    this.#statements = new PreparedStatements(options.policy);
+    const statements = this.#statements = new PreparedStatements(options.policy);
+    this.#answering = {
+      statements,
+      refuseCopy: () => this.#send([encodeCopyFail("COPY FROM STDIN is not supported here")]),
+    };
     this.#socket = new NeonSocket(client, {
       onError: (error) => this.#fail(error),
       onMessage: this.#message,
@@ -130,65 +135,54 @@ export class NeonConnection implements Connection {
 
   flight(
     parts: readonly FlightPart[],
-    { parsers = {}, onNotice, isShared = false }: FlightOptions = {},
+    { parsers, onNotice, isShared = false }: FlightOptions = {},
   ): Promise<FlightAnswer> {
     if (this.#socket.isForeign()) return Promise.reject(ScopeError.foreign());
     if (this.#state === "closed") return Promise.reject(this.#lostError(undefined));
-    if (this.#line.some((ahead) => !(isShared && ahead.isShared))) {
+    if (this.#line.length > 0 && !(isShared && this.#line.every((ahead) => ahead.isShared))) {
       return Promise.reject(
         new TypeError(
           "Cannot send a flight as the connection is busy with another one; await it first",
         ),
       );
     }
-    const { promise, resolve, reject } = Promise.withResolvers<FlightAnswer>();
-    const beganInside = !isShared && (this.#status === "T" || this.#status === "E");
+    const asksAt = this.#statements.asks ? questionAt(parts, this.#status) : undefined;
+    const sent = asksAt === undefined ? parts : parts.toSpliced(asksAt, 0, PROCESS_ID);
+    const options: AnswerOptions = {
+      parserOf: parsers === undefined ? parserOf : (oid) => parsers[oid] ?? parserOf(oid),
+      onNotice,
+    };
+    let encoded: SentFlight;
     try {
-      this.#add({
-        parts,
-        parserOf: (oid: number) => parsers[oid] ?? parserOf(oid),
-        onNotice,
-        asksAt: this.#statements.asks ? questionAt(parts, this.#status) : undefined,
-        beganInside,
-        isShared,
-        resolve,
-        reject,
-      });
+      encoded = encodeFlight(sent, this.#statements);
     } catch (error) {
       return Promise.reject(error);
     }
+    const { promise, resolve, reject } = Promise.withResolvers<FlightAnswer>();
+    this.#line.push({
+      parts,
+      options,
+      answer: new AnswerReader(encoded, options, this.#answering),
+      asksAt,
+      recovery: undefined,
+      beganInside: !isShared && (this.#status === "T" || this.#status === "E"),
+      wasCancelled: false,
+      isShared,
+      resolve,
+      reject,
+    });
     if (this.#state === "idle") this.#state = "busy";
-    if (!isShared) this.#send([]);
+    if (isShared) this.#sendLater(encoded.bytes);
+    else this.#send([encoded.bytes]);
     return promise;
   }
 
-  /** Puts the flight at the end of the line, and its bytes to those that are sent next. */
-  #add(flight: Omit<Flight, "answer" | "recovery" | "wasCancelled">): void {
-    const { parts, asksAt } = flight;
-    const sent = asksAt === undefined ? parts : parts.toSpliced(asksAt, 0, PROCESS_ID);
-    const { bytes, answer } = this.#encode(sent, flight);
-    this.#line.push({ ...flight, answer, recovery: undefined, wasCancelled: false });
-    if (this.#unsent.push(bytes) > 1 || !flight.isShared) return;
-    // With all others of this turn.
+  /** Sends the bytes with all others of this turn. */
+  #sendLater(bytes: Uint8Array): void {
+    if (this.#unsent.push(bytes) > 1) return;
     queueMicrotask(() => {
       if (this.#unsent.length > 0 && this.#state !== "closed") this.#send([]);
     });
-  }
-
-  #encode(
-    parts: readonly FlightPart[],
-    { parserOf, onNotice }: Pick<Flight, "parserOf" | "onNotice">,
-    options?: { names: boolean },
-  ): { bytes: Uint8Array; answer: AnswerReader } {
-    const statements = this.#statements;
-    const sent = encodeFlight(parts, statements, options);
-    const answer = new AnswerReader(sent, {
-      parserOf,
-      onNotice,
-      statements,
-      refuseCopy: () => this.#send([encodeCopyFail("COPY FROM STDIN is not supported here")]),
-    });
-    return { bytes: sent.bytes, answer };
   }
 
   /** Sends the messages behind what is unsent. */
@@ -196,7 +190,7 @@ export class NeonConnection implements Connection {
     const unsent = this.#unsent;
     if (unsent.length > 0) this.#unsent = [];
     try {
-      this.#socket.send(...unsent, ...messages);
+      this.#socket.send(unsent.length === 0 ? messages : [...unsent, ...messages]);
     } catch (error) {
       // workerd throws if the socket is closed, before it emits the close event.
       this.#fail(error);
@@ -285,11 +279,8 @@ export class NeonConnection implements Connection {
     if (processId !== undefined) {
       this.#statements.learn({ isDirect: processId === String(this.processId) });
     }
-    flight.resolve({
-      results: resultsOf(flight),
-      status,
-      ...(error === undefined ? {} : { error }),
-    });
+    const results = resultsOf(flight);
+    flight.resolve(error === undefined ? { results, status } : { results, status, error });
   }
 
   /** Sends the flight again, without prepared statements, and behind those under way. */
@@ -297,10 +288,10 @@ export class NeonConnection implements Connection {
     flight.recovery = status === "I" ? [] : [ROLLBACK];
     flight.asksAt = undefined;
     const parts = [...flight.recovery, ...flight.parts];
-    const { bytes, answer } = this.#encode(parts, flight, { names: false });
-    flight.answer = answer;
+    const encoded = encodeFlight(parts, this.#statements, { names: false });
+    flight.answer = new AnswerReader(encoded, flight.options, this.#answering);
     this.#line.push(flight);
-    this.#send([bytes]);
+    this.#send([encoded.bytes]);
   }
 
   #errorResponse(error: ServerError): void {

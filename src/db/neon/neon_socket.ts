@@ -63,7 +63,7 @@ export class NeonSocket {
    * Sends the bytes as one WebSocket message, behind the messages of a login that are held. With two messages, a relay
    * whose TCP side delays small segments (Nagle's algorithm) would hold the second one until the first is acknowledged.
    */
-  send(...parts: readonly Uint8Array[]): void {
+  send(parts: readonly Uint8Array[]): void {
     const all = this.#held === undefined ? parts : [...this.#held, ...parts];
     this.#held = undefined;
     if (all.length > 0) this.#write(all.length === 1 ? all[0]! : concat(all));

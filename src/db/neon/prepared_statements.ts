@@ -11,6 +11,7 @@ import type { Column, Statement } from "../driver/driver.ts";
 import { SPACE } from "../driver/sql_text.ts";
 import type { ServerError } from "../errors.ts";
 import { isNeonHost } from "./neon_host.ts";
+import type { RowReader } from "./row_reader.ts";
 
 /** When statements are named: see `NeonDriverOptions.prepare`. */
 export const PREPARE_MODES = ["auto", "on", "off"] as const;
@@ -126,6 +127,8 @@ export class PreparedStatement {
   usedIn = 0;
   /** The columns of its rows, once the server has described them; none for a statement without rows. */
   columns: readonly Column[] | undefined;
+  /** Reads its rows by the standard parsers. */
+  reader: RowReader | undefined;
 
   constructor(text: string, name: string) {
     this.text = text;

@@ -26,10 +26,9 @@ export function readColumns(bytes: Uint8Array, start: number, end: number): Colu
   return columns;
 }
 
-/** Reads the rows of one result. */
+/** Reads the rows of a result, or of one result after the other. */
 export class RowReader {
-  /** Why a value could not be read, the first time. */
-  error: Error | undefined;
+  #error: Error | undefined;
   readonly #columns: readonly Column[];
   readonly #parsers: readonly Parse[];
   readonly #isArray: boolean;
@@ -46,6 +45,13 @@ export class RowReader {
 
   get columns(): readonly Column[] {
     return this.#columns;
+  }
+
+  /** Why a value could not be read, the first time since the last call. */
+  takeError(): Error | undefined {
+    const error = this.#error;
+    this.#error = undefined;
+    return error;
   }
 
   /** Reads a DataRow. Throws an `Error` if it is not one, or if it has other columns. */
@@ -105,7 +111,7 @@ export class RowReader {
 
   #fail(index: number, cause: unknown): undefined {
     const { name } = this.#columns[index]!;
-    this.error ??= new TypeError(
+    this.#error ??= new TypeError(
       `Cannot read the column ${JSON.stringify(name)} as its parser failed; see the cause`,
       { cause },
     );

@@ -6,6 +6,17 @@ export function readText(bytes: Uint8Array, start: number, end: number): string 
   return decoder.decode(bytes.subarray(start, end));
 }
 
+/** As `readText`, for a few bytes, which are mostly ASCII: a call of the decoder costs more than they do. */
+export function readShortText(bytes: Uint8Array, start: number, end: number): string {
+  let text = "";
+  for (let at = start; at < end; at++) {
+    const code = bytes[at]!;
+    if (code > 127) return readText(bytes, start, end);
+    text += String.fromCharCode(code);
+  }
+  return text;
+}
+
 /** A longer row is read value by value: a part of its text would keep all of it in memory. */
 const WHOLE_BYTES_MAX = 4_096;
 

@@ -26,7 +26,8 @@ export class Share implements Connection, Place {
   /** The caller's lease, which has this share. */
   lease: Lease | undefined;
   readonly #shared: SharedConnection;
-  #flight: PromiseWithResolvers<FlightAnswer> | undefined;
+  /** Rejects the flight, once there is one. */
+  #giveUp: ((error: Error) => void) | undefined;
   #turn: PromiseWithResolvers<void> | undefined;
   #hasLeft = false;
   /** How the caller has lost its place, if it has. */
@@ -58,7 +59,7 @@ export class Share implements Connection, Place {
   get state(): ConnectionState {
     const connection = this.server;
     if (this.#hasLeft || connection.state === "closed") return "closed";
-    if (this.#flight === undefined) return connection.status === undefined ? "opening" : "idle";
+    if (this.#giveUp === undefined) return connection.status === undefined ? "opening" : "idle";
     return this.#isItsTurn ? connection.state : "opening";
   }
 
@@ -90,16 +91,19 @@ export class Share implements Connection, Place {
 
   flight(parts: readonly FlightPart[], options: FlightOptions = {}): Promise<FlightAnswer> {
     const shared = this.#shared;
-    const flight = this.#flight = Promise.withResolvers<FlightAnswer>();
     shared.enter(this);
-    this.server.flight(parts, { ...options, isShared: true }).then((answer) => {
-      flight.resolve(answer);
-      shared.noteAnswer(this);
-    }, (error) => {
-      this.lostPlace ??= shared.noteLoss(this);
-      flight.reject(error);
+    const { parsers, onNotice } = options;
+    const answered = this.server.flight(parts, { parsers, onNotice, isShared: true });
+    return new Promise((resolve, reject) => {
+      this.#giveUp = reject;
+      answered.then((answer) => {
+        resolve(answer);
+        shared.noteAnswer(this);
+      }, (error) => {
+        this.lostPlace ??= shared.noteLoss(this);
+        reject(error);
+      });
     });
-    return flight.promise;
   }
 
   /** The flights in front of its own are answered. */
@@ -135,7 +139,7 @@ export class Share implements Connection, Place {
     if (this.#hasLeft) return;
     this.#hasLeft = true;
     this.#shared.noteLeft(this);
-    this.#flight?.reject(error);
+    this.#giveUp?.(error);
   }
 }
 

@@ -16,7 +16,7 @@ export interface TransactionSettings {
    * that a NOTIFY in it may be sent twice. `false` is said to the server too. Without either, the server's
    * `default_transaction_read_only` decides.
    */
-  readonly readOnly?: boolean;
+  readonly readOnly?: boolean | undefined;
   /**
    * With `serializable` and `readOnly`: waits at the beginning for a snapshot that cannot cause serialization failures.
    */
@@ -40,6 +40,23 @@ export type Timeouts = Pick<
   TransactionSettings,
   "statementTimeoutMs" | "lockTimeoutMs" | "idleTransactionTimeoutMs" | "transactionTimeoutMs"
 >;
+
+/** The settings of a transaction whose options replace some of the defaults. Named one by one, as to spread costs more. */
+export function withOptions(
+  defaults: TransactionSettings,
+  options: Partial<TransactionSettings>,
+): TransactionSettings {
+  return {
+    isolation: options.isolation ?? defaults.isolation,
+    readOnly: options.readOnly ?? defaults.readOnly,
+    deferrable: options.deferrable ?? defaults.deferrable,
+    statementTimeoutMs: options.statementTimeoutMs ?? defaults.statementTimeoutMs,
+    lockTimeoutMs: options.lockTimeoutMs ?? defaults.lockTimeoutMs,
+    idleTransactionTimeoutMs: options.idleTransactionTimeoutMs ?? defaults.idleTransactionTimeoutMs,
+    transactionTimeoutMs: options.transactionTimeoutMs ?? defaults.transactionTimeoutMs,
+    locals: options.locals ?? defaults.locals,
+  };
+}
 
 /**
  * The format of values, which a role or database may have set otherwise. Set by a statement, because a pooler may refuse

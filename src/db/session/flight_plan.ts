@@ -90,15 +90,14 @@ export class FlightPlan {
     this.#ownEnd = this.#ownAt + own.length;
     const needsFlush = mayWrite && this.runsStatements;
     const commit = isShared ? COMMIT_BEHIND_SYNC : needsFlush ? COMMIT_BEHIND_FLUSH : COMMIT;
-    this.#parts = [
-      ...begin,
-      ...(question === undefined ? [] : [question]),
-      ...prepended.map(({ part }) => part),
-      ...own,
-      ...(xidQuery === undefined ? [] : [xidQuery]),
-      ...(commits ? [commit] : []),
-      ...(commits && finalQuestion !== undefined ? [finalQuestion] : []),
-    ];
+    const parts: FlightPart[] = [...begin];
+    if (question !== undefined) parts.push(question);
+    for (const { part } of prepended) parts.push(part);
+    parts.push(...own);
+    if (xidQuery !== undefined) parts.push(xidQuery);
+    if (commits) parts.push(commit);
+    if (commits && finalQuestion !== undefined) parts.push(finalQuestion);
+    this.#parts = parts;
   }
 
   /** Whether it holds COMMIT, or a statement of the caller's that may commit by its own text. */

@@ -175,10 +175,38 @@ export class Flights {
     });
   }
 
-  /** Rejects if the server gave no whole answer. */
+  /**
+   * Rejects if the server gave no whole answer. Sends the first flight again if its connection had died while idle, or was
+   * shared with others and was lost by them, and nothing can run twice.
+   */
   async send(plan: FlightPlan): Promise<FlightAnswer> {
-    const answer = this.#hasBegun ? await this.#send(plan) : await this.#sendToReplica(plan) ??
-      await this.#sendFirst(plan, await this.#connection.open(this.#wish));
+    let wish = this.#wish;
+    if (!this.#hasBegun) {
+      const answer = this.#request.replica && await this.#sendToReplica(plan);
+      if (answer !== undefined) return this.#noteAnswer(plan, answer);
+      await this.#connection.open(wish);
+    }
+    for (let moves = 0;;) {
+      const { lease } = this.#connection;
+      try {
+        return this.#noteAnswer(plan, await this.#send(plan));
+      } catch (error) {
+        const commits = plan.mayCommit && !this.#request.settings.readOnly;
+        const isMoved = lease?.lostPlace === "moved";
+        if (this.#hasBegun || lease === undefined) throw error;
+        if (!isMoved && (wish.fresh || lease.idleMs === undefined)) throw error;
+        if (!isReplayable(error, { commits })) throw error;
+        void this.#connection.destroy();
+        plan.wasSent = false;
+        this.#xid?.forget();
+        if (!isMoved) this.#context.metrics.counters.replayed++;
+        wish = isMoved ? againBehindOthers(++moves) : afterDeath(lease);
+        await this.#connection.open(wish);
+      }
+    }
+  }
+
+  #noteAnswer(plan: FlightPlan, answer: FlightAnswer): FlightAnswer {
     this.#hasBegun = true;
     // A statement that was prepended during the flight stays for the next one.
     this.#prepended = this.#prepended.slice(plan.prepended.length);
@@ -208,36 +236,12 @@ export class Flights {
     return undefined;
   }
 
-  /**
-   * Sends the first flight again if its connection had died while idle, or was shared with others and was lost by them, and
-   * nothing can run twice.
-   */
-  async #sendFirst(plan: FlightPlan, lease: Lease): Promise<FlightAnswer> {
-    let wish = this.#wish;
-    for (let moves = 0;;) {
-      try {
-        return await this.#send(plan);
-      } catch (error) {
-        const commits = plan.mayCommit && !this.#request.settings.readOnly;
-        const isMoved = lease.lostPlace === "moved";
-        if (!isMoved && (wish.fresh || lease.idleMs === undefined)) throw error;
-        if (!isReplayable(error, { commits })) throw error;
-        void this.#connection.destroy();
-        plan.wasSent = false;
-        this.#xid?.forget();
-        if (!isMoved) this.#context.metrics.counters.replayed++;
-        wish = isMoved ? againBehindOthers(++moves) : afterDeath(lease);
-        lease = await this.#connection.open(wish);
-      }
-    }
-  }
-
   async #send(plan: FlightPlan, question?: Statement): Promise<FlightAnswer> {
     const { settings } = this.#request;
     const { replicas, clock } = this.#context;
     const { lease } = this.#connection;
-    const session = this.#hasBegun ? this.#session! : this.#beginSession();
-    const sentAtMs = replicas === undefined ? 0 : clock.now();
+    const sentAtMs = clock.now();
+    const session = this.#hasBegun ? this.#session! : this.#beginSession(lease!, sentAtMs);
     plan.surround({
       begin: this.#hasBegun ? [] : beginStatements(settings, session.scope),
       question,
@@ -247,7 +251,7 @@ export class Flights {
       isShared: lease?.isShared === true,
     });
     try {
-      return await this.#connection.send(plan);
+      return await this.#connection.send(plan, sentAtMs);
     } finally {
       const { lastResults } = this.#connection;
       plan.markLasting(this.#lasting, lastResults);
@@ -260,9 +264,9 @@ export class Flights {
   }
 
   /** The session of the server in which the transaction begins, on the connection that was leased. */
-  #beginSession(): ServerSession {
-    const { lease } = this.#connection;
-    return this.#session = new ServerSession(lease!, this.#request.settings, this.#context);
+  #beginSession(lease: Lease, nowMs: number): ServerSession {
+    const { defaults } = this.#context;
+    return this.#session = new ServerSession(lease, this.#request.settings, { defaults, nowMs });
   }
 
   /** Gives the connection back, or closes it if the transaction has left state on it. */

@@ -38,6 +38,8 @@ export class LeasedConnection {
   #wasStale = false;
   #isRemote = false;
   #lastResults: readonly Result[] = [];
+  /** When the newest flight was answered; `undefined` if it was not. */
+  #answeredAtMs: number | undefined;
 
   constructor(context: TransactionContext, request: TransactionRequest) {
     this.#context = context;
@@ -70,8 +72,8 @@ export class LeasedConnection {
   }
 
   /** Leases a connection if there is none yet, or takes one of the endpoint's. */
-  async open(wish: ConnectionWish): Promise<Lease> {
-    if (this.#lease !== undefined) return this.#lease;
+  open(wish: ConnectionWish): Promise<Lease> {
+    if (this.#lease !== undefined) return Promise.resolve(this.#lease);
     this.#startRecord();
     this.#endsAt = Infinity;
     this.#isSpoiled = this.#wasStale = this.#isRemote = false;
@@ -79,11 +81,9 @@ export class LeasedConnection {
     const { pool, endpoint } = wish.server ?? this.#context;
     if (wish.isWhole && endpoint !== undefined && this.#mayBeRemote) {
       this.#isRemote = true;
-      return this.#lease = endpointLease(endpoint);
+      return Promise.resolve(this.#lease = endpointLease(endpoint));
     }
-    this.#lease = await this.#acquire(pool, wish);
-    this.#record?.leased(this.#lease);
-    return this.#lease;
+    return this.#acquire(pool, wish);
   }
 
   /**
@@ -105,7 +105,11 @@ export class LeasedConnection {
     const { scope, holder } = this.#context;
     const { settings, signal, label } = this.#request;
     const holdMs = (settings.transactionTimeoutMs || Infinity) + ANSWER_GRACE_MS;
-    return pool.acquire({ scope, holder, label, signal, fresh, shares, again, holdMs });
+    const options = { scope, holder, label, signal, fresh, shares, again, holdMs };
+    return pool.acquire(options).then((lease) => {
+      this.#record?.leased(lease);
+      return this.#lease = lease;
+    });
   }
 
   #startRecord(): void {
@@ -118,28 +122,31 @@ export class LeasedConnection {
     );
   }
 
-  /** Rejects if the server gave no whole answer. */
-  async send(plan: FlightPlan): Promise<FlightAnswer> {
+  /** Rejects if the server gave no whole answer. `nowMs` is the time. */
+  async send(plan: FlightPlan, nowMs: number): Promise<FlightAnswer> {
     const { signal, parsers, onNotice } = this.#request;
+    const { clock, deadlines } = this.#context;
     const observed = plan.observedParts;
     // Checked here, because the signal may have aborted while the transaction waited for its connection.
     if (signal?.aborted) throw abortedError(signal);
     plan.wasSent = true;
+    const end = this.#record!.beginFlight(observed, nowMs);
     try {
-      const answer = await this.#record!.flight(
-        observed,
-        () =>
-          sendWithDeadline({ lease: this.#lease!, parts: plan.parts, parsers, onNotice }, {
-            clock: this.#context.deadlines,
-            signal,
-            timeoutMs: () => this.#answerTimeoutMs(observed.length),
-            onCancel: () => this.#isSpoiled = true,
-          }),
-      );
+      const flight = { lease: this.#lease!, parts: plan.parts, parsers, onNotice };
+      const answer = await sendWithDeadline(flight, {
+        clock: deadlines,
+        nowMs,
+        signal,
+        timeoutMs: (nowMs) => this.#answerTimeoutMs(observed.length, nowMs),
+        onCancel: () => this.#isSpoiled = true,
+      });
+      end(this.#answeredAtMs = clock.now(), answer.error);
       this.#lastResults = answer.results;
       if (answer.error !== undefined) this.#noteError(answer.error);
       return answer;
     } catch (error) {
+      this.#answeredAtMs = undefined;
+      end(clock.now(), error);
       this.#lastResults = answeredBefore(error);
       throw error;
     }
@@ -168,16 +175,17 @@ export class LeasedConnection {
 
   /** Records the end of the transaction. Only the first call counts. */
   end(outcome: TransactionOutcome, error: Error | undefined): void {
-    this.#record?.end(outcome, error);
+    // The answer to COMMIT has just come.
+    const nowMs = outcome === "committed" ? this.#answeredAtMs : undefined;
+    this.#record?.end(outcome, error, nowMs);
   }
 
   /** How long to wait for the answer to a flight: the server's timeouts, plus a grace period. */
-  #answerTimeoutMs(statements: number): number {
+  #answerTimeoutMs(statements: number, nowMs: number): number {
     const { settings } = this.#request;
     // PostgreSQL takes 0 as no timeout.
     const statementTimeoutMs = settings.statementTimeoutMs || Infinity;
     const transactionTimeoutMs = settings.transactionTimeoutMs || Infinity;
-    const nowMs = this.#context.clock.now();
     if (this.#endsAt === Infinity) this.#endsAt = nowMs + transactionTimeoutMs;
     const leftMs = Math.max(0, this.#endsAt - nowMs);
     return ANSWER_GRACE_MS + Math.min(statementTimeoutMs * statements, leftMs);

@@ -9,9 +9,11 @@ export interface DeadlineOptions {
   readonly clock: Clock;
   readonly signal: AbortSignal | undefined;
   /** Longest wait for the answer. Called once, after the login, which has a deadline of its own. */
-  readonly timeoutMs: () => number;
+  readonly timeoutMs: (nowMs: number) => number;
   /** Called when a cancel request is sent. The connection must not be used for another lease from then on. */
   readonly onCancel: () => void;
+  /** What `clock` has just shown, if the caller has looked at it. */
+  readonly nowMs?: number;
 }
 
 /** How long a cancel request and the server's answer to the flight may take before the connection is closed. */
@@ -27,8 +29,10 @@ const CANCEL_TIMEOUT_MS = 500;
  * the server's error or the lost connection.
  */
 export async function sendWithDeadline(
-  { lease, parts, ...options }: { lease: Lease; parts: readonly FlightPart[] } & FlightOptions,
-  { clock, signal, timeoutMs, onCancel }: DeadlineOptions,
+  { lease, parts, parsers, onNotice }:
+    & { lease: Lease; parts: readonly FlightPart[] }
+    & FlightOptions,
+  { clock, signal, timeoutMs, onCancel, nowMs = clock.now() }: DeadlineOptions,
 ): Promise<FlightAnswer> {
   const { connection } = lease;
   /** Makes the error of an interrupted flight from its cause. */
@@ -43,20 +47,20 @@ export async function sendWithDeadline(
   const abort = signal &&
     (() => interrupt((cause) => deadlineError("the caller gave up", cause)));
 
-  lease.flight = { parts, sinceMs: clock.now() };
-  const answered = connection.flight(parts, options);
+  lease.flight = { parts, sinceMs: nowMs };
+  const answered = connection.flight(parts, { parsers, onNotice });
   let stopTimer: (() => void) | undefined;
   let isFinished = false;
-  const startTimer = () => {
+  const startTimer = (nowMs: number) => {
     // A flight that could not be sent has ended before the login.
     if (isFinished) return;
-    const limitMs = timeoutMs();
+    const limitMs = timeoutMs(nowMs);
     stopTimer = clock.after(limitMs, () => {
       interrupt((cause) => deadlineError(`no answer within ${limitMs} ms`, cause));
-    });
+    }, nowMs);
   };
-  if (connection.state === "opening") connection.ready.then(startTimer, () => {});
-  else startTimer();
+  if (connection.state !== "opening") startTimer(nowMs);
+  else connection.ready.then(() => startTimer(clock.now()), () => {});
   if (abort !== undefined) {
     if (signal!.aborted) abort();
     signal!.addEventListener("abort", abort, { once: true });

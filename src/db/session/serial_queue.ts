@@ -3,7 +3,10 @@ import { showCaller } from "./statement_error.ts";
 /** Runs tasks one after the other, in the order of the calls. A task that fails does not stop those after it. */
 export class SerialQueue {
   readonly #assertMayRun: () => void;
-  #last: Promise<unknown> = Promise.resolve();
+  /** Begin the tasks that wait for those before them. */
+  readonly #waiting: (() => void)[] = [];
+  /** Wake the callers of `idle`. */
+  #onIdle: (() => void)[] = [];
   #unfinished = 0;
 
   /**
@@ -14,37 +17,32 @@ export class SerialQueue {
     this.#assertMayRun = assertMayRun;
   }
 
-  /** Settles as the task does. Rejects at once with what `assertMayRun` throws. */
-  run<T>(task: () => T | Promise<T>): Promise<T> {
-    try {
-      this.#assertMayRun();
-    } catch (error) {
-      return Promise.reject(error);
-    }
-    this.#unfinished++;
-    const before = this.#last;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    // One step later than the caller's own continuation is queued, which may add a task before `idle` looks.
-    this.#last = promise.then(() => {});
-    return this.#runAfter(before, task, resolve);
-  }
-
-  /** The queue has a promise of its own, so that only the caller awaits this one: `showCaller` needs that. */
-  async #runAfter<T>(
-    before: Promise<unknown>,
-    task: () => T | Promise<T>,
-    end: () => void,
-  ): Promise<T> {
-    await before;
+  /**
+   * Settles as the task does. Rejects at once with what `assertMayRun` throws. Only the caller awaits this promise:
+   * `showCaller` needs that.
+   */
+  async run<T>(task: () => T | Promise<T>): Promise<T> {
+    this.#assertMayRun();
+    const mustWait = this.#unfinished++ > 0;
+    // Without a wait too: the stack of an error would otherwise show this layer's functions in front of the caller's.
+    await (mustWait ? new Promise<void>((begin) => this.#waiting.push(begin)) : undefined);
     try {
       return await task();
     } catch (error) {
       showCaller(error);
       throw error;
     } finally {
-      this.#unfinished--;
-      end();
+      this.#end();
     }
+  }
+
+  #end(): void {
+    this.#waiting.shift()?.();
+    if (--this.#unfinished > 0) return;
+    const waking = this.#onIdle;
+    if (waking.length === 0) return;
+    this.#onIdle = [];
+    for (const wake of waking) wake();
   }
 
   /** Whether all tasks have ended. */
@@ -54,6 +52,10 @@ export class SerialQueue {
 
   /** Resolves when all tasks have ended, also those that are added meanwhile. Never rejects. */
   async idle(): Promise<void> {
-    for (let last; last !== this.#last;) await (last = this.#last);
+    while (this.#unfinished > 0) {
+      await new Promise<void>((wake) => this.#onIdle.push(wake));
+      // The caller of the task goes on first, and may add another one.
+      await undefined;
+    }
   }
 }

@@ -7,7 +7,6 @@
  */
 import type { Connection, FlightPart, Result, Statement } from "../driver/driver.ts";
 import type { Lease } from "../pool/lease.ts";
-import type { Clock } from "../time/clock.ts";
 import type { SettingsScope, Timeouts, TransactionSettings } from "./begin.ts";
 
 /** How long a setting that a function has changed in the session can last, beyond the transaction that called it. */
@@ -55,13 +54,12 @@ export class ServerSession {
   constructor(
     { server: connection, number }: Lease,
     settings: TransactionSettings,
-    { defaults, clock }: { readonly defaults: Timeouts; readonly clock: Clock },
+    { defaults, nowMs }: { readonly defaults: Timeouts; readonly nowMs: number },
   ) {
     if (connection.isDirect !== true) {
       this.scope = "transaction";
       return;
     }
-    const nowMs = clock.now();
     let before = known.get(connection);
     // Transactions that share the connection have one number, and none of them changes a setting.
     if (before === undefined || before.lease < number - 1 || before.untilMs <= nowMs) {

@@ -137,29 +137,32 @@ export class Transaction {
    * `CommitOutcomeUnknownError` if the answer was lost and the outcome cannot be found, and `CommitRowsLostError` if
    * the transaction is committed and only the parts' results are lost. Does nothing if called again after a commit.
    */
-  async commit(parts: readonly FlightPart[]): Promise<readonly Result[]> {
-    if (this.#state === "committed" && parts.length === 0) return [];
+  commit(parts: readonly FlightPart[]): Promise<readonly Result[]> {
+    // Not async, as an async function that waits keeps its frame.
+    if (this.#state === "committed" && parts.length === 0) return Promise.resolve([]);
     if (this.#state === "new" && parts.length === 0 && this.flights.prepended.length === 0) {
       this.#state = "committed";
       void this.#releaseConnection();
-      return [];
+      return Promise.resolve([]);
     }
     const own = prepare(parts);
-    if (this.hasFailed) return await this.#rollBackFailedCommit();
+    if (this.hasFailed) return this.#rollBackFailedCommit();
     this.assertUsable();
     if (this.#state === "new") this.flights.beginWhole(own);
-    if (!this.settings.readOnly && await this.#mustSendBeforeCommit(own)) {
-      const { results, error, status } = await this.#runFlight(own);
-      if (error !== undefined && status !== "T") {
-        // As a flight with COMMIT would: after `commit` the caller need not end the session.
-        await this.rollback();
-        throw error;
-      }
-      await this.commit([]);
-      if (error !== undefined) throw rowsUnreadableError(error);
-      return results;
+    return this.settings.readOnly ? this.#commitFlight(own) : this.#commitWrite(own);
+  }
+
+  async #commitWrite(own: readonly FlightPart[]): Promise<readonly Result[]> {
+    if (!await this.#mustSendBeforeCommit(own)) return await this.#commitFlight(own);
+    const { results, error, status } = await this.#runFlight(own);
+    if (error !== undefined && status !== "T") {
+      // As a flight with COMMIT would: after `commit` the caller need not end the session.
+      await this.rollback();
+      throw error;
     }
-    return await this.#commitFlight(own);
+    await this.commit([]);
+    if (error !== undefined) throw rowsUnreadableError(error);
+    return results;
   }
 
   /** Rolls back and gives the connection back. Does nothing after the end. Never rejects. */
@@ -271,25 +274,27 @@ export class Transaction {
     if (state !== "new" && state !== "open") this.flights.end(state, this.#firstError);
   }
 
-  async #send(plan: FlightPlan): Promise<FlightAnswer> {
-    let answer: FlightAnswer;
-    try {
-      answer = await this.flights.send(plan);
-    } catch (error) {
-      if (plan.wasSent || !this.#request.signal?.aborted) {
-        throw this.#noteLost(error as Error, plan);
-      }
-      // Nothing is sent after an abort, in particular no COMMIT. The connection is intact.
-      this.#firstError = error as Error;
-      this.#isAborted = true;
-      await this.rollback();
-      throw error;
-    }
-    const { error, status } = answer;
+  #send(plan: FlightPlan): Promise<FlightAnswer> {
+    return this.flights.send(plan).then(
+      (answer) => this.#noteAnswer(answer),
+      (error) => this.#noteFailure(error, plan),
+    );
+  }
+
+  #noteAnswer(answer: FlightAnswer): FlightAnswer {
     this.#state = "open";
     // With status T the transaction is intact: only a parser failed on the answer.
-    if (status !== "T") this.#firstError ??= error;
+    if (answer.status !== "T") this.#firstError ??= answer.error;
     return answer;
+  }
+
+  async #noteFailure(error: Error, plan: FlightPlan): Promise<never> {
+    if (plan.wasSent || !this.#request.signal?.aborted) throw this.#noteLost(error, plan);
+    // Nothing is sent after an abort, in particular no COMMIT. The connection is intact.
+    this.#firstError = error;
+    this.#isAborted = true;
+    await this.rollback();
+    throw error;
   }
 
   /** A flight got no connection or no whole answer: closes the connection. Returns the error for the caller. */

@@ -91,31 +91,40 @@ export class TransactionRecord {
     this.#observer?.leased?.(idleMs === undefined ? connection.ready : undefined);
   }
 
+  /** A flight is sent at `sinceMs`. What this returns is to be called at its end, with its error if it has failed. */
+  beginFlight(
+    parts: readonly FlightPart[],
+    sinceMs: number,
+  ): (nowMs: number, error: unknown) => void {
+    const ended = this.#observer?.flight(parts);
+    return (nowMs, error) => {
+      ended?.(error);
+      this.#metrics.statementTimes.record(nowMs - sinceMs);
+    };
+  }
+
   /** Sends a flight, records how long it took, and tells the observer its start and end. */
   async flight(
     parts: readonly FlightPart[],
     send: () => Promise<FlightAnswer>,
   ): Promise<FlightAnswer> {
-    const ended = this.#observer?.flight(parts);
-    const sinceMs = this.#clock.now();
+    const end = this.beginFlight(parts, this.#clock.now());
     try {
       const answer = await send();
-      ended?.(answer.error);
+      end(this.#clock.now(), answer.error);
       return answer;
     } catch (error) {
-      ended?.(error);
+      end(this.#clock.now(), error);
       throw error;
-    } finally {
-      this.#metrics.statementTimes.record(this.#clock.now() - sinceMs);
     }
   }
 
-  /** Counts the transaction by its outcome. Only the first call has an effect. */
-  end(outcome: TransactionOutcome, error: Error | undefined): void {
+  /** Counts the transaction by its outcome, and its time until `nowMs`. Only the first call has an effect. */
+  end(outcome: TransactionOutcome, error: Error | undefined, nowMs = this.#clock.now()): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     this.#metrics.counters[COUNTED_AS[outcome]]++;
-    this.#metrics.transactionTimes.record(this.#clock.now() - this.#sinceMs);
+    this.#metrics.transactionTimes.record(nowMs - this.#sinceMs);
     this.#observer?.ended(outcome, error);
   }
 }

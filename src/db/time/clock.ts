@@ -2,8 +2,11 @@
 export interface Clock {
   /** Monotonic, in milliseconds from an arbitrary origin. */
   now(): number;
-  /** Calls back once after `timeMs`, at most some 24 days. The function that it returns cancels that. */
-  after(timeMs: number, callback: () => void): () => void;
+  /**
+   * Calls back once after `timeMs`, at most some 24 days. The function that it returns cancels that. `nowMs` is what `now`
+   * has just returned, if the caller has called it: that costs more than the rest.
+   */
+  after(timeMs: number, callback: () => void, nowMs?: number): () => void;
 }
 
 /** A runtime's timer holds its milliseconds in 32 bits, and fires at once for more. */

@@ -30,9 +30,9 @@ export class SharedTimer implements Clock {
     return this.#clock.now();
   }
 
-  after(timeMs: number, callback: () => void): () => void {
+  after(timeMs: number, callback: () => void, nowMs = this.#clock.now()): () => void {
     const index = this.#deadlines.length;
-    const deadline = { dueAt: this.#clock.now() + timeMs, callback, index };
+    const deadline = { dueAt: nowMs + timeMs, callback, index };
     this.#deadlines.push(deadline);
     this.#alarm.setBy(deadline.dueAt);
     return () => this.#remove(deadline);

@@ -72,7 +72,7 @@ export interface ReplicaWish {
 
 /** What `Replicas.choose` needs to know of a transaction. */
 export interface ReadSettings {
-  readonly readOnly?: boolean;
+  readonly readOnly?: boolean | undefined;
   readonly isolation: string;
 }
 
