@@ -15,7 +15,6 @@ import type { OwnerScope } from "./owner_scope.ts";
 import type { Permits } from "./permits.ts";
 import { PoolEntry, zeroCounts } from "./pool_entry.ts";
 import type { PoolOptions } from "./pool_options.ts";
-import { POOL_CLOSED } from "./pool_refusals.ts";
 import type { PoolCounters, PoolMetrics } from "./pool_stats.ts";
 import { OWNER_TIMEOUT_MS, type Reclaimer } from "./reclaimer.ts";
 import { SharedReads } from "./shared_reads.ts";
@@ -299,19 +298,12 @@ export class OwnerPool {
     await Promise.all(own.map((entry) => entry.whenGone()));
   }
 
-  /** Gives up a connect because the pool closes. */
-  giveUpOpening(entry: PoolEntry): void {
-    const { permits } = this.#parts;
-    // The owner has not started the connect yet.
-    if (entry.connecting === undefined) return permits.release(entry);
-    const reason = POOL_CLOSED.toError(permits.facts(0));
-    this.scope.run(() => entry.connecting?.abort(reason));
-  }
-
-  /** Gives up a connect that hangs, for another one with its permit, or that nobody waits for. */
+  /** Gives up a connect: one that hangs, for another one with its permit, or one that nobody waits for any more. */
   giveUpConnect(entry: PoolEntry): void {
+    const { permits, reclaimer } = this.#parts;
+    // The owner has not started it yet.
+    if (entry.connecting === undefined) return permits.release(entry);
     const { expiresAt } = entry;
-    const { reclaimer } = this.#parts;
     reclaimer.askOwner(entry, "close", () => {
       // The owner lives. The permit is free once the connect has ended.
       reclaimer.expireAt(entry, expiresAt);

@@ -182,7 +182,7 @@ export class Pool {
     permits.refuseAll(POOL_CLOSED);
     for (const owner of this.#owners.values()) void owner.closeIdle("closedWithPool");
     for (const entry of permits.entries) {
-      if (entry.state === "opening") entry.owner.giveUpOpening(entry);
+      if (entry.state === "opening") entry.owner.giveUpConnect(entry);
     }
     if (await this.#emptyWithin(timeoutMs)) return;
     for (const entry of permits.entries) {

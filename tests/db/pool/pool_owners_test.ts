@@ -141,6 +141,24 @@ Deno.test("the end of a request gives up a connect that none of its callers wait
   assertEquals([end.isOver, opening, counters.connectFailed], [true, 0, 0]);
 });
 
+Deno.test("the end of a request gives up a connect that it has not started yet", async () => {
+  const { pool } = poolOfOne();
+  const holder = request();
+  const held = await granted(acquireFor(pool, holder));
+  const busy = request();
+  const caller = new AbortController();
+  busy.enter(() => pool.acquire({ scope: busy, signal: caller.signal })).catch(() => {});
+  busy.beBusy();
+  await holder.enter(() => held.lease!.destroy());
+  busy.enter(() => caller.abort());
+  await flushPromises();
+  assertEquals(pool.stats().opening, 1);
+  const end = ending(pool, busy);
+  busy.answer();
+  await flushPromises();
+  assertEquals([end.isOver, pool.stats().opening], [true, 0]);
+});
+
 Deno.test("the end of a request leaves a connect alone that one of its callers waits for", async () => {
   const opened = Promise.withResolvers<void>();
   const { pool } = poolOfOne({ onConnect: () => opened.promise });
