@@ -18,8 +18,8 @@ export class RequestLifetime {
   readonly #ctx: WorkerContext;
   readonly #end: (scope: OwnerScope) => Promise<void>;
   #openTransactions = 0;
-  /** Stops the wait for another session. */
-  #stopLingering: (() => void) | undefined;
+  /** The wait for another session. */
+  #lingering: ReturnType<typeof setTimeout> | undefined;
   /** Lets the request end; `undefined` while it has no connection. */
   #release: (() => void) | undefined;
 
@@ -34,7 +34,7 @@ export class RequestLifetime {
     return {
       transaction: (begun) => {
         this.#openTransactions++;
-        this.#stopLingering?.();
+        clearTimeout(this.#lingering);
         this.#hold();
         return this.#observed(next?.transaction(begun));
       },
@@ -63,13 +63,10 @@ export class RequestLifetime {
   }
 
   #linger(): void {
-    const timer = setTimeout(() => {
-      this.#stopLingering = undefined;
-      const release = this.#release!;
+    this.#lingering = setTimeout(() => {
+      this.#end(this.scope).then(this.#release);
       // Another session may begin before the connections of this one are closed.
       this.#release = undefined;
-      this.#end(this.scope).then(release);
     }, LINGER_MS);
-    this.#stopLingering = () => clearTimeout(timer);
   }
 }
