@@ -52,13 +52,22 @@ function throughObjects({ objects, logLevel, corsOrigins }: Settings, namespace:
   }
   const shards = new Shards(namespace, objects);
   return (request, _ctx, caller) =>
-    shards.fetch(request, caller && ((stub) => stub.fetchAs(caller, request))).catch((cause) =>
+    shards.fetch(
+      request,
+      (stub) => wholeOf(caller ? stub.fetchAs(caller, request) : stub.fetch(request)),
+    ).catch((cause) =>
       respondWithFailure(request, {
         error: objectFailed(request, cause),
         logLevel,
         corsOrigins,
       })
     );
+}
+
+/** An object that is reset breaks off the bodies of its answers. With the whole body, a read can still be sent again. */
+async function wholeOf(answering: Promise<Response>): Promise<Response> {
+  const response = await answering;
+  return new Response(response.body && await response.arrayBuffer(), response);
 }
 
 function isNamespace(binding: unknown): binding is DurableObjectNamespace<DatabaseObjectStub> {

@@ -1,7 +1,5 @@
-/** The service's Worker with Durable Objects that the runtime resets at every 40th request. `/resets` counts them. */
+/** The service's Worker with Durable Objects that the runtime resets at every `RESET_EVERY`th request. `/resets` counts them. */
 import worker, { DatabaseObject as ServiceObject } from "../../src/worker.ts";
-
-const REQUESTS = 40;
 
 let resets = 0;
 
@@ -16,7 +14,7 @@ export class DatabaseObject extends ServiceObject {
   #count = 0;
 
   override fetch(request: Request): Promise<Response> {
-    if (++this.#count < REQUESTS) return super.fetch(request);
+    if (++this.#count < Number(this.env["RESET_EVERY"])) return super.fetch(request);
     resets++;
     (this.ctx as unknown as { abort(reason: string): void }).abort("reset on purpose");
     return new Promise(() => {});
