@@ -1,5 +1,5 @@
 /**
- * `deno task soak`, `queue-soak`, `outage`, `replica-lag`, `fleet`, `chaos`, `chaos storm`, `chaos contention` and `explore`: runs one
+ * `deno task soak`, `queue-soak`, `outage`, `replica-lag`, `fleet`, `workers`, `workers resets`, `chaos`, `chaos storm`, `chaos contention` and `explore`: runs one
  * scenario and prints its report. All but `explore` run on a PostgreSQL of their own. Exits with 1 after a violation, with 2 if
  * it cannot read its arguments.
  */
@@ -15,6 +15,8 @@ import { type FlagName, FLAGS, Flags, type Scenario, UsageError } from "./scenar
 import { replicaLagScenario } from "./replica_lag.ts";
 import { soakScenario } from "./soak.ts";
 import { violationsOf } from "./verdict.ts";
+import { workersScenario } from "./workers/load.ts";
+import { resetsScenario } from "./workers/resets.ts";
 
 const SCENARIOS: Readonly<Record<string, Scenario<unknown>>> = {
   "soak": soakScenario,
@@ -22,6 +24,8 @@ const SCENARIOS: Readonly<Record<string, Scenario<unknown>>> = {
   "outage": outageScenario,
   "replica-lag": replicaLagScenario,
   "fleet": fleetScenario,
+  "workers": workersScenario,
+  "workers resets": resetsScenario,
   "explore": explorerScenario,
   "chaos": chaosScenario,
   "chaos storm": stormScenario,

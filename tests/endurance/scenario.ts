@@ -16,7 +16,7 @@ export const FLAGS = {
   pairs: "N",
   minutes: "N",
   seed: "N",
-  host: "deno|worker|object",
+  host: "NAME",
   cheat: "NAME",
   only: "RUN",
 } as const;
