@@ -120,7 +120,11 @@ export class TransactionRecord {
   }
 
   /** Counts the transaction by its outcome, and its time until `nowMs`. Only the first call has an effect. */
-  end(outcome: TransactionOutcome, error: Error | undefined, nowMs = this.#clock.now()): void {
+  end(
+    outcome: TransactionOutcome,
+    error: Error | undefined,
+    nowMs: number = this.#clock.now(),
+  ): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     this.#metrics.counters[COUNTED_AS[outcome]]++;

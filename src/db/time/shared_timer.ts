@@ -30,7 +30,7 @@ export class SharedTimer implements Clock {
     return this.#clock.now();
   }
 
-  after(timeMs: number, callback: () => void, nowMs = this.#clock.now()): () => void {
+  after(timeMs: number, callback: () => void, nowMs: number = this.#clock.now()): () => void {
     const index = this.#deadlines.length;
     const deadline = { dueAt: nowMs + timeMs, callback, index };
     this.#deadlines.push(deadline);
