@@ -37,6 +37,8 @@ class IncomingRequest {
   }
 
   get body(): ReadableStream<Uint8Array<ArrayBuffer>> | null {
+    // To clone a request gives it another stream.
+    if (this.#made !== undefined) return this.#made.body;
     return this.#body ??= this.#options.openBody?.() ?? null;
   }
 

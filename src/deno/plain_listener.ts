@@ -26,8 +26,8 @@ export function listenPlainly(
         onError(error);
         return new Response(null, { status: 500 });
       },
-    }, async (request, { remoteAddr }) => {
-      const response = hasHost(request) ? await handler(request, { remoteAddr }) : refuseHost();
+    }, async (request, info) => {
+      const response = hasHost(request) ? await handler(request, info) : refuseHost();
       const { method } = request;
       return isClosing || method === "HEAD" ? adapted(response, { method, isClosing }) : response;
     });

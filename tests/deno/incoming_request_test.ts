@@ -141,6 +141,10 @@ Deno.test("whatever else is asked of a request, it answers as one of the runtime
     "application/json",
   ]);
   assertEquals(await copy.text(), sent.body);
+  const both = received(sent);
+  const [other, own] = [both.clone().body, both.body];
+  assertEquals(await new Response(other).text(), sent.body);
+  assertEquals(await new Response(own).text(), sent.body);
   const empty = received({});
   assertEquals([empty.body, await empty.text()], [null, ""]);
   assertEquals(Object.prototype.toString.call(empty), "[object Request]");
