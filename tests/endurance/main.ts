@@ -1,5 +1,5 @@
 /**
- * `deno task soak`, `queue-soak`, `outage`, `replica-lag`, `fleet`, `workers`, `workers resets`, `chaos`, `chaos storm`, `chaos contention` and `explore`: runs one
+ * `deno task soak`, `queue-soak`, `outage`, `replica-lag`, `fleet`, `workers`, `workers resets`, `workers queue`, `chaos`, `chaos storm`, `chaos contention` and `explore`: runs one
  * scenario and prints its report. All but `explore` run on a PostgreSQL of their own. Exits with 1 after a violation, with 2 if
  * it cannot read its arguments.
  */
@@ -16,6 +16,7 @@ import { replicaLagScenario } from "./replica_lag.ts";
 import { soakScenario } from "./soak.ts";
 import { violationsOf } from "./verdict.ts";
 import { workersScenario } from "./workers/load.ts";
+import { workersQueueScenario } from "./workers/queue.ts";
 import { resetsScenario } from "./workers/resets.ts";
 
 const SCENARIOS: Readonly<Record<string, Scenario<unknown>>> = {
@@ -26,6 +27,7 @@ const SCENARIOS: Readonly<Record<string, Scenario<unknown>>> = {
   "fleet": fleetScenario,
   "workers": workersScenario,
   "workers resets": resetsScenario,
+  "workers queue": workersQueueScenario,
   "explore": explorerScenario,
   "chaos": chaosScenario,
   "chaos storm": stormScenario,

@@ -3,6 +3,7 @@ import { assertEquals } from "@std/assert";
 import { textOf } from "../report.ts";
 import { type Measure, violationsOf } from "../verdict.ts";
 import { WAYS, workersScenario } from "./load.ts";
+import { workersQueueScenario } from "./queue.ts";
 import { resetsScenario } from "./resets.ts";
 
 const seed = Math.floor(Math.random() * 2 ** 31);
@@ -29,4 +30,13 @@ for (const way of WAYS) {
 enduranceTest(
   "readers see nothing of objects that are reset, and writers are told what is true",
   () => resetsScenario.run({ seconds: 8, everyRequests: 100, readers: 16, writers: 4 }, quiet),
+);
+
+enduranceTest(
+  "while random backends are terminated every event takes effect once, also in batches that meet",
+  () => {
+    // An event that a sweep has taken and not sent is due again after a minute.
+    const size = { users: 40, versions: 10, deadlineMs: 150_000 };
+    return workersQueueScenario.run({ ...size, killEveryMs: 100, seed }, quiet);
+  },
 );
