@@ -115,7 +115,7 @@ export interface KeyedTransactionOptions<T> extends TransactionOptions {
 /** The pool's counts, and those of all databases that share `metrics`. */
 export interface DatabaseStats extends PoolStats, UnitStats {
   /** Of each replica: the counts of its pool, and of the reads that went to it. */
-  readonly replicas?: readonly ReplicaStats[];
+  readonly replicas?: readonly ReplicaStats[] | undefined;
 }
 
 /** The part of a `Database` that request handlers and queue consumers use. */
@@ -383,7 +383,7 @@ export class Database {
     return {
       ...pool.stats(),
       ...this.#shared.metrics.snapshot(),
-      ...(replicas && { replicas: replicas.stats() }),
+      replicas: replicas?.stats(),
     };
   }
 

@@ -50,7 +50,7 @@ const CLOSE_CAUSES = {
 export function metricsText({ database, http, queue }: MetricsSource): string {
   return poolText(database) + transactionText(database) + queueText(queue) + histogram({
     name: "http_server_request_duration_seconds",
-    help: "Time from the arrival of a request to the head of its response.",
+    help: "Time from a request to the head of its response.",
     samples: http,
   });
 }
@@ -71,33 +71,33 @@ function poolText(stats: DatabaseStats): string {
     }),
     gauge(unlabelled(`${pool}_max`, "Maximum number of connections.", stats.limit)),
     gauge(
-      unlabelled(`${pool}_pending_requests`, "Callers that wait for a connection.", stats.waiting),
+      unlabelled(`${pool}_pending_requests`, "Waiting callers.", stats.waiting),
     ),
     counter(
       unlabelled(
         `${pool}_timeouts_total`,
-        "Waits for a connection that timed out.",
+        "Waits that timed out.",
         counters.timedOut,
       ),
     ),
     histogram(
       unlabelled(
         `${pool}_wait_time_seconds`,
-        "Time from the request for a connection to its lease.",
+        "Time from asking for a connection to its lease.",
         stats.waitTimes,
       ),
     ),
     histogram(
       unlabelled(
         `${pool}_use_time_seconds`,
-        "Time from the lease of a connection to its return.",
+        "Time from a lease to its return.",
         stats.useTimes,
       ),
     ),
     histogram(
       unlabelled(
         `${pool}_create_time_seconds`,
-        "Time from opening a connection to the first ReadyForQuery.",
+        "Time from opening a connection to its login.",
         stats.connectTimes,
       ),
     ),
@@ -105,21 +105,21 @@ function poolText(stats: DatabaseStats): string {
     counter(
       unlabelled(
         `${pool}_shared_total`,
-        "Of them, those that others had leased already: reads that share a connection.",
+        "Of them, those of reads that share a connection.",
         counters.shared,
       ),
     ),
     counter(
       unlabelled(
         `${pool}_moved_total`,
-        "Shared reads that were sent again because one in front of them took long.",
+        "Shared reads sent again, as one in front of them took long.",
         counters.moved,
       ),
     ),
     counter(
       byCause(
         `${pool}_refusals_total`,
-        "Requests for a connection that failed, by cause.",
+        "Leases refused, by cause.",
         counters,
         REFUSAL_CAUSES,
       ),
@@ -130,7 +130,7 @@ function poolText(stats: DatabaseStats): string {
     counter(
       unlabelled(
         `${pool}_create_failures_total`,
-        "Connections that could not be opened.",
+        "Connects that failed.",
         counters.connectFailed,
       ),
     ),
@@ -140,7 +140,7 @@ function poolText(stats: DatabaseStats): string {
     counter(
       unlabelled(
         `${pool}_leaks_total`,
-        "Leases held for longer than DATABASE_LEAK_THRESHOLD.",
+        "Leases longer than DATABASE_LEAK_THRESHOLD.",
         counters.leaked,
       ),
     ),
@@ -160,7 +160,7 @@ function transactionText(stats: DatabaseStats): string {
     histogram(
       unlabelled(
         "db_client_transaction_duration_seconds",
-        "Duration of transactions, including the wait for a connection.",
+        "Duration of transactions, with the wait for a connection.",
         stats.transactionTimes,
       ),
     ),
@@ -171,26 +171,26 @@ function transactionText(stats: DatabaseStats): string {
     }),
     counter({
       name: "db_client_retries_total",
-      help: "Retries of units of work, by the kind of failure before them.",
+      help: "Retries of units of work, by the failure before them.",
       samples: Object.entries(stats.retried).map(([kind, count]) => [{ error_type: kind }, count]),
     }),
     counter(
       unlabelled(
         "db_client_retries_denied_total",
-        "Retries that the retry budget did not allow.",
+        "Retries denied by the budget.",
         stats.budgetDenied,
       ),
     ),
     counter(
       unlabelled(
         "db_client_replays_total",
-        "First flights sent again because their idle connection had died.",
+        "First flights sent again, as their idle connection had died.",
         stats.replayed,
       ),
     ),
     counter({
       name: "db_client_lost_commits_total",
-      help: "COMMITs whose answer was lost, by whether their outcome was found out.",
+      help: "COMMITs whose answer was lost, by what was found out.",
       samples: [[{ outcome: "settled" }, stats.resolved], [{ outcome: "unknown" }, stats.unknown]],
     }),
   ].join("");
@@ -202,7 +202,7 @@ function queueText(queue: QueueDepth | undefined): string {
     gauge(
       unlabelled(
         "messaging_queue_depth",
-        "Events in the outbox that are not delivered yet.",
+        "Undelivered events in the outbox.",
         queue.depth,
       ),
     ),

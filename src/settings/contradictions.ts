@@ -83,17 +83,11 @@ function replicaProblems(
   { given }: Given,
   { hasFiles }: Runtime,
 ): string[] {
-  if (!("DATABASE_REPLICA_URLS" in given)) return [];
-  const cannot = "Cannot use DATABASE_REPLICA_URLS as";
-  if (!hasFiles) {
-    return [
-      `${cannot} each request would connect to one more server: current runtime is Workers; leave it out`,
-    ];
-  }
-  if (isolation === "read committed") return [];
-  return [
-    `${cannot} they answer at read committed only: current DATABASE_ISOLATION_LEVEL is "${isolation}"; leave one out`,
-  ];
+  if (!("DATABASE_REPLICA_URLS" in given) || hasFiles && isolation === "read committed") return [];
+  const reason = hasFiles
+    ? `they answer at read committed only: current DATABASE_ISOLATION_LEVEL is "${isolation}"`
+    : "each request would connect to one more server: current runtime is Workers";
+  return [`Cannot use DATABASE_REPLICA_URLS as ${reason}; leave it out`];
 }
 
 /** Why the database, or a replica, cannot be reached over the transport. */

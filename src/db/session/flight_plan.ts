@@ -1,7 +1,7 @@
 /**
  * The parts of one flight, and the results that belong to each:
  *
- *     BEGIN and settings | question | prepended statements | the caller's statements | xid query | COMMIT | final question
+ *     BEGIN and settings | prepended statements | the caller's statements | the xid query | COMMIT | question
  */
 import type { FlightPart, Result, Statement } from "../driver/driver.ts";
 import type { LastingState } from "./lasting_state.ts";
@@ -47,11 +47,9 @@ export interface FlightPlanOptions {
 export interface Surroundings {
   /** Empty once the transaction has begun on the server. */
   readonly begin: readonly Statement[];
-  /** Is asked in front of the transaction's statements. */
-  readonly question?: Statement | undefined;
   readonly xidQuery: Statement | undefined;
   /** Is asked behind COMMIT. Its failure is none of the transaction's. */
-  readonly finalQuestion?: Statement | undefined;
+  readonly question?: Statement | undefined;
   /** Whether the flights of others follow on the connection. */
   readonly isShared: boolean;
 }
@@ -62,7 +60,6 @@ export class FlightPlan {
   readonly #options: FlightPlanOptions;
   #parts: readonly FlightPart[] = [];
   #asksXid = false;
-  #questionAt: number | undefined;
   #ownAt = 0;
   #ownEnd = 0;
 
@@ -82,21 +79,19 @@ export class FlightPlan {
   }
 
   /** Makes the parts, for the connection that the flight is sent on next. */
-  surround({ begin, question, xidQuery, finalQuestion, isShared }: Surroundings): void {
+  surround({ begin, xidQuery, question, isShared }: Surroundings): void {
     const { prepended, own, commits, mayWrite } = this.#options;
     this.#asksXid = xidQuery !== undefined;
-    this.#questionAt = question && begin.length;
-    this.#ownAt = begin.length + (question === undefined ? 0 : 1) + prepended.length;
+    this.#ownAt = begin.length + prepended.length;
     this.#ownEnd = this.#ownAt + own.length;
     const needsFlush = mayWrite && this.runsStatements;
     const commit = isShared ? COMMIT_BEHIND_SYNC : needsFlush ? COMMIT_BEHIND_FLUSH : COMMIT;
     const parts: FlightPart[] = [...begin];
-    if (question !== undefined) parts.push(question);
     for (const { part } of prepended) parts.push(part);
     parts.push(...own);
     if (xidQuery !== undefined) parts.push(xidQuery);
     if (commits) parts.push(commit);
-    if (commits && finalQuestion !== undefined) parts.push(finalQuestion);
+    if (commits && question !== undefined) parts.push(question);
     this.#parts = parts;
   }
 
@@ -189,20 +184,14 @@ export class FlightPlan {
     return this.commits ? results[this.#commitAt] : undefined;
   }
 
-  /** The answer to the question. */
-  answerOf(results: readonly Result[]): Result | undefined {
-    return this.#questionAt === undefined ? undefined : results[this.#questionAt];
+  /** The result of the last statement of `Surroundings.begin`. */
+  beginResult(results: readonly Result[]): Result | undefined {
+    return results[this.#ownAt - this.prepended.length - 1];
   }
 
-  /** The answer to the final question. */
-  finalAnswerOf(results: readonly Result[]): Result | undefined {
-    return this.commits ? results[this.#commitAt + 1] : undefined;
-  }
-
-  /** Whether COMMIT ran and the final question failed. */
-  failedAfterCommit(results: readonly Result[]): boolean {
-    const count = this.#commitAt + 1;
-    return this.commits && this.parts.length > count && results.length === count;
+  /** The answer to the question behind COMMIT. */
+  answer(results: readonly Result[]): Result | undefined {
+    return results[this.#commitAt + 1];
   }
 
   /** Sets `hasRun` on the prepended statements that have a result. */

@@ -224,7 +224,7 @@ export class Flights {
     try {
       await this.#connection.open({ ...this.#wish, server: read.server });
       const answer = await this.#send(plan, read.question);
-      this.isOnReplica = read.accepts(answer, plan.answerOf(answer.results));
+      this.isOnReplica = read.accepts(answer, plan.beginResult(answer.results));
       if (this.isOnReplica) return answer;
       void this.release({ isCommitted: answer.status === "I" });
     } catch (error) {
@@ -242,10 +242,10 @@ export class Flights {
     const { lease } = this.#connection;
     const sentAtMs = clock.now();
     const session = this.#hasBegun ? this.#session! : this.#beginSession(lease!, sentAtMs);
+    const begin = this.#hasBegun ? [] : beginStatements(settings, session.scope);
     plan.surround({
-      begin: this.#hasBegun ? [] : beginStatements(settings, session.scope),
-      question,
-      finalQuestion: settings.readOnly ? undefined : replicas?.question,
+      begin: question === undefined ? begin : [...begin, question],
+      question: settings.readOnly ? undefined : replicas?.question,
       // An endpoint's answer is whole or lost, and with it the xid.
       xidQuery: this.#connection.isRemote ? undefined : this.#xid?.queryFor(plan, session),
       isShared: lease?.isShared === true,
@@ -258,7 +258,7 @@ export class Flights {
       this.#xid?.read(plan.xidResult(lastResults), session);
       plan.noteIn(session, lastResults);
       if (plan.commits && !settings.readOnly) {
-        this.position = replicas?.note(plan.finalAnswerOf(lastResults), sentAtMs);
+        this.position = replicas?.note(plan.answer(lastResults), sentAtMs);
       }
     }
   }

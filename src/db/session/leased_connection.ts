@@ -93,9 +93,8 @@ export class LeasedConnection {
   get #mayBeRemote(): boolean {
     const { settings, isKeyed, onNotice } = this.#request;
     if (onNotice !== undefined) return false;
-    if (this.#context.replicas !== undefined) return settings.readOnly === true;
     // The endpoint cannot say READ WRITE to a role whose default is read only.
-    return settings.readOnly ?? isKeyed;
+    return settings.readOnly ?? (isKeyed && this.#context.replicas === undefined);
   }
 
   #acquire(

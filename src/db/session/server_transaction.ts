@@ -199,7 +199,8 @@ export class Transaction {
         this.#state = "committed";
         void this.#releaseConnection();
         // The transaction is committed, and a parser may still have failed on a row.
-        if (plan.failedAfterCommit(results)) return resultsOfCommitted(plan, results, error!);
+        // What has failed is the question behind COMMIT.
+        if (results.length < plan.parts.length) return resultsOfCommitted(plan, results, error!);
         if (error !== undefined) throw this.settings.readOnly ? error : rowsUnreadableError(error);
         return plan.ownResults(results);
       case "not replicated":
