@@ -57,7 +57,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     "valibot",
     "cloudflare:workers",
   ],
-  "service": ["http", "ops", "queue", "users", "migrations", "settings", "db/mod.ts"],
+  "service": ["http", "ops", "queue", "users", "migrations", "settings", "tenant.ts", "db/mod.ts"],
   "docs": ["pages.css", "http", "users", "valibot", "@valibot/to-json-schema", "hono"],
   "http": [
     "bounded_map.ts",
@@ -85,6 +85,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     "session_options.ts",
     "request_figures.ts",
     "client_network.ts",
+    "sha256.ts",
     "settings",
     "access",
     "hono.ts",

@@ -6,9 +6,9 @@ import { connectionLimits, descriptorLimit } from "./descriptors.ts";
 import type { ExchangeInfo } from "./exchange.ts";
 import { type HttpListener, Listener, type ListenerOptions } from "./listener.ts";
 import { listenPlainly } from "./plain_listener.ts";
-import type { Database } from "../db/mod.ts";
 import { drain } from "./drain.ts";
 import { appSettings } from "../service/app_settings.ts";
+import { queueDepth } from "../service/queue_depth.ts";
 import { reportSchema } from "../service/schema_report.ts";
 import { logFailures, logLeaks, logMessages } from "../service/failure_log.ts";
 import { fileServer } from "../docs/file_server.ts";
@@ -32,9 +32,7 @@ import { databaseObserver, tracedDatabase, traceFields, traceRequests } from "..
 import { summarised } from "../ops/repeats.ts";
 import { watchRequests } from "../ops/watch_requests.ts";
 import { PostgresQueue } from "../queue/postgres_queue.ts";
-import { type QueueStatus, queueStatus } from "../queue/status.ts";
 import { parseSettings, type Settings } from "../settings/settings.ts";
-import { EVERY_TENANT } from "../tenant.ts";
 
 /** A running service. */
 export interface RunningService {
@@ -50,9 +48,6 @@ export interface RunningService {
    */
   shutdown(): Promise<void>;
 }
-
-/** Longest wait of `/metrics` for the depth of the queue. */
-const QUEUE_DEPTH_TIMEOUT_MS = 1_000;
 
 export interface StartOptions {
   readonly hostname?: string;
@@ -109,7 +104,7 @@ export async function start(
   const metrics = metricsRoute({
     database: db,
     http,
-    queueDepth: cachedFor(() => depthOfQueue(db), { forMs: settings.queue.pollMs }),
+    queueDepth: cachedFor(() => queueDepth(db), { forMs: settings.queue.pollMs }),
     more: replicas && (() => replicaMetrics(db.stats().replicas ?? [])),
     guard: guard({ operators, guesses, isTrusted }),
   });
@@ -170,17 +165,6 @@ export async function start(
     finished: finished.promise,
     shutdown: () => ending ??= end().finally(finished.resolve),
   };
-}
-
-/** Bounded in time, so that `/metrics` answers even while the pool is full. */
-function depthOfQueue(db: Database): Promise<QueueStatus> {
-  return db.transaction(queueStatus, {
-    readOnly: true,
-    locals: EVERY_TENANT,
-    attempts: 1,
-    label: "/metrics",
-    signal: AbortSignal.timeout(QUEUE_DEPTH_TIMEOUT_MS),
-  });
 }
 
 async function listen(

@@ -1,4 +1,4 @@
-import type { MiddlewareHandler } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
 import { Hono } from "../hono.ts";
 import type { DatabaseStats } from "../db/mod.ts";
 import type { HttpMetrics } from "./http_metrics.ts";
@@ -9,7 +9,7 @@ export interface MetricsRouteOptions {
   readonly database: { stats(): DatabaseStats };
   readonly http: HttpMetrics;
   /** Called for each scrape, if there is a queue. If it fails, the queue's metrics are left out. */
-  readonly queueDepth?: (() => Promise<QueueDepth>) | undefined;
+  readonly queueDepth?: ((c: Context) => Promise<QueueDepth>) | undefined;
   /** Metrics that only this runtime has. */
   readonly more?: (() => string) | undefined;
   readonly guard: MiddlewareHandler;
@@ -20,7 +20,7 @@ export function metricsRoute(
   { database, http, queueDepth, more, guard }: MetricsRouteOptions,
 ): Hono {
   return new Hono().get("/metrics", guard, async (c) => {
-    const queue = await queueDepth?.().catch(() => undefined);
+    const queue = await queueDepth?.(c).catch(() => undefined);
     const text = metricsText({ database: database.stats(), http: http.snapshot(), queue });
     return c.body(text + (more?.() ?? ""), 200, {
       "Content-Type": PROMETHEUS_TYPE,

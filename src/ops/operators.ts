@@ -1,6 +1,6 @@
-import { timingSafeEqual } from "hono/utils/buffer";
 import type { Authenticator } from "../access/authenticator.ts";
 import { AccessRefusedError } from "../access/identity.ts";
+import { sha256 } from "../sha256.ts";
 
 /** What a token belongs to: an operator, a client that is no operator, or neither of them. */
 export type Operators = (token: string) => Promise<"operator" | "client" | "unknown">;
@@ -12,7 +12,8 @@ export function operatorsOf(
 ): Operators | undefined {
   if (opsToken === undefined && !authenticator.mayAllow("ops")) return undefined;
   return async (token) => {
-    if (opsToken !== undefined && await timingSafeEqual(token, opsToken)) return "operator";
+    // What is compared is no secret, so that the time of the comparison tells nothing of one.
+    if (opsToken !== undefined && await sha256(token) === await sha256(opsToken)) return "operator";
     try {
       const { scopes } = await authenticator.identify(`Bearer ${token}`);
       return scopes.has("ops") ? "operator" : "client";

@@ -14,6 +14,7 @@ import { SAMPLE_INTERVAL_MS, SampleHistory } from "./history.ts";
 import { ASSETS, PAGE, SIGN_IN } from "./page/assets.ts";
 import { RecentFailures } from "./recent_failures.ts";
 import { isCrossSite, SignIns } from "./sign_in.ts";
+import { poolRoute } from "./pool_route.ts";
 import { sampleOf, type Snapshot, takeSnapshot } from "./snapshot.ts";
 
 export interface PoolPageOptions {
@@ -82,8 +83,9 @@ export class PoolPage implements Disposable {
   }
 
   #makeRoutes(): Hono {
-    const { operators, guesses } = this.#options;
+    const { database, operators, guesses } = this.#options;
     const isAuthorised = (c: Context) => this.#isAuthorised(c);
+    const guarded = guard({ operators, guesses, isTrusted: isAuthorised });
     const routes = new Hono()
       .use("/ops/*", this.#requireTokenOrTrust())
       .get("/ops", (c) => {
@@ -92,11 +94,8 @@ export class PoolPage implements Disposable {
         return c.html(isSignedIn ? PAGE_SIGNED_IN : PAGE, 200, HEADERS);
       })
       .get("/ops/sign-in", (c) => c.html(SIGN_IN, 200, HEADERS))
-      .get(
-        "/ops/events",
-        guard({ operators, guesses, isTrusted: isAuthorised }),
-        (c) => this.#events(c),
-      )
+      .get("/ops/events", guarded, (c) => this.#events(c))
+      .route("/", poolRoute({ database, failures: this.failures, guard: guarded }))
       .post("/ops/sign-in", refuseCrossSite, bodyLimit({ maxSize: MAX_FORM_BYTES }), async (c) => {
         const { token: given } = await readForm(c);
         const isRight = operators !== undefined && typeof given === "string" &&

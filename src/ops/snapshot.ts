@@ -73,7 +73,8 @@ export function takeSnapshot(
   };
 }
 
-function sanitisedView(connection: ConnectionView): ConnectionView {
+/** The connection, whose statement shows no values. */
+export function sanitisedView(connection: ConnectionView): ConnectionView {
   const { running } = connection;
   return running === undefined
     ? connection

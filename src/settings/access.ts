@@ -8,17 +8,15 @@ import { TENANT_NAME } from "../tenant.ts";
 import { text } from "./variable.ts";
 
 const FORM = 'write [{"name":"…","sha256":"…","scopes":["users:read"],"tenant":"default"}]';
-const PROPS_FORM = 'write {"name":"…","scopes":["users:read"],"tenant":"default"}';
 
 /** Errors show no value: a token might stand where its hash belongs. */
 const hidden = (reason: string, wayOut: string) =>
   `${reason}: current value is not shown; ${wayOut}`;
 
-const fieldMessage =
-  (form: string) => ({ expected, received }: { expected: string | null; received: string }) =>
-    expected === "never"
-      ? hidden("it is not a field of a client", "remove it")
-      : hidden(received === "undefined" ? "it is required" : "it must be an object", form);
+const fieldMessage = ({ expected, received }: { expected: string | null; received: string }) =>
+  expected === "never"
+    ? hidden("it is not a field of a token", "remove it")
+    : hidden(received === "undefined" ? "it is required" : "it must be an object", FORM);
 
 const clientFields = {
   name: v.pipe(
@@ -56,10 +54,10 @@ const ApiToken = v.strictObject({
       ),
     ),
   ),
-}, fieldMessage(FORM));
+}, fieldMessage);
 
 /** The `props` of another Worker's binding to this one: what a token of `API_TOKENS` has, without a token. */
-export const BindingProps = v.strictObject(clientFields, fieldMessage(PROPS_FORM));
+export const BindingProps = v.strictObject(clientFields);
 
 /** The static tokens, as JSON. */
 export function apiTokens() {

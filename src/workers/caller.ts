@@ -13,12 +13,12 @@ import { BindingProps } from "../settings/access.ts";
 export function callerOf(props: unknown): Identity {
   const { output, issues, success } = v.safeParse(BindingProps, props);
   if (!success) {
-    const [issue] = issues;
+    const path = v.getDotPath(issues[0]) ?? "all";
     throw new AccessRefusedError(
       "invalid",
-      `Cannot serve the call as ${
-        v.getDotPath(issue) ?? "the whole"
-      } of its binding's props is not valid: ${issue.message}`,
+      `Cannot serve the call as the props of its binding are not valid, at ${path}: ${
+        issues[0].message
+      }; write name, tenant and scopes`,
     );
   }
   const { name, tenant, scopes } = output;

@@ -51,17 +51,35 @@ function throughObjects({ objects, logLevel, corsOrigins }: Settings, namespace:
     );
   }
   const shards = new Shards(namespace, objects);
-  return (request, _ctx, caller) =>
-    shards.fetch(
-      request,
-      (stub) => wholeOf(caller ? stub.fetchAs(caller, request) : stub.fetch(request)),
-    ).catch((cause) =>
-      respondWithFailure(request, {
-        error: objectFailed(request, cause),
-        logLevel,
-        corsOrigins,
-      })
-    );
+  return async (request, _ctx, caller) => {
+    const fail = (error: unknown) => respondWithFailure(request, { error, logLevel, corsOrigins });
+    const object = askedObject(request.url);
+    if (object !== undefined && !(object < objects.shards)) return await fail(noSuchObject());
+    try {
+      return await shards.fetch(request, {
+        object,
+        send: (stub) => wholeOf(caller ? stub.fetchAs(caller, request) : stub.fetch(request)),
+      });
+    } catch (cause) {
+      return await fail(objectFailed(request, cause));
+    }
+  };
+}
+
+/** What each object answers of itself: operators choose one by `?object=`. */
+const OF_ONE_OBJECT = /^[^?]*\/(?:metrics|ops\/pool)\?(?:.*&)?object=([^&]*)/;
+
+/** The number of the object that the request asks for. `NaN` if it is none. */
+function askedObject(url: string): number | undefined {
+  const asked = OF_ONE_OBJECT.exec(url)?.[1];
+  if (asked === undefined) return undefined;
+  return /^\d+$/.test(asked) ? Number(asked) : NaN;
+}
+
+function noSuchObject(): ProblemError {
+  const detail =
+    "Cannot find this object as it is no number below DATABASE_OBJECT_SHARDS; correct it";
+  return new ProblemError("malformed-request", { detail });
 }
 
 /** An object that is reset breaks off the bodies of its answers. With the whole body, a read can still be sent again. */

@@ -4,16 +4,19 @@ import type { Identity } from "../access/identity.ts";
 import type { Database, TransactionRunner } from "../db/mod.ts";
 import { appSettings } from "../service/app_settings.ts";
 import { logFailures, logLeaks } from "../service/failure_log.ts";
+import { queueDepth } from "../service/queue_depth.ts";
 import { type AppOptions, createApp } from "../http/app.ts";
 import type { Assets } from "../http/docs_routes.ts";
 import { isHost, refuseHost } from "../http/host.ts";
 import { type Databases, databases } from "../library/workers/mod.ts";
+import { cachedFor } from "../ops/cached_for.ts";
 import { DataPoints, type Dataset } from "../ops/data_points.ts";
 import { guard } from "../ops/guard.ts";
 import { HttpMetrics } from "../ops/http_metrics.ts";
 import { createLog, type Log } from "../ops/log.ts";
 import { operatorsOf } from "../ops/operators.ts";
 import { metricsRoute } from "../ops/metrics_route.ts";
+import { poolRoute } from "../ops/pool_route.ts";
 import { watchRequests } from "../ops/watch_requests.ts";
 import { dispatchEvents, type QueueProducer } from "../queue/cloudflare_queue.ts";
 import { figuresObserver, noFigures, type RequestFigures } from "../request_figures.ts";
@@ -37,7 +40,7 @@ export function serviceDatabases(
 
 export interface WorkerServiceOptions {
   /** For the metrics of this isolate or this Durable Object. */
-  readonly database: Pick<Databases, "stats">;
+  readonly database: Pick<Databases, "stats" | "inspect">;
   readonly bindings: Bindings;
   readonly seen: Instrumentation;
 }
@@ -86,7 +89,11 @@ export class WorkerService {
     const dataset = datasetOf(bindings);
     const points = this.#points = dataset && new DataPoints({ dataset, database, log });
     const authenticator = new Authenticator(access);
-    const operators = operatorsOf(authenticator, opsToken);
+    const guarded = guard({ operators: operatorsOf(authenticator, opsToken) });
+    const depth = cachedFor(
+      ({ env }: Context<{ Bindings: AppBindings }>) => queueDepth(env.db()),
+      { forMs: settings.queue.pollMs },
+    );
     this.#app = appOf(log, {
       ...appSettings(settings, { addressHeader: CLOUDFLARE_ADDRESS, peerOf: () => undefined }),
       authenticator,
@@ -98,7 +105,10 @@ export class WorkerService {
           log.debug("request answered", { ...answered });
         }),
       ],
-      opsRoutes: [metricsRoute({ database, http, guard: guard({ operators }) })],
+      opsRoutes: [
+        metricsRoute({ database, http, queueDepth: depth, guard: guarded }),
+        poolRoute({ database, guard: guarded }),
+      ],
       assets: assetsOf(bindings),
     });
   }

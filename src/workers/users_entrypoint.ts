@@ -118,13 +118,13 @@ function requestOf(
 function headersOf(
   { timeoutMs, expectedVersion, idempotencyKey, ...others }: ConditionalOptions & KeyedOptions,
 ): Headers {
-  const [unknown] = Object.keys(others);
-  if (unknown !== undefined) throw new TypeError(`there is no option ${unknown}`);
+  for (const name in others) throw new TypeError(`there is no option ${name}`);
   const headers = new Headers();
   if (timeoutMs !== undefined) headers.set("Request-Timeout", String(timeoutMs / 1_000));
   if (expectedVersion !== undefined) headers.set("If-Match", `"${expectedVersion}"`);
+  // Of what has no such form, JSON makes a key that is refused.
   if (idempotencyKey !== undefined) {
-    headers.set("Idempotency-Key", `"${idempotencyKey.replaceAll(/["\\]/g, "\\$&")}"`);
+    headers.set("Idempotency-Key", JSON.stringify(idempotencyKey));
   }
   return headers;
 }
@@ -132,16 +132,16 @@ function headersOf(
 /** An address would lose an empty segment, and those of dots. */
 function segmentOf(id: unknown): string {
   if (typeof id === "string" && !/^\.*$/.test(id)) return encodeURIComponent(id);
-  throw new TypeError("the id is no text that an address can have");
+  throw new TypeError("the id is no such text");
 }
 
 function textOf(name: string, value: unknown): string {
   if (typeof value === "string" || typeof value === "number") return String(value);
-  throw new TypeError(`${name} is neither a string nor a number`);
+  throw new TypeError(`${name} is no text`);
 }
 
 function unreadable(cause: unknown): ProblemError {
-  const detail = `Cannot read the arguments of the call as they fit into no request: ${
+  const detail = `Cannot read the arguments as they fit into no request: ${
     (cause as Error).message
   }; correct them`;
   return new ProblemError("malformed-request", { detail }, { cause });

@@ -19,7 +19,7 @@ const WITHOUT_OPERATORS = JSON.stringify(
   tokens.filter(({ scopes }) => !scopes.includes("ops")),
 );
 
-const PATHS = ["/metrics", "/ops/events"];
+const PATHS = ["/metrics", "/ops/pool", "/ops/events"];
 
 Deno.test("without OPS_TOKEN and tokens of operators, metrics, page and events answer 404, with or without a token", async () => {
   await serving({ API_TOKENS: WITHOUT_OPERATORS }, async (get) => {

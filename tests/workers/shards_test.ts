@@ -103,6 +103,19 @@ Deno.test("a request that its client aborted does not make later requests skip t
   assertEquals(namespace.asked, ["pool-0", "pool-1", "pool-0"]);
 });
 
+Deno.test("an object that is asked for by its number gets the request, also while it is skipped, and takes no turn", async () => {
+  const namespace = new FakeNamespace();
+  const shards = new Shards(namespace, { shards: 3, now: () => 0, random: () => 0 });
+  const get = (object?: number) => shards.fetch(new Request("http://service/"), { object });
+  namespace.broken.add("pool-2");
+  await assertRejects(() => get(2), Error, "Network connection lost.");
+  assertEquals(namespace.asked, ["pool-2", "pool-2", "pool-2"]);
+  namespace.broken.clear();
+  namespace.asked.length = 0;
+  for (const object of [2, undefined, 0, undefined]) await get(object);
+  assertEquals(namespace.asked, ["pool-2", "pool-0", "pool-0", "pool-1"]);
+});
+
 Deno.test("the location in the settings is passed as location hint", async () => {
   const namespace = new FakeNamespace();
   await shardsOf(namespace, { shards: 1, location: "weur" }).ask();

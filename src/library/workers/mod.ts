@@ -5,6 +5,7 @@ import {
   type DatabaseStats,
   type LeakOptions,
   OwnerScope,
+  type PoolView,
 } from "../../db/mod.ts";
 import { createDatabase } from "../create_database.ts";
 import type { DatabaseConfig } from "../database_config.ts";
@@ -15,7 +16,7 @@ export { DATABASE_DEFAULTS, type DatabaseConfig, type PoolConfig } from "../data
 export type { HttpMode } from "../sql_endpoint.ts";
 export type { Transport } from "../transport.ts";
 export type { WorkerContext } from "./request_lifetime.ts";
-export { isOverloaded, Shards, type ShardsOptions } from "./shards.ts";
+export { isOverloaded, type ShardFetchOptions, Shards, type ShardsOptions } from "./shards.ts";
 
 /** A database, and what the Worker is told of it. */
 export interface DatabasesOptions extends DatabaseConfig, Pick<DatabaseOptions, "observer"> {
@@ -67,6 +68,11 @@ export class Databases {
   /** Counters and histograms of the requests of this isolate, as they are now. */
   stats(): DatabaseStats {
     return this.#database().stats();
+  }
+
+  /** The connections and waiting callers of the requests of this isolate, as they are now. */
+  inspect(): PoolView {
+    return this.#database().inspect();
   }
 
   #database(): Database {

@@ -27,6 +27,13 @@ export interface ShardsOptions {
   readonly random?: () => number;
 }
 
+export interface ShardFetchOptions<Stub extends ObjectStub = ObjectStub> {
+  /** The number of an object, from 0: this one and no other, as for its metrics. */
+  readonly object?: number | undefined;
+  /** Reaches the object by another method of its own, for what a request cannot say. Default: `fetch`. */
+  readonly send?: ((stub: Stub) => Promise<Response>) | undefined;
+}
+
 /** Whether an object refused the request because it has too many. */
 export function isOverloaded(error: unknown): boolean {
   return (error as { overloaded?: unknown } | null)?.overloaded === true;
@@ -58,17 +65,15 @@ export class Shards<Stub extends ObjectStub = ObjectStub> {
    * object, or to a new stub of the only one. Any other request may have been executed, and is not repeated. Nor is one that an
    * overloaded object has refused. Throws what the runtime throws.
    * https://developers.cloudflare.com/durable-objects/best-practices/error-handling/
-   *
-   * `send` reaches the object by another method of its own, for what a request cannot say.
    */
   async fetch(
     request: Request,
-    send: (stub: Stub) => Promise<Response> = (stub) => stub.fetch(request),
+    { object, send = (stub) => stub.fetch(request) }: ShardFetchOptions<Stub> = {},
   ): Promise<Response> {
     const isRead = request.method === "GET" || request.method === "HEAD";
     for (let left = isRead ? READ_ATTEMPTS : 1;; left--) {
       try {
-        return await this.#forward(request, send);
+        return await this.#forward(request, object ?? this.#choose(), send);
       } catch (error) {
         if (left === 1 || request.signal.aborted || isOverloaded(error)) throw error;
       }
@@ -77,9 +82,9 @@ export class Shards<Stub extends ObjectStub = ObjectStub> {
 
   async #forward(
     request: Request,
+    shard: number,
     send: (stub: Stub) => Promise<Response>,
   ): Promise<Response> {
-    const shard = this.#choose();
     const id = this.#namespace.idFromName(`pool-${shard}`);
     // A stub belongs to the request and cannot be used after a failure, so each request gets a new one.
     const options = this.#location === undefined ? {} : { locationHint: this.#location };
