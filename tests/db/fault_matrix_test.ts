@@ -98,7 +98,7 @@ const STRIKES: Readonly<Record<Exclude<Point, "idle">, RelayPoint>> = {
   "first answer": { direction: "toClient" },
   "mid-statement": { direction: "toClient", kind: "DataRow", statement: /^insert/ },
   "before COMMIT": COMMIT,
-  "COMMIT sent": { direction: "toServer", kind: "Sync", statement: /^commit/ },
+  "COMMIT sent": { direction: "toServer", kind: "Sync", statement: /^commit$/m },
   "COMMIT unanswered": COMMITTED,
   "release": bindOf(/^ROLLBACK$/),
 };
