@@ -16,7 +16,14 @@ export { DATABASE_DEFAULTS, type DatabaseConfig, type PoolConfig } from "../data
 export type { HttpMode } from "../sql_endpoint.ts";
 export type { Transport } from "../transport.ts";
 export type { WorkerContext } from "./request_lifetime.ts";
-export { isOverloaded, type ShardFetchOptions, Shards, type ShardsOptions } from "./shards.ts";
+export {
+  isOverloaded,
+  type ObjectNamespace,
+  type ObjectStub,
+  type ShardFetchOptions,
+  Shards,
+  type ShardsOptions,
+} from "./shards.ts";
 
 /** A database, and what the Worker is told of it. */
 export interface DatabasesOptions extends DatabaseConfig, Pick<DatabaseOptions, "observer"> {

@@ -27,6 +27,7 @@ export interface ShardsOptions {
   readonly random?: () => number;
 }
 
+/** How one request reaches its object. */
 export interface ShardFetchOptions<Stub extends ObjectStub = ObjectStub> {
   /** The number of an object, from 0: this one and no other, as for its metrics. */
   readonly object?: number | undefined;
