@@ -31,7 +31,10 @@ export interface ShardsOptions {
 export interface ShardFetchOptions<Stub extends ObjectStub = ObjectStub> {
   /** The number of an object, from 0: this one and no other, as for its metrics. */
   readonly object?: number | undefined;
-  /** Reaches the object by another method of its own, for what a request cannot say. Default: `fetch`. */
+  /**
+   * Reaches the object by another method of its own, for what a request cannot say. It may also read the answer whole: an
+   * object that is reset breaks off a body that is passed on as it comes. Default: `fetch`.
+   */
   readonly send?: ((stub: Stub) => Promise<Response>) | undefined;
 }
 
