@@ -1,11 +1,14 @@
 /** The part of an object's stub that is used. */
 export interface ObjectStub {
+  /** Sends the request to the object. */
   fetch(request: Request): Promise<Response>;
 }
 
 /** The part of the runtime's binding that is used. */
 export interface ObjectNamespace<Stub extends ObjectStub = ObjectStub, Id = unknown> {
+  /** The id of the object with this name. */
   idFromName(name: string): Id;
+  /** The stub of the object, which is created near `locationHint` if it does not exist. */
   get(id: Id, options?: { locationHint?: string }): Stub;
 }
 
