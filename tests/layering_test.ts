@@ -304,7 +304,7 @@ Deno.test("what runs on Workers reaches nothing that only Deno or Node has", asy
     "@opentelemetry/otlp-transformer",
     "@opentelemetry/resources",
     "@opentelemetry/sdk-trace-base",
-    // The flag nodejs_als of wrangler.toml gives a Worker this one.
+    // The flag nodejs_compat of wrangler.toml gives a Worker this one.
     "node:async_hooks",
   ];
   assertEquals(await packagesOf("worker.ts"), packages);

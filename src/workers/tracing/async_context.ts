@@ -2,8 +2,8 @@ import { type Context, type ContextManager, ROOT_CONTEXT } from "@opentelemetry/
 import { AsyncLocalStorage } from "node:async_hooks";
 
 /**
- * Keeps the active context across `await`. The one of `@opentelemetry/context-async-hooks` also imports `node:events`,
- * which a Worker without `nodejs_compat` lacks; this one needs the flag `nodejs_als` only.
+ * Keeps the active context across `await`. The one of `@opentelemetry/context-async-hooks` also binds event emitters,
+ * which nothing here needs.
  */
 export class AsyncContext implements ContextManager {
   readonly #storage = new AsyncLocalStorage<Context>();
