@@ -76,6 +76,17 @@ interface Scene {
   readonly client: Client;
 }
 
+/** The first read takes 2 s. The caller of the one at `index` gives up meanwhile. */
+async function givenUp(client: Client, index: number): Promise<string> {
+  const reads = [SLOW, ...QUICK].map((text) => client.read(text));
+  const outcome = seen(reads);
+  await sleep(200);
+  const { giveUp } = reads[index]!;
+  if (giveUp === undefined) return `cannot; ${await outcome}`;
+  giveUp();
+  return await outcome;
+}
+
 /** What the callers see, the first one first. */
 const SCENES: Readonly<
   Record<string, { readonly connections: number; run(scene: Scene): Promise<string> }>
@@ -87,25 +98,11 @@ const SCENES: Readonly<
   },
   "the second is given up, behind one of 2 s": {
     connections: 1,
-    async run({ client }) {
-      const reads = [SLOW, ...QUICK].map((text) => client.read(text));
-      const outcome = seen(reads);
-      await sleep(200);
-      if (reads[1]!.giveUp === undefined) return `cannot; ${await outcome}`;
-      reads[1]!.giveUp();
-      return await outcome;
-    },
+    run: ({ client }) => givenUp(client, 1),
   },
   "the first, of 2 s, is given up": {
     connections: 1,
-    async run({ client }) {
-      const reads = [SLOW, ...QUICK].map((text) => client.read(text));
-      const outcome = seen(reads);
-      await sleep(200);
-      if (reads[0]!.giveUp === undefined) return `cannot; ${await outcome}`;
-      reads[0]!.giveUp();
-      return await outcome;
-    },
+    run: ({ client }) => givenUp(client, 0),
   },
   "the first has a limit of 0.3 s, and takes 2 s": {
     connections: 1,
