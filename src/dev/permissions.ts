@@ -52,7 +52,7 @@ export function permissionsOf(env: Env, { hostname = "0.0.0.0" } = {}): Permissi
       })),
     // @neondatabase/serverless reads the variables of libpq, such as PGHOST. It gets undefined.
     { flag: "--ignore-env" },
-    // A service has nobody who could answer.
+    // No person could answer a service.
     { flag: "--no-prompt" },
   ];
 }

@@ -14,7 +14,7 @@ const PARAMETERS: Readonly<Record<string, readonly string[] | ValueRule>> = {
     isValid: (value) => value !== "" && !value.includes("\0"),
     wayOut: "name a PEM file, or system",
   },
-  // Another host than the URL's own would be hidden from those who check where a URL leads.
+  // Another host than the URL's own would be hidden from a reader who checks where a URL leads.
   host: {
     isValid: (value) => value.startsWith("/") && !value.includes("\0"),
     wayOut: "name the directory of a Unix socket, such as /var/run/postgresql",

@@ -81,7 +81,7 @@ export class Connector {
       this.breaker.onSuccess({ ...start, nowMs });
       onReady();
     }, (error) => {
-      // A caller may give up at once. But a login is slow if it took longer than the longest window, whoever ended it.
+      // A caller may give up at once. But a login that took longer than the longest window is slow, also if it was given up.
       const isSlow = clock.now() - start.sinceMs > CircuitBreaker.longestWindowMs;
       if (isWanted() && (isSlow || !isInterrupted())) this.#noteFailure(error, start);
     });

@@ -298,7 +298,7 @@ export class OwnerPool {
     await Promise.all(own.map((entry) => entry.whenGone()));
   }
 
-  /** Gives up a connect: one that hangs, for another one with its permit, or one that nobody waits for any more. */
+  /** Gives up a connect: one that hangs, for another one with its permit, or one for which no caller waits any more. */
   giveUpConnect(entry: PoolEntry): void {
     const { permits, reclaimer } = this.#parts;
     // The owner has not started it yet.

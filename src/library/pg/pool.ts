@@ -42,7 +42,7 @@ export class PgPool extends Emitter {
     this.options = options;
   }
 
-  /** Connections of the database, whoever uses them. */
+  /** Connections of the database, in use by this pool or not. */
   get totalCount(): number {
     const { opening, leased, idle } = this.#db.stats();
     return opening + leased + idle;
