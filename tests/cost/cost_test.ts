@@ -5,7 +5,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { localDatabase } from "../support/local_database.ts";
-import { allocations } from "./allocation.ts";
+import { type Allocations, allocations, kept } from "./allocation.ts";
 import { recordedCosts } from "./recorded_costs.ts";
 import { wireCosts } from "./wire_cost.ts";
 
@@ -24,13 +24,20 @@ Deno.test("each unit sends and gets the messages, statements and bytes that are 
 const TOLERANCE = 0.1;
 
 Deno.test("each unit allocates what is recorded, within a tenth", async () => {
-  const measured = await allocations(database);
-  assertEquals(Object.keys(measured), Object.keys(recorded.allocations));
+  assertClose(await allocations(database), recorded.allocations, "allocates");
+});
+
+Deno.test("of each unit is kept what is recorded, within a tenth", async () => {
+  assertClose(await kept(database), recorded.kept, "leaves");
+});
+
+function assertClose(measured: Allocations, recorded: Allocations, verb: string): void {
+  assertEquals(Object.keys(measured), Object.keys(recorded));
   for (const [unit, bytes] of Object.entries(measured)) {
-    const before = recorded.allocations[unit]!;
+    const before = recorded[unit]!;
     assert(
       Math.abs(bytes - before) <= before * TOLERANCE,
-      `${unit} allocates ${bytes} bytes, recorded are ${before}; if that is meant, run deno task cost`,
+      `${unit} ${verb} ${bytes} bytes, recorded are ${before}; if that is meant, run deno task cost`,
     );
   }
-});
+}

@@ -190,8 +190,10 @@ export class AcquireQueue {
   }
 
   #listenForAbort(waiter: QueuedWaiter, signal: AbortSignal): void {
-    waiter.onAbort = () => this.#options.onAbort(waiter, signal);
-    signal.addEventListener("abort", waiter.onAbort);
+    // Not a literal that is assigned to the property: `sendWithDeadline` says why.
+    const onAbort = () => this.#options.onAbort(waiter, signal);
+    waiter.onAbort = onAbort;
+    signal.addEventListener("abort", onAbort);
   }
 
   #leave(

@@ -83,7 +83,7 @@ export class PoolEntry {
   get held(): readonly Lease[] {
     if (this.#state !== "leased") return [];
     if (this.shared === undefined) return this.lease === undefined ? [] : [this.lease];
-    return Array.from(this.shared.shares, ({ lease }) => lease!).reverse();
+    return this.shared.shares.map(({ lease }) => lease!).reverse();
   }
 
   /** Whether no lease of this connection has been returned yet. */

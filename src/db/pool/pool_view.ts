@@ -68,7 +68,7 @@ function connectionView(entry: PoolEntry, nowMs: number): ConnectionView {
   const state = entry.state as ConnectionView["state"];
   const isLeased = state === "leased";
   const since = isLeased ? leasedSince : state === "idle" ? idleSince : bornAt;
-  const watches = shared === undefined ? [watch] : Array.from(shared.shares, ({ watch }) => watch);
+  const watches = shared === undefined ? [watch] : shared.shares.map(({ watch }) => watch);
   const flight = entry.held.at(-1)?.flight;
   return {
     id,
@@ -77,7 +77,7 @@ function connectionView(entry: PoolEntry, nowMs: number): ConnectionView {
     stateMs: nowMs - since,
     processId: connection?.processId,
     label: isLeased ? entry.label : undefined,
-    readers: shared?.shares.size ?? 0,
+    readers: shared?.shares.length ?? 0,
     isLeak: isLeased && watches.some((each) => each?.isQueued === false),
     running: flight && { text: textOf(flight.parts), runningMs: nowMs - flight.sinceMs },
   };

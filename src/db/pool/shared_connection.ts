@@ -25,8 +25,11 @@ export class SharedConnection {
   /** Once a cancel request was sent: stops the timer that closes the connection. */
   stopTimer: (() => void) | undefined;
   readonly #options: SharedConnectionOptions;
-  /** The callers that have not returned their leases and have not left. */
-  readonly #shares = new Set<Share>();
+  /**
+   * The callers that have not returned their leases and have not left. Not a `Set`: each of its former tables leads to the
+   * next one, so that one that V8 has moved to the old generation would keep what came after it.
+   */
+  readonly #shares: Share[] = [];
   /** The flights under way, in their order, also of callers that have left. */
   readonly #line: Share[] = [];
   /** When it became the turn of the first one in the line; `Infinity` during the login. */
@@ -40,7 +43,7 @@ export class SharedConnection {
   }
 
   /** The callers, in the order in which they came. */
-  get shares(): ReadonlySet<Share> {
+  get shares(): readonly Share[] {
     return this.#shares;
   }
 
@@ -51,12 +54,12 @@ export class SharedConnection {
 
   /** How many reads are behind one another, also of callers that have left. 0 if no read is on the connection. */
   get size(): number {
-    return Math.max(this.#shares.size, this.#line.length);
+    return Math.max(this.#shares.length, this.#line.length);
   }
 
   /** Whether no other caller uses the connection. */
   isAlone(share: Share): boolean {
-    return this.#shares.size === 1 && this.#shares.has(share);
+    return this.#shares.length === 1 && this.#shares[0] === share;
   }
 
   /** Whether a caller waits behind a flight that may take long, or no caller waits for the one that runs. */
@@ -79,12 +82,12 @@ export class SharedConnection {
   }
 
   add(share: Share): void {
-    this.#shares.add(share);
+    this.#shares.push(share);
   }
 
   /** The caller has returned its lease. */
   remove(share: Share): void {
-    this.#shares.delete(share);
+    removeFrom(this.#shares, share);
   }
 
   /** The share's flight is being sent. */
@@ -114,7 +117,7 @@ export class SharedConnection {
 
   /** The caller has left. Its answer is still to come. */
   noteLeft(share: Share): void {
-    this.#shares.delete(share);
+    removeFrom(this.#shares, share);
     this.#options.onHeldUp();
   }
 
@@ -125,12 +128,16 @@ export class SharedConnection {
 
   #leaveLine(share: Share, nowMs: number): void {
     const wasHead = this.head === share;
-    const index = this.#line.indexOf(share);
-    if (index !== -1) this.#line.splice(index, 1);
+    removeFrom(this.#line, share);
     if (wasHead) {
       this.#turnAt = nowMs;
       this.head?.takeTurn();
     }
     if (share.hasLeft) this.#options.onDrained();
   }
+}
+
+function removeFrom(shares: Share[], share: Share): void {
+  const index = shares.indexOf(share);
+  if (index !== -1) shares.splice(index, 1);
 }

@@ -32,7 +32,8 @@ export class SharedReads {
   readonly #owner: OwnerPool;
   readonly #parts: PoolParts;
   readonly #times: ReadTimes;
-  readonly #connections = new Set<SharedConnection>();
+  /** Not a `Set`: `SharedConnection` says why. */
+  readonly #connections: SharedConnection[] = [];
   /** Set while a check is due. */
   #stopCheck: (() => void) | undefined;
   /** Whether the newest connection that was used turned out to be one that reads cannot share. */
@@ -53,7 +54,7 @@ export class SharedReads {
 
   /** Whether there is a connection on which others may come behind a read. */
   get isSharing(): boolean {
-    return this.#connections.size > 0;
+    return this.#connections.length > 0;
   }
 
   /** Leases the entry's connection to a reader. Others may come behind it. */
@@ -65,7 +66,7 @@ export class SharedReads {
       onDrained: () => void this.#settle(shared),
     });
     entry.shared = shared;
-    this.#connections.add(shared);
+    this.#connections.push(shared);
     const { connection } = shared;
     if (connection.status === undefined) connection.ready.then(() => this.#fill(shared), () => {});
     const idleMs = entry.isNew ? undefined : nowMs - entry.idleSince;
@@ -75,7 +76,7 @@ export class SharedReads {
   /** A lease behind other reads; `undefined` if there is no place. */
   join(waiter: Waiter, nowMs: number): Lease | undefined {
     const { fresh, again } = waiter.request;
-    if (fresh || this.#connections.size === 0) return undefined;
+    if (fresh || this.#connections.length === 0) return undefined;
     const shared = again ? this.#shortest(Infinity, nowMs) : this.#next(nowMs);
     return shared && this.#seat(shared, { waiter, idleMs: 0 }, nowMs);
   }
@@ -91,10 +92,10 @@ export class SharedReads {
   /** The entry's connection is no longer shared: it is idle, is being closed, or is gone. */
   end(entry: PoolEntry): void {
     if (entry.shared === undefined) return;
-    this.#connections.delete(entry.shared);
+    this.#connections.splice(this.#connections.indexOf(entry.shared), 1);
     entry.shared.stopTimer?.();
     entry.shared = undefined;
-    if (this.#connections.size > 0) return;
+    if (this.#connections.length > 0) return;
     this.#stopCheck?.();
     this.#stopCheck = undefined;
   }
@@ -157,7 +158,7 @@ export class SharedReads {
     { waiter, idleMs }: { waiter: Waiter; idleMs: number | undefined },
     nowMs: number,
   ): Lease {
-    if (shared.shares.size > 0) this.#parts.metrics.counters.shared++;
+    if (shared.shares.length > 0) this.#parts.metrics.counters.shared++;
     const share = new Share(shared, {
       since: nowMs,
       askedAt: waiter.since,
@@ -187,7 +188,7 @@ export class SharedReads {
     const { entry, closesFor } = shared;
     if (entry.shared !== shared || entry.state !== "leased") return Promise.resolve();
     this.#learn(shared.connection.isDirect === true);
-    if (shared.shares.size > 0) this.#fill(shared);
+    if (shared.shares.length > 0) this.#fill(shared);
     else if (closesFor !== undefined) {
       this.#owner.countClosed(entry, closesFor);
       return this.#owner.close(entry);
@@ -228,7 +229,7 @@ export class SharedReads {
     const hasOther = permits.entries.size < permits.limit || this.#owner.counts.idle > 0 ||
       [...this.#connections].some((shared) => shared.isOpen && !shared.isHeldUp(nowMs));
     for (const shared of heldUp) {
-      if (shared.shares.size === 0) this.#cancel(shared);
+      if (shared.shares.length === 0) this.#cancel(shared);
       // A read whose caller has left is about to lose its connection, which gives the others its permit.
       else if (hasOther || shared.head?.hasLeft) this.#move(shared);
       else this.#refuseOld(shared, nowMs);

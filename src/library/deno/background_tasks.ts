@@ -1,6 +1,8 @@
 /** Work that no caller awaits and that a shutdown must still finish. Replaces the `waitUntil` of Workers on Deno. */
 export class BackgroundTasks {
-  readonly #pending = new Set<Promise<void>>();
+  /** A count, as a `Set` keeps what it held: `SharedConnection` says why. */
+  #pending = 0;
+  #settled: PromiseWithResolvers<void> | undefined;
   readonly #onError: (error: unknown) => void;
 
   constructor(onError: (error: unknown) => void) {
@@ -9,12 +11,18 @@ export class BackgroundTasks {
 
   /** Tracks the promise. Its rejection goes to `onError`. */
   readonly waitUntil = (promise: Promise<void>): void => {
-    const tracked = promise.catch(this.#onError).finally(() => this.#pending.delete(tracked));
-    this.#pending.add(tracked);
+    this.#pending++;
+    void promise.catch(this.#onError).finally(() => this.#noteEnd());
   };
+
+  #noteEnd(): void {
+    if (--this.#pending > 0) return;
+    this.#settled?.resolve();
+    this.#settled = undefined;
+  }
 
   /** Resolves when no task is pending, including tasks that are added during the wait. */
   async drain(): Promise<void> {
-    while (this.#pending.size > 0) await Promise.all(this.#pending);
+    while (this.#pending > 0) await (this.#settled ??= Promise.withResolvers()).promise;
   }
 }
