@@ -8,6 +8,7 @@ import { SharedTimer } from "./time/shared_timer.ts";
 import { RetryBudget } from "./time/retry.ts";
 import { LeaseHolder } from "./pool/lease_holder.ts";
 import type { OwnerScope } from "./pool/owner_scope.ts";
+import type { ReplicaFallbacks } from "./pool/replicas/fallbacks.ts";
 import type { Replicas, ReplicaStats } from "./pool/replicas/replicas.ts";
 import { Transaction } from "./session/server_transaction.ts";
 import { Session } from "./session/session.ts";
@@ -114,8 +115,16 @@ export interface KeyedTransactionOptions<T> extends TransactionOptions {
 
 /** The pool's counts, and those of all databases that share `metrics`. */
 export interface DatabaseStats extends PoolStats, UnitStats {
-  /** Of each replica: the counts of its pool, and of the reads that went to it. */
+  /** Of each replica: the counts of its pool and of the reads that went to it, and how far it is. */
   readonly replicas?: readonly ReplicaStats[] | undefined;
+  /** The reads that the primary has answered in place of a replica. */
+  readonly replicaFallbacks?: Readonly<ReplicaFallbacks> | undefined;
+}
+
+/** The pool at one moment. */
+export interface DatabaseView extends PoolView {
+  /** The pools of the replicas. */
+  readonly replicas?: readonly PoolView[] | undefined;
 }
 
 /** The part of a `Database` that request handlers and queue consumers use. */
@@ -373,8 +382,9 @@ export class Database {
   }
 
   /** Every connection and waiter of the pool, for an operator to read. */
-  inspect(): PoolView {
-    return this.#options.pool.inspect();
+  inspect(): DatabaseView {
+    const { pool, replicas } = this.#options;
+    return { ...pool.inspect(), replicas: replicas?.inspect() };
   }
 
   /** Counters and histograms, as they are now. */
@@ -384,6 +394,7 @@ export class Database {
       ...pool.stats(),
       ...this.#shared.metrics.snapshot(),
       replicas: replicas?.stats(),
+      replicaFallbacks: replicas?.fallbacks(),
     };
   }
 

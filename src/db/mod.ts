@@ -15,6 +15,7 @@ export {
   type DatabaseOptions,
   type DatabaseOwner,
   type DatabaseStats,
+  type DatabaseView,
   type KeyedTransactionOptions,
   type RunOptions,
   type TransactionOptions,
@@ -83,9 +84,10 @@ export { Pool } from "./pool/pool.ts";
 export type { AcquireOptions, PoolOptions } from "./pool/pool_options.ts";
 export type { ReadDepth } from "./pool/read_times.ts";
 export { isPosition, ONLY_PRIMARY, type Position } from "./pool/replicas/position.ts";
-export type { ReplicaCounters } from "./pool/replicas/replica.ts";
+export type { ReplicaFallbacks } from "./pool/replicas/fallbacks.ts";
+export type { ReadServer, ServerAddress } from "./pool/replicas/read_server.ts";
+export type { ReplicaCounters, ReplicaLag, ReplicaState } from "./pool/replicas/replica.ts";
 export {
-  type ReadServer,
   Replicas,
   type ReplicasOptions,
   type ReplicaStats,

@@ -105,7 +105,7 @@ export async function start(
     database: db,
     http,
     queueDepth: cachedFor(() => queueDepth(db), { forMs: settings.queue.pollMs }),
-    more: replicas && (() => replicaMetrics(db.stats().replicas ?? [])),
+    more: replicaMetrics,
     guard: guard({ operators, guesses, isTrusted }),
   });
   const page = new PoolPage({

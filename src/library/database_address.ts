@@ -1,3 +1,5 @@
+import type { ServerAddress } from "../db/mod.ts";
+
 /** Where the server of a database's URL listens. */
 export interface DatabaseAddress {
   /** A name or an IP address, without the brackets of IPv6. */
@@ -21,4 +23,10 @@ export function databaseAddress(url: string): DatabaseAddress {
   return directory.startsWith("/")
     ? { host, port, socketPath: `${directory.replace(/\/+$/, "")}/.s.PGSQL.${port}` }
     : { host, port };
+}
+
+/** As `databaseAddress`, for operators. */
+export function serverAddress(url: string): ServerAddress {
+  const { host, port, socketPath } = databaseAddress(url);
+  return socketPath === undefined ? { host, port } : { host: socketPath };
 }

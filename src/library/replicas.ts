@@ -1,6 +1,7 @@
 /** The replicas of a database, each with a pool of its own. */
 import { type Pool, Replicas, systemClock } from "../db/mod.ts";
 import { createServer } from "./create_database.ts";
+import { serverAddress } from "./database_address.ts";
 import {
   DATABASE_DEFAULTS,
   type DatabaseConfig,
@@ -28,7 +29,10 @@ export function createReplicas(
     ...config.pool,
     acquireTimeoutMs: Math.min(acquireTimeoutMs, ACQUIRE_TIMEOUT_MS),
   };
-  const servers = urls.map((url) => createServer({ ...config, url, pool }, runtime));
+  const servers = urls.map((url) => ({
+    ...createServer({ ...config, url, pool }, runtime),
+    address: serverAddress(url),
+  }));
   return new Replicas({
     primary,
     servers,

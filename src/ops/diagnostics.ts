@@ -1,9 +1,10 @@
-/** Finds what is wrong with a pool, and describes it in sentences for the operator. */
-import type { ConnectionView, PoolCounts, PoolView } from "../db/mod.ts";
+/** Finds what is wrong with the pools of a database, and describes it in sentences for the operator. */
+import type { PoolCounts, PoolView } from "../db/mod.ts";
+import type { ReplicaSummary, ServerConnection } from "./servers.ts";
 import { sanitised } from "./statement.ts";
 
 export interface Diagnostic {
-  readonly kind: "unreachable" | "exhausted" | "slow_statement" | "idle_lease" | "leak";
+  readonly kind: "unreachable" | "exhausted" | "replica" | "slow_statement" | "idle_lease" | "leak";
   /** Without durations, because a screen reader reads every change aloud. */
   readonly title: string;
   readonly details: readonly string[];
@@ -15,12 +16,22 @@ const SLOW_MS = 1_000;
 /** One cause often affects many connections. Only the longest affected are listed. */
 const MAX_DETAILS = 3;
 
-/** The pool's problems, the most serious first; empty if there are none. */
-export function diagnose(counts: PoolCounts, view: PoolView): Diagnostic[] {
-  const { connections } = view;
+/** All servers: the primary and the replicas. */
+interface Servers {
+  readonly connections: readonly ServerConnection[];
+  readonly replicas: readonly ReplicaSummary[];
+}
+
+/** The problems, the most serious first; empty if there are none. `counts` and `primary` are those of the primary's pool. */
+export function diagnose(
+  counts: PoolCounts,
+  primary: PoolView,
+  { connections, replicas }: Servers,
+): Diagnostic[] {
   const found = [
-    unreachable(view),
-    exhausted(counts, view),
+    unreachable(primary),
+    exhausted(counts, primary),
+    leftOut(replicas.filter(({ isLeftOut }) => isLeftOut)),
     slowStatements(
       connections.filter(({ running }) => running !== undefined && running.runningMs > SLOW_MS),
     ),
@@ -59,9 +70,20 @@ function exhausted(
   };
 }
 
-function slowStatements(connections: readonly ConnectionView[]): Diagnostic | undefined {
+function leftOut(replicas: readonly ReplicaSummary[]): Diagnostic | undefined {
+  const title = replicas.length > 1 ? "Replicas have failed" : "A replica has failed";
+  return diagnosticOf(
+    { kind: "replica", title },
+    replicas,
+    ({ number, server, lastConnectError }) =>
+      `The primary answers the reads of replica ${number}, ${server}` +
+      (lastConnectError === undefined ? "" : `: ${lastConnectError}`),
+  );
+}
+
+function slowStatements(connections: readonly ServerConnection[]): Diagnostic | undefined {
   const title = connections.length > 1 ? "Statements are slow" : "A statement is slow";
-  const runningMs = ({ running }: ConnectionView) => running!.runningMs;
+  const runningMs = ({ running }: ServerConnection) => running!.runningMs;
   return diagnosticOf(
     { kind: "slow_statement", title },
     longestFirst(connections, runningMs),
@@ -71,11 +93,11 @@ function slowStatements(connections: readonly ConnectionView[]): Diagnostic | un
   );
 }
 
-function isIdleLease({ state, running, stateMs, isLeak }: ConnectionView): boolean {
+function isIdleLease({ state, running, stateMs, isLeak }: ServerConnection): boolean {
   return state === "leased" && running === undefined && stateMs >= SLOW_MS && !isLeak;
 }
 
-function idleLeases(connections: readonly ConnectionView[]): Diagnostic | undefined {
+function idleLeases(connections: readonly ServerConnection[]): Diagnostic | undefined {
   const title = connections.length > 1
     ? "Leased connections run no statement"
     : "A leased connection runs no statement";
@@ -86,7 +108,7 @@ function idleLeases(connections: readonly ConnectionView[]): Diagnostic | undefi
   );
 }
 
-function leaks(connections: readonly ConnectionView[]): Diagnostic | undefined {
+function leaks(connections: readonly ServerConnection[]): Diagnostic | undefined {
   const title = connections.length > 1
     ? "Connections may have leaked"
     : "A connection may have leaked";
@@ -98,31 +120,38 @@ function leaks(connections: readonly ConnectionView[]): Diagnostic | undefined {
 }
 
 function longestFirst(
-  connections: readonly ConnectionView[],
-  timeMs = ({ stateMs }: ConnectionView) => stateMs,
-): ConnectionView[] {
+  connections: readonly ServerConnection[],
+  timeMs = ({ stateMs }: ServerConnection) => stateMs,
+): ServerConnection[] {
   return connections.toSorted((one, other) => timeMs(other) - timeMs(one));
 }
 
-function diagnosticOf(
+function diagnosticOf<Affected>(
   finding: Pick<Diagnostic, "kind" | "title">,
-  connections: readonly ConnectionView[],
-  describe: (connection: ConnectionView) => string,
+  affected: readonly Affected[],
+  describe: (each: Affected) => string,
 ): Diagnostic | undefined {
-  if (connections.length === 0) return undefined;
-  const details = connections.slice(0, MAX_DETAILS).map(describe);
-  const more = connections.length - details.length;
+  if (affected.length === 0) return undefined;
+  const details = affected.slice(0, MAX_DETAILS).map(describe);
+  const more = affected.length - details.length;
   return { ...finding, details: more > 0 ? [...details, `And ${more} more`] : details };
 }
 
-function leaseOf({ id, label, stateMs }: ConnectionView): string {
-  return `${label ?? "A caller without a label"} has leased connection ${id} for ${
-    formatDuration(stateMs)
-  }`;
+function leaseOf(connection: ServerConnection): string {
+  return `${connection.label ?? "A caller without a label"} has leased connection ${
+    numberOf(connection)
+  } for ${formatDuration(connection.stateMs)}`;
 }
 
-function nameOf({ id, label }: ConnectionView): string {
-  return label === undefined ? `Connection ${id}` : `${label}, on connection ${id},`;
+function nameOf(connection: ServerConnection): string {
+  const { label } = connection;
+  const number = numberOf(connection);
+  return label === undefined ? `Connection ${number}` : `${label}, on connection ${number},`;
+}
+
+/** Replicas' pools have numbers of their own. */
+function numberOf({ id, replica }: ServerConnection): string {
+  return replica === undefined ? `${id}` : `${id} to replica ${replica}`;
 }
 
 function formatDuration(timeMs: number): string {

@@ -11,7 +11,7 @@ export interface MetricsRouteOptions {
   /** Called for each scrape, if there is a queue. If it fails, the queue's metrics are left out. */
   readonly queueDepth?: ((c: Context) => Promise<QueueDepth>) | undefined;
   /** Metrics that only this runtime has. */
-  readonly more?: (() => string) | undefined;
+  readonly more?: ((database: DatabaseStats) => string) | undefined;
   readonly guard: MiddlewareHandler;
 }
 
@@ -21,8 +21,9 @@ export function metricsRoute(
 ): Hono {
   return new Hono().get("/metrics", guard, async (c) => {
     const queue = await queueDepth?.(c).catch(() => undefined);
-    const text = metricsText({ database: database.stats(), http: http.snapshot(), queue });
-    return c.body(text + (more?.() ?? ""), 200, {
+    const stats = database.stats();
+    const text = metricsText({ database: stats, http: http.snapshot(), queue });
+    return c.body(text + (more?.(stats) ?? ""), 200, {
       "Content-Type": PROMETHEUS_TYPE,
       "Cache-Control": "no-store",
     });

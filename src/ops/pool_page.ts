@@ -5,7 +5,7 @@
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { HTTPException } from "hono/http-exception";
-import type { DatabaseStats, PoolView } from "../db/mod.ts";
+import type { DatabaseStats, DatabaseView } from "../db/mod.ts";
 import { EVENT_STREAM_HEADERS, eventStream } from "./event_stream.ts";
 import { guard } from "./guard.ts";
 import type { Guesses } from "./guesses.ts";
@@ -18,7 +18,7 @@ import { poolRoute } from "./pool_route.ts";
 import { sampleOf, type Snapshot, takeSnapshot } from "./snapshot.ts";
 
 export interface PoolPageOptions {
-  readonly database: { stats(): DatabaseStats; inspect(): PoolView };
+  readonly database: { stats(): DatabaseStats; inspect(): DatabaseView };
   /** Without them the page does not exist, except for requests that are trusted. */
   readonly operators: Operators | undefined;
   readonly guesses: Guesses;

@@ -1,7 +1,13 @@
 /** The data of the pool page, as the service sends it in JSON. */
-import type { ConnectionView, DatabaseStats, PoolView, WaiterView } from "../db/mod.ts";
+import type { ConnectionView, DatabaseStats, DatabaseView, WaiterView } from "../db/mod.ts";
 import { diagnose, type Diagnostic } from "./diagnostics.ts";
 import type { RecentFailure } from "./recent_failures.ts";
+import {
+  connectionsOf,
+  replicasOf,
+  type ReplicaSummary,
+  type ServerConnection,
+} from "./servers.ts";
 import { sanitised } from "./statement.ts";
 
 /**
@@ -20,6 +26,7 @@ export interface Sample {
   readonly statementTimes: readonly number[];
 }
 
+/** Sizes, samples and waiters are those of the primary's pool. */
 export interface Snapshot {
   readonly sample: Sample;
   /** Upper bounds of the buckets of durations; the last bucket has none. */
@@ -28,7 +35,9 @@ export interface Snapshot {
   readonly opening: number;
   readonly closing: number;
   readonly diagnostics: readonly Diagnostic[];
-  readonly connections: readonly ConnectionView[];
+  readonly connections: readonly ServerConnection[];
+  /** Empty where the service has none. */
+  readonly replicas: readonly ReplicaSummary[];
   readonly waiters: readonly WaiterView[];
   /** The counters in groups, by the labels that the page shows. */
   readonly counts: Readonly<Record<string, Readonly<Record<string, number>>>>;
@@ -52,20 +61,23 @@ export function sampleOf(stats: DatabaseStats, timeMs: number): Sample {
 export function takeSnapshot(
   { stats, view, failures }: {
     readonly stats: DatabaseStats;
-    readonly view: PoolView;
+    readonly view: DatabaseView;
     readonly failures: readonly RecentFailure[];
   },
   timeMs: number,
 ): Snapshot {
   const { limit, opening, closing, retried } = stats;
+  const replicas = replicasOf(stats, view);
+  const connections = connectionsOf(view);
   return {
     sample: sampleOf(stats, timeMs),
     boundsMs: stats.waitTimes.boundsMs,
     limit,
     opening,
     closing,
-    diagnostics: diagnose(stats, view),
-    connections: view.connections.map(sanitisedView),
+    diagnostics: diagnose(stats, view, { connections, replicas }),
+    connections: connections.map(sanitisedView),
+    replicas,
     waiters: view.waiters,
     counts: countsOf(stats),
     retried,
@@ -74,7 +86,7 @@ export function takeSnapshot(
 }
 
 /** The connection, whose statement shows no values. */
-export function sanitisedView(connection: ConnectionView): ConnectionView {
+export function sanitisedView<View extends ConnectionView>(connection: View): View {
   const { running } = connection;
   return running === undefined
     ? connection
@@ -83,7 +95,7 @@ export function sanitisedView(connection: ConnectionView): ConnectionView {
 
 /** The page shows the groups and the counters in this order. */
 function countsOf(stats: DatabaseStats): Snapshot["counts"] {
-  const { counters } = stats;
+  const { counters, replicaFallbacks: fallbacks } = stats;
   return {
     "Transactions": {
       "committed": stats.committed,
@@ -115,6 +127,16 @@ function countsOf(stats: DatabaseStats): Snapshot["counts"] {
       "closed as broken, destroyed or expired": counters.broken + counters.destroyed +
         counters.expired,
       "leaks reported": counters.leaked,
+    },
+    ...fallbacks && {
+      "Reads that no replica answered": {
+        "replicas too far behind": fallbacks.behind,
+        "replicas failed": fallbacks.unavailable,
+        "replica answered by an error": fallbacks.error,
+        "no newer position of the primary known": fallbacks.unmarked,
+        "position of the caller unknown to replicas": fallbacks.position,
+        "isolation level": fallbacks.isolation,
+      },
     },
   };
 }

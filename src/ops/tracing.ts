@@ -16,7 +16,14 @@ import {
 } from "@opentelemetry/api";
 import type { MiddlewareHandler } from "hono";
 import { routeOf } from "../hono.ts";
-import { type FlightPart, type Observer, ServerError, textOf } from "../db/mod.ts";
+import {
+  type FlightPart,
+  type Observer,
+  type ServerAddress,
+  ServerError,
+  textOf,
+} from "../db/mod.ts";
+import { serverAddress } from "../library/database_address.ts";
 import { sanitised } from "./statement.ts";
 
 /** Uses the provider that is registered when a span is started. */
@@ -62,29 +69,24 @@ export function traceRequests(): MiddlewareHandler {
 }
 
 /** Attributes of a database, on its spans. */
-export interface TracedDatabase {
+export interface TracedDatabase extends ServerAddress {
   readonly name: string;
-  readonly host: string;
-  readonly port: number;
 }
 
 /** The attributes of the database at this URL. */
 export function tracedDatabase(url: string): TracedDatabase {
-  const { pathname, hostname, port } = new URL(url);
-  return {
-    name: decodeURIComponent(pathname.slice(1)),
-    host: hostname,
-    port: Number(port || 5432),
-  };
+  return { ...serverAddress(url), name: decodeURIComponent(new URL(url).pathname.slice(1)) };
 }
 
-/** Starts a span for each transaction, and in it a span for each flight. */
-export function databaseObserver({ name, host, port }: TracedDatabase): Observer {
+/**
+ * Starts a span for each transaction, and in it a span for each flight. Both name the server: a transaction's span the one
+ * that got its last flight, as the primary answers what a replica could not.
+ */
+export function databaseObserver({ name, ...primary }: TracedDatabase): Observer {
   const database = {
     "db.system.name": "postgresql",
     "db.namespace": name,
-    "server.address": host,
-    "server.port": port,
+    ...serverAttributes(primary),
   };
   return {
     transaction({ label, attempt, settings }) {
@@ -105,9 +107,13 @@ export function databaseObserver({ name, host, port }: TracedDatabase): Observer
       );
       if (!span.isRecording()) return undefined;
       const within = trace.setSpan(context.active(), span);
+      let server: ServerAddress = primary;
       return {
-        flight(parts) {
-          const attributes = { ...database, ...describeFlight(parts) };
+        flight(parts, replica = primary) {
+          const at = serverAttributes(replica);
+          if (replica !== server) span.setAttributes(at);
+          server = replica;
+          const attributes = { ...database, ...at, ...describeFlight(parts) };
           const name = attributes["db.operation.name"];
           const flight = tracer.startSpan(name, { kind: SpanKind.CLIENT, attributes }, within);
           return (error) => endSpan(flight, error);
@@ -119,6 +125,11 @@ export function databaseObserver({ name, host, port }: TracedDatabase): Observer
       };
     },
   };
+}
+
+/** https://opentelemetry.io/docs/specs/semconv/general/attributes/#server-client-and-shared-network-attributes */
+function serverAttributes({ host, port }: ServerAddress): Attributes {
+  return { "server.address": host, ...port !== undefined && { "server.port": port } };
 }
 
 /** https://opentelemetry.io/docs/specs/semconv/database/database-spans/ */

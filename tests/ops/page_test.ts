@@ -1,6 +1,5 @@
 /** The pool page in a real browser, on the whole service with a real PostgreSQL. Screenshots are in `.local/screenshots`. */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { join } from "node:path";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { type Connection, NeonDriver } from "../../src/db/mod.ts";
 import { start } from "../../src/deno/service.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
@@ -8,9 +7,9 @@ import { type Chromium, findChromium, startChromium } from "../support/chromium.
 import { type LocalBranch, localDatabase } from "../support/local_database.ts";
 import { relayTo, testServer } from "../support/test_server.ts";
 import { BEARER } from "../support/token.ts";
+import { screenshots } from "./screenshots.ts";
 
 const TOKEN = "a-token-of-24-characters";
-const SCREENSHOTS = join(import.meta.dirname!, "..", "..", ".local", "screenshots");
 
 const program = await findChromium();
 const database = program === undefined ? undefined : await localDatabase();
@@ -106,24 +105,6 @@ function textOf(browser: Chromium, selector: string): Promise<string> {
   return browser.evaluate(`document.querySelector(${JSON.stringify(selector)}).innerText`);
 }
 
-/** Takes screenshots in each size and colour scheme, and checks accessibility, width and errors in each. */
-async function screenshots({ browser }: Fixture, name: string): Promise<void> {
-  await Deno.mkdir(SCREENSHOTS, { recursive: true });
-  const sizes = { desktop: { width: 1280, height: 800 }, phone: { width: 390, height: 844 } };
-  for (const [size, viewport] of Object.entries(sizes)) {
-    for (const colorScheme of ["light", "dark"] as const) {
-      await browser.show({ viewport, colorScheme });
-      await browser.waitFor(`[...document.querySelectorAll("canvas")].map((canvas) =>
-        canvas.clientWidth <= innerWidth).join() === "true,true,true,true"`);
-      await browser.screenshot(join(SCREENSHOTS, `${name}-${size}-${colorScheme}.png`));
-      assertEquals(await browser.violations(), [], `${name}, ${size}, ${colorScheme}`);
-      const overflow = "document.documentElement.scrollWidth - innerWidth";
-      assert(await browser.evaluate<number>(overflow) <= 0, `${name} is too wide for a ${size}`);
-      assertEquals(await browser.errors(), []);
-    }
-  }
-}
-
 pageTest(
   "the page asks for the token once, then uses a cookie that no script can read",
   async (fixture) => {
@@ -157,7 +138,7 @@ pageTest(
     await browser.waitFor(`document.querySelector("#wait-p95").innerText.endsWith("ms")`);
     await browser.click("#pause");
     assertEquals(await textOf(browser, "#live"), "Paused");
-    await screenshots(fixture, "healthy");
+    await screenshots(browser, "healthy");
   },
 );
 
@@ -179,7 +160,7 @@ pageTest(
     );
     assertStringIncludes(await textOf(browser, "#connection-rows"), "from users");
     assertStringIncludes(await textOf(browser, "#waiter-rows"), "GET /users");
-    await screenshots(fixture, "exhausted");
+    await screenshots(browser, "exhausted");
   },
 );
 
@@ -206,7 +187,7 @@ pageTest(
     await waitForText(browser, "A connection may have leaked");
     await waitForText(browser, "GET /users has leased connection");
     assertStringIncludes(await textOf(browser, "#connection-rows"), "leaked?");
-    await screenshots(fixture, "leak");
+    await screenshots(browser, "leak");
   },
   { DATABASE_LEAK_THRESHOLD: "0.5" },
 );
@@ -253,7 +234,7 @@ pageTest(
     request(1);
     await waitForText(browser, "has been running for");
     assertEquals(await textOf(browser, "#verdict"), "A statement is slow");
-    await screenshots(fixture, "slow");
+    await screenshots(browser, "slow");
   },
 );
 
@@ -267,6 +248,6 @@ pageTest(
     await waitForText(browser, "The database cannot be reached");
     await waitForText(browser, "503 GET /users");
     assertStringIncludes(await textOf(browser, "#diagnostics"), "Cannot connect to PostgreSQL");
-    await screenshots(fixture, "unreachable");
+    await screenshots(browser, "unreachable");
   },
 );

@@ -1,5 +1,5 @@
 /** Requests and transactions with OpenTelemetry's own SDK, for `tracing_test.ts`. Prints their spans as JSON. */
-import { sql } from "../../src/db/mod.ts";
+import { Replicas, sql, systemClock } from "../../src/db/mod.ts";
 import { createApp } from "../../src/http/app.ts";
 import { withSession } from "../../src/library/hono/mod.ts";
 import { traceMessages } from "../../src/ops/message_trace.ts";
@@ -48,4 +48,38 @@ const messages = ["11", "12"].map((id, index) => ({
 await traceMessages("things", () => Promise.resolve())([...messages, { id: "13" }]);
 await db.run(sql`vacuum (parallel 2) things`, { label: "nightly" });
 await db[Symbol.asyncDispose]();
+
+/** How far the replica is. */
+let lsn = "0/100";
+const told = (of: string) => ({ rows: [{ 0: "c1", 1: "1", 2: of }] });
+const pool = poolOf(
+  new ScriptedDriver({
+    reply: ({ text }) => text.includes("pg_current_wal_insert_lsn") ? told("0/100") : undefined,
+  }),
+);
+const standby = poolOf(
+  new ScriptedDriver({
+    reply: ({ text }) => text.includes("pg_last_wal_replay_lsn") ? told(lsn) : undefined,
+  }),
+);
+const replicated = databaseOf(pool, {
+  observer: databaseObserver({ name: "shop", host: "db.example", port: 5432 }),
+  replicas: new Replicas({
+    primary: pool,
+    servers: [{ pool: standby, address: { host: "standby.example", port: 5433 } }],
+    maxStalenessMs: 10_000,
+    clock: systemClock,
+    random: Math.random,
+  }),
+});
+const read = (label: string) =>
+  replicated.session({ readOnly: true, replica: {}, label }).commit([sql`select 1`]);
+await read("without a mark");
+while (replicated.stats().idle === 0 || replicated.stats().leased > 0) {
+  await new Promise((resolve) => setTimeout(resolve, 1));
+}
+await read("on the replica");
+lsn = "0/99";
+await read("too far behind");
+await replicated[Symbol.asyncDispose]();
 console.log(JSON.stringify({ spans: finishedSpans(), logFields }));

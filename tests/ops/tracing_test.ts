@@ -186,3 +186,17 @@ Deno.test("a statement of db.run has a span of its own, which names no isolation
   const { "user_service.outcome": outcome, "user_service.isolation": isolation } = run!.attributes;
   assertEquals([outcome, isolation], ["committed", undefined]);
 });
+
+Deno.test("each flight's span names the server that it was sent to, and a transaction's span the last of them", () => {
+  const serversOf = (label: string) => {
+    const unit = output.spans.find(({ name }) => name === `transaction ${label}`)!;
+    const flights = output.spans.filter(({ parentId }) => parentId === unit.id);
+    return [unit, ...flights].map(({ attributes }) =>
+      `${attributes["server.address"]}:${attributes["server.port"]}`
+    );
+  };
+  const [primary, standby] = ["db.example:5432", "standby.example:5433"];
+  assertEquals(serversOf("without a mark"), [primary, primary]);
+  assertEquals(serversOf("on the replica"), [standby, standby]);
+  assertEquals(serversOf("too far behind"), [primary, standby, primary]);
+});

@@ -98,7 +98,9 @@ export class ReplicatingServer implements AsyncDisposable {
     await this.#allowReplication();
     if (asStandby) {
       const data = join(scratch.path, "development", "cluster", "data");
-      const settings = `primary_conninfo = '${this.conninfo}'\n`;
+      // By default a standby waits for five seconds before it connects again to a primary that was restarted.
+      const settings =
+        `primary_conninfo = '${this.conninfo}'\nwal_retrieve_retry_interval = '100ms'\n`;
       await Deno.writeTextFile(join(data, "postgresql.auto.conf"), settings, { append: true });
       const signal = join(data, "standby.signal");
       await Deno.writeTextFile(signal, "");

@@ -5,7 +5,7 @@ import { classify } from "../failures/classify.ts";
 import { Lease } from "../pool/lease.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { AcquireOptions } from "../pool/pool_options.ts";
-import type { ReadServer } from "../pool/replicas/replicas.ts";
+import type { ReadServer } from "../pool/replicas/read_server.ts";
 import type { FlightPlan } from "./flight_plan.ts";
 import type { TransactionOutcome } from "./observer.ts";
 import { sendWithDeadline } from "./send_with_deadline.ts";
@@ -27,6 +27,8 @@ export class LeasedConnection {
   readonly #context: TransactionContext;
   readonly #request: TransactionRequest;
   #lease: Lease | undefined;
+  /** Set if it is a replica's. */
+  #replica: ReadServer | undefined;
   #record: TransactionRecord | undefined;
   /** On the clock: the server's transaction timeout, counted from the first flight. */
   #endsAt = Infinity;
@@ -78,6 +80,7 @@ export class LeasedConnection {
     this.#endsAt = Infinity;
     this.#isSpoiled = this.#wasStale = this.#isRemote = false;
     this.#lastResults = [];
+    this.#replica = wish.server;
     const { pool, endpoint } = wish.server ?? this.#context;
     if (wish.isWhole && endpoint !== undefined && this.#mayBeRemote) {
       this.#isRemote = true;
@@ -129,7 +132,7 @@ export class LeasedConnection {
     // Checked here, because the signal may have aborted while the transaction waited for its connection.
     if (signal?.aborted) throw abortedError(signal);
     plan.wasSent = true;
-    const end = this.#record!.beginFlight(observed, nowMs);
+    const end = this.#record!.beginFlight(observed, nowMs, this.#replica?.address);
     try {
       const flight = { lease: this.#lease!, parts: plan.parts, parsers, onNotice };
       const answer = await sendWithDeadline(flight, {

@@ -1,4 +1,5 @@
 import type { FlightPart } from "../driver/driver.ts";
+import type { ServerAddress } from "../pool/replicas/read_server.ts";
 import type { TransactionSettings } from "./begin.ts";
 
 /**
@@ -24,8 +25,11 @@ export interface TransactionBegun {
 export interface TransactionObserver {
   /** Called when the transaction has its connection. `login` settles when a new connection has logged in. */
   leased?(login: Promise<void> | undefined): void;
-  /** Called when a flight is sent. The returned function is called when it ends, with its error if it failed. */
-  flight(parts: readonly FlightPart[]): (error?: unknown) => void;
+  /**
+   * Called when a flight is sent: to the replica at this address, or to the primary. The returned function is called when
+   * it ends, with its error if it failed.
+   */
+  flight(parts: readonly FlightPart[], replica?: ServerAddress): (error?: unknown) => void;
   /** Called once, at the end of the transaction, with its first error if there was one. */
   ended(outcome: TransactionOutcome, error: Error | undefined): void;
 }
@@ -42,8 +46,8 @@ export function bothObservers(one: Observer | undefined, other: Observer): Obser
         .filter((each) => each !== undefined);
       return {
         leased: (login) => all.forEach((each) => each.leased?.(login)),
-        flight(parts) {
-          const ended = all.map((each) => each.flight(parts));
+        flight(parts, replica) {
+          const ended = all.map((each) => each.flight(parts, replica));
           return (error) => ended.forEach((each) => each(error));
         },
         ended: (outcome, error) => all.forEach((each) => each.ended(outcome, error)),

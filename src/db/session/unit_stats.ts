@@ -2,6 +2,7 @@
 import type { Clock } from "../time/clock.ts";
 import type { FlightAnswer, FlightPart } from "../driver/driver.ts";
 import type { Lease } from "../pool/lease.ts";
+import type { ServerAddress } from "../pool/replicas/read_server.ts";
 import { Histogram, type HistogramStats } from "../time/histogram.ts";
 import type { TransactionObserver, TransactionOutcome } from "./observer.ts";
 
@@ -95,8 +96,9 @@ export class TransactionRecord {
   beginFlight(
     parts: readonly FlightPart[],
     sinceMs: number,
+    replica?: ServerAddress,
   ): (nowMs: number, error: unknown) => void {
-    const ended = this.#observer?.flight(parts);
+    const ended = this.#observer?.flight(parts, replica);
     return (nowMs, error) => {
       ended?.(error);
       this.#metrics.statementTimes.record(nowMs - sinceMs);

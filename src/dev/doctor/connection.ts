@@ -17,7 +17,7 @@ export class DoctorConnection implements AsyncDisposable {
   }
 
   /** Connects and logs in. Throws `ConnectError`, whose cause is a `ServerError` if the server refused the login. */
-  static async open({ database }: Settings): Promise<DoctorConnection> {
+  static async open({ database }: Pick<Settings, "database">): Promise<DoctorConnection> {
     const driver = createDriver(database, denoSockets, {
       applicationName: "user-service-doctor",
     });

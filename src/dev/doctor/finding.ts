@@ -1,7 +1,7 @@
 /** What `deno task doctor` says about one point. */
 export interface Finding {
   readonly name: string;
-  /** `advice`: it works, and could be better. `failed`: the service would not work. */
+  /** `advice`: it works, and could be better. `failed`: the service, or a replica, would not work. */
   readonly status: "ok" | "advice" | "failed";
   /** What was found. Never holds a secret. */
   readonly found: string;

@@ -3,7 +3,6 @@
  * nothing. Exit code 1 if the service would not work there, 2 for arguments that cannot be read.
  */
 import { parseArgs } from "node:util";
-import { ServerError } from "../../db/mod.ts";
 import { parseSettings, type Settings, SettingsError } from "../../settings/settings.ts";
 import { type Env, taskEnvironment } from "../env_file.ts";
 import { startStack } from "../stack.ts";
@@ -17,8 +16,10 @@ import {
   serverFinding,
   timeFindings,
 } from "./checks.ts";
+import { connectFailure } from "./connect_failure.ts";
 import { DoctorConnection } from "./connection.ts";
 import { type Finding, reportOf } from "./finding.ts";
+import { replicaFindings } from "./replicas.ts";
 
 /** All findings about the database of `env`, up to the first that makes the others impossible. Never rejects. */
 export async function examine(env: Env, { instances = 1 } = {}): Promise<Finding[]> {
@@ -114,34 +115,15 @@ async function connect(
     );
     return connection;
   } catch (error) {
-    const found = error instanceof Error ? error.message : String(error);
-    if (error instanceof Error && error.cause instanceof ServerError) {
-      const { sqlState } = error.cause;
-      findings.push(
-        reach("ok", `${hostname} answers`, "Nothing to do."),
-        login("failed", `${found} (SQLSTATE ${sqlState})`, LOGIN_ADVICE[sqlState] ?? OTHER_LOGIN),
-      );
-    } else {
-      findings.push(reach(
-        "failed",
-        found,
-        "Check the host and the port of DATABASE_URL, DATABASE_WS_PROXY, and the firewall between.",
-      ));
-    }
+    const { refused, found, advice } = connectFailure(error, "DATABASE_URL");
+    findings.push(
+      ...(refused
+        ? [reach("ok", `${hostname} answers`, "Nothing to do."), login("failed", found, advice)]
+        : [reach("failed", found, advice)]),
+    );
     return undefined;
   }
 }
-
-/** https://www.postgresql.org/docs/current/errcodes-appendix.html */
-const LOGIN_ADVICE: Readonly<Record<string, string>> = {
-  "28P01": "Correct the password of DATABASE_URL, written as encodeURIComponent() returns it.",
-  "28000": "Create the role, or let pg_hba.conf accept it from this address.",
-  "3D000": "Correct the database of DATABASE_URL, or create it.",
-  "53300":
-    "All connections of the server are in use: close some, or lower the pools of the instances.",
-  "57P03": "The server is starting or stopping: try again in a moment.",
-};
-const OTHER_LOGIN = "See this SQLSTATE in PostgreSQL's list of error codes.";
 
 async function look(patient: Patient, findings: Finding[]): Promise<void> {
   findings.push(await serverFinding(patient));
@@ -151,6 +133,7 @@ async function look(patient: Patient, findings: Finding[]): Promise<void> {
   const hidden = await hiddenTables(patient);
   findings.push(await rightsFinding(patient, hidden));
   findings.push(await migrationsFinding(patient, hidden));
+  findings.push(...await replicaFindings(patient));
   findings.push(...await timeFindings(patient));
 }
 

@@ -7,6 +7,7 @@ import {
   showDiagnostics,
   showFailures,
   showPermits,
+  showReplicas,
   showWaiters,
 } from "./tables.js";
 
@@ -31,6 +32,7 @@ function show(snapshot) {
   showDiagnostics(snapshot);
   showNow(snapshot);
   showPermits(snapshot);
+  showReplicas(snapshot);
   showConnections(snapshot);
   showWaiters(snapshot);
   showCounts(snapshot);

@@ -31,9 +31,10 @@ const MAX_WAITERS = 8;
 /** The most serious first. */
 const STATES = ["slow", "running", "leased", "opening", "idle", "free"];
 
-/** One square for each permit. */
+/** One square for each permit of the primary's pool. */
 export function showPermits({ connections, limit }) {
-  const states = connections.map((connection) => stateOf(connection)[0]);
+  const states = connections.filter(({ replica }) => replica === undefined)
+    .map((connection) => stateOf(connection)[0]);
   while (states.length < limit) states.push("free");
   at("permits").style.setProperty("--count", states.length);
   at("permits").replaceChildren(
@@ -58,24 +59,70 @@ export function showDiagnostics({ diagnostics }) {
   ]));
 }
 
-export function showConnections({ connections }) {
+export function showReplicas({ replicas }) {
+  at("replicas").hidden = replicas.length === 0;
+  at("replica-rows").replaceChildren(...replicas.map(replicaRow));
+}
+
+function replicaRow({ number, server, lag, isLeftOut, leased, limit, idle, waiting, ...counts }) {
+  const { reads, stale, failed, errors } = counts;
+  const isUnknown = reads + stale + failed + errors === 0;
+  const [stateName, name] = isLeftOut
+    ? ["slow", "has failed"]
+    : isUnknown
+    ? ["idle", "not asked yet"]
+    : ["running", "answers"];
+  const figures = [
+    ["behind", lag ? formatBytes(lag.bytes) : "–"],
+    ["as of", lag ? `${formatDuration(lag.ageMs)} ago` : "–"],
+    ["in use", `${leased} of ${limit}`],
+    ["idle", idle],
+    ["waiting", waiting],
+    ["reads answered", reads.toLocaleString("en")],
+    ["too far behind", stale.toLocaleString("en")],
+    ["failed", failed.toLocaleString("en")],
+    ["errors", errors.toLocaleString("en")],
+  ];
+  return element("tr", { "data-state": stateName }, [
+    element("td", { class: "number id", text: number }),
+    element("td", { class: "server", text: server }),
+    element("td", {}, [stateMark(stateName, name)]),
+    ...figures.map(([label, text]) =>
+      element("td", { class: "number", "data-label": label, text })
+    ),
+  ]);
+}
+
+function stateMark(stateName, name) {
+  return element("span", { class: "state" }, [
+    element("i", { "data-state": stateName, "aria-hidden": "true" }),
+    name,
+  ]);
+}
+
+export function showConnections({ connections, replicas }) {
   const rank = (connection) => STATES.indexOf(stateOf(connection)[0]);
-  const sorted = connections.toSorted((one, other) => rank(one) - rank(other) || one.id - other.id);
-  at("connection-rows").replaceChildren(...sorted.map(connectionRow));
+  const place = ({ replica = 0 }) => replica;
+  const sorted = connections.toSorted((one, other) =>
+    rank(one) - rank(other) || place(one) - place(other) || one.id - other.id
+  );
+  const hasReplicas = replicas.length > 0;
+  at("server-column").hidden = !hasReplicas;
+  at("connection-rows").replaceChildren(
+    ...sorted.map((connection) => connectionRow(connection, hasReplicas)),
+  );
   at("connection-table").hidden = connections.length === 0;
   at("no-connections").hidden = connections.length > 0;
 }
 
-function connectionRow(connection) {
-  const { id, ageMs, stateMs, label, processId, running } = connection;
+function connectionRow(connection, showsServer) {
+  const { id, replica, ageMs, stateMs, label, processId, running } = connection;
   const [stateName, name] = stateOf(connection);
-  const state = element("span", { class: "state" }, [
-    element("i", { "data-state": stateName, "aria-hidden": "true" }),
-    name,
-  ]);
+  const server = replica === undefined ? "primary" : `replica ${replica}`;
   return element("tr", { "data-state": stateName }, [
     element("td", { class: "number id", text: id }),
-    element("td", {}, [state]),
+    ...(showsServer ? [element("td", { class: "server", text: server })] : []),
+    element("td", {}, [stateMark(stateName, name)]),
     element("td", { class: "number for", text: formatDuration(running?.runningMs ?? stateMs) }),
     element("td", { class: "who", text: label ?? "" }),
     element("td", { class: "statement", text: running?.text ?? "" }),
@@ -139,4 +186,15 @@ function fill(one, many, rows) {
   at(`${one}-rows`).replaceChildren(...rows);
   at(`${one}-rows`).hidden = rows.length === 0;
   at(`no-${many}`).hidden = rows.length > 0;
+}
+
+/** A size in the unit that suits it. */
+export function formatBytes(bytes) {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let unit = 0;
+  while (bytes >= 1_000 && unit < units.length - 1) {
+    bytes /= 1_000;
+    unit++;
+  }
+  return `${unit === 0 || bytes >= 100 ? bytes.toFixed(0) : bytes.toFixed(1)} ${units[unit]}`;
 }

@@ -23,3 +23,13 @@ export function isPosition(text: unknown): text is Position {
 export function hasReached(reached: Position, wanted: Position): boolean {
   return reached >= wanted && reached.slice(0, 8) === wanted.slice(0, 8);
 }
+
+/**
+ * How many bytes of log a server at `reached` lacks; 0 if it has more than was `written`. `undefined` if the two are not of
+ * one cluster and one timeline.
+ */
+export function bytesBehind(reached: Position, written: Position): number | undefined {
+  const lsnOf = (position: Position) => BigInt(`0x${position.slice(-16)}`);
+  if (written === ONLY_PRIMARY || reached.slice(0, 17) !== written.slice(0, 17)) return undefined;
+  return Math.max(0, Number(lsnOf(written) - lsnOf(reached)));
+}

@@ -8,19 +8,23 @@ import {
 } from "../../errors.ts";
 import { classify } from "../../failures/classify.ts";
 import type { Lease } from "../lease.ts";
-import type { Position } from "./position.ts";
+import type { ReplicaFallbacks } from "./fallbacks.ts";
+import { hasReached, type Position } from "./position.ts";
+import type { ReadServer } from "./read_server.ts";
 import type { Replica } from "./replica.ts";
-import type { ReadServer } from "./replicas.ts";
 import { readPosition } from "./server_position.ts";
 
 /** A read on a replica. Either `accepts` or `isForPrimary` must be called, once. */
 export class ReplicaRead {
   readonly #replica: Replica;
   readonly #wanted: Position;
+  readonly #fallbacks: ReplicaFallbacks;
 
-  constructor(replica: Replica, wanted: Position) {
+  /** Counts in `fallbacks` if the read is for the primary. */
+  constructor(replica: Replica, wanted: Position, fallbacks: ReplicaFallbacks) {
     this.#replica = replica;
     this.#wanted = wanted;
+    this.#fallbacks = fallbacks;
   }
 
   get server(): ReadServer {
@@ -40,10 +44,21 @@ export class ReplicaRead {
     const replayed = readPosition(told);
     if (replayed === undefined) {
       this.#replica.failed({ leavesOut: true });
+      this.#fallbacks.unavailable++;
       return false;
     }
-    return this.#replica.answered(replayed, this.#wanted) &&
-      !(error instanceof ServerError && maySucceedElsewhere(error));
+    if (!hasReached(replayed, this.#wanted)) {
+      this.#replica.answered(replayed, "stale");
+      this.#fallbacks.behind++;
+      return false;
+    }
+    if (error instanceof ServerError && maySucceedElsewhere(error)) {
+      this.#replica.answered(replayed, "errors");
+      this.#fallbacks.error++;
+      return false;
+    }
+    this.#replica.answered(replayed, "reads");
+    return true;
   }
 
   /**
@@ -56,7 +71,9 @@ export class ReplicaRead {
   ): boolean {
     const isOver = signal?.aborted === true;
     this.#replica.failed({ leavesOut: !isOver && showsFailure(error, lease) });
-    return !isOver && maySucceedElsewhere(error);
+    const isForPrimary = !isOver && maySucceedElsewhere(error);
+    if (isForPrimary) this.#fallbacks.unavailable++;
+    return isForPrimary;
   }
 }
 

@@ -12,25 +12,20 @@
  * that the statements behind, each of which has a snapshot of its own, see at least as much. That is why the level is
  * `read committed`: a transaction's one snapshot would be older than what the replica tells.
  */
-import type { Endpoint, Result, Statement } from "../../driver/driver.ts";
+import type { Result, Statement } from "../../driver/driver.ts";
 import type { Lease } from "../lease.ts";
 import type { OwnerScope } from "../owner_scope.ts";
 import type { Pool } from "../pool.ts";
 import type { PoolStats } from "../pool_stats.ts";
+import type { PoolView } from "../pool_view.ts";
 import type { Clock } from "../../time/clock.ts";
 import { completesWithin } from "../../time/timeout.ts";
+import { noFallbacks, type ReplicaFallbacks } from "./fallbacks.ts";
 import { hasReached, isPosition, ONLY_PRIMARY, type Position } from "./position.ts";
-import { Replica, type ReplicaCounters } from "./replica.ts";
+import type { ReadServer } from "./read_server.ts";
+import { type Mark, Replica, type ReplicaState } from "./replica.ts";
 import { ReplicaRead } from "./replica_read.ts";
 import { askWritten, readPosition } from "./server_position.ts";
-
-/** A server, as a transaction needs it. */
-export interface ReadServer {
-  /** Its connections. */
-  readonly pool: Pool;
-  /** See `DatabaseOptions.endpoint`. */
-  readonly endpoint?: Endpoint | undefined;
-}
 
 /** The replicas of a database. */
 export interface ReplicasOptions {
@@ -46,8 +41,8 @@ export interface ReplicasOptions {
   readonly random: () => number;
 }
 
-/** The counts of one replica. */
-export interface ReplicaStats extends PoolStats, Readonly<ReplicaCounters> {}
+/** What is known of one replica, and the counts of its pool. */
+export interface ReplicaStats extends PoolStats, ReplicaState {}
 
 /** How many marks are made in `maxStalenessMs`. */
 const MARKS = 4;
@@ -57,12 +52,6 @@ const MARK_AGAIN_MS = 1_000;
 
 /** Longest wait for the primary's answer. */
 const MARK_TIMEOUT_MS = 5_000;
-
-/** A position that the primary had at that time or later. */
-interface Mark {
-  readonly position: Position;
-  readonly atMs: number;
-}
 
 /** What a read needs of the replica that answers it. */
 export interface ReplicaWish {
@@ -86,6 +75,9 @@ export class Replicas {
   readonly #clock: Clock;
   /** From old to new, all so far apart that `MARKS + 1` of them cover `maxStalenessMs`. */
   #marks: readonly Mark[] = [];
+  /** What the primary has told last. */
+  #newest: Mark | undefined;
+  readonly #fallbacks: ReplicaFallbacks = noFallbacks();
   /** When the primary is to be asked for the next mark, if no write brings it before. */
   #markAtMs = -Infinity;
   #isAsking = false;
@@ -103,9 +95,23 @@ export class Replicas {
     await Promise.all(this.#replicas.map(({ server }) => server.pool.close(options)));
   }
 
-  /** The counts of each replica, in the order of the options. */
+  /** What is known of each replica, in the order of the options. */
   stats(): readonly ReplicaStats[] {
-    return this.#replicas.map(({ server, counters }) => ({ ...server.pool.stats(), ...counters }));
+    const nowMs = this.#clock.now();
+    return this.#replicas.map((replica) => ({
+      ...replica.server.pool.stats(),
+      ...replica.state(this.#newest, nowMs),
+    }));
+  }
+
+  /** The reads that the primary has answered instead. */
+  fallbacks(): Readonly<ReplicaFallbacks> {
+    return { ...this.#fallbacks };
+  }
+
+  /** Every connection and waiter of each replica's pool, in the order of the options. */
+  inspect(): readonly PoolView[] {
+    return this.#replicas.map(({ server }) => server.pool.inspect());
   }
 
   /**
@@ -127,25 +133,28 @@ export class Replicas {
         "Cannot read after a commit as 'after' is no position; pass the position of a session that has committed",
       );
     }
-    if (isolation !== "read committed") return undefined;
+    if (isolation !== "read committed") return this.#fallBack("isolation");
     const nowMs = this.#clock.now();
     if (nowMs >= this.#markAtMs && !this.#isAsking) void this.#askForMark(scope);
-    const wanted = this.#wanted(after, nowMs);
-    if (wanted === undefined) return undefined;
+    const mark = this.#marks.find(({ atMs }) => nowMs - atMs <= this.#maxStalenessMs)?.position;
+    if (mark === undefined) return this.#fallBack("unmarked");
+    const wanted = laterOf(mark, after);
+    if (wanted === undefined) return this.#fallBack("position");
     let chosen: Replica | undefined;
+    let reason: "unavailable" | "behind" = "unavailable";
     for (const replica of this.#replicas) {
-      if (!replica.admits(wanted, nowMs)) continue;
+      const refusal = replica.refusal(wanted, nowMs);
+      if (refusal === "behind") reason = refusal;
+      if (refusal !== undefined) continue;
       if (chosen === undefined || replica.isLessLoaded(chosen)) chosen = replica;
     }
-    chosen?.begin(wanted, nowMs);
-    return chosen && new ReplicaRead(chosen, wanted);
+    if (chosen === undefined) return this.#fallBack(reason);
+    chosen.begin(wanted, nowMs);
+    return new ReplicaRead(chosen, wanted, this.#fallbacks);
   }
 
-  /** The later one of `after` and the oldest mark that is young enough. `undefined` if neither is known to be. */
-  #wanted(after: Position | undefined, nowMs: number): Position | undefined {
-    const mark = this.#marks.find(({ atMs }) => nowMs - atMs <= this.#maxStalenessMs)?.position;
-    if (mark === undefined || after === undefined || hasReached(mark, after)) return mark;
-    return hasReached(after, mark) ? after : undefined;
+  #fallBack(reason: keyof ReplicaFallbacks): undefined {
+    this.#fallbacks[reason]++;
   }
 
   /**
@@ -177,6 +186,7 @@ export class Replicas {
   note(answer: Result | undefined, atMs: number): Position {
     const position = readPosition(answer);
     if (position === undefined) return ONLY_PRIMARY;
+    if (this.#newest === undefined || atMs >= this.#newest.atMs) this.#newest = { position, atMs };
     const newest = this.#marks.at(-1);
     if (newest === undefined || atMs >= newest.atMs + this.#everyMs) {
       this.#marks = [...this.#marks, { position, atMs }].slice(-MARKS - 1);
@@ -188,4 +198,10 @@ export class Replicas {
   get #everyMs(): number {
     return this.#maxStalenessMs / MARKS;
   }
+}
+
+/** `undefined` if their order has no meaning. */
+function laterOf(mark: Position, after: Position | undefined): Position | undefined {
+  if (after === undefined || hasReached(mark, after)) return mark;
+  return hasReached(after, mark) ? after : undefined;
 }

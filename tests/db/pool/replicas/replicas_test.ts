@@ -62,6 +62,8 @@ class Server {
   });
 }
 
+const ADDRESS = { host: "replica.example", port: 5432 };
+
 interface World {
   readonly clock: ManualClock;
   readonly primary: Server;
@@ -86,6 +88,7 @@ function worldTest(
     const pool = poolOf(primary.driver, { clock });
     const servers = [{
       pool: poolOf(replica.driver, { clock, acquireTimeoutMs: 500, ...replicaPool }),
+      address: ADDRESS,
     }];
     const replicas = new Replicas({
       primary: pool,
@@ -432,12 +435,140 @@ worldTest(
   },
 );
 
+/** What is not 0 of why the primary has answered. */
+function fallbacksOf(db: Database): Record<string, number> {
+  const entries = Object.entries(db.stats().replicaFallbacks!);
+  return Object.fromEntries(entries.filter(([, count]) => count !== 0));
+}
+
+const stateOf = (db: Database) => db.stats().replicas![0]!;
+
+worldTest("each read that the primary answers has one reason", async (world) => {
+  const { primary, replica, db, read, clock } = world;
+  assertEquals(fallbacksOf(db), {});
+  assertEquals(await read(), "primary");
+  assertEquals(fallbacksOf(db), { unmarked: 1 });
+  await flushPromises();
+  assertEquals(await read(), "replica");
+
+  await read("primary");
+  await read(position("0/100").replace("C1", "C2"));
+  assertEquals(fallbacksOf(db), { unmarked: 1, position: 2 });
+  await db.session({ readOnly: true, isolation: "serializable", replica: {} })
+    .commit([sql`select 1`]);
+  assertEquals(fallbacksOf(db), { unmarked: 1, position: 2, isolation: 1 });
+
+  primary.lsn = "0/200";
+  const after = (await write(db))!;
+  await clock.advance(101);
+  await read(after);
+  assertEquals([fallbacksOf(db)["behind"], stateOf(db).stale], [1, 1], "it told so");
+  await read(after);
+  assertEquals([fallbacksOf(db)["behind"], stateOf(db).stale], [2, 1], "it was known");
+
+  replica.answers = () => serverError("40001", "of the replica");
+  await read();
+  assertEquals([fallbacksOf(db)["error"], stateOf(db).errors], [1, 1]);
+  replica.answers = () => ({ rows: [{ server: "replica" }] });
+
+  replica.isReplica = false;
+  await read();
+  assertEquals([fallbacksOf(db)["unavailable"], stateOf(db).failed], [1, 1], "it has failed");
+  await read();
+  assertEquals([fallbacksOf(db)["unavailable"], stateOf(db).failed], [2, 1], "it was left out");
+  replica.isReplica = true;
+  replica.lsn = "0/200";
+  await clock.advance(1_001);
+  assertEquals(await read(after), "replica");
+  const expected = { unmarked: 1, position: 2, isolation: 1, behind: 2, error: 1, unavailable: 2 };
+  assertEquals(fallbacksOf(db), expected);
+  assertEquals(stateOf(db).reads, 2);
+});
+
+worldTest("a read whose caller gave up is no read of the primary's", async (world) => {
+  const { replica, db } = world;
+  await warmUp(world);
+  const { promise: hangs, resolve } = Promise.withResolvers<Answer>();
+  replica.answers = () => hangs;
+  const caller = new AbortController();
+  const session = db.session({ readOnly: true, replica: {}, signal: caller.signal });
+  const given = assertRejects(() => session.query(sql`select 2`), DeadlineError);
+  await flushPromises();
+  caller.abort();
+  await world.clock.advance(1_000);
+  await given;
+  resolve(undefined);
+  assertEquals([stateOf(db).failed, fallbacksOf(db)], [1, { unmarked: 1 }]);
+});
+
+worldTest(
+  "the lag is that between the newest answers of both, and has their age",
+  async (world) => {
+    const { primary, replica, db, read, clock } = world;
+    assertEquals([stateOf(db).lag, stateOf(db).address], [undefined, ADDRESS]);
+    await warmUp(world);
+    assertEquals(stateOf(db).lag, { bytes: 0, ageMs: 0 });
+    await clock.advance(700);
+    assertEquals(stateOf(db).lag, { bytes: 0, ageMs: 700 });
+    primary.lsn = "1/FF";
+    await write(db);
+    assertEquals(stateOf(db).lag, { bytes: 0xFFFF_FFFF, ageMs: 700 }, "as the replica was then");
+    replica.lsn = "1/F0";
+    await read();
+    assertEquals(stateOf(db).lag, { bytes: 15, ageMs: 0 });
+    replica.lsn = "1/1FF";
+    await read();
+    assertEquals(
+      stateOf(db).lag,
+      { bytes: 0, ageMs: 0 },
+      "further than the primary was heard to be",
+    );
+    primary.timeline = "2";
+    await write(db);
+    assertEquals(stateOf(db).lag, undefined, "on another timeline");
+  },
+);
+
+worldTest("a replica is shown as left out from its failure to its next answer", async (world) => {
+  const { replica, db, read, clock } = world;
+  assertEquals(stateOf(db).isLeftOut, false);
+  await warmUp(world);
+  replica.isReplica = false;
+  await read();
+  assertEquals(stateOf(db).isLeftOut, true);
+  await clock.advance(5_000);
+  assertEquals(stateOf(db).isLeftOut, true);
+  replica.isReplica = true;
+  await read();
+  assertEquals(stateOf(db).isLeftOut, false);
+
+  const { promise: hangs, resolve } = Promise.withResolvers<Answer>();
+  replica.tells = () => hangs;
+  const silent = read();
+  await flushPromises();
+  await clock.advance(1_001);
+  assertEquals(stateOf(db).isLeftOut, true, "it is silent");
+  resolve(replica.position());
+  await silent;
+  assertEquals(stateOf(db).isLeftOut, false);
+});
+
+worldTest("the pool of a replica can be inspected", async (world) => {
+  const { db } = world;
+  await warmUp(world);
+  await using session = db.session({ readOnly: true, replica: {}, label: "GET /things" });
+  await session.query(sql`select 1`);
+  const { connections, replicas } = db.inspect();
+  assert(connections.every(({ label }) => label === undefined));
+  assertEquals(replicas?.[0]?.connections.map(({ label }) => label), ["GET /things"]);
+});
+
 worldTest("reads are divided among replicas that are alike", async ({ clock, primary }) => {
   const servers = [new Server("one"), new Server("two"), new Server("three")];
   const pool = poolOf(primary.driver, { clock });
   const replicas = new Replicas({
     primary: pool,
-    servers: servers.map(({ driver }) => ({ pool: poolOf(driver, { clock }) })),
+    servers: servers.map(({ driver }) => ({ pool: poolOf(driver, { clock }), address: ADDRESS })),
     maxStalenessMs: 10_000,
     clock,
     random: () => 0,
