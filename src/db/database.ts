@@ -2,7 +2,7 @@ import { type TransactionSettings, withOptions } from "./session/begin.ts";
 import { type Clock, systemClock } from "./time/clock.ts";
 import { bothObservers, type Observer } from "./session/observer.ts";
 import type { Pool } from "./pool/pool.ts";
-import type { PoolStats } from "./pool/pool_stats.ts";
+import type { PoolStats, PoolTotals } from "./pool/pool_stats.ts";
 import type { PoolView } from "./pool/pool_view.ts";
 import { SharedTimer } from "./time/shared_timer.ts";
 import { RetryBudget } from "./time/retry.ts";
@@ -24,7 +24,7 @@ import type { Sql } from "./driver/sql.ts";
 import { type Attempt, type OpenedUnit, runUnit, type UnitKey } from "./unit_of_work.ts";
 import type { TransactionContext, TransactionRequest } from "./session/transaction_context.ts";
 import { type KeyInsert, keyInsertOf, prependedInsert } from "./session/transaction_key.ts";
-import { UnitMetrics, type UnitStats } from "./session/unit_stats.ts";
+import { type UnitCounters, UnitMetrics, type UnitStats } from "./session/unit_stats.ts";
 
 /** What the databases of all owners in one isolate share. */
 export interface DatabaseOptions {
@@ -112,6 +112,9 @@ export interface KeyedTransactionOptions<T> extends TransactionOptions {
    */
   readonly loadResult: (session: Session) => Promise<T>;
 }
+
+/** The pool's counts and those of all databases that share `metrics`, without histograms. */
+export interface DatabaseTotals extends PoolTotals, Readonly<UnitCounters> {}
 
 /** The pool's counts, and those of all databases that share `metrics`. */
 export interface DatabaseStats extends PoolStats, UnitStats {
@@ -396,6 +399,11 @@ export class Database {
       replicas: replicas?.stats(),
       replicaFallbacks: replicas?.fallbacks(),
     };
+  }
+
+  /** `stats()` without the histograms and the replicas: cheap enough to be read for each request. */
+  totals(): DatabaseTotals {
+    return { ...this.#options.pool.totals(), ...this.#shared.metrics.counters };
   }
 
   /** Closes the connections of a request that ends. Resolves when their sockets are closed: see `Pool.endScope`. */

@@ -15,6 +15,7 @@ export {
   type DatabaseOptions,
   type DatabaseOwner,
   type DatabaseStats,
+  type DatabaseTotals,
   type DatabaseView,
   type KeyedTransactionOptions,
   type RunOptions,
@@ -93,7 +94,7 @@ export {
   type ReplicaStats,
   type ReplicaWish,
 } from "./pool/replicas/replicas.ts";
-export type { PoolCounters, PoolStats } from "./pool/pool_stats.ts";
+export type { PoolCounters, PoolStats, PoolTotals } from "./pool/pool_stats.ts";
 export { type ConnectionView, type PoolView, textOf, type WaiterView } from "./pool/pool_view.ts";
 export type { Parse, TypeParsers } from "./driver/result_types.ts";
 export { OwnerScope } from "./pool/owner_scope.ts";

@@ -1,8 +1,9 @@
 /**
- * Metrics of all isolates together: one data point for each request, in a dataset of Cloudflare's Analytics Engine.
+ * Metrics of all isolates together: one data point for each request, and one for each batch of a queue, in a dataset of
+ * Cloudflare's Analytics Engine.
  * src/workers/README.md has the columns and queries.
  */
-import type { DatabaseStats } from "../db/mod.ts";
+import type { DatabaseTotals } from "../db/mod.ts";
 import type { RequestFigures } from "../request_figures.ts";
 import { type CompletedRequest, knownMethod } from "./http_metrics.ts";
 import type { Log } from "./log.ts";
@@ -20,9 +21,22 @@ export interface Dataset {
 
 export interface DataPointsOptions {
   readonly dataset: Dataset;
-  readonly database: { stats(): DatabaseStats };
+  readonly database: { totals(): DatabaseTotals };
   readonly log: Log;
 }
+
+/** A batch of messages, all of which have an outcome. */
+export interface CompletedBatch {
+  /** The queue's name. */
+  readonly queue: string;
+  readonly messages: number;
+  /** Of them, those that come again. */
+  readonly retried: number;
+  readonly durationMs: number;
+}
+
+/** In place of a request's method. */
+const BATCH = "QUEUE";
 
 /** Writes the data points of one isolate or one Durable Object. */
 export class DataPoints {
@@ -34,19 +48,32 @@ export class DataPoints {
     this.#options = options;
   }
 
-  /** Reports the request, what the pool has counted since the last one, and its state. Never throws. */
-  write(
-    { method, route, status, durationMs }: CompletedRequest,
+  /** Reports the request, what the pool has counted since the last data point, and its state. Never throws. */
+  write({ method, route, status, durationMs }: CompletedRequest, figures: RequestFigures): void {
+    this.#write([knownMethod(method), route, `${status}`, "", ""], durationMs, figures);
+  }
+
+  /** The same for a batch. */
+  writeBatch(
+    { queue, messages, retried, durationMs }: CompletedBatch,
+    figures: RequestFigures,
+  ): void {
+    this.#write([BATCH, queue, "", `${messages}`, `${retried}`], durationMs, figures);
+  }
+
+  #write(
+    blobs: readonly [method: string, route: string, ...string[]],
+    durationMs: number,
     { databaseMs, waitMs, connectMs, flights, transactions, retries }: RequestFigures,
   ): void {
     const { dataset, database, log } = this.#options;
-    const stats = database.stats();
-    const counted = countersOf(stats);
+    const totals = database.totals();
+    const counted = countersOf(totals);
     const reported = this.#reported;
     this.#reported = counted;
     const point = {
-      indexes: [route],
-      blobs: [knownMethod(method), route, String(status)],
+      indexes: [blobs[1]],
+      blobs,
       doubles: [
         durationMs,
         databaseMs,
@@ -56,21 +83,21 @@ export class DataPoints {
         transactions,
         retries,
         ...counted.map((count, index) => count - (reported?.[index] ?? 0)),
-        stats.leased + stats.opening,
-        stats.idle,
-        stats.waiting,
+        totals.leased + totals.opening,
+        totals.idle,
+        totals.waiting,
       ],
     } as const;
     try {
       dataset.writeDataPoint(point);
     } catch (error) {
-      // The request may have committed a change, and must be answered so.
+      // The request may have committed a change, and must be answered so; a batch must not fail after its effects.
       log.warn("cannot write a data point", { error });
     }
   }
 }
 
-function countersOf({ counters, lost, unknown, budgetDenied }: DatabaseStats): number[] {
+function countersOf({ counters, lost, unknown, budgetDenied }: DatabaseTotals): number[] {
   return [
     counters.acquired,
     counters.connected,

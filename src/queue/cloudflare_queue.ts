@@ -66,22 +66,29 @@ export async function sweepEvents(
   }
 }
 
-/** Processes a batch that the runtime delivered, over one connection. Never rejects. */
+/**
+ * Processes a batch that the runtime delivered, over one connection. Returns how many of its messages come again. Never
+ * rejects.
+ */
 export async function consumeBatch(
   { queue, messages }: QueueBatch,
   consumer: Pick<Consumer<KeyedMessage>, "consume" | "deadLetter">,
-): Promise<void> {
-  const deliveries = messages.map(deliveryOf);
-  if (!DEAD_LETTER_QUEUE.test(queue)) return await consumer.consume(deliveries);
-  for (const delivery of deliveries) {
-    await consumer.deadLetter(
-      delivery,
-      "Cannot deliver the message as Cloudflare Queues used up its retries",
-    );
+): Promise<number> {
+  let retried = 0;
+  const deliveries = messages.map((message) => deliveryOf(message, () => retried++));
+  if (!DEAD_LETTER_QUEUE.test(queue)) await consumer.consume(deliveries);
+  else {
+    for (const delivery of deliveries) {
+      await consumer.deadLetter(
+        delivery,
+        "Cannot deliver the message as Cloudflare Queues used up its retries",
+      );
+    }
   }
+  return retried;
 }
 
-function deliveryOf(message: QueueMessage): Delivery {
+function deliveryOf(message: QueueMessage, onRetry: () => void): Delivery {
   const { id, body, attempts } = message;
   return {
     id,
@@ -89,7 +96,10 @@ function deliveryOf(message: QueueMessage): Delivery {
     attempts,
     traceparent: traceparentOf(body),
     ack: () => message.ack(),
-    retry: ({ delayMs }) => message.retry({ delaySeconds: Math.ceil(delayMs / 1_000) }),
+    retry({ delayMs }) {
+      onRetry();
+      message.retry({ delaySeconds: Math.ceil(delayMs / 1_000) });
+    },
   };
 }
 

@@ -3,6 +3,7 @@ import type { ExecutionContext } from "cloudflare:workers";
 import { activityConsumer } from "../service/activity_consumer.ts";
 import { logMessages } from "../service/failure_log.ts";
 import type { Databases } from "../library/workers/mod.ts";
+import { DataPoints } from "../ops/data_points.ts";
 import { createLog, type Log } from "../ops/log.ts";
 import {
   consumeBatch,
@@ -11,9 +12,10 @@ import {
   sweepEvents,
 } from "../queue/cloudflare_queue.ts";
 import { pruneKeys } from "../queue/prune.ts";
+import { figuresObserver, noFigures } from "../request_figures.ts";
 import type { Settings } from "../settings/settings.ts";
 import type { Instrument, Instrumentation } from "./instrumentation.ts";
-import { producerOf, serviceDatabases } from "./service.ts";
+import { datasetOf, producerOf, serviceDatabases } from "./service.ts";
 import { type Bindings, workerSettings } from "./settings.ts";
 
 /**
@@ -25,6 +27,7 @@ export class QueueWorker {
   readonly #log: Log;
   readonly #producer: QueueProducer | undefined;
   readonly #seen: Instrumentation;
+  readonly #points: DataPoints | undefined;
 
   private constructor(
     { database, queue, logLevel }: Settings,
@@ -35,6 +38,9 @@ export class QueueWorker {
     this.#log = createLog(logLevel, { context: seen.logFields });
     this.#seen = seen;
     this.#producer = producerOf(bindings);
+    const dataset = datasetOf(bindings);
+    this.#points = dataset &&
+      new DataPoints({ dataset, database: this.#databases, log: this.#log });
   }
 
   /** Rejects with `SettingsError`. */
@@ -45,18 +51,25 @@ export class QueueWorker {
 
   /** Every message of the batch is acked or retried. The batch itself never fails. */
   async consume(batch: QueueBatch, ctx: ExecutionContext): Promise<void> {
+    const sinceMs = performance.now();
     const logFailure = logMessages(this.#log);
-    const consumer = activityConsumer(this.#databases.forRequest(ctx), {
+    const db = this.#databases.forRequest(ctx);
+    const figures = noFigures();
+    const observed = this.#points ? db.forRequest(figuresObserver(figures)) : db;
+    const consumer = activityConsumer(observed, {
       onFailure: (failure) => {
         logFailure(failure);
         this.#seen.noteFailure(failure);
       },
     });
-    await this.#seen.run(ctx, () =>
+    const retried = await this.#seen.run(ctx, () =>
       consumeBatch(batch, {
         consume: this.#seen.consuming(batch.queue, consumer.consume),
         deadLetter: (delivery, error) => consumer.deadLetter(delivery, error),
       }));
+    const { queue, messages: { length: messages } } = batch;
+    const durationMs = performance.now() - sinceMs;
+    this.#points?.writeBatch({ queue, messages, retried, durationMs }, figures);
   }
 
   /** Sends events that a crash or a failed dispatch left in the outbox, and prunes old message keys. */

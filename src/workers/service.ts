@@ -40,7 +40,7 @@ export function serviceDatabases(
 
 export interface WorkerServiceOptions {
   /** For the metrics of this isolate or this Durable Object. */
-  readonly database: Pick<Databases, "stats" | "inspect">;
+  readonly database: Pick<Databases, "stats" | "totals" | "inspect">;
   readonly bindings: Bindings;
   readonly seen: Instrumentation;
 }

@@ -1,6 +1,7 @@
 /** The data points of a Worker and of an object, in real workerd. */
 import { assert, assertEquals } from "@std/assert";
 import { createUser, jsonRequest, uniqueEmail } from "../http/requests.ts";
+import { BATCH_SENDER, type BatchAnswer } from "../support/batch_sender.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { TOKEN } from "../support/token.ts";
 import { startWorkerHost, type WorkerHost } from "../support/worker_host.ts";
@@ -21,6 +22,13 @@ const hosts = await Promise.all([
   }),
 ]);
 const [worker] = hosts as [WorkerHost, WorkerHost];
+/** The test sends the batches. */
+const batches = await startWorkerHost(await localDatabase(), {
+  name: "data points, queue",
+  entry,
+  front: BATCH_SENDER,
+  env: { LOG_LEVEL: "warn" },
+});
 /** Miniflare's dataset keeps nothing. */
 const real = await startWorkerHost(await localDatabase(), {
   name: "a dataset of Miniflare's",
@@ -28,7 +36,7 @@ const real = await startWorkerHost(await localDatabase(), {
 });
 
 Deno.test.afterAll(async () => {
-  await Promise.all([...hosts, real].map((host) => host.stop()));
+  await Promise.all([...hosts, batches, real].map((host) => host.stop()));
 });
 
 /** The columns of a data point, by the names that src/workers/README.md gives them. */
@@ -126,6 +134,67 @@ for (const host of hosts) {
     }
   });
 }
+
+let events = 0;
+
+function message(version: number, attempts = 1) {
+  const body = {
+    id: String(1_000_000 + ++events),
+    type: "user.updated",
+    userId: crypto.randomUUID(),
+    version,
+    occurredAt: new Date().toISOString(),
+    data: { email: "ann@example.org", name: "Ann" },
+  };
+  return { id: crypto.randomUUID(), body, attempts };
+}
+
+async function sendBatch(queue: string, messages: readonly unknown[]): Promise<BatchAnswer> {
+  const response = await batches.request(`/_queue/${queue}`, jsonRequest("POST", messages));
+  assertEquals(response.status, 200, await response.clone().text());
+  return await response.json();
+}
+
+batches.test("each batch of a queue is one data point, with what became of its messages", async () => {
+  await takePoints(batches);
+  await sendBatch("user-events", [message(1), message(2), message(3)]);
+  await batches.branch.asAdmin(
+    "alter table user_activity add constraint no_sevens check (version <> 7)",
+  );
+  const { retryMessages } = await sendBatch("user-events", [message(4), message(7, 4)]);
+  assertEquals(retryMessages.length, 1);
+  await batches.branch.asAdmin("alter table user_activity drop constraint no_sevens");
+  await sendBatch("user-events-dead", [message(5, 5)]);
+  const points = (await takePoints(batches)).map(columnsOf);
+  const columns = ["method", "route", "status", "messages", "retried", "transactions", "retries"];
+  assertEquals(points.map((point) => columns.map((name) => point[name])), [
+    ["QUEUE", "user-events", "", "3", "0", 1, 0],
+    ["QUEUE", "user-events", "", "2", "1", 2, 0],
+    ["QUEUE", "user-events-dead", "", "1", "0", 1, 0],
+  ]);
+  assertEquals(points.map(({ index1 }) => index1), points.map(({ route }) => route));
+  for (const point of points) {
+    const [duration, database] = times.map((name) => point[name] as number);
+    assert(database! > 0 && database! <= duration!, JSON.stringify(point));
+    assert(point["flights"] as number >= 1);
+    assert(point["leased"] as number >= 1, "what the consumer's own pool has counted");
+    assertEquals([point["timed_out"], point["lost"], point["waiting"]], [0, 0, 0]);
+  }
+});
+
+batches.test("a dataset that refuses the data point of a batch changes nothing for its messages", async () => {
+  const sent = [message(1), message(2)];
+  const { outcome, explicitAcks } = await sendBatch("refused-events", sent);
+  assertEquals([outcome, explicitAcks.toSorted()], ["ok", sent.map(({ id }) => id).toSorted()]);
+  await batches.workerd.logged("the dataset refuses it", { timeoutMs: 10_000 });
+});
+
+batches.test("a request has no messages", async () => {
+  await takePoints(batches);
+  await batches.request("/users").then((response) => response.body?.cancel());
+  const [point] = (await takePoints(batches)).map(columnsOf);
+  assertEquals([point!["messages"], point!["retried"]], ["", ""]);
+});
 
 worker.test("a data point has all columns of the README, and no others, within the engine's limits", async () => {
   await takePoints(worker);

@@ -1,18 +1,21 @@
 /** The service with a dataset for its metrics, which keeps the data points and gives them away at `/_points`. */
 import type { ExecutionContext } from "cloudflare:workers";
 import type { Dataset } from "../../src/ops/data_points.ts";
+import type { QueueBatch } from "../../src/queue/cloudflare_queue.ts";
 import worker, { DatabaseObject as ServiceObject } from "../../src/worker.ts";
 import type { Bindings } from "../../src/workers/settings.ts";
 
 export type DataPoint = Parameters<Dataset["writeDataPoint"]>[0];
 
 const points: DataPoint[] = [];
-/** Refuses the points of requests to this path. */
-const REFUSED = "/healthz";
+/** Refuses the points of requests to this path, and of batches of this queue. */
+const REFUSED = ["/healthz", "refused-events"];
 
 const METRICS: Dataset = {
   writeDataPoint(point) {
-    if (point.blobs.includes(REFUSED)) throw new TypeError("the dataset refuses it");
+    if (REFUSED.some((each) => point.blobs.includes(each))) {
+      throw new TypeError("the dataset refuses it");
+    }
     points.push(point);
   },
 };
@@ -39,4 +42,6 @@ export default {
     }
     return worker.fetch(request, withDataset(bindings), ctx);
   },
+  queue: (batch: QueueBatch, bindings: Bindings, ctx: ExecutionContext) =>
+    worker.queue(batch, withDataset(bindings), ctx),
 };

@@ -16,7 +16,7 @@ import type { OwnerScope } from "./owner_scope.ts";
 import { Permits } from "./permits.ts";
 import type { AcquireOptions, PoolOptions } from "./pool_options.ts";
 import { POOL_CLOSED } from "./pool_refusals.ts";
-import { PoolMetrics, type PoolStats } from "./pool_stats.ts";
+import { PoolMetrics, type PoolStats, type PoolTotals } from "./pool_stats.ts";
 import { type PoolView, viewOf } from "./pool_view.ts";
 import { OWNER_TIMEOUT_MS } from "./reclaimer.ts";
 
@@ -146,7 +146,12 @@ export class Pool {
 
   /** Counts by state, counters since the pool was made, and histograms. */
   stats(): PoolStats {
-    return { ...this.#permits.counts(), ...this.#parts.metrics.snapshot() };
+    return { ...this.totals(), ...this.#parts.metrics.snapshot() };
+  }
+
+  /** `stats()` without the histograms. */
+  totals(): PoolTotals {
+    return { ...this.#permits.counts(), counters: { ...this.#parts.metrics.counters } };
   }
 
   /** The state of each connection and of the first 20 waiters, for the operator. */

@@ -2,10 +2,14 @@
 import type { PoolCounts } from "../errors.ts";
 import { Histogram, type HistogramStats } from "../time/histogram.ts";
 
-/** A snapshot of a pool: permits by state, counters and histograms. */
-export interface PoolStats extends PoolCounts {
+/** A snapshot of a pool without its histograms: permits by state, and counters. */
+export interface PoolTotals extends PoolCounts {
   /** Events since the pool was made. */
   readonly counters: Readonly<PoolCounters>;
+}
+
+/** A snapshot of a pool: permits by state, counters and histograms. */
+export interface PoolStats extends PoolTotals {
   /** From `acquire` to the lease, for the callers that got one. */
   readonly waitTimes: HistogramStats;
   /** From the lease to its return. */
@@ -88,9 +92,8 @@ export class PoolMetrics {
   readonly useTimes = new Histogram();
   readonly connectTimes = new Histogram();
 
-  snapshot(): Omit<PoolStats, keyof PoolCounts> {
+  snapshot(): Omit<PoolStats, keyof PoolTotals> {
     return {
-      counters: { ...this.counters },
       waitTimes: this.waitTimes.snapshot(),
       useTimes: this.useTimes.snapshot(),
       connectTimes: this.connectTimes.snapshot(),
