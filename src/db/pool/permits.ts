@@ -166,8 +166,12 @@ export class Permits {
     if (waiter !== undefined) this.#refuse(waiter, connectFailed(error));
   }
 
-  /** A connect was given up, and the one that replaces it serves the newest waiter: the oldest one has waited for it. */
+  /**
+   * A connect was given up. In an outage the one that replaces it serves the newest waiter: the oldest one has waited for
+   * it. Otherwise its scope has ended, and those that wait now came later.
+   */
   refuseSurplusOf({ scope, counts: { opening } }: OwnerPool): void {
+    if (!this.#breaker.isOpen) return;
     const waiter = this.queue.headOf(scope, { isNew: true });
     if (waiter === undefined || this.queue.sizeOf(scope) <= opening) return;
     this.#refuse(waiter, unreachable(CircuitBreaker.longestWindowMs));

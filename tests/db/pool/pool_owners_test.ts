@@ -141,6 +141,25 @@ Deno.test("the end of a request gives up a connect that none of its callers wait
   assertEquals([end.isOver, opening, counters.connectFailed], [true, 0, 0]);
 });
 
+Deno.test("a connect that the end of its scope has given up refuses no caller that comes then", async () => {
+  const never = new Promise<void>(() => {});
+  let connects = 0;
+  const { pool } = poolOfOne({ onConnect: () => ++connects === 1 ? never : undefined });
+  const scope = SimulatedScope.open({ lasting: true, isBound: true });
+  const caller = new AbortController();
+  scope.enter(() => pool.acquire({ scope, signal: caller.signal })).catch(() => {});
+  await flushPromises();
+  scope.enter(() => caller.abort());
+  const end = ending(pool, scope);
+  const [one, other] = [acquireFor(pool, scope), acquireFor(pool, scope)];
+  await granted(one);
+  await scope.enter(() => one.lease!.release());
+  await granted(other);
+  await scope.enter(() => other.lease!.release());
+  await flushPromises();
+  assertEquals([end.isOver, pool.stats().counters.unreachable], [true, 0]);
+});
+
 Deno.test("the end of a request gives up a connect that it has not started yet", async () => {
   const { pool } = poolOfOne();
   const holder = request();
