@@ -18,6 +18,7 @@ export const FLAGS = {
   seed: "N",
   host: "NAME",
   cheat: "NAME",
+  prepare: "MODE",
   only: "RUN",
 } as const;
 

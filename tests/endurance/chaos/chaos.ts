@@ -2,6 +2,7 @@
  * Transfers, unique inserts and keyed effects of many clients over HTTP, while faults strike messages, connections,
  * backends, clients and the server. Afterwards the outcomes that clients were told are compared with the database.
  */
+import { PREPARE_MODES, type PrepareMode } from "../../../src/db/mod.ts";
 import { pollUntil } from "../../../src/library/testing/postgres/poll.ts";
 import type { Env } from "../../support/branch.ts";
 import { type FaultRelay, startFaultRelay } from "../../support/fault_relay.ts";
@@ -31,6 +32,8 @@ export interface ChaosOptions {
   readonly leastUnits: number;
   readonly leastFaults: number;
   readonly mutation?: Mutation | undefined;
+  /** As `DATABASE_PREPARE`, whose default it has. */
+  readonly prepare?: PrepareMode | undefined;
 }
 
 const FULL_CHAOS = {
@@ -78,22 +81,28 @@ const SETTINGS = {
 const GONE_MS = 20_000;
 
 export const chaosScenario: Scenario<ChaosOptions> = {
-  flags: ["minutes", "seed", "host", "cheat"],
+  flags: ["minutes", "seed", "host", "prepare", "cheat"],
   options: (flags) => ({
     ...scaled(flags.positive("minutes", { otherwise: 5, max: 600 }) * 60_000),
     host: flags.oneOf("host", HOSTS) ?? "deno",
     seed: flags.seed(),
     mutation: flags.oneOf("cheat", MUTATIONS),
+    prepare: flags.oneOf("prepare", PREPARE_MODES),
   }),
   run: async (options) => chaosReport(await chaos(options)),
 };
 
 export async function chaos(options: ChaosOptions) {
-  const { host: name, seed, mutation } = options;
+  const { host: name, seed, mutation, prepare = "auto" } = options;
   await using server = await startStoppableServer();
   for (const statement of SCHEMA) await server.query(statement);
   await using relay = await startFaultRelay({ targets: [server.target] });
-  const env = { ...envOf(name, { server, relay }), ...SETTINGS, [MUTATION]: mutation ?? "" };
+  const env = {
+    ...envOf(name, { server, relay }),
+    ...SETTINGS,
+    DATABASE_PREPARE: prepare,
+    [MUTATION]: mutation ?? "",
+  };
   await using host = await startHost(name, env);
   const injector = new FaultInjector({
     ...options,
@@ -186,6 +195,7 @@ export function chaosReport(result: ChaosResult): Measure[] {
     ["host", result.host],
     ["seed", result.seed],
     ["mutation", result.mutation ?? "none"],
+    ["prepared statements", result.prepare ?? "auto"],
     ["units", units],
     ["units a second", units / result.seconds],
     ["units done", outcomes.done, atLeast(result.leastUnits)],
