@@ -1,5 +1,5 @@
 /** The goals. They are printed, not enforced, since a busy machine may miss them. */
-import { HAND_WRITTEN, OURS } from "./contender.ts";
+import { HAND_WRITTEN, LAYER, OURS } from "./contender.ts";
 import { medianRatio } from "./http_table.ts";
 import type { CellFigures, Turn } from "./measure.ts";
 import type { Operation } from "./operations.ts";
@@ -47,6 +47,11 @@ const GOALS: readonly Goal[] = [
     near("read", ours, SEED, "requestsPerSecond", { atLeast: 12 }),
     near("create", ours, SEED, "requestsPerSecond", { atLeast: 6 }),
   ]),
+  // The layer by itself, without what the service does besides.
+  near("read", `${LAYER} over TCP`, "Hono + postgres", "requestsPerSecond", { atLeast: 0.8 }),
+  near("read", `${LAYER} over TCP`, "Hono + pg", "requestsPerSecond", { atLeast: 1.2 }),
+  near("create", `${LAYER} over TCP`, "Hono + postgres", "requestsPerSecond", { atLeast: 1.3 }),
+  near("create", `${LAYER} over TCP`, "Hono + pg", "requestsPerSecond", { atLeast: 1.3 }),
   { ...far("create"), bound: { atMost: 0.4 } },
   { ...far("three"), bound: { atMost: 0.85 } },
 ];
