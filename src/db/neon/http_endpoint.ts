@@ -144,7 +144,8 @@ class HttpConnection implements Connection {
   }
 
   close(): Promise<void> {
-    return this.cancel();
+    // To abort a request that is answered costs workerd 30 µs.
+    return this.state === "closed" ? Promise.resolve() : this.cancel();
   }
 }
 

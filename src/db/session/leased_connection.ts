@@ -76,17 +76,16 @@ export class LeasedConnection {
   /** Leases a connection if there is none yet, or takes one of the endpoint's. */
   open(wish: ConnectionWish): Promise<Lease> {
     if (this.#lease !== undefined) return Promise.resolve(this.#lease);
+    const { pool, endpoint } = wish.server ?? this.#context;
+    const remote = wish.isWhole && this.#mayBeRemote ? endpoint : undefined;
+    this.#isRemote = remote !== undefined;
     this.#startRecord();
     this.#endsAt = Infinity;
-    this.#isSpoiled = this.#wasStale = this.#isRemote = false;
+    this.#isSpoiled = this.#wasStale = false;
     this.#lastResults = [];
     this.#replica = wish.server;
-    const { pool, endpoint } = wish.server ?? this.#context;
-    if (wish.isWhole && endpoint !== undefined && this.#mayBeRemote) {
-      this.#isRemote = true;
-      return Promise.resolve(this.#lease = endpointLease(endpoint));
-    }
-    return this.#acquire(pool, wish);
+    if (remote === undefined) return this.#acquire(pool, wish);
+    return Promise.resolve(this.#lease = endpointLease(remote));
   }
 
   /**
@@ -120,7 +119,7 @@ export class LeasedConnection {
     this.#record ??= new TransactionRecord(
       metrics,
       clock,
-      observer?.transaction({ label, attempt, settings }),
+      observer?.transaction({ label, attempt, settings, isRemote: this.#isRemote }),
     );
   }
 

@@ -7,7 +7,7 @@ import type { TransactionSettings } from "./begin.ts";
  * caller's statement.
  */
 export interface Observer {
-  /** Called when a transaction leases its connection. Returns `undefined` if this transaction is not to be observed. */
+  /** Called before a transaction leases its connection, or goes to the endpoint. Returns `undefined` if this transaction is not to be observed. */
   transaction(begun: TransactionBegun): TransactionObserver | undefined;
 }
 
@@ -19,6 +19,8 @@ export interface TransactionBegun {
   readonly attempt: number;
   /** `undefined` for the statement of `Database.run`, which runs at the server's own settings. */
   readonly settings: TransactionSettings | undefined;
+  /** Whether the database's endpoint runs it: it leases no connection. */
+  readonly isRemote: boolean;
 }
 
 /** Observes one transaction. */

@@ -88,7 +88,7 @@ export class RawConnection implements AsyncDisposable {
   ): Promise<RawConnection> {
     const { pool, scope, holder, clock, metrics, observer } = context;
     const { settings, label, signal } = request;
-    const begun = { label, attempt: 1, settings: undefined };
+    const begun = { label, attempt: 1, settings: undefined, isRemote: false };
     const record = new TransactionRecord(metrics, clock, observer?.transaction(begun));
     try {
       const holdMs = (settings.transactionTimeoutMs || Infinity) + ANSWER_GRACE_MS;

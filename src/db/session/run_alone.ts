@@ -37,7 +37,7 @@ export async function runAlone(
   assertTimeout(request.timeoutMs);
   const { clock, metrics, observer } = context;
   const { label, signal, parsers, timeoutMs } = request;
-  const begun = { label, attempt: 1, settings: undefined };
+  const begun = { label, attempt: 1, settings: undefined, isRemote: false };
   const record = new TransactionRecord(metrics, clock, observer?.transaction(begun));
   let lease: Lease | undefined;
   let isReplicationCutShort = false;

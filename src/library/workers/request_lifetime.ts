@@ -29,14 +29,19 @@ export class RequestLifetime {
     this.#end = end;
   }
 
-  /** Counts the transactions that lease a connection, and passes everything on to `next`. */
+  /**
+   * Counts the transactions that lease a connection, and passes everything on to `next`. One that the endpoint runs has
+   * no connection to close, and its HTTP request ends with the Worker's: it needs neither the timer nor `waitUntil`.
+   */
   observe(next: Observer | undefined): Observer {
     return {
       transaction: (begun) => {
+        const observed = next?.transaction(begun);
+        if (begun.isRemote) return observed;
         this.#openTransactions++;
         clearTimeout(this.#lingering);
         this.#hold();
-        return this.#observed(next?.transaction(begun));
+        return this.#observed(observed);
       },
     };
   }

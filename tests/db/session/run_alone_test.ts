@@ -314,7 +314,7 @@ Deno.test("db.run sends its statement alone, on a connection that nothing has us
   await db.run(vacuum, { label: "nightly" });
   assertEquals(driver.connections.map(({ state }) => state), ["closed", "closed"]);
   assertEquals(driver.connections[1]!.flights.slice(1), [[VACUUM]]);
-  assertEquals(begun[1], { label: "nightly", attempt: 1, settings: undefined });
+  assertEquals(begun[1], { label: "nightly", attempt: 1, settings: undefined, isRemote: false });
   assertEquals(ended, ["committed undefined", "committed undefined"]);
 });
 
