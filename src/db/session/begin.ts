@@ -221,8 +221,9 @@ function setLocals(settings: TransactionSettings, scope: SettingsScope): Stateme
       `case when current_setting('transaction_timeout', true) is not null then ${last} end`,
     );
   }
+  // One short column in place of one for each setting: each has to be described and read, over HTTP as JSON.
   return {
-    text: `select ${[...constants, ...timeouts, ...locals].join(", ")}`,
+    text: `select cardinality(array[${[...constants, ...timeouts, ...locals].join(", ")}])`,
     values,
     isInternal: true,
   };
