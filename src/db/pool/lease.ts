@@ -14,6 +14,8 @@ export interface Place {
   /** The connection itself. */
   readonly server: Connection;
   readonly lostPlace: LostPlace | undefined;
+  /** Calls back once the server may begin with the flight. To be called before that, and once. */
+  onTurn(callback: () => void): void;
 }
 
 /** What the pool does when a lease is returned. */
@@ -78,6 +80,12 @@ export class Lease {
   /** @internal Of a shared connection: why the flight got no answer, although the holder did not give up. */
   get lostPlace(): LostPlace | undefined {
     return this.#share?.lostPlace;
+  }
+
+  /** Calls back once the server may begin with the flight, which has been sent: while the connection is `opening`, it may not. */
+  onTurn(callback: () => void): void {
+    if (this.#share !== undefined) this.#share.onTurn(callback);
+    else this.connection.ready.then(callback, () => {});
   }
 
   /** Whether the holder has returned it. The pool may still be resetting the connection. */

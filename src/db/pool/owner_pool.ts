@@ -93,10 +93,7 @@ export class OwnerPool {
     entry.label = request.label;
     entry.leases++;
     entry.lease = entry.watch = undefined;
-    // With another connection idle and none shared, no read has to come behind this one: a lease of its own costs less.
-    if (request.shares && (this.#idle.size === 0 || this.reads.isSharing)) {
-      return this.reads.begin(entry, waiter, nowMs);
-    }
+    if (request.shares) return this.reads.begin(entry, waiter, nowMs);
     entry.beginHold(request.holder);
     const loginMs = connection.status === undefined ? options.connectTimeoutMs : 0;
     reclaimer.expireAt(entry, nowMs + loginMs + request.holdMs);

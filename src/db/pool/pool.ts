@@ -119,6 +119,10 @@ export class Pool {
     const nowMs = this.#parts.clock.now();
     if (!fresh && !this.#permits.isClosed && !signal?.aborted) {
       const owner = this.#owners.get(scope);
+      if (mayShare) {
+        const lease = owner?.reads.gather({ request, since: nowMs }, nowMs);
+        if (lease !== undefined) return Promise.resolve(lease);
+      }
       const entry = owner?.takeIdle(nowMs);
       if (entry !== undefined) {
         return Promise.resolve(owner!.lease(entry, { request, since: nowMs }, nowMs));

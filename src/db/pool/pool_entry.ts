@@ -43,7 +43,7 @@ export class PoolEntry {
   connection: Connection | undefined;
   /** The lease of one holder. */
   lease: Lease | undefined;
-  /** The leases of the callers that share the connection. */
+  /** The callers that read on the connection together, from the first time that some have. */
   shared: SharedConnection | undefined;
   /** Leases of the connection so far. */
   leases = 0;
@@ -82,8 +82,8 @@ export class PoolEntry {
   /** The leases, if it is leased: the newest first. */
   get held(): readonly Lease[] {
     if (this.#state !== "leased") return [];
-    if (this.shared === undefined) return this.lease === undefined ? [] : [this.lease];
-    return this.shared.shares.map(({ lease }) => lease!).reverse();
+    if (this.lease !== undefined) return [this.lease];
+    return (this.shared?.shares ?? []).map(({ lease }) => lease!).reverse();
   }
 
   /** Whether no lease of this connection has been returned yet. */

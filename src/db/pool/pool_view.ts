@@ -68,7 +68,7 @@ function connectionView(entry: PoolEntry, nowMs: number): ConnectionView {
   const state = entry.state as ConnectionView["state"];
   const isLeased = state === "leased";
   const since = isLeased ? leasedSince : state === "idle" ? idleSince : bornAt;
-  const watches = shared === undefined ? [watch] : shared.shares.map(({ watch }) => watch);
+  const watches = [watch, ...(shared?.shares ?? []).map(({ watch }) => watch)];
   const flight = entry.held.at(-1)?.flight;
   return {
     id,

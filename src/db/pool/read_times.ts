@@ -2,6 +2,7 @@
  * How long the server takes for a shared read, by the newest answers. From it follows how many reads may be behind one
  * another on a connection, and which one holds up the reads behind it.
  */
+import { Gathering } from "./gathering.ts";
 
 /** The value of `PoolOptions.readDepth` by which the pool decides itself. */
 export type ReadDepth = number | "auto";
@@ -20,8 +21,17 @@ export function longestLine(depth: ReadDepth = "auto"): number {
   return depth === "auto" ? AUTO_DEPTH_MAX : depth;
 }
 
+/** A server that answers within this time is near: the way takes no longer than the work for a read. */
+const NEAR_MS = 1;
+
 /** A read that runs for longer holds up the reads behind it. */
 const SLOW_MS = 25;
+
+/** The same near the server while a connection is free, to which they can go at once. */
+const GATHERED_SLOW_MS = 5;
+
+/** How often it is checked whether a read holds up others. */
+const CHECK_MS = 10;
 
 /** Taken for the round trip until the first answer. */
 const START_ROUND_TRIP_MS = 100;
@@ -44,6 +54,7 @@ export class ReadTimes {
   #readMs = LINE_MS / START_DEPTH;
   /** The same for reads behind others, whose answers follow one another: without the way. */
   #behindMs = LINE_MS / START_DEPTH;
+  readonly #gathering = new Gathering();
   #windowEndsAt = -Infinity;
   #shortestMs = Infinity;
   #shortestBeforeMs = Infinity;
@@ -63,28 +74,52 @@ export class ReadTimes {
     return Math.max(1, Math.min(AUTO_DEPTH_MAX, Math.floor(LINE_MS / this.#readMs)));
   }
 
+  /** How many reads may be behind one another although other connections are free. */
+  gathered(nowMs: number): number {
+    return this.#isNear ? Math.min(AUTO_DEPTH_MAX, this.#gathering.depth(nowMs)) : 1;
+  }
+
   /** How many reads that go out together take little longer than one. Some at least: without lines no answer shows a change. */
   get together(): number {
     return Math.min(this.longest, Math.max(START_DEPTH, Math.floor(LINE_MS / this.#behindMs)));
   }
 
-  /** The answer to a read has come. */
-  note(read: ReadUnderWay, nowMs: number): void {
+  /** The answer to a read has come, and with it those to reads behind it: `answers` in all. */
+  note(read: ReadUnderWay, { nowMs, answers }: { nowMs: number; answers: number }): void {
     if (nowMs >= this.#windowEndsAt) {
       this.#windowEndsAt = nowMs + WINDOW_MS;
       this.#shortestBeforeMs = this.#shortestMs;
       this.#shortestMs = Infinity;
     }
     this.#shortestMs = Math.min(this.#shortestMs, nowMs - read.sentAt);
-    const readMs = Math.max(0, this.#runningMs(read, nowMs));
-    this.#readMs += NEWEST * (Math.min(readMs, SLOW_MS) - this.#readMs);
-    if (read.turnAt <= read.sentAt) return;
-    this.#behindMs += NEWEST * (Math.min(nowMs - read.turnAt, SLOW_MS) - this.#behindMs);
+    const runningMs = Math.max(0, this.#runningMs(read, nowMs));
+    this.#readMs += NEWEST * (Math.min(runningMs / answers, SLOW_MS) - this.#readMs);
+    // The first one tells nothing of it, if there was none in front of it.
+    const isBehind = read.turnAt > read.sentAt;
+    const behind = isBehind ? answers : answers - 1;
+    const behindMs = isBehind ? Math.min(nowMs - read.turnAt, SLOW_MS) : 0;
+    this.#gathering.note({ answers, behind, behindMs }, nowMs);
+    if (behind > 0) this.#behindMs += NEWEST * (behindMs / behind - this.#behindMs);
   }
 
-  /** Whether a read holds up the reads behind it. */
-  isSlow(read: ReadUnderWay, nowMs: number): boolean {
-    return this.#runningMs(read, nowMs) > SLOW_MS;
+  /** Whether a read holds up the reads behind it: those that might have had a connection of their own, sooner. */
+  isSlow(read: ReadUnderWay, nowMs: number, { hasFree = false } = {}): boolean {
+    const slowMs = hasFree && this.#isNear ? GATHERED_SLOW_MS : SLOW_MS;
+    return this.#runningMs(read, nowMs) > slowMs;
+  }
+
+  /** How often to look for slow reads. */
+  get checkMs(): number {
+    return this.#isNear ? GATHERED_SLOW_MS : CHECK_MS;
+  }
+
+  /** A read was moved from behind a slow one. */
+  noteMove(): void {
+    this.#gathering.noteMove();
+  }
+
+  get #isNear(): boolean {
+    return this.#depth === "auto" && this.#roundTripMs <= NEAR_MS;
   }
 
   /** The server cannot begin before the read has come, nor before it has answered the one in front. */

@@ -9,15 +9,15 @@ import type {
 } from "../driver/driver.ts";
 import { ConnectionLostError } from "../errors.ts";
 import type { WatchedLease } from "./leak_watch.ts";
-import type { Lease, LostPlace, Place } from "./lease.ts";
+import type { DestroyCause, Lease, LeaseReturn, LostPlace, Place } from "./lease.ts";
 import type { SharedConnection } from "./shared_connection.ts";
 import type { QueueNode } from "./waiter_queue.ts";
 
 /**
  * Looks like a connection of the caller's own, for one flight. It is `opening` until the server may begin with the flight:
- * the caller's timeout counts from then on. The caller may leave at any time; its rows are then thrown away.
+ * the caller's timeout counts from then on (`onTurn`). The caller may leave at any time; its rows are then thrown away.
  */
-export class Share implements Connection, Place {
+export class Share implements Connection, Place, LeaseReturn {
   /** When it was leased, on the pool's clock. */
   readonly since: number;
   /** When the caller asked for a connection. */
@@ -28,7 +28,7 @@ export class Share implements Connection, Place {
   readonly #shared: SharedConnection;
   /** Rejects the flight, once there is one. */
   #giveUp: ((error: Error) => void) | undefined;
-  #turn: PromiseWithResolvers<void> | undefined;
+  #onTurn: (() => void) | undefined;
   #hasLeft = false;
   /** How the caller has lost its place, if it has. */
   lostPlace: LostPlace | undefined;
@@ -81,8 +81,7 @@ export class Share implements Connection, Place {
   }
 
   get ready(): Promise<void> {
-    if (this.#isItsTurn) return this.server.ready;
-    return (this.#turn ??= Promise.withResolvers<void>()).promise;
+    return this.server.ready;
   }
 
   get #isItsTurn(): boolean {
@@ -97,8 +96,8 @@ export class Share implements Connection, Place {
     return new Promise((resolve, reject) => {
       this.#giveUp = reject;
       answered.then((answer) => {
-        resolve(answer);
         shared.noteAnswer(this);
+        resolve(answer);
       }, (error) => {
         this.lostPlace ??= shared.noteLoss(this);
         reject(error);
@@ -106,9 +105,23 @@ export class Share implements Connection, Place {
     });
   }
 
-  /** The flights in front of its own are answered. */
+  /** A callback, as a promise for each read would cost more than the rest. */
+  onTurn(callback: () => void): void {
+    this.#onTurn = callback;
+  }
+
+  /** The server may begin with the flight: those in front of it are answered, and the login is done. */
   takeTurn(): void {
-    this.#turn?.resolve(this.server.ready);
+    this.#onTurn?.();
+    this.#onTurn = undefined;
+  }
+
+  release(): Promise<void> {
+    return this.#shared.giveBack(this);
+  }
+
+  destroy(cause: DestroyCause): Promise<void> {
+    return this.#shared.giveBack(this, cause);
   }
 
   /** Cancels the flight if no other caller uses the connection. Otherwise the caller leaves. */

@@ -1,4 +1,4 @@
-/** A leased connection on which several callers read at once, one behind the other. */
+/** A connection on which several callers read at once, one behind the other. */
 import type { Connection } from "../driver/driver.ts";
 import type { Clock } from "../time/clock.ts";
 import type { DestroyCause, LostPlace } from "./lease.ts";
@@ -12,9 +12,19 @@ export interface SharedConnectionOptions {
   /** A read is behind another one, which may take long. */
   readonly onHeldUp: () => void;
   /** The flight of a caller that has left has ended. */
-  readonly onDrained: () => void;
+  readonly onDrained: (shared: SharedConnection) => void;
+  /** A caller has returned its lease; with `cause`, as the connection must not be used again. */
+  readonly onReturn: (
+    shared: SharedConnection,
+    share: Share,
+    cause: DestroyCause | undefined,
+  ) => Promise<void>;
 }
 
+/**
+ * Made once for each connection that reads share, and used whenever they do. Its lists are arrays: in a `Set` each former
+ * table leads to the next one, so that one in V8's old generation would keep all reads after it until that is collected.
+ */
 export class SharedConnection {
   readonly entry: PoolEntry;
   readonly connection: Connection;
@@ -25,15 +35,16 @@ export class SharedConnection {
   /** Once a cancel request was sent: stops the timer that closes the connection. */
   stopTimer: (() => void) | undefined;
   readonly #options: SharedConnectionOptions;
-  /**
-   * The callers that have not returned their leases and have not left. Not a `Set`: each of its former tables leads to the
-   * next one, so that one that V8 has moved to the old generation would keep what came after it.
-   */
+  /** The callers that have not returned their leases and have not left. */
   readonly #shares: Share[] = [];
   /** The flights under way, in their order, also of callers that have left. */
   readonly #line: Share[] = [];
   /** When it became the turn of the first one in the line; `Infinity` during the login. */
   #turnAt = Infinity;
+  /** When the first one was sent whose answer has come in this turn of the event loop. */
+  #answeredSince = 0;
+  /** How many answers have come in this turn of the event loop, until they are noted. */
+  #answers = 0;
   #isLost = false;
 
   constructor(entry: PoolEntry, options: SharedConnectionOptions) {
@@ -68,56 +79,78 @@ export class SharedConnection {
   }
 
   /** Whether one more caller may come, at a line of at most `depth`. */
-  admits(depth: number, nowMs: number): boolean {
+  admits(depth: number, nowMs: number, hasFree: boolean): boolean {
     return this.isOpen && this.closesFor === undefined && this.size < depth &&
       this.connection.isDirect === true && this.connection.state !== "closed" &&
-      !this.isHeldUp(nowMs);
+      !this.isHeldUp(nowMs, hasFree);
   }
 
-  /** Whether the flight that runs holds up the flights behind it. */
-  isHeldUp(nowMs: number): boolean {
+  /** Whether the flight that runs holds up the flights behind it. `hasFree`: another connection is free for them. */
+  isHeldUp(nowMs: number, hasFree: boolean): boolean {
     const { head } = this;
     return head !== undefined &&
-      this.#options.times.isSlow({ sentAt: head.since, turnAt: this.#turnAt }, nowMs);
+      this.#options.times.isSlow({ sentAt: head.since, turnAt: this.#turnAt }, nowMs, { hasFree });
   }
 
   add(share: Share): void {
     this.#shares.push(share);
   }
 
-  /** The caller has returned its lease. */
-  remove(share: Share): void {
-    removeFrom(this.#shares, share);
+  /** The caller returns its lease. */
+  giveBack(share: Share, cause?: DestroyCause): Promise<void> {
+    remove(this.#shares, share);
+    return this.#options.onReturn(this, share, cause);
   }
 
   /** The share's flight is being sent. */
   enter(share: Share): void {
     if (this.#line.push(share) > 1) return this.#options.onHeldUp();
-    share.takeTurn();
     const { connection } = this;
     if (connection.state !== "opening") this.#turnAt = share.since;
-    else connection.ready.then(() => this.#turnAt = this.#options.clock.now(), () => {});
+    else connection.ready.then(() => this.#giveTurn(this.#options.clock.now()), () => {});
   }
 
+  /**
+   * The answer to the share's flight has come. Others may have come in the same message: how long the server took, and whose
+   * turn it is, is seen once for all of them.
+   */
   noteAnswer(share: Share): void {
+    if (this.head === share) {
+      if (this.#answers === 0) {
+        this.#answeredSince = share.since;
+        queueMicrotask(() => this.#noteTime());
+      }
+      this.#answers++;
+    }
+    this.#leaveLine(share);
+  }
+
+  #noteTime(): void {
     const nowMs = this.#options.clock.now();
-    const sentAt = share.since;
-    if (this.head === share) this.#options.times.note({ sentAt, turnAt: this.#turnAt }, nowMs);
-    this.#leaveLine(share, nowMs);
+    const read = { sentAt: this.#answeredSince, turnAt: this.#turnAt };
+    this.#options.times.note(read, { nowMs, answers: this.#answers });
+    this.#answers = 0;
+    this.#giveTurn(nowMs);
+  }
+
+  #giveTurn(nowMs: number): void {
+    this.#turnAt = nowMs;
+    this.head?.takeTurn();
   }
 
   /** The connection has ended, or the flight could not be sent. */
   noteLoss(share: Share): LostPlace | undefined {
     const wasRunning = this.head === share && !this.#isLost;
     if (this.connection.state === "closed") this.#isLost = true;
-    this.#leaveLine(share, this.#options.clock.now());
+    this.#leaveLine(share);
+    if (wasRunning && !this.#isLost) this.#giveTurn(this.#options.clock.now());
     if (!this.#isLost) return undefined;
     return wasRunning ? "running" : "behind";
   }
 
   /** The caller has left. Its answer is still to come. */
   noteLeft(share: Share): void {
-    removeFrom(this.#shares, share);
+    remove(this.#shares, share);
     this.#options.onHeldUp();
   }
 
@@ -126,18 +159,14 @@ export class SharedConnection {
     return this.#line.slice(1);
   }
 
-  #leaveLine(share: Share, nowMs: number): void {
-    const wasHead = this.head === share;
-    removeFrom(this.#line, share);
-    if (wasHead) {
-      this.#turnAt = nowMs;
-      this.head?.takeTurn();
-    }
-    if (share.hasLeft) this.#options.onDrained();
+  #leaveLine(share: Share): void {
+    remove(this.#line, share);
+    if (share.hasLeft) this.#options.onDrained(this);
   }
 }
 
-function removeFrom(shares: Share[], share: Share): void {
-  const index = shares.indexOf(share);
-  if (index !== -1) shares.splice(index, 1);
+/** Mostly it is the first one. */
+function remove(shares: Share[], share: Share): void {
+  if (shares[0] === share) shares.shift();
+  else if (shares.includes(share)) shares.splice(shares.indexOf(share), 1);
 }

@@ -1,8 +1,10 @@
 /**
- * Which connection of an owner a shared read goes to. A read takes an idle connection if there is one. Others may come
- * behind it if that was the last one, or if reads share another one. If there is none, a read goes behind others, to the
- * connection with the fewest of them, before one is opened or the caller waits.
+ * Which connection of an owner a shared read goes to. A read takes an idle connection if there is one, and others may come
+ * behind it. If there is none, a read goes behind others, to the connection with the fewest of them, before one is opened or
+ * the caller waits.
  *
+ * - Near the server, quick reads go behind one another although connections are idle (`gathering.ts`): several in one
+ *   message cost both sides less.
  * - Only on connections that are direct. Behind a pooler in transaction mode, the end of a connection with several flights
  *   under way may give the answers that are still to come to the pooler's next client (PgBouncer 1.18).
  * - For each caller that waits for a connection of its own, the connection with the fewest reads takes no more of them, so
@@ -20,10 +22,7 @@ import type { PoolEntry } from "./pool_entry.ts";
 import { TIMED_OUT } from "./pool_refusals.ts";
 import { ReadTimes } from "./read_times.ts";
 import { Share } from "./share.ts";
-import { SharedConnection } from "./shared_connection.ts";
-
-/** How often it is checked whether a read holds up others. */
-const CHECK_MS = 10;
+import { SharedConnection, type SharedConnectionOptions } from "./shared_connection.ts";
 
 /** How long a cancel request and the answer to the read may take before the connection is closed. */
 const CANCEL_TIMEOUT_MS = 500;
@@ -32,8 +31,9 @@ export class SharedReads {
   readonly #owner: OwnerPool;
   readonly #parts: PoolParts;
   readonly #times: ReadTimes;
-  /** Not a `Set`: `SharedConnection` says why. */
+  /** The connections that reads are on. */
   readonly #connections: SharedConnection[] = [];
+  readonly #options: SharedConnectionOptions;
   /** Set while a check is due. */
   #stopCheck: (() => void) | undefined;
   /** Whether the newest connection that was used turned out to be one that reads cannot share. */
@@ -42,7 +42,14 @@ export class SharedReads {
   constructor(owner: OwnerPool, parts: PoolParts) {
     this.#owner = owner;
     this.#parts = parts;
-    this.#times = new ReadTimes(parts.options.readDepth ?? "auto");
+    const times = this.#times = new ReadTimes(parts.options.readDepth ?? "auto");
+    this.#options = {
+      clock: parts.clock,
+      times,
+      onHeldUp: () => this.#watch(),
+      onDrained: (shared) => void this.#settle(shared),
+      onReturn: (shared, share, cause) => this.#return(shared, share, cause),
+    };
   }
 
   /** How many reads may be behind one another now. */
@@ -52,25 +59,27 @@ export class SharedReads {
     return permits.entries.size < permits.limit ? this.#times.preferred : this.#times.longest;
   }
 
-  /** Whether there is a connection on which others may come behind a read. */
-  get isSharing(): boolean {
-    return this.#connections.length > 0;
-  }
-
   /** Leases the entry's connection to a reader. Others may come behind it. */
   begin(entry: PoolEntry, waiter: Waiter, nowMs: number): Lease {
-    const shared: SharedConnection = new SharedConnection(entry, {
-      clock: this.#parts.clock,
-      times: this.#times,
-      onHeldUp: () => this.#watch(),
-      onDrained: () => void this.#settle(shared),
-    });
-    entry.shared = shared;
+    const shared = entry.shared ??= new SharedConnection(entry, this.#options);
+    shared.isOpen = true;
     this.#connections.push(shared);
     const { connection } = shared;
     if (connection.status === undefined) connection.ready.then(() => this.#fill(shared), () => {});
     const idleMs = entry.isNew ? undefined : nowMs - entry.idleSince;
     return this.#seat(shared, { waiter, idleMs }, nowMs);
+  }
+
+  /**
+   * A lease behind other reads, although another connection is free: what goes out together, and is answered together, costs
+   * both sides less. Only where that makes no difference to the reads: `ReadTimes.gathered`.
+   */
+  gather(waiter: Waiter, nowMs: number): Lease | undefined {
+    if (waiter.request.again || this.#parts.permits.queue.size > 0) return undefined;
+    const depth = this.#times.gathered(nowMs);
+    if (depth <= 1) return undefined;
+    const shared = this.#connections.find((each) => this.#admits(each, depth, nowMs));
+    return shared && this.#seat(shared, { waiter, idleMs: 0 }, nowMs);
   }
 
   /** A lease behind other reads; `undefined` if there is no place. */
@@ -86,18 +95,27 @@ export class SharedReads {
    * wait, each such caller would keep a connection from being shared, and an overload would never end.
    */
   fill(entry: PoolEntry): void {
-    if (entry.shared !== undefined) this.#fill(entry.shared, { begins: true });
+    const { shared } = entry;
+    if (shared !== undefined && this.#isInUse(shared)) this.#fill(shared, { begins: true });
   }
 
   /** The entry's connection is no longer shared: it is idle, is being closed, or is gone. */
   end(entry: PoolEntry): void {
-    if (entry.shared === undefined) return;
-    this.#connections.splice(this.#connections.indexOf(entry.shared), 1);
-    entry.shared.stopTimer?.();
-    entry.shared = undefined;
+    const { shared } = entry;
+    if (shared === undefined || !this.#isInUse(shared)) return;
+    this.#connections.splice(this.#connections.indexOf(shared), 1);
+    shared.stopTimer?.();
     if (this.#connections.length > 0) return;
     this.#stopCheck?.();
     this.#stopCheck = undefined;
+  }
+
+  get #hasFree(): boolean {
+    return this.#owner.counts.idle > 0;
+  }
+
+  #isInUse(shared: SharedConnection): boolean {
+    return this.#connections.includes(shared);
   }
 
   #next(nowMs: number): SharedConnection | undefined {
@@ -121,7 +139,7 @@ export class SharedReads {
   #admits(shared: SharedConnection, depth: number, nowMs: number): boolean {
     const { generation } = this.#parts.connector;
     const { entry } = shared;
-    return shared.admits(depth, nowMs) && entry.generation === generation &&
+    return shared.admits(depth, nowMs, this.#hasFree) && entry.generation === generation &&
       nowMs < entry.replaceAt && !this.#owner.hasEnded;
   }
 
@@ -169,16 +187,16 @@ export class SharedReads {
       idleMs,
       number: shared.entry.leases,
       share,
-      onReturn: {
-        release: () => this.#return(shared, share),
-        destroy: (cause) => this.#return(shared, share, cause),
-      },
+      onReturn: share,
     });
   }
 
-  #return(shared: SharedConnection, share: Share, cause?: DestroyCause): Promise<void> {
+  #return(
+    shared: SharedConnection,
+    share: Share,
+    cause: DestroyCause | undefined,
+  ): Promise<void> {
     this.#owner.endLease(share, this.#parts.clock.now());
-    shared.remove(share);
     if (!share.hasLeft) shared.closesFor ??= cause;
     return this.#settle(shared);
   }
@@ -186,7 +204,7 @@ export class SharedReads {
   /** A caller has gone: the connection has a place, or no caller is on it any more. */
   #settle(shared: SharedConnection): Promise<void> {
     const { entry, closesFor } = shared;
-    if (entry.shared !== shared || entry.state !== "leased") return Promise.resolve();
+    if (entry.state !== "leased" || !this.#isInUse(shared)) return Promise.resolve();
     this.#learn(shared.connection.isDirect === true);
     if (shared.shares.length > 0) this.#fill(shared);
     else if (closesFor !== undefined) {
@@ -209,25 +227,27 @@ export class SharedReads {
   #watch(): void {
     if (this.#stopCheck !== undefined) return;
     const { clock } = this.#parts;
-    const dueAt = clock.now() + CHECK_MS;
-    this.#stopCheck = clock.after(CHECK_MS, () => {
+    const { checkMs } = this.#times;
+    const dueAt = clock.now() + checkMs;
+    this.#stopCheck = clock.after(checkMs, () => {
       this.#stopCheck = undefined;
-      this.#check(dueAt);
+      // An event loop that was busy may not have read answers that have arrived.
+      this.#check({ isLate: clock.now() - dueAt > checkMs });
     });
   }
 
-  #check(dueAt: number): void {
+  #check({ isLate }: { isLate: boolean }): void {
     const nowMs = this.#parts.clock.now();
-    const watched = [...this.#connections].filter(({ isWatched }) => isWatched);
+    const watched = this.#connections.filter(({ isWatched }) => isWatched);
     if (watched.length === 0) return;
     this.#watch();
-    // The event loop was busy: answers may have arrived that it has not read yet.
-    if (nowMs - dueAt > CHECK_MS) return;
-    const heldUp = watched.filter((shared) => shared.isHeldUp(nowMs));
+    if (isLate) return;
+    const hasFree = this.#hasFree;
+    const heldUp = watched.filter((shared) => shared.isHeldUp(nowMs, hasFree));
     // If every connection is slow, so is the server, or the way to it.
     const { permits } = this.#parts;
-    const hasOther = permits.entries.size < permits.limit || this.#owner.counts.idle > 0 ||
-      [...this.#connections].some((shared) => shared.isOpen && !shared.isHeldUp(nowMs));
+    const hasOther = hasFree || permits.entries.size < permits.limit ||
+      this.#connections.some((shared) => shared.isOpen && !shared.isHeldUp(nowMs, hasFree));
     for (const shared of heldUp) {
       if (shared.shares.length === 0) this.#cancel(shared);
       // A read whose caller has left is about to lose its connection, which gives the others its permit.
@@ -240,7 +260,9 @@ export class SharedReads {
   #move(shared: SharedConnection): void {
     shared.isOpen = false;
     for (const share of shared.behind()) {
-      if (!share.hasLeft) this.#parts.metrics.counters.moved++;
+      if (share.hasLeft) continue;
+      this.#parts.metrics.counters.moved++;
+      this.#times.noteMove();
       share.move();
     }
   }

@@ -52,15 +52,14 @@ export async function sendWithDeadline(
   let stopTimer: (() => void) | undefined;
   let isFinished = false;
   const startTimer = (nowMs: number) => {
-    // A flight that could not be sent has ended before the login.
-    if (isFinished) return;
     const limitMs = timeoutMs(nowMs);
     stopTimer = clock.after(limitMs, () => {
       interrupt((cause) => deadlineError(`no answer within ${limitMs} ms`, cause));
     }, nowMs);
   };
   if (connection.state !== "opening") startTimer(nowMs);
-  else connection.ready.then(() => startTimer(clock.now()), () => {});
+  // A flight that could not be sent has ended before the login.
+  else lease.onTurn(() => isFinished || startTimer(clock.now()));
   if (abort !== undefined) {
     if (signal!.aborted) abort();
     signal!.addEventListener("abort", abort, { once: true });

@@ -133,17 +133,71 @@ sharing("the next read goes to the connection with the fewest", async (place) =>
   await drain(place);
 }, { size: 2 });
 
-sharing("a read has a lease of its own while another connection is idle", async (place) => {
+sharing("others may go behind a read that took one of several idle connections", async (place) => {
   const { read, write, lines, db } = place;
   await write(1);
   await write(2);
   await drain(place);
-  for (const n of [1, 2, 3, 4, 5]) await read(n);
-  // No read goes behind the first one.
-  assertEquals(lines().map(({ length }) => length).toSorted(), [1, 3]);
-  assertEquals(db.stats().waiting, 1);
+  for (const n of [1, 2, 3, 4, 5, 6]) await read(n);
+  assertEquals(lines().map(({ length }) => length), [3, 3]);
+  assertEquals(db.stats().waiting, 0);
   await drain(place);
 }, { size: 2 });
+
+/** Three idle connections, and the time of a read. */
+async function warmUp({ read, write, clock, answerAll }: Place, ms: number): Promise<void> {
+  for (const n of [1, 2, 3]) await write(n);
+  await answerAll();
+  for (let n = 0; n < 20; n++) {
+    await read(0);
+    await clock.advance(ms);
+    await answerAll();
+  }
+}
+
+const AUTO = { size: 3, readDepth: "auto" } as const;
+
+sharing("near the server reads go out together, although connections are free", async (place) => {
+  const { read, lines, db } = place;
+  await warmUp(place, 0.1);
+  for (const n of [1, 2, 3, 4]) await read(n);
+  assertEquals([lines(), db.stats().idle], [[[1, 2, 3, 4]], 2]);
+  await drain(place);
+}, AUTO);
+
+sharing("far from the server a read takes a free connection", async (place) => {
+  const { read, lines } = place;
+  await warmUp(place, 5);
+  for (const n of [1, 2, 3, 4]) await read(n);
+  assertEquals(lines().map(({ length }) => length).toSorted(), [1, 1, 2]);
+  await drain(place);
+}, AUTO);
+
+sharing("reads that take long near the server have connections of their own", async (place) => {
+  const { read, lines, clock, answerAll } = place;
+  await warmUp(place, 0.1);
+  for (let turn = 0; turn < 40; turn++) {
+    await read(1);
+    await read(2);
+    for (let k = 0; k < 2; k++) {
+      await clock.advance(1);
+      await answerAll();
+    }
+  }
+  for (const n of [1, 2, 3]) await read(n);
+  assertEquals(lines().map(({ length }) => length), [1, 1, 1]);
+  await drain(place);
+}, AUTO);
+
+sharing("reads behind a slow one move at once to a connection that is free", async (place) => {
+  const { read, lines, clock, db } = place;
+  await warmUp(place, 0.1);
+  for (const n of [1, 2, 3]) await read(n);
+  await clock.advance(12);
+  assertEquals(lines().toSorted(), [[1, 2, 3], [2], [3]]);
+  assertEquals(db.stats().counters.moved, 2);
+  await drain(place);
+}, AUTO);
 
 sharing(
   "while others share, reads may go behind one that took an idle connection",
@@ -471,7 +525,7 @@ for (const isDirect of [false, undefined]) {
       await drain(place);
       const reads = [await read(1), await read(2), await read(3)];
       for (const connection of server.driver.connections) connection.isDirect = isDirect;
-      assertEquals(lines(), [[1], [2], [3]]);
+      assertEquals(lines().map(({ length }) => length), [1, 1, 1]);
       await drain(place);
       assertEquals([first, ...reads].map(({ value }) => value), [0, 1, 2, 3]);
     },
@@ -517,12 +571,15 @@ sharing("a line of `auto` is as long as its reads are quick", async (place) => {
   // One that shows how long the way is, and slow ones: 5 ms each.
   await read(0);
   await drain(place);
-  for (let n = 0; n < 40; n++) {
+  for (let n = 0; n < 30; n++) {
     await read(n);
     await read(n);
-    await clock.advance(5);
-    await drain(place);
+    for (let k = 0; k < 2; k++) {
+      await clock.advance(5);
+      await place.answerAll();
+    }
   }
+  await drain(place);
   const opened = server.driver.connections.length;
   const before = opened;
   for (let n = 1; n <= 3; n++) await read(n);
