@@ -58,7 +58,8 @@ export class ReadingServer {
           ? serverError("22012", `division by zero of ${number}`)
           : serverError("57014", `canceling statement of ${number}`);
         const { syncsBefore } = parts.at(-1) as Statement;
-        return connection.answer({ results, error, status: syncsBefore ? "I" : "E" });
+        const isOpen = results.some(({ command }) => command === "BEGIN") && !syncsBefore;
+        return connection.answer({ results, error, status: isOpen ? "E" : "I" });
       }
       const command = /^\w+/.exec(part.text)![0].toUpperCase();
       const rows = isOwn ? [{ n: number }] : [{}];

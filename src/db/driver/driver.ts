@@ -97,8 +97,9 @@ export interface FlightOptions {
    */
   readonly onNotice?: ((notice: Notice) => void) | undefined;
   /**
-   * The flight may be sent while others are under way, and is answered after them. It begins outside a transaction, and
-   * whatever fails in it, leaves none open behind it (`Statement.syncsBefore`). Those of one turn go out as one message.
+   * The flight may be sent while others are under way, and is answered after them. It reads only, begins outside a
+   * transaction, and whatever fails in it, leaves none open behind it: it opens none, or ends it behind a Sync of its own
+   * (`Statement.syncsBefore`). Those of one turn go out as one message.
    */
   readonly isShared?: boolean | undefined;
 }

@@ -53,13 +53,14 @@ export function resultsOf(
 
 /**
  * Whether a failed flight has had no effect that a rollback does not undo: it began outside a transaction, and either its
- * first part failed or it opened a transaction that nothing in it has ended. After a cancel request nothing is sent again.
+ * first part failed or it opened a transaction that nothing in it has ended; or it only reads, as a shared one does. After a
+ * cancel request nothing is sent again.
  */
 export function isReplayable(
-  { answer: { results }, beganInside, recovery, wasCancelled }: Flight,
+  { answer: { results }, beganInside, recovery, wasCancelled, isShared }: Flight,
 ): boolean {
   if (beganInside || wasCancelled || recovery !== undefined) return false;
-  return results.length === 0 ||
+  return isShared || results.length === 0 ||
     results[0]!.command === "BEGIN" &&
       !results.some(({ command }) => ENDS_TRANSACTION.has(command));
 }

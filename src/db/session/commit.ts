@@ -35,6 +35,8 @@ export function readCommitAnswer(
       interruption !== undefined && notice !== undefined;
     return isCutShort && !settings.readOnly ? "not replicated" : "committed";
   }
+  // A read-only transaction has no effect that could fail at its end.
+  if (plan.isImplicit && plan.hasAllOwn(results)) return "committed";
   if (error === undefined) return "rolled back";
   return plan.hasAllOwn(results) && isUnknownAfter(error, settings) ? "unknown" : "failed";
 }

@@ -2,6 +2,8 @@
  * The parts of one flight, and the results that belong to each:
  *
  *     BEGIN and settings | prepended statements | the caller's statements | the xid query | COMMIT | question
+ *
+ * A shared read may need neither BEGIN nor COMMIT: `mayOmitBegin`.
  */
 import type { FlightPart, Result, Statement } from "../driver/driver.ts";
 import type { LastingState } from "./lasting_state.ts";
@@ -52,6 +54,8 @@ export interface Surroundings {
   readonly question?: Statement | undefined;
   /** Whether the flights of others follow on the connection. */
   readonly isShared: boolean;
+  /** Without BEGIN and COMMIT: the flight's Sync ends the transaction. */
+  readonly isImplicit: boolean;
 }
 
 export class FlightPlan {
@@ -60,6 +64,7 @@ export class FlightPlan {
   readonly #options: FlightPlanOptions;
   #parts: readonly FlightPart[] = [];
   #asksXid = false;
+  #isImplicit = false;
   #ownAt = 0;
   #ownEnd = 0;
 
@@ -79,9 +84,10 @@ export class FlightPlan {
   }
 
   /** Makes the parts, for the connection that the flight is sent on next. */
-  surround({ begin, xidQuery, question, isShared }: Surroundings): void {
+  surround({ begin, xidQuery, question, isShared, isImplicit }: Surroundings): void {
     const { prepended, own, commits, mayWrite } = this.#options;
     this.#asksXid = xidQuery !== undefined;
+    this.#isImplicit = isImplicit;
     this.#ownAt = begin.length + prepended.length;
     this.#ownEnd = this.#ownAt + own.length;
     const needsFlush = mayWrite && this.runsStatements;
@@ -90,7 +96,7 @@ export class FlightPlan {
     for (const { part } of prepended) parts.push(part);
     parts.push(...own);
     if (xidQuery !== undefined) parts.push(xidQuery);
-    if (commits) parts.push(commit);
+    if (commits && !isImplicit) parts.push(commit);
     if (commits && question !== undefined) parts.push(question);
     this.#parts = parts;
   }
@@ -165,8 +171,9 @@ export class FlightPlan {
     if (this.hasCommitted(results)) session.noteCommit();
   }
 
-  /** Whether the COMMIT at the end of this plan has committed the transaction. */
+  /** Whether the COMMIT at the end of this plan has committed the transaction, or the Sync where there is no COMMIT. */
   hasCommitted(results: readonly Result[]): boolean {
+    if (this.#isImplicit) return this.hasAllOwn(results);
     return isCommit(this.commitResult(results)) && this.endByStatement(results) === undefined;
   }
 
@@ -177,6 +184,11 @@ export class FlightPlan {
 
   xidResult(results: readonly Result[]): Result | undefined {
     return this.asksXid ? results[this.#ownEnd] : undefined;
+  }
+
+  /** See `Surroundings.isImplicit`. */
+  get isImplicit(): boolean {
+    return this.#isImplicit;
   }
 
   /** The result of the COMMIT at the end of this plan. A COMMIT in the text of a caller's statement does not count. */

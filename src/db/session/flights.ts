@@ -12,7 +12,7 @@ import type {
   TransactionStatus,
 } from "../driver/driver.ts";
 import { isReplayable } from "../failures/classify.ts";
-import { assertLocals, beginStatements } from "./begin.ts";
+import { assertLocals, beginStatements, mayOmitBegin } from "./begin.ts";
 import { FlightPlan, type PrependedStatement } from "./flight_plan.ts";
 import { LastingState } from "./lasting_state.ts";
 import type { Lease } from "../pool/lease.ts";
@@ -242,13 +242,15 @@ export class Flights {
     const { lease } = this.#connection;
     const sentAtMs = clock.now();
     const session = this.#hasBegun ? this.#session! : this.#beginSession(lease!, sentAtMs);
-    const begin = this.#hasBegun ? [] : beginStatements(settings, session.scope);
+    const isImplicit = !this.#hasBegun && lease!.isShared && mayOmitBegin(settings, session.scope);
+    const begin = this.#hasBegun ? [] : beginStatements(settings, session.scope, { isImplicit });
     plan.surround({
       begin: question === undefined ? begin : [...begin, question],
       question: settings.readOnly ? undefined : replicas?.question,
       // An endpoint's answer is whole or lost, and with it the xid.
       xidQuery: this.#connection.isRemote ? undefined : this.#xid?.queryFor(plan, session),
       isShared: lease?.isShared === true,
+      isImplicit,
     });
     try {
       return await this.#connection.send(plan, sentAtMs);

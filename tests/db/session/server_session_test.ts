@@ -42,7 +42,7 @@ async function onOneConnection(env: Env, test: (world: World) => Promise<void>):
   const observer: Observer = {
     transaction: () => ({
       flight: (parts) => {
-        if (parts[0] !== undefined && textOf(parts[0]).startsWith("begin")) flights.push(parts);
+        if (/^begin|transaction_read_only/.test(textOf(parts[0]))) flights.push(parts);
         return () => {};
       },
       ended: () => {},

@@ -50,6 +50,54 @@ const CASES: Readonly<Record<string, Case>> = {
     ]);
     assert(!after!.user);
   },
+  async "each runs at its own isolation level and cannot write, whatever the database's defaults are"(
+    branch,
+    db,
+  ) {
+    const name = new URL(branch.env["DATABASE_URL"]!).pathname.slice(1);
+    await branch.asAdmin(
+      `alter database "${name}" set default_transaction_isolation = 'serializable'`,
+    );
+    await branch.asAdmin("create sequence numbers");
+    await branch.asAdmin("grant all on sequence numbers to public");
+    for (let turn = 0; turn < 4; turn++) {
+      const outcomes = await Promise.allSettled(Array.from({ length: 30 }, (_, n) => {
+        const isolation = n % 5 === 0 ? "repeatable read" : "read committed";
+        const session = db.session({ readOnly: true, isolation });
+        return n % 7 === 3 ? session.commit([sql`select nextval('numbers')`]) : session.commit([sql`
+          select ${isolation} as wanted, current_setting('transaction_isolation') as isolation,
+            current_setting('transaction_read_only') as "readOnly"`]);
+      }));
+      for (const [n, outcome] of outcomes.entries()) {
+        if (n % 7 === 3) {
+          assert(outcome.status === "rejected" && outcome.reason instanceof ServerError);
+          assertEquals(outcome.reason.sqlState, "25006");
+        } else {
+          assert(outcome.status === "fulfilled");
+          const { wanted } = outcome.value[0]![0] as { wanted: string };
+          assertEquals(outcome.value, [[{ wanted, isolation: wanted, readOnly: "on" }]]);
+        }
+      }
+      // What follows on the connection may write.
+      await db.session().commit([sql`select nextval('numbers')`]);
+    }
+  },
+  async "a table that changes is read as it is"(branch, db) {
+    await branch.asAdmin("create table items (n int)");
+    await branch.asAdmin("insert into items values (1)");
+    await branch.asAdmin("grant select on items to public");
+    const readAll = () =>
+      Promise.all(Array.from(
+        { length: 20 },
+        () => db.session({ readOnly: true }).commit([sql`select * from items`]),
+      ));
+    for (const columns of [["a"], ["a", "b"], ["a", "b", "c"]]) {
+      await readAll();
+      await branch.asAdmin(`alter table items add column ${columns.at(-1)} int`);
+      const row = { n: 1, ...Object.fromEntries(columns.map((name) => [name, null])) };
+      for (const rows of await readAll()) assertEquals(rows, [[row]]);
+    }
+  },
   async "a slow read, and one that is given up, delay no other"(_, db) {
     const read = (n: number) =>
       db.session({ readOnly: true }).commit([sql<{ n: number }>`select ${n}::int as n`]);
