@@ -4,7 +4,6 @@ import { bothObservers, type Observer } from "./session/observer.ts";
 import type { Pool } from "./pool/pool.ts";
 import type { PoolStats, PoolTotals } from "./pool/pool_stats.ts";
 import type { PoolView } from "./pool/pool_view.ts";
-import { SharedTimer } from "./time/shared_timer.ts";
 import { RetryBudget } from "./time/retry.ts";
 import { LeaseHolder } from "./pool/lease_holder.ts";
 import type { OwnerScope } from "./pool/owner_scope.ts";
@@ -142,8 +141,6 @@ interface SharedParts {
   readonly budget: RetryBudget;
   readonly metrics: UnitMetrics;
   readonly clusters: KnownClusters;
-  /** A timer belongs to its owner, as a socket does. */
-  readonly deadlines: WeakMap<OwnerScope, SharedTimer>;
 }
 
 /**
@@ -171,7 +168,6 @@ export class Database {
       budget: options.budget ?? new RetryBudget(),
       metrics: options.metrics ?? new UnitMetrics(),
       clusters: options.clusters ?? new KnownClusters(),
-      deadlines: new WeakMap(),
     };
     this.#holder = holder;
   }
@@ -364,16 +360,8 @@ export class Database {
       resolveCommit: this.#options.resolveCommit ?? resolveCommit,
       clusters: this.#shared.clusters,
       defaults,
-      deadlines: this.#deadlinesOf(owner.scope),
+      deadlines: pool.deadlinesOf(owner.scope),
     };
-  }
-
-  #deadlinesOf(scope: OwnerScope): SharedTimer {
-    let deadlines = this.#shared.deadlines.get(scope);
-    if (deadlines === undefined) {
-      this.#shared.deadlines.set(scope, deadlines = new SharedTimer(this.#shared.clock));
-    }
-    return deadlines;
   }
 
   #requireOwner(): DatabaseOwner {

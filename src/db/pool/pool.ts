@@ -7,6 +7,7 @@
  */
 import { ScopeError } from "../errors.ts";
 import { systemClock } from "../time/clock.ts";
+import { SharedTimer } from "../time/shared_timer.ts";
 import { completesWithin } from "../time/timeout.ts";
 import { CircuitBreaker } from "./circuit_breaker.ts";
 import { Connector } from "./connector.ts";
@@ -33,6 +34,8 @@ export class Pool {
   readonly #owners = new Map<OwnerScope, OwnerPool>();
   /** Scopes that have ended: a connection that comes back or opens later is not kept. */
   readonly #closedScopes = new WeakSet<OwnerScope>();
+  /** A timer belongs to its owner, as a socket does. */
+  readonly #deadlines = new WeakMap<OwnerScope, SharedTimer>();
   #closing: Promise<void> | undefined;
 
   /** Throws `RangeError` for a size, an overflow or a depth that is not a whole number in its range. */
@@ -219,6 +222,8 @@ export class Pool {
       owner = new OwnerPool(scope, this.#parts);
       owner.hasEnded = this.#closedScopes.has(scope);
       this.#owners.set(scope, owner);
+      // The end of a request may be seen on behalf of another one, whose timers it must not touch.
+      if (scope.lasting) this.deadlinesOf(scope).keep();
     }
     return owner;
   }
@@ -226,5 +231,15 @@ export class Pool {
   #forget(owner: OwnerPool): void {
     owner.dispose();
     this.#owners.delete(owner.scope);
+    if (owner.scope.lasting) this.deadlinesOf(owner.scope).letGo();
+  }
+
+  /** The pool's clock, for the deadlines of what the scope does with its connections. They share one timer. */
+  deadlinesOf(scope: OwnerScope): SharedTimer {
+    let deadlines = this.#deadlines.get(scope);
+    if (deadlines === undefined) {
+      this.#deadlines.set(scope, deadlines = new SharedTimer(this.#parts.clock));
+    }
+    return deadlines;
   }
 }

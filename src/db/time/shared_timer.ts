@@ -11,9 +11,14 @@ interface Deadline {
 /**
  * A clock whose callbacks share one timer of another clock, for deadlines that hardly ever come: to start and stop a timer
  * for each costs more than a deadline is worth. All callbacks must belong to one owner scope, as the timer does.
+ *
+ * A timer keeps a process, or an object, alive. Without a deadline it is stopped at once, unless something else keeps the
+ * owner alive anyway, such as a connection (`keep`).
  */
 export class SharedTimer implements Clock {
   readonly #clock: Clock;
+  /** How many calls of `keep` have not been undone. */
+  #keepers = 0;
   /**
    * In no order. Not a `Set`: each of its former tables leads to the next one, so that one that V8 has moved to the old
    * generation would keep all deadlines after it, and the flights that they belong to, until that is collected.
@@ -38,6 +43,16 @@ export class SharedTimer implements Clock {
     return () => this.#remove(deadline);
   }
 
+  /** Lets the timer run on without a deadline, until `letGo`. */
+  keep(): void {
+    this.#keepers++;
+  }
+
+  letGo(): void {
+    this.#keepers--;
+    this.#stopIfUnused();
+  }
+
   #remove(deadline: Deadline): void {
     const { index } = deadline;
     if (index === -1) return;
@@ -47,8 +62,11 @@ export class SharedTimer implements Clock {
       this.#deadlines[index] = last;
       last.index = index;
     }
-    // A timer would keep a process, or an object, alive.
-    if (this.#deadlines.length === 0) this.#alarm.clear();
+    this.#stopIfUnused();
+  }
+
+  #stopIfUnused(): void {
+    if (this.#deadlines.length === 0 && this.#keepers === 0) this.#alarm.clear();
   }
 
   #onAlarm(): void {

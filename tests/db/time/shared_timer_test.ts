@@ -34,6 +34,23 @@ Deno.test("a cancelled deadline is not called back, and the last one takes the t
   assertEquals(clock.pending, 0);
 });
 
+Deno.test("a timer that is kept runs on without a deadline, and serves the next one", async () => {
+  const { clock, called, timer, after } = timers();
+  timer.keep();
+  after(10, "cancelled")();
+  assertEquals(clock.pending, 1);
+  await clock.advance(5);
+  after(20, "later");
+  assertEquals(clock.pending, 1);
+  await clock.advance(19);
+  assertEquals(called, []);
+  await clock.advance(1);
+  assertEquals([called, clock.pending], [["later"], 0]);
+  after(10, "cancelled")();
+  timer.letGo();
+  assertEquals(clock.pending, 0);
+});
+
 Deno.test("a callback may cancel another deadline that is due with it, and add one", async () => {
   const { clock, called, timer, after } = timers();
   let cancel = () => {};
