@@ -4,9 +4,10 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { join } from "node:path";
-import { pack, stage } from "../../src/dev/pack.ts";
+import { stage } from "../../src/dev/pack.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
 import { localDatabase } from "../support/local_database.ts";
+import { writePackedLibrary } from "../support/packed_library.ts";
 import { startWorkerd } from "../support/workerd.ts";
 
 const database = await localDatabase();
@@ -56,7 +57,7 @@ async function consumer(): Promise<AsyncDisposable & { folder: string }> {
   const folder = await Deno.makeTempDir();
   const dispose = () => Deno.remove(folder, { recursive: true });
   try {
-    await pack(join(folder, "db.tgz"));
+    await writePackedLibrary(join(folder, "db.tgz"));
     const dependencies = { ...DEPENDENCIES, "@user-service/db": "file:db.tgz" };
     const manifest = JSON.stringify({ type: "module", private: true, dependencies });
     await Deno.writeTextFile(join(folder, "package.json"), manifest);

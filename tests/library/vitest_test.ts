@@ -1,9 +1,9 @@
 /** The recipe of `src/library/workers/README.md`: Vitest in workerd, for a consumer that has installed the tarball. */
 import { assert, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
-import { pack } from "../../src/dev/pack.ts";
 import { parseSettings } from "../../src/settings/settings.ts";
 import { localDatabase } from "../support/local_database.ts";
+import { writePackedLibrary } from "../support/packed_library.ts";
 
 const database = await localDatabase();
 
@@ -50,7 +50,7 @@ Deno.test({
       for (const [name, version] of Object.entries(devDependencies)) {
         assertStringIncludes(readme, `${name}@${version}`);
       }
-      await pack(join(folder, "db.tgz"));
+      await writePackedLibrary(join(folder, "db.tgz"));
       // Not `npm ci`: it misses an optional package of Windows in the lock that npm itself has written.
       await run("npm", "install", "--no-save", "--no-audit", "--no-fund", "--silent", "./db.tgz");
       assertStringIncludes(await run("npx", "vitest", "run", "--no-color"), "1 passed");

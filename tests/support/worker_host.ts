@@ -27,6 +27,35 @@ export interface WorkerHost {
   stop(): Promise<void>;
   /** Adds a test. After it no connection may be open, and no error uncaught. */
   test(name: string, fn: () => Promise<void>): void;
+  /** Runs what a test does. After it no connection may be open, and no error uncaught. */
+  check(fn: () => Promise<void>): Promise<void>;
+}
+
+/**
+ * Adds a test that runs on all hosts at the same time, a step for each: for cases that wait for most of their time.
+ */
+export function testOnEach(
+  hosts: readonly WorkerHost[],
+  name: string,
+  fn: (host: WorkerHost) => Promise<void>,
+): void {
+  Deno.test({
+    name,
+    timeout: TIMEOUT_MS,
+    async fn(test) {
+      const steps = hosts.map((host) =>
+        test.step({
+          name: host.name,
+          // Steps that run at the same time would take each other's resources for leaks. The test around them looks for any.
+          sanitizeOps: false,
+          sanitizeResources: false,
+          sanitizeExit: false,
+          fn: () => host.check(() => fn(host)),
+        })
+      );
+      await Promise.all(steps);
+    },
+  });
 }
 
 export interface WorkerHostOptions {
@@ -85,6 +114,11 @@ export async function startWorkerHost(
   const quiet = async () => {
     await Promise.all(relay.openConnections.map(({ closed }) => closed));
   };
+  const check = async (fn: () => Promise<void>) => {
+    await fn();
+    await quiet();
+    assertEquals(workerd.takeUncaught(), []);
+  };
   let taken = 0;
   const request: SendRequest = (path, init) => fetch(new URL(path, workerd.url), withToken(init));
   const answers = new AnswerLog();
@@ -114,15 +148,8 @@ export async function startWorkerHost(
       await answers.assertDocumented();
     },
     test(name, fn) {
-      Deno.test({
-        name: `${host}: ${name}`,
-        timeout: TIMEOUT_MS,
-        async fn() {
-          await fn();
-          await quiet();
-          assertEquals(workerd.takeUncaught(), []);
-        },
-      });
+      Deno.test({ name: `${host}: ${name}`, timeout: TIMEOUT_MS, fn: () => check(fn) });
     },
+    check,
   };
 }

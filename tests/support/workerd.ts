@@ -5,8 +5,8 @@
 import { join } from "node:path";
 import { lockedRun } from "../../src/dev/worker/locked_run.ts";
 import { completesWithin } from "../../src/db/time/timeout.ts";
-import { bundle } from "../../src/dev/worker/bundle.ts";
 import { heapOf } from "./workerd_heap.ts";
+import { workerBundle } from "./worker_bundle.ts";
 import { LOG_REJECTIONS, WorkerdLog } from "./workerd_log.ts";
 
 const ROOT = join(import.meta.dirname!, "..", "..");
@@ -80,7 +80,9 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
   } = options;
   const { timeoutMs = 60_000 } = options;
   const [contents, compatibility] = await Promise.all([
-    typeof entry === "string" ? bundle({ entry, minify, timeoutMs }) : entry,
+    typeof entry === "string"
+      ? workerBundle({ entry, minify, timeoutMs })
+      : new TextDecoder().decode(entry),
     readCompatibility(),
   ]);
   const directory = await Deno.makeTempDir({ prefix: "workerd-" });
@@ -122,7 +124,7 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
     ...(queues && { queueProducers: queues.producers, queueConsumers: queues.consumers }),
     modules: [
       { type: "ESModule", path: "main.js", contents: MAIN },
-      { type: "ESModule", path: "bundle.js", contents: new TextDecoder().decode(contents) },
+      { type: "ESModule", path: "bundle.js", contents },
     ],
   };
   const run = front === undefined ? service : {
