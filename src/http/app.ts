@@ -86,13 +86,16 @@ export function createApp(options: AppOptions) {
   });
   for (const routes of options.opsRoutes ?? []) app.route("/", routes);
   if (corsOrigins.length > 0) app.use(allowOrigins(corsOrigins));
-  app.use(function refuseWhileDraining(c, next) {
-    // A draining process is still alive, so /healthz keeps saying so.
-    if (options.isDraining?.() && c.req.path !== "/healthz") {
-      throw new PoolClosedError("Cannot take requests as the service is draining");
-    }
-    return next();
-  });
+  const { isDraining } = options;
+  if (isDraining !== undefined) {
+    app.use(function refuseWhileDraining(c, next) {
+      // A draining process is still alive, so /healthz keeps saying so.
+      if (isDraining() && c.req.path !== "/healthz") {
+        throw new PoolClosedError("Cannot take requests as the service is draining");
+      }
+      return next();
+    });
+  }
   app.use(provideDatabase(options.db));
   if (options.showsTimes) app.use(serverTiming());
   app.use(requestTimeout({ statementTimeoutMs }));

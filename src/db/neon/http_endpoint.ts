@@ -19,7 +19,7 @@ import type {
 } from "../driver/driver.ts";
 import { parserOf } from "../driver/result_types.ts";
 import { ConnectError, ConnectionLostError, ServerError } from "../errors.ts";
-import { rowOfTexts, RowReader } from "./row_reader.ts";
+import { RowReader } from "./row_reader.ts";
 
 /** Where a database is, and how to log in. */
 export interface HttpEndpointOptions {
@@ -172,8 +172,8 @@ function resultOf(
   { isStatic, rowMode, parsers: own }: Statement,
   parsers: FlightOptions["parsers"],
 ): Result {
-  const counted = { command, rowCount: rowCount ?? 0 };
-  if (isStatic) return { ...counted, rows: rows.map(rowOfTexts) };
+  // The statement behind BEGIN, whose rows have no reader.
+  if (isStatic) return NO_ROWS(command);
   const columns = fields.map(({ name, dataTypeID: typeId }) => ({ name, typeId }));
   const reader = new RowReader(columns, (typeId) => parsers?.[typeId] ?? parserOf(typeId), {
     rowMode,
@@ -181,7 +181,8 @@ function resultOf(
   });
   const read = rows.map((texts) => reader.readTexts(texts)) as Result["rows"];
   const decodeError = reader.takeError();
-  return { ...counted, columns, rows: read, ...(decodeError === undefined ? {} : { decodeError }) };
+  const result = { command, rowCount: rowCount ?? 0, columns, rows: read };
+  return decodeError === undefined ? result : { ...result, decodeError };
 }
 
 /** Why the proxy itself gave the request no connection. Its own errors have no SQLSTATE. */

@@ -118,11 +118,6 @@ export class RowReader {
   }
 }
 
-/** A row of texts by position, as a static statement has it. */
-export function rowOfTexts(texts: readonly (string | null)[]): Row {
-  return { ...texts } as Row;
-}
-
 /** Reads a DataRow whose columns were not asked for: texts by position. */
 export function readTexts(bytes: Uint8Array, start: number, end: number): Row {
   const row: Row = {};
