@@ -2,9 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { createUser } from "../http/requests.ts";
 import { localDatabase } from "../support/local_database.ts";
-import { startWorkerHost, type WorkerHost } from "../support/worker_host.ts";
-
-const database = await localDatabase();
+import { startWorkerHost, testOnEach, type WorkerHost } from "../support/worker_host.ts";
 
 const POOL = {
   DATABASE_POOL_SIZE: "2",
@@ -12,22 +10,6 @@ const POOL = {
   DATABASE_POOL_SHED_TARGET: "0",
   DATABASE_POOL_IDLE_TIMEOUT: "3",
 };
-
-const hosts = await Promise.all([
-  startWorkerHost(database, {
-    name: "one object",
-    env: { ...POOL, DATABASE_OBJECT_SHARDS: "1" },
-  }),
-  startWorkerHost(database, {
-    name: "two objects",
-    env: { ...POOL, DATABASE_OBJECT_SHARDS: "2" },
-  }),
-]);
-const [one, two] = hosts;
-
-Deno.test.afterAll(async () => {
-  await Promise.all(hosts.map((host) => host.stop()));
-});
 
 async function read({ request }: WorkerHost, path: string, times: number): Promise<void> {
   for (let count = 0; count < times; count++) {
@@ -50,73 +32,95 @@ async function killBackends(host: WorkerHost): Promise<void> {
   );
 }
 
-one.test("consecutive requests use the same backend", async () => {
-  const { id } = await createUser(one.request);
-  const [first, ...others] = await one.backends();
-  assertEquals(others, []);
-  await read(one, `/users/${id}`, 20);
-  assertEquals(await one.backends(), [first]);
-});
+/** By name: how many objects there are, and what the test does. */
+const CASES: Readonly<Record<string, readonly [number, (host: WorkerHost) => Promise<void>]>> = {
+  "consecutive requests use the same backend": [1, async (host) => {
+    const { id } = await createUser(host.request);
+    const [first, ...others] = await host.backends();
+    assertEquals(others, []);
+    await read(host, `/users/${id}`, 20);
+    assertEquals(await host.backends(), [first]);
+  }],
 
-one.test("100 concurrent requests open at most the pool's three connections, and two stay open", async () => {
-  const { id } = await createUser(one.request);
-  const before = one.branch.relay.connections.length;
-  assertEquals(await statuses(one, `/users/${id}`, 100), new Set([200]));
-  const opened = one.branch.relay.connections.slice(before).length;
-  assert(opened <= 3, `${opened} connections were opened`);
-  while ((await one.backends()).length > 2);
-  assertEquals((await one.backends()).length, 2);
-});
+  "100 concurrent requests open at most the pool's three connections, and two stay open": [
+    1,
+    async (host) => {
+      const { id } = await createUser(host.request);
+      const before = host.branch.relay.connections.length;
+      assertEquals(await statuses(host, `/users/${id}`, 100), new Set([200]));
+      const opened = host.branch.relay.connections.slice(before).length;
+      assert(opened <= 3, `${opened} connections were opened`);
+      while ((await host.backends()).length > 2);
+      assertEquals((await host.backends()).length, 2);
+    },
+  ],
 
-one.test("a warm read is one round trip to the database, and so is a warm write", async () => {
-  const { id } = await createUser(one.request);
-  one.takeMessages();
-  await read(one, `/users/${id}`, 1);
-  assertEquals(one.takeMessages(), 1);
-  await createUser(one.request);
-  assertEquals(one.takeMessages(), 1);
-});
+  "a warm read is one round trip to the database, and so is a warm write": [1, async (host) => {
+    const { id } = await createUser(host.request);
+    host.takeMessages();
+    await read(host, `/users/${id}`, 1);
+    assertEquals(host.takeMessages(), 1);
+    await createUser(host.request);
+    assertEquals(host.takeMessages(), 1);
+  }],
 
-one.test("idle connections are closed without another request", async () => {
-  await createUser(one.request);
-  assertEquals((await one.backends()).length, 1);
-  await one.quiet();
-  assertEquals(await one.backends(), []);
-});
+  "idle connections are closed without another request": [1, async (host) => {
+    await createUser(host.request);
+    assertEquals((await host.backends()).length, 1);
+    await host.quiet();
+    assertEquals(await host.backends(), []);
+  }],
 
-one.test("no request fails after all backends were killed between requests", async () => {
-  const { id } = await createUser(one.request);
-  for (let round = 0; round < 5; round++) {
-    await statuses(one, `/users/${id}`, 10);
-    await killBackends(one);
-    const [reads, write] = await Promise.all([
-      statuses(one, `/users/${id}`, 5),
-      createUser(one.request),
-    ]);
-    assertEquals([reads, write.version], [new Set([200]), 1]);
-  }
-});
-
-one.test("no read fails while all backends are being killed", async () => {
-  const { id } = await createUser(one.request);
-  let isOver = false;
-  const killing = (async () => {
+  "no request fails after all backends were killed between requests": [1, async (host) => {
+    const { id } = await createUser(host.request);
     for (let round = 0; round < 5; round++) {
-      await killBackends(one);
-      await read(one, `/users/${id}`, 5);
+      await statuses(host, `/users/${id}`, 10);
+      await killBackends(host);
+      const [reads, write] = await Promise.all([
+        statuses(host, `/users/${id}`, 5),
+        createUser(host.request),
+      ]);
+      assertEquals([reads, write.version], [new Set([200]), 1]);
     }
-    isOver = true;
-  })();
-  const asking = Array.from({ length: 4 }, async () => {
-    while (!isOver) await read(one, `/users/${id}`, 1);
-  });
-  await Promise.all([killing, ...asking]);
+  }],
+
+  "no read fails while all backends are being killed": [1, async (host) => {
+    const { id } = await createUser(host.request);
+    let isOver = false;
+    const killing = (async () => {
+      for (let round = 0; round < 5; round++) {
+        await killBackends(host);
+        await read(host, `/users/${id}`, 5);
+      }
+      isOver = true;
+    })();
+    const asking = Array.from({ length: 4 }, async () => {
+      while (!isOver) await read(host, `/users/${id}`, 1);
+    });
+    await Promise.all([killing, ...asking]);
+  }],
+
+  "requests are distributed over both objects, each with its own pool": [2, async (host) => {
+    const { id } = await createUser(host.request);
+    host.takeMessages();
+    await read(host, `/users/${id}`, 19);
+    const chunks = host.branch.relay.openConnections.map(({ traffic }) => traffic.toServer.chunks);
+    assertEquals(chunks, [10, 10]);
+  }],
+};
+
+const hosts = await Promise.all(
+  Object.entries(CASES).map(async ([name, [shards]]) =>
+    startWorkerHost(await localDatabase(), {
+      name,
+      env: { ...POOL, DATABASE_OBJECT_SHARDS: `${shards}` },
+    })
+  ),
+);
+
+Deno.test.afterAll(async () => {
+  await Promise.all(hosts.map((host) => host.stop()));
 });
 
-two.test("requests are distributed over both objects, each with its own pool", async () => {
-  const { id } = await createUser(two.request);
-  two.takeMessages();
-  await read(two, `/users/${id}`, 19);
-  const chunks = two.branch.relay.openConnections.map(({ traffic }) => traffic.toServer.chunks);
-  assertEquals(chunks, [10, 10]);
-});
+// Each has objects and a database of its own: all wait until their idle connections are closed.
+testOnEach(hosts, "Durable Objects keep pools", (host) => CASES[host.name]![1](host));
