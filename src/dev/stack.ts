@@ -60,12 +60,12 @@ async function startDatabase(env: Env, options: StackOptions): Promise<Stack> {
 }
 
 async function useDatabase(env: Env, options: StackOptions): Promise<Stack> {
-  const target = relayTarget(env);
-  if (target === undefined) {
+  const targets = relayTargets(env);
+  if (targets.length === 0) {
     const stop = () => Promise.resolve();
     return { env, ownerEnv: env, postgres: undefined, stop, [Symbol.asyncDispose]: stop };
   }
-  const relay = await startRelay({ ...reports(options), targets: [target] });
+  const relay = await startRelay({ ...reports(options), targets });
   const relayed = { ...env, DATABASE_WS_PROXY: relay.url };
   const stop = () => relay.close();
   return {
@@ -77,11 +77,22 @@ async function useDatabase(env: Env, options: StackOptions): Promise<Stack> {
   };
 }
 
-/** Where a relay is to lead, if one is needed and missing. The settings report what is wrong with the variables. */
-function relayTarget(env: Env): RelayTarget | undefined {
-  const { DATABASE_URL: url = "", DATABASE_WS_PROXY: relay, DATABASE_TRANSPORT } = env;
-  if (relay || findUrlProblem(url) !== undefined) return undefined;
+/**
+ * Where a relay is to lead, if one is needed and missing: to the database, and to its replicas. The settings report what is
+ * wrong with the variables.
+ */
+function relayTargets(env: Env): RelayTarget[] {
+  const { DATABASE_URL = "", DATABASE_REPLICA_URLS = "", DATABASE_TRANSPORT } = env;
+  if (env["DATABASE_WS_PROXY"]) return [];
   const transport = (DATABASE_TRANSPORT || "auto") as Transport;
+  const primary = targetOf(DATABASE_URL, transport);
+  const replicas = DATABASE_REPLICA_URLS.split(",").map((url) => targetOf(url.trim(), transport));
+  return primary === undefined ? [] : [primary, ...replicas.filter((each) => each !== undefined)];
+}
+
+/** `undefined` if the server is reached without a relay. */
+function targetOf(url: string, transport: Transport): RelayTarget | undefined {
+  if (findUrlProblem(url) !== undefined) return undefined;
   const { host, port, socketPath } = databaseAddress(url);
   const isRelayed = transportOf({ url, transport }) === "websocket";
   if (!isRelayed || socketPath !== undefined || isNeonHost(host)) return undefined;

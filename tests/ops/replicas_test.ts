@@ -61,6 +61,12 @@ Deno.test({
       assert(!JSON.stringify(findings).includes(first.url().password));
     });
 
+    await test.step("the doctor's own relay leads to them too", async () => {
+      const findings = await examine({ ...env, DATABASE_TRANSPORT: "websocket" });
+      const replicas = findings.filter(({ name }) => name.startsWith("replica"));
+      assertEquals(replicas.map(({ status }) => status), ["ok", "ok"], reportOf(findings));
+    });
+
     await test.step("the doctor says why one would answer no read", async () => {
       const replicaOf = async (url: URL, more: Record<string, string | undefined> = {}) => {
         const findings = await examine({ ...env, DATABASE_REPLICA_URLS: url.href, ...more });
