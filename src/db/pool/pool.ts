@@ -234,7 +234,7 @@ export class Pool {
     if (owner.scope.lasting) this.deadlinesOf(owner.scope).letGo();
   }
 
-  /** The pool's clock, for the deadlines of what the scope does with its connections. They share one timer. */
+  /** @internal The pool's clock, for the deadlines of what the scope does with its connections. They share one timer. */
   deadlinesOf(scope: OwnerScope): SharedTimer {
     let deadlines = this.#deadlines.get(scope);
     if (deadlines === undefined) {
