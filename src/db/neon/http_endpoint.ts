@@ -181,8 +181,10 @@ function resultOf(
   { isStatic, rowMode, parsers: own }: Statement,
   parsers: FlightOptions["parsers"],
 ): Result {
-  // The statement behind BEGIN, whose rows have no reader.
-  if (isStatic) return NO_ROWS(command);
+  // Texts by position, as the answer has them.
+  if (isStatic) {
+    return { command, rowCount: rowCount ?? 0, rows: rows as unknown as Result["rows"] };
+  }
   const columns = fields.map(({ name, dataTypeID: typeId }) => ({ name, typeId }));
   const reader = new RowReader(columns, (typeId) => parsers?.[typeId] ?? parserOf(typeId), {
     rowMode,
