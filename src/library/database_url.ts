@@ -57,7 +57,7 @@ export function findUrlProblem(value: string): UrlProblem | undefined {
     return { reason: "it does not begin with postgresql:// or postgres://", wayOut: FORM };
   }
   // URL.parse would strip or encode these without an error.
-  // deno-lint-ignore no-control-regex
+  // deno-lint-ignore no-control-regex -- it looks for them
   if (/[\s\x00-\x1f\x7f]/.test(value)) {
     return { reason: "it contains white space or control characters", wayOut: ENCODE };
   }

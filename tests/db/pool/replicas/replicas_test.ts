@@ -121,6 +121,20 @@ async function warmUp({ read }: World): Promise<void> {
 const position = (lsn: string) =>
   `000000C1-00000001-${lsn.split("/").map((half) => half.padStart(8, "0")).join("")}`;
 
+/** Asks for a read that the replica does not answer, and gives it up. */
+async function giveUpOnReplica({ replica, db, clock }: World): Promise<void> {
+  const { promise: hangs, resolve } = Promise.withResolvers<Answer>();
+  replica.answers = () => hangs;
+  const caller = new AbortController();
+  const session = db.session({ readOnly: true, replica: {}, signal: caller.signal });
+  const given = assertRejects(() => session.query(sql`select 2`), DeadlineError);
+  await flushPromises();
+  caller.abort();
+  await clock.advance(1_000);
+  await given;
+  resolve(undefined);
+}
+
 async function write(db: Database): Promise<string | undefined> {
   const session = db.session();
   await session.commit([sql`insert into t values (1)`]);
@@ -269,21 +283,12 @@ worldTest("a replica that has fallen silent gets no reads but one a second", asy
 worldTest(
   "a read that was given up, or took too long, is not run again on the primary",
   async (world) => {
-    const { primary, replica, db, read, clock } = world;
+    const { primary, replica, read } = world;
     await warmUp(world);
     const asked = primary.asked;
     replica.answers = () => serverError("57014", "canceling statement due to statement timeout");
     await assertRejects(() => read(), ServerError, "statement timeout");
-    const { promise: hangs, resolve } = Promise.withResolvers<Answer>();
-    replica.answers = () => hangs;
-    const caller = new AbortController();
-    const session = db.session({ readOnly: true, replica: {}, signal: caller.signal });
-    const given = assertRejects(() => session.query(sql`select 2`), DeadlineError);
-    await flushPromises();
-    caller.abort();
-    await clock.advance(1_000);
-    await given;
-    resolve(undefined);
+    await giveUpOnReplica(world);
     replica.answers = () => ({ rows: [{ server: "replica" }] });
     assertEquals(primary.asked, asked);
     assertEquals(await read(), "replica", "the replica is not to blame");
@@ -486,18 +491,9 @@ worldTest("each read that the primary answers has one reason", async (world) => 
 });
 
 worldTest("a read whose caller gave up is no read of the primary's", async (world) => {
-  const { replica, db } = world;
+  const { db } = world;
   await warmUp(world);
-  const { promise: hangs, resolve } = Promise.withResolvers<Answer>();
-  replica.answers = () => hangs;
-  const caller = new AbortController();
-  const session = db.session({ readOnly: true, replica: {}, signal: caller.signal });
-  const given = assertRejects(() => session.query(sql`select 2`), DeadlineError);
-  await flushPromises();
-  caller.abort();
-  await world.clock.advance(1_000);
-  await given;
-  resolve(undefined);
+  await giveUpOnReplica(world);
   assertEquals([stateOf(db).failed, fallbacksOf(db)], [1, { unmarked: 1 }]);
 });
 
