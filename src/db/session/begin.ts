@@ -247,9 +247,12 @@ function setLocals(settings: TransactionSettings, scope: SettingsScope): Stateme
   const locals = Object.entries(settings.locals).map(([name, value]) => call(name, value, true));
   if (scope !== "set") {
     const last = call("transaction_timeout", `${settings.transactionTimeoutMs}ms`, local);
-    // Older servers than PostgreSQL 17 do not know `transaction_timeout` and would refuse to set it.
+    // Older servers than PostgreSQL 17 do not know `transaction_timeout` and would refuse to set it. Where the role or the
+    // session has one, its timer runs since BEGIN, and only 0 stops it: a new value alone does not set it anew
+    // (`assign_transaction_timeout` in PostgreSQL).
     locals.push(
-      `case when current_setting('transaction_timeout', true) is not null then ${last} end`,
+      "case when current_setting('transaction_timeout', true) is not null " +
+        `then set_config('transaction_timeout', '0', ${local}) || ${last} end`,
     );
   }
   // One short column in place of one for each setting: each has to be described and read, over HTTP as JSON.
