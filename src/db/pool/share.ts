@@ -100,7 +100,10 @@ export class Share implements Connection, Place, LeaseReturn {
         resolve(answer);
       }, (error) => {
         this.lostPlace ??= shared.noteLoss(this);
-        reject(error);
+        // What the server says of the connection's end, such as a timeout, it says of the flight that ran.
+        reject(
+          this.lostPlace === "behind" ? lostPlaceError("it ended during another read") : error,
+        );
       });
     });
   }

@@ -1,6 +1,12 @@
 /** Reads of many callers over two connections: they share them on a real server, and do not through PgBouncer. */
-import { assert, assertEquals, assertInstanceOf } from "@std/assert";
-import { type Database, DeadlineError, ServerError, sql } from "../../../src/db/mod.ts";
+import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import {
+  ConnectionLostError,
+  type Database,
+  DeadlineError,
+  ServerError,
+  sql,
+} from "../../../src/db/mod.ts";
 import type { Branch } from "../../support/branch.ts";
 import { localDatabase } from "../../support/local_database.ts";
 import { pgBouncerTest } from "../../support/pgbouncer_case.ts";
@@ -146,6 +152,29 @@ const CASES: Readonly<Record<string, Case>> = {
 };
 
 const database = await localDatabase();
+
+Deno.test("shared reads: one that the server ends the connection for takes no other with it", async () => {
+  await using branch = await database.connect();
+  // There is no other connection to which those behind it could go.
+  const db = branch.open({
+    DATABASE_POOL_SIZE: "1",
+    DATABASE_MAX_OVERFLOW: "0",
+    DATABASE_STATEMENT_TIMEOUT: "0.5",
+    DATABASE_TRANSACTION_TIMEOUT: "0.5",
+  });
+  const read = (n: number) =>
+    db.session({ readOnly: true }).commit([sql<{ n: number }>`select ${n}::int as n`]);
+  for (let turn = 0; turn < 4; turn++) await Promise.all([read(0), read(0)]);
+  const slow = assertRejects(
+    () =>
+      db.session({ readOnly: true, statementTimeoutMs: 5_000 }).commit([sql`select pg_sleep(5)`]),
+    ConnectionLostError,
+    "transaction timeout",
+  );
+  const rows = await Promise.all([1, 2, 3].map(read));
+  assertEquals(rows.map(([[row]]) => row!.n), [1, 2, 3]);
+  await slow;
+});
 
 for (const [name, run] of Object.entries(CASES)) {
   Deno.test({
