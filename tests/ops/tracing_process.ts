@@ -50,11 +50,11 @@ await db.run(sql`vacuum (parallel 2) things`, { label: "nightly" });
 await db[Symbol.asyncDispose]();
 
 /** How far the replica is. */
-let lsn = "0/100";
+let lsn = "100";
 const told = (of: string) => ({ rows: [{ 0: "c1", 1: "1", 2: of }] });
 const pool = poolOf(
   new ScriptedDriver({
-    reply: ({ text }) => text.includes("pg_current_wal_insert_lsn") ? told("0/100") : undefined,
+    reply: ({ text }) => text.includes("pg_current_wal_insert_lsn") ? told("100") : undefined,
   }),
 );
 const standby = poolOf(
@@ -79,7 +79,7 @@ while (replicated.stats().idle === 0 || replicated.stats().leased > 0) {
   await new Promise((resolve) => setTimeout(resolve, 1));
 }
 await read("on the replica");
-lsn = "0/99";
+lsn = "99";
 await read("too far behind");
 await replicated[Symbol.asyncDispose]();
 console.log(JSON.stringify({ spans: finishedSpans(), logFields }));

@@ -4,14 +4,25 @@ import { SYSTEM_IDENTIFIER } from "../../driver/system_identifier.ts";
 import { isPosition, type Position } from "./position.ts";
 
 /**
+ * What is to be taken off the insert position, at a place in a WAL file. At the beginning of a page, PostgreSQL counts the
+ * page's header in, which is longer in a file's first page; where a standby has replayed as much, it does not. No record
+ * ends in a header. https://github.com/postgres/postgres/blob/REL_18_STABLE/src/include/access/xlog_internal.h
+ */
+const PAGE_HEADER = "case when file_offset = 40 then 40 " +
+  "when file_offset % current_setting('wal_block_size')::int = 24 then 24 else 0 end";
+
+/**
  * Asks a primary what it has written. The insert position: with `synchronous_commit` off, a commit is answered before it is
  * written out. The timeline is that of the WAL file: after a promotion the control file has the former one for a while. The
  * answer has NULLs on a standby, and where the cluster is not told.
  */
 export function askWritten(): Statement {
   return question(
-    `select ${clusterOf(SYSTEM_IDENTIFIER)}, left(pg_walfile_name(lsn), 8), lsn::text from ` +
-      "(select case when not pg_is_in_recovery() then pg_current_wal_insert_lsn() end as lsn) as wal",
+    `select ${clusterOf(SYSTEM_IDENTIFIER)}, left(file_name, 8), ${
+      lsnOf("lsn", PAGE_HEADER)
+    } from ` +
+      "(select case when not pg_is_in_recovery() then pg_current_wal_insert_lsn() end as lsn) as wal, " +
+      "pg_walfile_name_offset(lsn)",
   );
 }
 
@@ -22,7 +33,9 @@ export function askWritten(): Statement {
 export function askReplayed(): Statement {
   return question(
     `select ${clusterOf("system_identifier")}, ` +
-      "to_hex(greatest(timeline_id, min_recovery_end_timeline)), pg_last_wal_replay_lsn()::text " +
+      `to_hex(greatest(timeline_id, min_recovery_end_timeline)), ${
+        lsnOf("pg_last_wal_replay_lsn()")
+      } ` +
       "from pg_control_system(), pg_control_checkpoint(), pg_control_recovery() where pg_is_in_recovery()",
   );
 }
@@ -37,15 +50,18 @@ function clusterOf(identifier: string): string {
   return `to_hex(${identifier}::bigint & 4294967295)`;
 }
 
+/** Its digits, of the place so many bytes before it. */
+function lsnOf(lsn: string, before = "0"): string {
+  return `to_hex((${lsn} - '0/0'::pg_lsn)::bigint - ${before})`;
+}
+
 /** Reads the answer to either question. `undefined` if the server has told no position. */
 export function readPosition(answer: Result | undefined): Position | undefined {
   const [cluster, timeline, lsn] = Object.values(answer?.rows[0] ?? {});
   if (typeof cluster !== "string" || typeof timeline !== "string" || typeof lsn !== "string") {
     return undefined;
   }
-  const [first, second, third, fourth] = [cluster, timeline, ...lsn.split("/")].map((digits) =>
-    digits.toUpperCase().padStart(8, "0")
-  );
-  const position = `${first}-${second}-${third}${fourth}`;
+  const digits = (text: string, length: number) => text.toUpperCase().padStart(length, "0");
+  const position = `${digits(cluster, 8)}-${digits(timeline, 8)}-${digits(lsn, 16)}`;
   return isPosition(position) ? position : undefined;
 }

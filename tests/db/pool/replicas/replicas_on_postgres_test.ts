@@ -1,6 +1,13 @@
 /** Reads through two real standbys that lag, fail, are promoted, or follow another server. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type DatabaseStats, ServerError, type Session, sql } from "../../../../src/db/mod.ts";
+import type { Result, Statement } from "../../../../src/db/driver/driver.ts";
+import { hasReached, type Position } from "../../../../src/db/pool/replicas/position.ts";
+import {
+  askReplayed,
+  askWritten,
+  readPosition,
+} from "../../../../src/db/pool/replicas/server_position.ts";
 import {
   type DatabaseConfig,
   type OpenDatabase,
@@ -88,6 +95,14 @@ async function settle(db: OpenDatabase, { port }: ReplicatingServer, after?: str
   );
 }
 
+/** What the server answers to the question. */
+async function tell(server: ReplicatingServer, { text }: Statement): Promise<Position> {
+  const rows = await server.run(`select * from (${text}) as told (cluster, timeline, lsn)`);
+  const position = readPosition({ command: "SELECT", rows } as Result);
+  assert(position !== undefined, text);
+  return position;
+}
+
 interface Through {
   /** Of the primary and the standby. */
   readonly urls: readonly string[];
@@ -129,6 +144,27 @@ async function poolersOf(
   }
   return { urls, config: { transport: "tcp" } };
 }
+
+/** What brings the primary's log to the beginning of a page. */
+const LOG_BOUNDARIES = {
+  "the primary has begun a new file of its log": "select pg_switch_wal()",
+  "the primary has filled a page of its log": `do $$
+    declare
+      at pg_lsn;
+      overhead bigint;
+      free bigint;
+    begin
+      at := pg_current_wal_insert_lsn();
+      perform pg_logical_emit_message(false, '', repeat('x', 400), true);
+      overhead := pg_current_wal_insert_lsn() - at - 400;
+      for attempt in 1..1000 loop
+        free := 8192 - (pg_current_wal_insert_lsn() - '0/0'::pg_lsn) % 8192;
+        exit when free = 8192 - 24;
+        perform pg_logical_emit_message(false, '', repeat('x', greatest(free - overhead, 400)::int), true);
+      end loop;
+      if free <> 8192 - 24 then raise 'no page was filled: % bytes are free', free; end if;
+    end $$`,
+};
 
 function sumOf(db: OpenDatabase, name: "reads" | "stale" | "failed"): number {
   const { replicas = [] }: DatabaseStats = db.stats();
@@ -203,6 +239,19 @@ Deno.test({
       await settle(db, standby, after);
       assertEquals((await read(db, "asynchronous", after)).count, 1);
     });
+
+    for (const [what, statement] of Object.entries(LOG_BOUNDARIES)) {
+      await test.step(`go there although nothing is written after ${what}`, async () => {
+        await primary.run(statement);
+        const written = await tell(primary, askWritten());
+        await caughtUp(standby, primary);
+        const replayed = await tell(standby, askReplayed());
+        assert(hasReached(replayed, written), `${replayed} is before ${written}`);
+        // Its first mark is of now.
+        await using db = open(primary, [standby]);
+        await settle(db, standby);
+      });
+    }
 
     await test.step("go to the primary if nothing shows that they are young enough", async () => {
       await using db = open(primary, [standby], { maxStalenessMs: 300 });

@@ -42,7 +42,9 @@ class Server {
   }
 
   position(): Answer {
-    return { rows: this.isReplica ? [{ 0: this.cluster, 1: this.timeline, 2: this.lsn }] : [] };
+    const [high, low] = this.lsn.split("/") as [string, string];
+    const lsn = `${high}${low.padStart(8, "0")}`;
+    return { rows: this.isReplica ? [{ 0: this.cluster, 1: this.timeline, 2: lsn }] : [] };
   }
 
   /** Callers' own statements that it got. */
@@ -273,8 +275,8 @@ worldTest("a replica that has fallen silent gets no reads but one a second", asy
   const tried = read().catch((error) => error);
   await flushPromises();
   assertEquals(await read(), "primary");
-  replica.tells = () => ({ rows: [{ 0: "c1", 1: "1", 2: "0/100" }] });
-  resolve({ rows: [{ 0: "c1", 1: "1", 2: "0/100" }] });
+  replica.tells = () => ({ rows: [{ 0: "c1", 1: "1", 2: "100" }] });
+  resolve({ rows: [{ 0: "c1", 1: "1", 2: "100" }] });
   assertEquals([await frozen, await tried], ["replica", "replica"]);
   assertEquals(await read(), "replica");
   assertEquals(db.stats().leased, 0);
