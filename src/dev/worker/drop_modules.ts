@@ -1,10 +1,17 @@
 /**
  * Removes modules of the driver's package that the service never reaches, and takes from Workers what they have built in:
- * 21 kB of a gzipped Worker. The package is one file, in which each of node-postgres' modules is a function that runs at
- * its first `require`; bundlers cannot tell which of them never run. `src/db/neon` alone uses the package, for its socket,
- * its login and its requests by HTTP.
+ * 29 kB of a gzipped Worker. The package is one file, in which each of node-postgres' modules is a function that runs at
+ * its first `require`; bundlers cannot tell which of them never run. `src/db/neon` alone uses the package, for its socket
+ * and its login.
  */
-import { type Call, type Edit, type Identifier, isIdentifier, type SyntaxNode } from "./syntax.ts";
+import {
+  type Call,
+  type Edit,
+  type Identifier,
+  isIdentifier,
+  type SyntaxNode,
+  visit,
+} from "./syntax.ts";
 
 interface ReplacedModule {
   /** Its name in node-postgres, or on the package registry. */
@@ -35,7 +42,13 @@ const UNREACHED: readonly ReplacedModule[] = [
     mark: /\brequiresPreparation\(\) \{/,
     code: `module.exports = class { constructor() { ${REFUSE} } };`,
   },
-  // Requests by HTTP bring parsers of their own. The package asks for two when it is loaded, and does not run them.
+  // The client gets its parameters one by one. A function of the package that no one calls has this module loaded.
+  {
+    name: "pg-connection-string",
+    mark: /\/\^%2f\/i/,
+    code: `exports.parse = () => { ${REFUSE} };`,
+  },
+  // The layer has parsers of its own. The package asks for two when it is loaded, and does not run them.
   {
     name: "pg-types",
     mark: /\.arrayParser = /,
@@ -70,6 +83,23 @@ const REPLACED: readonly ReplacedModule[] = [
   },
 ];
 
+interface UnreachedPart {
+  readonly name: string;
+  readonly mark: RegExp;
+  readonly type: "ClassExpression" | "FunctionDeclaration" | "MethodDefinition";
+}
+
+/** What the bundler keeps as code that is not dropped could reach it. With the pool go the requests of the package by HTTP. */
+const UNREACHED_PARTS: readonly UnreachedPart[] = [
+  { name: "the pool", mark: /\bhasFetchUnsupportedListeners\b/, type: "ClassExpression" },
+  // The driver switches it off.
+  {
+    name: "the warning for browsers",
+    mark: /\bRunning SQL directly from the browser\b/,
+    type: "FunctionDeclaration",
+  },
+];
+
 interface LazyModule {
   readonly call: Call;
   readonly body: SyntaxNode;
@@ -85,15 +115,7 @@ export function dropModules(text: string, tree: SyntaxNode): Edit[] {
   );
   if (found.every(({ length }) => length === 0)) return [];
   const bodies = REPLACED.map(({ name, code }, index): Edit => {
-    const [module, ...others] = found[index]!;
-    if (module === undefined || others.length > 0) {
-      const times = found[index]!.length;
-      throw new Error(
-        `Cannot drop ${name} from the driver's package as it is there ${times} times; ` +
-          "correct its mark in src/dev/worker/drop_modules.ts",
-      );
-    }
-    const { params, body } = module;
+    const { params, body } = theOnly(found[index]!, name);
     const { start, end } = body;
     const names = params.map((each) => (each as Identifier).name).join(", ");
     const result = params.length > 0 ? "" : `${lastAssigned(body)} = `;
@@ -105,7 +127,37 @@ export function dropModules(text: string, tree: SyntaxNode): Edit[] {
     end: start,
     text: "/* @__PURE__ */ ",
   }));
-  return [{ start: 0, end: 0, text: BUILT_IN }, ...pure, ...bodies];
+  return [{ start: 0, end: 0, text: BUILT_IN }, ...pure, ...bodies, ...partEdits(text, tree)];
+}
+
+function partEdits(text: string, tree: SyntaxNode): Edit[] {
+  const found = UNREACHED_PARTS.map((): SyntaxNode[] => []);
+  visit(tree, (node) => {
+    UNREACHED_PARTS.forEach(({ type, mark }, index) => {
+      if (node.type === type && mark.test(text.slice(node.start, node.end))) {
+        found[index]!.push(node);
+      }
+    });
+  });
+  return UNREACHED_PARTS.map(({ name, type }, index) => {
+    const node = theOnly(found[index]!, name);
+    if (type === "ClassExpression") {
+      return { start: node.start, end: node.end, text: `class { constructor() { ${REFUSE} } }` };
+    }
+    const { body } = (type === "MethodDefinition"
+      ? (node as SyntaxNode & { readonly value: SyntaxNode }).value
+      : node) as FunctionNode;
+    return { start: body.start, end: body.end, text: `{ ${REFUSE} }` };
+  });
+}
+
+function theOnly<T>(found: readonly T[], name: string): T {
+  const [only] = found;
+  if (only !== undefined && found.length === 1) return only;
+  throw new Error(
+    `Cannot drop ${name} from the driver's package as it is there ${found.length} times; ` +
+      "correct its mark in src/dev/worker/drop_modules.ts",
+  );
 }
 
 /** The variable of the bundle that an ES module sets last. */

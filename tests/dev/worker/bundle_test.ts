@@ -29,6 +29,10 @@ const REPLACED = [
   "nodejs.util.inspect.custom",
   "MaxListenersExceededWarning",
   "onePassHasher",
+  "hasFetchUnsupportedListeners",
+  "NeonDbError",
+  "WARNING: Running SQL directly from the browser",
+  "/^%2f/i",
 ];
 
 const BUNDLES = [
