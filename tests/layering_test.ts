@@ -134,6 +134,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     "db/time",
     "ws",
     "node:buffer",
+    "node:crypto",
     "node:events",
     "node:fs",
     "node:net",

@@ -33,8 +33,25 @@ export function createDriver(
   const { pipelineConnect = pipelinesByDefault(url, transport) } = config;
   const problem = transportProblem(url, { transport, hasFiles });
   if (problem !== undefined) throw unusable(problem);
-  const driver = { url, pipelineConnect, prepare, ...options };
+  const channelBinding = transport === "tcp" ? channelBindingOf(url) : undefined;
+  if (channelBinding === "require" && pipelineConnect) {
+    throw unusable({
+      reason:
+        "its channel_binding=require forbids to send the password before the server has asked",
+      wayOut: "set DATABASE_PIPELINE_CONNECT=off, the default over TCP",
+    });
+  }
+  const driver = { url, pipelineConnect, prepare, channelBinding, ...options };
   return transport === "websocket"
     ? new NeonDriver({ ...driver, wsProxy, webSocketConstructor })
-    : new NeonDriver({ ...driver, newStream: tcpStreams(url) });
+    : new NeonDriver({
+      ...driver,
+      newStream: tcpStreams(url),
+    });
+}
+
+/** As the URL's parameter says, which `assertDatabaseUrl` has checked. */
+function channelBindingOf(url: string): NeonDriverOptions["channelBinding"] {
+  const given = new URL(url).searchParams.get("channel_binding");
+  return (given ?? undefined) as NeonDriverOptions["channelBinding"];
 }

@@ -65,11 +65,13 @@ export function transportProblem(
       wayOut: "remove them; a Hyperdrive binding takes the certificate of an authority of your own",
     };
   }
-  if (searchParams.get("channel_binding") === "require") {
+  if (searchParams.get("channel_binding") === "require" && (!hasFiles || mode === "disable")) {
     return {
-      reason: "its channel_binding=require is not supported over TCP",
-      wayOut:
-        "set channel_binding=prefer and sslmode=verify-full, which also keeps others from standing between",
+      reason: hasFiles
+        ? "its channel_binding=require needs TLS, and its sslmode is disable"
+        : "its channel_binding=require needs the server's certificate, which Workers do not show",
+      wayOut: "set channel_binding=prefer" +
+        (hasFiles ? ", or another sslmode" : "; Workers check the certificate and the host's name"),
     };
   }
   if (certificate === "system" && mode !== null && mode !== "verify-full") {

@@ -394,7 +394,7 @@ Deno.test("parseSettings() takes the WebSocket for Neon and relays, and TCP for 
 Deno.test("parseSettings() refuses what the URL asks for and the transport does not have", () => {
   const relay = { DATABASE_WS_PROXY: "ws://127.0.0.1:7000" };
   const cases: readonly [query: string, env: Record<string, string>, part: RegExp][] = [
-    ["channel_binding=require", {}, /channel_binding=prefer/],
+    ["channel_binding=require&sslmode=disable", {}, /channel_binding=prefer/],
     ["sslrootcert=system&sslmode=require", {}, /sslmode=verify-full/],
     ["sslrootcert=/ca.pem", relay, /sslrootcert need TCP/],
     ["host=/var/run/postgresql", relay, /a Unix socket .*need TCP/],
@@ -403,6 +403,9 @@ Deno.test("parseSettings() refuses what the URL asks for and the transport does 
     const problem = onlyProblem({ DATABASE_URL: `${ELSEWHERE}?${query}`, ...env });
     assert(part.test(problem), problem);
   }
+  const bound = { DATABASE_URL: `${ELSEWHERE}?channel_binding=require` };
+  assertEquals(parseSettings(bound).database.transport, "tcp");
+  assertStringIncludes(onlyProblem(bound, { hasFiles: false }), "Workers do not show");
 });
 
 Deno.test("parseSettings() refuses relays that are not plain ws:// or wss:// URLs", () => {

@@ -23,6 +23,11 @@ export interface WireStream {
   emit(event: string, ...args: unknown[]): boolean;
   write(bytes: Uint8Array, ...callback: unknown[]): boolean;
   destroy(): void;
+  /**
+   * With TLS: what the server's certificate gives for SCRAM's channel binding `tls-server-end-point`, if that is known:
+   * https://www.rfc-editor.org/rfc/rfc5929#section-4.1
+   */
+  certificateHash?(): Uint8Array | undefined;
 }
 
 /** The package's protocol layer, `client.connection`: logs in, and reports what happens to the socket. */
@@ -30,6 +35,8 @@ export interface Wire {
   readonly stream: WireStream;
   connect(port: number, host: string): void;
   cancel(processId: number, secretKey: number): void;
+  sendSASLInitialResponseMessage(mechanism: string, response: string): void;
+  sendSCRAMClientFinalMessage(response: string): void;
   end(): void;
   on(event: "error", listener: (error: unknown) => void): void;
   on(event: "connect" | "end", listener: () => void): void;
@@ -51,7 +58,11 @@ export interface NeonClient {
     webSocketConstructor: WebSocketConstructor | undefined;
     wsProxy: (host: string, port: number) => string;
   };
-  _handleAuthSASLContinue(message: unknown): Promise<void>;
+  password: string | null;
+  getStartupConf(): Readonly<Record<string, string>>;
+  _handleAuthSASL(message: { readonly mechanisms: readonly string[] }): void;
+  _handleAuthSASLContinue(message: { readonly data: string }): Promise<void>;
+  _handleAuthSASLFinal(message: { readonly data: string }): void;
   connect(): Promise<void>;
   on(event: "error", listener: (error: unknown) => void): void;
 }

@@ -25,6 +25,7 @@ import {
   ROLLBACK,
 } from "./flight.ts";
 import { encodeCopyFail, encodeFlight, type SentFlight } from "./flight_codec.ts";
+import type { Credentials } from "./login.ts";
 import { type OnMessage, protocolError } from "./message_framing.ts";
 import { type NeonClient, toError } from "./neon_client.ts";
 import { NeonSocket, sendCancelRequest } from "./neon_socket.ts";
@@ -42,6 +43,7 @@ export interface ConnectOptions {
 interface NeonConnectionOptions extends ConnectOptions {
   /** See `NeonDriverOptions.pipelineConnect`. */
   readonly pipeline: boolean;
+  readonly credentials: Credentials;
   readonly policy: PreparePolicy;
 }
 
@@ -91,6 +93,7 @@ export class NeonConnection implements Connection {
       refuseCopy: () => this.#send([encodeCopyFail("COPY FROM STDIN is not supported here")]),
     };
     this.#socket = new NeonSocket(client, {
+      credentials: options.credentials,
       onError: (error) => this.#fail(error),
       onMessage: this.#message,
       onLogin: (status) => this.#readyForQuery(status),

@@ -6,7 +6,9 @@ import { Client } from "@neondatabase/serverless";
 import { ConnectError } from "../errors.ts";
 import { NeonConnection } from "./neon_connection.ts";
 import type { NeonClient, WireStream } from "./neon_client.ts";
+import type { Credentials } from "./login.ts";
 import { type PrepareMode, PreparePolicy } from "./prepared_statements.ts";
+import { type ChannelBinding, ScramPassword } from "./scram.ts";
 import type { Connection, Driver } from "../driver/driver.ts";
 
 /** The address of one database and how to log in. */
@@ -35,6 +37,11 @@ export interface NeonDriverOptions {
    */
   readonly newStream?: (() => WireStream) | undefined;
   /**
+   * @internal Whether a login by SCRAM is bound to the server's certificate, so that no other server with TLS can stand between: where
+   * stream and server can, by default. `require` refuses every other login.
+   */
+  readonly channelBinding?: ChannelBinding | undefined;
+  /**
    * When statements are sent as prepared statements. `auto`, the default: on connections whose backend is the one that has
    * logged in, and for Neon. `on`: through poolers as well, for those that keep prepared statements, as PgBouncer from 1.21
    * on with `max_prepared_statements`. If a pooler turns out not to, the driver stops.
@@ -48,11 +55,15 @@ export interface NeonDriverOptions {
 export class NeonDriver implements Driver {
   readonly #options: NeonDriverOptions;
   readonly #policy: PreparePolicy;
+  readonly #password: string;
+  readonly #credentials: Credentials;
 
   /** Opens nothing. */
   constructor(options: NeonDriverOptions) {
     this.#options = options;
-    const { url, prepare: mode = "auto" } = options;
+    const { url, prepare: mode = "auto", channelBinding = "prefer" } = options;
+    this.#password = decodeURIComponent(new URL(url).password);
+    this.#credentials = { password: new ScramPassword(this.#password), channelBinding };
     this.#policy = new PreparePolicy({ mode, host: new URL(url).hostname });
   }
 
@@ -69,6 +80,7 @@ export class NeonDriver implements Driver {
     const connection = new NeonConnection(() => this.#client(), {
       ...options,
       pipeline: this.#options.pipelineConnect,
+      credentials: this.#credentials,
       policy: this.#policy,
     });
     await connection.opened;
@@ -78,18 +90,23 @@ export class NeonDriver implements Driver {
   #client(): NeonClient {
     const { newStream, pipelineConnect, applicationName = "user-service" } = this.#options;
     const url = new URL(this.#options.url);
+    const login = {
+      user: decodeURIComponent(url.username),
+      database: decodeURIComponent(url.pathname.slice(1)),
+      application_name: applicationName,
+    };
     const client = new Client({
       host: url.hostname,
       port: url.port === "" ? 5432 : Number(url.port),
-      user: decodeURIComponent(url.username),
-      password: decodeURIComponent(url.password),
-      database: decodeURIComponent(url.pathname.slice(1)),
-      application_name: applicationName,
-      // The stream has TLS. Without this the package reads PGSSLMODE.
+      ...login,
+      // The stream has TLS.
       ssl: false,
       // Declared as a function, which the package would not call.
       ...(newStream === undefined ? {} : { stream: newStream() as never }),
     }) as unknown as NeonClient;
+    // The package reads PGPASSWORD, PGOPTIONS and others from the environment.
+    client.password = this.#password;
+    client.getStartupConf = () => login;
     client.neonConfig.pipelineConnect = pipelineConnect ? "password" : false;
     client.neonConfig.disableWarningInBrowsers = true;
     if (newStream === undefined) this.#configureWebSocket(client);

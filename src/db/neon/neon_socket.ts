@@ -3,7 +3,8 @@
  * messages go to the connection. Also reports the errors that the package loses, and closes the socket.
  */
 import { completesWithin } from "../time/timeout.ts";
-import { MessageFraming, type OnMessage } from "./message_framing.ts";
+import { type Credentials, Login } from "./login.ts";
+import { int32At, MessageFraming, type OnMessage } from "./message_framing.ts";
 import type { NeonClient, WireStream } from "./neon_client.ts";
 import { readFields } from "./server_fields.ts";
 
@@ -11,6 +12,7 @@ import { readFields } from "./server_fields.ts";
 const CLOSE_TIMEOUT_MS = 1_000;
 
 export interface NeonSocketOptions {
+  readonly credentials: Credentials;
   readonly onError: (error: unknown) => void;
   /** Called with each ErrorResponse of the login and with every message after it. */
   readonly onMessage: OnMessage;
@@ -25,6 +27,7 @@ interface BufferClass {
 export class NeonSocket {
   readonly #client: NeonClient;
   readonly #options: NeonSocketOptions;
+  readonly #login: Login;
   readonly #framing = new MessageFraming();
   /** The status byte of the first ReadyForQuery. */
   #status: string | undefined;
@@ -42,6 +45,7 @@ export class NeonSocket {
   constructor(client: NeonClient, options: NeonSocketOptions, { holdsLogin = false } = {}) {
     this.#client = client;
     this.#options = options;
+    this.#login = new Login(client, options.credentials, options.onError);
     const { stream } = client.connection;
     this.#write = stream.write.bind(stream);
     if (holdsLogin) this.#held = [];
@@ -119,8 +123,6 @@ export class NeonSocket {
         return false;
       }
     };
-    const continueScram = client._handleAuthSASLContinue.bind(client);
-    client._handleAuthSASLContinue = (message) => continueScram(message).catch(onError);
     client.on("error", onError);
   }
 
@@ -147,6 +149,7 @@ export class NeonSocket {
   /** Checks what the package would wait or loop on for ever, and stops behind the first ReadyForQuery. */
   readonly #readLogin: OnMessage = (type, bytes, start, end) => {
     if (type === 0x5a) this.#status = String.fromCharCode(bytes[start]!);
+    else if (type === 0x52) this.#login.read(int32At(bytes, start));
     else if (type === 0x45) this.#options.onMessage(type, bytes, start, end);
     else if (type === 0x4e) readFields(bytes, start, end);
     return type !== 0x5a;

@@ -42,6 +42,8 @@ const UNREACHED: readonly ReplacedModule[] = [
     mark: /\brequiresPreparation\(\) \{/,
     code: `module.exports = class { constructor() { ${REFUSE} } };`,
   },
+  // `src/db/neon/scram.ts` computes the answers of SCRAM.
+  { name: "pg/lib/sasl", mark: /\bLast message was not SASLInitialResponse\b/, code: REFUSE },
   // The client gets its parameters one by one. A function of the package that no one calls has this module loaded.
   {
     name: "pg-connection-string",
@@ -98,6 +100,9 @@ const UNREACHED_PARTS: readonly UnreachedPart[] = [
     mark: /\bRunning SQL directly from the browser\b/,
     type: "FunctionDeclaration",
   },
+  // Both for SCRAM.
+  { name: "the answer of SCRAM", mark: /\bSASL: protocol error\b/, type: "MethodDefinition" },
+  { name: "SHA-256", mark: /\b1779033703\b/, type: "FunctionDeclaration" },
 ];
 
 interface LazyModule {

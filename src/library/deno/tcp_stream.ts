@@ -1,9 +1,10 @@
 /** A TCP connection to PostgreSQL, with TLS if the URL asks for it, in the form that the driver's client takes. */
 import { EventEmitter } from "node:events";
 import { connect, isIP, type Socket } from "node:net";
-import { connect as connectTls } from "node:tls";
+import { connect as connectTls, type TLSSocket } from "node:tls";
 import type { DatabaseAddress } from "../database_address.ts";
 import { acceptsTls, TLS_REQUEST } from "../tls_request.ts";
+import { certificateHash } from "./certificate_hash.ts";
 import type { TlsSettings } from "./tls_settings.ts";
 
 /**
@@ -18,6 +19,7 @@ export class TcpStream extends EventEmitter {
   readonly #sockets: Socket[] = [];
   /** What is read and written; undefined until `connect` and after `close`. */
   #open: Socket | undefined;
+  #secured: TLSSocket | undefined;
   #isClosed = false;
 
   constructor(address: DatabaseAddress, tls: TlsSettings) {
@@ -70,6 +72,12 @@ export class TcpStream extends EventEmitter {
     return this;
   }
 
+  /** See `WireStream`. */
+  certificateHash(): Uint8Array | undefined {
+    const raw = this.#secured?.getPeerCertificate().raw;
+    return raw === undefined ? undefined : certificateHash(raw);
+  }
+
   /** The client sets these options of its socket, which `connect` has set. */
   setNoDelay(): this {
     return this;
@@ -97,7 +105,7 @@ export class TcpStream extends EventEmitter {
   #secure(socket: Socket): void {
     const { verifies, checksHost, ca } = this.#tls;
     const { host } = this.#address;
-    const secured = connectTls({
+    const secured = this.#secured = connectTls({
       socket,
       host,
       // An IP address may not stand in the handshake: https://www.rfc-editor.org/rfc/rfc6066#section-3
@@ -105,7 +113,7 @@ export class TcpStream extends EventEmitter {
       rejectUnauthorized: verifies,
       ...(ca === undefined ? {} : { ca }),
       ...(checksHost ? {} : { checkServerIdentity: () => undefined }),
-    }) as unknown as Socket;
+    });
     this.#use(secured);
     secured.once("secureConnect", () => this.#start(secured));
   }

@@ -2,6 +2,7 @@
 import { assertEquals } from "@std/assert";
 import type { NeonClient, WireStream } from "../../../src/db/neon/neon_client.ts";
 import { NeonSocket } from "../../../src/db/neon/neon_socket.ts";
+import { ScramPassword } from "../../../src/db/neon/scram.ts";
 
 /** A socket over a stream that notes how it is closed. */
 function socketOver(ws: WireStream["ws"], { isGone = false } = {}) {
@@ -18,10 +19,10 @@ function socketOver(ws: WireStream["ws"], { isGone = false } = {}) {
   const client = {
     connection: { stream },
     on: () => {},
-    _handleAuthSASLContinue: () => Promise.resolve(),
   } as unknown as NeonClient;
   return {
     socket: new NeonSocket(client, {
+      credentials: { password: new ScramPassword("password"), channelBinding: "prefer" },
       onError: () => {},
       onMessage: () => true,
       onLogin: () => {},

@@ -33,6 +33,9 @@ const REPLACED = [
   "NeonDbError",
   "WARNING: Running SQL directly from the browser",
   "/^%2f/i",
+  "Last message was not SASLInitialResponse",
+  "SASL: protocol error",
+  "1779033703",
 ];
 
 const BUNDLES = [
