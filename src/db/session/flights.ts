@@ -194,7 +194,8 @@ export class Flights {
         const commits = plan.mayCommit && !this.#request.settings.readOnly;
         const isMoved = lease?.lostPlace === "moved";
         if (this.#hasBegun || lease === undefined) throw error;
-        if (!isMoved && (wish.fresh || lease.idleMs === undefined)) throw error;
+        const mayBeDead = lease.isShared || lease.idleMs !== undefined;
+        if (!isMoved && (wish.fresh || !mayBeDead)) throw error;
         if (!isReplayable(error, { commits })) throw error;
         void this.#connection.destroy();
         plan.wasSent = false;

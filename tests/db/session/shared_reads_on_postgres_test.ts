@@ -10,6 +10,7 @@ import {
 import type { Branch } from "../../support/branch.ts";
 import { localDatabase } from "../../support/local_database.ts";
 import { pgBouncerTest } from "../../support/pgbouncer_case.ts";
+import { pollUntil } from "../../../src/library/testing/postgres/poll.ts";
 
 const SETTINGS = { DATABASE_POOL_SIZE: "2", DATABASE_MAX_OVERFLOW: "0" };
 
@@ -174,6 +175,21 @@ Deno.test("shared reads: one that the server ends the connection for takes no ot
   const rows = await Promise.all([1, 2, 3].map(read));
   assertEquals(rows.map(([[row]]) => row!.n), [1, 2, 3]);
   await slow;
+});
+
+Deno.test("shared reads: the first one of a new connection is sent again too when it ends", async () => {
+  await using branch = await database.connect();
+  const db = branch.open({ DATABASE_POOL_SIZE: "1", DATABASE_MAX_OVERFLOW: "0" });
+  const reading = db.session({ readOnly: true, label: "first" })
+    .commit([sql<{ n: number }>`select 1 as n, pg_sleep(0.3)`]);
+  const isKilled = () =>
+    branch.asAdmin(
+      "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'user_service' " +
+        "and datname = current_database() and wait_event = 'PgSleep'",
+    ).then((rows) => rows.length > 0);
+  assert(await pollUntil(isKilled, { deadlineMs: 10_000, intervalMs: 5 }));
+  assertEquals((await reading)[0]![0]!.n, 1);
+  assertEquals(db.stats().counters.connected, 2);
 });
 
 for (const [name, run] of Object.entries(CASES)) {
