@@ -156,12 +156,27 @@ promtoolTest(
       CommitOutcomeUnknown: { 'db_client_lost_commits_total{outcome="unknown"}': "0x55 1 1 1 1 1" },
       ConnectionLeak: { "db_client_connection_leaks_total": "0x55 1 1 1 1 1" },
       HeldAndWaited: { 'db_client_connection_refusals_total{cause="held_and_waited"}': grows },
+      ReplicaNotAnswering: {
+        'db_replica_reads_total{replica="1", outcome="stale"}': grows,
+        'db_replica_reads_total{replica="1", outcome="answered"}': "7+0x60",
+        'db_replica_reads_total{replica="2", outcome="answered"}': grows,
+      },
+      ReplicasNotUsed: {
+        'db_replica_fallbacks_total{reason="unmarked"}': grows,
+        'db_replica_reads_total{replica="1", outcome="answered"}': "7+0x60",
+      },
       RetriesDenied: { "db_client_retries_denied_total": grows },
       Slow: {
         [`${full}"1"}`]: "0+1x60",
         [`${full}"2.5"}`]: "0+2x60",
         [`${full}"+Inf"}`]: "0+2x60",
       },
+    };
+    const healthy = {
+      'db_replica_reads_total{replica="1", outcome="answered"}': grows,
+      'db_replica_reads_total{replica="1", outcome="stale"}': grows,
+      'db_replica_fallbacks_total{reason="behind"}': grows,
+      'db_replica_fallbacks_total{reason="position"}': "0+9x60",
     };
     for (const [name, given] of Object.entries(cases)) {
       const series = Object.fromEntries(
@@ -170,6 +185,11 @@ promtoolTest(
       const expected = [firing(60 * SCRAPE_INTERVAL_S, name)];
       assertEquals(await evaluate(program, { rules, series, expected }), "", name);
     }
+    const series = Object.fromEntries(
+      Object.entries({ up: "1+0x60", ...healthy }).map(([key, of]) => [labelled(key), of]),
+    );
+    const none = [firing(60 * SCRAPE_INTERVAL_S)];
+    assertEquals(await evaluate(program, { rules, series, expected: none }), "");
     const names = [...rules.matchAll(/alert: UserService(\w+)/g)].map(([, name]) => name!);
     const seen = [
       ...Object.keys(cases),
