@@ -213,7 +213,8 @@ export async function migrationsFinding(
   { settings }: Patient,
   hidden: HiddenTables | undefined,
 ): Promise<Finding> {
-  await using db = openDatabase({ ...settings.database, retryAttempts: 1 });
+  // What is wrong with replicas, `replicas.ts` says.
+  await using db = openDatabase({ ...settings.database, replicas: undefined, retryAttempts: 1 });
   await using session = db.session({ readOnly: true, label: "doctor" });
   const { missing, unknown, isUnreadable } = await compareSchema(session);
   const finding = (status: Finding["status"], found: string, advice: string) =>

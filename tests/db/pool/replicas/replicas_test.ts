@@ -597,9 +597,37 @@ Deno.test("a bad staleness and a bad URL are refused", () => {
       `current value is ${maxStalenessMs}`,
     );
   }
-  assertThrows(
-    () => createReplicas(pool, { url }, { urls: ["postgresql://secret"] }, denoSockets),
-    TypeError,
-    "current value is hidden",
+  for (const bad of ["postgresql://secret", "secret"]) {
+    const { message } = assertThrows(
+      () => createReplicas(pool, { url }, { urls: [bad] }, denoSockets),
+      TypeError,
+      "current value is hidden",
+    ) as Error;
+    assert(!message.includes("secret"), message);
+  }
+});
+
+Deno.test("a replica that is the primary, or is named twice, is refused without showing its URL", () => {
+  const url = "postgresql://user:secret@db.example/app";
+  const standby = "postgresql://user:secret@standby.example/app";
+  const create = (...urls: string[]) =>
+    createReplicas(poolOf(new ScriptedDriver()), { url }, { urls }, denoSockets);
+  for (
+    const [urls, reason] of [
+      [[url], "replica 1 as it is the primary"],
+      [
+        [standby, "postgres://other@DB.example:5432/app?sslmode=disable"],
+        "replica 2 as it is the primary",
+      ],
+      [[standby, standby], "replica 2 as it is replica 1"],
+    ] as const
+  ) {
+    const { message } = assertThrows(() => create(...urls), TypeError, reason) as Error;
+    assert(!message.includes("secret"), message);
+  }
+  // Of a pooler, by whose names of databases each leads to another server; and another server of the same host.
+  create(
+    "postgresql://user:secret@db.example/app_replica",
+    "postgresql://user@db.example:5433/app",
   );
 });
