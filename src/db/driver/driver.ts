@@ -34,6 +34,11 @@ export interface Statement extends RowOptions {
    * data: https://www.postgresql.org/docs/current/sql-prepare.html#SQL-PREPARE-NOTES
    */
   readonly prepare?: false | undefined;
+  /**
+   * Of the layer's own statement that sets the search path, or the role, of the transaction: equal for those that set it alike.
+   * A text then means other tables, so that the driver prepares it once for each.
+   */
+  readonly searchPath?: string | undefined;
   /** Of a BEGIN, for a driver whose server opens the transaction itself. */
   readonly modes?: TransactionModes | undefined;
   /**

@@ -39,6 +39,7 @@ export class AnswerReader {
   #isSkipping = false;
   /** Whether the current part was parsed in this flight. */
   #wasParsed = false;
+  #isBound = false;
   /** Closed statements whose answers are still to come. */
   #closes: number;
   #rows: (Row | unknown[])[] = [];
@@ -64,7 +65,7 @@ export class AnswerReader {
     return this.#hasBegun;
   }
 
-  /** Whether the error would not have come if all statements had been parsed anew. */
+  /** Whether the error might not have come if all statements had been parsed anew. */
   get isStale(): boolean {
     return this.#isStale;
   }
@@ -84,6 +85,7 @@ export class AnswerReader {
         if (part.prepared !== undefined) part.prepared.isParsed = this.#wasParsed = true;
         return;
       case 0x32: // BindComplete
+        this.#isBound = true;
         return;
       case 0x33: // CloseComplete
         return this.#closeComplete(part);
@@ -122,7 +124,10 @@ export class AnswerReader {
     if (this.#error !== undefined) return;
     this.#error = error;
     if (prepared === undefined || error.severity !== "ERROR") return;
-    this.#isStale = this.#connection.statements.noteError(error, prepared, isNew);
+    this.#isStale = this.#connection.statements.noteError(error, prepared, {
+      wasParsed: isNew,
+      isBound: this.#isBound,
+    });
   }
 
   readNotice(notice: Notice): void {
@@ -224,7 +229,7 @@ export class AnswerReader {
       this.results.push(isPlain ? result : { ...result, ...more, ...remarks });
     }
     this.#at++;
-    this.#wasParsed = false;
+    this.#wasParsed = this.#isBound = false;
     this.#rows = [];
     this.#reader = undefined;
     this.#decodeError = undefined;

@@ -45,13 +45,14 @@ const WHOLE: Portal = { name: "", maxRows: 0 };
 const writer = new ByteWriter();
 
 /**
- * Encodes a flight: its parts and a Sync. Without `names` no statement is sent as a prepared one. Throws `TypeError` for a
+ * Encodes a flight: its parts and a Sync. `isInside` tells that a transaction is open, and without `names` no statement is
+ * sent as a prepared one. Throws `TypeError` for a
  * text or value that cannot be sent; nothing has changed then.
  */
 export function encodeFlight(
   parts: readonly FlightPart[],
   statements: PreparedStatements,
-  { names = true } = {},
+  { names = true, isInside }: { names?: boolean; isInside: boolean },
 ): SentFlight {
   // First, since it is the only step that can fail for a single value.
   const encoded = parts.map((part) =>
@@ -59,7 +60,7 @@ export function encodeFlight(
   );
   writer.clear();
   try {
-    const unused = statements.takeUnused();
+    const unused = statements.beginFlight({ isInside, names });
     for (const name of unused) writeClose("S", name);
     const namer = names ? statements : undefined;
     const sent = encoded.map((part) => writePart(part, namer));

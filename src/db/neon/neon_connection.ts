@@ -155,9 +155,10 @@ export class NeonConnection implements Connection {
       parserOf: parsers === undefined ? parserOf : (oid) => parsers[oid] ?? parserOf(oid),
       onNotice,
     };
+    const beganInside = !isShared && (this.#status === "T" || this.#status === "E");
     let encoded: SentFlight;
     try {
-      encoded = encodeFlight(sent, this.#statements);
+      encoded = encodeFlight(sent, this.#statements, { isInside: beganInside });
     } catch (error) {
       return Promise.reject(error);
     }
@@ -168,7 +169,7 @@ export class NeonConnection implements Connection {
       answer: new AnswerReader(encoded, options, this.#answering),
       asksAt,
       recovery: undefined,
-      beganInside: !isShared && (this.#status === "T" || this.#status === "E"),
+      beganInside,
       wasCancelled: false,
       isShared,
       resolve,
@@ -291,7 +292,7 @@ export class NeonConnection implements Connection {
     flight.recovery = status === "I" ? [] : [ROLLBACK];
     flight.asksAt = undefined;
     const parts = [...flight.recovery, ...flight.parts];
-    const encoded = encodeFlight(parts, this.#statements, { names: false });
+    const encoded = encodeFlight(parts, this.#statements, { names: false, isInside: false });
     flight.answer = new AnswerReader(encoded, flight.options, this.#answering);
     this.#line.push(flight);
     this.#send([encoded.bytes]);

@@ -5,9 +5,11 @@
  * - A text gets a name when it is sent for the second time; the layer's own static statements get one at once.
  * - A name belongs to one text of one process, and is never used for another one. Behind a pooler that keeps no
  *   prepared statements apart, a shared name would run another client's statement without an error.
+ * - A statement keeps the types that its parameters had when it was parsed. So it also belongs to one search path.
  * - A connection keeps the statements that it has used last, and closes the others along with its next flight.
  */
 import type { Column, Statement } from "../driver/driver.ts";
+import { setsSearchPath } from "../driver/search_path.ts";
 import { SPACE } from "../driver/sql_text.ts";
 import type { ServerError } from "../errors.ts";
 import { isNeonHost } from "./neon_host.ts";
@@ -51,25 +53,33 @@ const HAS_TIME_CONSTANT =
 interface SeenText {
   /** `undefined` if it must not be named. */
   name: string | undefined;
+  readonly setsPath: ReturnType<typeof setsSearchPath>;
 }
 
+/** By the statement's key: see `PreparedStatement`. */
 const seenTexts = new Map<string, SeenText>();
 
-/** The name of a text that is sent for the second time, or is static. */
-function nameOf({ text, isStatic }: Statement): string | undefined {
-  let seen = seenTexts.get(text);
+/** Notes that a text is sent. The name is that of a text that is sent for the second time, or is static. */
+function noteText(key: string, { text, isStatic, isInternal }: Statement): SeenText {
+  let seen = seenTexts.get(key);
   const isNew = seen === undefined;
   if (seen === undefined) {
-    if (text.length > TEXT_LENGTH_MAX) return undefined;
-    const isNameable = HAS_FIXED_COLUMNS.test(text) &&
-      !HAS_TIME_CONSTANT.test(text);
-    seen = { name: isNameable ? newName() : undefined };
-  } else seenTexts.delete(text);
+    seen = read(text, isInternal);
+    if (text.length > TEXT_LENGTH_MAX) return { ...seen, name: undefined };
+  } else seenTexts.delete(key);
   if (isStatic) seen.name ??= newName();
   // At the end of the map's order, so that the first one is the one that was not used for the longest time.
-  seenTexts.set(text, seen);
+  seenTexts.set(key, seen);
   if (seenTexts.size > TEXTS_MAX) seenTexts.delete(seenTexts.keys().next().value!);
-  return isNew && !isStatic ? undefined : seen.name;
+  return isNew && !isStatic ? { ...seen, name: undefined } : seen;
+}
+
+function read(text: string, isInternal: true | undefined): SeenText {
+  // The layer says what it sets: `Statement.searchPath`.
+  const setsPath = isInternal ? undefined : setsSearchPath(text);
+  const isNameable = setsPath === undefined && HAS_FIXED_COLUMNS.test(text) &&
+    !HAS_TIME_CONSTANT.test(text);
+  return { name: isNameable ? newName() : undefined, setsPath };
 }
 
 let tag = "";
@@ -117,7 +127,8 @@ export class PreparePolicy {
 
 /** A statement that a connection has prepared. */
 export class PreparedStatement {
-  readonly text: string;
+  /** The text, behind the search path if the transaction has set one. */
+  readonly key: string;
   readonly name: string;
   /** Whether the server has answered its Parse. */
   isParsed = false;
@@ -130,8 +141,8 @@ export class PreparedStatement {
   /** Reads its rows by the standard parsers. */
   reader: RowReader | undefined;
 
-  constructor(text: string, name: string) {
-    this.text = text;
+  constructor(key: string, name: string) {
+    this.key = key;
     this.name = name;
   }
 }
@@ -139,12 +150,16 @@ export class PreparedStatement {
 /** The prepared statements of one connection. */
 export class PreparedStatements {
   readonly #policy: PreparePolicy;
-  /** By text. A statement counts as prepared once its Parse is written. */
+  /** By key. A statement counts as prepared once its Parse is written. */
   readonly #statements = new Map<string, PreparedStatement>();
   /** Names that are to be closed. */
   #unused = new Set<string>();
   #isDirect: boolean | undefined;
   #flight = 0;
+  /** That of the transaction; `undefined` where it is not known, so that nothing of the caller's is named. */
+  #path: string | undefined = "";
+  /** Whether the session's own search path was set. */
+  #isPathSet = false;
 
   constructor(policy: PreparePolicy) {
     this.#policy = policy;
@@ -178,30 +193,38 @@ export class PreparedStatements {
    * flight until the server has answered a Parse of it: an error in the flights ahead may have skipped theirs.
    */
   use(statement: Statement): { prepared: PreparedStatement; isNew: boolean } | undefined {
-    if (this.#policy.isOff || statement.prepare === false) return undefined;
-    if (this.#isDirect !== true && !this.#policy.trustsPooler) {
-      // A text that is sent before the answer counts as seen.
-      if (this.#isDirect === undefined) nameOf(statement);
-      return undefined;
-    }
-    const { text } = statement;
+    if (this.#policy.isOff) return undefined;
+    const { text, isStatic, prepare, searchPath } = statement;
+    if (searchPath !== undefined) this.#path = searchPath;
+    const path = isStatic ? "" : this.#path;
+    const key = path === undefined || path === "" ? text : path + text;
+    const names = this.#isDirect === true || this.#policy.trustsPooler;
+    // A text that is sent before the connection is known to be direct counts as seen.
+    if (!names && this.#isDirect === false) return undefined;
+    const isNameable = names && path !== undefined && prepare !== false;
     const flight = this.#flight;
-    const known = this.#statements.get(text);
+    const known = isNameable ? this.#statements.get(key) : undefined;
     if (known !== undefined) {
       known.usedIn = flight;
       const isNew = !known.isParsed && known.flight !== flight;
       if (isNew) known.flight = flight;
       return { prepared: known, isNew };
     }
-    const name = nameOf(statement);
-    if (name === undefined) return undefined;
-    const prepared = new PreparedStatement(text, name);
+    const { name, setsPath } = noteText(key, statement);
+    if (setsPath !== undefined) this.#loseTrackOfPath(setsPath);
+    if (!isNameable || name === undefined) return undefined;
+    const prepared = new PreparedStatement(key, name);
     prepared.flight = prepared.usedIn = flight;
     if (this.#statements.size >= STATEMENTS_MAX) this.forget(this.#oldest);
-    this.#statements.set(text, prepared);
+    this.#statements.set(key, prepared);
     // Its Close is sent with its Parse in any case.
     this.#unused.delete(name);
     return { prepared, isNew: true };
+  }
+
+  #loseTrackOfPath(until: "transaction" | "session"): void {
+    this.#path = undefined;
+    this.#isPathSet ||= until === "session";
   }
 
   /** The one that was not used for the longest time. Looked for only when one is to go: to keep an order costs each use. */
@@ -210,20 +233,27 @@ export class PreparedStatements {
     return others.reduce((oldest, one) => one.usedIn < oldest.usedIn ? one : oldest, first!);
   }
 
-  /** A flight begins: returns the names of statements that it is to close. They count as closed from now on. */
-  takeUnused(): readonly string[] {
+  /**
+   * A flight begins, in an open transaction or not: returns the names of statements that it is to close. They count as closed
+   * from now on. Without `names`, nothing is learned of what it sends.
+   */
+  beginFlight(
+    { isInside, names }: { isInside: boolean; names: boolean },
+  ): readonly string[] {
     this.#flight++;
+    if (!names) this.#path = undefined;
+    else if (!isInside) this.#path = this.#isPathSet ? undefined : "";
     if (this.#unused.size === 0) return [];
-    const names = [...this.#unused];
+    const unused = [...this.#unused];
     this.#unused.clear();
-    return names;
+    return unused;
   }
 
   /** Counts the statement as not prepared: its next use parses it anew, and the next flight closes it. */
   forget(statement: PreparedStatement): void {
-    const { text, name } = statement;
-    if (this.#statements.get(text) !== statement) return;
-    this.#statements.delete(text);
+    const { key, name } = statement;
+    if (this.#statements.get(key) !== statement) return;
+    this.#statements.delete(key);
     this.#unused.add(name);
   }
 
@@ -232,26 +262,24 @@ export class PreparedStatements {
   }
 
   /**
-   * Reads an error of a named statement: forgets what the server does not have any more. Returns whether the statement
-   * would have run if it had been parsed anew. `wasParsed` tells that it was parsed in this flight.
+   * Reads an error of a named statement: forgets what the server does not have any more, or not as it was. Returns whether
+   * the statement might have run if it had been parsed anew. `wasParsed`: in this flight; `isBound`: the server had answered
+   * Bind, for which it reads the parameters' values and makes the plan. What fails later does not lie in the preparing.
    */
-  noteError(error: ServerError, statement: PreparedStatement, wasParsed: boolean): boolean {
-    const { sqlState, where } = error;
-    // A function that the statement called has a call stack, and may have failed for statements of its own.
-    if (where === undefined && (sqlState === "26000" || sqlState === "42P05")) {
+  noteError(
+    { sqlState }: ServerError,
+    statement: PreparedStatement,
+    { wasParsed, isBound }: { wasParsed: boolean; isBound: boolean },
+  ): boolean {
+    if (isBound) return false;
+    if (sqlState === "26000" || sqlState === "42P05") {
       this.forgetAll();
       if (this.#isDirect !== true) this.#policy.distrustPooler();
       return true;
     }
-    if (wasParsed) return false;
-    // The types of parameters are those of the time when it was parsed, and a table may have changed since.
-    if (/^(?:0A|22|42)/.test(sqlState)) this.forget(statement);
-    return where === undefined && sqlState === "0A000" && isPlanChanged(error);
+    // 0A000: its result has other types than before. 22 and 42: so may its parameters.
+    if (wasParsed || !/^(?:0A|22|42)/.test(sqlState)) return false;
+    this.forget(statement);
+    return true;
   }
-}
-
-/** The message may be translated. The name of the server's function is not. */
-function isPlanChanged({ routine, message }: ServerError): boolean {
-  return routine === "RevalidateCachedQuery" ||
-    message === "cached plan must not change result type";
 }

@@ -1,5 +1,6 @@
 import type { Statement } from "../driver/driver.ts";
 import { encodePart } from "../driver/encoded_part.ts";
+import { searchPathOf } from "../driver/search_path.ts";
 
 /** https://www.postgresql.org/docs/current/transaction-iso.html. PostgreSQL runs read uncommitted as read committed. */
 export const ISOLATION_LEVELS = ["read committed", "repeatable read", "serializable"] as const;
@@ -187,7 +188,9 @@ function makeStatements(
   // A value of its own for transaction_timeout is set behind the locals.
   const sets = names.some((name) => name.toLowerCase() === "transaction_timeout");
   const own = scope === "set" && sets ? "transaction" : scope;
-  return [begin(settings), encodePart(setLocals(settings, own)) as Statement];
+  const statement = encodePart(setLocals(settings, own)) as Statement;
+  const searchPath = searchPathOf(settings.locals);
+  return [begin(settings), searchPath === undefined ? statement : { ...statement, searchPath }];
 }
 
 /** Throws `TypeError` for a local that cannot be sent, before a connection is leased for it. */

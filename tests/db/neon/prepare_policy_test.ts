@@ -45,7 +45,10 @@ Deno.test("a statement that is missing behind a pooler stops naming on all conne
   });
   const used = connections.map((statements) => statements.use(begin)!);
   const missing = serverError("26000", "prepared statement does not exist");
-  assertEquals(connections[0]!.noteError(missing, used[0]!.prepared, false), true);
+  assertEquals(
+    connections[0]!.noteError(missing, used[0]!.prepared, { wasParsed: false, isBound: false }),
+    true,
+  );
   assertEquals(connections.map((statements) => statements.use(begin) !== undefined), [
     false,
     false,
@@ -59,6 +62,12 @@ Deno.test("a statement that is missing on a direct connection is forgotten there
   for (const statements of [one, other]) statements.learn({ isDirect: true });
   const { prepared } = one.use(begin)!;
   other.use(begin);
-  assertEquals(one.noteError(serverError("42P05", "already exists"), prepared, true), true);
+  assertEquals(
+    one.noteError(serverError("42P05", "already exists"), prepared, {
+      wasParsed: true,
+      isBound: false,
+    }),
+    true,
+  );
   assertEquals([one.use(begin)!.isNew, other.use(begin)!.isNew], [true, false]);
 });

@@ -274,6 +274,78 @@ for (const ends of ["deallocate all", "discard all"]) {
   });
 }
 
+for (
+  const [sets, names] of [
+    ["set local search_path = pg_catalog, pg_temp", false],
+    ["SET LOCAL /* x */ schema 'pg_temp'", false],
+    ["set local role none", false],
+    ["select set_config('search_path', 'pg_temp', true)", false],
+    ["reset search_path", false],
+    ["set local time zone 'UTC'", true],
+    ["select set_config('app.user', '1', true)", true],
+    ["select 'set search_path'", true],
+  ] as const
+) {
+  onConnection(
+    `behind ${sets} a transaction's texts are ${names ? "" : "not "}sent by a name`,
+    async ({ run, log }) => {
+      const text = fresh("select 1 as one");
+      for (let turn = 0; turn < 2; turn++) await run(text);
+      await run("begin", sets, text);
+      log.take();
+      await run(text);
+      await run("rollback");
+      await run("begin");
+      await run(text);
+      await run("rollback");
+      const [inside, , , behind] = log.take();
+      assertEquals(inside, `${names ? NAMED : UNNAMED} Sync`);
+      // What RESET has set lasts as long as the session.
+      assertEquals(behind, `${sets.startsWith("reset") ? UNNAMED : NAMED} Sync`);
+    },
+  );
+}
+
+Deno.test("a text means the tables of its transaction's search path, whatever types they have", async () => {
+  await using branch = await database.connect();
+  const schemas = ["tenant_of_dates", "tenant_of_times", "tenant_of_texts"];
+  for (const [index, type] of ["date", "timestamp", "text"].entries()) {
+    const schema = schemas[index]!;
+    await branch.asAdmin(`create schema ${schema}`);
+    await branch.asAdmin(`create table ${schema}.visits (at ${type})`);
+    await branch.asAdmin(`grant usage on schema ${schema} to public`);
+    await branch.asAdmin(`grant all on ${schema}.visits to public`);
+  }
+  try {
+    const db = branch.open({ DATABASE_POOL_SIZE: "1", DATABASE_MAX_OVERFLOW: "0" });
+    const at = "2026-11-28 12:34:56";
+    const insert = trustedSql(fresh("insert into visits values ($1)"), [at]);
+    const read = trustedSql<{ at: string }>(
+      fresh("select at::text as at from visits where at = $1"),
+      [at],
+    );
+    const settings = (how: "frozen" | "plain" | "set", search_path: string) =>
+      how === "set"
+        ? {}
+        : { locals: how === "frozen" ? Object.freeze({ search_path }) : { search_path } };
+    for (let turn = 0; turn < 12; turn++) {
+      for (const how of ["frozen", "plain", "set"] as const) {
+        for (const [index, schema] of schemas.entries()) {
+          const path = trustedSql(`set local search_path = ${schema}`);
+          const rows = await db.transaction(async (session) => {
+            if (how === "set") await session.query(path);
+            await session.query(insert);
+            return (await session.commit([read]))[0];
+          }, settings(how, schema));
+          assertEquals(rows[0]!.at, index === 0 ? "2026-11-28" : at, `${turn} ${how} ${schema}`);
+        }
+      }
+    }
+  } finally {
+    for (const schema of schemas) await branch.asAdmin(`drop schema ${schema} cascade`);
+  }
+});
+
 /** Neither the tag nor a notice tells that the statements are gone. */
 const DEALLOCATES = "do $$ begin execute 'deallocate all'; end $$";
 
@@ -328,16 +400,50 @@ onConnection(
   },
 );
 
-onConnection("a parameter whose type has changed fails once", async ({ run }) => {
+onConnection("a parameter whose type has changed costs a round trip", async ({ run, log }) => {
   await run("create temporary table typed as select 1 as n");
   const text = fresh("select n from typed where n = $1");
-  const big = { text, values: ["3000000000"] };
-  for (let turn = 0; turn < 3; turn++) await run({ text, values: ["1"] });
+  const find = (value: string) => run({ text, values: [value] });
+  for (let turn = 0; turn < 3; turn++) await find("1");
   await run("alter table typed alter n type bigint", "insert into typed values (3000000000)");
-  const { error } = await run(big);
-  assertEquals((error as ServerError).sqlState, "22003");
-  assertEquals(await rowsOf(run(big)), [{ n: 3000000000n }]);
+  log.take();
+  // 22003: the value is too large for an integer.
+  assertEquals(await rowsOf(find("3000000000")), [{ n: 3000000000n }]);
+  assertEquals(log.take().length, 2);
+  for (let turn = 0; turn < 2; turn++) await find("1");
+  await run("alter table typed alter n type text");
+  log.take();
+  // 42883: there is no operator for a text and a number.
+  assertEquals(await rowsOf(find("3000000000")), [{ n: "3000000000" }]);
+  assertEquals(log.take().length, 2);
+  for (let turn = 0; turn < 2; turn++) await find("1");
+  log.take();
+  await run("alter table typed alter n type int using 1");
+  // 22P02 with the old type and with the new one.
+  assertEquals(((await find("x")).error as ServerError).sqlState, "22P02");
+  assertEquals(await rowsOf(find("1")), [{ n: 1 }, { n: 1 }]);
 });
+
+onConnection(
+  "an error that comes while a prepared statement runs costs no second run",
+  async ({ run, log }) => {
+    await run("create temporary table checked (n int check (n > 0))");
+    await run("create temporary table words as select 'x' as word");
+    for (
+      const [text, values] of [
+        ["insert into checked values ($1)", ["-1"]],
+        ["select 1 / n from generate_series(0, 1) n where n = $1", ["0"]],
+        ["select word::int from words where word = $1", ["x"]],
+      ] as const
+    ) {
+      const statement = { text: fresh(text), values };
+      for (let turn = 0; turn < 2; turn++) assertInstanceOf((await run(statement)).error, Error);
+      log.take();
+      for (let turn = 0; turn < 2; turn++) assertInstanceOf((await run(statement)).error, Error);
+      assertEquals(log.take(), [`${NAMED} Sync`, `${NAMED} Sync`], text);
+    }
+  },
+);
 
 onConnection("an error of a function's own statement is the caller's", async ({ run, log }) => {
   const text = fresh("select pg_temp.fails()");
