@@ -70,10 +70,12 @@ export class ReadingServer {
     connection.answer({ results, status: isOpen ? "T" : "I" });
   }
 
-  /** Ends the connection, and answers none of its flights. */
-  cut(connection: ScriptedConnection): void {
+  /** Ends the connection, and answers none of its flights; `timesOut`: as the first one took too long. */
+  cut(connection: ScriptedConnection, { timesOut = false }: { timesOut?: boolean } = {}): void {
+    const [n] = this.running(connection);
     this.#lines.set(connection, []);
-    connection.cut();
+    if (timesOut) connection.cut({ fatal: serverError("25P04", `timeout of ${n}`, "FATAL") });
+    else connection.cut();
   }
 }
 

@@ -26,8 +26,8 @@ interface Call {
   readonly controller: AbortController;
   /** Connections that ended under it, or may have. */
   cuts: number;
-  /** Whether one of them was new: its first flight is not sent again. */
-  wasFirst: boolean;
+  /** Whether one of them ended because the call took too long: it is not sent again. */
+  timedOut: boolean;
   outcome: { readonly value: unknown } | { readonly error: unknown } | undefined;
 }
 
@@ -115,7 +115,7 @@ class History {
   #begin(isWrite: boolean): void {
     const n = this.#calls.size + 1 + (isWrite ? WRITES : 0);
     const controller = new AbortController();
-    const call: Call = { n, controller, cuts: 0, wasFirst: false, outcome: undefined };
+    const call: Call = { n, controller, cuts: 0, timedOut: false, outcome: undefined };
     this.#calls.set(n, call);
     const session = this.#db.session({ readOnly: !isWrite, signal: controller.signal });
     const statement = isWrite ? sql`insert into t values (${n})` : sql`select ${n} as n`;
@@ -138,17 +138,16 @@ class History {
   }
 
   #cut(connection: ScriptedConnection): void {
-    const running = this.#server.running(connection);
-    const isFirst = connection.flights.length === running.length;
-    for (const [index, n] of running.entries()) {
+    const timesOut = this.#random() < 0.5;
+    for (const [index, n] of this.#server.running(connection).entries()) {
       const call = n === undefined ? undefined : this.#calls.get(n);
       if (call === undefined) continue;
       call.cuts++;
-      call.wasFirst ||= isFirst && index === 0;
+      call.timedOut ||= timesOut && index === 0;
     }
     // The connection may also have been leased to callers that have sent nothing yet.
     for (const call of this.#unsentCalls()) call.cuts++;
-    this.#server.cut(connection);
+    this.#server.cut(connection, { timesOut });
   }
 
   /** Calls that wait for a connection, or have one and have not sent yet. */
@@ -190,7 +189,7 @@ class History {
     }
   }
 
-  #checkOutcome({ n, outcome, controller, cuts, wasFirst }: Call): void {
+  #checkOutcome({ n, outcome, controller, cuts, timedOut }: Call): void {
     const { aborted } = controller.signal;
     if (outcome === undefined) return void this.#violations.push(`${n} waits for ever`);
     if ("value" in outcome) {
@@ -209,7 +208,10 @@ class History {
       if (!isLoss) this.#violations.push(`the write ${n} got ${error}`);
     } else if (error instanceof ConnectionLostError || error instanceof ConnectError) {
       // Each read is sent again once.
-      if (cuts < 2 && !wasFirst) this.#violations.push(`${n} was not sent again: ${error}`);
+      if (cuts < 2 && !timedOut) this.#violations.push(`${n} was not sent again: ${error}`);
+      const { cause } = error;
+      const isOwn = !(cause instanceof ServerError) || cause.message === `timeout of ${n}`;
+      if (!isOwn) this.#violations.push(`${n} got the end of another: ${error}`);
     } else this.#violations.push(`${n} got ${error}`);
   }
 
