@@ -192,7 +192,7 @@ export class Flights {
         return this.#noteAnswer(plan, await this.#send(plan));
       } catch (error) {
         const commits = plan.mayCommit && !this.#request.settings.readOnly;
-        const isMoved = lease?.lostPlace === "moved";
+        const isMoved = wasMoved(error, lease);
         if (this.#hasBegun || lease === undefined) throw error;
         const mayBeDead = lease.isShared || lease.idleMs !== undefined;
         if (!isMoved && (wish.fresh || !mayBeDead)) throw error;
@@ -222,15 +222,24 @@ export class Flights {
     const { replicas, scope } = this.#context;
     const read = replica && replicas?.choose(replica, scope, settings);
     if (read === undefined) return undefined;
-    try {
-      await this.#connection.open({ ...this.#wish, server: read.server });
-      const answer = await this.#send(plan, read.question);
-      this.isOnReplica = read.accepts(answer, plan.beginResult(answer.results));
-      if (this.isOnReplica) return answer;
-      void this.release({ isCommitted: answer.status === "I" });
-    } catch (error) {
-      if (!read.isForPrimary(error, { signal, lease: this.#connection.lease })) throw error;
-      this.destroy();
+    let wish = this.#wish;
+    for (let moves = 0;;) {
+      try {
+        await this.#connection.open({ ...wish, server: read.server });
+        const answer = await this.#send(plan, read.question);
+        this.isOnReplica = read.accepts(answer, plan.beginResult(answer.results));
+        if (this.isOnReplica) return answer;
+        void this.release({ isCommitted: answer.status === "I" });
+        break;
+      } catch (error) {
+        const { lease } = this.#connection;
+        const isMoved = wasMoved(error, lease);
+        if (!isMoved && !read.isForPrimary(error, { signal, lease })) throw error;
+        this.destroy();
+        if (!isMoved) break;
+        plan.wasSent = false;
+        wish = againBehindOthers(++moves);
+      }
     }
     this.#lasting = new LastingState();
     plan.wasSent = false;
@@ -288,6 +297,11 @@ export class Flights {
   end(outcome: TransactionOutcome, error: Error | undefined): void {
     this.#connection.end(outcome, error);
   }
+}
+
+/** Whether a read in front of it took long, and the caller did not give up. */
+function wasMoved(error: unknown, lease: Lease | undefined): boolean {
+  return lease?.lostPlace === "moved" && isReplayable(error, { commits: false });
 }
 
 /** A read that was moved goes behind others again. After `MOVES_MAX` times it waits for a connection of its own. */

@@ -253,6 +253,23 @@ Deno.test({
       });
     }
 
+    await test.step("that are behind a slow one move to another connection of the standby", async () => {
+      await using db = open(primary, [standby]);
+      const after = await write(db, "quick");
+      await settle(db, standby, after);
+      const counters = () => db.stats().replicas![0]!.counters;
+      const hasMoved = async () => {
+        const slow = db.session({ readOnly: true, replica: { after } })
+          .commit([sql`select pg_sleep(0.2)`]);
+        const rows = await Promise.all(Array.from({ length: 20 }, () => read(db, "quick", after)));
+        for (const row of rows) assertEquals(row, { count: 1, port: standby.port });
+        await slow;
+        return counters().moved > 0;
+      };
+      assert(await pollUntil(hasMoved, { deadlineMs: 20_000, intervalMs: 1 }));
+      assertEquals(sumOf(db, "failed"), 0);
+    });
+
     await test.step("go to the primary if nothing shows that they are young enough", async () => {
       await using db = open(primary, [standby], { maxStalenessMs: 300 });
       await settle(db, standby, await write(db, "young"));
