@@ -74,6 +74,36 @@ for (
   });
 }
 
+const EXPIRED = /has expired|unable to verify/;
+
+Deno.test("verify-full takes a certificate for an IP address, and none that has ended", async () => {
+  const full = `sslmode=verify-full&sslrootcert=${authority}`;
+  const ended = { dnsNames: ["localhost"], endsAt: "20200102000000Z" };
+  const ipv6 = [...new Uint8Array(15), 1];
+  for (
+    const [certificate, host, reason] of [
+      [{ dnsNames: [], addresses: [[127, 0, 0, 1]] }, "127.0.0.1", undefined],
+      [{ dnsNames: [], addresses: [[127, 0, 0, 2]] }, "127.0.0.1", /does not match/],
+      [{ dnsNames: ["127.0.0.1"], addresses: [ipv6] }, "127.0.0.1", /does not match/],
+      [{ dnsNames: ["*.localhost"] }, "localhost", /does not match/],
+      [{ dnsNames: ["localhost.example"] }, "localhost", /does not match/],
+      [ended, "localhost", EXPIRED],
+    ] as const
+  ) {
+    await server.certify(certificate);
+    const url = server.url(full, { host });
+    if (reason === undefined) assertEquals(await isEncrypted(url), true);
+    else assertMatch(await refusalOf(url), reason);
+  }
+  assertMatch(
+    await refusalOf(server.url(`sslmode=prefer&sslrootcert=${authority}`)),
+    EXPIRED,
+  );
+  assertEquals(await isEncrypted(server.url("sslmode=require")), true);
+  await server.certify({ dnsNames: ["localhost"] });
+  assertEquals(await isEncrypted(server.url(full)), true);
+});
+
 function nameOf(query: string): string {
   return query.replace(authority, "its authority").replace(otherAuthority, "another authority") ||
     "no parameters";

@@ -288,6 +288,9 @@ Deno.test("parseSettings() refuses words that a variable does not allow, and lis
   assert(problemOf("LOG_LEVEL", "Info").includes('"debug", "info", "warn", "error"'));
   problemOf("DATABASE_PIPELINE_CONNECT", "true");
   problemOf("DATABASE_PREPARE", "always");
+  problemOf("DATABASE_PREPARE", "ON");
+  problemOf("DATABASE_TRANSPORT", "udp");
+  problemOf("DATABASE_TRANSPORT", "TCP");
   for (const value of ["0", "65", "1.5", "Auto", "off"]) {
     assert(problemOf("DATABASE_READ_DEPTH", value).includes("from 1 to 64"));
   }

@@ -10,9 +10,13 @@ export interface Certificate {
   readonly keyPem: string;
 }
 
-interface CertificateOptions {
+export interface CertificateOptions {
   /** DNS names that it stands for; without any, it is an authority's. */
   readonly dnsNames?: readonly string[];
+  /** IP addresses that it stands for besides, as their bytes. */
+  readonly addresses?: readonly (readonly number[])[];
+  /** When it ends, as `YYYYMMDDHHMMSSZ`; a long time from now by default. */
+  readonly endsAt?: string;
   /** Itself by default. */
   readonly issuer?: Certificate;
 }
@@ -20,27 +24,33 @@ interface CertificateOptions {
 /** An X.509 certificate for a new key: https://www.rfc-editor.org/rfc/rfc5280#section-4.1 */
 export function makeCertificate(
   name: string,
-  { dnsNames, issuer }: CertificateOptions = {},
+  { dnsNames, addresses = [], endsAt = "21200101000000Z", issuer }: CertificateOptions = {},
 ): Certificate {
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const extensions = dnsNames === undefined
     // basicConstraints: CA
     ? extension([0x55, 0x1d, 0x13], sequence(der(0x01, [0xff])))
     // subjectAltName
-    : extension([0x55, 0x1d, 0x11], sequence(...dnsNames.map((each) => der(0x82, each))));
+    : extension(
+      [0x55, 0x1d, 0x11],
+      sequence(
+        ...dnsNames.map((each) => der(0x82, each)),
+        ...addresses.map((each) => der(0x87, each)),
+      ),
+    );
   const content = sequence(
     der(0xa0, der(0x02, [2])),
     der(0x02, [1, ...crypto.getRandomValues(new Uint8Array(8))]),
     ECDSA_WITH_SHA256,
     nameOf(issuer?.name ?? name),
-    sequence(der(0x18, "20200101000000Z"), der(0x18, "21200101000000Z")),
+    sequence(der(0x18, "20200101000000Z"), der(0x18, endsAt)),
     nameOf(name),
     publicKey.export({ type: "spki", format: "der" }),
     der(0xa3, sequence(extensions)),
   );
   const signature = sign("sha256", content, issuer?.key ?? privateKey);
   const certificate = sequence(content, ECDSA_WITH_SHA256, der(0x03, [0, ...signature]));
-  const base64 = certificate.toString("base64").replace(/.{64}/g, "$&\n");
+  const base64 = certificate.toString("base64").replace(/.{64}(?=.)/g, "$&\n");
   return {
     name,
     pem: `-----BEGIN CERTIFICATE-----\n${base64}\n-----END CERTIFICATE-----\n`,

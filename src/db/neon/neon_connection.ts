@@ -31,6 +31,7 @@ import { type NeonClient, toError } from "./neon_client.ts";
 import { NeonSocket, sendCancelRequest } from "./neon_socket.ts";
 import { PreparedStatements, type PreparePolicy } from "./prepared_statements.ts";
 import { readFields, toNotice, toServerError } from "./server_fields.ts";
+import { readShortText } from "./text_reader.ts";
 
 export interface ConnectOptions {
   /** Longest time from the start to the first ReadyForQuery. */
@@ -235,7 +236,7 @@ export class NeonConnection implements Connection {
     if (this.#state === "closed") return false;
     switch (type) {
       case 0x5a: // ReadyForQuery
-        this.#readyForQuery(String.fromCharCode(bytes[start]!));
+        this.#readyForQuery(readShortText(bytes, start, end));
         break;
       case 0x45: // ErrorResponse
         this.#errorResponse(toServerError(readFields(bytes, start, end)));

@@ -7,6 +7,7 @@ import { type Credentials, Login } from "./login.ts";
 import { int32At, MessageFraming, type OnMessage } from "./message_framing.ts";
 import type { NeonClient, WireStream } from "./neon_client.ts";
 import { readFields } from "./server_fields.ts";
+import { readShortText } from "./text_reader.ts";
 
 /** How long the peer may take to answer the WebSocket's close frame. */
 const CLOSE_TIMEOUT_MS = 1_000;
@@ -148,7 +149,7 @@ export class NeonSocket {
 
   /** Checks what the package would wait or loop on for ever, and stops behind the first ReadyForQuery. */
   readonly #readLogin: OnMessage = (type, bytes, start, end) => {
-    if (type === 0x5a) this.#status = String.fromCharCode(bytes[start]!);
+    if (type === 0x5a) this.#status = readShortText(bytes, start, end);
     else if (type === 0x52) this.#login.read(int32At(bytes, start));
     else if (type === 0x45) this.#options.onMessage(type, bytes, start, end);
     else if (type === 0x4e) readFields(bytes, start, end);

@@ -41,13 +41,19 @@ const HAS_FIXED_COLUMNS = new RegExp(
   "i",
 );
 
+const MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec";
+
 /**
  * A constant of a date or time. The server reads it once, when it parses the text: in a prepared statement 'today' would
  * stay the day of the first use, and '2026-11-28 12:00' would keep the time zone of that time.
  * https://www.postgresql.org/docs/current/datatype-datetime.html#DATATYPE-DATETIME-SPECIAL-VALUES
  */
-const HAS_TIME_CONSTANT =
-  /'\s*(?:now|today|tomorrow|yesterday|\d+[-\/.]\d)|'[^']*\d:\d\d|\btimestamp(?:tz|\s+with\s+time\s+zone)?\s*'/i;
+const HAS_TIME_CONSTANT = new RegExp(
+  String.raw`'\s*(?:now|today|tomorrow|yesterday|\d+[-/.]\d|(?:\d{6}|\d{8})(?!\d))|'[^']*\d:\d\d|` +
+    String.raw`\d[ -]?(?:${MONTHS})|\b(?:${MONTHS})[a-z]*[ .-]+\d|` +
+    String.raw`\btimestamp(?:tz|\s+with\s+time\s+zone)?\s*'`,
+  "i",
+);
 
 /** A text that was sent before. */
 interface SeenText {

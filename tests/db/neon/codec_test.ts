@@ -148,13 +148,18 @@ for (
     ["the closing of what was not closed", [["3", ""], ...RUN, ROW, DONE, READY]],
     ["an unknown status", [...RUN, ROW, DONE, ["Z", "?"]]],
     ["a status without a byte", [...RUN, ROW, DONE, ["Z", ""]]],
+    [
+      "a status without a byte in front of a message that begins with one",
+      [...RUN, ROW, DONE, ["Z", ""], ["I", ""]],
+    ],
+    ["a status of two bytes", [...RUN, ROW, DONE, ["Z", "IT"]]],
     ["a message of a login", [["R", "\0\0\0\0"], ...RUN, ROW, DONE, READY]],
     ["a message of replication", [["W", "\0\0\0"], READY]],
   ] as [string, readonly (readonly [string, string])[]][]
 ) {
   Deno.test(`${what} ends the connection, and the flight with it`, async () => {
-    const bytes = messages.map(([type, body]) => encodeMessage(type, body));
-    const connection = await connect([[answers[0]!], bytes]);
+    const bytes = messages.flatMap(([type, body]) => [...encodeMessage(type, body)]);
+    const connection = await connect([[answers[0]!], [Uint8Array.from(bytes)]]);
     await connection.flight(FLIGHTS[0]!);
     const error = await assertRejects(
       () => connection.flight([{ ...text("select 1 as one"), prepare: false }]),

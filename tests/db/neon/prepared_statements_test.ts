@@ -192,6 +192,9 @@ for (
     ["a date", "select '2026-11-28 12:00'::timestamptz as day"],
     ["a time", "select time '12:00' as day"],
     ["a time behind a date", "select 'Nov 28, 2026 12:00' < now() as past"],
+    ["a date with its month's name", "select '28 Nov 2026'::timestamptz as day"],
+    ["a date with its month's name in front", "select cast('November 28, 2026' as timestamptz)"],
+    ["a date of digits", "select '20261128'::timestamptz as day"],
     ["a timestamp", "select timestamptz 'Nov 28 2026' as day"],
   ]
 ) {
