@@ -15,6 +15,8 @@ const SETS = new RegExp(
 
 const SETS_LOCALLY = new RegExp(`^(?:${SPACE}|;)*set${SPACE}+local\\b|,\\s*true\\s*\\)`, "i");
 
+const SETS_LASTINGLY = /,\s*false\s*\)/i;
+
 /**
  * The part of a transaction's settings that decides what names mean, as a text that is the same for those that decide it
  * alike; `undefined` where none does.
@@ -27,5 +29,5 @@ export function searchPathOf(locals: Readonly<Record<string, string>>): string |
 /** How long a search path, or a role, lasts that the text sets by its own words; `undefined` if it sets none. */
 export function setsSearchPath(text: string): "transaction" | "session" | undefined {
   if (!SETS.test(text)) return undefined;
-  return SETS_LOCALLY.test(text) ? "transaction" : "session";
+  return SETS_LOCALLY.test(text) && !SETS_LASTINGLY.test(text) ? "transaction" : "session";
 }

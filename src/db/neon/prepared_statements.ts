@@ -70,22 +70,18 @@ function noteText(key: string, { text, isStatic, isInternal }: Statement): SeenT
   let seen = seenTexts.get(key);
   const isNew = seen === undefined;
   if (seen === undefined) {
-    seen = read(text, isInternal);
-    if (text.length > TEXT_LENGTH_MAX) return { ...seen, name: undefined };
+    // The layer says what it sets: `Statement.searchPath`.
+    const setsPath = isInternal ? undefined : setsSearchPath(text);
+    if (text.length > TEXT_LENGTH_MAX) return { name: undefined, setsPath };
+    const isNameable = setsPath === undefined && HAS_FIXED_COLUMNS.test(text) &&
+      !HAS_TIME_CONSTANT.test(text);
+    seen = { name: isNameable ? newName() : undefined, setsPath };
   } else seenTexts.delete(key);
   if (isStatic) seen.name ??= newName();
   // At the end of the map's order, so that the first one is the one that was not used for the longest time.
   seenTexts.set(key, seen);
   if (seenTexts.size > TEXTS_MAX) seenTexts.delete(seenTexts.keys().next().value!);
   return isNew && !isStatic ? { ...seen, name: undefined } : seen;
-}
-
-function read(text: string, isInternal: true | undefined): SeenText {
-  // The layer says what it sets: `Statement.searchPath`.
-  const setsPath = isInternal ? undefined : setsSearchPath(text);
-  const isNameable = setsPath === undefined && HAS_FIXED_COLUMNS.test(text) &&
-    !HAS_TIME_CONSTANT.test(text);
-  return { name: isNameable ? newName() : undefined, setsPath };
 }
 
 let tag = "";
@@ -283,8 +279,8 @@ export class PreparedStatements {
       if (this.#isDirect !== true) this.#policy.distrustPooler();
       return true;
     }
-    // 0A000: its result has other types than before. 22 and 42: so may its parameters.
-    if (wasParsed || !/^(?:0A|22|42)/.test(sqlState)) return false;
+    // 0A000: its result has other types than before. 22 and 42: so may its parameters. 42501: a right is missing.
+    if (wasParsed || !/^(?:0A|22|42(?!501))/.test(sqlState)) return false;
     this.forget(statement);
     return true;
   }

@@ -277,6 +277,14 @@ for (const ends of ["deallocate all", "discard all"]) {
   });
 }
 
+onConnection("a right that is missing costs no second run", async ({ run, log }) => {
+  const text = fresh("select rolname from pg_authid");
+  for (let turn = 0; turn < 4; turn++) {
+    assertEquals(((await run(text)).error as ServerError).sqlState, "42501");
+  }
+  assertEquals(log.take().length, 4);
+});
+
 for (
   const [sets, names] of [
     ["set local search_path = pg_catalog, pg_temp", false],
