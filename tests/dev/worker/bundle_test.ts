@@ -107,6 +107,23 @@ Deno.test("a minified bundle has none of the driver's modules that no Worker rea
   assertEquals(found, [REPLACED.map(() => true), REPLACED.map(() => false)]);
 });
 
+Deno.test("a minified bundle loads without what it has dropped", async () => {
+  const text = new TextDecoder().decode(await bundle({ entry: "src/worker.ts", minify: true }));
+  const runtime = "export class DurableObject {} export class WorkerEntrypoint {}";
+  const module = text.replaceAll(
+    /"cloudflare:\w+"/g,
+    JSON.stringify(`data:text/javascript,${encodeURIComponent(runtime)}`),
+  );
+  const file = await Deno.makeTempFile({ suffix: ".js" });
+  try {
+    await Deno.writeTextFile(file, module);
+    const { default: worker } = await import(`file://${file}`);
+    assertEquals(typeof worker.fetch, "function");
+  } finally {
+    await Deno.remove(file);
+  }
+});
+
 Deno.test("a driver's package of another version, which lacks one of them, cannot be bundled", async () => {
   await assertRejects(
     () => bundle({ entry: "tests/dev/worker/other_driver.js", minify: true, dropsModules: true }),
