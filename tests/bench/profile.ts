@@ -11,8 +11,9 @@ import { relayThread } from "./relay_thread.ts";
 import { newUser } from "./session_contender.ts";
 
 const AT_ONCE = 16;
-const WARM_UP_REQUESTS = 2_000;
-const REQUESTS = 6_000;
+/** Until V8 has compiled the code. */
+const WARM_UP_REQUESTS = 60_000;
+const REQUESTS = 20_000;
 const INTERVAL_US = 200;
 const FUNCTIONS = 40;
 

@@ -15,7 +15,7 @@ Deno.test({
   name: "each operation has figures of each contender, a table, a chart and a verdict",
   ignore: !canReadCpu(),
   async fn() {
-    const turns = { rounds: 2, turnMs: 100, warmUpMs: 20, firstWarmUpMs: 20 };
+    const turns = { warmUpRounds: 1, rounds: 2, turnMs: 100, warmUpMs: 20 };
     const plan = OPERATIONS.map((operation) => (
       { ...turns, operation, latencyMs: 0, connections: 16 }
     ));

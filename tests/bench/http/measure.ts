@@ -35,12 +35,16 @@ export interface Bench {
 }
 
 export interface Rounds {
+  /**
+   * Rounds that do not count, until V8 has compiled the code of each contender. They are rounds, and no warm-up of one
+   * contender after another: V8 collects the garbage of a process that is idle for eight seconds, and throws away
+   * compiled code that names the shapes of objects of which none is left.
+   */
+  readonly warmUpRounds: number;
   readonly rounds: number;
   readonly turnMs: number;
   /** Before each turn: connections may have been closed as idle during the turns of other contenders. */
   readonly warmUpMs: number;
-  /** Before the first turn, until the code of a contender is compiled. */
-  readonly firstWarmUpMs: number;
 }
 
 interface Settled {
@@ -51,17 +55,17 @@ interface Settled {
 export async function measureCell(
   cell: Cell,
   running: readonly RunningContender[],
-  { rounds, turnMs, warmUpMs, firstWarmUpMs, settle, ...bench }: Bench & Rounds & Settled,
+  { warmUpRounds, rounds, turnMs, warmUpMs, settle, ...bench }: Bench & Rounds & Settled,
 ): Promise<CellFigures> {
   const turns = running.map((): Turn[] => []);
-  for (const each of running) await load(each, cell, { ...bench, durationMs: firstWarmUpMs });
-  for (let round = 0; round < rounds; round++) {
+  for (let round = 0; round < warmUpRounds + rounds; round++) {
     for (const j of running.keys()) {
       // Each contender follows each of the others equally often.
       const k = (round + j) % running.length;
       await settle();
       await load(running[k]!, cell, { ...bench, durationMs: warmUpMs });
-      turns[k]!.push(await takeTurn(running[k]!, cell, { ...bench, durationMs: turnMs }));
+      const turn = await takeTurn(running[k]!, cell, { ...bench, durationMs: turnMs });
+      if (round >= warmUpRounds) turns[k]!.push(turn);
     }
   }
   return {
