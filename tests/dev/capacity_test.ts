@@ -109,6 +109,19 @@ Deno.test("reads share connections in an overload too, while writes wait for the
   assert(goodput > 0.7 * limit.perSecond, `${goodput}/s of ${limit.perSecond}/s by arithmetic`);
 });
 
+Deno.test("a generator that wakes up every so often sends late, and latencies count that", async () => {
+  const plan = { ...PLAN, perSecond: 97 };
+  const [without, late] = await Promise.all([
+    simulate(plan, RUN),
+    simulate(plan, { ...RUN, tickMs: 10 }),
+  ]);
+  assertEquals([late.served, late.refused], [without.served, 0]);
+  // Requests come due at any time between two wakes: half of them 5 ms or more before the next, and some 10 ms.
+  const by = { p50: late.p50Ms - without.p50Ms, p99: late.p99Ms - without.p99Ms };
+  assert(by.p50 > 4 && by.p50 < 6, `p50 later by ${by.p50} ms`);
+  assert(by.p99 > 7 && by.p99 < 11, `p99 later by ${by.p99} ms`);
+});
+
 Deno.test("a pause holds up all requests of its instance, and costs it their time", async () => {
   const busy = { ...PLAN, latencyMs: 0, read: { serviceMs: 1, databaseMs: 0, diskMs: 0 } };
   const pauses = { perSecond: 10, meanMs: 20 };

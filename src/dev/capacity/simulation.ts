@@ -28,6 +28,8 @@ export interface SimulationOptions {
    * next request once the last is answered.
    */
   readonly arrivals: "random" | "even" | { readonly clients: number };
+  /** Requests are sent at the next multiple of it, as by a generator that wakes up so often. Latencies count from their times. */
+  readonly tickMs?: number | undefined;
   readonly seed: number;
 }
 
@@ -102,7 +104,7 @@ class Simulation {
     for (const { thread } of this.#instances) this.#pauseAgain(thread);
     const startMs = this.#countFromMs = this.#clock.now() + warmUpMs;
     const endMs = startMs + measureMs;
-    if (typeof arrivals !== "object") this.#arriveNext(arrivals, endMs);
+    if (typeof arrivals !== "object") this.#arriveNext(arrivals, { endMs, lastMs: undefined });
     else for (let k = 0; k < arrivals.clients; k++) this.#again(endMs);
     await this.#clock.run(startMs);
     const before = { inTime: this.#inTime, ...this.#busyMs() };
@@ -179,17 +181,21 @@ class Simulation {
     });
   }
 
-  #arriveNext(arrivals: "random" | "even", endMs: number): void {
+  #arriveNext(
+    arrivals: "random" | "even",
+    { endMs, lastMs }: { endMs: number; lastMs: number | undefined },
+  ): void {
     const averageMs = 1_000 / this.#plan.perSecond;
-    const pauseMs = this.#arrived === 0
-      ? averageMs / 2
-      : arrivals === "even"
-      ? averageMs
-      : this.#exponential(averageMs);
-    if (this.#clock.now() + pauseMs > endMs) return;
-    this.#clock.after(pauseMs, () => {
-      this.#arrive(() => {});
-      this.#arriveNext(arrivals, endMs);
+    const nowMs = this.#clock.now();
+    const dueMs = lastMs === undefined
+      ? nowMs + averageMs / 2
+      : lastMs + (arrivals === "even" ? averageMs : this.#exponential(averageMs));
+    if (dueMs > endMs) return;
+    const { tickMs } = this.#options;
+    const sentMs = tickMs === undefined ? dueMs : Math.ceil(dueMs / tickMs) * tickMs;
+    this.#clock.after(Math.max(0, sentMs - nowMs), () => {
+      this.#arrive(() => {}, dueMs);
+      this.#arriveNext(arrivals, { endMs, lastMs: dueMs });
     });
   }
 
@@ -198,13 +204,12 @@ class Simulation {
   }
 
   /** One request, from its arrival to its answer. */
-  #arrive(done: () => void): void {
+  #arrive(done: () => void, sinceMs = this.#clock.now()): void {
     const { read, write, writes } = this.#plan;
     const instance = this.#instances[this.#arrived++ % this.#instances.length]!;
     const { thread } = instance;
     const isRead = this.#random() >= writes;
     const cost = isRead ? read : write;
-    const sinceMs = this.#clock.now();
     thread.run(cost.serviceMs * BEFORE_FLIGHT, () => {
       this.#unit(instance, cost, { shares: isRead }).then(() => {
         this.#inTime++;

@@ -36,6 +36,8 @@ export interface LoadFigures {
   /** All other answers, and requests that were never answered. */
   readonly failed: number;
   readonly firstFailure?: string;
+  /** By `requestsPerSecond` only: how often the generator wakes up and sends what has come due. */
+  readonly tickMs?: number;
 }
 
 export class LoadGenerator implements AsyncDisposable {
@@ -50,6 +52,10 @@ export class LoadGenerator implements AsyncDisposable {
     const child = Child.spawn({ args: ["run", "-A", "--no-config", "--no-lock", program] });
     await child.line();
     return new LoadGenerator(child);
+  }
+
+  get pid(): number {
+    return this.#child.pid;
   }
 
   async run(load: Load): Promise<LoadFigures> {

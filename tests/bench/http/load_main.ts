@@ -100,7 +100,8 @@ async function openLoop(load: Load, requestsPerSecond: number): Promise<LoadFigu
   };
   const startedAt = performance.now();
   const total = Math.floor(load.durationMs / 1_000 * requestsPerSecond);
-  for (let sent = 0; sent < total;) {
+  let ticks = 0;
+  for (let sent = 0; sent < total; ticks++) {
     const elapsedMs = performance.now() - startedAt;
     for (; sent < total && sent / requestsPerSecond * 1_000 <= elapsedMs; sent++) {
       due.push(startedAt + sent / requestsPerSecond * 1_000);
@@ -122,7 +123,7 @@ async function openLoop(load: Load, requestsPerSecond: number): Promise<LoadFigu
   const figures = tally.figures(seconds, inTime);
   for (const connection of all) connection[Symbol.dispose]();
   const unanswered = total - (figures.accepted.count + figures.refused.count + figures.failed);
-  return { ...figures, failed: figures.failed + unanswered };
+  return { ...figures, failed: figures.failed + unanswered, tickMs: seconds * 1_000 / ticks };
 }
 
 console.log("ready");
