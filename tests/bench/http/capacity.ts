@@ -60,7 +60,10 @@ const SEEDS = 5;
 const RUN_MS = 2_500;
 /** Requests of a run, at a low rate. */
 const FEWEST = 10;
-const WARM_UP_MS = 1_500;
+/** Until V8 has compiled the service's code. */
+const WARM_UP_MS = 9_000;
+/** After a pause in which V8 may have thrown that code away. */
+const REWARM_MS = 2_000;
 const SAMPLE_MS = 1_000;
 
 type Place = Bench & { readonly port: number; readonly branch: LocalBranch };
@@ -85,11 +88,14 @@ export async function capacityPoints(contender: Contender, place: Place): Promis
         const sampled = await sample({ near, site, postmaster: place.postmaster });
         rounds.push({ sampled, figures: await site.run(asked.by, asked.measureMs) });
       }
-      const { sampled, figures: { goodput, accepted, refused } } = quietestOf(rounds);
+      const { sampled, figures: { goodput, accepted, refused, tickMs } } = quietestOf(rounds);
       points.push({
         latencyMs,
         load: asked.label,
-        predicted: await predict({ ...planOf(sampled), perSecond: asked.perSecond }, asked),
+        predicted: await predict({ ...planOf(sampled), perSecond: asked.perSecond }, {
+          ...asked,
+          tickMs,
+        }),
         measured: { goodput, p99Ms: accepted.p99Ms, refused: refused.count },
       });
     }
@@ -111,11 +117,11 @@ function quietestOf(rounds: readonly Round[]): Round {
 /** The medians of several seeds. */
 async function predict(
   plan: CapacityPlan,
-  { measureMs, arrivals }: Pick<SimulationOptions, "measureMs" | "arrivals">,
+  { measureMs, arrivals, tickMs }: Pick<SimulationOptions, "measureMs" | "arrivals" | "tickMs">,
 ): Promise<Point> {
   const runs: Figures[] = [];
   for (let seed = 1; seed <= SEEDS; seed++) {
-    runs.push(await simulate(plan, { measureMs, warmUpMs: 0, arrivals, seed }));
+    runs.push(await simulate(plan, { measureMs, warmUpMs: 0, arrivals, tickMs, seed }));
   }
   const of = (key: keyof Figures) => spreadOf(runs.map((figures) => figures[key])).median;
   return { goodput: of("goodput"), p99Ms: of("p99Ms"), refused: of("refused") };
@@ -187,6 +193,7 @@ interface Sample {
 async function sample(
   { near, site, postmaster }: { near: Site; site: Site; postmaster: number },
 ): Promise<Sample> {
+  await near.run({ connections: SAMPLE_CLIENTS }, REWARM_MS);
   const [service, database] = [cpuMs(near.pid), postgresCpuMs(postmaster)];
   const { accepted: { count } } = await near.run({ connections: SAMPLE_CLIENTS }, SAMPLE_MS);
   const serviceMs = (cpuMs(near.pid) - service) / count;
