@@ -127,7 +127,7 @@ export async function benchLimits(): Promise<LimitFigures> {
   return {
     cold: await coldStarts(all, server),
     memory: await waitingMemory(named(HAND_WRITTEN, OURS, plain), server),
-    overload: await overload(named(HAND_WRITTEN, plain), server),
+    overload: await overload(named(HAND_WRITTEN, OURS, plain), server),
   };
 }
 

@@ -1,15 +1,15 @@
 /** One keep-alive connection of the load generator. */
-
-const latin1 = new TextDecoder("latin1");
-const utf8 = new TextEncoder();
+import { connect, type Socket } from "node:net";
 
 export class HttpConnection implements Disposable {
   readonly #port: number;
-  readonly #buffer = new Uint8Array(64 * 1024);
-  #socket: Deno.TcpConn | undefined;
+  readonly #from: string;
+  #socket: Socket | undefined;
 
-  constructor(port: number) {
+  /** `from`: an address of this machine, by which a server tells clients apart. */
+  constructor(port: number, { from = "127.0.0.1" } = {}) {
     this.#port = port;
+    this.#from = from;
   }
 
   /** Sends a request and returns the status of its answer. Rejects as `exchange` does. */
@@ -19,17 +19,9 @@ export class HttpConnection implements Disposable {
 
   /** Sends a request and returns its answer, as latin1. Rejects if the server closes before the answer's end. */
   async exchange(request: string): Promise<string> {
-    const socket = this.#socket ??= await this.#connect();
+    const socket = this.#socket ??= this.#connect();
     try {
-      await writeAll(socket, utf8.encode(request));
-      let answer = "";
-      do {
-        const count = await socket.read(this.#buffer);
-        if (count === null) {
-          throw new Error(`the server closed the connection after ${answer.length} bytes`);
-        }
-        answer += latin1.decode(this.#buffer.subarray(0, count));
-      } while (!isWhole(answer));
+      const answer = await answerOf(socket, request);
       if (/\r\nconnection: close\r\n/i.test(answer)) this[Symbol.dispose]();
       return answer;
     } catch (error) {
@@ -38,28 +30,36 @@ export class HttpConnection implements Disposable {
     }
   }
 
-  async #connect(): Promise<Deno.TcpConn> {
-    const socket = await Deno.connect({ hostname: "127.0.0.1", port: this.#port });
-    socket.setNoDelay(true);
-    return socket;
+  #connect(): Socket {
+    const address = { host: "127.0.0.1", port: this.#port, localAddress: this.#from };
+    const socket = connect({ ...address, noDelay: true }).setEncoding("latin1");
+    // A server may close while no request is under way. The next one finds the socket destroyed.
+    return socket.on("error", () => {});
   }
 
   [Symbol.dispose](): void {
-    try {
-      this.#socket?.close();
-    } catch {
-      // Already closed.
-    }
+    this.#socket?.destroy();
     this.#socket = undefined;
   }
 }
 
-export function statusOf(answer: string): number {
-  return Number(answer.slice(9, 12));
+function answerOf(socket: Socket, request: string): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  let answer = "";
+  const onData = (text: string) => {
+    answer += text;
+    if (isWhole(answer)) resolve(answer);
+  };
+  const onClose = () =>
+    reject(new Error(`the server closed the connection after ${answer.length} bytes`));
+  socket.on("data", onData).on("close", onClose);
+  socket.write(request);
+  if (socket.destroyed) onClose();
+  return promise.finally(() => socket.off("data", onData).off("close", onClose));
 }
 
-async function writeAll(socket: Deno.TcpConn, bytes: Uint8Array): Promise<void> {
-  for (let sent = 0; sent < bytes.length;) sent += await socket.write(bytes.subarray(sent));
+export function statusOf(answer: string): number {
+  return Number(answer.slice(9, 12));
 }
 
 /** Whether the answer has all of its body. All contenders answer with a length or in chunks. */

@@ -14,6 +14,8 @@ export interface Load {
    * slow down its own measurement.
    */
   readonly by: { readonly connections: number } | { readonly requestsPerSecond: number };
+  /** How many addresses the requests come from. Default: one. */
+  readonly addresses?: number;
 }
 
 export interface Latencies {

@@ -66,13 +66,18 @@ function latenciesOf(values: number[]): Latencies {
   };
 }
 
+/** All of 127.0.0.0/8 is this machine. */
+function connectionOf({ port, addresses = 1 }: Load, index: number): HttpConnection {
+  return new HttpConnection(port, { from: `127.0.0.${1 + index % addresses}` });
+}
+
 async function closedLoop(load: Load, connections: number): Promise<LoadFigures> {
   const next = requestsOf(load.operation, load);
   const tally = new Tally();
   const startedAt = performance.now();
   const end = startedAt + load.durationMs;
-  await Promise.all(Array.from({ length: connections }, async () => {
-    using connection = new HttpConnection(load.port);
+  await Promise.all(Array.from({ length: connections }, async (_, index) => {
+    using connection = connectionOf(load, index);
     for (let now = performance.now(); now < end;) {
       const status = await connection.ask(next()).catch((error: Error) => error);
       const then = performance.now();
@@ -107,7 +112,7 @@ async function openLoop(load: Load, requestsPerSecond: number): Promise<LoadFigu
       due.push(startedAt + sent / requestsPerSecond * 1_000);
       let connection = idle.pop();
       if (connection === undefined && all.length < CONNECTIONS_MAX) {
-        all.push(connection = new HttpConnection(load.port));
+        all.push(connection = connectionOf(load, all.length));
       }
       // Without one, the next connection that is answered takes it.
       if (connection !== undefined) void send(connection);

@@ -7,7 +7,7 @@ import { network } from "./network.ts";
 
 export interface OverloadFigures {
   readonly name: string;
-  /** Reads a second in a closed loop of 64 connections. */
+  /** Reads a second of as many clients as it can answer at once, and more. */
   readonly capacity: number;
   readonly steps: readonly {
     /** Requests sent, as a multiple of the capacity. */
@@ -25,6 +25,15 @@ export interface OverloadFigures {
 /** The database is far away, so that the pool is the bottleneck and not this machine, which runs the generator too. */
 const LATENCY_MS = 20;
 
+/** Few, for the same reason: 64 reads of the service share them, and 4 of the others. */
+const CONNECTIONS = 4;
+
+/** More requests at once than fit. */
+const CLIENTS = 256;
+
+/** The default server of the service lets the requests of one address wait for one another, before they reach the pool. */
+const ADDRESSES = 64;
+
 const STEPS = [0.5, 1, 2, 4];
 const STEP_MS = 5_000;
 
@@ -36,12 +45,13 @@ export async function overload(
   const figures: OverloadFigures[] = [];
   for (const contender of contenders) {
     console.error(`measuring: overload of ${contender.name}`);
-    await using running = await startContender(contender, {
+    const env = { ...contender.env, DATABASE_POOL_SIZE: `${CONNECTIONS}` };
+    await using running = await startContender({ ...contender, env }, {
       databaseUrl: branch.env["DATABASE_URL"]!,
       ...way,
     });
-    const read = { port: running.port, operation: "read", knownId } as const;
-    const closed = { ...read, durationMs: STEP_MS / 2, by: { connections: 64 } };
+    const read = { port: running.port, operation: "read", knownId, addresses: ADDRESSES } as const;
+    const closed = { ...read, durationMs: STEP_MS / 2, by: { connections: CLIENTS } };
     await load.run(closed);
     const full = await load.run(closed);
     const capacity = full.goodput;
