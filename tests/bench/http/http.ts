@@ -23,7 +23,7 @@ import { type WaitingMemory, waitingMemory } from "./waiting_memory.ts";
 import { checkOut } from "./worktree.ts";
 
 export interface HttpOptions {
-  /** All distances and numbers of connections: half an hour instead of five minutes. */
+  /** All distances and numbers of connections: half an hour instead of six minutes. */
   readonly full: boolean;
   /** A revision: only it and this one are measured. */
   readonly against?: string | undefined;
