@@ -44,10 +44,7 @@ export function createDriver(
   const driver = { url, pipelineConnect, prepare, channelBinding, ...options };
   return transport === "websocket"
     ? new NeonDriver({ ...driver, wsProxy, webSocketConstructor })
-    : new NeonDriver({
-      ...driver,
-      newStream: tcpStreams(url),
-    });
+    : new NeonDriver({ ...driver, newStream: tcpStreams(url) });
 }
 
 /** As the URL's parameter says, which `assertDatabaseUrl` has checked. */

@@ -1,10 +1,9 @@
 /** Somebody between a client and a server with TLS, with a certificate of their own, who reads and changes what passes. */
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { connect as connectTls, createServer } from "node:tls";
+import { TLS_REQUEST } from "../../src/library/tls_request.ts";
 import { makeCertificate } from "./certificates.ts";
 import { TcpHop } from "./tcp_hop.ts";
-
-const TLS_REQUEST = Uint8Array.of(0, 0, 0, 8, 4, 210, 22, 47);
 
 export interface TlsMiddle extends AsyncDisposable {
   readonly port: number;

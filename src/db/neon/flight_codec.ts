@@ -46,8 +46,7 @@ const writer = new ByteWriter();
 
 /**
  * Encodes a flight: its parts and a Sync. `isInside` tells that a transaction is open, and without `names` no statement is
- * sent as a prepared one. Throws `TypeError` for a
- * text or value that cannot be sent; nothing has changed then.
+ * sent as a prepared one. Throws `TypeError` for a text or value that cannot be sent; nothing has changed then.
  */
 export function encodeFlight(
   parts: readonly FlightPart[],

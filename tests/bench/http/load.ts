@@ -56,10 +56,6 @@ export class LoadGenerator implements AsyncDisposable {
     return new LoadGenerator(child);
   }
 
-  get pid(): number {
-    return this.#child.pid;
-  }
-
   async run(load: Load): Promise<LoadFigures> {
     await this.#child.write(JSON.stringify(load));
     return JSON.parse(await this.#child.line());
