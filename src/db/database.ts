@@ -378,6 +378,11 @@ export class Database {
     return { ...pool.inspect(), replicas: replicas?.inspect() };
   }
 
+  /** How many quick reads share a connection at present; 1 if none do. */
+  get readDepth(): number {
+    return this.#options.pool.readDepth;
+  }
+
   /** Counters and histograms, as they are now. */
   stats(): DatabaseStats {
     const { pool, replicas } = this.#options;

@@ -1,5 +1,6 @@
 /** Shares the process among clients: one that asks for much at once waits for itself, and not the others for it. */
 import { type Clock, systemClock } from "../db/mod.ts";
+import { AdmissionControl } from "../db/time/admission.ts";
 import { clientNetwork } from "../client_network.ts";
 
 /**
@@ -8,72 +9,136 @@ import { clientNetwork } from "../client_network.ts";
  */
 export const TURN_TIMEOUT_MS = 1_000;
 
+export interface TurnOptions {
+  /** Connections of the pool. Each serves one write at a time. */
+  readonly connections: number;
+  /** How many reads a connection serves at a time, at present. */
+  readonly readDepth: () => number;
+  /** A request that would wait for longer than this and one turn is refused; 0 lets all wait. */
+  readonly shedTargetMs: number;
+}
+
+export interface TurnRequest {
+  readonly address: string;
+  /** Whether it only reads, so that it may share a connection. */
+  readonly isRead: boolean;
+}
+
 /**
- * Up to `max` requests of one client run at once, and up to a third of them while other clients have requests too: as
- * many of each as of three. Further ones wait, first in, first out.
- *
- * Use the pool's connections as `max`: more requests than that would only wait for one another.
+ * Requests run at once as long as the pool serves them at a time; more would only wait for one another. A client always
+ * gets its equal part of that, also if others have more, and beside other clients at most a third. Further requests wait.
+ * What comes free goes round the clients that wait, and of one client it is first in, first out. A request whose wait would
+ * be too long is refused.
  */
 export class ClientTurns {
-  readonly #max: number;
+  readonly #options: TurnOptions;
   readonly #clock: Clock;
-  /** Clients with a running request. */
+  /** Those with a running request. */
   readonly #clients = new Map<string, Client>();
+  /** Those with a waiting request; first the one that got a turn longest ago. */
+  readonly #waiting = new Set<Client>();
+  /** Running requests of all clients. */
+  readonly #running: Running = { reads: 0, writes: 0 };
 
-  constructor({ max, clock = systemClock }: { max: number; clock?: Clock }) {
-    this.#max = max;
+  constructor(options: TurnOptions, { clock = systemClock }: { clock?: Clock } = {}) {
+    this.#options = options;
     this.#clock = clock;
   }
 
-  async run<T>(address: string, work: () => T | Promise<T>): Promise<T> {
+  /** Calls `work` when it is its turn, or at once with `false` if it gets none. */
+  async run<T>(
+    { address, isRead }: TurnRequest,
+    work: (hasTurn: boolean) => T | Promise<T>,
+  ): Promise<T> {
     const name = clientNetwork(address);
     let client = this.#clients.get(name);
-    if (client === undefined) this.#clients.set(name, client = { running: 0, waiting: new Set() });
-    if (client.running < this.#share()) client.running++;
-    else await this.#turn(client);
+    if (client === undefined) {
+      this.#clients.set(name, client = { reads: 0, writes: 0, queue: undefined });
+    }
+    const kind = isRead ? "reads" : "writes";
+    if (!this.#waiting.has(client) && this.#mayRun(client)) this.#count(client, kind, 1);
+    else if (this.#admits(client)) await this.#turn(client, kind);
+    else return await work(false);
     try {
-      return await work();
+      return await work(true);
     } finally {
-      client.running--;
+      this.#count(client, kind, -1);
+      if (client.reads + client.writes === 0 && !this.#waiting.has(client)) {
+        this.#clients.delete(name);
+      }
       this.#wake(client);
-      if (client.running === 0) this.#leave(name);
     }
   }
 
-  #leave(name: string): void {
-    this.#clients.delete(name);
-    if (this.#clients.size !== 1) return;
-    // Its share has tripled. Its next end would start one request only, so that it would never use the rest.
-    for (const last of this.#clients.values()) this.#wake(last);
+  #count(client: Client, kind: keyof Running, by: 1 | -1): void {
+    client[kind] += by;
+    this.#running[kind] += by;
   }
 
-  #wake(client: Client): void {
-    for (const take of client.waiting) {
-      if (client.running >= this.#share()) return;
+  #mayRun(client: Client): boolean {
+    const { connections } = this.#options;
+    const { size } = this.#clients;
+    const all = this.#running;
+    const most = size > 1 ? connections / 3 : connections;
+    // Asked only where it makes a difference.
+    const readDepth = all.reads + all.writes < most ? 1 : this.#options.readDepth();
+    const has = client.writes + client.reads / readDepth;
+    if (has >= most) return false;
+    return all.writes + all.reads / readDepth < connections || has < connections / size;
+  }
+
+  #wake(ended: Client): void {
+    if (this.#waiting.size === 0) return;
+    const { reads, writes } = this.#running;
+    const isFull = writes + reads / this.#options.readDepth() >= this.#options.connections;
+    // While no place is free, only a client that has less than before may run more.
+    const clients = isFull ? [ended] : this.#waiting;
+    // One that takes a turn goes to the end, where the loop meets it again.
+    for (const client of clients) {
+      const { waiting, admission } = client.queue ?? {};
+      const [take] = waiting ?? [];
+      if (take === undefined || !this.#mayRun(client)) continue;
+      admission!.noteReturn(this.#clock.now());
+      this.#waiting.delete(client);
+      this.#waiting.add(client);
       take();
     }
   }
 
-  #share(): number {
-    return this.#clients.size > 1 ? Math.ceil(this.#max / 3) : this.#max;
+  #admits(client: Client): boolean {
+    const { shedTargetMs: targetMs, connections } = this.#options;
+    const permits = Math.ceil(connections / this.#clients.size);
+    client.queue ??= {
+      waiting: new Set(),
+      admission: new AdmissionControl({ targetMs, permits }),
+    };
+    const { admission, waiting } = client.queue;
+    return admission.admits(waiting.size, this.#clock.now());
   }
 
-  #turn(client: Client): Promise<void> {
-    const { waiting } = client;
+  #turn(client: Client, kind: keyof Running): Promise<void> {
+    const { waiting } = client.queue!;
     const { promise, resolve } = Promise.withResolvers<void>();
     const take = () => {
       waiting.delete(take);
+      if (waiting.size === 0) this.#waiting.delete(client);
       cancel();
-      client.running++;
+      this.#count(client, kind, 1);
       resolve();
     };
     const cancel = this.#clock.after(TURN_TIMEOUT_MS, take);
     waiting.add(take);
+    this.#waiting.add(client);
     return promise;
   }
 }
 
-interface Client {
-  running: number;
-  readonly waiting: Set<() => void>;
+interface Running {
+  reads: number;
+  writes: number;
+}
+
+interface Client extends Running {
+  /** Made when the first of its requests has to wait. */
+  queue: { readonly waiting: Set<() => void>; readonly admission: AdmissionControl } | undefined;
 }

@@ -7,7 +7,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { type AddressInfo, Server as NetServer, type Socket } from "node:net";
 import { completesWithin } from "../db/time/timeout.ts";
 import { AcceptWatch } from "./accept_watch.ts";
-import { ClientTurns } from "./client_turns.ts";
+import { ClientTurns, type TurnOptions } from "./client_turns.ts";
 import { type ConnectionLimits, Connections, type Refused } from "./connections.ts";
 import { discardRest, type Handler, requestOf, respond } from "./exchange.ts";
 import { rememberTexts } from "./response_text.ts";
@@ -50,8 +50,7 @@ export interface ListenerOptions extends ConnectionLimits {
   readonly hostname: string;
   readonly port: number;
   readonly handler: Handler;
-  /** Requests of one client that run at once, and a third of them beside other clients; see `ClientTurns`. */
-  readonly requestsPerClient: number;
+  readonly turns: TurnOptions;
   readonly onRefused: (reason: Refused, client: string) => void;
   /** Called if the handler throws, or returns a response that cannot be written. The client gets 500, or a cut body. */
   readonly onError: (error: unknown) => void;
@@ -101,7 +100,7 @@ export class Listener implements HttpListener {
     } = options.timeouts ?? {};
     this.#keepAliveMs = keepAliveMs;
     rememberTexts();
-    this.#turns = new ClientTurns({ max: options.requestsPerClient });
+    this.#turns = new ClientTurns(options.turns);
     this.#connections = new Connections(options, options.onRefused);
     this.#server = createServer({
       headersTimeout: headersMs,
@@ -233,8 +232,11 @@ export class Listener implements HttpListener {
     }
   }
 
-  #handle(request: Request, { socket }: IncomingMessage): Promise<Response> {
+  #handle(request: Request, { socket, method }: IncomingMessage): Promise<Response> {
     const hostname = socket.remoteAddress ?? "";
-    return this.#turns.run(hostname, () => this.#handler(request, { remoteAddr: { hostname } }));
+    return this.#turns.run(
+      { address: hostname, isRead: method === "GET" || method === "HEAD" },
+      (hasTurn) => this.#handler(request, { remoteAddr: { hostname }, hasTurn }),
+    );
   }
 }

@@ -17,6 +17,8 @@ import { createApp } from "../http/app.ts";
 import { BodyLimit } from "../http/body.ts";
 import { databasePosition } from "../http/database_position.ts";
 import { RequestTracker } from "./request_tracker.ts";
+import { PoolClosedError } from "../db/mod.ts";
+import { ProblemError } from "../http/problem.ts";
 import { openDatabase } from "../library/deno/mod.ts";
 import { guard, isLoopback } from "../ops/guard.ts";
 import { operatorsOf } from "../ops/operators.ts";
@@ -63,7 +65,7 @@ export async function start(
   { hostname = "0.0.0.0", opensOpsToLoopback = false, middleware = [] }: StartOptions = {},
 ): Promise<RunningService> {
   const settings = parseSettings(env, { hasFiles: true, serves: true });
-  const { pool: { size, maxOverflow }, replicas } = settings.database;
+  const { pool: { size, maxOverflow, shedTargetMs }, replicas } = settings.database;
   const limits = connectionLimits(settings.connections, {
     poolMax: (size + maxOverflow) * (1 + (replicas?.urls.length ?? 0)),
     descriptors: descriptorLimit(),
@@ -131,7 +133,12 @@ export async function start(
       }),
     ],
     opsRoutes: [metrics, page.routes],
-    isDraining: () => draining.signal.aborted,
+    refusalOf: (c: Context<{ Bindings: ExchangeInfo }>) => {
+      if (draining.signal.aborted) {
+        return new PoolClosedError("Cannot take requests as the service is draining");
+      }
+      return c.env.hasTurn === false ? tooManyWait() : undefined;
+    },
     onFailure: (failure) => {
       logFailure(failure);
       page.failures.add({ ...failure, request: `${failure.method} ${failure.route}` });
@@ -144,7 +151,11 @@ export async function start(
     hostname,
     port: settings.port,
     ...limits,
-    requestsPerClient: size + maxOverflow,
+    turns: {
+      connections: size + maxOverflow,
+      readDepth: () => db.readDepth,
+      shedTargetMs,
+    },
     handler: (request, info) => requests.track(app.fetch(request, info)),
     onError: (error) => log.error("request failed", { error }),
     onSilence: () => log.error("listener stopped accepting connections, and is opened again"),
@@ -165,6 +176,14 @@ export async function start(
     finished: finished.promise,
     shutdown: () => ending ??= end().finally(finished.resolve),
   };
+}
+
+function tooManyWait(): ProblemError {
+  return new ProblemError("overloaded", {
+    detail: "Cannot take the request as too many others of its client wait to be served; " +
+      "try again after Retry-After",
+    headers: { "Retry-After": "1" },
+  });
 }
 
 async function listen(

@@ -3,7 +3,7 @@
 import type { Context, MiddlewareHandler } from "hono";
 import { Hono, routeOf } from "../hono.ts";
 import type { RequestIdVariables } from "hono/request-id";
-import { PoolClosedError, type TransactionRunner } from "../db/mod.ts";
+import type { TransactionRunner } from "../db/mod.ts";
 import type { BodyLimit } from "./body.ts";
 import { allowOrigins } from "./cors.ts";
 import { type Assets, docsRoutes } from "./docs_routes.ts";
@@ -42,10 +42,10 @@ export interface AppOptions {
   readonly onFailure?: ((request: FailedRequest) => void) | undefined;
   /** Runs around every request, including those that are refused. */
   readonly middleware?: readonly MiddlewareHandler[] | undefined;
-  /** Routes for operators. They still answer while the service is draining. */
+  /** Routes for operators. They still answer while the service takes no other requests. */
   readonly opsRoutes?: readonly Hono[] | undefined;
-  /** Whether the service is shutting down and refuses new requests. */
-  readonly isDraining?: (() => boolean) | undefined;
+  /** Why the service does not take the request. Operators' routes and `/healthz` still answer. */
+  readonly refusalOf?: ((c: Context) => Error | undefined) | undefined;
   /** Called after the commit of a change to a user, which has written an event. The response does not wait for it. */
   readonly onUserChange?: ((c: Context) => void | Promise<void>) | undefined;
   /**
@@ -86,13 +86,12 @@ export function createApp(options: AppOptions) {
   });
   for (const routes of options.opsRoutes ?? []) app.route("/", routes);
   if (corsOrigins.length > 0) app.use(allowOrigins(corsOrigins));
-  const { isDraining } = options;
-  if (isDraining !== undefined) {
-    app.use(function refuseWhileDraining(c, next) {
-      // A draining process is still alive, so /healthz keeps saying so.
-      if (isDraining() && c.req.path !== "/healthz") {
-        throw new PoolClosedError("Cannot take requests as the service is draining");
-      }
+  const { refusalOf } = options;
+  if (refusalOf !== undefined) {
+    app.use(function refuse(c, next) {
+      const refusal = refusalOf(c);
+      // The process is still alive, so /healthz keeps saying so.
+      if (refusal !== undefined && c.req.path !== "/healthz") throw refusal;
       return next();
     });
   }

@@ -1,14 +1,20 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { ClientTurns, TURN_TIMEOUT_MS } from "../../src/deno/client_turns.ts";
 import { flushPromises, ManualClock } from "../support/manual_clock.ts";
 
-function turnsOf(max: number) {
+const SHED_TARGET_MS = 500;
+
+/** Requests whose names begin with `r` read. */
+function turnsOf(connections: number, { readDepth = 1 } = {}) {
   const clock = new ManualClock();
-  const turns = new ClientTurns({ max, clock });
+  const load = { readDepth };
+  const options = { connections, readDepth: () => load.readDepth, shedTargetMs: SHED_TARGET_MS };
+  const turns = new ClientTurns(options, { clock });
   const started: string[] = [];
   const ends = new Map<string, () => void>();
-  const ask = (client: string, name: string) =>
-    turns.run(client, () => {
+  const ask = (address: string, name: string) =>
+    turns.run({ address, isRead: name.startsWith("r") }, (hasTurn) => {
+      if (!hasTurn) return "refused";
       started.push(name);
       return new Promise<string>((resolve) => ends.set(name, () => resolve(name)));
     });
@@ -16,7 +22,7 @@ function turnsOf(max: number) {
     await flushPromises();
     return started.splice(0);
   };
-  return { clock, turns, ask, take, end: (name: string) => ends.get(name)!() };
+  return { clock, load, turns, ask, take, end: (name: string) => ends.get(name)!() };
 }
 
 Deno.test("a client alone runs as many requests as there are connections, and the next in order when one ends", async () => {
@@ -77,10 +83,93 @@ Deno.test("the addresses of one IPv6 /64 are one client, and others are not", as
 
 Deno.test("a request that fails gives its turn on", async () => {
   const { turns, ask, take, end } = turnsOf(1);
-  const failing = turns.run("a", () => Promise.reject(new Error("failed")));
+  const failing = turns.run(
+    { address: "a", isRead: true },
+    () => Promise.reject(new Error("failed")),
+  );
   const next = ask("a", "1");
   await assertRejects(() => failing, Error, "failed");
   assertEquals(await take(), ["1"]);
   end("1");
   await next;
+});
+
+Deno.test("what comes free goes round the clients, and none has less than its part", async () => {
+  const { ask, take, end } = turnsOf(6);
+  const asked = ["a1", "a2", "a3", "b1", "b2", "b3", "c1", "c2", "c3"]
+    .map((name) => ask(name.slice(0, 1), name));
+  // Client a was alone when it came.
+  assertEquals(await take(), ["a1", "a2", "a3", "b1", "b2", "c1", "c2"]);
+  // All is taken, but a fourth client gets its part.
+  asked.push(...["d1", "d2", "d3"].map((name) => ask("d", name)));
+  assertEquals(await take(), ["d1", "d2"]);
+  end("d1");
+  assertEquals(await take(), ["d3"], "still its part");
+  ["a1", "a2", "a3"].forEach(end);
+  assertEquals(await take(), [], "until less is taken than there is");
+  end("c1");
+  assertEquals(await take(), ["c3"], "b waits for longest, but has a third");
+  end("b1");
+  assertEquals(await take(), ["b3"]);
+  ["b2", "b3", "c2", "c3", "d2", "d3"].forEach(end);
+  await Promise.all(asked);
+});
+
+Deno.test("a client has as many reads at once as share the connections, and a write takes a connection", async () => {
+  const { load, ask, take, end } = turnsOf(2, { readDepth: 3 });
+  const asked = ["w1", "r1", "r2", "r3", "r4", "w2"].map((name) => ask("a", name));
+  assertEquals(await take(), ["w1", "r1", "r2", "r3"]);
+  end("w1");
+  assertEquals(await take(), ["r4", "w2"]);
+  // The server has become slow, so that no read shares a connection.
+  load.readDepth = 1;
+  const more = ["r5", "r6"].map((name) => ask("a", name));
+  ["r1", "r2", "r3"].forEach(end);
+  assertEquals(await take(), []);
+  end("r4");
+  assertEquals(await take(), ["r5"]);
+  ["w2", "r5"].forEach(end);
+  assertEquals(await take(), ["r6"]);
+  end("r6");
+  await Promise.all([...asked, ...more]);
+});
+
+Deno.test("a request is refused at once when the wait for its turn would be too long", async () => {
+  const { clock, ask, take, end } = turnsOf(1);
+  const waits: number[] = [];
+  const running: string[] = [];
+  const asked: Promise<void>[] = [];
+  let refused = 0;
+  const came = async (name: string) => {
+    const atMs = clock.now();
+    if (await ask("a", name) === "refused") {
+      assertEquals(clock.now(), atMs);
+      refused++;
+    } else waits.push(clock.now() - atMs);
+  };
+  // 100 requests a second can be served, and 400 come.
+  for (let round = 0; round < 400; round++) {
+    for (let k = 0; k < 4; k++) asked.push(came(`${round} ${k}`));
+    running.push(...await take());
+    await clock.advance(10);
+    end(running.shift()!);
+  }
+  while (running.push(...await take()) > 0) end(running.shift()!);
+  await Promise.all(asked);
+  assertEquals(clock.pending, 0);
+  assert(waits.length >= 400 && refused >= 1_000, `${waits.length} served, ${refused} refused`);
+  waits.sort((a, b) => a - b);
+  const p99 = waits[Math.floor(waits.length * 0.99)]!;
+  assert(p99 <= TURN_TIMEOUT_MS, `p99 ${p99} ms`);
+});
+
+Deno.test("a burst is not refused, however many requests it has", async () => {
+  const { ask, take, end } = turnsOf(2);
+  const asked = Array.from({ length: 1_000 }, (_, index) => ask("a", `${index}`));
+  for (let left = 1_000; left > 0;) {
+    const names = await take();
+    names.forEach(end);
+    left -= names.length;
+  }
+  assertEquals((await Promise.all(asked)).includes("refused"), false);
 });

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { SettingsError } from "../../src/settings/settings.ts";
 import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import type { RelayObserver } from "../../src/library/testing/relay/relay.ts";
+import { trustedSql } from "../../src/db/mod.ts";
 import { start } from "../../src/deno/service.ts";
 import type { Branch, Env } from "../support/branch.ts";
 import { faultBranch } from "../support/fault_branch.ts";
@@ -144,6 +145,40 @@ Deno.test("200 requests at once share the pool's three connections", async () =>
   }
   assertEquals(new Set(await done), new Set([201]));
   assert(most.connections > 0 && most.connections <= 3, `saw ${most.connections} connections`);
+});
+
+Deno.test("a client whose requests wait too long gets 503 at once, and a probe of it 200", async () => {
+  await using running = await serving({
+    env: {
+      DATABASE_POOL_SIZE: "1",
+      DATABASE_MAX_OVERFLOW: "0",
+      DATABASE_READ_DEPTH: "1",
+      DATABASE_POOL_SHED_TARGET: "0.05",
+    },
+  });
+  await using other = await database.connect();
+  const ended: Promise<unknown>[] = [];
+  let refusal: Response | undefined;
+  {
+    await using session = other.open(other.envOf("postgres")).session();
+    await session.query(trustedSql("lock table users in access exclusive mode"));
+    const ask = async () => {
+      const response = await running.request("/users/0198a1f0-0000-7000-8000-000000000000");
+      const problem = await response.json();
+      if (!/too many others of its client/.test(problem.detail)) return;
+      assertEquals([response.status, problem.type], [503, "/problems/overloaded"]);
+      refusal = response;
+    };
+    const isRefused = () => {
+      ended.push(ask());
+      return refusal !== undefined;
+    };
+    assert(await pollUntil(isRefused, { deadlineMs: 5_000, intervalMs: 20 }));
+    assertEquals(refusal?.headers.get("Retry-After"), "1");
+    const alive = await running.request("/healthz");
+    assertEquals([alive.status, await alive.json()], [200, { status: "alive" }]);
+  }
+  await Promise.all(ended);
 });
 
 Deno.test("requests that reach the service as its shutdown begins are answered", async () => {

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { PoolClosedError } from "../../src/db/mod.ts";
 import type { FailedRequest } from "../../src/http/app.ts";
 import { bodyCases } from "./body_cases.ts";
 import { failingDatabase, stalledDatabase, untouchedDatabase } from "./fake_database.ts";
@@ -67,7 +68,10 @@ Deno.test("GET /healthz answers without the database", async () => {
 });
 
 Deno.test("GET /readyz answers 503 while the service is draining, without the database", async () => {
-  const draining = testApp({ db: untouchedDatabase, isDraining: () => true });
+  const draining = testApp({
+    db: untouchedDatabase,
+    refusalOf: () => new PoolClosedError("Cannot take requests as the service is draining"),
+  });
   const response = await draining.request("/readyz");
   assertEquals(response.headers.get("Retry-After"), "1");
   await assertProblem(response, 503, "shutting-down");

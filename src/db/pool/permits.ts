@@ -7,9 +7,9 @@
  * queue wastes no permit.
  */
 import type { PoolCounts } from "../errors.ts";
+import { AdmissionControl } from "../time/admission.ts";
 import type { Clock } from "../time/clock.ts";
 import { AcquireQueue, type Waiter } from "./acquire_queue.ts";
-import { AdmissionControl } from "./admission.ts";
 import { CircuitBreaker } from "./circuit_breaker.ts";
 import { hungProbe } from "./hung_probe.ts";
 import type { Lease } from "./lease.ts";

@@ -151,6 +151,14 @@ export class Pool {
     this.#parts.connector.endGeneration(generation);
   }
 
+  /** How many quick reads share a connection at present; 1 if none do. Those of requests' own scopes never do. */
+  get readDepth(): number {
+    for (const [{ lasting }, owner] of this.#owners) {
+      if (lasting) return owner.reads.preferredDepth;
+    }
+    return 1;
+  }
+
   /** Counts by state, counters since the pool was made, and histograms. */
   stats(): PoolStats {
     return { ...this.totals(), ...this.#parts.metrics.snapshot() };

@@ -29,7 +29,7 @@ export interface PoolOptions {
   readonly idleTimeoutMs: number;
   /** The queue's bound: `acquire` refuses at once when this many callers wait. */
   readonly maxWaiters: number;
-  /** A caller that would wait for longer than this and one use of a lease is refused at once (`admission.ts`); 0 for never. */
+  /** A caller that would wait for longer than this and one use of a lease is refused at once (`time/admission.ts`); 0 for never. */
   readonly shedTargetMs: number;
   /**
    * Most shared reads behind one another on a connection; 1 for none. With `auto`, the default, 16 where no permit is left,

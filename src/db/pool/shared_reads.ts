@@ -52,6 +52,11 @@ export class SharedReads {
     };
   }
 
+  /** How many reads a connection serves at a time: as many as the server answers soon, also if the pool needs more. */
+  get preferredDepth(): number {
+    return this.#isIndirect ? 1 : this.#times.preferred;
+  }
+
   /** How many reads may be behind one another now. */
   get depth(): number {
     const { permits } = this.#parts;

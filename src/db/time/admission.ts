@@ -1,25 +1,26 @@
 /**
- * Admission control: whether one more caller may wait. As many may as leases came back within the last `targetMs`, and
- * one more for each permit. So a caller that is let in waits for about the target and one use, and any other is refused
- * before it has waited. By Little's law a wait is the length of the queue divided by the rate at which it is served.
+ * Admission control: whether one more caller may wait for a permit. As many may as permits came back within the last
+ * `targetMs`, and one more for each permit. So a caller that is let in waits for about the target and one use, and any
+ * other is refused before it has waited. By Little's law a wait is the length of the queue divided by the rate at which it
+ * is served.
  *
  * The rate is that of the present queue: how fast an earlier queue was served says nothing of this one. It is known once
- * as many leases came back as there are permits, or after `targetMs`. Before that, all callers may wait: a burst may be
- * served in no time.
+ * as many permits came back as there are, or after `targetMs`. Before that, all callers may wait: a burst may be served in
+ * no time.
  */
 export interface AdmissionOptions {
   /** 0 lets all callers wait. */
   readonly targetMs: number;
   readonly permits: number;
-  /** Whether a login is in progress. */
-  readonly isLoggingIn: () => boolean;
+  /** Whether a login is in progress, if permits come back by logins. */
+  readonly isLoggingIn?: () => boolean;
 }
 
 export class AdmissionControl {
   readonly #options: AdmissionOptions;
-  /** When the queue was last empty, or when the first lease came back since then. */
+  /** When the queue was last empty, or when the first permit came back since then. */
   #sinceMs = 0;
-  /** Leases that came back while callers waited. */
+  /** Permits that came back while callers waited. */
   #returns = 0;
   #lastReturnMs = 0;
   /** The same, each weighted by `exp(-age / targetMs)`: at a steady rate their sum is that of one `targetMs`. */
@@ -29,7 +30,7 @@ export class AdmissionControl {
     this.#options = options;
   }
 
-  /** To be called when a lease comes back while callers wait. */
+  /** To be called when a permit comes back while callers wait. */
   noteReturn(nowMs: number): void {
     if (this.#options.targetMs === 0) return;
     if (this.#returns++ === 0) this.#sinceMs = nowMs;
@@ -42,7 +43,7 @@ export class AdmissionControl {
     const { targetMs, permits, isLoggingIn } = this.#options;
     if (targetMs === 0) return true;
     // The time that a server takes to wake up and to accept logins is no sign of its speed.
-    if (waiting === 0 || this.#returns === 0 && isLoggingIn()) this.#begin(nowMs);
+    if (waiting === 0 || this.#returns === 0 && isLoggingIn?.()) this.#begin(nowMs);
     const ageMs = nowMs - this.#sinceMs;
     if (this.#returns < permits && ageMs < targetMs) return true;
     const recentReturns = this.#recentReturns * this.#weight(nowMs - this.#lastReturnMs);
