@@ -1,6 +1,7 @@
 /** Shares the process among clients: one that asks for much at once waits for itself, and not the others for it. */
 import { type Clock, systemClock } from "../db/mod.ts";
 import { AdmissionControl } from "../db/time/admission.ts";
+import { SharedTimer } from "../db/time/shared_timer.ts";
 import { clientNetwork } from "../client_network.ts";
 
 /**
@@ -19,7 +20,8 @@ export interface TurnOptions {
 }
 
 export interface TurnRequest {
-  readonly address: string;
+  /** An address, or another name of the client. */
+  readonly client: string;
   /** Whether it only reads, so that it may share a connection. */
   readonly isRead: boolean;
 }
@@ -42,12 +44,12 @@ export class ClientTurns {
 
   constructor(options: TurnOptions, { clock = systemClock }: { clock?: Clock } = {}) {
     this.#options = options;
-    this.#clock = clock;
+    this.#clock = new SharedTimer(clock);
   }
 
   /** Calls `work` when it is its turn, or at once with `false` if it gets none. */
   async run<T>(
-    { address, isRead }: TurnRequest,
+    { client: address, isRead }: TurnRequest,
     work: (hasTurn: boolean) => T | Promise<T>,
   ): Promise<T> {
     const name = clientNetwork(address);

@@ -9,8 +9,6 @@ import { unreadText } from "./response_text.ts";
 export interface ExchangeInfo {
   /** The other end of the connection: the client, or a proxy. */
   readonly remoteAddr: { readonly hostname: string };
-  /** `false` for a request that may only be refused, as too many others of its client wait. */
-  readonly hasTurn?: boolean;
 }
 
 export type Handler = (request: Request, info: ExchangeInfo) => Response | Promise<Response>;

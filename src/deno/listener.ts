@@ -7,9 +7,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { type AddressInfo, Server as NetServer, type Socket } from "node:net";
 import { completesWithin } from "../db/time/timeout.ts";
 import { AcceptWatch } from "./accept_watch.ts";
-import { ClientTurns, type TurnOptions } from "./client_turns.ts";
 import { type ConnectionLimits, Connections, type Refused } from "./connections.ts";
-import { discardRest, type Handler, requestOf, respond } from "./exchange.ts";
+import { discardRest, type ExchangeInfo, type Handler, requestOf, respond } from "./exchange.ts";
 import { rememberTexts } from "./response_text.ts";
 import { WriteWatch } from "./write_watch.ts";
 
@@ -50,7 +49,6 @@ export interface ListenerOptions extends ConnectionLimits {
   readonly hostname: string;
   readonly port: number;
   readonly handler: Handler;
-  readonly turns: TurnOptions;
   readonly onRefused: (reason: Refused, client: string) => void;
   /** Called if the handler throws, or returns a response that cannot be written. The client gets 500, or a cut body. */
   readonly onError: (error: unknown) => void;
@@ -84,7 +82,6 @@ export class Listener implements HttpListener {
   readonly #handler: Handler;
   readonly #onError: ListenerOptions["onError"];
   readonly #keepAliveMs: number;
-  readonly #turns: ClientTurns;
   readonly #checks: ReturnType<typeof setInterval>;
   #watch: AcceptWatch | undefined;
   #isClosing = false;
@@ -100,7 +97,6 @@ export class Listener implements HttpListener {
     } = options.timeouts ?? {};
     this.#keepAliveMs = keepAliveMs;
     rememberTexts();
-    this.#turns = new ClientTurns(options.turns);
     this.#connections = new Connections(options, options.onRefused);
     this.#server = createServer({
       headersTimeout: headersMs,
@@ -220,7 +216,7 @@ export class Listener implements HttpListener {
     try {
       const request = requestOf(message);
       const isRefused = !(request instanceof Request);
-      const response = isRefused ? request : await this.#handle(request, message);
+      const response = isRefused ? request : await this.#handler(request, infoOf(message));
       const closes = this.#isClosing || isRefused;
       await respond(out, response, { closes, keepAliveMs: this.#keepAliveMs });
     } catch (error) {
@@ -231,12 +227,8 @@ export class Listener implements HttpListener {
       discardRest(message);
     }
   }
+}
 
-  #handle(request: Request, { socket, method }: IncomingMessage): Promise<Response> {
-    const hostname = socket.remoteAddress ?? "";
-    return this.#turns.run(
-      { address: hostname, isRead: method === "GET" || method === "HEAD" },
-      (hasTurn) => this.#handler(request, { remoteAddr: { hostname }, hasTurn }),
-    );
-  }
+function infoOf({ socket }: IncomingMessage): ExchangeInfo {
+  return { remoteAddr: { hostname: socket.remoteAddress ?? "" } };
 }

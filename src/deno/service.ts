@@ -2,6 +2,7 @@
 import { Authenticator } from "../access/authenticator.ts";
 import { activityConsumer } from "../service/activity_consumer.ts";
 import type { Context, MiddlewareHandler } from "hono";
+import { ClientTurns } from "./client_turns.ts";
 import { connectionLimits, descriptorLimit } from "./descriptors.ts";
 import type { ExchangeInfo } from "./exchange.ts";
 import { type HttpListener, Listener, type ListenerOptions } from "./listener.ts";
@@ -58,6 +59,18 @@ export interface StartOptions {
   /** Runs before everything else that looks at a request. */
   readonly middleware?: readonly MiddlewareHandler[];
 }
+
+/** What the app gets beside a request. */
+interface Turn extends ExchangeInfo {
+  /** `false` for a request that may only be refused, as too many others of its client wait. */
+  readonly hasTurn: boolean;
+}
+
+/** Methods of requests that only read, so that they may share connections. */
+const READS: ReadonlySet<string> = new Set(["GET", "HEAD"]);
+
+/** The one client of `HTTP_SERVER=plain`. */
+const PROXY = "proxy";
 
 /** Starts the service. Rejects with `SettingsError` for bad settings, and an `Error` if it cannot listen on the port. */
 export async function start(
@@ -133,7 +146,7 @@ export async function start(
       }),
     ],
     opsRoutes: [metrics, page.routes],
-    refusalOf: (c: Context<{ Bindings: ExchangeInfo }>) => {
+    refusalOf: (c: Context<{ Bindings: Turn }>) => {
       if (draining.signal.aborted) {
         return new PoolClosedError("Cannot take requests as the service is draining");
       }
@@ -147,16 +160,25 @@ export async function start(
     bodyLimit: new BodyLimit(),
     assets: fileServer(docsFiles),
   });
+  const turns = new ClientTurns({
+    connections: size + maxOverflow,
+    readDepth: () => db.readDepth,
+    shedTargetMs,
+  });
+  const isBehindProxy = settings.httpServer === "plain";
+  // A request that waits for the database here needs a tenth of the memory that it needs in the app.
+  const answer = (request: Request, { remoteAddr }: ExchangeInfo) => {
+    const client = isBehindProxy ? PROXY : remoteAddr.hostname;
+    return turns.run(
+      { client, isRead: READS.has(request.method) },
+      (hasTurn) => app.fetch(request, { remoteAddr, hasTurn }),
+    );
+  };
   const server = await listen(settings.httpServer, {
     hostname,
     port: settings.port,
     ...limits,
-    turns: {
-      connections: size + maxOverflow,
-      readDepth: () => db.readDepth,
-      shedTargetMs,
-    },
-    handler: (request, info) => requests.track(app.fetch(request, info)),
+    handler: (request, info) => requests.track(answer(request, info)),
     onError: (error) => log.error("request failed", { error }),
     onSilence: () => log.error("listener stopped accepting connections, and is opened again"),
     onRefused: (reason, client) => log.warn("connection refused", { reason, client }),

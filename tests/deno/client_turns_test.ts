@@ -13,7 +13,7 @@ function turnsOf(connections: number, { readDepth = 1 } = {}) {
   const started: string[] = [];
   const ends = new Map<string, () => void>();
   const ask = (address: string, name: string) =>
-    turns.run({ address, isRead: name.startsWith("r") }, (hasTurn) => {
+    turns.run({ client: address, isRead: name.startsWith("r") }, (hasTurn) => {
       if (!hasTurn) return "refused";
       started.push(name);
       return new Promise<string>((resolve) => ends.set(name, () => resolve(name)));
@@ -84,7 +84,7 @@ Deno.test("the addresses of one IPv6 /64 are one client, and others are not", as
 Deno.test("a request that fails gives its turn on", async () => {
   const { turns, ask, take, end } = turnsOf(1);
   const failing = turns.run(
-    { address: "a", isRead: true },
+    { client: "a", isRead: true },
     () => Promise.reject(new Error("failed")),
   );
   const next = ask("a", "1");

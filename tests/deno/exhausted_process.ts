@@ -10,7 +10,6 @@ const options: ListenerOptions = {
   port: Number(port),
   max: 1_000,
   maxPerClient: 1_000,
-  turns: { connections: 50, readDepth: () => 1, shedTargetMs: 500 },
   handler: () => new Response("hello"),
   onRefused: () => {},
   onError: (error) => log.error("failed", { error }),

@@ -28,7 +28,6 @@ async function listening(
     handler: hello,
     max: 100,
     maxPerClient: 100,
-    turns: { connections: 100, readDepth: () => 1, shedTargetMs: 500 },
     onError: (error) => errors.push(String(error)),
     onSilence: () => {},
     onRefused: (reason) => refused.push(reason),
