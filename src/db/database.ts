@@ -378,7 +378,7 @@ export class Database {
     return { ...pool.inspect(), replicas: replicas?.inspect() };
   }
 
-  /** How many quick reads share a connection at present; 1 if none do. */
+  /** How many reads share a connection once the pool needs all of them; 1 if none do. */
   get readDepth(): number {
     return this.#options.pool.readDepth;
   }

@@ -13,7 +13,7 @@ export const TURN_TIMEOUT_MS = 1_000;
 export interface TurnOptions {
   /** Connections of the pool. Each serves one write at a time. */
   readonly connections: number;
-  /** How many reads a connection serves at a time, at present. */
+  /** How many reads a connection serves at a time. */
   readonly readDepth: () => number;
   /** A request that would wait for longer than this and one turn is refused; 0 lets all wait. */
   readonly shedTargetMs: number;

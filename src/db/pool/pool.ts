@@ -151,10 +151,10 @@ export class Pool {
     this.#parts.connector.endGeneration(generation);
   }
 
-  /** How many quick reads share a connection at present; 1 if none do. Those of requests' own scopes never do. */
+  /** How many reads share a connection once the pool needs all of them; 1 if none do. Those of requests' own scopes never do. */
   get readDepth(): number {
     for (const [{ lasting }, owner] of this.#owners) {
-      if (lasting) return owner.reads.preferredDepth;
+      if (lasting) return owner.reads.fullDepth;
     }
     return 1;
   }

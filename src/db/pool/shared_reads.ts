@@ -52,9 +52,12 @@ export class SharedReads {
     };
   }
 
-  /** How many reads a connection serves at a time: as many as the server answers soon, also if the pool needs more. */
-  get preferredDepth(): number {
-    return this.#isIndirect ? 1 : this.#times.preferred;
+  /**
+   * How many reads a connection serves at a time once the pool needs all of its connections. Not `preferred`: that sees the
+   * way, as far as it varies, and would hold a server that is a few milliseconds away to a quarter of what it answers.
+   */
+  get fullDepth(): number {
+    return this.#isIndirect ? 1 : this.#times.longest;
   }
 
   /** How many reads may be behind one another now. */

@@ -173,6 +173,18 @@ sharing("far from the server a read takes a free connection", async (place) => {
   await drain(place);
 }, AUTO);
 
+sharing("a way that varies does not lower how many reads are let in", async (place) => {
+  const { read, clock, answerAll, db } = place;
+  await warmUp(place, 10);
+  for (let turn = 0; turn < 40; turn++) {
+    for (let n = 0; n < 3; n++) await read(n);
+    await clock.advance(10 + turn % 3);
+    await answerAll();
+  }
+  assertEquals(db.readDepth, 16);
+  await drain(place);
+}, AUTO);
+
 sharing("reads that take long near the server have connections of their own", async (place) => {
   const { read, lines, clock, answerAll } = place;
   await warmUp(place, 0.1);
