@@ -22,9 +22,15 @@ const LOWER =
   "պջռսվտրցւփքօֆḁḃḅḇḉḋḍḏḑḓḕḗḙḛḝḟḡḣḥḧḩḫḭḯḱḳḵḷḹḻḽḿṁṃṅṇṉṋṍṏṑṓṕṗṙṛṝṟṡṣṥṧṩṫṭṯṱṳṵṷṹṻṽṿẁẃẅẇẉẋẍẏẑẓẕ" +
   "ṡßạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹỻỽỿ";
 
+/** The first parameter of a function, folded. */
+export const FOLDED = `case
+        when octet_length($1) = char_length($1) then lower($1 collate "C")
+        else translate(lower($1 collate "C"), '${UPPER}', '${LOWER}')
+      end`;
+
 export const migration: Migration = {
   name: "0009_user_search",
-  rewrites:
+  reason:
     "The running version does not know the columns, so the database fills them. A trigger and an UPDATE of all rows would " +
     "take longer, under the same lock, which the change before holds already.",
   obstacles: {
@@ -37,10 +43,7 @@ export const migration: Migration = {
   },
   statements: [
     `create function case_folded(text) returns text language sql immutable parallel safe as $$
-      select case
-        when octet_length($1) = char_length($1) then lower($1 collate "C")
-        else translate(lower($1 collate "C"), '${UPPER}', '${LOWER}')
-      end $$`,
+      select ${FOLDED} $$`,
     // Columns, as an index on an expression would not be used: lower() is not leakproof, and row-level security lets only
     // leakproof functions see rows of which it does not know whose they are.
     `alter table users

@@ -6,8 +6,8 @@ export interface Migration {
   readonly name: string;
   /** One statement per entry: the extended query protocol accepts one statement per message. */
   readonly statements: readonly string[];
-  /** Why a statement that writes a whole table anew is worth it: see `safety.ts`. */
-  readonly rewrites?: string;
+  /** Why a statement is right although its form does not show it: see `NEED_REASON` in `safety.ts`. */
+  readonly reason?: string;
   /** What existing rows must not be like. */
   readonly obstacles?: {
     /** Returns one text for each obstacle. */

@@ -10,6 +10,7 @@ import { migration as noInbox } from "./0007_no_inbox.ts";
 import { migration as tenants } from "./0008_tenants.ts";
 import { migration as userSearch } from "./0009_user_search.ts";
 import { migration as idempotencyKeys } from "./0010_idempotency_keys.ts";
+import { migration as compiledFolding } from "./0011_compiled_folding.ts";
 
 export const migrations: readonly Migration[] = [
   users,
@@ -22,4 +23,5 @@ export const migrations: readonly Migration[] = [
   tenants,
   userSearch,
   idempotencyKeys,
+  compiledFolding,
 ];

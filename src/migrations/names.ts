@@ -13,4 +13,5 @@ export const migrationNames: readonly string[] = [
   "0008_tenants",
   "0009_user_search",
   "0010_idempotency_keys",
+  "0011_compiled_folding",
 ];

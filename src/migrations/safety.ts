@@ -27,8 +27,14 @@ const UNSAFE = /\b(?:drop (?!not null)|rename |unique index|truncate |set not nu
 /** No insert of the running version can give it a value, and none needs to. */
 const GENERATED_COLUMN = /^add column \S+ .* generated always as \(.*\) stored$/;
 
-/** The fault of generated columns. A migration that has a reason for them says it in `rewrites`. */
-export const REWRITES = "it writes the table anew, and requests wait for it meanwhile";
+/** The fault of generated columns. */
+const REWRITES = "it writes the table anew, and requests wait for it meanwhile";
+
+const REPLACED_FUNCTION = /^create or replace function /;
+const REPLACES = "the running version may need what the function returned before";
+
+/** Faults of statements that a migration may have if it says in `reason` why. */
+export const NEED_REASON: ReadonlySet<string> = new Set([REWRITES, REPLACES]);
 
 const ROW_SECURITY = /^alter table (\S+) (?:enable|force) row level security$/;
 const POLICY = /^create policy \S+ on (\S+) (.*)$/;
@@ -56,6 +62,7 @@ export function faultOf(
   const actions = isCreate ? [] : actionsOf(text);
   // One statement for several of them, which then write the table once.
   if (actions.length > 0 && actions.every((each) => GENERATED_COLUMN.test(each))) return REWRITES;
+  if (REPLACED_FUNCTION.test(text)) return REPLACES;
   if (actions.length > 1) return "it has several actions; write one statement for each";
   if (isRowSecurity(text)) {
     return isSafeRowSecurity(text, all)

@@ -92,3 +92,15 @@ Deno.test("the version before finds its unique index under the same name", async
   const error = await assertRejects(() => insert("INFO@version.before"), ServerError);
   assertEquals([error.sqlState, error.constraint], ["23505", "users_email_key"]);
 });
+
+Deno.test("no generated column calls a function in SQL, which each INSERT would parse anew", async () => {
+  await using branch = await database.connect();
+  const called = await branch.asAdmin<{ name: string; language: string }>(`
+    select distinct proname::text as name, lanname::text as language
+    from pg_attrdef expression
+      join pg_attribute on attrelid = adrelid and attnum = adnum and attgenerated <> ''
+      join pg_depend on classid = 'pg_attrdef'::regclass and objid = expression.oid
+      join pg_proc on refclassid = 'pg_proc'::regclass and refobjid = pg_proc.oid
+      join pg_language on pg_language.oid = prolang`);
+  assertEquals(called, [{ name: "case_folded", language: "plpgsql" }]);
+});
