@@ -5,11 +5,12 @@
  */
 import { parseArgs } from "node:util";
 
-const { positionals, values: { json, full, against, svg } } = parseArgs({
+const { positionals, values: { json, full, websocket, against, svg } } = parseArgs({
   allowPositionals: true,
   options: {
     json: { type: "string" },
     full: { type: "boolean", default: false },
+    websocket: { type: "boolean", default: false },
     against: { type: "string" },
     svg: { type: "string" },
   },
@@ -30,7 +31,7 @@ async function bench(which: string | undefined): Promise<unknown> {
       const { httpTable } = await import("./http/http_table.ts");
       const { verdicts } = await import("./http/http_goals.ts");
       const { writeCharts } = await import("./http/http_charts.ts");
-      const figures = await benchHttp({ full, against });
+      const figures = await benchHttp({ full, websocket, against });
       console.log([measuredAt(), "", httpTable(figures), ...verdicts(figures)].join("\n"));
       if (svg !== undefined) await writeCharts(figures, svg);
       return figures;
@@ -107,7 +108,7 @@ async function bench(which: string | undefined): Promise<unknown> {
     }
     default:
       console.error(
-        "Usage: deno task bench [http [--full] [--against REV] [--svg DIRECTORY]] | limits | capacity | workers | objects | pool | session | reads | endings | queue | ops [--json FILE]",
+        "Usage: deno task bench [http [--full] [--websocket] [--against REV] [--svg DIRECTORY]] | limits | capacity | workers | objects | pool | session | reads | endings | queue | ops [--json FILE]",
       );
       Deno.exit(2);
   }

@@ -26,6 +26,7 @@ export interface RunningContender extends AsyncDisposable {
 export const CONNECTIONS = 16;
 
 export const HAND_WRITTEN = "Hono + Neon's Pool";
+export const DRIZZLE = "Hono + Drizzle on Neon's Pool";
 export const OURS = "user-service";
 /** The library alone, with the routes of the others. */
 export const LAYER = "Hono + this layer";
@@ -61,7 +62,7 @@ export async function contenders(): Promise<Contender[]> {
     },
     { ...others, name: LAYER, program: "library.ts" },
     { ...tcp, name: `${LAYER} over TCP`, program: "library.ts" },
-    { ...others, name: "Hono + Drizzle on Neon's Pool", program: "drizzle.ts" },
+    { ...others, name: DRIZZLE, program: "drizzle.ts" },
     { ...tcp, name: "Hono + postgres", program: "postgres.ts" },
     { ...tcp, name: "Hono + pg", program: "pg.ts" },
     ...await seedStack(),

@@ -25,6 +25,8 @@ import { checkOut } from "./worktree.ts";
 export interface HttpOptions {
   /** All distances and numbers of connections: half an hour instead of six minutes. */
   readonly full: boolean;
+  /** Only contenders that reach PostgreSQL over a WebSocket, which takes a third of the time. */
+  readonly websocket?: boolean | undefined;
   /** A revision: only it and this one are measured. */
   readonly against?: string | undefined;
   /** For tests: fewer and shorter turns, and fewer contenders. */
@@ -60,7 +62,7 @@ export const FULL: readonly (Cell & Rounds)[] = [0, 5, 20].flatMap((latencyMs) =
 );
 
 export async function benchHttp(
-  { full, against, plan = full ? FULL : QUICK, only = () => true }: HttpOptions,
+  { full, websocket = false, against, plan = full ? FULL : QUICK, only = () => true }: HttpOptions,
 ): Promise<CellFigures[]> {
   if (!canReadCpu()) {
     throw new Error(
@@ -70,7 +72,8 @@ export async function benchHttp(
   const { port } = await testServer();
   await using branch = await (await localDatabase()).connect();
   await using other = against === undefined ? undefined : await checkOut(against);
-  const all = (other === undefined ? await contenders() : pair(other)).filter(only);
+  const all = (other === undefined ? await contenders() : pair(other))
+    .filter((contender) => only(contender) && !(websocket && contender.transport === "TCP"));
   await using load = await LoadGenerator.start();
   const bench = { load, ...await prepare(branch) };
   const cells: CellFigures[] = [];

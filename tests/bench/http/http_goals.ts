@@ -1,5 +1,5 @@
 /** The goals. They are printed, not enforced, since a busy machine may miss them. */
-import { HAND_WRITTEN, LAYER, OURS } from "./contender.ts";
+import { DRIZZLE, HAND_WRITTEN, LAYER, OURS } from "./contender.ts";
 import { medianRatio } from "./http_table.ts";
 import type { CellFigures, Turn } from "./measure.ts";
 import type { Operation } from "./operations.ts";
@@ -70,27 +70,51 @@ function far(operation: Operation) {
   return { operation, latencyMs: 20, ours: OURS, theirs: HAND_WRITTEN, figure: "p50Ms" } as const;
 }
 
-/** A line for each goal whose contenders were measured. */
+/** A line for each goal whose contenders were measured, and for each place where ours is behind another on Neon's package. */
 export function verdicts(cells: readonly CellFigures[]): string[] {
-  return GOALS.flatMap((goal) => {
-    const { operation, latencyMs, ours, theirs, figure, bound } = goal;
-    const turnsOf = (cell: CellFigures) =>
-      [ours, theirs].map((name) => cell.contenders.find((each) => each.name === name)?.turns);
-    const [own, other] = cells
-      .filter((cell) =>
-        cell.operation === operation && cell.latencyMs === latencyMs &&
-        cell.connections === (latencyMs === 0 ? 16 : 1)
-      )
-      .map(turnsOf)
-      .find((turns) => !turns.includes(undefined)) ?? [];
-    if (own === undefined || other === undefined) return [];
-    const ratio = medianRatio(own, other, figure);
-    const isMet = "atLeast" in bound ? ratio >= bound.atLeast : ratio <= bound.atMost;
-    const wanted = "atLeast" in bound ? `at least ${bound.atLeast}` : `at most ${bound.atMost}`;
-    return `${isMet ? "met   " : "MISSED"} ${
+  return [...GOALS.flatMap((goal) => verdict(goal, cells)), ...behindNeon(cells)];
+}
+
+function behindNeon(cells: readonly CellFigures[]): string[] {
+  let compared = 0;
+  const behind = cells.flatMap(({ operation, latencyMs, connections, contenders }) =>
+    [OURS, PLAIN].flatMap((ours) =>
+      [HAND_WRITTEN, DRIZZLE].flatMap((theirs) => {
+        const [own, other] = [ours, theirs]
+          .map((name) => contenders.find((each) => each.name === name)?.turns);
+        if (own === undefined || other === undefined) return [];
+        compared++;
+        const ratio = medianRatio(own, other, "requestsPerSecond");
+        if (ratio >= 1) return [];
+        return `BEHIND ${ratio.toFixed(2)}: ${operation} at ${latencyMs} ms, ${connections} ` +
+          `connections, req/s, "${ours}" to "${theirs}"`;
+      })
+    )
+  );
+  if (compared === 0) return [];
+  return [...behind, `behind a contender on Neon's package in ${behind.length} of ${compared}`];
+}
+
+function verdict(goal: Goal, cells: readonly CellFigures[]): string[] {
+  const { operation, latencyMs, ours, theirs, figure, bound } = goal;
+  const turnsOf = (cell: CellFigures) =>
+    [ours, theirs].map((name) => cell.contenders.find((each) => each.name === name)?.turns);
+  const [own, other] = cells
+    .filter((cell) =>
+      cell.operation === operation && cell.latencyMs === latencyMs &&
+      cell.connections === (latencyMs === 0 ? 16 : 1)
+    )
+    .map(turnsOf)
+    .find((turns) => !turns.includes(undefined)) ?? [];
+  if (own === undefined || other === undefined) return [];
+  const ratio = medianRatio(own, other, figure);
+  const isMet = "atLeast" in bound ? ratio >= bound.atLeast : ratio <= bound.atMost;
+  const wanted = "atLeast" in bound ? `at least ${bound.atLeast}` : `at most ${bound.atMost}`;
+  return [
+    `${isMet ? "met   " : "MISSED"} ${
       ratio.toFixed(2)
     }, goal ${wanted}: ${operation} at ${latencyMs} ms, ${
       FIGURES[figure]
-    }, "${ours}" to "${theirs}"`;
-  });
+    }, "${ours}" to "${theirs}"`,
+  ];
 }

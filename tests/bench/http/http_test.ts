@@ -33,7 +33,10 @@ Deno.test({
       }
     }
     assert(httpTable(cells).includes(`| ${OURS} |`));
-    assertEquals(verdicts(cells).length, 7);
+    const lines = verdicts(cells);
+    assertEquals(lines.filter((line) => /^(?:met|MISSED)/.test(line)).length, 7);
+    const behind = lines.filter((line) => line.startsWith("BEHIND")).length;
+    assertEquals(lines.at(-1), `behind a contender on Neon's package in ${behind} of 4`);
     assert(svgOf(cells[0]!, CHARTS[1]!).includes(OURS));
   },
 });
