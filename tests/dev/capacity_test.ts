@@ -12,8 +12,8 @@ const PLAN: CapacityPlan = {
   perSecond: 1_000,
   writes: 0,
   latencyMs: 20,
-  jitterMs: 0,
-  pauses: { perSecond: 0, meanMs: 0 },
+  jitterMs: [],
+  pauses: { perRequest: 0, lengthsMs: [], perConcurrentMs: 0 },
   instances: 1,
   size: 16,
   overflow: 0,
@@ -122,9 +122,21 @@ Deno.test("a generator that wakes up every so often sends late, and latencies co
   assert(by.p99 > 7 && by.p99 < 11, `p99 later by ${by.p99} ms`);
 });
 
+Deno.test("an answer takes longer by one of the times of the way, each as likely as the others", async () => {
+  const times = [...new Array(97).fill(0), 30, 30, 30];
+  const read = { serviceMs: 0.01, databaseMs: 0.01, diskMs: 0 };
+  const plan = { ...PLAN, read, perSecond: 200 };
+  const [without, varied] = await Promise.all([
+    simulate(plan, RUN),
+    simulate({ ...plan, jitterMs: times }, RUN),
+  ]);
+  assert(Math.abs(varied.p50Ms - without.p50Ms) < 0.5, `p50 ${varied.p50Ms} ms`);
+  assert(Math.abs(varied.p99Ms - without.p99Ms - 30) < 0.5, `p99 ${varied.p99Ms} ms`);
+});
+
 Deno.test("a pause holds up all requests of its instance, and costs it their time", async () => {
   const busy = { ...PLAN, latencyMs: 0, read: { serviceMs: 1, databaseMs: 0, diskMs: 0 } };
-  const pauses = { perSecond: 10, meanMs: 20 };
+  const pauses = { perRequest: 0.01, lengthsMs: [20], perConcurrentMs: 0 };
   const options = { ...RUN, arrivals: { clients: 4 } } as const;
   const [without, paused] = await Promise.all([
     simulate(busy, options),
@@ -132,7 +144,19 @@ Deno.test("a pause holds up all requests of its instance, and costs it their tim
   ]);
   // Of 100 ms and a pause, 20 ms are the pause.
   assert(Math.abs(paused.goodput / without.goodput - 100 / 120) < 0.1, `${paused.goodput}/s`);
-  assert(paused.p99Ms > without.p99Ms + 20, `${paused.p99Ms} ms`);
+  assert(paused.p99Ms > without.p99Ms + 19, `${paused.p99Ms} ms`);
+});
+
+Deno.test("a pause takes longer the more requests are in progress", async () => {
+  const read = { serviceMs: 1, databaseMs: 0, diskMs: 0 };
+  const pauses = { perRequest: 0.02, lengthsMs: [5], perConcurrentMs: 1 };
+  const p99Of = async (clients: number) => {
+    const plan = { ...PLAN, latencyMs: 0, read, pauses };
+    return (await simulate(plan, { ...RUN, arrivals: { clients } })).p99Ms;
+  };
+  // Each client waits for the others, and for a pause: 5 ms and as many as there are clients.
+  assert(Math.abs(await p99Of(2) - (2 + 5 + 2)) < 1.1, `${await p99Of(2)} ms of 2 clients`);
+  assert(await p99Of(10) > 10 + 5 + 8, `${await p99Of(10)} ms of 10 clients`);
 });
 
 Deno.test("connections beyond those of the database are refused by it, and no request hangs", async () => {

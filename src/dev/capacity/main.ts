@@ -3,7 +3,7 @@
  * Asks no database. Exit code 1 if it does not fit, 2 for arguments that cannot be read.
  */
 import { parseArgs } from "node:util";
-import { type CapacityPlan, MEASURED_COSTS } from "./plan.ts";
+import { type CapacityPlan, exponentialTimes, MEASURED_COSTS } from "./plan.ts";
 import { examinePlan, textOf } from "./report.ts";
 
 interface Option {
@@ -19,8 +19,9 @@ const OPTIONS = {
   "writes": option(0.2, { min: 0, max: 1, help: "share of the requests that write" }),
   "latency": option(1, { min: 0, max: 1_000, help: "ms to the database, one way" }),
   "jitter": option(0, { min: 0, max: 1_000, help: "ms that a round trip takes longer on average" }),
-  "pauses": option(0, { min: 0, max: 1_000, help: "pauses of an instance a second" }),
+  "pauses": option(0, { min: 0, max: 1, help: "pauses of an instance for each request" }),
   "pause": option(2, { min: 0, max: 1_000, help: "ms that one takes on average" }),
+  "pause-growth": option(0, { min: 0, max: 100, help: "ms more for each request in progress" }),
   "instances": option(1, {
     min: 1,
     max: 1_000,
@@ -91,8 +92,12 @@ export function planOf(args: readonly string[]): CapacityPlan {
     perSecond: value("requests"),
     writes: value("writes"),
     latencyMs: value("latency"),
-    jitterMs: value("jitter"),
-    pauses: { perSecond: value("pauses"), meanMs: value("pause") },
+    jitterMs: exponentialTimes(value("jitter")),
+    pauses: {
+      perRequest: value("pauses"),
+      lengthsMs: exponentialTimes(value("pause")),
+      perConcurrentMs: value("pause-growth"),
+    },
     instances: value("instances"),
     size: value("size"),
     overflow: value("overflow"),

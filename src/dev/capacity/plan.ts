@@ -11,11 +11,16 @@ export interface UnitCost {
   readonly diskMs: number;
 }
 
+/** Times of which each is as likely as any other: measured ones, or those of a distribution. */
+export type Times = readonly number[];
+
+/** For the garbage of requests, or for another program that has the processor. */
 export interface Pauses {
-  /** Of each instance. */
-  readonly perSecond: number;
-  /** The average, of an exponential distribution. */
-  readonly meanMs: number;
+  /** How many an instance makes for each request. */
+  readonly perRequest: number;
+  readonly lengthsMs: Times;
+  /** What one takes longer for each request in progress, whose objects the collector copies. */
+  readonly perConcurrentMs: number;
 }
 
 export interface CapacityPlan {
@@ -25,9 +30,9 @@ export interface CapacityPlan {
   readonly writes: number;
   /** From the service to the database, one way. */
   readonly latencyMs: number;
-  /** What a round trip takes longer than that: the average, of an exponential distribution. */
-  readonly jitterMs: number;
-  /** When an instance does nothing: it collects garbage, or another program has its processor. */
+  /** What a round trip takes longer than that. */
+  readonly jitterMs: Times;
+  /** When an instance does nothing. */
   readonly pauses: Pauses;
   /** Pools: processes, or Durable Objects. Each has one thread. */
   readonly instances: number;
@@ -61,6 +66,20 @@ export const BEFORE_FLIGHT = 0.5;
 /** What a refused request costs the service, as a share of a read. */
 export const REFUSAL = 0.7;
 
+const QUANTILES = 200;
+
+/** An exponential distribution; none for an average of 0. */
+export function exponentialTimes(averageMs: number): Times {
+  return Array.from(
+    { length: averageMs === 0 ? 0 : QUANTILES },
+    (_, k) => -averageMs * Math.log(1 - (k + 0.5) / QUANTILES),
+  );
+}
+
+function averageMs(times: Times): number {
+  return times.reduce((sum, ms) => sum + ms, 0) / Math.max(1, times.length);
+}
+
 /** The average of reads and writes. */
 export function averageOf(plan: CapacityPlan, key: keyof UnitCost): number {
   return plan.read[key] * (1 - plan.writes) + plan.write[key] * plan.writes;
@@ -86,5 +105,6 @@ function useMs(
   { latencyMs, jitterMs }: CapacityPlan,
   { serviceMs, databaseMs, diskMs }: UnitCost,
 ): number {
-  return 2 * latencyMs + jitterMs + databaseMs + diskMs + serviceMs * (1 - BEFORE_FLIGHT);
+  return 2 * latencyMs + averageMs(jitterMs) + databaseMs + diskMs +
+    serviceMs * (1 - BEFORE_FLIGHT);
 }

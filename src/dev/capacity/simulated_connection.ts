@@ -15,9 +15,6 @@ export interface SimulatedServer {
   work(cost: UnitCost, done: () => void): void;
 }
 
-/** Answers that leave within this time are in the same packets. */
-const TOGETHER_MS = 0.5;
-
 interface Flight {
   readonly cost: UnitCost;
   readonly done: () => void;
@@ -44,8 +41,6 @@ export class SimulatedConnection implements Connection {
   #isWorking = false;
   #underWay = 0;
   #isClosed = false;
-  /** When the newest answer has left the server, and how much longer its way takes. */
-  #newest = { leftAt: -Infinity, delayMs: 0 };
 
   constructor(
     server: SimulatedServer,
@@ -105,20 +100,9 @@ export class SimulatedConnection implements Connection {
     const { clock, latencyMs } = this.#server;
     const { cost, done } = flight;
     this.#server.work(cost, () => {
-      clock.after(latencyMs + this.#delayMs(), () => this.#read(cost, done));
+      clock.after(latencyMs + this.#server.delayMs(), () => this.#read(cost, done));
       this.#work();
     });
-  }
-
-  /** Answers that leave together travel together, and none overtakes the one before. */
-  #delayMs(): number {
-    const nowMs = this.#server.clock.now();
-    const { leftAt, delayMs } = this.#newest;
-    const aheadMs = delayMs - (nowMs - leftAt);
-    const isTogether = nowMs - leftAt < TOGETHER_MS;
-    const next = Math.max(aheadMs, isTogether ? delayMs : this.#server.delayMs());
-    this.#newest = { leftAt: nowMs, delayMs: next };
-    return next;
   }
 }
 

@@ -9,6 +9,7 @@ import {
   type CapacityPlan,
   CONNECT_ROUND_TRIPS,
   REFUSAL,
+  type Times,
   type UnitCost,
 } from "./plan.ts";
 import { Servers } from "./servers.ts";
@@ -62,6 +63,8 @@ interface Instance {
   readonly pool: Pool;
   readonly scope: OwnerScope;
   readonly thread: Servers;
+  /** Requests in progress. */
+  requests: number;
 }
 
 class Simulation {
@@ -92,7 +95,7 @@ class Simulation {
       clock: this.#clock,
       latencyMs: plan.latencyMs,
       isDirect: serverConnections === undefined,
-      delayMs: () => this.#exponential(plan.jitterMs),
+      delayMs: () => this.#oneOf(plan.jitterMs),
       work: (cost, done) => this.#work(cost, done),
     };
     this.#instances = Array.from({ length: plan.instances }, () => this.#newInstance());
@@ -101,7 +104,6 @@ class Simulation {
   async run(): Promise<Figures> {
     const { warmUpMs, measureMs, arrivals } = this.#options;
     await this.#openConnections();
-    for (const { thread } of this.#instances) this.#pauseAgain(thread);
     const startMs = this.#countFromMs = this.#clock.now() + warmUpMs;
     const endMs = startMs + measureMs;
     if (typeof arrivals !== "object") this.#arriveNext(arrivals, { endMs, lastMs: undefined });
@@ -134,15 +136,6 @@ class Simulation {
     for (const lease of await Promise.all(leases)) void lease?.release();
   }
 
-  /** From one pause of a thread to the next. */
-  #pauseAgain(thread: Servers): void {
-    const { perSecond, meanMs } = this.#plan.pauses;
-    if (perSecond === 0) return;
-    this.#clock.after(this.#exponential(1_000 / perSecond), () => {
-      thread.run(this.#exponential(meanMs), () => this.#pauseAgain(thread));
-    });
-  }
-
   #busyMs(): { service: number; database: number } {
     return {
       service: this.#instances.reduce((sum, { thread }) => sum + thread.busyMs, 0),
@@ -164,7 +157,7 @@ class Simulation {
       random: this.#random,
       connect: () => this.#connect(thread),
     });
-    return { pool, scope: OwnerScope.lasting(), thread };
+    return { pool, scope: OwnerScope.lasting(), thread, requests: 0 };
   }
 
   async #connect(thread: Servers): Promise<SimulatedConnection> {
@@ -210,13 +203,16 @@ class Simulation {
     const { thread } = instance;
     const isRead = this.#random() >= writes;
     const cost = isRead ? read : write;
-    thread.run(cost.serviceMs * BEFORE_FLIGHT, () => {
+    const pauseMs = this.#pauseMs(++instance.requests);
+    thread.run(cost.serviceMs * BEFORE_FLIGHT + pauseMs, () => {
       this.#unit(instance, cost, { shares: isRead }).then(() => {
+        instance.requests--;
         this.#inTime++;
         this.#count(this.#served, sinceMs);
         done();
       }, () =>
         thread.run(read.serviceMs * (REFUSAL - BEFORE_FLIGHT), () => {
+          instance.requests--;
           this.#count(this.#refused, sinceMs);
           this.#clock.after(REFUSED_PAUSE_MS, done);
         }));
@@ -255,6 +251,16 @@ class Simulation {
 
   #count(times: number[], sinceMs: number): void {
     if (sinceMs > this.#countFromMs) times.push(this.#clock.now() - sinceMs);
+  }
+
+  #pauseMs(requests: number): number {
+    const { perRequest, lengthsMs, perConcurrentMs } = this.#plan.pauses;
+    if (this.#random() >= perRequest) return 0;
+    return this.#oneOf(lengthsMs) + requests * perConcurrentMs;
+  }
+
+  #oneOf(times: Times): number {
+    return times[Math.floor(this.#random() * times.length)] ?? 0;
   }
 
   #exponential(averageMs: number): number {
