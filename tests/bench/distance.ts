@@ -1,5 +1,6 @@
 /** The way to a database: a delay in each direction, as a longer cable has, and the round trips of handshakes. */
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { FineTimer } from "./fine_timer.ts";
 
 export interface DistanceOptions {
   readonly port: number;
@@ -18,12 +19,13 @@ export async function distance(
   { port, latencyMs, handshakes = 0 }: DistanceOptions,
 ): Promise<Distance> {
   if (latencyMs === 0) return { port, [Symbol.asyncDispose]: () => Promise.resolve() };
+  const timer = await FineTimer.start();
   const sockets = new Set<Socket>();
   const server = createServer({ noDelay: true }, (near) => {
     const far = connect({ host: "127.0.0.1", port, noDelay: true });
     for (const socket of [near, far]) sockets.add(socket);
-    passOn(near, far, { latencyMs, firstMs: handshakes * 2 * latencyMs });
-    passOn(far, near, { latencyMs, firstMs: 0 });
+    passOn(near, far, { timer, latencyMs, firstMs: handshakes * 2 * latencyMs });
+    passOn(far, near, { timer, latencyMs, firstMs: 0 });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
@@ -32,6 +34,7 @@ export async function distance(
       const closed = new Promise((resolve) => server.close(resolve));
       for (const socket of sockets) socket.destroy();
       await closed;
+      timer[Symbol.dispose]();
     },
   };
 }
@@ -39,12 +42,12 @@ export async function distance(
 function passOn(
   from: Socket,
   to: Socket,
-  { latencyMs, firstMs }: { latencyMs: number; firstMs: number },
+  { timer, latencyMs, firstMs }: { timer: FineTimer; latencyMs: number; firstMs: number },
 ): void {
   // What comes first waits for the handshakes, and what follows it stays behind it.
   const opensAt = performance.now() + firstMs;
   const after = (work: () => void, delayMs = latencyMs) =>
-    setTimeout(work, delayMs + Math.max(0, opensAt - performance.now()));
+    timer.after(delayMs + Math.max(0, opensAt - performance.now()), work);
   from.on("data", (bytes) => after(() => to.write(bytes)));
   from.on("end", () => after(() => to.end()));
   from.on("error", () => to.destroy());

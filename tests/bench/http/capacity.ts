@@ -1,17 +1,23 @@
-/** The model of `deno task capacity` beside runs of the service: twelve points, each predicted and measured. */
-import type { LocalBranch } from "../../support/local_database.ts";
-import type { CapacityPlan } from "../../../src/dev/capacity/plan.ts";
+/** The model of `deno task capacity` beside runs of the service: twelve loads, each predicted and measured. */
+import type { CapacityPlan, Pauses, Times } from "../../../src/dev/capacity/plan.ts";
 import {
   type Figures,
   simulate,
   type SimulationOptions,
 } from "../../../src/dev/capacity/simulation.ts";
-import { type Contender, startContender } from "./contender.ts";
-import { cpuMs, postgresCpuMs } from "./cpu.ts";
-import type { Load, LoadFigures } from "./load.ts";
-import type { Bench } from "./measure.ts";
-import { network } from "./network.ts";
+import { TOGETHER_MS } from "../fine_timer.ts";
 import { spreadOf } from "../spread.ts";
+import {
+  type Asked,
+  CONNECTIONS,
+  FEW,
+  MANY,
+  observe,
+  type Observed,
+  type Place,
+  type Sample,
+} from "./capacity_runs.ts";
+import type { Contender } from "./contender.ts";
 
 export interface CapacityPoint {
   readonly latencyMs: number;
@@ -26,203 +32,87 @@ export interface Point {
   readonly refused: number;
 }
 
-interface Asked {
-  readonly latencyMs: number;
-  /** Clients that wait for their answers, a rate, or a multiple of the rate that 64 clients have reached. */
-  readonly by:
-    | { readonly clients: number }
-    | { readonly perSecond: number }
-    | { readonly times: number };
-}
-
+/** At each distance the lowest rates come last: V8 forgets compiled code during them. */
 const ASKED: readonly Asked[] = [
   { latencyMs: 0, by: { clients: 16 } },
   { latencyMs: 0, by: { clients: 64 } },
   { latencyMs: 0, by: { times: 0.5 } },
   { latencyMs: 5, by: { clients: 16 } },
   { latencyMs: 5, by: { clients: 64 } },
-  { latencyMs: 5, by: { perSecond: 1 } },
-  { latencyMs: 5, by: { perSecond: 10 } },
   { latencyMs: 5, by: { perSecond: 1_000 } },
+  { latencyMs: 5, by: { perSecond: 100 } },
+  { latencyMs: 5, by: { perSecond: 10 } },
   { latencyMs: 20, by: { clients: 64 } },
   { latencyMs: 20, by: { times: 0.8 } },
   { latencyMs: 20, by: { times: 2 } },
   { latencyMs: 20, by: { times: 4 } },
 ];
 
-/** So few that they are used up before the processors of this machine, on which all parts run. */
-const CONNECTIONS = 4;
-/** Clients of the run from which the CPU times are. */
-const SAMPLE_CLIENTS = 8;
-/** Of each point. */
-const ROUNDS = 3;
-const SEEDS = 5;
-const RUN_MS = 2_500;
-/** Requests of a run, at a low rate. */
-const FEWEST = 10;
-/** Until V8 has compiled the service's code. */
-const WARM_UP_MS = 9_000;
-/** After a pause in which V8 may have thrown that code away. */
-const REWARM_MS = 2_000;
-const SAMPLE_MS = 1_000;
+const SEEDS = 3;
+const WARM_UP_MS = 1_000;
 
-type Place = Bench & { readonly port: number; readonly branch: LocalBranch };
-
-/** A running service at a distance from its database. */
-interface Site extends AsyncDisposable {
-  readonly pid: number;
-  run(by: Load["by"], durationMs: number): Promise<LoadFigures>;
-}
+/** Longer than requests wait for one another on the way through a service of few clients. */
+const PAUSE_MS = 0.4;
 
 export async function capacityPoints(contender: Contender, place: Place): Promise<CapacityPoint[]> {
-  await using near = await siteAt(0, contender, place);
+  return await pointsOf(await observe(ASKED, contender, place));
+}
+
+export async function pointsOf(observed: readonly Observed[]): Promise<CapacityPoint[]> {
+  const near = observed.filter(({ latencyMs }) => latencyMs === 0);
+  const pauses = pausesOf(near.flatMap(({ rounds }) => rounds.map(({ sample }) => sample)));
   const points: CapacityPoint[] = [];
-  for (const latencyMs of new Set(ASKED.map(({ latencyMs }) => latencyMs))) {
-    console.error(`measuring: capacity at ${latencyMs} ms one way`);
-    await using site = await siteAt(latencyMs, contender, place);
-    const { goodput: capacity } = await site.run({ connections: 64 }, RUN_MS);
-    for (const { by } of ASKED.filter((each) => each.latencyMs === latencyMs)) {
-      const asked = loadOf(by, capacity);
-      const rounds: Round[] = [];
-      for (let k = 0; k < ROUNDS; k++) {
-        const sampled = await sample({ near, site, postmaster: place.postmaster });
-        rounds.push({ sampled, figures: await site.run(asked.by, asked.measureMs) });
-      }
-      const { sampled, figures: { goodput, accepted, refused, tickMs } } = quietestOf(rounds);
-      points.push({
-        latencyMs,
-        load: asked.label,
-        predicted: await predict({ ...planOf(sampled), perSecond: asked.perSecond }, {
-          ...asked,
-          tickMs,
-        }),
-        measured: { goodput, p99Ms: accepted.p99Ms, refused: refused.count },
-      });
-    }
+  for (const { latencyMs, load, rounds } of observed) {
+    const plan = planOf(latencyMs, rounds.map(({ sample }) => sample), pauses);
+    const runs = rounds.map(({ run }) => run);
+    points.push({
+      latencyMs,
+      load: "clients" in load ? `${load.clients} clients` : `${load.perSecond}/s`,
+      predicted: await predict(plan, load),
+      measured: {
+        goodput: medianOf(runs, "goodput"),
+        p99Ms: medianOf(runs.map(({ accepted }) => accepted), "p99Ms"),
+        refused: medianOf(runs.map(({ refused }) => refused), "count"),
+      },
+    });
   }
   return points;
 }
 
-interface Round {
-  readonly sampled: Sample;
-  readonly figures: LoadFigures;
-}
-
-/** Other programs of the machine come and go: the round in whose sample the service paused least. */
-function quietestOf(rounds: readonly Round[]): Round {
-  const paused = ({ sampled: { pausesPerSecond, pauseMs } }: Round) => pausesPerSecond * pauseMs;
-  return rounds.toSorted((one, other) => paused(one) - paused(other))[0]!;
-}
-
-/** The medians of several seeds. */
-async function predict(
-  plan: CapacityPlan,
-  { measureMs, arrivals, tickMs }: Pick<SimulationOptions, "measureMs" | "arrivals" | "tickMs">,
-): Promise<Point> {
+async function predict(plan: CapacityPlan, load: Observed["load"]): Promise<Point> {
+  const { measureMs } = load;
+  const [perSecond, arrivals]: [number, SimulationOptions["arrivals"]] = "clients" in load
+    ? [1, load]
+    : [load.perSecond, "even"];
   const runs: Figures[] = [];
   for (let seed = 1; seed <= SEEDS; seed++) {
-    runs.push(await simulate(plan, { measureMs, warmUpMs: 0, arrivals, tickMs, seed }));
+    const options = { measureMs, warmUpMs: WARM_UP_MS, arrivals, tickMs: TOGETHER_MS, seed };
+    runs.push(await simulate({ ...plan, perSecond }, options));
   }
-  const of = (key: keyof Figures) => spreadOf(runs.map((figures) => figures[key])).median;
-  return { goodput: of("goodput"), p99Ms: of("p99Ms"), refused: of("refused") };
-}
-
-async function siteAt(
-  latencyMs: number,
-  contender: Contender,
-  { port, branch, load, knownId }: Place,
-): Promise<Site> {
-  const way = await network({ port, latencyMs });
-  const env = { ...contender.env, DATABASE_POOL_SIZE: `${CONNECTIONS}` };
-  const databaseUrl = branch.env["DATABASE_URL"]!;
-  const running = await startContender({ ...contender, env }, { databaseUrl, ...way });
-  const run: Site["run"] = (by, durationMs) =>
-    load.run({ port: running.port, operation: "read", knownId, durationMs, by });
-  await run({ connections: 64 }, WARM_UP_MS);
   return {
-    pid: running.pid,
-    run,
-    async [Symbol.asyncDispose]() {
-      await running[Symbol.asyncDispose]();
-      way[Symbol.dispose]();
-    },
+    goodput: medianOf(runs, "goodput"),
+    p99Ms: medianOf(runs, "p99Ms"),
+    refused: medianOf(runs, "refused"),
   };
 }
 
-/** The load for the generator, and the same for the simulation. */
-function loadOf(by: Asked["by"], capacity: number): {
-  label: string;
-  by: Load["by"];
-  arrivals: SimulationOptions["arrivals"];
-  perSecond: number;
-  measureMs: number;
-} {
-  if ("clients" in by) {
-    const { clients } = by;
-    return {
-      label: `${clients} clients`,
-      by: { connections: clients },
-      arrivals: by,
-      perSecond: 1,
-      measureMs: RUN_MS,
-    };
-  }
-  const perSecond = "times" in by ? by.times * capacity : by.perSecond;
-  return {
-    label: `${Math.round(perSecond)}/s`,
-    by: { requestsPerSecond: perSecond },
-    arrivals: "even",
-    perSecond,
-    measureMs: Math.max(RUN_MS, FEWEST * 1_000 / perSecond),
-  };
-}
-
-interface Sample {
-  readonly serviceMs: number;
-  readonly databaseMs: number;
-  readonly pausesPerSecond: number;
-  readonly pauseMs: number;
-  readonly p50Ms: number;
-  readonly p75Ms: number;
-}
-
-/**
- * What the plan is made of, and no point that is predicted. At no distance: CPU times of a few clients, and pauses as a
- * single client sees them. At the distance: how a single client sees it, since timers and sockets add to it.
- */
-async function sample(
-  { near, site, postmaster }: { near: Site; site: Site; postmaster: number },
-): Promise<Sample> {
-  await near.run({ connections: SAMPLE_CLIENTS }, REWARM_MS);
-  const [service, database] = [cpuMs(near.pid), postgresCpuMs(postmaster)];
-  const { accepted: { count } } = await near.run({ connections: SAMPLE_CLIENTS }, SAMPLE_MS);
-  const serviceMs = (cpuMs(near.pid) - service) / count;
-  const databaseMs = (postgresCpuMs(postmaster) - database) / count;
-  const alone = await near.run({ connections: 1 }, SAMPLE_MS);
-  const { stalls } = alone.accepted;
-  const { accepted: { p50Ms, p75Ms } } = await site.run({ connections: 1 }, SAMPLE_MS);
-  return {
-    serviceMs,
-    databaseMs,
-    pausesPerSecond: stalls.count / alone.seconds,
-    pauseMs: stalls.meanMs,
-    p50Ms,
-    p75Ms,
-  };
-}
-
-function planOf({ serviceMs, databaseMs, p50Ms, p75Ms, ...pauses }: Sample): CapacityPlan {
+/** What the model is told: figures of samples, and none of a load that it predicts. */
+function planOf(latencyMs: number, samples: readonly Sample[], pauses: Pauses): CapacityPlan {
+  const serviceMs = medianOf(samples, "serviceMs");
+  const databaseMs = medianOf(samples, "sharedMs");
   const read = { serviceMs, databaseMs, diskMs: 0 };
-  // Half of an exponential distribution is above `ln 2` times its average, and a quarter above twice that. The p99 has the
-  // pauses in it.
-  const jitterMs = (p75Ms - p50Ms) / Math.LN2;
-  const fixedMs = p50Ms - jitterMs * Math.LN2 - serviceMs - databaseMs;
+  const few = usual(samples.map(({ few }) => few.accepted.times));
+  const many = usual(samples.map(({ many }) => many.accepted.times));
+  // At a distance few of the samples' requests wait for one another: what they take longer than the quickest, the way has
+  // taken, and pauses are in it. At none the model makes that wait itself.
+  const isFar = latencyMs > 0;
+  const quickestMs = few[0]!;
   return {
     perSecond: 1,
     writes: 0,
-    latencyMs: Math.max(0, fixedMs / 2),
-    jitterMs,
-    pauses: { perSecond: pauses.pausesPerSecond, meanMs: pauses.pauseMs },
+    latencyMs: Math.max(0, quickestMs - serviceMs - databaseMs) / 2,
+    jitterMs: isFar ? [...few, ...many].map((ms) => Math.max(0, ms - quickestMs)) : [],
+    pauses: isFar ? { ...pauses, perRequest: 0 } : pauses,
     instances: 1,
     size: CONNECTIONS,
     overflow: 0,
@@ -233,6 +123,48 @@ function planOf({ serviceMs, databaseMs, p50Ms, p75Ms, ...pauses }: Sample): Cap
     read,
     write: read,
   };
+}
+
+/**
+ * At no distance each pause holds up all clients, and each of their requests takes so much longer than others. A few clients
+ * show how often: once in so many requests, however many clients there are. With more clients a pause takes longer: a line
+ * through the averages of a few and of many.
+ */
+function pausesOf(samples: readonly Sample[]): Pauses {
+  const few = excessOf(samples.map(({ few }) => few.accepted.times));
+  const many = excessOf(samples.map(({ many }) => many.accepted.times));
+  const ofFew = few.filter((ms) => ms > PAUSE_MS);
+  const perRequest = ofFew.length / few.length / FEW;
+  const ofMany = many.slice(Math.round(many.length * (1 - perRequest * MANY)));
+  const perConcurrentMs = Math.max(0, (averageOf(ofMany) - averageOf(ofFew)) / (MANY - FEW));
+  return {
+    perRequest,
+    lengthsMs: ofFew.map((ms) => Math.max(0, ms - FEW * perConcurrentMs)),
+    perConcurrentMs,
+  };
+}
+
+/** What requests take longer than the middle one. */
+function excessOf(rounds: readonly Times[]): Times {
+  const times = usual(rounds);
+  const middleMs = spreadOf(times).median;
+  return times.map((ms) => ms - middleMs);
+}
+
+function averageOf(times: Times): number {
+  return times.reduce((sum, ms) => sum + ms, 0) / Math.max(1, times.length);
+}
+
+/** The median of the rounds for each share of the requests: in a single one, another program may have come between. */
+function usual(rounds: readonly Times[]): Times {
+  return rounds[0]!.map((_, k) => spreadOf(rounds.map((times) => times[k]!)).median);
+}
+
+function medianOf<Key extends string>(
+  all: readonly Readonly<Record<Key, number>>[],
+  key: Key,
+): number {
+  return spreadOf(all.map((each) => each[key])).median;
 }
 
 /** Markdown, since READMEs quote it. */

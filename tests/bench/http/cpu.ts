@@ -42,8 +42,13 @@ export function canReadCpu(): boolean {
 
 /** The postmaster and all processes that it has started, alive or not. */
 export function postgresCpuMs(postmaster: number): number {
-  return [postmaster, ...childrenOf(postmaster)]
+  return processesOf(postmaster)
     .reduce((sum, pid) => sum + cpuMs(pid), endedMs(postmaster));
+}
+
+/** The postmaster and the processes that it has started. */
+export function processesOf(postmaster: number): number[] {
+  return [postmaster, ...childrenOf(postmaster)];
 }
 
 /** All processes of a program that this process has started, or that those have. */

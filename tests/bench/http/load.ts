@@ -3,6 +3,9 @@ import { join } from "node:path";
 import type { Operation } from "./operations.ts";
 import { Child } from "./child.ts";
 
+/** For V8, so that it collects no garbage in most runs: its threads would take the server's processor. */
+const ROOM = "--v8-flags=--min-semi-space-size=64,--initial-heap-size=1024,--expose-gc";
+
 export interface Load {
   readonly port: number;
   readonly operation: Operation;
@@ -16,15 +19,16 @@ export interface Load {
   readonly by: { readonly connections: number } | { readonly requestsPerSecond: number };
   /** How many addresses the requests come from. Default: one. */
   readonly addresses?: number;
+  /** Of the same load before it, which does not count: connections are opened in it. Default: 0. */
+  readonly rampMs?: number;
 }
 
 export interface Latencies {
   readonly count: number;
   readonly p50Ms: number;
-  readonly p75Ms: number;
   readonly p99Ms: number;
-  /** Those that took over a millisecond longer than half of them, and by how much on average. */
-  readonly stalls: { readonly count: number; readonly meanMs: number };
+  /** A thousand, from the shortest to the longest: each is the middle one of a thousandth of all. */
+  readonly times: readonly number[];
 }
 
 export interface LoadFigures {
@@ -38,8 +42,6 @@ export interface LoadFigures {
   /** All other answers, and requests that were never answered. */
   readonly failed: number;
   readonly firstFailure?: string;
-  /** By `requestsPerSecond` only: how often the generator wakes up and sends what has come due. */
-  readonly tickMs?: number;
 }
 
 export class LoadGenerator implements AsyncDisposable {
@@ -51,9 +53,14 @@ export class LoadGenerator implements AsyncDisposable {
 
   static async start(): Promise<LoadGenerator> {
     const program = join(import.meta.dirname!, "load_main.ts");
-    const child = Child.spawn({ args: ["run", "-A", "--no-config", "--no-lock", program] });
+    const args = ["run", "-A", "--no-config", "--no-lock", ROOM, program];
+    const child = Child.spawn({ args });
     await child.line();
     return new LoadGenerator(child);
+  }
+
+  get pid(): number {
+    return this.#child.pid;
   }
 
   async run(load: Load): Promise<LoadFigures> {

@@ -1,4 +1,5 @@
 /** The process of `load.ts`. */
+import { FineTimer } from "../fine_timer.ts";
 import { HttpConnection } from "./http_connection.ts";
 import { linesOf } from "./lines.ts";
 import type { Latencies, Load, LoadFigures } from "./load.ts";
@@ -10,35 +11,45 @@ const CONNECTIONS_MAX = 3_000;
 /** For requests that are still unanswered when an open loop has sent its last. */
 const LAST_ANSWERS_MS = 5_000;
 
-/** Longer than the way of a request through an idle service. */
-const STALL_MS = 1;
+/** In `Latencies.times`. */
+const TIMES = 1_000;
 
 class Tally {
   readonly #accepted: number[] = [];
   readonly #refused: number[] = [];
   #failed = 0;
   #firstFailure: string | undefined;
+  #inTime = 0;
+  readonly #fromMs: number;
 
-  answered(status: number, ms: number): void {
-    if (status >= 200 && status < 300) this.#accepted.push(ms);
-    else if (status === 503) this.#refused.push(ms);
-    else this.failed(`status ${status}`);
+  /** Requests that are due earlier do not count. */
+  constructor(fromMs: number) {
+    this.#fromMs = fromMs;
   }
 
-  failed(reason: string): void {
-    this.#failed++;
-    this.#firstFailure ??= reason;
+  /** `answer`: a status, or why there is none. */
+  answered(answer: number | Error, { dueMs, nowMs }: { dueMs: number; nowMs: number }): void {
+    const isAccepted = typeof answer === "number" && answer >= 200 && answer < 300;
+    if (isAccepted && nowMs >= this.#fromMs) this.#inTime++;
+    if (dueMs < this.#fromMs) return;
+    if (isAccepted) this.#accepted.push(nowMs - dueMs);
+    else if (answer === 503) this.#refused.push(nowMs - dueMs);
+    else {
+      this.#failed++;
+      this.#firstFailure ??= typeof answer === "number" ? `status ${answer}` : answer.message;
+    }
   }
 
   get count(): number {
     return this.#accepted.length + this.#refused.length + this.#failed;
   }
 
-  get accepted(): number {
-    return this.#accepted.length;
+  /** Accepted answers that have come so far, to whichever requests. */
+  get inTime(): number {
+    return this.#inTime;
   }
 
-  figures(seconds: number, inTime = this.accepted): LoadFigures {
+  figures(seconds: number, inTime = this.#inTime): LoadFigures {
     return {
       seconds,
       goodput: inTime / seconds,
@@ -54,15 +65,11 @@ function latenciesOf(values: number[]): Latencies {
   const sorted = Float64Array.from(values).sort();
   const at = (share: number) =>
     sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
-  const p50Ms = at(0.5);
-  const stalls = sorted.map((ms) => ms - p50Ms).filter((ms) => ms > STALL_MS);
-  const meanMs = stalls.reduce((sum, ms) => sum + ms, 0) / Math.max(1, stalls.length);
   return {
     count: sorted.length,
-    p50Ms,
-    p75Ms: at(0.75),
+    p50Ms: at(0.5),
     p99Ms: at(0.99),
-    stalls: { count: stalls.length, meanMs },
+    times: Array.from({ length: TIMES }, (_, k) => at((k + 0.5) / TIMES)),
   };
 }
 
@@ -73,43 +80,49 @@ function connectionOf({ port, addresses = 1 }: Load, index: number): HttpConnect
 
 async function closedLoop(load: Load, connections: number): Promise<LoadFigures> {
   const next = requestsOf(load.operation, load);
-  const tally = new Tally();
   const startedAt = performance.now();
-  const end = startedAt + load.durationMs;
+  const countFromMs = startedAt + (load.rampMs ?? 0);
+  const end = countFromMs + load.durationMs;
+  const tally = new Tally(countFromMs);
   await Promise.all(Array.from({ length: connections }, async (_, index) => {
     using connection = connectionOf(load, index);
-    for (let now = performance.now(); now < end;) {
-      const status = await connection.ask(next()).catch((error: Error) => error);
-      const then = performance.now();
-      if (typeof status === "number") tally.answered(status, then - now);
-      else tally.failed(status.message);
-      now = then;
+    for (let dueMs = performance.now(); dueMs < end;) {
+      const answer = await connection.ask(next()).catch((error: Error) => error);
+      const nowMs = performance.now();
+      tally.answered(answer, { dueMs, nowMs });
+      dueMs = nowMs;
     }
   }));
-  return tally.figures((performance.now() - startedAt) / 1_000);
+  return tally.figures((performance.now() - countFromMs) / 1_000);
 }
 
 async function openLoop(load: Load, requestsPerSecond: number): Promise<LoadFigures> {
   const next = requestsOf(load.operation, load);
-  const tally = new Tally();
   const idle: HttpConnection[] = [];
   const all: HttpConnection[] = [];
   const due: number[] = [];
+  const { rampMs = 0, durationMs } = load;
+  const startedAt = performance.now();
+  // The rate rises evenly: of so many connections that open at once, some would wait for a second SYN.
+  const rising = Math.ceil(rampMs / 2_000 * requestsPerSecond);
+  const countFromMs = startedAt + rampMs;
+  const dueAt = (k: number) =>
+    k < rising
+      ? startedAt + rampMs * Math.sqrt(k / rising)
+      : countFromMs + (k - rising) / requestsPerSecond * 1_000;
+  const counted = Math.floor(durationMs / 1_000 * requestsPerSecond);
+  const total = rising + counted;
+  const tally = new Tally(countFromMs);
   const send = async (connection: HttpConnection) => {
-    for (let dueAt = due.shift(); dueAt !== undefined; dueAt = due.shift()) {
-      const status = await connection.ask(next()).catch((error: Error) => error);
-      if (typeof status === "number") tally.answered(status, performance.now() - dueAt);
-      else tally.failed(status.message);
+    for (let dueMs = due.shift(); dueMs !== undefined; dueMs = due.shift()) {
+      const answer = await connection.ask(next()).catch((error: Error) => error);
+      tally.answered(answer, { dueMs, nowMs: performance.now() });
     }
     idle.push(connection);
   };
-  const startedAt = performance.now();
-  const total = Math.floor(load.durationMs / 1_000 * requestsPerSecond);
-  let ticks = 0;
-  for (let sent = 0; sent < total; ticks++) {
-    const elapsedMs = performance.now() - startedAt;
-    for (; sent < total && sent / requestsPerSecond * 1_000 <= elapsedMs; sent++) {
-      due.push(startedAt + sent / requestsPerSecond * 1_000);
+  for (let sent = 0; sent < total;) {
+    for (const nowMs = performance.now(); sent < total && dueAt(sent) <= nowMs; sent++) {
+      due.push(dueAt(sent));
       let connection = idle.pop();
       if (connection === undefined && all.length < CONNECTIONS_MAX) {
         all.push(connection = connectionOf(load, all.length));
@@ -117,23 +130,26 @@ async function openLoop(load: Load, requestsPerSecond: number): Promise<LoadFigu
       // Without one, the next connection that is answered takes it.
       if (connection !== undefined) void send(connection);
     }
-    await new Promise((resolve) => setTimeout(resolve, 1));
+    await new Promise<void>((resolve) => timer.after(dueAt(sent) - performance.now(), resolve));
   }
-  const seconds = (performance.now() - startedAt) / 1_000;
-  const inTime = tally.accepted;
+  const seconds = (performance.now() - countFromMs) / 1_000;
+  const { inTime } = tally;
   const giveUpAt = performance.now() + LAST_ANSWERS_MS;
-  while (tally.count < total && performance.now() < giveUpAt) {
+  while (tally.count < counted && performance.now() < giveUpAt) {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   const figures = tally.figures(seconds, inTime);
   for (const connection of all) connection[Symbol.dispose]();
-  const unanswered = total - (figures.accepted.count + figures.refused.count + figures.failed);
-  return { ...figures, failed: figures.failed + unanswered, tickMs: seconds * 1_000 / ticks };
+  const unanswered = counted - (figures.accepted.count + figures.refused.count + figures.failed);
+  return { ...figures, failed: figures.failed + unanswered };
 }
 
+const timer = await FineTimer.start();
 console.log("ready");
 for await (const line of linesOf(Deno.stdin.readable)) {
   const load: Load = JSON.parse(line);
+  // Of the runs before.
+  (globalThis as { gc?: () => void }).gc?.();
   const { by } = load;
   const figures = "connections" in by
     ? await closedLoop(load, by.connections)
