@@ -84,15 +84,15 @@ export class ClientTurns {
     const most = size > 1 ? connections / 3 : connections;
     // Asked only where it makes a difference.
     const readDepth = all.reads + all.writes < most ? 1 : this.#options.readDepth();
-    const has = client.writes + client.reads / readDepth;
+    const has = connectionsOf(client, readDepth);
     if (has >= most) return false;
-    return all.writes + all.reads / readDepth < connections || has < connections / size;
+    return connectionsOf(all, readDepth) < connections || has < connections / size;
   }
 
   #wake(ended: Client): void {
     if (this.#waiting.size === 0) return;
-    const { reads, writes } = this.#running;
-    const isFull = writes + reads / this.#options.readDepth() >= this.#options.connections;
+    const { connections, readDepth } = this.#options;
+    const isFull = connectionsOf(this.#running, readDepth()) >= connections;
     // While no place is free, only a client that has less than before may run more.
     const clients = isFull ? [ended] : this.#waiting;
     // One that takes a turn goes to the end, where the loop meets it again.
@@ -138,6 +138,11 @@ export class ClientTurns {
 interface Running {
   reads: number;
   writes: number;
+}
+
+/** How many connections the requests use, a read a part of one. */
+function connectionsOf({ reads, writes }: Running, readDepth: number): number {
+  return writes + reads / readDepth;
 }
 
 interface Client extends Running {

@@ -63,8 +63,8 @@ export class SharedReads {
   /** How many reads may be behind one another now. */
   get depth(): number {
     const { permits } = this.#parts;
-    if (this.#isIndirect) return 1;
-    return permits.entries.size < permits.limit ? this.#times.preferred : this.#times.longest;
+    const most = this.fullDepth;
+    return permits.entries.size < permits.limit ? Math.min(most, this.#times.preferred) : most;
   }
 
   /** Leases the entry's connection to a reader. Others may come behind it. */
