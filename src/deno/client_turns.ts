@@ -26,6 +26,15 @@ export interface TurnRequest {
   readonly isRead: boolean;
 }
 
+/** What a running request has. */
+export interface Turn {
+  /**
+   * Leaves the turn to others until the promise settles, which must not reject. The request then runs beside those that
+   * have begun meanwhile. To be called once.
+   */
+  leaveUntil(body: Promise<void>): void;
+}
+
 /**
  * Requests run at once as long as the pool serves them at a time; more would only wait for one another. A client always
  * gets its equal part of that, also if others have more, and beside other clients at most a third. Further requests wait.
@@ -35,7 +44,7 @@ export interface TurnRequest {
 export class ClientTurns {
   readonly #options: TurnOptions;
   readonly #clock: Clock;
-  /** Those with a running request. */
+  /** Those with a request that runs or waits. */
   readonly #clients = new Map<string, Client>();
   /** Those with a waiting request; first the one that got a turn longest ago. */
   readonly #waiting = new Set<Client>();
@@ -47,29 +56,52 @@ export class ClientTurns {
     this.#clock = new SharedTimer(clock);
   }
 
-  /** Calls `work` when it is its turn, or at once with `false` if it gets none. */
+  /** Calls `work` when it is its turn, or at once without one if it gets none. */
   async run<T>(
     { client: address, isRead }: TurnRequest,
-    work: (hasTurn: boolean) => T | Promise<T>,
+    work: (turn: Turn | undefined) => T | Promise<T>,
   ): Promise<T> {
     const name = clientNetwork(address);
+    const client = this.#clientOf(name);
+    const kind = isRead ? "reads" : "writes";
+    if (!this.#waiting.has(client) && this.#mayRun(client)) this.#count(client, kind, 1);
+    else if (this.#admits(client)) await this.#turn(client, kind);
+    else return await work(undefined);
+    const place: Place = { name, kind, client, hasEnded: false };
+    try {
+      return await work({ leaveUntil: (body) => this.#leaveUntil(place, body) });
+    } finally {
+      place.hasEnded = true;
+      this.#leave(place);
+    }
+  }
+
+  #leaveUntil(place: Place, body: Promise<void>): void {
+    this.#leave(place);
+    void body.then(() => {
+      if (place.hasEnded) return;
+      place.client = this.#clientOf(place.name);
+      this.#count(place.client, place.kind, 1);
+    });
+  }
+
+  #leave(place: Place): void {
+    const { name, kind, client } = place;
+    if (client === undefined) return;
+    place.client = undefined;
+    this.#count(client, kind, -1);
+    if (client.reads + client.writes === 0 && !this.#waiting.has(client)) {
+      this.#clients.delete(name);
+    }
+    this.#wake(client);
+  }
+
+  #clientOf(name: string): Client {
     let client = this.#clients.get(name);
     if (client === undefined) {
       this.#clients.set(name, client = { reads: 0, writes: 0, queue: undefined });
     }
-    const kind = isRead ? "reads" : "writes";
-    if (!this.#waiting.has(client) && this.#mayRun(client)) this.#count(client, kind, 1);
-    else if (this.#admits(client)) await this.#turn(client, kind);
-    else return await work(false);
-    try {
-      return await work(true);
-    } finally {
-      this.#count(client, kind, -1);
-      if (client.reads + client.writes === 0 && !this.#waiting.has(client)) {
-        this.#clients.delete(name);
-      }
-      this.#wake(client);
-    }
+    return client;
   }
 
   #count(client: Client, kind: keyof Running, by: 1 | -1): void {
@@ -138,6 +170,15 @@ export class ClientTurns {
 interface Running {
   reads: number;
   writes: number;
+}
+
+/** Where a request that has begun is counted. */
+interface Place {
+  readonly name: string;
+  readonly kind: keyof Running;
+  /** `undefined` while it is not counted. */
+  client: Client | undefined;
+  hasEnded: boolean;
 }
 
 /** How many connections the requests use, a read a part of one. */

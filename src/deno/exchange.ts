@@ -9,12 +9,17 @@ import { unreadText } from "./response_text.ts";
 export interface ExchangeInfo {
   /** The other end of the connection: the client, or a proxy. */
   readonly remoteAddr: { readonly hostname: string };
+  /**
+   * For the handler to set. Called when the body is read before it has arrived; the promise resolves when it has, or when
+   * nobody reads it any more. `Deno.serve` does not tell.
+   */
+  onBodyWait?: ((body: Promise<void>) => void) | undefined;
 }
 
 export type Handler = (request: Request, info: ExchangeInfo) => Response | Promise<Response>;
 
 /** The request, or the response if there can be none. */
-export function requestOf(message: IncomingMessage): Request | Response {
+export function requestOf(message: IncomingMessage, info: ExchangeInfo): Request | Response {
   const { rawHeaders } = message;
   let host: string | undefined;
   let hosts = 0;
@@ -39,7 +44,7 @@ export function requestOf(message: IncomingMessage): Request | Response {
       "Cannot take the request as its target is neither a path nor an http URL; send a path";
     return refuseUnrouted("malformed-request", detail);
   }
-  const openBody = hasBody(message) ? () => bodyOf(message) : undefined;
+  const openBody = hasBody(message) ? () => bodyOf(message, info) : undefined;
   return incomingRequest({ url, method, rawHeaders, openBody });
 }
 
@@ -68,13 +73,19 @@ function hasBody({ method, headers }: IncomingMessage): boolean {
  * Reads from the socket only what the reader asks for. Of a body that is not read at all, node discards the rest itself;
  * `discardRest` does so for one that is read in part.
  */
-function bodyOf(message: IncomingMessage): ReadableStream<Uint8Array<ArrayBuffer>> {
+function bodyOf(
+  message: IncomingMessage,
+  info: ExchangeInfo,
+): ReadableStream<Uint8Array<ArrayBuffer>> {
   let hasBegun = false;
   let isOver = false;
+  let endWait: (() => void) | undefined;
   const begin = (controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>) => {
+    info.onBodyWait?.(new Promise<void>((resolve) => endWait = resolve));
     const end = (close: () => void) => {
       if (!isOver) close();
       isOver = true;
+      endWait?.();
     };
     message.on("data", (chunk: Uint8Array<ArrayBuffer>) => {
       if (isOver) return;
@@ -102,6 +113,7 @@ function bodyOf(message: IncomingMessage): ReadableStream<Uint8Array<ArrayBuffer
     },
     cancel() {
       isOver = true;
+      endWait?.();
       message.resume();
     },
   }, { highWaterMark: 0 });

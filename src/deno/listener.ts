@@ -214,9 +214,10 @@ export class Listener implements HttpListener {
   /** Never rejects. */
   async #answer(message: IncomingMessage, out: ServerResponse): Promise<void> {
     try {
-      const request = requestOf(message);
+      const info = infoOf(message);
+      const request = requestOf(message, info);
       const isRefused = !(request instanceof Request);
-      const response = isRefused ? request : await this.#handler(request, infoOf(message));
+      const response = isRefused ? request : await this.#handler(request, info);
       const closes = this.#isClosing || isRefused;
       await respond(out, response, { closes, keepAliveMs: this.#keepAliveMs });
     } catch (error) {

@@ -164,13 +164,14 @@ export async function start(
   });
   const isBehindProxy = settings.httpServer === "plain";
   // In front of the app, where a request that waits keeps no frames of middleware: `tests/bench/README.md`.
-  const answer = (request: Request, { remoteAddr }: ExchangeInfo) => {
+  const answer = (request: Request, info: ExchangeInfo) => {
+    const { remoteAddr } = info;
     const client = isBehindProxy ? PROXY : remoteAddr.hostname;
     const isRead = request.method === "GET" || request.method === "HEAD";
-    return turns.run(
-      { client, isRead },
-      (hasTurn) => app.fetch(request, { remoteAddr, hasTurn }),
-    );
+    return turns.run({ client, isRead }, (turn) => {
+      info.onBodyWait = turn?.leaveUntil;
+      return app.fetch(request, { remoteAddr, hasTurn: turn !== undefined });
+    });
   };
   const server = await listen(settings.httpServer, {
     hostname,

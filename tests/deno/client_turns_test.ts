@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { ClientTurns, TURN_TIMEOUT_MS } from "../../src/deno/client_turns.ts";
+import { ClientTurns, type Turn, TURN_TIMEOUT_MS } from "../../src/deno/client_turns.ts";
 import { flushPromises, ManualClock } from "../support/manual_clock.ts";
 
 const SHED_TARGET_MS = 500;
@@ -12,17 +12,25 @@ function turnsOf(connections: number, { readDepth = 1 } = {}) {
   const turns = new ClientTurns(options, { clock });
   const started: string[] = [];
   const ends = new Map<string, () => void>();
+  const running = new Map<string, Turn>();
   const ask = (address: string, name: string) =>
-    turns.run({ client: address, isRead: name.startsWith("r") }, (hasTurn) => {
-      if (!hasTurn) return "refused";
+    turns.run({ client: address, isRead: name.startsWith("r") }, (turn) => {
+      if (turn === undefined) return "refused";
       started.push(name);
+      running.set(name, turn);
       return new Promise<string>((resolve) => ends.set(name, () => resolve(name)));
     });
+  const waitForBody = (name: string) => {
+    const body = Promise.withResolvers<void>();
+    running.get(name)!.leaveUntil(body.promise);
+    return body.resolve;
+  };
   const take = async () => {
     await flushPromises();
     return started.splice(0);
   };
-  return { clock, load, turns, ask, take, end: (name: string) => ends.get(name)!() };
+  const end = (name: string) => ends.get(name)!();
+  return { clock, load, turns, ask, waitForBody, take, end };
 }
 
 Deno.test("a client alone runs as many requests as there are connections, and the next in order when one ends", async () => {
@@ -172,4 +180,47 @@ Deno.test("a burst is not refused, however many requests it has", async () => {
     left -= names.length;
   }
   assertEquals((await Promise.all(asked)).includes("refused"), false);
+});
+
+Deno.test("a request whose body has not arrived leaves its turn to others", async () => {
+  const { ask, take, end, waitForBody } = turnsOf(3);
+  const names = Array.from({ length: 50 }, (_, index) => `slow ${index}`);
+  const slow: Promise<string>[] = [];
+  const arrive: (() => void)[] = [];
+  for (const name of names) {
+    slow.push(ask(name, name));
+    assertEquals(await take(), [name]);
+    arrive.push(waitForBody(name));
+  }
+  const asked = ["1", "2", "3", "4"].map((name) => ask("a", name));
+  assertEquals(await take(), ["1", "2", "3"], "as if it were alone");
+  arrive.forEach((arrived) => arrived());
+  await take();
+  end("1");
+  assertEquals(await take(), [], "the others run now, so that the client has its part already");
+  names.forEach(end);
+  assertEquals(await take(), ["4"]);
+  ["2", "3", "4"].forEach(end);
+  await Promise.all([...slow, ...asked]);
+});
+
+Deno.test("a turn that was left goes to a request that waits", async () => {
+  const { clock, ask, take, end, waitForBody } = turnsOf(1);
+  const asked = ["1", "2", "3"].map((name) => ask("a", name));
+  assertEquals(await take(), ["1"]);
+  const arrived = waitForBody("1");
+  assertEquals(await take(), ["2"]);
+  end("2");
+  assertEquals(await take(), ["3"]);
+  // It ends before its body, as one that was refused.
+  end("1");
+  await asked[0];
+  arrived();
+  await take();
+  end("3");
+  const next = ask("a", "4");
+  assertEquals(await take(), ["4"]);
+  end("4");
+  await Promise.all([...asked, next]);
+  assertEquals(clock.pending, 0);
 });

@@ -355,6 +355,48 @@ Deno.test("a body is read whole, whether it comes with its head, behind it or in
   assertEquals(client.received.match(/\r\n\r\nabcdefhello/g)?.length, ways.length);
 });
 
+Deno.test("the handler learns of a wait for a body, and of its end, however it ends", async () => {
+  const events: string[] = [];
+  let onEvent = () => {};
+  const note = (event: string) => {
+    events.push(event);
+    onEvent();
+  };
+  const until = async (event: string) => {
+    while (!events.includes(event)) await new Promise<void>((resolve) => onEvent = resolve);
+    return events.splice(0);
+  };
+  const handler: Handler = async (request, info) => {
+    info.onBodyWait = (body) => {
+      note("wait");
+      void body.then(() => note("end"));
+    };
+    const reader = request.body!.getReader();
+    const { value } = await reader.read().catch(() => ({ value: undefined }));
+    if (new TextDecoder().decode(value).startsWith("cancel")) await reader.cancel();
+    else while (!(await reader.read().catch(() => ({ done: true }))).done);
+    note("answer");
+    return new Response("hello");
+  };
+  await using server = await listening({ handler });
+  const client = await server.open();
+  const head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\n";
+  client.socket.write(`${head}abcdef`);
+  assertEquals(await until("answer"), ["answer"], "it came with its head");
+  client.socket.write(`${head}ab`);
+  assertEquals(await until("wait"), ["wait"]);
+  client.socket.write("cdef");
+  assertEquals((await until("answer")).sort(), ["answer", "end"]);
+  client.socket.write(head);
+  assertEquals(await until("wait"), ["wait"]);
+  client.socket.write("cancel");
+  assertEquals((await until("answer")).sort(), ["answer", "end"]);
+  client.socket.write(head);
+  assertEquals(await until("wait"), ["wait"]);
+  await leave([client]);
+  assertEquals((await until("answer")).sort(), ["answer", "end"]);
+});
+
 Deno.test("a text is written with its length in bytes, also an empty one, and after its stream was touched", async () => {
   const texts = ["hello", "", "h\u00e9llo \u{1F600}", "x".repeat(100_000)];
   const bytes = texts.map((text) => new TextEncoder().encode(text).length);

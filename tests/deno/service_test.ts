@@ -181,6 +181,39 @@ Deno.test("a client whose requests wait too long gets 503 at once, and a probe o
   await Promise.all(ended);
 });
 
+Deno.test("a client is served while a body of it is still arriving", async () => {
+  await using running = await serving({
+    env: { DATABASE_POOL_SIZE: "1", DATABASE_MAX_OVERFLOW: "0", DATABASE_READ_DEPTH: "1" },
+  });
+  const opened = Promise.withResolvers<void>();
+  const rest = Promise.withResolvers<void>();
+  let isAnswered = false;
+  const text = new TextEncoder().encode(newUser("arriving@example.org").body as string);
+  const slow = running.request("/users", {
+    ...newUser("unused@example.org"),
+    body: new ReadableStream({
+      async start(controller) {
+        controller.enqueue(text.subarray(0, 10));
+        opened.resolve();
+        await rest.promise;
+        controller.enqueue(text.subarray(10));
+        controller.close();
+      },
+    }),
+  }).finally(() => isAnswered = true);
+  await opened.promise;
+  // If each waited a second for its turn, they would take longer than the service waits for a body.
+  for (let read = 0; read < 20; read++) {
+    const response = await running.request("/users?limit=1");
+    await response.body?.cancel();
+    assertEquals([response.status, isAnswered], [200, false]);
+  }
+  rest.resolve();
+  const response = await slow;
+  await response.body?.cancel();
+  assertEquals(response.status, 201);
+});
+
 Deno.test("requests that reach the service as its shutdown begins are answered", async () => {
   await using running = await serving();
   const requests = Array.from({ length: 50 }, async (_, index) => {
