@@ -14,7 +14,7 @@ const MAX_BODY_MS = 10_000;
  */
 const MIN_DRAINED_BYTES = 1024 * 1024;
 
-/** Bodies that are read at once. Each may grow to its limit, and a slow client keeps its one until its time is over. */
+/** Bodies that are waited for at once. Each may grow to its limit, and a slow client keeps its one until its time is over. */
 const MAX_BODIES = 256;
 
 /** How large a body may be, and how long it may take. */
@@ -26,9 +26,11 @@ export interface BodyBounds {
 export interface ReadOptions extends BodyBounds {
   /** The time that the request has. */
   readonly timeoutMs?: number;
+  /** Without it, any number of bodies is waited for at once. */
+  readonly limit?: BodyLimit | undefined;
 }
 
-/** Counts the bodies that one process is reading, within a bound. */
+/** Counts the bodies that one process waits for, within a bound. One that has arrived with its request is not counted. */
 export class BodyLimit {
   readonly #max: number;
   #count = 0;
@@ -37,12 +39,12 @@ export class BodyLimit {
     this.#max = max;
   }
 
-  /** Throws `ProblemError` (503) if too many bodies are being read. */
-  async run<T>(read: () => Promise<T>): Promise<T> {
+  /** Throws `ProblemError` (503) if too many bodies are being waited for. */
+  async run<T>(wait: () => Promise<T>): Promise<T> {
     if (this.#count >= this.#max) throw tooMany(this.#max);
     this.#count++;
     try {
-      return await read();
+      return await wait();
     } finally {
       this.#count--;
     }
@@ -51,11 +53,12 @@ export class BodyLimit {
 
 /**
  * The whole body. `maxBytes` holds for the bytes received, not for the declared length. Throws `ProblemError`:
- * 413 if the body is too large, 408 if it takes longer than `maxMs` or than a shorter `timeoutMs`, 400 if it breaks off.
+ * 413 if the body is too large, 408 if it takes longer than `maxMs` or than a shorter `timeoutMs`, 400 if it breaks off,
+ * 503 if it has not arrived and `limit` has no place for it.
  */
 export async function readBody(
   request: Request,
-  { maxBytes = MAX_BODY_BYTES, maxMs = MAX_BODY_MS, timeoutMs = Infinity }: ReadOptions = {},
+  { maxBytes = MAX_BODY_BYTES, maxMs = MAX_BODY_MS, timeoutMs = Infinity, limit }: ReadOptions = {},
 ): Promise<Uint8Array> {
   if (Number(request.headers.get("Content-Length")) > drainedOf(maxBytes)) throw tooLarge(maxBytes);
   const reader = request.body?.getReader();
@@ -63,11 +66,24 @@ export async function readBody(
   const reading = readAll(reader, maxBytes);
   // Most bodies have arrived by now: a timer would cost as much as to read them.
   if (await settlesAtOnce(reading)) return await reading;
+  const cancel = () => void reader.cancel().catch(() => {});
+  const wait = () => inTime(reading, { limitMs: Math.min(maxMs, timeoutMs), cancel });
+  try {
+    return await (limit?.run(wait) ?? wait());
+  } catch (error) {
+    cancel();
+    throw error;
+  }
+}
+
+async function inTime(
+  reading: Promise<Uint8Array>,
+  { limitMs, cancel }: { readonly limitMs: number; readonly cancel: () => void },
+): Promise<Uint8Array> {
   let isLate = false;
-  const limitMs = Math.min(maxMs, timeoutMs);
   const timer = setTimeout(() => {
     isLate = true;
-    reader.cancel().catch(() => {});
+    cancel();
   }, limitMs);
   try {
     const bytes = await reading;
@@ -152,7 +168,7 @@ function tooSlow(timeoutMs: number): ProblemError {
 function tooMany(max: number): ProblemError {
   return new ProblemError("overloaded", {
     detail:
-      `Cannot read the body as ${max} bodies are being read, which is the limit; try again after Retry-After`,
+      `Cannot wait for the body as ${max} bodies are being waited for, which is the limit; try again after Retry-After`,
     headers: { "Retry-After": "1" },
   });
 }

@@ -19,7 +19,7 @@ const MAX_BRACKETS = 300_000;
 
 export interface JsonBodyOptions {
   readonly mediaTypes?: readonly string[];
-  /** Without it, any number of bodies is read at once. */
+  /** Without it, any number of bodies is waited for at once. */
   readonly limit?: BodyLimit | undefined;
   readonly bounds?: BodyBounds | undefined;
 }
@@ -31,8 +31,8 @@ export async function readJsonBody<Schema extends GenericSchema>(
   { mediaTypes = [JSON_TYPE], limit, bounds }: JsonBodyOptions = {},
 ): Promise<InferOutput<Schema>> {
   assertMediaType(c, mediaTypes);
-  const read = () => readBody(c.req.raw, { ...bounds, timeoutMs: timeLeftMs(c) });
-  return validBody(schema, parseJson(decodeUtf8(await (limit?.run(read) ?? read()))));
+  const bytes = await readBody(c.req.raw, { ...bounds, limit, timeoutMs: timeLeftMs(c) });
+  return validBody(schema, parseJson(decodeUtf8(bytes)));
 }
 
 function assertMediaType(c: Context, accepted: readonly string[]): void {

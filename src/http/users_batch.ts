@@ -20,7 +20,7 @@ export const BATCH_BOUNDS: BodyBounds = {
   maxMs: 30_000,
 };
 
-/** Bodies of batches that a process reads at once: 16 of 4 MB are as much as 1,000 of other bodies. */
+/** Bodies of batches that a process waits for at once: 16 of 4 MB are as much as 1,000 of other bodies. */
 export const MAX_BATCHES = 16;
 
 const SIZE = `write 1 to ${MAX_BATCH_SIZE} users`;

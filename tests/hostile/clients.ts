@@ -72,17 +72,25 @@ export interface HonestResult extends Latencies {
   readonly firstFailure: string;
 }
 
-/** Reads the users `perSecond` times a second, each in a new connection of another address than the attackers'. */
+export interface HonestOptions {
+  readonly perSecond: number;
+  /** Creates users instead of reading them. */
+  readonly writes?: boolean;
+}
+
+/** Sends requests, each in a new connection of another address than the attackers'. */
 export class HonestClient implements AsyncDisposable {
   readonly #client = Deno.createHttpClient({ localAddress: HONEST_ADDRESS });
   readonly #url: string;
+  readonly #writes: boolean;
   readonly #running = new Set<Promise<void>>();
   readonly #timer: ReturnType<typeof setInterval>;
   #times: number[] = [];
   #failures: string[] = [];
 
-  constructor(url: string, { perSecond }: { perSecond: number }) {
-    this.#url = `${url}/users?limit=1`;
+  constructor(url: string, { perSecond, writes = false }: HonestOptions) {
+    this.#url = `${url}/users${writes ? "" : "?limit=1"}`;
+    this.#writes = writes;
     this.#timer = setInterval(() => {
       const running = this.#ask().finally(() => this.#running.delete(running));
       this.#running.add(running);
@@ -113,14 +121,22 @@ export class HonestClient implements AsyncDisposable {
       const signal = AbortSignal.timeout(20_000);
       const response = await fetch(this.#url, {
         client: this.#client,
-        headers: BEARER,
         signal,
+        ...(this.#writes ? newUser() : { headers: BEARER }),
       });
       await response.body?.cancel();
-      if (response.status !== 200) throw new Error(`status ${response.status}`);
+      if (!response.ok) throw new Error(`status ${response.status}`);
       this.#times.push(performance.now() - sinceMs);
     } catch (error) {
       this.#failures.push(String(error));
     }
   }
+}
+
+function newUser(): RequestInit {
+  return {
+    method: "POST",
+    headers: { ...BEARER, "Content-Type": "application/json" },
+    body: JSON.stringify({ email: `${crypto.randomUUID()}@example.org`, name: "Ann" }),
+  };
 }

@@ -16,6 +16,7 @@ const GIVES_UP_MS = 14_000;
 export async function slowBody({ connections }: SlowBodyOptions): Promise<Measure[]> {
   await using target = await startTarget({ openFiles: 4_096 });
   await using honest = new HonestClient(target.url, { perSecond: 20 });
+  await using writer = new HonestClient(target.url, { perSecond: 5, writes: true });
   await sleep(2_000);
   const alone = honest.take();
   const before = await target.usage();
@@ -31,18 +32,20 @@ export async function slowBody({ connections }: SlowBodyOptions): Promise<Measur
   const during = await target.usage();
   await sleep(GIVES_UP_MS);
   const served = honest.take();
-  // Counted late: some were refused only after they had waited for their client's turn.
+  const written = writer.take();
   const refused = attackers.filter(({ received }) => received.startsWith("HTTP/1.1 503")).length;
   const late = attackers.filter(({ received }) => received.startsWith("HTTP/1.1 408")).length;
   await leave(attackers);
   await sleep(1_000);
   return [
     ["slow bodies", connections],
-    ["answered with 503, as enough are being read", refused],
+    ["answered with 503, as enough are being waited for", refused],
     ["answered with 408", late],
     ["slow bodies without an answer", connections - refused - late, zero],
     ["honest requests during the attack", served.count, atLeast(10)],
     ["honest requests that failed", served.failures, zero],
+    ["honest writes during the attack", written.count, atLeast(10)],
+    [`honest writes that failed: ${written.firstFailure}`, written.failures, zero],
     [
       `p99 alone: ${Math.round(alone.p99)} ms; during the attack`,
       served.p99,
