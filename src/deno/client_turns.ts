@@ -26,6 +26,12 @@ export interface TurnRequest {
   readonly isRead: boolean;
 }
 
+/** What a request gets that may only be refused. */
+export interface NoTurn {
+  /** Requests of its client that wait. */
+  readonly waiting: number;
+}
+
 /** What a running request has. */
 export interface Turn {
   /**
@@ -56,17 +62,17 @@ export class ClientTurns {
     this.#clock = new SharedTimer(clock);
   }
 
-  /** Calls `work` when it is its turn, or at once without one if it gets none. */
+  /** Calls `work` when it is its turn, or at once if it gets none. */
   async run<T>(
     { client: address, isRead }: TurnRequest,
-    work: (turn: Turn | undefined) => T | Promise<T>,
+    work: (turn: Turn | NoTurn) => T | Promise<T>,
   ): Promise<T> {
     const name = clientNetwork(address);
     const client = this.#clientOf(name);
     const kind = isRead ? "reads" : "writes";
     if (!this.#waiting.has(client) && this.#mayRun(client)) this.#count(client, kind, 1);
     else if (this.#admits(client)) await this.#turn(client, kind);
-    else return await work(undefined);
+    else return await work({ waiting: client.queue!.waiting.size });
     const place: Place = { name, kind, client, hasEnded: false };
     try {
       return await work({ leaveUntil: (body) => this.#leaveUntil(place, body) });

@@ -2,7 +2,7 @@
 import { Authenticator } from "../access/authenticator.ts";
 import { activityConsumer } from "../service/activity_consumer.ts";
 import type { Context, MiddlewareHandler } from "hono";
-import { ClientTurns } from "./client_turns.ts";
+import { ClientTurns, type NoTurn, type Turn } from "./client_turns.ts";
 import { connectionLimits, descriptorLimit } from "./descriptors.ts";
 import type { ExchangeInfo } from "./exchange.ts";
 import { type HttpListener, Listener, type ListenerOptions } from "./listener.ts";
@@ -61,10 +61,7 @@ export interface StartOptions {
 }
 
 /** What the app gets beside a request. */
-interface Turn extends ExchangeInfo {
-  /** `false` for a request that may only be refused, as too many others of its client wait. */
-  readonly hasTurn: boolean;
-}
+type RequestInfo = ExchangeInfo & { readonly turn: Turn | NoTurn };
 
 /** The one client of `HTTP_SERVER=plain`. */
 const PROXY = "proxy";
@@ -143,11 +140,12 @@ export async function start(
       }),
     ],
     opsRoutes: [metrics, page.routes],
-    refusalOf: (c: Context<{ Bindings: Turn }>) => {
+    refusalOf: (c: Context<{ Bindings: RequestInfo }>) => {
       if (draining.signal.aborted) {
         return new PoolClosedError("Cannot take requests as the service is draining");
       }
-      return c.env.hasTurn ? undefined : tooManyWait();
+      const { turn } = c.env;
+      return "waiting" in turn ? tooManyWait(turn) : undefined;
     },
     onFailure: (failure) => {
       logFailure(failure);
@@ -169,8 +167,8 @@ export async function start(
     const client = isBehindProxy ? PROXY : remoteAddr.hostname;
     const isRead = request.method === "GET" || request.method === "HEAD";
     return turns.run({ client, isRead }, (turn) => {
-      info.onBodyWait = turn?.leaveUntil;
-      return app.fetch(request, { remoteAddr, hasTurn: turn !== undefined });
+      if ("leaveUntil" in turn) info.onBodyWait = turn.leaveUntil;
+      return app.fetch(request, { remoteAddr, turn });
     });
   };
   const server = await listen(settings.httpServer, {
@@ -199,10 +197,10 @@ export async function start(
   };
 }
 
-function tooManyWait(): ProblemError {
+function tooManyWait({ waiting }: NoTurn): ProblemError {
   return new ProblemError("overloaded", {
-    detail: "Cannot take the request as too many others of its client wait to be served; " +
-      "try again after Retry-After",
+    detail: `Cannot take the request as too many others of its client wait to be served: ` +
+      `currently ${waiting}; try again after Retry-After`,
     headers: { "Retry-After": "1" },
   });
 }
