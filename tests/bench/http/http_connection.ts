@@ -3,11 +3,14 @@ import { connect, type Socket } from "node:net";
 
 export class HttpConnection implements Disposable {
   readonly #port: number;
-  readonly #from: string;
+  readonly #from: string | undefined;
   #socket: Socket | undefined;
 
-  /** `from`: an address of this machine, by which a server tells clients apart. */
-  constructor(port: number, { from = "127.0.0.1" } = {}) {
+  /**
+   * `from`: an address of this machine, by which a server tells clients apart. To bind one takes the kernel half a
+   * millisecond once thousands of its ports belong to connections that have closed; without one, `connect` reuses them.
+   */
+  constructor(port: number, { from }: { from?: string | undefined } = {}) {
     this.#port = port;
     this.#from = from;
   }
@@ -31,7 +34,8 @@ export class HttpConnection implements Disposable {
   }
 
   #connect(): Socket {
-    const address = { host: "127.0.0.1", port: this.#port, localAddress: this.#from };
+    const from = this.#from === undefined ? {} : { localAddress: this.#from };
+    const address = { host: "127.0.0.1", port: this.#port, ...from };
     const socket = connect({ ...address, noDelay: true }).setEncoding("latin1");
     // A server may close while no request is under way. The next one finds the socket destroyed.
     return socket.on("error", () => {});

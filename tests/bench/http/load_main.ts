@@ -75,7 +75,8 @@ function latenciesOf(values: number[]): Latencies {
 
 /** All of 127.0.0.0/8 is this machine. */
 function connectionOf({ port, addresses = 1 }: Load, index: number): HttpConnection {
-  return new HttpConnection(port, { from: `127.0.0.${1 + index % addresses}` });
+  const from = addresses === 1 ? undefined : `127.0.0.${1 + index % addresses}`;
+  return new HttpConnection(port, { from });
 }
 
 async function closedLoop(load: Load, connections: number): Promise<LoadFigures> {
