@@ -18,6 +18,7 @@ const PLAN: CapacityPlan = {
   latencyMs: 20,
   jitterMs: [],
   pauses: { perRequest: 0, lengthsMs: [], perConcurrentMs: 0 },
+  wakeMs: 0,
   instances: 1,
   size: 16,
   overflow: 0,
@@ -161,6 +162,16 @@ Deno.test("a pause takes longer the more requests are in progress", async () => 
   // Each client waits for the others, and for a pause: 5 ms and as many as there are clients.
   assert(Math.abs(await p99Of(2) - (2 + 5 + 2)) < 1.1, `${await p99Of(2)} ms of 2 clients`);
   assert(await p99Of(10) > 10 + 5 + 8, `${await p99Of(10)} ms of 10 clients`);
+});
+
+Deno.test("a thread that has been idle takes longer, and one that is busy does not", async () => {
+  const cost = { serviceMs: 1, databaseMs: 0, diskMs: 0 };
+  const plan = { ...PLAN, latencyMs: 5, readDepth: 16, read: cost, wakeMs: 0.5 } as const;
+  const idle = await simulate({ ...plan, perSecond: 10 }, RUN);
+  // Once as the request comes, and once as its answer does.
+  assert(Math.abs(idle.p50Ms - (10 + 1 + 1)) < 0.01, `${idle.p50Ms} ms`);
+  const busy = await simulate(plan, { ...RUN, arrivals: { clients: 64 } });
+  assert(busy.goodput > 990 && busy.goodput < 1_001, `${busy.goodput}/s`);
 });
 
 Deno.test("connections beyond those of the database are refused by it, and no request hangs", async () => {

@@ -98,6 +98,8 @@ export function planOf(args: readonly string[]): CapacityPlan {
       lengthsMs: exponentialTimes(value("pause")),
       perConcurrentMs: value("pause-growth"),
     },
+    // The CPU times are those of threads that are seldom idle.
+    wakeMs: 0,
     instances: value("instances"),
     size: value("size"),
     overflow: value("overflow"),

@@ -17,6 +17,12 @@ export class Servers {
     return Math.max(this.#clock.now(), this.#freeAtMs[this.#first()]!);
   }
 
+  /** Whether all have had nothing to do for a while. */
+  get isIdle(): boolean {
+    const nowMs = this.#clock.now();
+    return this.#freeAtMs.every((freeAtMs) => freeAtMs < nowMs);
+  }
+
   /** Occupies the one that is free first. */
   occupy(fromMs: number, untilMs: number): void {
     this.#freeAtMs[this.#first()] = untilMs;

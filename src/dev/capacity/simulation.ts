@@ -5,10 +5,10 @@
 import { ConnectError, OwnerScope, Pool } from "../../db/mod.ts";
 import { DATABASE_DEFAULTS } from "../../library/database_config.ts";
 import {
+  ADMISSION,
   BEFORE_FLIGHT,
   type CapacityPlan,
   CONNECT_ROUND_TRIPS,
-  REFUSAL,
   type Times,
   type UnitCost,
 } from "./plan.ts";
@@ -169,7 +169,7 @@ class Simulation {
     }
     this.#mostOpen = Math.max(this.#mostOpen, ++this.#open);
     return new SimulatedConnection(this.#server, {
-      read: ({ serviceMs }, done) => thread.run(serviceMs * (1 - BEFORE_FLIGHT), done),
+      read: ({ serviceMs }, done) => this.#compute(thread, serviceMs * (1 - BEFORE_FLIGHT), done),
       onShut: () => this.#open--,
     });
   }
@@ -204,29 +204,39 @@ class Simulation {
     const isRead = this.#random() >= writes;
     const cost = isRead ? read : write;
     const pauseMs = this.#pauseMs(++instance.requests);
-    thread.run(cost.serviceMs * BEFORE_FLIGHT + pauseMs, () => {
+    this.#compute(thread, cost.serviceMs * ADMISSION + pauseMs, () => {
       this.#unit(instance, cost, { shares: isRead }).then(() => {
         instance.requests--;
         this.#inTime++;
         this.#count(this.#served, sinceMs);
         done();
-      }, () =>
-        thread.run(read.serviceMs * (REFUSAL - BEFORE_FLIGHT), () => {
-          instance.requests--;
-          this.#count(this.#refused, sinceMs);
-          this.#clock.after(REFUSED_PAUSE_MS, done);
-        }));
+      }, () => {
+        instance.requests--;
+        this.#count(this.#refused, sinceMs);
+        this.#clock.after(REFUSED_PAUSE_MS, done);
+      });
     });
   }
 
+  #compute(thread: Servers, taskMs: number, done: () => void): void {
+    thread.run(taskMs + (thread.isIdle ? this.#plan.wakeMs : 0), done);
+  }
+
   /** One flight, which is sent again if a read in front of it takes long. Rejects if the pool refuses it. */
-  async #unit({ pool, scope }: Instance, cost: UnitCost, { shares }: { shares: boolean }) {
+  async #unit(
+    { pool, scope, thread }: Instance,
+    cost: UnitCost,
+    { shares }: { shares: boolean },
+  ): Promise<void> {
     for (let moves = 0;; moves++) {
       const lease = await pool.acquire({
         scope,
         shares: shares && moves < MOVES_MAX,
         again: moves > 0,
       });
+      const { promise: isEncoded, resolve } = Promise.withResolvers<void>();
+      this.#compute(thread, cost.serviceMs * (BEFORE_FLIGHT - ADMISSION), resolve);
+      await isEncoded;
       try {
         await lease.connection.flight(simulatedFlight(cost), { isShared: lease.isShared });
         return void lease.release();

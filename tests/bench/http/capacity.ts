@@ -59,11 +59,13 @@ export async function capacityPoints(contender: Contender, place: Place): Promis
 }
 
 export async function pointsOf(observed: readonly Observed[]): Promise<CapacityPoint[]> {
-  const near = observed.filter(({ latencyMs }) => latencyMs === 0);
-  const pauses = pausesOf(near.flatMap(({ rounds }) => rounds.map(({ sample }) => sample)));
+  const near = observed.filter(({ latencyMs }) => latencyMs === 0)
+    .flatMap(({ rounds }) => rounds.map(({ sample }) => sample));
+  const own = { pauses: pausesOf(near), busyMs: medianOf(near, "serviceMs") };
   const points: CapacityPoint[] = [];
   for (const { latencyMs, load, rounds } of observed) {
-    const plan = planOf(latencyMs, rounds.map(({ sample }) => sample), pauses);
+    const samples = rounds.map(({ sample }) => sample);
+    const plan = planOf({ latencyMs, load }, samples, own);
     const runs = rounds.map(({ run }) => run);
     points.push({
       latencyMs,
@@ -97,22 +99,35 @@ async function predict(plan: CapacityPlan, load: Observed["load"]): Promise<Poin
 }
 
 /** What the model is told: figures of samples, and none of a load that it predicts. */
-function planOf(latencyMs: number, samples: readonly Sample[], pauses: Pauses): CapacityPlan {
-  const serviceMs = medianOf(samples, "serviceMs");
+function planOf(
+  { latencyMs, load }: Pick<Observed, "latencyMs" | "load">,
+  samples: readonly Sample[],
+  { pauses, busyMs }: { readonly pauses: Pauses; readonly busyMs: number },
+): CapacityPlan {
+  const sampledMs = medianOf(samples, "serviceMs");
   const databaseMs = medianOf(samples, "sharedMs");
+  // At no distance the thread is hardly ever idle. At another one a read finds it idle up to twice: as it comes, and as its
+  // answer does.
+  const busyShare = sampledMs * medianOf(samples.map(({ many }) => many), "goodput") / 1_000;
+  const serviceMs = latencyMs > 0 ? Math.min(busyMs, sampledMs) : sampledMs;
+  const wakeMs = (sampledMs - serviceMs) / (2 * Math.max(0.1, 1 - busyShare));
   const read = { serviceMs, databaseMs, diskMs: 0 };
   const few = usual(samples.map(({ few }) => few.accepted.times));
   const many = usual(samples.map(({ many }) => many.accepted.times));
+  const steady = usual(samples.map(({ steady }) => steady.accepted.times));
   // At a distance few of the samples' requests wait for one another: what they take longer than the quickest, the way has
   // taken, and pauses are in it. At none the model makes that wait itself.
   const isFar = latencyMs > 0;
+  // Clients that wait for one another's answers send together more often than a steady rate does.
+  const alike = "clients" in load ? [...few, ...many] : steady;
   const quickestMs = few[0]!;
   return {
     perSecond: 1,
     writes: 0,
-    latencyMs: Math.max(0, quickestMs - serviceMs - databaseMs) / 2,
-    jitterMs: isFar ? [...few, ...many].map((ms) => Math.max(0, ms - quickestMs)) : [],
+    latencyMs: Math.max(0, quickestMs - sampledMs - databaseMs) / 2,
+    jitterMs: isFar ? alike.map((ms) => Math.max(0, ms - quickestMs)) : [],
     pauses: isFar ? { ...pauses, perRequest: 0 } : pauses,
+    wakeMs,
     instances: 1,
     size: CONNECTIONS,
     overflow: 0,

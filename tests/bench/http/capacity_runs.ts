@@ -36,9 +36,10 @@ export interface Sample {
   /** CPU time for each of these clients' reads: of the service, and of all that shares the other core. */
   readonly serviceMs: number;
   readonly sharedMs: number;
-  /** What many clients see, and a few. */
+  /** What many clients see, a few, and a steady rate. */
   readonly many: LoadFigures;
   readonly few: LoadFigures;
+  readonly steady: LoadFigures;
 }
 
 /** So few that they are used up before the service's thread. */
@@ -47,14 +48,19 @@ export const CONNECTIONS = 4;
 const [SHARED_CORE, SERVICE_CORE] = [0, 1] as const;
 /** Of the samples. No load that is predicted has as many. */
 export const [MANY, FEW] = [32, 8] as const;
+/** Requests a second. No load has this rate either. */
+const STEADY = 300;
 const SAMPLE_MS = 1_000;
 /** Until connections are open, and the load before it is over. */
 const RAMP_MS = 300;
-/** The same, for loads that are predicted: an overload needs a thousand connections. */
-const LONG_RAMP_MS = 2_500;
-/** Of each load. Other programs of the machine come and go: medians count. */
-const ROUNDS = 3;
-const RUN_MS = 3_000;
+/**
+ * Of each load. The machine stands still for some 50 ms every few seconds, since other programs come and go. A run is so
+ * short that most are without, and medians count.
+ */
+const ROUNDS = 7;
+const RUN_MS = 1_000;
+/** Of an overload: which of its requests are refused goes up and down for longer than a second. */
+const OVERLOAD_MS = 3_000;
 /** Requests of a run, at a low rate. */
 const FEWEST = 50;
 /** Until V8 has compiled the code of a read. While it does, its threads take the service's processor. */
@@ -65,7 +71,7 @@ export type Place = Bench & { readonly port: number; readonly branch: LocalBranc
 
 /** A running service at a distance from its database. */
 interface Site extends AsyncDisposable {
-  run(by: Load["by"], durationMs: number, rampMs?: number): Promise<LoadFigures>;
+  run(by: Load["by"], durationMs: number): Promise<LoadFigures>;
   /** Until now: of the service, and of all that shares the other core. */
   cpu(): { readonly serviceMs: number; readonly sharedMs: number };
 }
@@ -88,7 +94,7 @@ export async function observe(
     }
     // PostgreSQL has started processes for the service.
     for (const pid of processesOf(place.postmaster)) await giveCore(pid, SHARED_CORE);
-    const { goodput: capacity } = await site.run({ connections: 64 }, RUN_MS);
+    const { goodput: capacity } = await site.run({ connections: 64 }, WARM_UP_MS);
     // The generator's code for a rate, too.
     await site.run({ requestsPerSecond: capacity / 3 }, WARM_UP_MS);
     for (const { by } of asked.filter((each) => each.latencyMs === latencyMs)) {
@@ -106,7 +112,6 @@ async function roundsOf(load: ResolvedLoad, site: Site): Promise<Round[]> {
     const run = await site.run(
       "clients" in load ? { connections: load.clients } : { requestsPerSecond: load.perSecond },
       load.measureMs,
-      LONG_RAMP_MS,
     );
     rounds.push({ sample, run });
   }
@@ -118,6 +123,7 @@ async function sampleOf(site: Site): Promise<Sample> {
   const before = site.cpu();
   const many = await site.run({ connections: MANY }, SAMPLE_MS);
   const after = site.cpu();
+  const steady = await site.run({ requestsPerSecond: STEADY }, SAMPLE_MS);
   // The ramp's requests are as many for each second as those that count.
   const reads = many.goodput * (SAMPLE_MS + RAMP_MS) / 1_000;
   return {
@@ -125,6 +131,7 @@ async function sampleOf(site: Site): Promise<Sample> {
     sharedMs: (after.sharedMs - before.sharedMs) / reads,
     many,
     few,
+    steady,
   };
 }
 
@@ -141,8 +148,8 @@ async function siteAt(
   await giveCore(Deno.pid, SHARED_CORE);
   await giveCore(running.pid, SERVICE_CORE);
   return {
-    run: (by, durationMs, rampMs = RAMP_MS) =>
-      load.run({ port: running.port, operation: "read", knownId, durationMs, rampMs, by }),
+    run: (by, durationMs) =>
+      load.run({ port: running.port, operation: "read", knownId, durationMs, rampMs: RAMP_MS, by }),
     cpu: () => ({
       serviceMs: cpuMs(running.pid),
       sharedMs: postgresCpuMs(postmaster) + cpuMs(load.pid) + cpuMs(Deno.pid),
@@ -157,5 +164,6 @@ async function siteAt(
 function resolve(by: Asked["by"], capacity: number): ResolvedLoad {
   if ("clients" in by) return { ...by, measureMs: RUN_MS };
   const perSecond = "times" in by ? Math.round(by.times * capacity) : by.perSecond;
-  return { perSecond, measureMs: Math.max(RUN_MS, FEWEST * 1_000 / perSecond) };
+  const leastMs = "times" in by && by.times > 1 ? OVERLOAD_MS : RUN_MS;
+  return { perSecond, measureMs: Math.max(leastMs, FEWEST * 1_000 / perSecond) };
 }
