@@ -49,8 +49,8 @@ export interface AppOptions {
   /** Called after the commit of a change to a user, which has written an event. The response does not wait for it. */
   readonly onUserChange?: ((c: Context) => void | Promise<void>) | undefined;
   /**
-   * Bounds the bodies that are waited for at once. Not for Workers: a request that the runtime ends would never give its place
-   * back, and Cloudflare bounds requests itself.
+   * Bounds the bodies that are waited for at once. Not for Workers: a request that the runtime ends would never give its
+   * place back, and Cloudflare bounds requests itself.
    */
   readonly bodyLimit?: BodyLimit | undefined;
   /** The files of the documentation. Without them its addresses answer 404. */

@@ -14,7 +14,7 @@ const MAX_BODY_MS = 10_000;
  */
 const MIN_DRAINED_BYTES = 1024 * 1024;
 
-/** Bodies that are waited for at once. Each may grow to its limit, and a slow client keeps its one until its time is over. */
+/** Bodies that are waited for at once. Each may grow to its limit, and a slow client keeps its place for its time. */
 const MAX_BODIES = 256;
 
 /** How large a body may be, and how long it may take. */
@@ -30,7 +30,7 @@ export interface ReadOptions extends BodyBounds {
   readonly limit?: BodyLimit | undefined;
 }
 
-/** Counts the bodies that one process waits for, within a bound. One that has arrived with its request is not counted. */
+/** Counts the bodies that one process waits for, within a bound. One that has arrived with its request does not count. */
 export class BodyLimit {
   readonly #max: number;
   #count = 0;
