@@ -82,7 +82,10 @@ export interface HonestOptions {
 export class HonestClient implements AsyncDisposable {
   readonly #client = Deno.createHttpClient({ localAddress: HONEST_ADDRESS });
   readonly #url: string;
-  readonly #writes: boolean;
+  /** Makes each request anew. */
+  readonly #init: () => RequestInit;
+  /** Of the answer. */
+  readonly #status: number;
   readonly #running = new Set<Promise<void>>();
   readonly #timer: ReturnType<typeof setInterval>;
   #times: number[] = [];
@@ -90,7 +93,8 @@ export class HonestClient implements AsyncDisposable {
 
   constructor(url: string, { perSecond, writes = false }: HonestOptions) {
     this.#url = `${url}/users${writes ? "" : "?limit=1"}`;
-    this.#writes = writes;
+    this.#init = writes ? newUser : () => ({ headers: BEARER });
+    this.#status = writes ? 201 : 200;
     this.#timer = setInterval(() => {
       const running = this.#ask().finally(() => this.#running.delete(running));
       this.#running.add(running);
@@ -119,13 +123,9 @@ export class HonestClient implements AsyncDisposable {
     const sinceMs = performance.now();
     try {
       const signal = AbortSignal.timeout(20_000);
-      const response = await fetch(this.#url, {
-        client: this.#client,
-        signal,
-        ...(this.#writes ? newUser() : { headers: BEARER }),
-      });
+      const response = await fetch(this.#url, { ...this.#init(), client: this.#client, signal });
       await response.body?.cancel();
-      if (!response.ok) throw new Error(`status ${response.status}`);
+      if (response.status !== this.#status) throw new Error(`status ${response.status}`);
       this.#times.push(performance.now() - sinceMs);
     } catch (error) {
       this.#failures.push(String(error));

@@ -72,20 +72,20 @@ const JSON_HEADERS = { ...BEARER, "Content-Type": "application/json" };
 
 Deno.test("more bodies at once than the limit are refused with 503, and the place of a body is free after it", async () => {
   const app = createApp({ db: untouchedDatabase, authenticator, bodyLimit: new BodyLimit(2) });
-  const slow = [slowRequest(), slowRequest(), slowRequest()];
-  // The check of the token takes time: any of them may be the third whose body is read.
-  const answers = slow.map(({ request }) => app.fetch(request));
-  const refused = await Promise.race(answers);
-  assertEquals([refused.status, refused.headers.get("Retry-After")], [503, "1"]);
-  assertEquals((await refused.json()).type, "/problems/overloaded");
-  const arrived = await app.fetch(
-    new Request("http://localhost/users", { method: "POST", body: "{", headers: JSON_HEADERS }),
-  );
-  assertEquals(arrived.status, 400, "read, as it need not be waited for");
-  slow.forEach(({ end }) => end());
-  const statuses = (await Promise.all(answers)).map(({ status }) => status);
-  assertEquals(statuses.toSorted(), [400, 400, 503]);
-  const next = slowRequest();
-  next.end();
-  assertEquals((await app.fetch(next.request)).status, 400, "read, and found to be malformed");
+  // In the second round only if the places of the first are free.
+  for (let round = 0; round < 2; round++) {
+    const slow = [slowRequest(), slowRequest(), slowRequest()];
+    // The check of the token takes time: any of them may be the third whose body is read.
+    const answers = slow.map(({ request }) => app.fetch(request));
+    const refused = await Promise.race(answers);
+    assertEquals([refused.status, refused.headers.get("Retry-After")], [503, "1"]);
+    assertEquals((await refused.json()).type, "/problems/overloaded");
+    const arrived = await app.fetch(
+      new Request("http://localhost/users", { method: "POST", body: "{", headers: JSON_HEADERS }),
+    );
+    assertEquals(arrived.status, 400, "read, as it need not be waited for");
+    slow.forEach(({ end }) => end());
+    const statuses = (await Promise.all(answers)).map(({ status }) => status);
+    assertEquals(statuses.toSorted(), [400, 400, 503]);
+  }
 });
