@@ -36,7 +36,7 @@ export interface NoTurn {
 export interface Turn {
   /**
    * Leaves the turn to others until the promise settles, which must not reject. The request then runs beside those that
-   * have begun meanwhile. To be called once.
+   * have begun meanwhile.
    */
   leaveUntil(body: Promise<void>): void;
 }
@@ -45,7 +45,8 @@ export interface Turn {
  * Requests run at once as long as the pool serves them at a time; more would only wait for one another. A client always
  * gets its equal part of that, also if others have more, and beside other clients at most a third. Further requests wait.
  * What comes free goes round the clients that wait, and of one client it is first in, first out. A request whose wait would
- * be too long is refused.
+ * be too long is refused. Beside all of these run requests whose bodies have arrived late, and those that have waited for
+ * `TURN_TIMEOUT_MS`.
  */
 export class ClientTurns {
   readonly #options: TurnOptions;
@@ -85,7 +86,7 @@ export class ClientTurns {
   #leaveUntil(place: Place, body: Promise<void>): void {
     this.#leave(place);
     void body.then(() => {
-      if (place.hasEnded) return;
+      if (place.hasEnded || place.client !== undefined) return;
       place.client = this.#clientOf(place.name);
       this.#count(place.client, place.kind, 1);
     });

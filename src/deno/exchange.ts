@@ -80,13 +80,13 @@ function bodyOf(
   let hasBegun = false;
   let isOver = false;
   let endWait: (() => void) | undefined;
+  const end = (close?: () => void) => {
+    if (!isOver) close?.();
+    isOver = true;
+    endWait?.();
+  };
   const begin = (controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>) => {
     info.onBodyWait?.(new Promise<void>((resolve) => endWait = resolve));
-    const end = (close: () => void) => {
-      if (!isOver) close();
-      isOver = true;
-      endWait?.();
-    };
     message.on("data", (chunk: Uint8Array<ArrayBuffer>) => {
       if (isOver) return;
       controller.enqueue(chunk);
@@ -112,8 +112,7 @@ function bodyOf(
       message.resume();
     },
     cancel() {
-      isOver = true;
-      endWait?.();
+      end();
       message.resume();
     },
   }, { highWaterMark: 0 });

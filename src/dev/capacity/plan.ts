@@ -66,8 +66,8 @@ export const CONNECT_ROUND_TRIPS = 6;
 export const BEFORE_FLIGHT = 0.5;
 
 /**
- * The share until the pool has admitted or refused it, and until a refusal is sent: 90 of 300 µs of a read, at 20 ms and
- * four times the capacity.
+ * The share until the pool has admitted a unit, or until its refusal is sent: 90 of 300 µs of a read, at 20 ms and four
+ * times the capacity.
  */
 export const ADMISSION = 0.3;
 

@@ -17,7 +17,7 @@ export class Servers {
     return Math.max(this.#clock.now(), this.#freeAtMs[this.#first()]!);
   }
 
-  /** Whether all have had nothing to do for a while. */
+  /** Whether all were free before this moment. */
   get isIdle(): boolean {
     const nowMs = this.#clock.now();
     return this.#freeAtMs.every((freeAtMs) => freeAtMs < nowMs);

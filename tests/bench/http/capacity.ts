@@ -104,21 +104,21 @@ function planOf(
   samples: readonly Sample[],
   { pauses, busyMs }: { readonly pauses: Pauses; readonly busyMs: number },
 ): CapacityPlan {
+  const isFar = latencyMs > 0;
   const sampledMs = medianOf(samples, "serviceMs");
   const databaseMs = medianOf(samples, "sharedMs");
   // At no distance the thread is hardly ever idle. At another one a read finds it idle up to twice: as it comes, and as its
   // answer does.
   const busyShare = sampledMs * medianOf(samples.map(({ many }) => many), "goodput") / 1_000;
-  const serviceMs = latencyMs > 0 ? Math.min(busyMs, sampledMs) : sampledMs;
+  const serviceMs = isFar ? Math.min(busyMs, sampledMs) : sampledMs;
   const wakeMs = (sampledMs - serviceMs) / (2 * Math.max(0.1, 1 - busyShare));
   const read = { serviceMs, databaseMs, diskMs: 0 };
   const few = usual(samples.map(({ few }) => few.accepted.times));
   const many = usual(samples.map(({ many }) => many.accepted.times));
   const steady = usual(samples.map(({ steady }) => steady.accepted.times));
   // At a distance few of the samples' requests wait for one another: what they take longer than the quickest, the way has
-  // taken, and pauses are in it. At none the model makes that wait itself.
-  const isFar = latencyMs > 0;
-  // Clients that wait for one another's answers send together more often than a steady rate does.
+  // taken, and pauses are in it. At none the model makes that wait itself. Clients that wait for one another's answers send
+  // together more often than a steady rate does.
   const alike = "clients" in load ? [...few, ...many] : steady;
   const quickestMs = few[0]!;
   return {

@@ -34,8 +34,7 @@ export class HttpConnection implements Disposable {
   }
 
   #connect(): Socket {
-    const from = this.#from === undefined ? {} : { localAddress: this.#from };
-    const address = { host: "127.0.0.1", port: this.#port, ...from };
+    const address = { host: "127.0.0.1", port: this.#port, localAddress: this.#from };
     const socket = connect({ ...address, noDelay: true }).setEncoding("latin1");
     // A server may close while no request is under way. The next one finds the socket destroyed.
     return socket.on("error", () => {});
