@@ -35,18 +35,17 @@ export interface NoTurn {
 /** What a running request has. */
 export interface Turn {
   /**
-   * Leaves the turn to others until the promise settles, which must not reject. The request then runs beside those that
-   * have begun meanwhile.
+   * Leaves the turn to others until `body` settles, which must not reject. Resolves when it is the request's turn again. So
+   * a client that sends the ends of many bodies at once waits for itself too.
    */
-  leaveUntil(body: Promise<void>): void;
+  leaveUntil(body: Promise<void>): Promise<void>;
 }
 
 /**
  * Requests run at once as long as the pool serves them at a time; more would only wait for one another. A client always
  * gets its equal part of that, also if others have more, and beside other clients at most a third. Further requests wait.
  * What comes free goes round the clients that wait, and of one client it is first in, first out. A request whose wait would
- * be too long is refused. Beside all of these run requests whose bodies have arrived late, and those that have waited for
- * `TURN_TIMEOUT_MS`.
+ * be too long is refused. Beside all of these run those that have waited for `TURN_TIMEOUT_MS`.
  */
 export class ClientTurns {
   readonly #options: TurnOptions;
@@ -71,9 +70,9 @@ export class ClientTurns {
     const name = clientNetwork(address);
     const client = this.#clientOf(name);
     const kind = isRead ? "reads" : "writes";
-    if (!this.#waiting.has(client) && this.#mayRun(client)) this.#count(client, kind, 1);
+    if (this.#runsAtOnce(client)) this.#count(client, kind, 1);
     else if (this.#admits(client)) await this.#turn(client, kind);
-    else return await work({ waiting: client.queue!.waiting.size });
+    else return await work({ waiting: this.#queueOf(client).waiting.size });
     const place: Place = { name, kind, client, hasEnded: false };
     try {
       return await work({ leaveUntil: (body) => this.#leaveUntil(place, body) });
@@ -83,13 +82,16 @@ export class ClientTurns {
     }
   }
 
-  #leaveUntil(place: Place, body: Promise<void>): void {
+  async #leaveUntil(place: Place, body: Promise<void>): Promise<void> {
+    if (place.client === undefined) return await body;
     this.#leave(place);
-    void body.then(() => {
-      if (place.hasEnded || place.client !== undefined) return;
-      place.client = this.#clientOf(place.name);
-      this.#count(place.client, place.kind, 1);
-    });
+    await body;
+    if (place.hasEnded) return;
+    const client = this.#clientOf(place.name);
+    if (this.#runsAtOnce(client)) this.#count(client, place.kind, 1);
+    else await this.#turn(client, place.kind);
+    place.client = client;
+    if (place.hasEnded) this.#leave(place);
   }
 
   #leave(place: Place): void {
@@ -97,10 +99,9 @@ export class ClientTurns {
     if (client === undefined) return;
     place.client = undefined;
     this.#count(client, kind, -1);
-    if (client.reads + client.writes === 0 && !this.#waiting.has(client)) {
-      this.#clients.delete(name);
-    }
-    this.#wake(client);
+    const hasLeft = client.reads + client.writes === 0 && !this.#waiting.has(client);
+    if (hasLeft) this.#clients.delete(name);
+    this.#wake(hasLeft ? undefined : client);
   }
 
   #clientOf(name: string): Client {
@@ -116,6 +117,10 @@ export class ClientTurns {
     this.#running[kind] += by;
   }
 
+  #runsAtOnce(client: Client): boolean {
+    return !this.#waiting.has(client) && this.#mayRun(client);
+  }
+
   #mayRun(client: Client): boolean {
     const { connections } = this.#options;
     const { size } = this.#clients;
@@ -128,12 +133,13 @@ export class ClientTurns {
     return connectionsOf(all, readDepth) < connections || has < connections / size;
   }
 
-  #wake(ended: Client): void {
+  /** After a request of `ended` has; `undefined` if that client has no other. */
+  #wake(ended: Client | undefined): void {
     if (this.#waiting.size === 0) return;
     const { connections, readDepth } = this.#options;
     const isFull = connectionsOf(this.#running, readDepth()) >= connections;
-    // While no place is free, only a client that has less than before may run more.
-    const clients = isFull ? [ended] : this.#waiting;
+    // While no place is free, only a client that has less than before may run more, or all whose parts have grown.
+    const clients = isFull && ended !== undefined ? [ended] : this.#waiting;
     // One that takes a turn goes to the end, where the loop meets it again.
     for (const client of clients) {
       const { waiting, admission } = client.queue ?? {};
@@ -147,18 +153,21 @@ export class ClientTurns {
   }
 
   #admits(client: Client): boolean {
-    const { shedTargetMs: targetMs, connections } = this.#options;
-    const permits = Math.ceil(connections / this.#clients.size);
-    client.queue ??= {
-      waiting: new Set(),
-      admission: new AdmissionControl({ targetMs, permits }),
-    };
-    const { admission, waiting } = client.queue;
+    const { admission, waiting } = this.#queueOf(client);
     return admission.admits(waiting.size, this.#clock.now());
   }
 
+  #queueOf(client: Client): Queue {
+    const { shedTargetMs: targetMs, connections } = this.#options;
+    const permits = Math.ceil(connections / this.#clients.size);
+    return client.queue ??= {
+      waiting: new Set(),
+      admission: new AdmissionControl({ targetMs, permits }),
+    };
+  }
+
   #turn(client: Client, kind: keyof Running): Promise<void> {
-    const { waiting } = client.queue!;
+    const { waiting } = this.#queueOf(client);
     const { promise, resolve } = Promise.withResolvers<void>();
     const take = () => {
       waiting.delete(take);
@@ -195,5 +204,10 @@ function connectionsOf({ reads, writes }: Running, readDepth: number): number {
 
 interface Client extends Running {
   /** Made when the first of its requests has to wait. */
-  queue: { readonly waiting: Set<() => void>; readonly admission: AdmissionControl } | undefined;
+  queue: Queue | undefined;
+}
+
+interface Queue {
+  readonly waiting: Set<() => void>;
+  readonly admission: AdmissionControl;
 }

@@ -10,10 +10,11 @@ export interface ExchangeInfo {
   /** The other end of the connection: the client, or a proxy. */
   readonly remoteAddr: { readonly hostname: string };
   /**
-   * For the handler to set. Called when the body is read before it has arrived; the promise resolves when it has, or when
-   * nobody reads it any more. `Deno.serve` does not tell.
+   * For the handler to set. Called when the body is read before it has arrived; `body` resolves when it has, or when nobody
+   * reads it any more. The reader gets the end of the body when the promise that this returns resolves, which must not
+   * reject. `Deno.serve` does not tell.
    */
-  onBodyWait?: ((body: Promise<void>) => void) | undefined;
+  onBodyWait?: ((body: Promise<void>) => Promise<void>) | undefined;
 }
 
 export type Handler = (request: Request, info: ExchangeInfo) => Response | Promise<Response>;
@@ -79,22 +80,30 @@ function bodyOf(
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
   let hasBegun = false;
   let isOver = false;
-  let endWait: (() => void) | undefined;
+  let hasEnded = false;
+  const wait = Promise.withResolvers<void>();
   const end = (close?: () => void) => {
     if (!isOver) close?.();
     isOver = true;
-    endWait?.();
+    wait.resolve();
   };
   const begin = (controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>) => {
-    info.onBodyWait?.(new Promise<void>((resolve) => endWait = resolve));
+    const mayEnd = info.onBodyWait?.(wait.promise);
     message.on("data", (chunk: Uint8Array<ArrayBuffer>) => {
       if (isOver) return;
       controller.enqueue(chunk);
       message.pause();
     });
-    message.once("end", () => end(() => controller.close()));
-    const gone = () => end(() => controller.error(new Error("The client closed the connection")));
-    // Emitted after "end" too. Before it, the client has gone.
+    message.once("end", async () => {
+      hasEnded = true;
+      wait.resolve();
+      await mayEnd;
+      end(() => controller.close());
+    });
+    const gone = () => {
+      // Emitted after "end" too. Before it, the client has gone.
+      if (!hasEnded) end(() => controller.error(new Error("The client closed the connection")));
+    };
     message.once("close", gone);
     message.once("error", () => {});
     if (message.destroyed) gone();

@@ -152,7 +152,7 @@ export async function start(
       page.failures.add({ ...failure, request: `${failure.method} ${failure.route}` });
     },
     onUserChange: () => queue.wake(),
-    bodyLimit: new BodyLimit(),
+    bodyLimit: new BodyLimit({ clientOf: fromSettings.fairUse.addressOf }),
     assets: fileServer(docsFiles),
   });
   const turns = new ClientTurns({

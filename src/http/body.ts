@@ -1,5 +1,6 @@
 /** Reads a request's body, within a limit of size and of time. */
 
+import type { Context } from "hono";
 import { ProblemError } from "./problem.ts";
 
 /** Far more than the body for one user can have. */
@@ -17,6 +18,9 @@ const MIN_DRAINED_BYTES = 1024 * 1024;
 /** Bodies that are waited for at once. Each may grow to its limit, and a slow client keeps its place for its time. */
 const MAX_BODIES = 256;
 
+/** The part of the places that one client may have, so that slow bodies of one do not refuse those of others. */
+const CLIENT_PART = 1 / 3;
+
 /** How large a body may be, and how long it may take. */
 export interface BodyBounds {
   readonly maxBytes?: number;
@@ -26,39 +30,70 @@ export interface BodyBounds {
 export interface ReadOptions extends BodyBounds {
   /** The time that the request has. */
   readonly timeoutMs?: number;
-  /** Without it, any number of bodies is waited for at once. */
-  readonly limit?: BodyLimit | undefined;
+  /** Calls `wait` for a body that has not arrived with its request, or throws. Without it, all are waited for. */
+  readonly waitIn?: (<T>(wait: () => Promise<T>) => Promise<T>) | undefined;
+}
+
+export interface BodyLimitOptions {
+  /** By default 256. */
+  readonly max?: number;
+  /** Names the client of a request; `undefined` if nothing tells it. One client gets at most a third of the places. */
+  readonly clientOf?: ((c: Context) => string | undefined) | undefined;
 }
 
 /** Counts the bodies that one process waits for, within a bound. One that has arrived with its request does not count. */
 export class BodyLimit {
+  readonly #options: BodyLimitOptions;
   readonly #max: number;
+  readonly #perClient: number;
   #count = 0;
+  /** Of the clients that have any. */
+  readonly #counts = new Map<string, number>();
 
-  constructor(max: number = MAX_BODIES) {
+  constructor(options: BodyLimitOptions = {}) {
+    const { max = MAX_BODIES } = options;
+    this.#options = options;
     this.#max = max;
+    this.#perClient = Math.ceil(max * CLIENT_PART);
   }
 
-  /** Throws `ProblemError` (503) if too many bodies are being waited for. */
-  async run<T>(wait: () => Promise<T>): Promise<T> {
-    if (this.#count >= this.#max) throw tooMany(this.#max);
-    this.#count++;
+  /** One for other bodies of the same clients. */
+  of(max: number): BodyLimit {
+    return new BodyLimit({ ...this.#options, max });
+  }
+
+  /** Throws `ProblemError` (503) if too many bodies, or too many of the client, are being waited for. */
+  async run<T>(c: Context, wait: () => Promise<T>): Promise<T> {
+    const client = this.#options.clientOf?.(c);
+    const has = client === undefined ? 0 : this.#counts.get(client) ?? 0;
+    if (has >= this.#perClient) throw tooMany(`${has} bodies of its client`);
+    if (this.#count >= this.#max) throw tooMany(`${this.#max} bodies`);
+    this.#add(client, 1);
     try {
       return await wait();
     } finally {
-      this.#count--;
+      this.#add(client, -1);
     }
+  }
+
+  #add(client: string | undefined, by: 1 | -1): void {
+    this.#count += by;
+    if (client === undefined) return;
+    const count = (this.#counts.get(client) ?? 0) + by;
+    if (count === 0) this.#counts.delete(client);
+    else this.#counts.set(client, count);
   }
 }
 
 /**
  * The whole body. `maxBytes` holds for the bytes received, not for the declared length. Throws `ProblemError`:
  * 413 if the body is too large, 408 if it takes longer than `maxMs` or than a shorter `timeoutMs`, 400 if it breaks off,
- * 503 if it has not arrived and `limit` has no place for it.
+ * and what `waitIn` throws.
  */
 export async function readBody(
   request: Request,
-  { maxBytes = MAX_BODY_BYTES, maxMs = MAX_BODY_MS, timeoutMs = Infinity, limit }: ReadOptions = {},
+  { maxBytes = MAX_BODY_BYTES, maxMs = MAX_BODY_MS, timeoutMs = Infinity, waitIn }: ReadOptions =
+    {},
 ): Promise<Uint8Array> {
   if (Number(request.headers.get("Content-Length")) > drainedOf(maxBytes)) throw tooLarge(maxBytes);
   const reader = request.body?.getReader();
@@ -69,7 +104,7 @@ export async function readBody(
   const cancel = () => void reader.cancel().catch(() => {});
   const wait = () => inTime(reading, { limitMs: Math.min(maxMs, timeoutMs), cancel });
   try {
-    return await (limit?.run(wait) ?? wait());
+    return await (waitIn?.(wait) ?? wait());
   } catch (error) {
     cancel();
     throw error;
@@ -165,10 +200,10 @@ function tooSlow(timeoutMs: number): ProblemError {
   });
 }
 
-function tooMany(max: number): ProblemError {
+function tooMany(bodies: string): ProblemError {
   return new ProblemError("overloaded", {
     detail:
-      `Cannot wait for the body as ${max} bodies are being waited for, which is the limit; try again after Retry-After`,
+      `Cannot wait for the body as ${bodies} are being waited for, which is the limit; try again after Retry-After`,
     headers: { "Retry-After": "1" },
   });
 }

@@ -3,7 +3,13 @@
 import type { Context } from "hono";
 import type { GenericSchema, InferOutput } from "valibot";
 import { preview } from "../value_message.ts";
-import { type BodyBounds, type BodyLimit, malformedBody, readBody } from "./body.ts";
+import {
+  type BodyBounds,
+  type BodyLimit,
+  malformedBody,
+  readBody,
+  type ReadOptions,
+} from "./body.ts";
 import { duplicateKey } from "./duplicate_key.ts";
 import { ProblemError } from "./problem.ts";
 import { timeLeftMs } from "./request_timeout.ts";
@@ -31,7 +37,8 @@ export async function readJsonBody<Schema extends GenericSchema>(
   { mediaTypes = [JSON_TYPE], limit, bounds }: JsonBodyOptions = {},
 ): Promise<InferOutput<Schema>> {
   assertMediaType(c, mediaTypes);
-  const bytes = await readBody(c.req.raw, { ...bounds, limit, timeoutMs: timeLeftMs(c) });
+  const waitIn: ReadOptions["waitIn"] = limit && ((wait) => limit.run(c, wait));
+  const bytes = await readBody(c.req.raw, { ...bounds, waitIn, timeoutMs: timeLeftMs(c) });
   return validBody(schema, parseJson(decodeUtf8(bytes)));
 }
 

@@ -13,7 +13,7 @@ import { createUsers } from "../users/user_batch.ts";
 import { VersionMismatchError } from "../users/user_errors.ts";
 import { listUsers } from "../users/user_list.ts";
 import { changeUser, createUser, deleteUser, readUser } from "../users/user_store.ts";
-import { BodyLimit } from "./body.ts";
+import type { BodyLimit } from "./body.ts";
 import { decodeCursor, encodeCursor } from "./cursor.ts";
 import type { ActivityDocument } from "./documents.ts";
 import { entityTag, isKnown, textTag } from "./entity_tag.ts";
@@ -78,7 +78,7 @@ export function usersRoutes(
   { onChange, bodyLimit: limit, requiresIfMatch: isRequired }: UsersRoutesOptions,
 ) {
   const expectedVersion = ifMatch({ isRequired });
-  const batchLimit = limit && new BodyLimit(MAX_BATCHES);
+  const batchLimit = limit?.of(MAX_BATCHES);
   return new Hono<UsersEnv>()
     .get("/users", requireScope("users:read"), queryInput(PageQuery), conditions, async (c) => {
       const { limit, cursor, ...filter } = c.req.valid("query");

@@ -26,7 +26,7 @@ function turnsOf(connections: number, { readDepth = 1 } = {}) {
     });
   const waitForBody = (name: string) => {
     const body = Promise.withResolvers<void>();
-    running.get(name)!.leaveUntil(body.promise);
+    void running.get(name)!.leaveUntil(body.promise).then(() => started.push(`${name} again`));
     return body.resolve;
   };
   const take = async () => {
@@ -201,7 +201,7 @@ Deno.test("a request whose body has not arrived leaves its turn to others", asyn
   const asked = ["1", "2", "3", "4"].map((name) => ask("a", name));
   assertEquals(await take(), ["1", "2", "3"], "as if it were alone");
   arrive.forEach((arrived) => arrived());
-  await take();
+  assertEquals(await take(), names.map((name) => `${name} again`), "each is alone too");
   end("1");
   assertEquals(await take(), [], "the others run now, so that the client has its part already");
   names.forEach(end);
@@ -229,4 +229,67 @@ Deno.test("a turn that was left goes to a request that waits", async () => {
   end("4");
   await Promise.all([...asked, next]);
   assertEquals(clock.pending, 0);
+});
+
+Deno.test("requests whose bodies arrive at once wait for their turns again, and others do not wait for them", async () => {
+  const { clock, ask, take, end, waitForBody } = turnsOf(6);
+  const other = ask("b", "b1");
+  const names = Array.from({ length: 50 }, (_, index) => `${index}`);
+  const asked: Promise<string>[] = [];
+  const arrive: (() => void)[] = [];
+  for (const name of names) {
+    asked.push(ask("a", name));
+    assertEquals(await take(), asked.length === 1 ? ["b1", name] : [name]);
+    arrive.push(waitForBody(name));
+  }
+  arrive.forEach((arrived) => arrived());
+  assertEquals(await take(), ["0 again", "1 again"]);
+  const next = ask("b", "b2");
+  asked.push(ask("a", "50"));
+  assertEquals(await take(), ["b2"]);
+  for (const [index, name] of names.entries()) {
+    end(name);
+    const following = index < 48 ? [`${index + 2} again`] : index === 48 ? ["50"] : [];
+    assertEquals(await take(), following);
+  }
+  ["50", "b1", "b2"].forEach(end);
+  await Promise.all([...asked, other, next]);
+  assertEquals(clock.pending, 0);
+});
+
+Deno.test("a request that ends while it waits for its turn again keeps none", async () => {
+  const { clock, ask, take, end, waitForBody } = turnsOf(1);
+  const slow = ask("a", "slow");
+  assertEquals(await take(), ["slow"]);
+  const arrived = waitForBody("slow");
+  const asked = ["1", "2"].map((name) => ask("a", name));
+  assertEquals(await take(), ["1"]);
+  arrived();
+  assertEquals(await take(), []);
+  // Its client has gone.
+  end("slow");
+  await slow;
+  end("1");
+  assertEquals(await take(), ["2"]);
+  const more = ask("a", "3");
+  assertEquals(await take(), []);
+  end("2");
+  await take();
+  end("3");
+  await Promise.all([...asked, more]);
+  assertEquals(clock.pending, 0);
+});
+
+Deno.test("when a client has left, those that wait take its part at once", async () => {
+  const { ask, take, end } = turnsOf(6);
+  const alone = ["a1", "a2", "a3", "a4", "a5", "a6"];
+  const first = ["b1", "c1", "d1", "e1", "f1"];
+  const second = ["b2", "c2", "d2", "e2"];
+  const asked = [...alone, ...first, ...second].map((name) => ask(name.slice(0, 1), name));
+  // Client a was alone when it came. Of six clients each has a sixth.
+  assertEquals(await take(), [...alone, ...first]);
+  end("f1");
+  assertEquals(await take(), second);
+  [...alone, "b1", "c1", "d1", "e1", ...second].forEach(end);
+  await Promise.all(asked);
 });

@@ -367,9 +367,10 @@ Deno.test("the handler learns of a wait for a body, and of its end, however it e
     return events.splice(0);
   };
   const handler: Handler = async (request, info) => {
-    info.onBodyWait = (body) => {
+    info.onBodyWait = async (body) => {
       note("wait");
-      void body.then(() => note("end"));
+      await body;
+      note("end");
     };
     const reader = request.body!.getReader();
     const { value } = await reader.read().catch(() => ({ value: undefined }));
@@ -395,6 +396,36 @@ Deno.test("the handler learns of a wait for a body, and of its end, however it e
   assertEquals(await until("wait"), ["wait"]);
   await leave([client]);
   assertEquals((await until("answer")).sort(), ["answer", "end"]);
+});
+
+Deno.test("the reader gets the end of a late body when the handler lets it", async () => {
+  const waiting = Promise.withResolvers<void>();
+  const arrived = Promise.withResolvers<void>();
+  const ending = Promise.withResolvers<void>();
+  let isRead = false;
+  const handler: Handler = async (request, info) => {
+    info.onBodyWait = async (body) => {
+      waiting.resolve();
+      await body;
+      arrived.resolve();
+      await ending.promise;
+    };
+    const text = await request.text();
+    if (text !== "") isRead = true;
+    return new Response(`${text} hello`);
+  };
+  await using server = await listening({ handler });
+  const client = await server.open();
+  client.socket.write("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nab");
+  await waiting.promise;
+  client.socket.write("cdef");
+  await arrived.promise;
+  // Another request is served meanwhile, so that all that could happen has happened.
+  await (await fetch(`http://127.0.0.1:${server.listener.port}/`)).text();
+  assertEquals(isRead, false);
+  ending.resolve();
+  await answered(client, 1);
+  assertEquals(client.received.endsWith("abcdef hello"), true);
 });
 
 Deno.test("a text is written with its length in bytes, also an empty one, and after its stream was touched", async () => {

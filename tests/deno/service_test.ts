@@ -14,7 +14,7 @@ const database = await localDatabase();
 
 interface Running extends AsyncDisposable {
   readonly branch: Branch;
-  request(path: string, init?: RequestInit): Promise<Response>;
+  request(path: string, init?: RequestInit & { client?: Deno.HttpClient }): Promise<Response>;
   createUser(email: string): Promise<{ id: string }>;
 }
 
@@ -24,7 +24,7 @@ async function serving(
   const branch = await database.connect(observe === undefined ? {} : { observe });
   const quiet = { PORT: "0", LOG_LEVEL: "error", QUEUE_CONCURRENCY: "0" };
   const service = await start({ ...branch.env, ...quiet, ...env }, { hostname: "127.0.0.1" });
-  const request = (path: string, init?: RequestInit) =>
+  const request: Running["request"] = (path, init) =>
     fetch(`${service.url}${path}`, withToken(init));
   return {
     branch,
@@ -220,6 +220,40 @@ Deno.test("a client is served while a body of it is still arriving", async () =>
   const response = await slow;
   await response.body?.cancel();
   assertEquals(response.status, 201);
+});
+
+Deno.test("a client that sends the ends of many bodies at once delays its own requests only", async () => {
+  await using running = await serving({
+    env: {
+      DATABASE_POOL_SIZE: "1",
+      DATABASE_MAX_OVERFLOW: "0",
+      DATABASE_READ_DEPTH: "1",
+      DATABASE_POOL_SHED_TARGET: "0",
+    },
+  });
+  using other = Deno.createHttpClient({ localAddress: "127.0.0.2" });
+  const read = async () => {
+    const response = await running.request("/users?limit=1", { client: other });
+    await response.body?.cancel();
+    return response.status;
+  };
+  assertEquals(await read(), 200);
+  let answered = 0;
+  const users = Array.from({ length: 80 }, (_, index) => slowUser(`burst${index}@example.org`));
+  const burst = users.map(async ({ init }) => {
+    const response = await running.request("/users", init);
+    await response.body?.cancel();
+    answered++;
+    return response.status;
+  });
+  await Promise.all(users.map(({ hasBegun }) => hasBegun));
+  // They wait for their bodies once a request that came after them has been answered.
+  assertEquals([await read(), answered], [200, 0]);
+  users.forEach(({ sendRest }) => sendRest());
+  await Promise.race(burst);
+  assertEquals(await read(), 200);
+  assert(answered < 40, `${answered} were answered before`);
+  assertEquals(new Set(await Promise.all(burst)), new Set([201]));
 });
 
 Deno.test("requests that reach the service as its shutdown begins are answered", async () => {

@@ -1,4 +1,5 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import type { Context } from "hono";
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { BodyLimit, readBody } from "../../src/http/body.ts";
 import { ProblemError } from "../../src/http/problem.ts";
 import { untouchedDatabase } from "./fake_database.ts";
@@ -55,7 +56,7 @@ Deno.test("readBody() returns no bytes for a request without a body", async () =
 });
 
 /** A request whose body ends when it is told to. */
-function slowRequest(): { request: Request; end(): void } {
+function slowRequest(client = "a"): { request: Request; end(): void } {
   const ended = Promise.withResolvers<void>();
   const body = new ReadableStream<Uint8Array>({
     async start(controller) {
@@ -64,14 +65,19 @@ function slowRequest(): { request: Request; end(): void } {
       controller.close();
     },
   });
-  const init = { method: "POST", body, duplex: "half", headers: JSON_HEADERS } as RequestInit;
+  const headers = { ...JSON_HEADERS, "X-Client": client };
+  const init = { method: "POST", body, duplex: "half", headers } as RequestInit;
   return { request: new Request("http://localhost/users", init), end: ended.resolve };
 }
 
 const JSON_HEADERS = { ...BEARER, "Content-Type": "application/json" };
 
 Deno.test("more bodies at once than the limit are refused with 503, and the place of a body is free after it", async () => {
-  const app = createApp({ db: untouchedDatabase, authenticator, bodyLimit: new BodyLimit(2) });
+  const app = createApp({
+    db: untouchedDatabase,
+    authenticator,
+    bodyLimit: new BodyLimit({ max: 2 }),
+  });
   // In the second round only if the places of the first are free.
   for (let round = 0; round < 2; round++) {
     const slow = [slowRequest(), slowRequest(), slowRequest()];
@@ -87,5 +93,24 @@ Deno.test("more bodies at once than the limit are refused with 503, and the plac
     slow.forEach(({ end }) => end());
     const statuses = (await Promise.all(answers)).map(({ status }) => status);
     assertEquals(statuses.toSorted(), [400, 400, 503]);
+  }
+});
+
+Deno.test("slow bodies of one client do not refuse those of another", async () => {
+  const clientOf = (c: Context) => c.req.header("X-Client");
+  const bodyLimit = new BodyLimit({ max: 5, clientOf });
+  const app = createApp({ db: untouchedDatabase, authenticator, bodyLimit });
+  for (let round = 0; round < 2; round++) {
+    const slow = ["a", "a", "a"].map(slowRequest);
+    const answers = slow.map(({ request }) => app.fetch(request));
+    const refused = await Promise.race(answers);
+    assertEquals([refused.status, refused.headers.get("Retry-After")], [503, "1"]);
+    assertMatch((await refused.json()).detail, /2 bodies of its client/);
+    slow.push(...["b", "b", "c", "c"].map(slowRequest));
+    const others = slow.slice(3).map(({ request }) => app.fetch(request));
+    assertMatch((await (await Promise.race(others)).json()).detail, /5 bodies/);
+    slow.forEach(({ end }) => end());
+    const statuses = (await Promise.all([...answers, ...others])).map(({ status }) => status);
+    assertEquals(statuses.toSorted(), [400, 400, 400, 400, 400, 503, 503]);
   }
 });
