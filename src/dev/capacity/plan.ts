@@ -105,11 +105,11 @@ export function connectionMs(plan: CapacityPlan): number {
   return readMs * (1 - writes) + useMs(plan, write) * writes;
 }
 
-/** From its flight to its answer. */
+/** From its lease to its answer. */
 function useMs(
   { latencyMs, jitterMs }: CapacityPlan,
   { serviceMs, databaseMs, diskMs }: UnitCost,
 ): number {
   return 2 * latencyMs + averageMs(jitterMs) + databaseMs + diskMs +
-    serviceMs * (1 - BEFORE_FLIGHT);
+    serviceMs * (1 - ADMISSION);
 }
