@@ -5,6 +5,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { type AddressInfo, Server as NetServer, type Socket } from "node:net";
+import { setImmediate } from "node:timers";
 import { completesWithin } from "../db/time/timeout.ts";
 import { AcceptWatch } from "./accept_watch.ts";
 import { type ConnectionLimits, Connections, type Refused } from "./connections.ts";
@@ -41,6 +42,9 @@ export const LINGER_MS = 400;
 
 /** If no client has connected for this long, hardly one does so in the moment in which the listener closes. */
 const ACCEPT_PAUSE_MS = 20;
+
+/** The end of the wait for a turn that brings no connection, if clients connect all the time. */
+const ACCEPT_TURNS_MAX = 20;
 
 /** How long a client may take to close its side of an idle connection. */
 const FAREWELL_MS = 50;
@@ -203,11 +207,19 @@ export class Listener implements HttpListener {
    * that wait when the listener closes, with the requests that are in them.
    */
   async #allAccepted(): Promise<void> {
-    const accepted = Promise.withResolvers<void>();
-    // All waiting connections are accepted before the first event of them, so that a turn later all events were emitted.
-    const onConnection = () => setTimeout(accepted.resolve, 0);
-    this.#server.once("connection", onConnection);
-    await completesWithin(accepted.promise, ACCEPT_PAUSE_MS);
+    const first = Promise.withResolvers<void>();
+    let accepted = 0;
+    const onConnection = () => {
+      accepted++;
+      first.resolve();
+    };
+    this.#server.on("connection", onConnection);
+    await completesWithin(first.promise, ACCEPT_PAUSE_MS);
+    // Until a turn of the event loop brings none.
+    for (let before = 0, turn = 0; before < accepted && turn < ACCEPT_TURNS_MAX; turn++) {
+      before = accepted;
+      await new Promise<void>((resolve) => void setImmediate(resolve));
+    }
     this.#server.off("connection", onConnection);
   }
 

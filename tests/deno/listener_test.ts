@@ -7,6 +7,7 @@ import type { Refused } from "../../src/deno/connections.ts";
 import type { Handler } from "../../src/deno/exchange.ts";
 import { Listener, type ListenerOptions } from "../../src/deno/listener.ts";
 import { attack, type Attacker, leave } from "../hostile/clients.ts";
+import type { WaitingClients } from "./waiting_clients_worker.ts";
 
 interface Listening extends AsyncDisposable {
   readonly listener: Listener;
@@ -426,6 +427,25 @@ Deno.test("the reader gets the end of a late body when the handler lets it", asy
   ending.resolve();
   await answered(client, 1);
   assertEquals(client.received.endsWith("abcdef hello"), true);
+});
+
+Deno.test("connections that wait to be accepted when the listener closes are served", async () => {
+  await using server = await listening();
+  const worker = new Worker(new URL("waiting_clients_worker.ts", import.meta.url), {
+    type: "module",
+  });
+  const answers = new Promise<string[]>((resolve) =>
+    worker.onmessage = ({ data }) => resolve(data)
+  );
+  const areSent = new Int32Array(new SharedArrayBuffer(4));
+  const clients: WaitingClients = { port: server.listener.port, count: 50, areSent };
+  worker.postMessage(clients);
+  assertEquals(Atomics.wait(areSent, 0, 0, 10_000), "ok");
+  await server.listener.close({ timeoutMs: 1_000 });
+  const closing = (answer: string) =>
+    /^HTTP\/1\.1 200 .*\r\nconnection: close\r\n.*hello$/is.test(answer);
+  assertEquals((await answers).filter((answer) => !closing(answer)), []);
+  worker.terminate();
 });
 
 Deno.test("a text is written with its length in bytes, also an empty one, and after its stream was touched", async () => {

@@ -14,7 +14,7 @@ export const ATTACKS: Readonly<Record<string, (minutes: number) => Promise<Measu
   "slowloris": () => slowloris({ openFiles: 1_024, connections: 1_000, forMs: 15_000 }),
   "host": host,
   "log-flood": () => logFlood({ clients: 50, forMs: 25_000 }),
-  "shutdown": () => shutdown({ clients: 100, pauseMs: 100 }),
+  "shutdown": () => shutdown({ clients: 100, pauseMs: 100, maxResets: 10 }),
   "siege": (minutes) => siege({ forMs: minutes * 60_000 }),
   "slow-readers": () => slowReaders({ readers: 300, pages: 20, forMs: 5_000 }),
   "generated": generatedOnAll,
