@@ -1,5 +1,6 @@
 /** Logins by SCRAM to a real server: passwords beyond ASCII, channel binding, and what the environment must not change. */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { join } from "node:path";
 import type { Socket } from "node:net";
 import { ConnectError } from "../../src/db/mod.ts";
 import { createDriver } from "../../src/library/create_driver.ts";
@@ -13,6 +14,8 @@ const server = await startTlsPostgres();
 Deno.test.afterAll(async () => await server[Symbol.asyncDispose]());
 
 const role = "user_service_scram";
+
+const LOGIN = join(import.meta.dirname!, "login_main.ts");
 
 async function connect(url: string | URL, { pipelineConnect = false } = {}) {
   const connection = await createDriver({ url: String(url), pipelineConnect }, denoSockets)
@@ -64,23 +67,23 @@ Deno.test("the variables of libpq change no login", async () => {
     onClientData: (index, chunk) => startups[index] ??= new TextDecoder().decode(chunk),
   });
   url.port = String(hop.port);
-  const { password } = url;
-  const variables = {
-    PGPASSWORD: password,
-    PGOPTIONS: "-c search_path=elsewhere",
-    PGREPLICATION: "database",
-    PGCLIENT_ENCODING: "LATIN1",
-  };
-  for (const [name, value] of Object.entries(variables)) Deno.env.set(name, value);
-  try {
-    await connect(url);
-    assert(!/elsewhere|replication|LATIN1/.test(startups[0]!), startups[0]);
-    url.password = "";
-    assertMatch(await refusalOf(url), /the URL has none/);
-    assert(startups.every((each) => each === startups[0]));
-  } finally {
-    for (const name of Object.keys(variables)) Deno.env.delete(name);
-  }
+  const withoutPassword = new URL(url);
+  withoutPassword.password = "";
+  // In a process of its own: the variables would hold for tests that run at the same time.
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", LOGIN, url.href, withoutPassword.href],
+    env: {
+      PGPASSWORD: url.password,
+      PGOPTIONS: "-c search_path=elsewhere",
+      PGREPLICATION: "database",
+      PGCLIENT_ENCODING: "LATIN1",
+    },
+  }).output();
+  const [refusal, refusalWithout] = JSON.parse(new TextDecoder().decode(stdout));
+  assertEquals(refusal, null);
+  assertMatch(refusalWithout, /the URL has none/);
+  assert(!/elsewhere|replication|LATIN1/.test(startups[0]!), startups[0]);
+  assert(startups.every((each) => each === startups[0]));
 });
 
 for (const sslmode of ["prefer", "require", "verify-full"]) {
