@@ -1,6 +1,7 @@
 /** The HTTP server behind a proxy, `HTTP_SERVER=plain`, on real sockets. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
+import { readBody } from "../../src/http/body.ts";
 import type { Handler } from "../../src/deno/exchange.ts";
 import type { HttpListener } from "../../src/deno/listener.ts";
 import { listenPlainly } from "../../src/deno/plain_listener.ts";
@@ -181,4 +182,33 @@ Deno.test("it closes within its time, whatever a client does", async () => {
   const tookMs = performance.now() - sinceMs;
   assertEquals(tookMs < 2_000, true, `${tookMs} ms`);
   await leave([endless, silent]);
+});
+
+Deno.test("a body that has come with its head is not waited for", async () => {
+  let waits = 0;
+  const waited = Promise.withResolvers<void>();
+  await using server = listening(async (request) => {
+    const bytes = await readBody(request, {
+      waitIn: (wait) => {
+        waits++;
+        waited.resolve();
+        return wait();
+      },
+    });
+    return new Response(`${bytes.length} bytes, hello`);
+  });
+  const client = await server.open();
+  const head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3000\r\n\r\n";
+  const body = "a".repeat(3_000);
+  for (let count = 1; count <= 20; count++) {
+    client.socket.write(head + body);
+    await answered(client, count);
+  }
+  assertEquals(waits, 0);
+  client.socket.write(head);
+  await waited.promise;
+  client.socket.write(body);
+  await answered(client, 21);
+  assertEquals(client.received.match(/3000 bytes/g)?.length, 21);
+  assertEquals(waits, 1);
 });
