@@ -28,6 +28,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     "node:buffer",
     "node:http",
     "node:net",
+    "node:timers",
   ],
   "workers/tracing": [
     "workers",

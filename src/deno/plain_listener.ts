@@ -26,10 +26,13 @@ export function listenPlainly(
         onError(error);
         return new Response(null, { status: 500 });
       },
-    }, async (request, info) => {
-      const response = hasHost(request) ? await handler(request, info) : refuseHost();
+    }, (request, info) => {
       const { method } = request;
-      return isClosing || method === "HEAD" ? adapted(response, { method, isClosing }) : response;
+      const answer = hasHost(request) ? handler(request, info) : refuseHost();
+      // No async function, whose frame would stay for as long as the request waits.
+      return Promise.resolve(answer).then((response) =>
+        isClosing || method === "HEAD" ? adapted(response, { method, isClosing }) : response
+      );
     });
   let server = serve(port);
   const bound = server.addr.port;

@@ -3,14 +3,14 @@ export class RequestTracker {
   #count = 0;
   #idle: PromiseWithResolvers<void> | undefined;
 
-  /** Counts a request until its response settles. */
-  async track<T>(response: T | Promise<T>): Promise<T> {
+  /** Counts a request until its response settles. No async function, whose frame would stay for as long. */
+  track<T>(response: Promise<T>): Promise<T> {
     this.#count++;
-    try {
-      return await response;
-    } finally {
+    const end = () => {
       if (--this.#count === 0) this.#idle?.resolve();
-    }
+    };
+    response.then(end, end);
+    return response;
   }
 
   /** Resolves when no request is running. */
