@@ -217,7 +217,15 @@ const ends: typeof happenings = [
     ),
   ],
   [3, happening("an owner becomes busy", requests, (scope) => scope.beBusy())],
-  [3, happening("a busy owner runs again", busyOwners, (scope) => scope.answer())],
+  [
+    3,
+    happening("a busy owner runs again", busyOwners, async (scope, { clock }) => {
+      scope.answer();
+      await flushPromises();
+      // Its timers that are overdue, or that it was asked to set for a time that has passed.
+      await clock.advance(0);
+    }),
+  ],
 ];
 
 function commandsOf(kinds: typeof happenings) {
