@@ -206,9 +206,9 @@ export const RULES: Readonly<Record<string, Rule>> = {
   },
 
   "a connection that is released within a transaction is rolled back"({ holdings }) {
-    for (const { owesRollback, ask: { scope }, peer: { connection } } of holdings) {
-      // If the permit was reclaimed meanwhile, the owner closes the connection instead.
-      if (scope.isBusy || scope.wasBusy && connection.closes > 0) continue;
+    for (const { owesRollback, ask: { scope }, peer: { connection, shut } } of holdings) {
+      // If the permit was reclaimed meanwhile, the owner closes the connection instead. It may have died until then.
+      if (scope.isBusy || scope.wasBusy && (connection.closes > 0 || shut)) continue;
       assert(!owesRollback || connection.flights.some(([text]) => text === "ROLLBACK"));
     }
   },
