@@ -9,6 +9,8 @@ export interface BackendKillerOptions {
   /** Settings of a role that may terminate other roles' backends. */
   readonly adminEnv: Env;
   readonly everyMs: number;
+  /** Asked before each kill. Where kills wait for progress, a slow machine makes progress as well. */
+  readonly mayKill?: (kills: number) => boolean;
   readonly random: Random;
 }
 
@@ -57,11 +59,11 @@ export class BackendKiller implements AsyncDisposable {
   }
 
   async #kill(): Promise<void> {
-    const { everyMs, random } = this.#options;
+    const { everyMs, mayKill = () => true, random } = this.#options;
     let waitMs = everyMs;
     while (await sleep(waitMs, this.#stop)) {
       const startedMs = performance.now();
-      const pid = pick(await this.#list(), random);
+      const pid = mayKill(this.kills) ? pick(await this.#list(), random) : undefined;
       if (pid !== undefined) {
         const [row] = await this.#query(`select pg_terminate_backend(${pid}) as done`);
         if (row?.["done"] === true) this.kills++;
