@@ -1,4 +1,5 @@
 /** `shutdown`: clients with keep-alive connections write on while the service gets SIGTERM. */
+import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import { atLeast, atMost, type Measure, zero } from "../endurance/verdict.ts";
 import { attack, type Attacker } from "./clients.ts";
 import { isJson, sleep } from "./connections.ts";
@@ -39,7 +40,8 @@ export async function shutdown(
     { length: clients },
     (_, index) => writeOn(target.port, { index, pauseMs, outcome }),
   );
-  await sleep(1_000);
+  // Each client has been served about twice, and most of them are in a pause or in a request.
+  await pollUntil(() => outcome.created >= 2 * clients, { deadlineMs: 30_000, intervalMs: 10 });
   const createdBefore = outcome.created;
   const sinceMs = performance.now();
   target.signal("SIGTERM");
