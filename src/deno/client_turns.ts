@@ -35,10 +35,10 @@ export interface NoTurn {
 /** What a running request has. */
 export interface Turn {
   /**
-   * Leaves the turn to others until `body` settles, which must not reject. Resolves when it is the request's turn again. So
-   * a client that sends the ends of many bodies at once waits for itself too.
+   * Leaves the turn to others while `wait` runs, and waits for it again when that has resolved: a client that sends the
+   * ends of many bodies at once waits for itself too. Rejects as `wait` does, and the request then has no turn any more.
    */
-  leaveUntil(body: Promise<void>): Promise<void>;
+  leaveWhile<T>(wait: () => Promise<T>): Promise<T>;
 }
 
 /**
@@ -75,23 +75,28 @@ export class ClientTurns {
     else return await work({ waiting: this.#queueOf(client).waiting.size });
     const place: Place = { name, kind, client, hasEnded: false };
     try {
-      return await work({ leaveUntil: (body) => this.#leaveUntil(place, body) });
+      return await work({ leaveWhile: (wait) => this.#leaveWhile(place, wait) });
     } finally {
       place.hasEnded = true;
       this.#leave(place);
     }
   }
 
-  async #leaveUntil(place: Place, body: Promise<void>): Promise<void> {
-    if (place.client === undefined) return await body;
+  async #leaveWhile<T>(place: Place, wait: () => Promise<T>): Promise<T> {
+    if (place.client === undefined) return await wait();
     this.#leave(place);
-    await body;
-    if (place.hasEnded) return;
+    const value = await wait();
+    if (place.hasEnded) return value;
     const client = this.#clientOf(place.name);
     if (this.#runsAtOnce(client)) this.#count(client, place.kind, 1);
-    else await this.#turn(client, place.kind);
+    else {
+      // It is not refused any more, and yet may be the first of a new queue.
+      this.#admits(client);
+      await this.#turn(client, place.kind);
+    }
     place.client = client;
     if (place.hasEnded) this.#leave(place);
+    return value;
   }
 
   #leave(place: Place): void {

@@ -9,18 +9,12 @@ import { unreadText } from "./response_text.ts";
 export interface ExchangeInfo {
   /** The other end of the connection: the client, or a proxy. */
   readonly remoteAddr: { readonly hostname: string };
-  /**
-   * For the handler to set. Called when the body is read before it has arrived; `body` resolves when it has, or when nobody
-   * reads it any more. The reader gets the end of the body when the promise that this returns resolves, which must not
-   * reject. `Deno.serve` does not tell.
-   */
-  onBodyWait?: ((body: Promise<void>) => Promise<void>) | undefined;
 }
 
 export type Handler = (request: Request, info: ExchangeInfo) => Response | Promise<Response>;
 
 /** The request, or the response if there can be none. */
-export function requestOf(message: IncomingMessage, info: ExchangeInfo): Request | Response {
+export function requestOf(message: IncomingMessage): Request | Response {
   const { rawHeaders } = message;
   let host: string | undefined;
   let hosts = 0;
@@ -45,7 +39,7 @@ export function requestOf(message: IncomingMessage, info: ExchangeInfo): Request
       "Cannot take the request as its target is neither a path nor an http URL; send a path";
     return refuseUnrouted("malformed-request", detail);
   }
-  const openBody = hasBody(message) ? () => bodyOf(message, info) : undefined;
+  const openBody = hasBody(message) ? () => bodyOf(message) : undefined;
   return incomingRequest({ url, method, rawHeaders, openBody });
 }
 
@@ -74,36 +68,22 @@ function hasBody({ method, headers }: IncomingMessage): boolean {
  * Reads from the socket only what the reader asks for. Of a body that is not read at all, node discards the rest itself;
  * `discardRest` does so for one that is read in part.
  */
-function bodyOf(
-  message: IncomingMessage,
-  info: ExchangeInfo,
-): ReadableStream<Uint8Array<ArrayBuffer>> {
+function bodyOf(message: IncomingMessage): ReadableStream<Uint8Array<ArrayBuffer>> {
   let hasBegun = false;
   let isOver = false;
-  let hasEnded = false;
-  const wait = Promise.withResolvers<void>();
-  const end = (close?: () => void) => {
-    if (!isOver) close?.();
-    isOver = true;
-    wait.resolve();
-  };
   const begin = (controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>) => {
-    const mayEnd = info.onBodyWait?.(wait.promise);
+    const end = (close: () => void) => {
+      if (!isOver) close();
+      isOver = true;
+    };
     message.on("data", (chunk: Uint8Array<ArrayBuffer>) => {
       if (isOver) return;
       controller.enqueue(chunk);
       message.pause();
     });
-    message.once("end", async () => {
-      hasEnded = true;
-      wait.resolve();
-      await mayEnd;
-      end(() => controller.close());
-    });
-    const gone = () => {
-      // Emitted after "end" too. Before it, the client has gone.
-      if (!hasEnded) end(() => controller.error(new Error("The client closed the connection")));
-    };
+    message.once("end", () => end(() => controller.close()));
+    const gone = () => end(() => controller.error(new Error("The client closed the connection")));
+    // Emitted after "end" too. Before it, the client has gone.
     message.once("close", gone);
     message.once("error", () => {});
     if (message.destroyed) gone();
@@ -121,7 +101,7 @@ function bodyOf(
       message.resume();
     },
     cancel() {
-      end();
+      isOver = true;
       message.resume();
     },
   }, { highWaterMark: 0 });

@@ -227,7 +227,7 @@ export class Listener implements HttpListener {
   async #answer(message: IncomingMessage, out: ServerResponse): Promise<void> {
     try {
       const info = infoOf(message);
-      const request = requestOf(message, info);
+      const request = requestOf(message);
       const isRefused = !(request instanceof Request);
       const response = isRefused ? request : await this.#handler(request, info);
       const closes = this.#isClosing || isRefused;

@@ -106,6 +106,7 @@ export async function start(
   const fromSettings = appSettings(settings, {
     peerOf: (c: Context<{ Bindings: ExchangeInfo }>) => c.env.remoteAddr.hostname,
   });
+  const isBehindProxy = settings.httpServer === "plain";
   const guesses = new Guesses({
     clientOf: (c) => fromSettings.fairUse.addressOf(c) ?? "",
     onRefused: (guess) => log.warn("wrong OPS_TOKEN refused", { ...guess }),
@@ -152,7 +153,14 @@ export async function start(
       page.failures.add({ ...failure, request: `${failure.method} ${failure.route}` });
     },
     onUserChange: () => queue.wake(),
-    bodyLimit: new BodyLimit({ clientOf: fromSettings.fairUse.addressOf }),
+    bodyLimit: new BodyLimit({
+      // Behind a proxy that names no clients, they are one.
+      clientOf: isBehindProxy && settings.fairUse.addressHeader === undefined
+        ? undefined
+        : fromSettings.fairUse.addressOf,
+      leaveWhile: ({ env: { turn } }: Context<{ Bindings: RequestInfo }>, wait) =>
+        "leaveWhile" in turn ? turn.leaveWhile(wait) : wait(),
+    }),
     assets: fileServer(docsFiles),
   });
   const turns = new ClientTurns({
@@ -160,16 +168,11 @@ export async function start(
     readDepth: () => db.readDepth,
     shedTargetMs,
   });
-  const isBehindProxy = settings.httpServer === "plain";
   // In front of the app, where a request that waits keeps no frames of middleware: `tests/bench/README.md`.
-  const answer = (request: Request, info: ExchangeInfo) => {
-    const { remoteAddr } = info;
+  const answer = (request: Request, { remoteAddr }: ExchangeInfo) => {
     const client = isBehindProxy ? PROXY : remoteAddr.hostname;
     const isRead = request.method === "GET" || request.method === "HEAD";
-    return turns.run({ client, isRead }, (turn) => {
-      if ("leaveUntil" in turn) info.onBodyWait = turn.leaveUntil;
-      return app.fetch(request, { remoteAddr, turn });
-    });
+    return turns.run({ client, isRead }, (turn) => app.fetch(request, { remoteAddr, turn }));
   };
   const server = await listen(settings.httpServer, {
     hostname,

@@ -18,9 +18,6 @@ const MIN_DRAINED_BYTES = 1024 * 1024;
 /** Bodies that are waited for at once. Each may grow to its limit, and a slow client keeps its place for its time. */
 const MAX_BODIES = 256;
 
-/** The part of the places that one client may have, so that slow bodies of one do not refuse those of others. */
-const CLIENT_PART = 1 / 3;
-
 /** How large a body may be, and how long it may take. */
 export interface BodyBounds {
   readonly maxBytes?: number;
@@ -37,8 +34,13 @@ export interface ReadOptions extends BodyBounds {
 export interface BodyLimitOptions {
   /** By default 256. */
   readonly max?: number;
-  /** Names the client of a request; `undefined` if nothing tells it. One client gets at most a third of the places. */
+  /**
+   * Names the client of a request; `undefined` if nothing tells it. One client gets at most half of the places, so that its
+   * slow bodies do not refuse those of others.
+   */
   readonly clientOf?: ((c: Context) => string | undefined) | undefined;
+  /** Runs the wait for a body, and what the request waits for after it. The body has its place for as long. */
+  readonly leaveWhile?: (<T>(c: Context, wait: () => Promise<T>) => Promise<T>) | undefined;
 }
 
 /** Counts the bodies that one process waits for, within a bound. One that has arrived with its request does not count. */
@@ -54,7 +56,7 @@ export class BodyLimit {
     const { max = MAX_BODIES } = options;
     this.#options = options;
     this.#max = max;
-    this.#perClient = Math.ceil(max * CLIENT_PART);
+    this.#perClient = Math.ceil(max / 2);
   }
 
   /** One for other bodies of the same clients. */
@@ -62,15 +64,16 @@ export class BodyLimit {
     return new BodyLimit({ ...this.#options, max });
   }
 
-  /** Throws `ProblemError` (503) if too many bodies, or too many of the client, are being waited for. */
+  /** Throws `ProblemError` (503) if too many bodies, or too many of the client, have a place. */
   async run<T>(c: Context, wait: () => Promise<T>): Promise<T> {
-    const client = this.#options.clientOf?.(c);
+    const { clientOf, leaveWhile } = this.#options;
+    const client = clientOf?.(c);
     const has = client === undefined ? 0 : this.#counts.get(client) ?? 0;
     if (has >= this.#perClient) throw tooMany(`${has} bodies of its client`);
     if (this.#count >= this.#max) throw tooMany(`${this.#max} bodies`);
     this.#add(client, 1);
     try {
-      return await wait();
+      return await (leaveWhile?.(c, wait) ?? wait());
     } finally {
       this.#add(client, -1);
     }

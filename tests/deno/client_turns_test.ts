@@ -26,7 +26,9 @@ function turnsOf(connections: number, { readDepth = 1 } = {}) {
     });
   const waitForBody = (name: string) => {
     const body = Promise.withResolvers<void>();
-    void running.get(name)!.leaveUntil(body.promise).then(() => started.push(`${name} again`));
+    void running.get(name)!.leaveWhile(() => body.promise).then(() =>
+      started.push(`${name} again`)
+    );
     return body.resolve;
   };
   const take = async () => {
@@ -233,6 +235,7 @@ Deno.test("a turn that was left goes to a request that waits", async () => {
 
 Deno.test("requests whose bodies arrive at once wait for their turns again, and others do not wait for them", async () => {
   const { clock, ask, take, end, waitForBody } = turnsOf(6);
+  await clock.advance(10_000);
   const other = ask("b", "b1");
   const names = Array.from({ length: 50 }, (_, index) => `${index}`);
   const asked: Promise<string>[] = [];
@@ -278,6 +281,32 @@ Deno.test("a request that ends while it waits for its turn again keeps none", as
   end("3");
   await Promise.all([...asked, more]);
   assertEquals(clock.pending, 0);
+});
+
+Deno.test("a request whose body does not arrive takes no part any more, and fails with its error", async () => {
+  const { turns, ask, take, end, refused } = turnsOf(1);
+  const body = Promise.withResolvers<void>();
+  const ending = Promise.withResolvers<void>();
+  const slow = turns.run({ client: "a", isRead: false }, async (turn) => {
+    assert("leaveWhile" in turn);
+    const error = await assertRejects(() => turn.leaveWhile(() => body.promise), Error, "gone");
+    await ending.promise;
+    return error.message;
+  });
+  const asked = ["1", "2", "3"].map((name) => ask("a", name));
+  assertEquals(await take(), ["1"]);
+  body.reject(new Error("gone"));
+  assertEquals(await take(), [], "nor does it wait");
+  end("1");
+  assertEquals(await take(), ["2"]);
+  ending.resolve();
+  assertEquals(await slow, "gone");
+  assertEquals(await take(), []);
+  end("2");
+  assertEquals(await take(), ["3"]);
+  end("3");
+  await Promise.all(asked);
+  assertEquals(refused, []);
 });
 
 Deno.test("when a client has left, those that wait take its part at once", async () => {

@@ -1,5 +1,11 @@
 /** The whole service, in this process, with a real PostgreSQL. */
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
 import { SettingsError } from "../../src/settings/settings.ts";
 import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import type { RelayObserver } from "../../src/library/testing/relay/relay.ts";
@@ -202,34 +208,37 @@ Deno.test("a client whose requests wait too long gets 503 at once, and a probe o
   await Promise.all(ended);
 });
 
-Deno.test("a client is served while a body of it is still arriving", async () => {
-  await using running = await serving({
-    env: { DATABASE_POOL_SIZE: "1", DATABASE_MAX_OVERFLOW: "0", DATABASE_READ_DEPTH: "1" },
-  });
-  let isAnswered = false;
-  const { init, hasBegun, sendRest } = slowUser("arriving@example.org");
-  const slow = running.request("/users", init).finally(() => isAnswered = true);
-  await hasBegun;
-  // If each waited a second for its turn, they would take longer than the service waits for a body.
-  for (let read = 0; read < 20; read++) {
-    const response = await running.request("/users?limit=1");
+const ONE_CONNECTION = {
+  DATABASE_POOL_SIZE: "1",
+  DATABASE_MAX_OVERFLOW: "0",
+  DATABASE_READ_DEPTH: "1",
+};
+
+for (const server of ["guarded", "plain"]) {
+  Deno.test(`${server}: a client is served while a body of it is still arriving`, async () => {
+    await using running = await serving({
+      env: { ...ONE_CONNECTION, HTTP_SERVER: server },
+    });
+    let isAnswered = false;
+    const { init, hasBegun, sendRest } = slowUser(`${server}@example.org`);
+    const slow = running.request("/users", init).finally(() => isAnswered = true);
+    await hasBegun;
+    // If each waited a second for its turn, they would take longer than the service waits for a body.
+    for (let read = 0; read < 20; read++) {
+      const response = await running.request("/users?limit=1");
+      await response.body?.cancel();
+      assertEquals([response.status, isAnswered], [200, false]);
+    }
+    sendRest();
+    const response = await slow;
     await response.body?.cancel();
-    assertEquals([response.status, isAnswered], [200, false]);
-  }
-  sendRest();
-  const response = await slow;
-  await response.body?.cancel();
-  assertEquals(response.status, 201);
-});
+    assertEquals(response.status, 201);
+  });
+}
 
 Deno.test("a client that sends the ends of many bodies at once delays its own requests only", async () => {
   await using running = await serving({
-    env: {
-      DATABASE_POOL_SIZE: "1",
-      DATABASE_MAX_OVERFLOW: "0",
-      DATABASE_READ_DEPTH: "1",
-      DATABASE_POOL_SHED_TARGET: "0",
-    },
+    env: { ...ONE_CONNECTION, DATABASE_POOL_SHED_TARGET: "0" },
   });
   using other = Deno.createHttpClient({ localAddress: "127.0.0.2" });
   const read = async () => {
@@ -254,6 +263,29 @@ Deno.test("a client that sends the ends of many bodies at once delays its own re
   assertEquals(await read(), 200);
   assert(answered < 40, `${answered} were answered before`);
   assertEquals(new Set(await Promise.all(burst)), new Set([201]));
+});
+
+Deno.test("a client waits for half of the bodies that the service waits for, and another one for more", async () => {
+  await using running = await serving();
+  using client = Deno.createHttpClient({ localAddress: "127.0.0.2" });
+  const users = Array.from({ length: 129 }, (_, index) => slowUser(`half${index}@example.org`));
+  const answers = users.map(({ init }) => running.request("/users", init));
+  const refused = await Promise.race(answers);
+  assertMatch((await refused.json()).detail, /128 bodies of its client/);
+  const other = slowUser("other@example.org");
+  const answer = running.request("/users", { ...other.init, client });
+  await other.hasBegun;
+  await (await running.request("/healthz", { client })).body?.cancel();
+  for (const { sendRest } of [other, ...users]) sendRest();
+  const { status } = await answer;
+  assertEquals(status, 201);
+  await (await answer).body?.cancel();
+  const statuses = await Promise.all(answers.map(async (answer) => {
+    const response = await answer;
+    if (!response.bodyUsed) await response.body?.cancel();
+    return response.status;
+  }));
+  assertEquals(statuses.filter((status) => status !== 201), [503]);
 });
 
 Deno.test("requests that reach the service as its shutdown begins are answered", async () => {

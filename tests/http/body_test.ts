@@ -56,7 +56,7 @@ Deno.test("readBody() returns no bytes for a request without a body", async () =
 });
 
 /** A request whose body ends when it is told to. */
-function slowRequest(client = "a"): { request: Request; end(): void } {
+function slowRequest(client = "a", path = "/users"): { request: Request; end(): void } {
   const ended = Promise.withResolvers<void>();
   const body = new ReadableStream<Uint8Array>({
     async start(controller) {
@@ -67,7 +67,7 @@ function slowRequest(client = "a"): { request: Request; end(): void } {
   });
   const headers = { ...JSON_HEADERS, "X-Client": client };
   const init = { method: "POST", body, duplex: "half", headers } as RequestInit;
-  return { request: new Request("http://localhost/users", init), end: ended.resolve };
+  return { request: new Request(`http://localhost${path}`, init), end: ended.resolve };
 }
 
 const JSON_HEADERS = { ...BEARER, "Content-Type": "application/json" };
@@ -98,19 +98,51 @@ Deno.test("more bodies at once than the limit are refused with 503, and the plac
 
 Deno.test("slow bodies of one client do not refuse those of another", async () => {
   const clientOf = (c: Context) => c.req.header("X-Client");
-  const bodyLimit = new BodyLimit({ max: 5, clientOf });
+  const bodyLimit = new BodyLimit({ max: 4, clientOf });
   const app = createApp({ db: untouchedDatabase, authenticator, bodyLimit });
   for (let round = 0; round < 2; round++) {
-    const slow = ["a", "a", "a"].map(slowRequest);
+    const slow = ["a", "a", "a"].map((client) => slowRequest(client));
     const answers = slow.map(({ request }) => app.fetch(request));
     const refused = await Promise.race(answers);
     assertEquals([refused.status, refused.headers.get("Retry-After")], [503, "1"]);
     assertMatch((await refused.json()).detail, /2 bodies of its client/);
-    slow.push(...["b", "b", "c", "c"].map(slowRequest));
+    slow.push(...["b", "c", "d"].map((client) => slowRequest(client)));
     const others = slow.slice(3).map(({ request }) => app.fetch(request));
-    assertMatch((await (await Promise.race(others)).json()).detail, /5 bodies/);
+    assertMatch((await (await Promise.race(others)).json()).detail, /4 bodies/);
     slow.forEach(({ end }) => end());
     const statuses = (await Promise.all([...answers, ...others])).map(({ status }) => status);
-    assertEquals(statuses.toSorted(), [400, 400, 400, 400, 400, 503, 503]);
+    assertEquals(statuses.toSorted(), [400, 400, 400, 400, 503, 503]);
   }
+});
+
+Deno.test("one client has at most half of the places for batches", async () => {
+  const clientOf = (c: Context) => c.req.header("X-Client");
+  const app = createApp({
+    db: untouchedDatabase,
+    authenticator,
+    bodyLimit: new BodyLimit({ clientOf }),
+  });
+  const slow = Array.from({ length: 9 }, () => slowRequest("a", "/users:batch"));
+  const answers = slow.map(({ request }) => app.fetch(request));
+  const refused = await Promise.race(answers);
+  assertMatch((await refused.json()).detail, /8 bodies of its client/);
+  slow.forEach(({ end }) => end());
+  const statuses = (await Promise.all(answers)).map(({ status }) => status);
+  assertEquals(statuses.toSorted(), [400, 400, 400, 400, 400, 400, 400, 400, 503]);
+});
+
+Deno.test("the time for a body ends with the body, not with what the request waits for behind it", async () => {
+  const maxMs = 200;
+  const body = new ReadableStream<Uint8Array>({
+    start: (controller) => void setTimeout(() => controller.close(), 0),
+  });
+  const bytes = await readBody(requestWith(body), {
+    maxMs,
+    async waitIn(wait) {
+      const value = await wait();
+      await new Promise((resolve) => setTimeout(resolve, 2 * maxMs));
+      return value;
+    },
+  });
+  assertEquals(bytes.length, 0);
 });

@@ -70,7 +70,7 @@ Deno.test("the variables of libpq change no login", async () => {
   const withoutPassword = new URL(url);
   withoutPassword.password = "";
   // In a process of its own: the variables would hold for tests that run at the same time.
-  const { stdout } = await new Deno.Command(Deno.execPath(), {
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-check", LOGIN, url.href, withoutPassword.href],
     env: {
       PGPASSWORD: url.password,
@@ -79,6 +79,7 @@ Deno.test("the variables of libpq change no login", async () => {
       PGCLIENT_ENCODING: "LATIN1",
     },
   }).output();
+  assert(success, new TextDecoder().decode(stderr));
   const [refusal, refusalWithout] = JSON.parse(new TextDecoder().decode(stdout));
   assertEquals(refusal, null);
   assertMatch(refusalWithout, /the URL has none/);
