@@ -269,7 +269,7 @@ Deno.test("a request that ends while it waits for its turn again keeps none", as
   assertEquals(await take(), ["1"]);
   arrived();
   assertEquals(await take(), []);
-  // Its client has gone.
+  // It has not waited for that.
   end("slow");
   await slow;
   end("1");

@@ -3,9 +3,8 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { join } from "node:path";
 import type { Socket } from "node:net";
 import { ConnectError } from "../../src/db/mod.ts";
-import { createDriver } from "../../src/library/create_driver.ts";
-import { denoSockets } from "../../src/library/deno/sockets.ts";
 import { certificateHash } from "../../src/library/deno/certificate_hash.ts";
+import { logIn } from "./login.ts";
 import { TcpHop } from "../support/tcp_hop.ts";
 import { startTlsMiddle } from "../support/tls_middle.ts";
 import { startTlsPostgres } from "../support/tls_postgres.ts";
@@ -15,16 +14,10 @@ Deno.test.afterAll(async () => await server[Symbol.asyncDispose]());
 
 const role = "user_service_scram";
 
-const LOGIN = join(import.meta.dirname!, "login_main.ts");
-
-async function connect(url: string | URL, { pipelineConnect = false } = {}) {
-  const connection = await createDriver({ url: String(url), pipelineConnect }, denoSockets)
-    .connect({ timeoutMs: 5_000, untilReady: true });
-  await connection.close({ timeoutMs: 5_000 });
-}
+const LOGIN = join(import.meta.dirname!, "login.ts");
 
 async function refusalOf(url: string | URL): Promise<string> {
-  return (await assertRejects(() => connect(url), ConnectError)).message;
+  return (await assertRejects(() => logIn(url), ConnectError)).message;
 }
 
 Deno.test("a password beyond ASCII is prepared as the server has prepared it", async () => {
@@ -45,7 +38,7 @@ Deno.test("a password beyond ASCII is prepared as the server has prepared it", a
       await server.run(`alter role ${role} password '${password}'`);
       const url = new URL(given);
       url.password = encodeURIComponent(password);
-      await connect(url);
+      await logIn(url);
       url.password += "x";
       assertMatch(await refusalOf(url), /password authentication failed/);
     }
@@ -90,7 +83,7 @@ Deno.test("the variables of libpq change no login", async () => {
 for (const sslmode of ["prefer", "require", "verify-full"]) {
   Deno.test(`channel_binding=require is met over TLS with sslmode=${sslmode}`, async () => {
     const query = `channel_binding=require&sslmode=${sslmode}`;
-    await connect(server.url(`${query}&sslrootcert=${server.authority}`, { role }));
+    await logIn(server.url(`${query}&sslrootcert=${server.authority}`, { role }));
   });
 }
 
@@ -136,7 +129,7 @@ Deno.test("channel_binding=require refuses a login without it, and sends no pass
 Deno.test("channel_binding=require and a password that is sent unasked exclude one another", async () => {
   const url = server.url("channel_binding=require", { role });
   await assertRejects(
-    () => connect(url, { pipelineConnect: true }),
+    () => logIn(url, { pipelineConnect: true }),
     TypeError,
     "DATABASE_PIPELINE_CONNECT=off",
   );
@@ -148,7 +141,7 @@ Deno.test("a login is not passed on by somebody in the middle, whose certificate
   url.port = String(middle.port);
   // Without channel binding, sslmode=require notices nothing.
   url.search = "sslmode=require&channel_binding=disable";
-  await connect(url);
+  await logIn(url);
   for (const binding of ["prefer", "require"]) {
     url.search = `sslmode=require&channel_binding=${binding}`;
     assertMatch(await refusalOf(url), /SCRAM channel binding check failed/);
