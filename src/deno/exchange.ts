@@ -39,8 +39,10 @@ export function requestOf(message: IncomingMessage): Request | Response {
       "Cannot take the request as its target is neither a path nor an http URL; send a path";
     return refuseUnrouted("malformed-request", detail);
   }
-  const openBody = hasBody(message) ? () => bodyOf(message) : undefined;
-  return incomingRequest({ url, method, rawHeaders, openBody });
+  const body = hasBody(message)
+    ? { take: () => takenOf(message), open: () => bodyOf(message) }
+    : undefined;
+  return incomingRequest({ url, method, rawHeaders, body });
 }
 
 const METHODS = "GET, HEAD, POST, PATCH, DELETE, OPTIONS";
@@ -62,6 +64,12 @@ function hasBody({ method, headers }: IncomingMessage): boolean {
   if (method === "GET" || method === "HEAD") return false;
   return headers["transfer-encoding"] !== undefined ||
     (headers["content-length"] !== undefined && headers["content-length"] !== "0");
+}
+
+/** The whole body, if all of it has arrived, as most bodies have when they are read, and nothing has taken any of it. */
+function takenOf(message: IncomingMessage): Uint8Array<ArrayBuffer> | undefined {
+  if (!message.complete || message.readableFlowing !== null || message.destroyed) return undefined;
+  return message.read() ?? new Uint8Array();
 }
 
 /**
@@ -90,10 +98,9 @@ function bodyOf(message: IncomingMessage): ReadableStream<Uint8Array<ArrayBuffer
   };
   return new ReadableStream({
     pull(controller) {
-      // All of it has arrived, as most bodies have when they are read, and nothing has taken any of it.
-      if (message.complete && message.readableFlowing === null && !message.destroyed) {
-        const bytes: Uint8Array<ArrayBuffer> | null = message.read();
-        if (bytes !== null) controller.enqueue(bytes);
+      const bytes = takenOf(message);
+      if (bytes !== undefined) {
+        if (bytes.length > 0) controller.enqueue(bytes);
         return controller.close();
       }
       if (!hasBegun) begin(controller);

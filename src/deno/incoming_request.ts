@@ -1,4 +1,5 @@
 /** A request of a client. To make a `Request` of the runtime costs as much as all the rest that the server does. */
+import { readAll } from "../http/body.ts";
 import { IncomingHeaders } from "./incoming_headers.ts";
 import { madeOnDemand } from "./on_demand.ts";
 
@@ -8,8 +9,14 @@ export interface IncomingRequestOptions {
   readonly method: string;
   /** Names and values in turn. */
   readonly rawHeaders: readonly string[];
-  /** `undefined` for a request that has no body. */
-  readonly openBody: (() => ReadableStream<Uint8Array<ArrayBuffer>>) | undefined;
+  /** `undefined` for a request that has none. */
+  readonly body: IncomingBody | undefined;
+}
+
+export interface IncomingBody {
+  /** All of it, if it has come and nothing has been read of it. */
+  take(): Uint8Array<ArrayBuffer> | undefined;
+  open(): ReadableStream<Uint8Array<ArrayBuffer>>;
 }
 
 /** Knows what routing and most handlers ask for. It becomes a request of the runtime when anything else is asked of it. */
@@ -17,6 +24,7 @@ class IncomingRequest {
   readonly #options: IncomingRequestOptions;
   readonly #headers: IncomingHeaders;
   #body: ReadableStream<Uint8Array<ArrayBuffer>> | null | undefined;
+  #isTaken = false;
   #made: Request | undefined;
 
   constructor(options: IncomingRequestOptions) {
@@ -39,7 +47,17 @@ class IncomingRequest {
   get body(): ReadableStream<Uint8Array<ArrayBuffer>> | null {
     // To clone a request gives it another stream.
     if (this.#made !== undefined) return this.#made.body;
-    return this.#body ??= this.#options.openBody?.() ?? null;
+    return this.#body ??= this.#isTaken ? usedBody() : this.#options.body?.open() ?? null;
+  }
+
+  /** A body that has come needs no stream, which would cost more than the rest of the request. */
+  async bytes(): Promise<Uint8Array<ArrayBuffer>> {
+    const { body } = this.#options;
+    const isUntouched = this.#made === undefined && this.#body === undefined && !this.#isTaken;
+    if (body === undefined || !isUntouched) return await this.made.bytes();
+    const bytes = body.take();
+    this.#isTaken = bytes !== undefined;
+    return bytes ?? await readAll(this.body!.getReader(), Infinity);
   }
 
   get made(): Request {
@@ -58,6 +76,12 @@ class IncomingRequest {
       return used;
     }
   }
+}
+
+function usedBody(): ReadableStream<Uint8Array<ArrayBuffer>> {
+  const body = new ReadableStream();
+  void body.cancel();
+  return body;
 }
 
 madeOnDemand(IncomingRequest, Request, (request) => (request as IncomingRequest).made);

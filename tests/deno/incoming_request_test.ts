@@ -166,6 +166,36 @@ Deno.test("a request whose body was read as a stream says so, and is not read ag
   assertEquals([await seen.text(), seen.bodyUsed], ["text", true]);
 });
 
+Deno.test("bytes() takes a body that has come, and the request then says that it is used", async () => {
+  const raw = ["Host", "a"];
+  const bytesOf = async (request: Request) => new TextDecoder().decode(await request.bytes());
+  const come = (chunks: string[]) => {
+    const message = messageOf({ method: "POST", raw, body: "text" });
+    message.push(null);
+    // All that is read at once, as of node's message when the parser has seen its end.
+    const buffered = chunks.map((chunk) => new TextEncoder().encode(chunk));
+    const read = () => buffered.length === 0 ? null : buffered.shift();
+    return requestOf(
+      Object.assign(message, { complete: true, read }) as unknown as IncomingMessage,
+    ) as Request;
+  };
+  const whole = come(["text"]);
+  assertEquals([await bytesOf(whole), whole.bodyUsed], ["text", true]);
+  await assertRejects(() => whole.bytes(), TypeError);
+  await assertRejects(() => whole.text(), TypeError);
+  assertThrows(() => whole.clone(), TypeError);
+  const opened = come(["text"]);
+  assert(opened.body !== null);
+  assertEquals([await bytesOf(opened), opened.bodyUsed], ["text", true]);
+  const cloned = come(["text"]);
+  assertEquals([await bytesOf(cloned.clone()), await bytesOf(cloned)], ["text", "text"]);
+  const coming = received({ method: "POST", raw, body: "text" });
+  assertEquals(await bytesOf(coming), "text");
+  await assertRejects(() => coming.bytes(), TypeError);
+  const none = received({});
+  assertEquals([await bytesOf(none), none.bodyUsed, none.body], ["", false, null]);
+});
+
 Deno.test("the runtime refuses it where only a request of its own will do", async () => {
   assertThrows(() => new Request(received({})), TypeError);
   await assertRejects(() => fetch(received({})), TypeError);
