@@ -88,12 +88,9 @@ export class ClientTurns {
     const value = await wait();
     if (place.hasEnded) return value;
     const client = this.#clientOf(place.name);
+    // It is not refused any more.
     if (this.#runsAtOnce(client)) this.#count(client, place.kind, 1);
-    else {
-      // It is not refused any more, and yet may be the first of a new queue.
-      this.#admits(client);
-      await this.#turn(client, place.kind);
-    }
+    else await this.#turn(client, place.kind);
     place.client = client;
     if (place.hasEnded) this.#leave(place);
     return value;
@@ -172,7 +169,8 @@ export class ClientTurns {
   }
 
   #turn(client: Client, kind: keyof Running): Promise<void> {
-    const { waiting } = this.#queueOf(client);
+    const { waiting, admission } = this.#queueOf(client);
+    if (waiting.size === 0) admission.begin(this.#clock.now());
     const { promise, resolve } = Promise.withResolvers<void>();
     const take = () => {
       waiting.delete(take);

@@ -69,8 +69,8 @@ export class BodyLimit {
     const { clientOf, leaveWhile } = this.#options;
     const client = clientOf?.(c);
     const has = client === undefined ? 0 : this.#counts.get(client) ?? 0;
-    if (has >= this.#perClient) throw tooMany(`${has} bodies of its client`);
-    if (this.#count >= this.#max) throw tooMany(`${this.#max} bodies`);
+    if (has >= this.#perClient) throw tooMany(`${has} requests of its client`);
+    if (this.#count >= this.#max) throw tooMany(`${this.#max} requests`);
     this.#add(client, 1);
     try {
       return await (leaveWhile?.(c, wait) ?? wait());
@@ -216,10 +216,10 @@ function tooSlow(timeoutMs: number): ProblemError {
   });
 }
 
-function tooMany(bodies: string): ProblemError {
+function tooMany(requests: string): ProblemError {
   return new ProblemError("overloaded", {
     detail:
-      `Cannot wait for the body as ${bodies} are being waited for, which is the limit; try again after Retry-After`,
+      `Cannot wait for the body as ${requests} have a late body, which is the limit; try again after Retry-After`,
     headers: { "Retry-After": "1" },
   });
 }

@@ -39,7 +39,7 @@ export async function slowBody({ connections }: SlowBodyOptions): Promise<Measur
   await sleep(1_000);
   return [
     ["slow bodies", connections],
-    ["answered with 503, as enough are being waited for", refused],
+    ["answered with 503, as enough bodies are late", refused],
     ["answered with 408", late],
     ["slow bodies without an answer", connections - refused - late, zero],
     ["honest requests during the attack", served.count, atLeast(10)],

@@ -105,10 +105,10 @@ Deno.test("slow bodies of one client do not refuse those of another", async () =
     const answers = slow.map(({ request }) => app.fetch(request));
     const refused = await Promise.race(answers);
     assertEquals([refused.status, refused.headers.get("Retry-After")], [503, "1"]);
-    assertMatch((await refused.json()).detail, /2 bodies of its client/);
+    assertMatch((await refused.json()).detail, /2 requests of its client have a late body/);
     slow.push(...["b", "c", "d"].map((client) => slowRequest(client)));
     const others = slow.slice(3).map(({ request }) => app.fetch(request));
-    assertMatch((await (await Promise.race(others)).json()).detail, /4 bodies/);
+    assertMatch((await (await Promise.race(others)).json()).detail, /4 requests have a late body/);
     slow.forEach(({ end }) => end());
     const statuses = (await Promise.all([...answers, ...others])).map(({ status }) => status);
     assertEquals(statuses.toSorted(), [400, 400, 400, 400, 503, 503]);
@@ -125,7 +125,7 @@ Deno.test("one client has at most half of the places for batches", async () => {
   const slow = Array.from({ length: 9 }, () => slowRequest("a", "/users:batch"));
   const answers = slow.map(({ request }) => app.fetch(request));
   const refused = await Promise.race(answers);
-  assertMatch((await refused.json()).detail, /8 bodies of its client/);
+  assertMatch((await refused.json()).detail, /8 requests of its client have a late body/);
   slow.forEach(({ end }) => end());
   const statuses = (await Promise.all(answers)).map(({ status }) => status);
   assertEquals(statuses.toSorted(), [400, 400, 400, 400, 400, 400, 400, 400, 503]);

@@ -43,7 +43,7 @@ export class AdmissionControl {
     const { targetMs, permits, isLoggingIn } = this.#options;
     if (targetMs === 0) return true;
     // The time that a server takes to wake up and to accept logins is no sign of its speed.
-    if (waiting === 0 || this.#returns === 0 && isLoggingIn?.()) this.#begin(nowMs);
+    if (waiting === 0 || this.#returns === 0 && isLoggingIn?.()) this.begin(nowMs);
     const ageMs = nowMs - this.#sinceMs;
     if (this.#returns < permits && ageMs < targetMs) return true;
     const recentReturns = this.#recentReturns * this.#weight(nowMs - this.#lastReturnMs);
@@ -51,7 +51,8 @@ export class AdmissionControl {
     return waiting < permits + recentReturns / (1 - this.#weight(ageMs));
   }
 
-  #begin(nowMs: number): void {
+  /** To be called when a caller begins to wait behind no other. `admits` does it for the callers that it is asked about. */
+  begin(nowMs: number): void {
     this.#sinceMs = nowMs;
     this.#returns = 0;
     this.#recentReturns = 0;
