@@ -15,17 +15,21 @@ Deno.test.afterAll(async () => {
   await Promise.all(hosts.map((host) => host.stop()));
 });
 
+/** One that declares its length, and one that is read as a stream. */
+const BODIES = ["Content-Length: 100\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"];
+
 // The answer comes after ten seconds.
 testOnEach(hosts, "a body that never ends is answered 408", async ({ workerd }) => {
-  using client = await Deno.connect({
-    hostname: workerd.url.hostname,
-    port: Number(workerd.url.port),
-  });
-  const head = `POST /users HTTP/1.1\r\nHost: service\r\n${TOKEN_LINE}` +
-    "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
-  await client.write(new TextEncoder().encode(head));
-  const buffer = new Uint8Array(1_024);
-  const length = await client.read(buffer) ?? 0;
-  const [statusLine] = new TextDecoder().decode(buffer.subarray(0, length)).split("\r\n");
-  assertEquals(statusLine, "HTTP/1.1 408 Request Timeout");
+  const hostname = workerd.url.hostname;
+  const port = Number(workerd.url.port);
+  const statusLines = await Promise.all(BODIES.map(async (body) => {
+    using client = await Deno.connect({ hostname, port });
+    const head = `POST /users HTTP/1.1\r\nHost: service\r\n${TOKEN_LINE}` +
+      "Content-Type: application/json\r\n";
+    await client.write(new TextEncoder().encode(head + body));
+    const buffer = new Uint8Array(1_024);
+    const length = await client.read(buffer) ?? 0;
+    return new TextDecoder().decode(buffer.subarray(0, length)).split("\r\n")[0];
+  }));
+  assertEquals(statusLines, BODIES.map(() => "HTTP/1.1 408 Request Timeout"));
 });
