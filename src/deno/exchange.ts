@@ -66,10 +66,13 @@ function hasBody({ method, headers }: IncomingMessage): boolean {
     (headers["content-length"] !== undefined && headers["content-length"] !== "0");
 }
 
-/** The whole body, if all of it has arrived, as most bodies have when they are read, and nothing has taken any of it. */
+/** All of the body, if it has arrived, as most bodies have when they are read, and nothing has been read of it. */
 function takenOf(message: IncomingMessage): Uint8Array<ArrayBuffer> | undefined {
   if (!message.complete || message.readableFlowing !== null || message.destroyed) return undefined;
-  return message.read() ?? new Uint8Array();
+  const chunks: Buffer<ArrayBuffer>[] = [];
+  // Each call returns one chunk, not all that is there as in older versions of node.
+  for (let next = message.read(); next !== null; next = message.read()) chunks.push(next);
+  return chunks.length === 1 ? chunks[0] : Buffer.concat(chunks);
 }
 
 /**

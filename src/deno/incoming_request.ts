@@ -1,5 +1,5 @@
 /** A request of a client. To make a `Request` of the runtime costs as much as all the rest that the server does. */
-import { readAll } from "../http/body.ts";
+import type { TakesBody } from "../http/body.ts";
 import { IncomingHeaders } from "./incoming_headers.ts";
 import { madeOnDemand } from "./on_demand.ts";
 
@@ -20,7 +20,7 @@ export interface IncomingBody {
 }
 
 /** Knows what routing and most handlers ask for. It becomes a request of the runtime when anything else is asked of it. */
-class IncomingRequest {
+class IncomingRequest implements TakesBody {
   readonly #options: IncomingRequestOptions;
   readonly #headers: IncomingHeaders;
   #body: ReadableStream<Uint8Array<ArrayBuffer>> | null | undefined;
@@ -50,14 +50,11 @@ class IncomingRequest {
     return this.#body ??= this.#isTaken ? usedBody() : this.#options.body?.open() ?? null;
   }
 
-  /** A body that has come needs no stream, which would cost more than the rest of the request. */
-  async bytes(): Promise<Uint8Array<ArrayBuffer>> {
-    const { body } = this.#options;
-    const isUntouched = this.#made === undefined && this.#body === undefined && !this.#isTaken;
-    if (body === undefined || !isUntouched) return await this.made.bytes();
-    const bytes = body.take();
+  takeBody(): Uint8Array<ArrayBuffer> | undefined {
+    if (this.#made !== undefined || this.#body !== undefined || this.#isTaken) return undefined;
+    const bytes = this.#options.body?.take();
     this.#isTaken = bytes !== undefined;
-    return bytes ?? await readAll(this.body!.getReader(), Infinity);
+    return bytes;
   }
 
   get made(): Request {

@@ -31,6 +31,12 @@ export interface ReadOptions extends BodyBounds {
   readonly waitIn?: (<T>(wait: () => Promise<T>) => Promise<T>) | undefined;
 }
 
+/** What a request may have besides: its server has read the body. */
+export interface TakesBody {
+  /** All of the body, if it has come and nothing has been read of it. It then counts as read. */
+  takeBody(): Uint8Array | undefined;
+}
+
 export interface BodyLimitOptions {
   /** By default 256. */
   readonly max?: number;
@@ -98,9 +104,19 @@ export async function readBody(
   { maxBytes = MAX_BODY_BYTES, maxMs = MAX_BODY_MS, timeoutMs = Infinity, waitIn }: ReadOptions =
     {},
 ): Promise<Uint8Array> {
-  const { reading, cancel } = begin(request, maxBytes);
+  if (Number(request.headers.get("Content-Length")) > drainedOf(maxBytes)) throw tooLarge(maxBytes);
+  // A stream would cost more than the rest of the request.
+  const taken = (request as Partial<TakesBody>).takeBody?.();
+  if (taken !== undefined) {
+    if (taken.length > maxBytes) throw tooLarge(maxBytes);
+    return taken;
+  }
+  const reader = request.body?.getReader();
+  if (reader === undefined) return new Uint8Array();
+  const reading = readAll(reader, maxBytes);
   // Most bodies have arrived by now: a timer would cost as much as to read them.
   if (await settlesAtOnce(reading)) return await reading;
+  const cancel = () => void reader.cancel().catch(() => {});
   const wait = () => inTime(reading, { limitMs: Math.min(maxMs, timeoutMs), cancel });
   try {
     return await (waitIn?.(wait) ?? wait());
@@ -110,44 +126,25 @@ export async function readBody(
   }
 }
 
-interface Reading {
-  readonly reading: Promise<Uint8Array>;
-  readonly cancel: () => void;
-}
-
-function begin(request: Request, maxBytes: number): Reading {
-  const declared = Number(request.headers.get("Content-Length"));
-  if (declared > drainedOf(maxBytes)) throw tooLarge(maxBytes);
-  if (declared > 0 && declared <= maxBytes) {
-    // Servers read no more than was declared, and the runtime reads that in half the time that its stream takes:
-    // https://www.rfc-editor.org/rfc/rfc9112#section-6.3. It cannot be cancelled; the server discards what is left.
-    return { reading: readWhole(request, maxBytes), cancel: () => {} };
-  }
-  const reader = request.body?.getReader();
-  if (reader === undefined) return { reading: Promise.resolve(new Uint8Array()), cancel: () => {} };
-  return {
-    reading: readAll(reader, maxBytes),
-    cancel: () => void reader.cancel().catch(() => {}),
-  };
-}
-
-async function readWhole(request: Request, maxBytes: number): Promise<Uint8Array> {
-  const bytes = await request.bytes().catch(brokenOff);
-  if (bytes.length > maxBytes) throw tooLarge(maxBytes);
-  return bytes;
-}
-
-function inTime(
+async function inTime(
   reading: Promise<Uint8Array>,
   { limitMs, cancel }: { readonly limitMs: number; readonly cancel: () => void },
 ): Promise<Uint8Array> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      reject(tooSlow(limitMs));
-      cancel();
-    }, limitMs);
-    reading.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    cancel();
+  }, limitMs);
+  try {
+    const bytes = await reading;
+    if (isLate) throw tooSlow(limitMs);
+    return bytes;
+  } catch (error) {
+    // A cancelled read rejects in workerd; in Deno it resolves as the end of the body.
+    throw isLate ? tooSlow(limitMs) : error;
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Whether the promise settles while nothing but promises runs: some two turns of them for each chunk that is there. */
@@ -165,15 +162,14 @@ function drainedOf(maxBytes: number): number {
   return Math.max(MIN_DRAINED_BYTES, 2 * maxBytes);
 }
 
-/** What the reader gives. Throws `ProblemError`: 413 if that is more than `maxBytes`, 400 if it breaks off. */
-export async function readAll(
+async function readAll(
   reader: ReadableStreamDefaultReader<Uint8Array>,
   maxBytes: number,
-): Promise<Uint8Array<ArrayBuffer>> {
+): Promise<Uint8Array> {
   let bytes = new Uint8Array(0);
   let length = 0;
   while (length <= drainedOf(maxBytes)) {
-    const { done, value } = await reader.read().catch(brokenOff);
+    const { done, value } = await readChunk(reader);
     if (done) {
       if (length > maxBytes) break;
       return bytes.subarray(0, length);
@@ -203,9 +199,12 @@ function withRoomFor(
   return larger;
 }
 
-function brokenOff(cause: unknown): never {
-  if (cause instanceof ProblemError) throw cause;
-  throw malformedBody("it ended too early", "send the whole body", { cause });
+async function readChunk(reader: ReadableStreamDefaultReader<Uint8Array>) {
+  try {
+    return await reader.read();
+  } catch (cause) {
+    throw malformedBody("it ended too early", "send the whole body", { cause });
+  }
 }
 
 function tooSlow(timeoutMs: number): ProblemError {

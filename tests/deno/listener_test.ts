@@ -4,6 +4,7 @@ import { connect } from "node:net";
 import process from "node:process";
 import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import type { Refused } from "../../src/deno/connections.ts";
+import { readBody } from "../../src/http/body.ts";
 import type { Handler } from "../../src/deno/exchange.ts";
 import { Listener, type ListenerOptions } from "../../src/deno/listener.ts";
 import { attack, type Attacker, leave } from "../hostile/clients.ts";
@@ -354,6 +355,41 @@ Deno.test("a body is read whole, whether it comes with its head, behind it or in
     await answered(client, index + 1);
   }
   assertEquals(client.received.match(/\r\n\r\nabcdefhello/g)?.length, ways.length);
+});
+
+Deno.test("a body that has come in several buffers before it is read keeps all of them", async () => {
+  const reads: Record<string, (request: Request) => Promise<Uint8Array>> = {
+    whole: (request) => readBody(request, { maxBytes: 200_000 }),
+    "as a stream": async (request) =>
+      new Uint8Array(await new Response(request.body).arrayBuffer()),
+    "by the runtime": async (request) => new Uint8Array(await request.arrayBuffer()),
+  };
+  const chunked = (...chunks: string[]) =>
+    `Transfer-Encoding: chunked\r\n\r\n${
+      [...chunks, ""].map((chunk) => `${chunk.length.toString(16)}\r\n${chunk}\r\n`).join("")
+    }`;
+  const text = "0123456789".repeat(15_000);
+  const sized = [65_400, 65_536, 65_537, 150_000].map((length) => text.slice(0, length));
+  const bodies = [
+    ["abcd", chunked("ab", "cd")],
+    ["abcdefghi", chunked("abc", "def", "ghi")],
+    ...sized.map((body) => [body, `Content-Length: ${body.length}\r\n\r\n${body}`]),
+  ];
+  for (const [name, read] of Object.entries(reads)) {
+    const seen: string[] = [];
+    const handler: Handler = async (request) => {
+      seen.push(new TextDecoder().decode(await read(request)));
+      return new Response("hello");
+    };
+    await using server = await listening({ handler });
+    const client = await server.open();
+    for (const [index, [, sent]] of bodies.entries()) {
+      client.socket.write(`POST / HTTP/1.1\r\nHost: x\r\n${sent}`);
+      await answered(client, index + 1);
+    }
+    assertEquals(seen.map(({ length }) => length), bodies.map(([body]) => body!.length), name);
+    assertEquals(seen.every((body, index) => body === bodies[index]![0]), true, name);
+  }
 });
 
 Deno.test("connections that wait to be accepted when the listener closes are served", async () => {

@@ -2,7 +2,6 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import { readBody } from "../../src/http/body.ts";
-import type { ProblemError } from "../../src/http/problem.ts";
 import type { Handler } from "../../src/deno/exchange.ts";
 import type { HttpListener } from "../../src/deno/listener.ts";
 import { listenPlainly } from "../../src/deno/plain_listener.ts";
@@ -212,19 +211,4 @@ Deno.test("a body that has come with its head is not waited for", async () => {
   await answered(client, 21);
   assertEquals(client.received.match(/3000 bytes/g)?.length, 21);
   assertEquals(waits, 1);
-});
-
-Deno.test("the response to a body that came too slowly says that its connection ends", async () => {
-  await using server = listening(async (request) => {
-    const late = (error: unknown) => (error as ProblemError).problem;
-    const { status } = await readBody(request, { maxMs: 1 }).then(() => ({ status: 200 }), late);
-    return new Response("hello", { status });
-  });
-  const client = await server.open();
-  client.socket.write("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na");
-  assertMatch(await answered(client), /^HTTP\/1.1 408 [^]*\r\nconnection: close\r\n/i);
-  client.socket.write(`b${GET}`);
-  assertEquals(await pollUntil(() => client.isClosed, { deadlineMs: 5_000, intervalMs: 5 }), true);
-  assertEquals(client.received.split("HTTP/1.1 ").length - 1, 1);
-  assertEquals(server.errors, []);
 });

@@ -25,8 +25,7 @@ export async function generated(
   const requests = generatedRequests({ count, seed });
   const faultsFrom = Math.floor(count * 0.95);
   const run = new Run(host);
-  await host.rest();
-  const before = await host.usage();
+  const before = await host.rest();
   let warm: HostUsage | undefined;
   for (let from = 0; from < count; from += BATCH) {
     await run.send(requests.slice(from, Math.min(from + BATCH, faultsFrom)), atOnce);
@@ -37,8 +36,7 @@ export async function generated(
   const calmLog = host.log();
   await run.send(requests.slice(faultsFrom), atOnce, REQUESTS_PER_FAULT);
   const faulty = run.take();
-  await host.rest();
-  const after = await host.usage();
+  const after = await host.rest();
   // While backends are terminated, the log has errors, with their stacks.
   const inLog = [
     ...leaksIn(calmLog, host.places),

@@ -27,8 +27,11 @@ export interface GeneratedHost extends AsyncDisposable {
   usage(): Promise<HostUsage>;
   /** How far the memory of a service that keeps nothing goes up and down. */
   readonly memoryNoiseMiB: number;
-  /** Resolves when the service has nothing more to do, and has closed its idle connections. */
-  rest(): Promise<void>;
+  /**
+   * Resolves when the service has nothing more to do, and has closed its idle connections. Returns what it used then: the
+   * queue's next poll opens a connection again.
+   */
+  rest(): Promise<HostUsage>;
   terminateBackends(): Promise<void>;
   /** Everything that it has logged. */
   log(): string;
@@ -73,10 +76,12 @@ async function denoHost(): Promise<GeneratedHost> {
       // Its connections to the service are descriptors of the service too.
       client.close();
       client = Deno.createHttpClient({});
-      await pollUntil(async () => (await usage()).connections === 0, {
+      let atRest = await usage();
+      await pollUntil(async () => (atRest = await usage()).connections === 0, {
         deadlineMs: REST_MS,
         intervalMs: 100,
       });
+      return atRest;
     },
     terminateBackends: () => terminateBackends(target),
     log: () => [...target.lines.out, ...target.lines.err].join("\n"),
@@ -100,6 +105,10 @@ async function workerHost(
   const { branch, workerd } = host;
   // workerd closes a connection whose request had a body that was not read, while the client sends the next request.
   const client = Deno.createHttpClient({ poolMaxIdlePerHost: 0 });
+  const usage = async () => ({
+    connections: (await host.backends()).length,
+    memoryMiB: await workerd.heapMiB(),
+  });
   return {
     name,
     memoryNoiseMiB: 1,
@@ -107,11 +116,11 @@ async function workerHost(
     places: placesOf(branch.env),
     // Not `new URL(path, …)`: it would take `//users` for a host.
     request: (path, init) => fetch(`${workerd.url.origin}${path}`, { ...withToken(init), client }),
-    usage: async () => ({
-      connections: (await host.backends()).length,
-      memoryMiB: await workerd.heapMiB(),
-    }),
-    rest: () => host.quiet(),
+    usage,
+    async rest() {
+      await host.quiet();
+      return await usage();
+    },
     terminateBackends: () => terminateBackends(branch),
     log: () => workerd.log,
     uncaught: () => workerd.takeUncaught().filter((line) => !line.includes(UNREAD_BODY)),
