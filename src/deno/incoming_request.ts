@@ -46,8 +46,8 @@ class IncomingRequest implements TakesBody {
 
   get body(): ReadableStream<Uint8Array<ArrayBuffer>> | null {
     // To clone a request gives it another stream.
-    if (this.#made !== undefined) return this.#made.body;
-    return this.#body ??= this.#isTaken ? usedBody() : this.#options.body?.open() ?? null;
+    if (this.#made !== undefined || this.#isTaken) return this.made.body;
+    return this.#body ??= this.#options.body?.open() ?? null;
   }
 
   takeBody(): Uint8Array<ArrayBuffer> | undefined {
@@ -65,20 +65,14 @@ class IncomingRequest implements TakesBody {
     const { url, method } = this.#options;
     const init = { method, headers: this.#headers.init };
     try {
-      return new Request(url, { ...init, body: this.body });
+      if (!this.#isTaken) return new Request(url, { ...init, body: this.body });
     } catch {
-      // The stream has a reader, or was read: the request becomes one whose body is used.
-      const used = new Request(url, { ...init, body: new Uint8Array() });
-      void used.body!.cancel();
-      return used;
+      // The stream has a reader, or was read.
     }
+    const used = new Request(url, { ...init, body: new Uint8Array() });
+    void used.body!.cancel();
+    return used;
   }
-}
-
-function usedBody(): ReadableStream<Uint8Array<ArrayBuffer>> {
-  const body = new ReadableStream();
-  void body.cancel();
-  return body;
 }
 
 madeOnDemand(IncomingRequest, Request, (request) => (request as IncomingRequest).made);

@@ -40,19 +40,13 @@ export function problem(kind: ProblemKind, details: ProblemDetails): Problem {
   return problemIn(problemKinds, kind, details);
 }
 
-/**
- * Thrown to refuse a request. The response is its `problem`, unchanged. It has no stack: nothing shows that of a refusal,
- * and to take one costs an overloaded service a twentieth of what it spends on a refusal.
- */
+/** Thrown to refuse a request. The response is its `problem`, unchanged. */
 export class ProblemError extends Error {
   override readonly name = "ProblemError";
   readonly problem: Problem;
 
   constructor(kind: ProblemKind, details: ProblemDetails, options?: ErrorOptions) {
-    const { stackTraceLimit } = Error;
-    Error.stackTraceLimit = 0;
     super(details.detail, options);
-    Error.stackTraceLimit = stackTraceLimit;
     this.problem = problem(kind, details);
   }
 }

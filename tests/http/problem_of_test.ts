@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { HTTPException } from "hono/http-exception";
 import {
   AcquireTimeoutError,
@@ -17,7 +17,6 @@ import {
   StatementSkippedError,
 } from "../../src/db/mod.ts";
 import { createApp, type FailedRequest } from "../../src/http/app.ts";
-import { ProblemError } from "../../src/http/problem.ts";
 import { problemOf } from "../../src/http/problem_of.ts";
 import {
   EmailTakenError,
@@ -28,14 +27,6 @@ import { failingDatabase } from "./fake_database.ts";
 import { assertProblem } from "./requests.ts";
 import { withToken } from "../support/access.ts";
 import { authenticator } from "./test_app.ts";
-
-Deno.test("a refusal takes no stack, and errors after it have theirs", () => {
-  const details = { detail: "Cannot read it", errors: [{ pointer: "", detail: "no" }] };
-  const refusal = new ProblemError("invalid-body", details);
-  assertEquals(refusal.stack, "ProblemError: Cannot read it");
-  assertEquals(problemOf(refusal).errors, details.errors);
-  assertMatch(new Error("after").stack!, /\n {4}at .*problem_of_test/);
-});
 
 /** Text that must not reach a client. */
 const SECRET = "select hunter2 from users";

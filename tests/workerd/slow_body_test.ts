@@ -15,7 +15,7 @@ Deno.test.afterAll(async () => {
   await Promise.all(hosts.map((host) => host.stop()));
 });
 
-/** One that declares its length, and one that is read as a stream. */
+/** The beginning of one that declares its length, and of one that does not. */
 const BODIES = ["Content-Length: 100\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"];
 
 // The answer comes after ten seconds.
