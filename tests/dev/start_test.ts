@@ -66,7 +66,7 @@ startTest(
     await migrate(stack.ownerEnv);
     const url = new URL(stack.env["DATABASE_URL"]!);
     const path = join(checkout.path, `.s.PGSQL.${url.port}`);
-    await using _hop = await TcpHop.to({ DATABASE_URL: url.href }, { path });
+    await using _hop = await TcpHop.to(url.href, { path });
     // Names, so that the permission is one for a name too.
     const address = `localhost:${url.port}/user_service`;
     for (const target of [address, `${address}?host=${checkout.path}`]) {

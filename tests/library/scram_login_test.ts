@@ -56,7 +56,7 @@ Deno.test("a URL without a password is refused with that reason, where the serve
 Deno.test("the variables of libpq change no login", async () => {
   const url = new URL(server.url("sslmode=disable", { role, host: "127.0.0.1" }));
   const startups: string[] = [];
-  await using hop = await TcpHop.to({ DATABASE_URL: url.href }, {
+  await using hop = await TcpHop.to(url.href, {
     onClientData: (index, chunk) => startups[index] ??= new TextDecoder().decode(chunk),
   });
   url.port = String(hop.port);

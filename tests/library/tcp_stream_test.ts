@@ -183,7 +183,7 @@ for (const { name, run } of driverCases) {
   Deno.test(`over TLS: ${name}`, async () => {
     const role = "user_service_scram";
     const target = server.url("", { role, host: "127.0.0.1" });
-    await using hop = await TcpHop.to({ DATABASE_URL: target });
+    await using hop = await TcpHop.to(target);
     const url = new URL(target);
     url.port = String(hop.port);
     url.hostname = "localhost";
@@ -211,7 +211,7 @@ for (const { name, run } of driverCases) {
 
 Deno.test("a cancel request is encrypted if its connection is", async () => {
   const firstBytes: number[][] = [];
-  await using hop = await TcpHop.to({ DATABASE_URL: server.url("", { host: "127.0.0.1" }) }, {
+  await using hop = await TcpHop.to(server.url("", { host: "127.0.0.1" }), {
     onClientData: (index, chunk) => (firstBytes[index] ??= []).push(...chunk),
   });
   const url = new URL(server.url("sslmode=require"));
@@ -236,7 +236,7 @@ Deno.test("a cancel request is encrypted if its connection is", async () => {
 
 Deno.test("a frozen peer's connection is closed at its deadline, with and without TLS", async () => {
   for (const mode of ["require", "disable"]) {
-    await using hop = await TcpHop.to({ DATABASE_URL: server.url("", { host: "127.0.0.1" }) });
+    await using hop = await TcpHop.to(server.url("", { host: "127.0.0.1" }));
     const url = new URL(server.url(`sslmode=${mode}`));
     url.port = String(hop.port);
     const connection = await connect(url.href);
@@ -272,7 +272,7 @@ Deno.test("a Unix socket is reached by its directory, without TLS, and its loss 
     `postgresql://${login}@localhost:${target.port}/user_service?sslmode=require&host=${directory}`,
   ];
   {
-    await using _hop = await TcpHop.to({ DATABASE_URL: target.href }, { path });
+    await using _hop = await TcpHop.to(target.href, { path });
     for (const url of urls) assertEquals(await isEncrypted(url), false);
   }
   for (const url of urls) assertMatch(await refusalOf(url), /Cannot connect.*ENOENT/);

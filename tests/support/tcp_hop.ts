@@ -1,5 +1,6 @@
 /** A listener on 127.0.0.1 in front of a server, or in place of one, that ends its connections when it is closed. */
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { Env } from "./branch.ts";
 
 export class TcpHop implements AsyncDisposable {
@@ -13,22 +14,24 @@ export class TcpHop implements AsyncDisposable {
     this.port = (server.address() as AddressInfo | null)?.port ?? 0;
   }
 
-  /** Carries connections to the server of these settings. `onClientData` gets the connection's number, from 0. */
+  /** Carries connections to the host and port of the URL. `onClientData` gets the connection's number, from 0. */
   static to(
-    { DATABASE_URL: url }: Env,
-    { onClientData = () => {}, path }: {
+    url: string,
+    { onClientData = () => {}, cut, path }: {
       onClientData?: (index: number, chunk: Uint8Array) => void;
+      /** Makes, for each connection, what the client's bytes pass. */
+      cut?: () => Duplex;
       /** Listens on a Unix socket in place of a port. */
       path?: string;
     } = {},
   ): Promise<TcpHop> {
-    const { hostname, port } = new URL(url!);
+    const { hostname, port } = new URL(url);
     let count = 0;
     return TcpHop.#listen((client, track) => {
       const index = count++;
       client.on("data", (chunk) => onClientData(index, chunk as Uint8Array));
       const server = track(connect({ host: hostname, port: Number(port), noDelay: true }));
-      client.pipe(server).pipe(client);
+      (cut === undefined ? client : client.pipe(cut())).pipe(server).pipe(client);
       client.on("close", () => server.destroy());
       server.on("close", () => client.destroy());
     }, path);

@@ -33,7 +33,7 @@ const WAYS: Readonly<Record<string, (env: Env) => Promise<Way>>> = {
     return { peer, env: { ...env, DATABASE_WS_PROXY: peer.url } };
   },
   async "workerd over TCP"(env) {
-    const peer = await TcpHop.to(env);
+    const peer = await TcpHop.to(env["DATABASE_URL"]!);
     return { peer, env: { ...env, DATABASE_URL: peer.url(env), DATABASE_TRANSPORT: "tcp" } };
   },
 };

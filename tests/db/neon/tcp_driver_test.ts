@@ -22,7 +22,7 @@ for (
     Deno.test(`${kind}: ${name}`, async () => {
       await using branch = await database.connectDirectly();
       const env = branch.envOf(role);
-      await using hop = await TcpHop.to(env);
+      await using hop = await TcpHop.to(env["DATABASE_URL"]!);
       const { database: settings } = parseSettings({ ...env, DATABASE_URL: hop.url(env) });
       const streams: { destroy(): void }[] = [];
       const newStream = denoSockets.tcpStreams(settings.url);
