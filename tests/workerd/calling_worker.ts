@@ -22,6 +22,8 @@ export default {
         return await users.fetch(request);
       case "call":
         return await called(users, await request.json());
+      case "false-length":
+        return await users.fetch(withLengthOf5(request));
       case "client":
         return await byClient(users);
       case "values":
@@ -31,6 +33,13 @@ export default {
     }
   },
 };
+
+/** The same request, whose length is not that of its body. */
+function withLengthOf5(request: Request): Request {
+  const headers = new Headers(request.headers);
+  headers.set("Content-Length", "5");
+  return new Request(request, { headers, body: request.body?.pipeThrough(new TransformStream()) });
+}
 
 /** With the typed client of the HTTP API. */
 async function byClient(users: UsersApi): Promise<Response> {

@@ -177,6 +177,19 @@ for (const host of hosts) {
     });
   });
 
+  host.test("the limit of a body holds for its bytes, whatever length the request states", async () => {
+    const send = (name: string) =>
+      host.request(
+        "/users",
+        jsonRequest("POST", { ...newUser(), name }, { "x-by": "false-length" }),
+      );
+    for (const length of [65_536, 1_000_000]) {
+      await assertProblem(await send("x".repeat(length)), 413, "body-too-large");
+    }
+    const created = await send("Ada");
+    assertEquals([created.status, (await created.json()).name], [201, "Ada"]);
+  });
+
   host.test("the typed client of the HTTP API works on a binding", async () => {
     const response = await host.request("/", { headers: { "x-by": "client" } });
     assertEquals([response.status, (await response.json()).name], [200, "Ada"]);
