@@ -96,7 +96,7 @@ export {
 } from "./pool/replicas/replicas.ts";
 export type { PoolCounters, PoolStats, PoolTotals } from "./pool/pool_stats.ts";
 export { type ConnectionView, type PoolView, textOf, type WaiterView } from "./pool/pool_view.ts";
-export type { Parse, TypeParsers } from "./driver/result_types.ts";
+export type { Parse, TypeParsers } from "./driver/type_parsers.ts";
 export { OwnerScope } from "./pool/owner_scope.ts";
 export type { RawConnection, RawRunOptions } from "./session/raw_connection.ts";
 export type { Session } from "./session/session.ts";

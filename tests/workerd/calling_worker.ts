@@ -38,7 +38,8 @@ export default {
 function withLengthOf5(request: Request): Request {
   const headers = new Headers(request.headers);
   headers.set("Content-Length", "5");
-  return new Request(request, { headers, body: request.body?.pipeThrough(new TransformStream()) });
+  const body = request.body?.pipeThrough(new TransformStream()) ?? null;
+  return new Request(request, { headers, body });
 }
 
 /** With the typed client of the HTTP API. */

@@ -1,4 +1,4 @@
-import type { Parse } from "./result_types.ts";
+import type { Parse } from "./type_parsers.ts";
 
 /**
  * Makes a parser for arrays from the parser of their items. Nested arrays stay nested, NULL becomes `null`. It

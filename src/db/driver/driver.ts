@@ -2,7 +2,7 @@
  * What the connection layer needs of a PostgreSQL driver. The pool and the session know these interfaces only;
  * `neon_driver.ts` and the tests' scripted driver are their two implementations.
  */
-import type { TypeParsers } from "./result_types.ts";
+import type { TypeParsers } from "./type_parsers.ts";
 
 /** How the rows of one part of a flight are read. */
 export interface RowOptions {

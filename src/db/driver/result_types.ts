@@ -4,12 +4,7 @@
  * timestamptz becomes a `Date` with milliseconds, and the numbers in json and jsonb become JavaScript numbers.
  */
 import { arrayOf } from "./array_text.ts";
-
-/** Reads one value's text. */
-export type Parse = (text: string) => unknown;
-
-/** Parsers by type id, as in `select 'numeric'::regtype::oid`. */
-export type TypeParsers = Readonly<Record<number, Parse>>;
+import type { Parse } from "./type_parsers.ts";
 
 /** By the ids of the type and of its arrays. https://www.postgresql.org/docs/current/catalog-pg-type.html */
 const TYPES: readonly (readonly [oid: number, arrayOid: number, parse: Parse])[] = [

@@ -1,6 +1,7 @@
 /** The server's answer to a flight: from its messages to results, in one pass. */
 import type { Column, FlightOptions, Notice, Result, RowOptions } from "../driver/driver.ts";
-import { type Parse, parserOf as standardParserOf } from "../driver/result_types.ts";
+import { parserOf as standardParserOf } from "../driver/result_types.ts";
+import type { Parse } from "../driver/type_parsers.ts";
 import type { ServerError } from "../errors.ts";
 import type { SentFlight, SentPart } from "./flight_codec.ts";
 import { protocolError } from "./message_framing.ts";

@@ -1,6 +1,6 @@
 /** From the messages RowDescription and DataRow to rows, which are objects. */
 import type { Column, RowOptions } from "../driver/driver.ts";
-import type { Parse } from "../driver/result_types.ts";
+import type { Parse } from "../driver/type_parsers.ts";
 import { int32At, protocolError } from "./message_framing.ts";
 import { readText, readWhole } from "./text_reader.ts";
 

@@ -5,7 +5,7 @@
 import type { Connection, FlightPart, Notice, Result, Statement } from "../driver/driver.ts";
 import { encodePart } from "../driver/encoded_part.ts";
 import { isInternal } from "../driver/own_parts.ts";
-import type { TypeParsers } from "../driver/result_types.ts";
+import type { TypeParsers } from "../driver/type_parsers.ts";
 import { assertStatements } from "../driver/sql.ts";
 import { CommitOutcomeUnknownError, ScopeError, SessionEndedError } from "../errors.ts";
 import { classify } from "../failures/classify.ts";

@@ -1,6 +1,6 @@
 /** Runs one statement outside a transaction block. The server commits it at its end, or the statement commits itself. */
 import type { FlightAnswer, Notice, Result } from "../driver/driver.ts";
-import type { TypeParsers } from "../driver/result_types.ts";
+import type { TypeParsers } from "../driver/type_parsers.ts";
 import type { Sql } from "../driver/sql.ts";
 import { CommitOutcomeUnknownError, ServerError } from "../errors.ts";
 import type { Lease } from "../pool/lease.ts";

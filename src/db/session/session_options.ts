@@ -1,5 +1,5 @@
 import type { Column, Notice, RowOptions } from "../driver/driver.ts";
-import type { TypeParsers } from "../driver/result_types.ts";
+import type { TypeParsers } from "../driver/type_parsers.ts";
 import type { Sql } from "../driver/sql.ts";
 import type { ReplicaWish } from "../pool/replicas/replicas.ts";
 import type { TransactionSettings } from "./begin.ts";

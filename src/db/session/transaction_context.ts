@@ -1,6 +1,6 @@
 import type { Clock } from "../time/clock.ts";
 import type { Endpoint, Notice } from "../driver/driver.ts";
-import type { TypeParsers } from "../driver/result_types.ts";
+import type { TypeParsers } from "../driver/type_parsers.ts";
 import type { LeaseHolder } from "../pool/lease_holder.ts";
 import type { OwnerScope } from "../pool/owner_scope.ts";
 import type { Pool } from "../pool/pool.ts";
