@@ -3,6 +3,7 @@
  * type-checked and run against a real server as it is written.
  */
 import { assert, assertEquals } from "@std/assert";
+import { glob } from "node:fs/promises";
 import type { Hono } from "hono";
 import type { Database } from "../src/db/mod.ts";
 import { newUserId } from "../src/users/user_id.ts";
@@ -68,22 +69,10 @@ Deno.test("the life of a request takes twelve lines, which do what the README sa
   assertEquals([welcomed.length, db.stats().leased], [1, 0]);
 });
 
-/** Every README of the repository, as a path from its root. */
-async function allReadmes(folder = root, prefix = ""): Promise<string[]> {
-  const found: string[] = [];
-  for await (const { name, isDirectory } of Deno.readDir(folder)) {
-    if (name === "README.md") found.push(`${prefix}${name}`);
-    if (!isDirectory || name.startsWith(".") || name === "node_modules") continue;
-    found.push(...await allReadmes(new URL(`${name}/`, folder), `${prefix}${name}/`));
-  }
-  return found.sort();
-}
-
-const readmes = await Promise.all(
-  (await allReadmes()).map(async (path) => ({
-    path,
-    text: await Deno.readTextFile(new URL(path, root)),
-  })),
+/** Every README of the repository, by its path from the root. */
+const readmes = await Array.fromAsync(
+  glob("**/README.md", { cwd: root, exclude: ["**/.*", "**/node_modules"] }),
+  async (path) => ({ path, text: await Deno.readTextFile(new URL(path, root)) }),
 );
 
 Deno.test("every task that a README tells to run is in deno.json", async () => {

@@ -1,5 +1,6 @@
 /** What the package exports: every name is described, and has a use. */
 import { assert, assertEquals } from "@std/assert";
+import { glob } from "node:fs/promises";
 
 const root = new URL("../../", import.meta.url);
 
@@ -23,14 +24,10 @@ async function deno(
   return { success, stdout: text(stdout), stderr: text(stderr) };
 }
 
-/** All files of a folder with one of these endings. */
-async function* textsIn(folder: string, endings: readonly string[]): AsyncGenerator<string> {
-  for await (const { name, isDirectory } of Deno.readDir(new URL(folder, root))) {
-    // The tools of a developer's machine may import any file.
-    if (isDirectory && name !== "dev") yield* textsIn(`${folder}${name}/`, endings);
-    else if (endings.some((ending) => name.endsWith(ending))) {
-      yield await Deno.readTextFile(new URL(`${folder}${name}`, root));
-    }
+async function* textsOf(paths: string | readonly string[]): AsyncGenerator<string> {
+  // The tools of a developer's machine may import any file.
+  for await (const path of glob(paths, { cwd: root, exclude: ["src/dev"] })) {
+    yield await Deno.readTextFile(new URL(path, root));
   }
 }
 
@@ -38,7 +35,7 @@ async function* textsIn(folder: string, endings: readonly string[]): AsyncGenera
 async function importedNames(): Promise<Set<string>> {
   const names = new Set<string>();
   const from = /\b(?:import|export)\s[^;"]*?\{([^}]*)\}\s*from\s*"([^"]*)"/g;
-  for await (const source of textsIn("src/", [".ts"])) {
+  for await (const source of textsOf("src/**/*.ts")) {
     for (const [, list, specifier] of source.matchAll(from)) {
       const isEntry = specifier!.startsWith("@user-service/db") ||
         files.some((file) => file.endsWith(specifier!.replace(/^(?:\.\.?\/)+/, "/")));
@@ -54,11 +51,9 @@ async function importedNames(): Promise<Set<string>> {
 /** The names that the guides write as code. */
 async function documentedNames(): Promise<Set<string>> {
   const names = new Set<string>();
-  for (const folder of ["src/db/", "src/library/"]) {
-    for await (const text of textsIn(folder, ["README.md"])) {
-      for (const [code] of text.matchAll(/```.*?```|`[^`]+`/gs)) {
-        for (const [word] of code.matchAll(/\w+/g)) names.add(word);
-      }
+  for await (const text of textsOf(["src/db/**/README.md", "src/library/**/README.md"])) {
+    for (const [code] of text.matchAll(/```.*?```|`[^`]+`/gs)) {
+      for (const [word] of code.matchAll(/\w+/g)) names.add(word);
     }
   }
   return names;
