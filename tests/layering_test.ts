@@ -145,7 +145,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "library/pg": ["library", "db/mod.ts", "db/neon", "db/driver"],
   "library": ["db/mod.ts"],
   "db/mod.ts": [
-    "db/database.ts",
+    "db/database",
     "db/session",
     "db/pool",
     "db/neon",
@@ -154,7 +154,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     "db/driver",
     "db/time",
   ],
-  "db/database.ts": [
+  "db/database": [
     "db/unit_of_work.ts",
     "db/session",
     "db/pool",

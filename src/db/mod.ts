@@ -9,19 +9,18 @@ export {
 } from "./session/begin.ts";
 export { arrayOf } from "./driver/array_text.ts";
 export { type Clock, systemClock } from "./time/clock.ts";
-export {
-  type ConnectOptions,
-  Database,
-  type DatabaseOptions,
-  type DatabaseOwner,
-  type DatabaseStats,
-  type DatabaseTotals,
-  type DatabaseView,
-  type KeyedTransactionOptions,
-  type RunOptions,
-  type TransactionOptions,
-  type TransactionRunner,
-} from "./database.ts";
+export { Database, type TransactionRunner } from "./database/database.ts";
+export type {
+  ConnectOptions,
+  DatabaseOptions,
+  DatabaseOwner,
+  DatabaseStats,
+  DatabaseTotals,
+  DatabaseView,
+  KeyedTransactionOptions,
+  RunOptions,
+  TransactionOptions,
+} from "./database/database_options.ts";
 export type {
   Close,
   Column,

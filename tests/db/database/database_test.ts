@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { DeadlineError, sql } from "../../src/db/mod.ts";
-import { databaseOf, poolOf } from "../support/test_pool.ts";
-import { ScriptedDriver } from "../support/scripted_driver.ts";
+import { DeadlineError, sql } from "../../../src/db/mod.ts";
+import { databaseOf, poolOf } from "../../support/test_pool.ts";
+import { ScriptedDriver } from "../../support/scripted_driver.ts";
 
 for (const which of ["the database's", "the session's"] as const) {
   Deno.test(`${which} signal ends a session that has both signals, and its unit is not retried`, async () => {
