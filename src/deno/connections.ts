@@ -57,6 +57,7 @@ export class Connections {
       client,
       waiting: [],
       isBusy: false,
+      hasLast: false,
       idleSinceMs: 0,
       bytesRead: 0,
     };
@@ -66,13 +67,14 @@ export class Connections {
     socket.once("close", () => this.#remove(connection));
   }
 
-  /** Runs `exchange` after the earlier ones of its connection. */
-  enqueue(socket: Socket, exchange: Exchange): void {
+  /** Runs `exchange` after the earlier ones of its connection. After the last one it takes no more. */
+  enqueue(socket: Socket, exchange: Exchange, { isLast = false } = {}): void {
     const connection = this.#open.get(socket);
     // Its response could not be written any more.
-    if (connection === undefined || socket.writableEnded) return;
+    if (connection === undefined || connection.hasLast || isOver(socket)) return;
+    connection.hasLast = isLast;
     if (!connection.isBusy) return void this.#run(connection, exchange);
-    if (connection.waiting.length >= MAX_PIPELINED) {
+    if (connection.waiting.length >= MAX_PIPELINED && !isLast) {
       this.#onRefused("pipelined too much", connection.client);
       // The parser goes on with the bytes that it has; what it finds in them has no connection any more.
       this.#remove(connection);
@@ -135,6 +137,8 @@ export class Connections {
     let next: Exchange | undefined = exchange;
     while (next !== undefined && this.#open.has(connection.socket)) {
       await next();
+      // A client takes what it has sent behind that for not done: https://www.rfc-editor.org/rfc/rfc9112#section-9.6
+      if (isOver(connection.socket)) connection.waiting.length = 0;
       next = connection.waiting.shift();
     }
     connection.isBusy = false;
@@ -173,6 +177,8 @@ interface Connection {
   /** Requests that arrived before the answer of the one that runs. */
   readonly waiting: Exchange[];
   isBusy: boolean;
+  /** Whether the exchange that closes it has come. */
+  hasLast: boolean;
   /** When its last exchange ended, or a later check found that it had sent something since. */
   idleSinceMs: number;
   /** What it had sent by `idleSinceMs`. */
@@ -181,3 +187,8 @@ interface Connection {
 
 /** Reads a request and answers it. Never rejects. */
 type Exchange = () => Promise<void>;
+
+/** Whether the answer that closes the connection has been written, or the connection is cut. */
+function isOver({ writableEnded, destroyed }: Socket): boolean {
+  return writableEnded || destroyed;
+}

@@ -1,9 +1,17 @@
 /** One HTTP exchange: converts between node's server and the web's `Request` and `Response`. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Buffer } from "node:buffer";
+import { completesWithin } from "../db/time/timeout.ts";
 import { originOf, refuseHost, refuseUnrouted } from "../http/host.ts";
 import { incomingRequest } from "./incoming_request.ts";
 import { unreadText } from "./response_text.ts";
+
+/** Of a body that nobody reads, before an answer that closes the connection. */
+const MAX_REST_BYTES = 2 * 1024 * 1024;
+const MAX_REST_MS = 1_000;
+
+/** A longer body is written in slices. */
+const SLICE_BYTES = 256 * 1024;
 
 /** What a handler gets beside the request. */
 export interface ExchangeInfo {
@@ -16,16 +24,9 @@ export type Handler = (request: Request, info: ExchangeInfo) => Response | Promi
 /** The request, or the response if there can be none. */
 export function requestOf(message: IncomingMessage): Request | Response {
   const { rawHeaders } = message;
-  let host: string | undefined;
-  let hosts = 0;
-  for (let index = 0; index < rawHeaders.length; index += 2) {
-    const name = rawHeaders[index]!;
-    if (name.length !== 4 || name.toLowerCase() !== "host") continue;
-    host = rawHeaders[index + 1];
-    hosts++;
-  }
   // Only HTTP/1.0 has requests without a Host header: node's parser refuses later ones.
-  const origin = hosts > 1 ? undefined : originOf(host ?? "localhost");
+  const hosts = valuesOf(rawHeaders, "host");
+  const origin = hosts.length > 1 ? undefined : originOf(hosts[0] ?? "localhost");
   if (origin === undefined) return refuseHost();
   const method = message.method!;
   // https://fetch.spec.whatwg.org/#forbidden-method; node's parser knows no other method that `Request` refuses.
@@ -60,10 +61,37 @@ function urlOf(target: string, origin: string): string | undefined {
   return new Request(named + (path.startsWith("/") ? path : `/${path}`)).url;
 }
 
-function hasBody({ method, headers }: IncomingMessage): boolean {
+/** Node makes `message.headers` when it is first read, which costs more. */
+function valuesOf(rawHeaders: readonly string[], wanted: string): string[] {
+  const values: string[] = [];
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]!;
+    if (name.length !== wanted.length || name.toLowerCase() !== wanted) continue;
+    values.push(rawHeaders[index + 1]!);
+  }
+  return values;
+}
+
+function hasBody({ method, rawHeaders }: IncomingMessage): boolean {
   if (method === "GET" || method === "HEAD") return false;
-  return headers["transfer-encoding"] !== undefined ||
-    (headers["content-length"] !== undefined && headers["content-length"] !== "0");
+  const [length = "0"] = valuesOf(rawHeaders, "content-length");
+  return length !== "0" || valuesOf(rawHeaders, "transfer-encoding").length > 0;
+}
+
+/** Emitted by a request whose body has broken off. */
+const BROKEN_OFF = "brokenOff";
+
+const brokenOff = new WeakSet<IncomingMessage>();
+
+/** Ends the request's body with an error, but not its connection: what comes of it is no HTTP, or comes too late. */
+export function breakOff(message: IncomingMessage): void {
+  brokenOff.add(message);
+  message.emit(BROKEN_OFF);
+}
+
+/** Whether `breakOff` was called. The connection cannot serve another request then. */
+export function hasBrokenOff(message: IncomingMessage): boolean {
+  return brokenOff.has(message);
 }
 
 /** All of the body, if it has arrived, as most bodies have when they are read, and nothing has been read of it. */
@@ -93,11 +121,12 @@ function bodyOf(message: IncomingMessage): ReadableStream<Uint8Array<ArrayBuffer
       message.pause();
     });
     message.once("end", () => end(() => controller.close()));
-    const gone = () => end(() => controller.error(new Error("The client closed the connection")));
+    const gone = () => end(() => controller.error(new Error("The body broke off")));
     // Emitted after "end" too. Before it, the client has gone.
     message.once("close", gone);
+    message.once(BROKEN_OFF, gone);
     message.once("error", () => {});
-    if (message.destroyed) gone();
+    if (message.destroyed || hasBrokenOff(message)) gone();
   };
   return new ReadableStream({
     pull(controller) {
@@ -124,7 +153,28 @@ export function discardRest(message: IncomingMessage): void {
   message.resume();
 }
 
-/** Writes the response, at the pace of the reader. Resolves when it is written, or the connection has ended. */
+/**
+ * Waits, within bounds, for the rest of a body that nobody reads. If the connection were closed while the client sends, the
+ * kernel would reset it, and the client would not see its answer: https://www.rfc-editor.org/rfc/rfc9112#section-9.6
+ */
+async function restArrived(message: IncomingMessage): Promise<void> {
+  if (message.complete || message.destroyed || hasBrokenOff(message)) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let length = 0;
+  message.removeAllListeners("data");
+  message.on("data", (chunk: Uint8Array) => {
+    length += chunk.length;
+    if (length > MAX_REST_BYTES) resolve();
+  });
+  for (const event of ["end", "close", BROKEN_OFF]) message.once(event, resolve);
+  message.resume();
+  await completesWithin(promise, MAX_REST_MS);
+}
+
+/**
+ * Writes the response, at the pace of the reader. Resolves when it is written, or the connection has ended. Rejects if the
+ * response's body fails, or its head cannot be written.
+ */
 export async function respond(
   out: ServerResponse,
   response: Response,
@@ -132,6 +182,8 @@ export async function respond(
 ): Promise<void> {
   const text = unreadText(response);
   const reader = text === undefined ? response.body?.getReader() : undefined;
+  // A response that is a stream may be made of the request's body.
+  if (reader === undefined && (closes || !out.shouldKeepAlive)) await restArrived(out.req);
   if (out.destroyed) return void reader?.cancel().catch(() => {});
   const ended = new Promise<void>((resolve) => out.once("close", resolve));
   const head = headOf(response);
@@ -139,16 +191,11 @@ export async function respond(
   // So that a client sends nothing into a connection that is about to be closed.
   else if (out.shouldKeepAlive) head.push("keep-alive", `timeout=${keepAliveMs / 1_000}`);
   if (reader === undefined) {
-    writeWhole(out, head, { status: response.status, body: text });
+    await writeWhole(out, head, { status: response.status, body: text });
     return await ended;
   }
   void ended.then(() => reader.cancel().catch(() => {}));
-  try {
-    await writeBody(out, head, { status: response.status, reader });
-  } catch {
-    // The body broke off. The client must not take it for complete.
-    out.destroy();
-  }
+  await writeBody(out, head, { status: response.status, reader });
   await ended;
 }
 
@@ -159,19 +206,27 @@ function headOf({ headers }: Response): string[] {
   return head;
 }
 
-function writeWhole(
+async function writeWhole(
   out: ServerResponse,
   head: string[],
   { status, body }: { status: number; body: Uint8Array | string | undefined },
-): void {
+): Promise<void> {
   const length = body === undefined ? 0 : Buffer.byteLength(body);
   if (body !== undefined && !head.includes("content-length")) {
     head.push("content-length", String(length));
   }
   out.writeHead(status, head);
   // Node joins the text to the head, which is in Latin-1. A text that has a byte for each character is in ASCII.
-  if (typeof body === "string" && body.length === length) out.end(body, "latin1");
-  else out.end(typeof body === "string" ? Buffer.from(body) : body);
+  if (typeof body === "string" && body.length === length && length <= SLICE_BYTES) {
+    return void out.end(body, "latin1");
+  }
+  const bytes = typeof body === "string" ? Buffer.from(body) : body;
+  // In slices, so that `WriteWatch` sees that the client reads.
+  let at = 0;
+  for (; length - at > SLICE_BYTES; at += SLICE_BYTES) {
+    await write(out, bytes!.subarray(at, at + SLICE_BYTES));
+  }
+  out.end(bytes?.subarray(at));
 }
 
 async function writeBody(
@@ -180,10 +235,10 @@ async function writeBody(
   { status, reader }: { status: number; reader: ReadableStreamDefaultReader<Uint8Array> },
 ): Promise<void> {
   const first = await reader.read();
-  if (first.done) return writeWhole(out, head, { status, body: undefined });
+  if (first.done) return await writeWhole(out, head, { status, body: undefined });
   const second = reader.read();
   // A body that was made at once ends within a few microtasks, and is sent with its length. Others are sent in chunks.
-  if (await endsAtOnce(second)) return writeWhole(out, head, { status, body: first.value });
+  if (await endsAtOnce(second)) return await writeWhole(out, head, { status, body: first.value });
   out.writeHead(status, head);
   await write(out, first.value);
   for (let next = await second; !next.done; next = await reader.read()) {

@@ -9,7 +9,15 @@ import { setImmediate } from "node:timers";
 import { completesWithin } from "../db/time/timeout.ts";
 import { AcceptWatch } from "./accept_watch.ts";
 import { type ConnectionLimits, Connections, type Refused } from "./connections.ts";
-import { discardRest, type ExchangeInfo, type Handler, requestOf, respond } from "./exchange.ts";
+import {
+  breakOff,
+  discardRest,
+  type ExchangeInfo,
+  type Handler,
+  hasBrokenOff,
+  requestOf,
+  respond,
+} from "./exchange.ts";
 import { rememberTexts } from "./response_text.ts";
 import { WriteWatch } from "./write_watch.ts";
 
@@ -39,6 +47,15 @@ export const BACKLOG = 128;
  * client sends nothing into a connection that is being closed, where a request is lost without an answer.
  */
 export const LINGER_MS = 400;
+
+/** How long a client may take to read the answer to what is no request. */
+const REFUSAL_MS = 1_000;
+
+/** The answer to what is no request, by the code of node's error. */
+const REFUSALS: Readonly<Record<string, string>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: "408 Request Timeout",
+  HPE_HEADER_OVERFLOW: "431 Request Header Fields Too Large",
+};
 
 /** If no client has connected for this long, hardly one does so in the moment in which the listener closes. */
 const ACCEPT_PAUSE_MS = 20;
@@ -86,6 +103,8 @@ export class Listener implements HttpListener {
   readonly #handler: Handler;
   readonly #onError: ListenerOptions["onError"];
   readonly #keepAliveMs: number;
+  /** The newest request of a connection. */
+  readonly #newest = new WeakMap<Socket, IncomingMessage>();
   readonly #checks: ReturnType<typeof setInterval>;
   #watch: AcceptWatch | undefined;
   #isClosing = false;
@@ -110,12 +129,24 @@ export class Listener implements HttpListener {
       connectionsCheckingInterval: checkMs,
       noDelay: true,
     });
+    // Node would drop those after the first 2,000, also the length of a body. Their bytes have a limit of their own.
+    this.#server.maxHeadersCount = 0;
     this.#server.on("connection", (socket: Socket) => {
       this.#watch?.noteAccepted();
       this.#connections.admit(socket);
     });
     this.#server.on("request", (message, out) => {
+      this.#newest.set(message.socket, message);
       this.#connections.enqueue(message.socket, () => this.#answer(message, out));
+    });
+    // Without these two listeners node cuts the connection, also while an earlier request of it runs.
+    this.#server.on("clientError", ({ code = "" }: NodeError, socket: Socket) => {
+      if (code in REFUSALS || code.startsWith("HPE_")) {
+        this.#refuse(socket, REFUSALS[code] ?? "400 Bad Request");
+      } else socket.destroy();
+    });
+    this.#server.on("connect", (_message, socket: Socket) => {
+      this.#refuse(socket, "405 Method Not Allowed");
     });
     const writes = new WriteWatch({ timeoutMs: writeMs });
     this.#checks = setInterval(() => {
@@ -230,17 +261,40 @@ export class Listener implements HttpListener {
       const request = requestOf(message);
       const isRefused = !(request instanceof Request);
       const response = isRefused ? request : await this.#handler(request, info);
-      const closes = this.#isClosing || isRefused;
+      const closes = this.#isClosing || isRefused || hasBrokenOff(message);
       await respond(out, response, { closes, keepAliveMs: this.#keepAliveMs });
     } catch (error) {
       this.#onError(error);
+      // The client must not take a body that broke off for complete.
       if (out.headersSent) out.destroy();
-      else out.writeHead(500, { Connection: "close" }).end();
+      else await respond(out, new Response(null, { status: 500 }), CLOSING);
     } finally {
       discardRest(message);
     }
   }
+
+  /** Answers what is no request, behind the answers to the earlier requests of the connection, and closes that. */
+  #refuse(socket: Socket, status: string): void {
+    const newest = this.#newest.get(socket);
+    // Then it is the request's body that broke off, and the answer is the request's.
+    const isBody = newest !== undefined && !newest.complete;
+    if (isBody) breakOff(newest);
+    const refuse = async () => {
+      const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
+      if (isBody) socket.end();
+      else socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`);
+      // Node reads on, and nothing is made of it: bytes that nobody has read would reset the connection.
+      socket.resume();
+      await completesWithin(closed, REFUSAL_MS);
+      socket.destroy();
+    };
+    this.#connections.enqueue(socket, refuse, { isLast: true });
+  }
 }
+
+const CLOSING = { closes: true, keepAliveMs: 0 };
+
+type NodeError = Error & { readonly code?: string };
 
 function infoOf({ socket }: IncomingMessage): ExchangeInfo {
   return { remoteAddr: { hostname: socket.remoteAddress ?? "" } };
