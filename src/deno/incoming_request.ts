@@ -3,6 +3,9 @@ import type { TakesBody } from "../http/body.ts";
 import { IncomingHeaders } from "./incoming_headers.ts";
 import { madeOnDemand } from "./on_demand.ts";
 
+const RuntimeRequest = globalThis.Request;
+const runtimeFetch = globalThis.fetch;
+
 export interface IncomingRequestOptions {
   /** As `Request.url` has it. */
   readonly url: string;
@@ -65,17 +68,39 @@ class IncomingRequest implements TakesBody {
     const { url, method } = this.#options;
     const init = { method, headers: this.#headers.init };
     try {
-      if (!this.#isTaken) return new Request(url, { ...init, body: this.body });
+      if (!this.#isTaken) return new RuntimeRequest(url, { ...init, body: this.body });
     } catch {
       // The stream has a reader, or was read.
     }
-    const used = new Request(url, { ...init, body: new Uint8Array() });
+    const used = new RuntimeRequest(url, { ...init, body: new Uint8Array() });
     void used.body!.cancel();
     return used;
   }
 }
 
-madeOnDemand(IncomingRequest, Request, (request) => (request as IncomingRequest).made);
+madeOnDemand(IncomingRequest, RuntimeRequest, (request) => (request as IncomingRequest).made);
+
+function madeOf<T>(input: T): T | Request {
+  return input instanceof IncomingRequest ? input.made : input;
+}
+
+/** A request of the runtime in every respect, which can be made of an incoming one. */
+class AcceptingRequest extends RuntimeRequest {
+  constructor(input: RequestInfo | URL, init?: RequestInit) {
+    super(madeOf(input), init);
+  }
+
+  /** `clone` makes requests of the runtime's own class. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return value instanceof RuntimeRequest;
+  }
+}
+
+/** Lets `new Request` and `fetch` take incoming requests, as middleware of others does. */
+export function acceptIncomingRequests(): void {
+  globalThis.Request = AcceptingRequest;
+  globalThis.fetch = (input, init) => runtimeFetch(madeOf(input), init);
+}
 
 /** A `Request`. */
 export function incomingRequest(options: IncomingRequestOptions): Request {

@@ -18,6 +18,7 @@ import {
   requestOf,
   respond,
 } from "./exchange.ts";
+import { acceptIncomingRequests } from "./incoming_request.ts";
 import { rememberTexts } from "./response_text.ts";
 import { WriteWatch } from "./write_watch.ts";
 
@@ -120,6 +121,7 @@ export class Listener implements HttpListener {
     } = options.timeouts ?? {};
     this.#keepAliveMs = keepAliveMs;
     rememberTexts();
+    acceptIncomingRequests();
     this.#connections = new Connections(options, options.onRefused);
     this.#server = createServer({
       headersTimeout: headersMs,

@@ -2,7 +2,7 @@
 
 /**
  * Lets objects of `Light` be instances of `Runtime`, and forwards what they do not have themselves to `made(object)`. The
- * runtime's own functions refuse them as arguments by a `TypeError`.
+ * runtime's own functions refuse them as arguments by a `TypeError`, unless these are given `made(object)`.
  */
 export function madeOnDemand<T extends object>(
   Light: { readonly prototype: object },

@@ -1,4 +1,5 @@
 /** What every response has, by both of the process's HTTP servers. */
+import { assertEquals } from "@std/assert";
 import { start } from "../../src/deno/service.ts";
 import { CORS_ORIGINS, edgeCases } from "../http/edge_cases.ts";
 import { FAIR_USE, fairUseCases } from "../http/fair_use_cases.ts";
@@ -36,6 +37,24 @@ for (const server of ["guarded", "plain"]) {
   for (const { name, run } of [...edgeCases, ...timeoutCases]) {
     Deno.test(`${server}: ${name}`, () => serving(server, run));
   }
+}
+
+for (const server of ["guarded", "plain"]) {
+  Deno.test(`${server}: an operator signs in by a form that does not state its length`, async () => {
+    const OPS_TOKEN = "operator-token-of-this-test";
+    await serving(server, async (request) => {
+      const signIn = async (token: string) => {
+        const body = new Blob([`token=${token}`]).stream();
+        const headers = { "Content-Type": "application/x-www-form-urlencoded" };
+        const init = { method: "POST", headers, body, redirect: "manual" } as const;
+        const response = await request("/ops/sign-in", init);
+        await response.body?.cancel();
+        return response.status;
+      };
+      assertEquals(await signIn(OPS_TOKEN), 303);
+      assertEquals(await signIn("another-token"), 401);
+    }, { OPS_TOKEN });
+  });
 }
 
 Deno.test("one process keeps the limits on its clients", async (t) => {

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import type { IncomingMessage } from "node:http";
 import { Readable } from "node:stream";
 import type { TakesBody } from "../../src/http/body.ts";
+import { listening } from "./listening.ts";
 import { requestOf } from "../../src/deno/exchange.ts";
 
 interface Sent {
@@ -16,8 +17,8 @@ interface Sent {
 /** As node's parser gives it. */
 function messageOf({ method = "GET", target = "/", raw = ["Host", "a"], body }: Sent) {
   const message = Readable.from(body === undefined ? [] : [new TextEncoder().encode(body)]);
-  const headers = body === undefined ? {} : { "content-length": String(body.length) };
-  return Object.assign(message, { method, url: target, rawHeaders: [...raw], headers });
+  const length = body === undefined ? [] : ["Content-Length", String(body.length)];
+  return Object.assign(message, { method, url: target, rawHeaders: [...raw, ...length] });
 }
 
 function received(sent: Sent): Request {
@@ -193,9 +194,27 @@ Deno.test("a body that has come is taken in all of its chunks, and the request t
   assertEquals([none.takeBody(), none.bodyUsed, none.body], [undefined, false, null]);
 });
 
-Deno.test("the runtime refuses it where only a request of its own will do", async () => {
-  assertThrows(() => new Request(received({})), TypeError);
-  await assertRejects(() => fetch(received({})), TypeError);
-  // The way out.
-  assertEquals(new Request(received({}).clone()).url, "http://a/");
+Deno.test("a listener lets it be passed on, as middleware and proxies do with a request of the runtime", async () => {
+  await using server = await listening({
+    handler: async (request) => {
+      if (new URL(request.url).pathname === "/behind") {
+        return new Response(`${request.headers.get("x-one")} ${await request.text()}, hello`);
+      }
+      const bounded = new Request(request, { body: request.body, headers: { "X-One": "1" } });
+      assert(bounded instanceof Request && bounded.clone() instanceof Request);
+      const copy = new Request(new URL("/behind", request.url), bounded);
+      return await fetch(copy);
+    },
+  });
+  const url = `http://127.0.0.1:${server.listener.port}`;
+  const sent = { method: "POST", body: new Blob(["text"]).stream() };
+  assertEquals(await (await fetch(url, sent)).text(), "1 text, hello");
+  assertEquals(new Request(received({})).url, "http://a/");
+  const proxied = received({
+    method: "POST",
+    raw: ["Host", `127.0.0.1:${server.listener.port}`, "X-One", "2"],
+    target: "/behind",
+    body: "text",
+  });
+  assertEquals(await (await fetch(proxied)).text(), "2 text, hello");
 });
