@@ -197,6 +197,20 @@ export class AcquireTimeoutError extends PoolRefusal {
 export class PoolOverloadedError extends PoolRefusal {
   /** The class's name, also in minified code. */
   override readonly name = "PoolOverloadedError";
+  /** Whether it is the database that cannot be reached, and not the pool that has too much to do. */
+  readonly isUnreachable: boolean;
+
+  /** Made by the pool. */
+  constructor(
+    message: string,
+    { isUnreachable = false, ...options }: ErrorOptions & {
+      retryAfterMs: number;
+      isUnreachable?: boolean;
+    },
+  ) {
+    super(message, options);
+    this.isUnreachable = isUnreachable;
+  }
 }
 
 /** The pool is closing or closed, so that another instance has to do the work. Also ends flights that the closing pool cuts. */

@@ -1,5 +1,5 @@
 /** `deno task migrate`: brings the tables of a `DATABASE_URL` up to date. Its role must own the tables. */
-import { OwnerScope } from "../db/mod.ts";
+import { OwnerScope, ServerError } from "../db/mod.ts";
 import { denoSockets } from "../library/deno/sockets.ts";
 import { taskEnvironment } from "./env_file.ts";
 import { createDatabase } from "../library/create_database.ts";
@@ -21,6 +21,14 @@ export async function migrate(
   });
   try {
     return await applyMigrations(db, migrations);
+  } catch (error) {
+    // https://www.postgresql.org/docs/current/errcodes-appendix.html: insufficient_privilege
+    if (!(error instanceof ServerError && error.sqlState === "42501")) throw error;
+    throw new Error(
+      `Cannot apply the migrations as the role of DATABASE_URL may not: ${error.message}; ` +
+        "use the role that owns the tables",
+      { cause: error },
+    );
   } finally {
     await Promise.all(background);
     await db.close({ timeoutMs: 0 });

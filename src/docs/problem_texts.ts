@@ -107,7 +107,7 @@ export const problemTexts: Readonly<Record<ProblemKind, ProblemText>> = {
   },
   "rows-lost": {
     happened:
-      "The change was made, but the connection to the database broke before its result arrived.",
+      "The change was made, but its result was lost with the connection to the database, or could not be read.",
     toDo: "Read the resource. Do not repeat the request.",
   },
   "rate-limited": {

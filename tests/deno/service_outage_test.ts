@@ -87,7 +87,10 @@ Deno.test("while PostgreSQL is stopped requests are refused with 503, and the fi
   for (const { status, retryAfter, type } of seen.filter(({ status }) => status >= 400)) {
     // The only other failure is a COMMIT whose answer was lost.
     if (status === 500) assertEquals(type, "/problems/outcome-unknown");
-    else assertEquals([status, Number(retryAfter) >= 1], [503, true]);
+    else {
+      assertEquals([status, Number(retryAfter) >= 1], [503, true]);
+      assertEquals(type, "/problems/database-unreachable");
+    }
   }
 });
 

@@ -226,6 +226,17 @@ Deno.test("the report names what breaks first, and what to set", async () => {
   assert(text.includes("connections: 251 % in use"), text);
 });
 
+Deno.test("pools that may open more connections than there are break first, at any load", async () => {
+  const crowded = { ...PLAN, ...MEASURED_COSTS, instances: 20, size: 20, overflow: 30 };
+  for (const perSecond of [20, 500]) {
+    const report = await examinePlan({ ...crowded, perSecond, maxConnections: 97 });
+    const text = textOf(report);
+    assert(report.figures.refused > 0, text);
+    assert(text.includes("Breaks first: connections, at any load, as the pools may open"), text);
+    assert(text.includes("connections: the pools may open 1000, and there are 97"), text);
+  }
+});
+
 Deno.test("one database is not enough: the report says how many would be", () => {
   const advice = adviceOf({
     ...PLAN,

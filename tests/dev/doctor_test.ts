@@ -1,6 +1,7 @@
 /** `deno task doctor`: what it says of real servers, a real PgBouncer, and of databases that do not answer. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { trustedSql } from "../../src/db/mod.ts";
+import { TABLES } from "../../src/dev/doctor/checks.ts";
 import { examine } from "../../src/dev/doctor/main.ts";
 import { type Finding, reportOf } from "../../src/dev/doctor/finding.ts";
 import { type LocalBranch, localDatabase } from "../support/local_database.ts";
@@ -52,6 +53,14 @@ Deno.test("the doctor finds nothing wrong with the service's role on a migrated 
   const { password } = new URL(branch.env["DATABASE_URL"]!);
   assert(!JSON.stringify(findings).includes(password));
   assertMatch(reportOf(findings), / ok, \d with advice, 0 failed$/);
+});
+
+Deno.test("the doctor knows every table that the migrations create", async () => {
+  await using branch = await database.connect();
+  const tables = await branch.asAdmin<{ tablename: string }>(
+    "select tablename from pg_tables where schemaname = 'public' and tablename <> 'migrations'",
+  );
+  assertEquals(TABLES.toSorted(), tables.map(({ tablename }) => tablename).sort());
 });
 
 Deno.test("the doctor starts a relay of its own where the service needs one and has none, and says so", async () => {

@@ -83,6 +83,13 @@ const TABLE: readonly [
     "overloaded",
     "1",
   ],
+  [
+    "PoolOverloadedError of an unreachable database",
+    new PoolOverloadedError(SECRET, { retryAfterMs: 1_200, isUnreachable: true }),
+    503,
+    "database-unreachable",
+    "2",
+  ],
   ["PoolClosedError", new PoolClosedError(SECRET), 503, "shutting-down", "1"],
   ["ConnectError", new ConnectError(SECRET), 503, "database-unreachable", "1"],
   [

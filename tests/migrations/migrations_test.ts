@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import {
   type Database,
   sql,
@@ -37,6 +37,15 @@ Deno.test("a new database gets the migrations in numeric order", async () => {
   const names = migrations.map(({ name }) => name);
   assertEquals(await migrate(branch.envOf(OWNER)), names);
   assertEquals(await db.transaction(applied), names);
+});
+
+Deno.test("a role that may not create the tables is told which role may", async () => {
+  await using branch = await database.connect();
+  const error = await assertRejects(() => migrate(branch.env), Error);
+  assertMatch(
+    error.message,
+    /the role of DATABASE_URL may not: permission denied .*owns the tables$/,
+  );
 });
 
 Deno.test("a database that was migrated in the old order keeps its data and has the same schema", async () => {

@@ -103,7 +103,7 @@ export function unreachable(retryInMs: number): Refusal {
       new PoolOverloadedError(
         `Cannot lease a connection as the database could not be reached: ${facts.cause?.message}; ` +
           `${stateOf(facts)}; the next attempt is due in ${Math.ceil(retryInMs)} ms`,
-        { retryAfterMs: retryInMs, cause: facts.cause },
+        { retryAfterMs: retryInMs, isUnreachable: true, cause: facts.cause },
       ),
   };
 }

@@ -193,9 +193,16 @@ function makeStatements(
   return [begin(settings), searchPath === undefined ? statement : { ...statement, searchPath }];
 }
 
-/** Throws `TypeError` for a local that cannot be sent, before a connection is leased for it. */
-export function assertLocals(settings: TransactionSettings): void {
-  const { locals } = settings;
+/** Throws `TypeError` for a level or a local that cannot be sent, before a connection is leased for it. */
+export function assertSettings(settings: TransactionSettings): void {
+  const { isolation, locals } = settings;
+  if (!ISOLATION_LEVELS.includes(isolation)) {
+    throw new TypeError(
+      `Cannot begin the transaction as its isolation level is unknown: current value is ${
+        JSON.stringify(isolation)
+      }; choose one of ${ISOLATION_LEVELS.join(", ")}`,
+    );
+  }
   if (byLocals.get(locals)?.size || Object.keys(locals).length === 0) return;
   encodePart(setLocals(settings, "transaction"));
 }

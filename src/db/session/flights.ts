@@ -12,7 +12,7 @@ import type {
   TransactionStatus,
 } from "../driver/driver.ts";
 import { isReplayable } from "../failures/classify.ts";
-import { assertLocals, beginStatements, mayOmitBegin } from "./begin.ts";
+import { assertSettings, beginStatements, mayOmitBegin } from "./begin.ts";
 import { FlightPlan, type PrependedStatement } from "./flight_plan.ts";
 import { LastingState } from "./lasting_state.ts";
 import type { Lease } from "../pool/lease.ts";
@@ -166,7 +166,7 @@ export class Flights {
   }
 
   plan(own: readonly FlightPart[], { commits }: { commits: boolean }): FlightPlan {
-    if (!this.#hasBegun) assertLocals(this.#request.settings);
+    if (!this.#hasBegun) assertSettings(this.#request.settings);
     return new FlightPlan({
       prepended: this.#prepended,
       own,

@@ -41,11 +41,12 @@ function problemsOf(
         percent(SAFE_SHARE)
       } is safe; ${wayOut}`
     );
-  const wanted = instances * (size + overflow);
-  if (wanted > maxConnections) {
+  if (opensTooMany(plan)) {
     problems.push(
-      `connections: the pools may open ${wanted}, and there are ${maxConnections}; lower DATABASE_POOL_SIZE + ` +
-        "DATABASE_MAX_OVERFLOW, or put a pooler in transaction mode in between",
+      `connections: the pools may open ${
+        instances * (size + overflow)
+      }, and there are ${maxConnections}; lower ` +
+        "DATABASE_POOL_SIZE + DATABASE_MAX_OVERFLOW, or put a pooler in transaction mode in between",
     );
   }
   if (refused > 0) {
@@ -54,6 +55,11 @@ function problemsOf(
     );
   }
   return problems;
+}
+
+/** Then an instance is refused connections while others keep theirs idle, at any load. */
+function opensTooMany({ instances, size, overflow, maxConnections }: CapacityPlan): boolean {
+  return instances * (size + overflow) > maxConnections;
 }
 
 /** The smallest plan that fits, as variables. */
@@ -94,6 +100,9 @@ export function adviceOf(plan: CapacityPlan): string[] {
 export function textOf({ plan, fits, problems, limits, figures, advice }: Report): string {
   const { perSecond, writes, latencyMs, instances, size, overflow, maxConnections } = plan;
   const [first] = limits;
+  const breaksFirst = opensTooMany(plan)
+    ? "connections, at any load, as the pools may open more than there are"
+    : `${first!.name}, at ${count(first!.perSecond)} requests/s; then ${first!.wayOut}`;
   return [
     `${count(perSecond)} requests/s, ${
       percent(writes)
@@ -110,7 +119,7 @@ export function textOf({ plan, fits, problems, limits, figures, advice }: Report
       figures.p99Ms.toFixed(1)
     } ms, ${count(figures.refused)} of ${count(figures.served + figures.refused)} refused, ` +
     `at most ${figures.connections} connections`,
-    `Breaks first: ${first!.name}, at ${count(first!.perSecond)} requests/s; then ${first!.wayOut}`,
+    `Breaks first: ${breaksFirst}`,
     "",
     fits ? "It fits." : `It does not fit:\n${problems.map((problem) => `  ${problem}`).join("\n")}`,
     `Set: ${advice.join("; ")}`,

@@ -21,7 +21,14 @@ const ROUND_TRIPS = 11;
 const ROUND_TRIP_GOOD_MS = 5;
 
 /** The tables that the service reads and writes. */
-const TABLES = ["users", "user_events", "user_activity", "dead_letters", "transaction_keys"];
+export const TABLES = [
+  "users",
+  "user_events",
+  "user_activity",
+  "dead_letters",
+  "transaction_keys",
+  "idempotency_keys",
+];
 
 export async function serverFinding({ connection }: Patient): Promise<Finding> {
   const [row] = await connection.ask(`select current_setting('server_version') as version,

@@ -39,6 +39,9 @@ const DEFAULT_RETRY_AFTER_MS = 1_000;
  */
 export function databaseProblem(thrown: unknown): Problem | undefined {
   const error = databaseErrorIn(thrown);
+  if (error instanceof PoolOverloadedError && error.isUnreachable) {
+    return unreachable(error.retryAfterMs);
+  }
   if (error instanceof AcquireTimeoutError || error instanceof PoolOverloadedError) {
     return overloaded(error.retryAfterMs);
   }
@@ -60,8 +63,8 @@ export function databaseProblem(thrown: unknown): Problem | undefined {
   if (error instanceof CommitRowsLostError) {
     return problem("rows-lost", {
       detail:
-        "Cannot return the result of the change, which was made, as the database connection broke " +
-        "before the result arrived; read the resource, and do not repeat the request",
+        "Cannot return the result of the change, which was made, as it was lost or could not be " +
+        "read; read the resource, and do not repeat the request",
     });
   }
   return failureProblem(error);
@@ -114,10 +117,10 @@ function overloaded(retryAfterMs?: number): Problem {
   });
 }
 
-function unreachable(): Problem {
+function unreachable(retryAfterMs?: number): Problem {
   return problem("database-unreachable", {
     detail: "Cannot reach the database; try again after Retry-After",
-    headers: retryAfter(),
+    headers: retryAfter(retryAfterMs),
   });
 }
 

@@ -1,5 +1,5 @@
-import { assertEquals, assertStrictEquals } from "@std/assert";
-import { beginStatements } from "../../../src/db/session/begin.ts";
+import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import { assertSettings, beginStatements } from "../../../src/db/session/begin.ts";
 import { SESSION_DEFAULTS } from "../../support/test_pool.ts";
 
 Deno.test("transactions with equal settings share the same statement objects", () => {
@@ -33,4 +33,14 @@ Deno.test("two timeouts with swapped values give different statements", () => {
   const other = beginStatements({ ...SESSION_DEFAULTS, lockTimeoutMs: 1, statementTimeoutMs: 2 });
   assertEquals(one[1]!.values.slice(0, 4), ["statement_timeout", "1ms", "lock_timeout", "2ms"]);
   assertEquals(other[1]!.values.slice(0, 4), ["statement_timeout", "2ms", "lock_timeout", "1ms"]);
+});
+
+Deno.test("a text that is no isolation level is refused, and not said in BEGIN", () => {
+  assertSettings({ ...SESSION_DEFAULTS, isolation: "serializable" });
+  const isolation = "serializable, read only" as "serializable";
+  assertThrows(
+    () => assertSettings({ ...SESSION_DEFAULTS, isolation }),
+    TypeError,
+    'current value is "serializable, read only"; choose one of read committed, repeatable read, serializable',
+  );
 });
