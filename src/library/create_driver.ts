@@ -38,7 +38,7 @@ export function createDriver(
     throw unusable({
       reason:
         "its channel_binding=require forbids to send the password before the server has asked",
-      wayOut: "set DATABASE_PIPELINE_CONNECT=off, the default over TCP",
+      wayOut: "set DATABASE_PIPELINE_CONNECT=off (pipelineConnect), the default over TCP",
     });
   }
   const driver = { url, pipelineConnect, prepare, channelBinding, ...options };

@@ -197,6 +197,8 @@ export async function ordersCases(
   });
 
   await t.step("input that PostgreSQL would refuse is refused before a session opens", async () => {
+    // The export's session ends behind its response.
+    await settled(query, UNITS_UNDER_WAY);
     sent.take("");
     const orderOf = (lines: unknown) => jsonRequest("POST", { customer: "C", shipping: {}, lines });
     const bad: [path: string, init?: RequestInit][] = [
@@ -216,6 +218,9 @@ export async function ordersCases(
     assertEquals(sent.take(""), []);
   });
 }
+
+const UNITS_UNDER_WAY = `select from pg_stat_activity
+  where datname = current_database() and pid <> pg_backend_pid() and state <> 'idle'`;
 
 /** Waits until a query gives no rows: the delivery is committed after it was logged. */
 async function settled(query: OrdersHost["query"], text: string): Promise<void> {

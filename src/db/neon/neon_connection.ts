@@ -342,7 +342,7 @@ export class NeonConnection implements Connection {
     }
     // 08P01, protocol_violation: a server that expects SCRAM answers a pipelined password with it.
     const hint = this.#options.pipeline && this.#serverError?.sqlState === "08P01"
-      ? "; this server may not take a pipelined password: set DATABASE_PIPELINE_CONNECT=off"
+      ? "; this server may not take a pipelined password: set DATABASE_PIPELINE_CONNECT=off (pipelineConnect)"
       : "";
     return new ConnectError(`Cannot connect to PostgreSQL: ${reason}${hint}`, {
       cause,

@@ -1,6 +1,6 @@
 /**
- * Why `acquire` refuses a caller. Each error text names the reason, the pool's state and the way out. Every error of
- * `acquire` carries that state in `pool`, also the `ConnectError` of a failed connect.
+ * Why `acquire` refuses a caller. Each error text names the reason, the pool's state and the way out: the service's variable,
+ * and the library's option in brackets. Every error of `acquire` carries that state in `pool`, also the `ConnectError` of a failed connect.
  */
 import {
   AcquireTimeoutError,
@@ -57,7 +57,8 @@ export const TIMED_OUT: Refusal = {
     const { counts, cause } = facts;
     const wayOut = counts.leased < counts.limit && counts.opening > 0
       ? "the database is slow to accept connections: check whether it can be reached"
-      : "shorten transactions, or raise DATABASE_POOL_SIZE or DATABASE_POOL_TIMEOUT";
+      : "shorten transactions, or raise DATABASE_POOL_SIZE (pool.size) or DATABASE_POOL_TIMEOUT " +
+        "(pool.acquireTimeoutMs)";
     return new AcquireTimeoutError(
       `Cannot lease a connection as none came free in time: ${stateOf(facts)}; ${wayOut}`,
       { retryAfterMs: RETRY_AFTER_MS, cause },
@@ -90,7 +91,7 @@ export function aborted(reason: unknown): Refusal {
     toError: (facts) =>
       new DeadlineError(
         `Cannot lease a connection as the caller gave up: ${stateOf(facts)}; ` +
-          "give the work more time, or raise DATABASE_POOL_SIZE if the wait takes most of it",
+          "give the work more time, or raise DATABASE_POOL_SIZE (pool.size) if the wait takes most of it",
         { cause: reason },
       ),
   };
@@ -116,7 +117,7 @@ export function connectFailed(error: Error): Refusal {
 function overloaded(reason: string, facts: RefusalFacts): PoolOverloadedError {
   return new PoolOverloadedError(
     `Cannot lease a connection as ${reason}: ${stateOf(facts)}; ` +
-      "retry later, shorten transactions, or raise DATABASE_POOL_SIZE",
+      "retry later, shorten transactions, or raise DATABASE_POOL_SIZE (pool.size)",
     { retryAfterMs: RETRY_AFTER_MS, cause: facts.cause },
   );
 }
