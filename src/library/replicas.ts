@@ -1,7 +1,8 @@
 /** The replicas of a database, each with a pool of its own. */
 import { type Pool, Replicas, systemClock } from "../db/mod.ts";
 import { createServer } from "./create_database.ts";
-import { databaseAddress, serverAddress } from "./database_address.ts";
+import { serverAddress } from "./database_address.ts";
+import { replicaProblem } from "./replica_places.ts";
 import {
   DATABASE_DEFAULTS,
   type DatabaseConfig,
@@ -36,7 +37,12 @@ export function createReplicas(
     ...createServer({ ...config, url, pool }, runtime),
     address: serverAddress(url),
   }));
-  assertDistinct([config.url, ...urls]);
+  const problem = replicaProblem(config.url, urls);
+  if (problem !== undefined) {
+    throw new TypeError(
+      `Cannot use replica ${problem.replica} as ${problem.reason}: current value is hidden; ${problem.wayOut}`,
+    );
+  }
   return new Replicas({
     primary,
     servers,
@@ -44,23 +50,4 @@ export function createReplicas(
     clock: systemClock,
     random: Math.random,
   });
-}
-
-/** Of the primary and the replicas. A primary answers no read as a replica, so that each would go there twice. */
-function assertDistinct(urls: readonly string[]): void {
-  const places = urls.map(placeOf);
-  for (const [index, place] of places.entries()) {
-    const first = places.indexOf(place);
-    if (first === index) continue;
-    throw new TypeError(
-      `Cannot use replica ${index} as it is ${first === 0 ? "the primary" : `replica ${first}`}: ` +
-        "current value is hidden; name a standby of its own, or leave it out",
-    );
-  }
-}
-
-/** The database that a URL leads to, whoever logs in. Of one pooler, each database may be on another server. */
-function placeOf(url: string): string {
-  const { host, port, socketPath } = databaseAddress(url);
-  return JSON.stringify([socketPath ?? host.toLowerCase(), port, new URL(url).pathname]);
 }

@@ -1,6 +1,7 @@
 /** What is wrong with variables that are each valid alone. */
 
 import { isNeonHost } from "../db/mod.ts";
+import { replicaProblem } from "../library/replica_places.ts";
 import {
   type TcpAbilities,
   type Transport,
@@ -102,6 +103,12 @@ function transportProblems(values: Values, tcp: TcpAbilities): string[] {
     ];
   }
   const transport = chosenTransport(values);
+  const twin = replicaProblem(DATABASE_URL, replicas);
+  if (twin !== undefined) {
+    return [
+      `Cannot use DATABASE_REPLICA_URLS as of URL ${twin.replica} ${twin.reason}: current value is hidden; ${twin.wayOut}`,
+    ];
+  }
   return [DATABASE_URL, ...replicas].flatMap((url, place) => {
     const cannot = place === 0
       ? "Cannot use DATABASE_URL as"

@@ -467,11 +467,12 @@ Deno.test("DATABASE_REPLICA_URLS is a list, and its staleness is in milliseconds
     urls: [REPLICA_URL],
     maxStalenessMs: 10_000,
   });
+  const other = REPLICA_URL.replace("cool-2", "cool-3");
   const { replicas } = parse({
-    DATABASE_REPLICA_URLS: `${REPLICA_URL}, ${NEON_URL}`,
+    DATABASE_REPLICA_URLS: `${REPLICA_URL}, ${other}`,
     DATABASE_REPLICA_MAX_STALENESS: "0.5",
   }).database;
-  assertEquals(replicas, { urls: [REPLICA_URL, NEON_URL], maxStalenessMs: 500 });
+  assertEquals(replicas, { urls: [REPLICA_URL, other], maxStalenessMs: 500 });
   assertEquals(parse({ DATABASE_REPLICA_MAX_STALENESS: "3" }).database.replicas, undefined);
 });
 
@@ -482,6 +483,8 @@ Deno.test("a bad DATABASE_REPLICA_URLS is refused by the place of the URL, witho
       [`${REPLICA_URL},`, "of URL 2 it does not begin with postgresql://"],
       [`${REPLICA_URL},mysql://app:s3cret@host/main`, "of URL 2 it does not begin"],
       ["postgresql://app:s3,cret@host/main", "of URL 1 it is not a URL"],
+      [`${REPLICA_URL},${REPLICA_URL}`, "of URL 2 it is replica 1"],
+      [NEON_URL, "of URL 1 it is the primary"],
       [`${REPLICA_URL}?application_name=s3cret`, "as it has a parameter"],
       ["postgresql://app:s3cret@localhost/main", "of URL 1 its host is not Neon's"],
       [`${REPLICA_URL}?sslrootcert=s3cret.pem`, "of URL 1 a Unix socket and sslrootcert need TCP"],

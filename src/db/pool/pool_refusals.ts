@@ -1,6 +1,7 @@
 /**
  * Why `acquire` refuses a caller. Each error text names the reason, the pool's state and the way out: the service's variable,
- * and the library's option in brackets. Every error of `acquire` carries that state in `pool`, also the `ConnectError` of a failed connect.
+ * and the library's option in brackets. Every error of `acquire` carries that state in `pool`, also the `ConnectError` of a
+ * failed connect.
  */
 import {
   AcquireTimeoutError,
