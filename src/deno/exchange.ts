@@ -24,9 +24,10 @@ export type Handler = (request: Request, info: ExchangeInfo) => Response | Promi
 /** The request, or the response if there can be none. */
 export function requestOf(message: IncomingMessage): Request | Response {
   const { rawHeaders } = message;
-  // Only HTTP/1.0 has requests without a Host header: node's parser refuses later ones.
   const hosts = valuesOf(rawHeaders, "host");
-  const origin = hosts.length > 1 ? undefined : originOf(hosts[0] ?? "localhost");
+  // Only HTTP/1.0 has requests without one.
+  const [host = message.httpVersion === "1.0" ? "localhost" : ""] = hosts;
+  const origin = hosts.length > 1 ? undefined : originOf(host);
   if (origin === undefined) return refuseHost();
   const method = message.method!;
   // https://fetch.spec.whatwg.org/#forbidden-method; node's parser knows no other method that `Request` refuses.
@@ -149,8 +150,14 @@ function bodyOf(message: IncomingMessage): ReadableStream<Uint8Array<ArrayBuffer
 /** Lets the next request of the connection be read after a body that the handler has not read to its end. */
 export function discardRest(message: IncomingMessage): void {
   if (message.complete) return;
-  message.removeAllListeners("data");
+  dropReader(message);
   message.resume();
+}
+
+/** Who still reads the body must not take what has come for all of it. */
+function dropReader(message: IncomingMessage): void {
+  message.emit(BROKEN_OFF);
+  message.removeAllListeners("data");
 }
 
 /**
@@ -161,7 +168,7 @@ async function restArrived(message: IncomingMessage): Promise<void> {
   if (message.complete || message.destroyed || hasBrokenOff(message)) return;
   const { promise, resolve } = Promise.withResolvers<void>();
   let length = 0;
-  message.removeAllListeners("data");
+  dropReader(message);
   message.on("data", (chunk: Uint8Array) => {
     length += chunk.length;
     if (length > MAX_REST_BYTES) resolve();

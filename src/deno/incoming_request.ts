@@ -4,7 +4,6 @@ import { IncomingHeaders } from "./incoming_headers.ts";
 import { madeOnDemand } from "./on_demand.ts";
 
 const RuntimeRequest = globalThis.Request;
-const runtimeFetch = globalThis.fetch;
 
 export interface IncomingRequestOptions {
   /** As `Request.url` has it. */
@@ -84,22 +83,21 @@ function madeOf<T>(input: T): T | Request {
   return input instanceof IncomingRequest ? input.made : input;
 }
 
-/** A request of the runtime in every respect, which can be made of an incoming one. */
-class AcceptingRequest extends RuntimeRequest {
-  constructor(input: RequestInfo | URL, init?: RequestInit) {
-    super(madeOf(input), init);
-  }
+let isAccepted = false;
 
-  /** `clone` makes requests of the runtime's own class. */
-  static override [Symbol.hasInstance](value: unknown): boolean {
-    return value instanceof RuntimeRequest;
-  }
-}
-
-/** Lets `new Request` and `fetch` take incoming requests, as middleware of others does. */
+/** Lets `new Request` and `fetch`, as they are now, take incoming requests: middleware of others passes them on. */
 export function acceptIncomingRequests(): void {
-  globalThis.Request = AcceptingRequest;
-  globalThis.fetch = (input, init) => runtimeFetch(madeOf(input), init);
+  if (isAccepted) return;
+  isAccepted = true;
+  const withMade = ([first, ...others]: unknown[]) => [madeOf(first), ...others];
+  globalThis.Request = new Proxy(globalThis.Request, {
+    construct: (target, args, newTarget) =>
+      Reflect.construct(target, args.length === 0 ? args : withMade(args), newTarget),
+  });
+  globalThis.fetch = new Proxy(globalThis.fetch, {
+    apply: (target, self, args) =>
+      Reflect.apply(target, self, args.length === 0 ? args : withMade(args)),
+  });
 }
 
 /** A `Request`. */

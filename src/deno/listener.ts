@@ -130,6 +130,8 @@ export class Listener implements HttpListener {
       keepAliveTimeout: 0,
       connectionsCheckingInterval: checkMs,
       noDelay: true,
+      // Node would answer by itself, and run what is behind: `requestOf` refuses.
+      requireHostHeader: false,
     });
     // Node would drop those after the first 2,000, also the length of a body. Their bytes have a limit of their own.
     this.#server.maxHeadersCount = 0;
@@ -141,14 +143,11 @@ export class Listener implements HttpListener {
       this.#newest.set(message.socket, message);
       this.#connections.enqueue(message.socket, () => this.#answer(message, out));
     });
-    // Without these two listeners node cuts the connection, also while an earlier request of it runs.
+    // Without this listener node cuts the connection, also while an earlier request of it runs.
     this.#server.on("clientError", ({ code = "" }: NodeError, socket: Socket) => {
       if (code in REFUSALS || code.startsWith("HPE_")) {
         this.#refuse(socket, REFUSALS[code] ?? "400 Bad Request");
       } else socket.destroy();
-    });
-    this.#server.on("connect", (_message, socket: Socket) => {
-      this.#refuse(socket, "405 Method Not Allowed");
     });
     const writes = new WriteWatch({ timeoutMs: writeMs });
     this.#checks = setInterval(() => {
@@ -277,6 +276,9 @@ export class Listener implements HttpListener {
 
   /** Answers what is no request, behind the answers to the earlier requests of the connection, and closes that. */
   #refuse(socket: Socket, status: string): void {
+    // Deno has freed the parser of the connection, and the next connection gets it: nothing more may reach it from here.
+    socket.removeAllListeners("data").removeAllListeners("end").removeAllListeners("error");
+    socket.on("error", () => {}).once("end", () => socket.end()).resume();
     const newest = this.#newest.get(socket);
     // Then it is the request's body that broke off, and the answer is the request's.
     const isBody = newest !== undefined && !newest.complete;
@@ -285,8 +287,7 @@ export class Listener implements HttpListener {
       const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
       if (isBody) socket.end();
       else socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`);
-      // Node reads on, and nothing is made of it: bytes that nobody has read would reset the connection.
-      socket.resume();
+      // Bytes that nobody reads would reset the connection, before the client has its answer.
       await completesWithin(closed, REFUSAL_MS);
       socket.destroy();
     };

@@ -24,9 +24,11 @@ class TextResponse extends RuntimeResponse {
     return #text in response && !response.bodyUsed ? response.#text : undefined;
   }
 
-  /** `fetch` and `Response.json` make responses of the runtime's own class. */
+  /** `fetch` and `Response.json` make responses of the runtime's own class. Subclasses inherit this. */
   static override [Symbol.hasInstance](value: unknown): boolean {
-    return value instanceof RuntimeResponse;
+    return this === TextResponse
+      ? value instanceof RuntimeResponse
+      : Function.prototype[Symbol.hasInstance].call(this, value);
   }
 }
 

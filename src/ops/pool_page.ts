@@ -96,7 +96,7 @@ export class PoolPage implements Disposable {
       .get("/ops/sign-in", (c) => c.html(SIGN_IN, 200, HEADERS))
       .get("/ops/events", guarded, (c) => this.#events(c))
       .route("/", poolRoute({ database, failures: this.failures, guard: guarded }))
-      .post("/ops/sign-in", refuseCrossSite, bodyLimit({ maxSize: MAX_FORM_BYTES }), async (c) => {
+      .post("/ops/sign-in", refuseCrossSite, limitForm, async (c) => {
         const { token: given } = await readForm(c);
         const isRight = operators !== undefined && typeof given === "string" &&
           await guesses.check(c, async () => await operators(given) === "operator");
@@ -159,6 +159,15 @@ export class PoolPage implements Disposable {
 async function refuseCrossSite(c: Context, next: () => Promise<void>): Promise<void> {
   if (isCrossSite(c)) throw new HTTPException(403);
   await next();
+}
+
+const limitBody = bodyLimit({ maxSize: MAX_FORM_BYTES });
+
+/** Of a body without a length, it reads all, which may break off. */
+function limitForm(c: Context, next: () => Promise<void>): Promise<Response | void> {
+  return limitBody(c, next).catch((cause) => {
+    throw cause instanceof HTTPException ? cause : new HTTPException(400, { cause });
+  });
 }
 
 /** A body that is not a form counts as an empty form. */

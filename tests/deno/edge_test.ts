@@ -3,6 +3,7 @@ import { assertEquals } from "@std/assert";
 import { start } from "../../src/deno/service.ts";
 import { CORS_ORIGINS, edgeCases } from "../http/edge_cases.ts";
 import { FAIR_USE, fairUseCases } from "../http/fair_use_cases.ts";
+import { statusOfRaw } from "../http/host_cases.ts";
 import type { SendRequest } from "../http/requests.ts";
 import { LONG_TIMEOUTS, timeoutCases } from "../http/timeout_cases.ts";
 import { withToken } from "../support/access.ts";
@@ -53,6 +54,13 @@ for (const server of ["guarded", "plain"]) {
       };
       assertEquals(await signIn(OPS_TOKEN), 303);
       assertEquals(await signIn("another-token"), 401);
+      if (server === "guarded") {
+        const head =
+          "POST /ops/sign-in HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nno chunk";
+        const health = await request("/healthz");
+        await health.body?.cancel();
+        assertEquals(await statusOfRaw(Number(new URL(health.url).port), head), 400);
+      }
     }, { OPS_TOKEN });
   });
 }

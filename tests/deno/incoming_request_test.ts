@@ -194,6 +194,29 @@ Deno.test("a body that has come is taken in all of its chunks, and the request t
   assertEquals([none.takeBody(), none.bodyUsed, none.body], [undefined, false, null]);
 });
 
+Deno.test("the classes that a listener replaces behave as the runtime's", async () => {
+  await using _server = await listening();
+  class OwnRequest extends Request {}
+  class OwnResponse extends Response {}
+  assertEquals([
+    new OwnRequest("http://a/") instanceof OwnRequest,
+    new OwnRequest("http://a/") instanceof Request,
+    new Request("http://a/") instanceof OwnRequest,
+    received({}) instanceof OwnRequest,
+    new Response() instanceof OwnResponse,
+    new OwnResponse() instanceof Response,
+    Response.json({}) instanceof Response,
+  ], [true, true, false, false, false, true, true]);
+  assertEquals([Request.name, Request.length, fetch.name, fetch.length], [
+    "Request",
+    1,
+    "fetch",
+    0,
+  ]);
+  assert(Object.isPrototypeOf.call(Request.prototype, new Request("http://a/").clone()));
+  assertThrows(() => Reflect.construct(Request, []), TypeError, "1 argument required");
+});
+
 Deno.test("a listener lets it be passed on, as middleware and proxies do with a request of the runtime", async () => {
   await using server = await listening({
     handler: async (request) => {

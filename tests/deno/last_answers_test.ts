@@ -1,5 +1,5 @@
 /** What the default HTTP server answers on a connection that is about to end: each request its own answer, or none. */
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import type { Socket } from "node:net";
 import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import { readBody } from "../../src/http/body.ts";
@@ -25,6 +25,7 @@ Deno.test("a request behind an answer that closes the connection is not run", as
     const [first, status, runs] of [
       [post("/fails"), 500, ["/fails"]],
       [post("/refused", { host: "a b" }), 400, []],
+      ["GET /refused HTTP/1.1\r\n\r\n", 400, []],
       [post("/closes", { lines: "Connection: close\r\n" }), 200, ["/closes"]],
     ] as const
   ) {
@@ -48,7 +49,6 @@ const RUBBISH: readonly [name: string, bytes: string, status: number][] = [
   ["an unknown method", "NOPE / HTTP/1.1\r\nHost: x\r\n\r\n", 400],
   ["a path in UTF-8", "GET /\u00e9 HTTP/1.1\r\nHost: x\r\n\r\n", 400],
   ["long headers", `GET / HTTP/1.1\r\nHost: x\r\nX: ${"x".repeat(20_000)}\r\n\r\n`, 431],
-  ["CONNECT", "CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n", 405],
   [
     "two lengths",
     "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
@@ -85,6 +85,76 @@ Deno.test("what is no request is answered behind the requests before it, and clo
   const isEmpty = () => server.listener.connections === 0;
   assertEquals(await pollUntil(isEmpty, { deadlineMs: 5_000, intervalMs: 1 }), true);
   assertEquals(server.errors, []);
+});
+
+Deno.test("what a client sends behind what is no request reaches no other client's connection", async () => {
+  const ran: string[] = [];
+  const release = { resolve: () => {} };
+  const handler: Handler = async ({ url, body }) => {
+    const { pathname } = new URL(url);
+    ran.push(pathname);
+    if (pathname === "/slow") await new Promise<void>((resolve) => release.resolve = resolve);
+    if (pathname === "/body") await new Response(body).text().catch(() => {});
+    return new Response(`${pathname}, hello`);
+  };
+  await using server = await listening({ handler, timeouts: { headersMs: 100, checkMs: 20 } });
+  const chunked = "POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+  for (
+    const [bytes, before] of [
+      ["{", []],
+      ["GET / HTTP/1.1\r\nX: ", []],
+      [`${GET.replace("/", "/slow")}{`, ["/slow"]],
+      [`${chunked}zz\r\n`, ["/body"]],
+    ] as const
+  ) {
+    const attacker = await server.open();
+    attacker.socket.write(bytes);
+    // Until the server has refused it. The answer to the slow request is still to come.
+    const isRefused = () => ran.includes("/slow") || attacker.received !== "";
+    assertEquals(await pollUntil(isRefused, { deadlineMs: 5_000, intervalMs: 1 }), true);
+    const other = await server.open();
+    attacker.socket.write("GET /of-another HTTP/1.1\r\nHost: x\r\n\r\n");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    other.socket.write(GET.replace("/", "/own"));
+    assertMatch(await answered(other), /^HTTP\/1\.1 200 [^]*\/own, hello$/);
+    release.resolve();
+    await attacker.closed;
+    assertEquals(ran.splice(0), [...before, "/own"]);
+    await leave([other]);
+  }
+});
+
+Deno.test("a connection that only waits for its client to read its refusal makes room", async () => {
+  await using server = await listening({ max: 2 });
+  const refused = [await server.open(), await server.open()];
+  for (const client of refused) {
+    client.socket.write("{");
+    const isRefused = () => client.received !== "";
+    assertEquals(await pollUntil(isRefused, { deadlineMs: 5_000, intervalMs: 1 }), true);
+  }
+  const client = await attack(server.listener.port);
+  client.socket.write(GET);
+  assertMatch(await answered(client), /^HTTP\/1\.1 200 /);
+  await leave([client]);
+});
+
+Deno.test("who still reads a body that the server drops does not take it for whole", async () => {
+  const reads: Promise<string>[] = [];
+  const handler: Handler = (request) => {
+    reads.push(new Response(request.body).text());
+    reads.at(-1)!.catch(() => {});
+    return new Response("hello");
+  };
+  await using server = await listening({ handler });
+  for (const lines of ["", "Connection: close\r\n"]) {
+    const client = await server.open();
+    client.socket.write(`POST / HTTP/1.1\r\nHost: x\r\n${lines}Content-Length: 8\r\n\r\nhalf`);
+    // Until the answer is sent, or held back for the rest.
+    await pollUntil(() => reads.length > 0, { deadlineMs: 5_000, intervalMs: 20 });
+    client.socket.write("half");
+    await answered(client);
+    await assertRejects(() => reads.shift()!, Error, "The body broke off");
+  }
 });
 
 Deno.test("a request that comes too slowly does not take the answer of the one before it", async () => {
