@@ -140,7 +140,7 @@ Deno.test("the service may read its own variables, listen on its port and reach 
     const [, net] = flags({ ...relayed, DATABASE_WS_PROXY: relay });
     assertEquals(net, `--allow-net=0.0.0.0:81,${address}`);
   }
-  const replicas = ["one", "two/app?sslrootcert=/etc/ca.pem", "two:6000", "db"].map((each) =>
+  const replicas = ["one", "two/app?sslrootcert=/etc/ca.pem", "two:6000", "db/other"].map((each) =>
     `postgresql://user:secret@${each.includes("/") ? each : `${each}/app`}`
   ).join();
   assertEquals(
