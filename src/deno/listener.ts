@@ -139,10 +139,13 @@ export class Listener implements HttpListener {
       this.#watch?.noteAccepted();
       this.#connections.admit(socket);
     });
-    this.#server.on("request", (message, out) => {
+    const onRequest = (message: IncomingMessage, out: ServerResponse) => {
       this.#newest.set(message.socket, message);
       this.#connections.enqueue(message.socket, () => this.#answer(message, out));
-    });
+    };
+    this.#server.on("request", onRequest);
+    // Of an unknown expectation. Node would answer 417 by itself, and the connection would never count as idle.
+    this.#server.on("checkExpectation", onRequest);
     // Without this listener node cuts the connection, also while an earlier request of it runs.
     this.#server.on("clientError", ({ code = "" }: NodeError, socket: Socket) => {
       if (code in REFUSALS || code.startsWith("HPE_")) {

@@ -272,6 +272,14 @@ Deno.test("a response's stream that fails is reported, and answered with 500 if 
   assert(!late.received.endsWith("0\r\n\r\n"), late.received);
 });
 
+Deno.test("a request with an unknown expectation is one as any other, whose connection is closed when it is idle", async () => {
+  await using server = await listening({ timeouts: { keepAliveMs: 100, checkMs: 20 } });
+  const client = await server.open();
+  client.socket.write("GET / HTTP/1.1\r\nHost: x\r\nExpect: something\r\n\r\n");
+  await client.closed;
+  assertEquals(statuses(client), [200]);
+});
+
 Deno.test("a body is found behind any number of headers", async () => {
   const handler: Handler = async (request) =>
     new Response(`${new TextDecoder().decode(await readBody(request))}, hello`);
