@@ -41,6 +41,13 @@ export function requestOf(message: IncomingMessage): Request | Response {
       "Cannot take the request as its target is neither a path nor an http URL; send a path";
     return refuseUnrouted("malformed-request", detail);
   }
+  // Node's parser finds it after the head: https://www.rfc-editor.org/rfc/rfc9112#section-6.3
+  const coding = valuesOf(rawHeaders, "transfer-encoding").at(-1);
+  if (coding !== undefined && !/(?:^|,)[ \t]*chunked[ \t]*$/i.test(coding)) {
+    const detail =
+      "Cannot take the request as its last transfer coding is not chunked, so that its body has no end; send it chunked";
+    return refuseUnrouted("malformed-request", detail);
+  }
   const body = hasBody(message)
     ? { take: () => takenOf(message), open: () => bodyOf(message) }
     : undefined;

@@ -46,6 +46,7 @@ Deno.test("a request behind an answer that closes the connection is not run", as
 const RUBBISH: readonly [name: string, bytes: string, status: number][] = [
   ["a letter", "x", 400],
   ["a brace", "{", 400],
+  ["a coding without an end", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", 400],
   ["an unknown method", "NOPE / HTTP/1.1\r\nHost: x\r\n\r\n", 400],
   ["a path in UTF-8", "GET /\u00e9 HTTP/1.1\r\nHost: x\r\n\r\n", 400],
   ["long headers", `GET / HTTP/1.1\r\nHost: x\r\nX: ${"x".repeat(20_000)}\r\n\r\n`, 431],
