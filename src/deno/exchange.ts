@@ -48,7 +48,7 @@ export function requestOf(message: IncomingMessage): Request | Response {
       "Cannot take the request as its last transfer coding is not chunked, so that its body has no end; send it chunked";
     return refuseUnrouted("malformed-request", detail);
   }
-  const body = hasBody(message)
+  const body = hasBody(message, coding)
     ? { take: () => takenOf(message), open: () => bodyOf(message) }
     : undefined;
   return incomingRequest({ url, method, rawHeaders, body });
@@ -80,10 +80,11 @@ function valuesOf(rawHeaders: readonly string[], wanted: string): string[] {
   return values;
 }
 
-function hasBody({ method, rawHeaders }: IncomingMessage): boolean {
+function hasBody({ method, rawHeaders }: IncomingMessage, coding: string | undefined): boolean {
   if (method === "GET" || method === "HEAD") return false;
+  if (coding !== undefined) return true;
   const [length = "0"] = valuesOf(rawHeaders, "content-length");
-  return length !== "0" || valuesOf(rawHeaders, "transfer-encoding").length > 0;
+  return length !== "0";
 }
 
 /** Emitted by a request whose body has broken off. */

@@ -89,14 +89,12 @@ let isAccepted = false;
 export function acceptIncomingRequests(): void {
   if (isAccepted) return;
   isAccepted = true;
-  const withMade = ([first, ...others]: unknown[]) => [madeOf(first), ...others];
+  const withMade = (args: unknown[]) => args.map((arg, at) => at === 0 ? madeOf(arg) : arg);
   globalThis.Request = new Proxy(globalThis.Request, {
-    construct: (target, args, newTarget) =>
-      Reflect.construct(target, args.length === 0 ? args : withMade(args), newTarget),
+    construct: (target, args, newTarget) => Reflect.construct(target, withMade(args), newTarget),
   });
   globalThis.fetch = new Proxy(globalThis.fetch, {
-    apply: (target, self, args) =>
-      Reflect.apply(target, self, args.length === 0 ? args : withMade(args)),
+    apply: (target, self, args) => Reflect.apply(target, self, withMade(args)),
   });
 }
 

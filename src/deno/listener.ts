@@ -19,6 +19,7 @@ import {
   respond,
 } from "./exchange.ts";
 import { acceptIncomingRequests } from "./incoming_request.ts";
+import { detachParser, endWith, refusalOf } from "./refusal.ts";
 import { rememberTexts } from "./response_text.ts";
 import { WriteWatch } from "./write_watch.ts";
 
@@ -48,15 +49,6 @@ export const BACKLOG = 128;
  * client sends nothing into a connection that is being closed, where a request is lost without an answer.
  */
 export const LINGER_MS = 400;
-
-/** How long a client may take to read the answer to what is no request. */
-const REFUSAL_MS = 1_000;
-
-/** The answer to what is no request, by the code of node's error. */
-const REFUSALS: Readonly<Record<string, string>> = {
-  ERR_HTTP_REQUEST_TIMEOUT: "408 Request Timeout",
-  HPE_HEADER_OVERFLOW: "431 Request Header Fields Too Large",
-};
 
 /** If no client has connected for this long, hardly one does so in the moment in which the listener closes. */
 const ACCEPT_PAUSE_MS = 20;
@@ -147,10 +139,10 @@ export class Listener implements HttpListener {
     // Of an unknown expectation. Node would answer 417 by itself, and the connection would never count as idle.
     this.#server.on("checkExpectation", onRequest);
     // Without this listener node cuts the connection, also while an earlier request of it runs.
-    this.#server.on("clientError", ({ code = "" }: NodeError, socket: Socket) => {
-      if (code in REFUSALS || code.startsWith("HPE_")) {
-        this.#refuse(socket, REFUSALS[code] ?? "400 Bad Request");
-      } else socket.destroy();
+    this.#server.on("clientError", ({ code }: { code?: string }, socket: Socket) => {
+      const status = refusalOf(code);
+      if (status === undefined) socket.destroy();
+      else this.#refuse(socket, status);
     });
     const writes = new WriteWatch({ timeoutMs: writeMs });
     this.#checks = setInterval(() => {
@@ -279,28 +271,17 @@ export class Listener implements HttpListener {
 
   /** Answers what is no request, behind the answers to the earlier requests of the connection, and closes that. */
   #refuse(socket: Socket, status: string): void {
-    // Deno has freed the parser of the connection, and the next connection gets it: nothing more may reach it from here.
-    socket.removeAllListeners("data").removeAllListeners("end").removeAllListeners("error");
-    socket.on("error", () => {}).once("end", () => socket.end()).resume();
+    detachParser(socket);
     const newest = this.#newest.get(socket);
     // Then it is the request's body that broke off, and the answer is the request's.
     const isBody = newest !== undefined && !newest.complete;
     if (isBody) breakOff(newest);
-    const refuse = async () => {
-      const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
-      if (isBody) socket.end();
-      else socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`);
-      // Bytes that nobody reads would reset the connection, before the client has its answer.
-      await completesWithin(closed, REFUSAL_MS);
-      socket.destroy();
-    };
-    this.#connections.enqueue(socket, refuse, { isLast: true });
+    const end = () => endWith(socket, isBody ? undefined : status);
+    this.#connections.enqueue(socket, end, { isLast: true });
   }
 }
 
 const CLOSING = { closes: true, keepAliveMs: 0 };
-
-type NodeError = Error & { readonly code?: string };
 
 function infoOf({ socket }: IncomingMessage): ExchangeInfo {
   return { remoteAddr: { hostname: socket.remoteAddress ?? "" } };

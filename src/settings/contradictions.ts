@@ -48,6 +48,7 @@ export function contradictions(
   found.push(...queueConcurrencyProblems(values, variables));
   found.push(...accessProblems(variables, runtime));
   found.push(...replicaProblems(values, variables, runtime));
+  found.push(...twinProblems(values, variables));
   if (
     !["URL", "REPLICA_URLS", "WS_PROXY", "TRANSPORT", "HTTP"].some((name) =>
       isInvalid(`DATABASE_${name}`)
@@ -91,6 +92,20 @@ function replicaProblems(
   return [`Cannot use DATABASE_REPLICA_URLS as ${reason}; leave it out`];
 }
 
+/** A replica that is the primary, or another replica. */
+function twinProblems(
+  { DATABASE_URL: primary, DATABASE_REPLICA_URLS: replicas = [] }: Values,
+  { isInvalid }: Given,
+): string[] {
+  if (isInvalid("DATABASE_URL") || isInvalid("DATABASE_REPLICA_URLS")) return [];
+  const twin = replicaProblem(primary, replicas);
+  if (twin === undefined) return [];
+  const { replica, reason, wayOut } = twin;
+  return [
+    `Cannot use DATABASE_REPLICA_URLS as of URL ${replica} ${reason}: current value is hidden; ${wayOut}`,
+  ];
+}
+
 /** Why the database, or a replica, cannot be reached over the transport. */
 function transportProblems(values: Values, tcp: TcpAbilities): string[] {
   const { DATABASE_URL, DATABASE_REPLICA_URLS: replicas = [], DATABASE_WS_PROXY: relay } = values;
@@ -103,12 +118,6 @@ function transportProblems(values: Values, tcp: TcpAbilities): string[] {
     ];
   }
   const transport = chosenTransport(values);
-  const twin = replicaProblem(DATABASE_URL, replicas);
-  if (twin !== undefined) {
-    return [
-      `Cannot use DATABASE_REPLICA_URLS as of URL ${twin.replica} ${twin.reason}: current value is hidden; ${twin.wayOut}`,
-    ];
-  }
   return [DATABASE_URL, ...replicas].flatMap((url, place) => {
     const cannot = place === 0
       ? "Cannot use DATABASE_URL as"

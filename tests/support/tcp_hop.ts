@@ -1,7 +1,6 @@
 /** A listener on 127.0.0.1 in front of a server, or in place of one, that ends its connections when it is closed. */
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { Env } from "./branch.ts";
 
 export class TcpHop implements AsyncDisposable {
   readonly port: number;
@@ -52,9 +51,9 @@ export class TcpHop implements AsyncDisposable {
     return TcpHop.#listen(answer);
   }
 
-  /** The URL of these settings, by way of this listener. */
-  url({ DATABASE_URL: url }: Env): string {
-    const through = new URL(url!);
+  /** The same URL, by way of this listener. */
+  url(url: string): string {
+    const through = new URL(url);
     through.hostname = "127.0.0.1";
     through.port = String(this.port);
     return through.href;

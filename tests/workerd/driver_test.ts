@@ -33,8 +33,9 @@ const WAYS: Readonly<Record<string, (env: Env) => Promise<Way>>> = {
     return { peer, env: { ...env, DATABASE_WS_PROXY: peer.url } };
   },
   async "workerd over TCP"(env) {
-    const peer = await TcpHop.to(env["DATABASE_URL"]!);
-    return { peer, env: { ...env, DATABASE_URL: peer.url(env), DATABASE_TRANSPORT: "tcp" } };
+    const direct = env["DATABASE_URL"]!;
+    const peer = await TcpHop.to(direct);
+    return { peer, env: { ...env, DATABASE_URL: peer.url(direct), DATABASE_TRANSPORT: "tcp" } };
   },
 };
 

@@ -22,8 +22,9 @@ for (
     Deno.test(`${kind}: ${name}`, async () => {
       await using branch = await database.connectDirectly();
       const env = branch.envOf(role);
-      await using hop = await TcpHop.to(env["DATABASE_URL"]!);
-      const { database: settings } = parseSettings({ ...env, DATABASE_URL: hop.url(env) });
+      const direct = env["DATABASE_URL"]!;
+      await using hop = await TcpHop.to(direct);
+      const { database: settings } = parseSettings({ ...env, DATABASE_URL: hop.url(direct) });
       const streams: { destroy(): void }[] = [];
       const newStream = denoSockets.tcpStreams(settings.url);
       await run({
