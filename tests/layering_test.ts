@@ -143,7 +143,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     "node:tls",
   ],
   "library/pg": ["library", "db/mod.ts", "db/neon", "db/driver"],
-  "library": ["db/mod.ts"],
+  "library": ["db/mod.ts", "db/time"],
   "db/mod.ts": [
     "db/database",
     "db/session",

@@ -4,10 +4,12 @@ import {
   type DatabaseOwner,
   type LeakOptions,
   Pool,
+  type TransactionSettings,
 } from "../db/mod.ts";
+import { assertConfig } from "./assert_config.ts";
 import { createDriver, type DriverSockets } from "./create_driver.ts";
 import { sqlEndpoint } from "./sql_endpoint.ts";
-import { DATABASE_DEFAULTS, type DatabaseConfig } from "./database_config.ts";
+import { DATABASE_DEFAULTS, type DatabaseConfig, type PoolConfig } from "./database_config.ts";
 
 export interface CreateDatabaseOptions
   extends DriverSockets, Pick<DatabaseOptions, "observer" | "resolveCommit"> {
@@ -20,8 +22,8 @@ export interface CreateDatabaseOptions
 }
 
 /**
- * Creates a `Database` with a pool of its own. Opens no connection. Throws `TypeError` for a URL or a transport that cannot
- * be used, and `RangeError` for a bad size of the pool.
+ * Creates a `Database` with a pool of its own. Opens no connection. Throws `TypeError` for an option that cannot be used,
+ * and `RangeError` for a number that is not in its range.
  */
 export function createDatabase(
   config: DatabaseConfig,
@@ -36,7 +38,7 @@ export function databaseOptions(
   { observer, resolveCommit, ...runtime }: Omit<CreateDatabaseOptions, "owner">,
 ): DatabaseOptions {
   const { parsers, retryAttempts: attempts = DATABASE_DEFAULTS.retryAttempts } = config;
-  const defaults = { ...DATABASE_DEFAULTS.session, ...config.session };
+  const defaults = withDefaults<TransactionSettings>(DATABASE_DEFAULTS.session, config.session);
   return { ...createServer(config, runtime), defaults, attempts, observer, parsers, resolveCommit };
 }
 
@@ -48,12 +50,13 @@ export function createServer(
     "owner" | "observer" | "resolveCommit"
   >,
 ): Pick<DatabaseOptions, "pool" | "endpoint"> {
+  assertConfig(config);
   const { connectTimeoutMs = DATABASE_DEFAULTS.connectTimeoutMs } = config;
   const driver = createDriver(config, sockets);
-  const { leakThresholdMs: thresholdMs, ...poolOptions } = {
-    ...DATABASE_DEFAULTS.pool,
-    ...config.pool,
-  };
+  const { leakThresholdMs: thresholdMs, ...poolOptions } = withDefaults<PoolConfig>(
+    DATABASE_DEFAULTS.pool,
+    config.pool,
+  );
   const pool = new Pool({
     ...poolOptions,
     connectTimeoutMs,
@@ -61,4 +64,10 @@ export function createServer(
     leaks: thresholdMs > 0 && onLeak !== undefined ? { thresholdMs, onLeak } : undefined,
   });
   return { pool, endpoint: sqlEndpoint(config, { opensPerRequest }) };
+}
+
+/** A field that is `undefined` has its default too: an application may read it from where it is optional. */
+function withDefaults<T extends object>(defaults: T, given: Partial<T> = {}): T {
+  const fields = Object.entries(given).filter(([, value]) => value !== undefined);
+  return { ...defaults, ...Object.fromEntries(fields) };
 }

@@ -2,6 +2,7 @@ import { NeonDriver, type NeonDriverOptions } from "../db/mod.ts";
 import { DATABASE_DEFAULTS, type DatabaseConfig } from "./database_config.ts";
 import { assertDatabaseUrl, unusable } from "./database_url.ts";
 import {
+  needsRelay,
   pipelinesByDefault,
   type TcpAbilities,
   transportOf,
@@ -30,6 +31,12 @@ export function createDriver(
   const { url, wsProxy, prepare = DATABASE_DEFAULTS.prepare } = config;
   assertDatabaseUrl(url);
   const transport = transportOf(config);
+  if (needsRelay(config, transport)) {
+    throw unusable({
+      reason: "its host is not Neon's and needs a WebSocket relay",
+      wayOut: "set wsProxy to a relay, or leave transport out for TCP",
+    });
+  }
   const { pipelineConnect = pipelinesByDefault(url, transport) } = config;
   const problem = transportProblem(url, { transport, hasFiles });
   if (problem !== undefined) throw unusable(problem);

@@ -43,9 +43,9 @@ export interface PoolConfig {
   readonly maxOverflow: number;
   /** Longest wait for a connection. */
   readonly acquireTimeoutMs: number;
-  /** Age at which a connection is replaced, less a random share of up to a tenth; `Infinity` for never. */
+  /** Age at which a connection is replaced, less a random share of up to a tenth; 0 for after each use, `Infinity` for never. */
   readonly recycleMs: number;
-  /** A connection that is idle for this long is closed. */
+  /** A connection that is idle for this long is closed; `Infinity` for never. */
   readonly idleTimeoutMs: number;
   /** Callers that may wait for a connection; further ones are refused at once. */
   readonly maxWaiters: number;

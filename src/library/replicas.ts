@@ -28,7 +28,7 @@ export function createReplicas(
       `Cannot read from replicas as 'maxStalenessMs' must be above 0 and finite: current value is ${maxStalenessMs}`,
     );
   }
-  const { acquireTimeoutMs } = { ...DATABASE_DEFAULTS.pool, ...config.pool };
+  const { acquireTimeoutMs = DATABASE_DEFAULTS.pool.acquireTimeoutMs } = config.pool ?? {};
   const pool = {
     ...config.pool,
     acquireTimeoutMs: Math.min(acquireTimeoutMs, ACQUIRE_TIMEOUT_MS),

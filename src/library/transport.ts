@@ -33,6 +33,14 @@ export function transportOf(
   return wsProxy !== undefined || isNeonHost(new URL(url).hostname) ? "websocket" : "tcp";
 }
 
+/** Whether a WebSocket would lead to a host that answers none: only Neon's do by themselves. */
+export function needsRelay(
+  { url, wsProxy }: TransportChoice,
+  transport: Exclude<Transport, "auto">,
+): boolean {
+  return transport === "websocket" && wsProxy === undefined && !isNeonHost(new URL(url).hostname);
+}
+
 /**
  * Whether the password is sent with the startup message, where the config does not say so. Neon's proxy asks for it in
  * clear text on WebSockets alone: on TCP it asks for SCRAM.

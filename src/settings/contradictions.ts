@@ -3,6 +3,7 @@
 import { isNeonHost } from "../db/mod.ts";
 import { replicaProblem } from "../library/replica_places.ts";
 import {
+  needsRelay,
   type TcpAbilities,
   type Transport,
   transportOf,
@@ -126,7 +127,7 @@ function transportProblems(values: Values, tcp: TcpAbilities): string[] {
     if (problem !== undefined) {
       return [`${cannot} ${problem.reason}: current value is hidden; ${problem.wayOut}`];
     }
-    if (transport === "tcp" || relay !== undefined || isNeon(url)) return [];
+    if (!needsRelay({ url, wsProxy: relay }, transport)) return [];
     return [
       `${cannot} its host is not Neon's and needs a WebSocket relay: current ` +
       `DATABASE_WS_PROXY is none; set it to a relay ("deno task relay" runs one, as does Neon's ` +

@@ -1,23 +1,20 @@
 /** Validates `DATABASE_WS_PROXY`. */
 
 import * as v from "valibot";
+import { isRelayUrl, RELAY_RULE } from "../library/relay_url.ts";
 import { preview } from "../value_message.ts";
 import { text } from "./variable.ts";
 
-/** Schema of a `ws://` or `wss://` URL without query and fragment: the driver appends the target as a query. */
+/** Schema of the URL of a WebSocket relay. */
 export function relayUrl() {
   return v.pipe(
     text(),
     v.check(
-      (value) => {
-        const url = URL.parse(value);
-        return /^wss?:\/\/[^\s?#@]+$/.test(value) && url !== null && url.port !== "0";
-      },
+      isRelayUrl,
       ({ input }) => {
         // The text before an @, or in a query, may contain a password, and the path of our relay is a secret.
         const current = /[@?]/.test(input) ? "is hidden" : preview(withoutPath(input));
-        return "it must be a ws:// or wss:// URL without user, query and fragment: " +
-          `current value ${current}; write it as ws://host:port/path`;
+        return `${RELAY_RULE}: current value ${current}; write it as ws://host:port/path`;
       },
     ),
   );

@@ -1,4 +1,4 @@
-import { withOptions } from "../session/begin.ts";
+import { assertSettings, withOptions } from "../session/begin.ts";
 import { type Clock, systemClock } from "../time/clock.ts";
 import { bothObservers, type Observer } from "../session/observer.ts";
 import { RetryBudget } from "../time/retry.ts";
@@ -55,13 +55,17 @@ export class Database {
   readonly #holder: LeaseHolder | undefined;
   #madeContext: TransactionContext | undefined;
 
-  /** Without `owner`, the database opens no sessions itself: use the one that `forOwner` returns. */
+  /**
+   * Without `owner`, the database opens no sessions itself: use the one that `forOwner` returns. Throws `RangeError` for a
+   * timeout and `TypeError` for a level or a local in `defaults` that cannot be sent.
+   */
   constructor(
     options: DatabaseOptions,
     owner?: DatabaseOwner,
     /** @internal What another database shares with this one, and who counts the leases. */
     { shared, holder }: { shared?: SharedParts; holder?: LeaseHolder | undefined } = {},
   ) {
+    if (shared === undefined) assertSettings(options.defaults);
     this.#options = options;
     this.#owner = owner;
     this.#shared = shared ?? {
@@ -126,7 +130,7 @@ export class Database {
    * Throws the last attempt's own error, with the number of attempts as `attempts` if there were several;
    * `CommitOutcomeUnknownError` if an attempt may have been committed and no later one could clear that up;
    * `SessionNotCommittedError` if `work` wrote and neither committed nor rolled back; `ScopeError` without an owner;
-   * `RangeError` for a key that is empty or too long, or for less than one attempt.
+   * `RangeError` for a key that is empty or too long, and for a limit that is not in its range.
    */
   async transaction<T>(
     work: (session: Session) => Promise<T>,

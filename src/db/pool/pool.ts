@@ -15,7 +15,7 @@ import type { Lease } from "./lease.ts";
 import { CLOSE_TIMEOUT_MS, OwnerPool, type PoolParts } from "./owner_pool.ts";
 import type { OwnerScope } from "./owner_scope.ts";
 import { Permits } from "./permits.ts";
-import type { AcquireOptions, PoolOptions } from "./pool_options.ts";
+import { type AcquireOptions, assertPoolOptions, type PoolOptions } from "./pool_options.ts";
 import { POOL_CLOSED } from "./pool_refusals.ts";
 import { PoolMetrics, type PoolStats, type PoolTotals } from "./pool_stats.ts";
 import { type PoolView, viewOf } from "./pool_view.ts";
@@ -38,24 +38,10 @@ export class Pool {
   readonly #deadlines = new WeakMap<OwnerScope, SharedTimer>();
   #closing: Promise<void> | undefined;
 
-  /** Throws `RangeError` for a size, an overflow or a depth that is not a whole number in its range. */
+  /** Throws `RangeError` for an option that is not in its range. */
   constructor(options: PoolOptions) {
-    const { size, maxOverflow, readDepth = "auto", clock = systemClock, random = Math.random } =
-      options;
-    const isCounted = Number.isSafeInteger(size) && Number.isSafeInteger(maxOverflow);
-    if (!(isCounted && size >= 1 && maxOverflow >= 0)) {
-      throw new RangeError(
-        `Cannot make a pool as 'size' must be a whole number from 1 and 'maxOverflow' a whole number from 0: ` +
-          `current values are ${size} and ${maxOverflow}`,
-      );
-    }
-    if (
-      readDepth !== "auto" && !(Number.isInteger(readDepth) && readDepth >= 1 && readDepth <= 64)
-    ) {
-      throw new RangeError(
-        `Cannot make a pool as 'readDepth' must be a whole number from 1 to 64, or "auto": current value is ${readDepth}`,
-      );
-    }
+    assertPoolOptions(options);
+    const { clock = systemClock, random = Math.random } = options;
     const metrics = new PoolMetrics();
     const breaker = new CircuitBreaker(random);
     const permits = this.#permits = new Permits({

@@ -1,4 +1,12 @@
 /** What the caller passes to a pool when it makes it, and for each lease. */
+import {
+  ABOVE_ZERO,
+  ABOVE_ZERO_OR_NEVER,
+  assertLimits,
+  FROM_ZERO,
+  FROM_ZERO_OR_INFINITE,
+  wholeFrom,
+} from "../time/limits.ts";
 import type { Clock } from "../time/clock.ts";
 import type { Connection } from "../driver/driver.ts";
 import type { LeakOptions } from "./leak_watch.ts";
@@ -23,9 +31,9 @@ export interface PoolOptions {
   readonly acquireTimeoutMs: number;
   /** The longest time from the start of a connect to the connection's first ReadyForQuery. */
   readonly connectTimeoutMs: number;
-  /** Age at which a connection is replaced, less a random share of up to a tenth; `Infinity` for never. */
+  /** Age at which a connection is replaced, less a random share of up to a tenth; 0 for after each use, `Infinity` for never. */
   readonly recycleMs: number;
-  /** A connection that is idle for this long is closed. */
+  /** A connection that is idle for this long is closed; `Infinity` for never. */
   readonly idleTimeoutMs: number;
   /** The queue's bound: `acquire` refuses at once when this many callers wait. */
   readonly maxWaiters: number;
@@ -43,6 +51,28 @@ export interface PoolOptions {
   readonly clock?: Clock;
   /** A number from 0 up to 1, as `Math.random`, the default. */
   readonly random?: () => number;
+}
+
+const RANGES = {
+  size: wholeFrom(1),
+  maxOverflow: wholeFrom(0),
+  acquireTimeoutMs: ABOVE_ZERO,
+  connectTimeoutMs: ABOVE_ZERO,
+  recycleMs: FROM_ZERO_OR_INFINITE,
+  idleTimeoutMs: ABOVE_ZERO_OR_NEVER,
+  maxWaiters: wholeFrom(0),
+  shedTargetMs: FROM_ZERO,
+};
+
+const READ_DEPTH = {
+  text: 'a whole number from 1 to 64, or "auto"',
+  has: (value: number) => Number.isInteger(value) && value >= 1 && value <= 64,
+};
+
+/** Throws `RangeError` for an option that is not in its range. */
+export function assertPoolOptions({ readDepth = "auto", ...options }: PoolOptions): void {
+  assertLimits("make a pool", options, RANGES);
+  if (readDepth !== "auto") assertLimits("make a pool", { readDepth }, { readDepth: READ_DEPTH });
 }
 
 /** Who asks for a connection, and how long it may wait. All durations are in milliseconds. */

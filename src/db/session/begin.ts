@@ -1,6 +1,7 @@
 import type { Statement } from "../driver/driver.ts";
 import { encodePart } from "../driver/encoded_part.ts";
 import { searchPathOf } from "../driver/search_path.ts";
+import { assertLimits } from "../time/limits.ts";
 
 /** https://www.postgresql.org/docs/current/transaction-iso.html. PostgreSQL runs read uncommitted as read committed. */
 export const ISOLATION_LEVELS = ["read committed", "repeatable read", "serializable"] as const;
@@ -193,9 +194,25 @@ function makeStatements(
   return [begin(settings), searchPath === undefined ? statement : { ...statement, searchPath }];
 }
 
-/** Throws `TypeError` for a level or a local that cannot be sent, before a connection is leased for it. */
+/** Of https://www.postgresql.org/docs/current/runtime-config-client.html. The server would round 0.4 to no limit. */
+const TIMEOUT = {
+  text: "a whole number from 0, for no limit, to 2147483647",
+  has: (value: number) => Number.isInteger(value) && value >= 0 && value < 2 ** 31,
+};
+const TIMEOUTS = {
+  statementTimeoutMs: TIMEOUT,
+  lockTimeoutMs: TIMEOUT,
+  idleTransactionTimeoutMs: TIMEOUT,
+  transactionTimeoutMs: TIMEOUT,
+};
+
+/**
+ * Throws `RangeError` for a timeout, and `TypeError` for a level or a local, that cannot be sent, before a connection is
+ * leased for it.
+ */
 export function assertSettings(settings: TransactionSettings): void {
   const { isolation, locals } = settings;
+  assertLimits("begin the transaction", settings, TIMEOUTS);
   if (!ISOLATION_LEVELS.includes(isolation)) {
     throw new TypeError(
       `Cannot begin the transaction as its isolation level is unknown: current value is ${

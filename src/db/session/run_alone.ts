@@ -7,6 +7,7 @@ import type { Lease } from "../pool/lease.ts";
 import { isUnknownAfter, rowsUnreadableError } from "./commit.ts";
 import { STANDALONE_SETTINGS } from "./begin.ts";
 import { abortedError } from "./leased_connection.ts";
+import { assertLimits, FROM_ZERO_OR_INFINITE } from "../time/limits.ts";
 import { sendWithDeadline } from "./send_with_deadline.ts";
 import { showCaller } from "./statement_error.ts";
 import type { TransactionContext } from "./transaction_context.ts";
@@ -34,7 +35,7 @@ export async function runAlone(
   request: RunAloneRequest,
 ): Promise<Result> {
   const part = prepareAlone(statement);
-  assertTimeout(request.timeoutMs);
+  assertLimits("run the statement", request, { timeoutMs: FROM_ZERO_OR_INFINITE });
   const { clock, metrics, observer } = context;
   const { label, signal, parsers, timeoutMs } = request;
   const begun = { label, attempt: 1, settings: undefined, isRemote: false };
@@ -112,11 +113,4 @@ function outcomeUnknown(
   cause: Error | undefined,
 ): CommitOutcomeUnknownError {
   return new CommitOutcomeUnknownError({ xid: undefined, reason }, { cause });
-}
-
-function assertTimeout(timeoutMs: number): void {
-  if (timeoutMs >= 0) return;
-  throw new RangeError(
-    `Cannot run the statement as 'timeoutMs' must be a number from 0: current value is ${timeoutMs}`,
-  );
 }

@@ -1,10 +1,11 @@
 /** Retry with backoff, full jitter and a budget for the whole isolate. Knows no SQL. */
 import { type Clock, systemClock } from "./clock.ts";
+import { assertLimits, FROM_ZERO_OR_INFINITE, wholeFrom } from "./limits.ts";
 import { sleep } from "./timeout.ts";
 
 /** How often and how long. */
 export interface RetryLimits {
-  /** Attempts in all, at least 1. */
+  /** Attempts in all: a whole number from 1. */
   readonly attempts: number;
   /** Longest wait before the second attempt, in milliseconds; doubled before each further one, up to `capMs`. Default 50. */
   readonly baseMs?: number;
@@ -32,9 +33,11 @@ export interface RetryRules {
   onBudgetDenied?(): void;
 }
 
+const LIMITS = { attempts: wholeFrom(1), timeoutMs: FROM_ZERO_OR_INFINITE };
+
 /**
  * Does the work until it succeeds, fails with an error that is not retryable, or runs out of attempts, time or budget.
- * Throws the last attempt's own error, and `RangeError` for `attempts` below 1. A signal that aborts ends the waiting.
+ * Throws the last attempt's own error, and `RangeError` for a limit that is not in its range. A signal that aborts ends the waiting.
  */
 export async function retry<T>(
   work: (attempt: number) => Promise<T>,
@@ -43,11 +46,7 @@ export async function retry<T>(
 ): Promise<T> {
   // All else is looked at after a failure only.
   const { attempts, timeoutMs = Infinity, signal, budget, clock = systemClock } = limits;
-  if (!(attempts >= 1)) {
-    throw new RangeError(
-      `Cannot retry as 'attempts' must be at least 1: current value is ${attempts}`,
-    );
-  }
+  assertLimits("retry", { attempts, timeoutMs }, LIMITS);
   const startedAt = clock.now();
   budget?.deposit(startedAt);
   for (let attempt = 1;; attempt++) {

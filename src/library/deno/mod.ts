@@ -64,7 +64,7 @@ export class OpenDatabase extends Database implements AsyncDisposable {
 
 /**
  * Opens a database with a pool for the whole process. It connects with the first statement, not before. Throws
- * `TypeError` for a URL or a transport that cannot be used, and `RangeError` for a bad size of the pool.
+ * `TypeError` for an option that cannot be used, and `RangeError` for a number that is not in its range.
  *
  * ```ts
  * await using db = openDatabase({ url: Deno.env.get("DATABASE_URL")! });

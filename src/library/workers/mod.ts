@@ -51,7 +51,7 @@ export class Databases {
   /**
    * The database of one request. Its sessions use one connection one after the other, which is closed through
    * `waitUntil` once no session has been open for 20 ms. If the client disconnects, its sessions are aborted. Throws
-   * `TypeError` for a URL that cannot be used, and `RangeError` for a bad size of the pool.
+   * `TypeError` for an option that cannot be used, and `RangeError` for a number that is not in its range.
    */
   forRequest(ctx: WorkerContext, request?: Pick<Request, "signal">): Database {
     const database = this.#database();

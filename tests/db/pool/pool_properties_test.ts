@@ -12,7 +12,7 @@ import {
   type WorldOptions,
 } from "../../support/pool_world.ts";
 import { flushPromises, ManualClock } from "../../support/manual_clock.ts";
-import { checkAll } from "./pool_model.ts";
+import { checkAll, MANY_WAITERS } from "./pool_model.ts";
 import { commands, commandsWithEnds } from "./pool_model_commands.ts";
 
 const RUNS = Number(Deno.env.get("POOL_PROPERTY_RUNS") ?? 10_000);
@@ -21,7 +21,7 @@ const SEED = Number(Deno.env.get("POOL_PROPERTY_SEED") ?? Date.now() & 0x7ffffff
 const options: fc.Arbitrary<WorldOptions> = fc.record({
   size: fc.integer({ min: 1, max: 3 }),
   maxOverflow: fc.integer({ min: 0, max: 2 }),
-  maxWaiters: fc.constantFrom(Infinity, 4),
+  maxWaiters: fc.constantFrom(MANY_WAITERS, 4),
   shedTargetMs: fc.constantFrom(0, 50),
   recycleMs: fc.constantFrom(Infinity, 1_200),
   pipelined: fc.boolean(),

@@ -422,6 +422,18 @@ Deno.test("a connection that grew too old while leased is not kept", async () =>
   await pool.close({ timeoutMs: 0 });
 });
 
+Deno.test("with a `recycleMs` of 0 each use has a connection of its own", async () => {
+  const driver = new ScriptedDriver();
+  const pool = poolOf(driver, { recycleMs: 0, clock: new ManualClock() });
+  for (const uses of [1, 2, 3]) {
+    await (await pool.acquire({ scope })).release();
+    await flushPromises();
+    assertEquals(driver.connections.length, uses);
+    assertEquals(driver.open.length, 0);
+  }
+  await pool.close({ timeoutMs: 0 });
+});
+
 Deno.test("two kills within a second close all older connections, a single kill only one", async () => {
   const clock = new ManualClock();
   const driver = new ScriptedDriver();

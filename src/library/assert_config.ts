@@ -1,0 +1,41 @@
+/** Checks of a `DatabaseConfig` that no other part makes: callers may have no types. */
+import { PREPARE_MODES } from "../db/mod.ts";
+import { assertLimits, FROM_ZERO, wholeFrom } from "../db/time/limits.ts";
+import { DATABASE_DEFAULTS, type DatabaseConfig } from "./database_config.ts";
+import { isRelayUrl, RELAY_RULE } from "./relay_url.ts";
+import { HTTP_MODES } from "./sql_endpoint.ts";
+import { TRANSPORTS } from "./transport.ts";
+
+const WORDS = { transport: TRANSPORTS, http: HTTP_MODES, prepare: PREPARE_MODES };
+
+/** Throws `TypeError` for a word, a relay or a switch, and `RangeError` for a number, that cannot be used. */
+export function assertConfig(config: DatabaseConfig): void {
+  for (const name of Object.keys(WORDS) as (keyof typeof WORDS)[]) {
+    const [value, words]: [unknown, readonly unknown[]] = [config[name], WORDS[name]];
+    if (value !== undefined && !words.includes(value)) {
+      const list = words.map((word) => JSON.stringify(word)).join(", ");
+      refuse(name, `it must be one of ${list}: current value is ${JSON.stringify(value)}`);
+    }
+  }
+  const { wsProxy, pipelineConnect, retryAttempts = DATABASE_DEFAULTS.retryAttempts, pool } =
+    config;
+  if (wsProxy !== undefined && !(typeof wsProxy === "string" && isRelayUrl(wsProxy))) {
+    refuse("wsProxy", `${RELAY_RULE}: current value is hidden; write it as ws://host:port/path`);
+  }
+  // The text "off" would send the password in clear text.
+  if (pipelineConnect !== undefined && typeof pipelineConnect !== "boolean") {
+    refuse(
+      "pipelineConnect",
+      `it must be true or false: current type is ${typeof pipelineConnect}`,
+    );
+  }
+  const { leakThresholdMs = DATABASE_DEFAULTS.pool.leakThresholdMs } = pool ?? {};
+  assertLimits("open the database", { retryAttempts, leakThresholdMs }, {
+    retryAttempts: wholeFrom(1),
+    leakThresholdMs: FROM_ZERO,
+  });
+}
+
+function refuse(name: string, reason: string): never {
+  throw new TypeError(`Cannot open the database as '${name}' cannot be used, ${reason}`);
+}
