@@ -99,16 +99,19 @@ export class SettingsError extends Error {
   }
 }
 
+/** The names of all variables. */
+export const VARIABLES: ReadonlySet<string> = new Set(Object.keys(variables.entries));
+
 /**
  * Parses the settings from `env`: `Deno.env.toObject()`, or a Worker's bindings. An empty string counts as unset. Names
- * that are not in `variables` are ignored. Throws `SettingsError`.
+ * that are not in `VARIABLES` are ignored. Throws `SettingsError`.
  */
 export function parseSettings(
   env: Readonly<Record<string, unknown>>,
   runtime: Runtime = { hasFiles: true },
 ): Settings {
   const given: Record<string, unknown> = {};
-  for (const name of Object.keys(variables.entries)) {
+  for (const name of VARIABLES) {
     const value = env[name];
     if (value !== undefined && value !== "") given[name] = value;
   }

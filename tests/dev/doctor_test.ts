@@ -70,6 +70,27 @@ Deno.test("the doctor starts a relay of its own where the service needs one and 
   assertEquals(byName(findings, "migrations").status, "ok");
 });
 
+Deno.test("the doctor names variables of the database that the service does not read", async () => {
+  await using branch = await database.connectDirectly();
+  const settings = byName(await examine({ ...branch.env, DATABASE_POOLSIZE: "3" }), "settings");
+  assertEquals(settings.status, "advice");
+  assertEquals(settings.found, "valid; the service does not read DATABASE_POOLSIZE");
+});
+
+Deno.test("the doctor's advice leaves room for what the message of a failed connect says", async () => {
+  await using branch = await database.connectDirectly();
+  const url = new URL(branch.env["DATABASE_URL"]!);
+  url.searchParams.set("sslmode", "require");
+  const reach = byName(await examine({ ...branch.env, DATABASE_URL: url.href }), "reach");
+  assertMatch(reach.found, /does not support TLS.*set sslmode=disable/);
+  assertMatch(reach.advice, /^Do what the message says; .* host and the port of DATABASE_URL/);
+
+  const env = { ...branch.envOf("user_service_scram"), DATABASE_PIPELINE_CONNECT: "on" };
+  const login = byName(await examine({ ...branch.env, ...env }), "login");
+  assertMatch(login.found, /set DATABASE_PIPELINE_CONNECT=off.*\(SQLSTATE 08P01\)$/);
+  assertMatch(login.advice, /^Do what the message says, or /);
+});
+
 Deno.test("the doctor examines a database over TCP as the service reaches it, without a relay", async () => {
   await using branch = await database.connectDirectly();
   const findings = await examine(branch.env);

@@ -12,8 +12,8 @@ export interface ConnectFailure {
 export function connectFailure(error: unknown, variable: string): ConnectFailure {
   const found = error instanceof Error ? error.message : String(error);
   if (!(error instanceof Error && error.cause instanceof ServerError)) {
-    const advice =
-      `Check the host and the port of ${variable}, DATABASE_WS_PROXY, and the firewall between.`;
+    const advice = "Do what the message says; if it does not say what, check the host and the " +
+      `port of ${variable}, DATABASE_WS_PROXY, and the firewall between.`;
     return { refused: false, found, advice };
   }
   const { sqlState } = error.cause;
@@ -21,7 +21,7 @@ export function connectFailure(error: unknown, variable: string): ConnectFailure
     refused: true,
     found: `${found} (SQLSTATE ${sqlState})`,
     advice: adviceFor(variable)[sqlState] ??
-      "See this SQLSTATE in PostgreSQL's list of error codes.",
+      "Do what the message says, or look this SQLSTATE up in PostgreSQL's list of error codes.",
   };
 }
 

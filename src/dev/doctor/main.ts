@@ -3,7 +3,7 @@
  * nothing. Exit code 1 if the service would not work there, 2 for arguments that cannot be read.
  */
 import { parseArgs } from "node:util";
-import { parseSettings, type Settings, SettingsError } from "../../settings/settings.ts";
+import { parseSettings, type Settings, SettingsError, VARIABLES } from "../../settings/settings.ts";
 import { type Env, taskEnvironment } from "../env_file.ts";
 import { startStack } from "../stack.ts";
 import {
@@ -56,14 +56,26 @@ export async function examine(env: Env, { instances = 1 } = {}): Promise<Finding
 }
 
 function settingsFinding(given: Env, used: Env): Finding {
-  const hasOwnRelay = used["DATABASE_WS_PROXY"] !== given["DATABASE_WS_PROXY"];
+  const notes: string[] = [];
+  const advice: string[] = [];
+  if (used["DATABASE_WS_PROXY"] !== given["DATABASE_WS_PROXY"]) {
+    notes.push("without the relay that this host needs");
+    advice.push(
+      "Set DATABASE_WS_PROXY for the service; the doctor has started a relay of its own.",
+    );
+  }
+  const unread = Object.keys(given).filter((name) =>
+    name.startsWith("DATABASE_") && !VARIABLES.has(name)
+  );
+  if (unread.length > 0) {
+    notes.push(`the service does not read ${unread.join(", ")}`);
+    advice.push("Correct these names, or leave them if another program reads them.");
+  }
   return {
     name: "settings",
-    status: hasOwnRelay ? "advice" : "ok",
-    found: hasOwnRelay ? "valid, but without the relay that this host needs" : "valid",
-    advice: hasOwnRelay
-      ? "Set DATABASE_WS_PROXY for the service; the doctor has started a relay of its own."
-      : "Nothing to do.",
+    status: notes.length > 0 ? "advice" : "ok",
+    found: ["valid", ...notes].join("; "),
+    advice: advice.join(" ") || "Nothing to do.",
   };
 }
 

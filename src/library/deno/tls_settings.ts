@@ -35,10 +35,8 @@ export function tlsSettings(url: URL): TlsSettings {
 function readCertificates(path: string): string {
   const refuse = (reason: string, cause?: unknown) =>
     new TypeError(
-      `Cannot verify the server as sslrootcert ${reason}: current value is ${
-        JSON.stringify(path)
-      }; ` +
-        "name a readable PEM file, or system",
+      `Cannot verify the server as sslrootcert in the database's URL ${reason}: ` +
+        `current value is ${JSON.stringify(path)}; name a readable PEM file, or system`,
       { cause },
     );
   let text: string;
