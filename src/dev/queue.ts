@@ -2,7 +2,7 @@
  * `deno task queue`: prints the state of a `DATABASE_URL`'s queue and its latest dead letters.
  * `deno task queue retry ID` puts a dead letter back into the queue.
  */
-import { type Database, OwnerScope } from "../db/mod.ts";
+import { type Database, OwnerScope, ServerError } from "../db/mod.ts";
 import { denoSockets } from "../library/deno/sockets.ts";
 import { taskEnvironment } from "./env_file.ts";
 import { createDatabase } from "../library/create_database.ts";
@@ -15,6 +15,9 @@ const READING = { readOnly: true, locals: EVERY_TENANT };
 
 const LETTERS_MAX = 20;
 const BODY_CHARACTERS_MAX = 1_000;
+
+/** https://www.postgresql.org/docs/current/errcodes-appendix.html */
+const UNDEFINED_TABLE = "42P01";
 
 /** The text to print: the state of the queue, then two lines for each dead letter. */
 export async function describeQueue(db: Database): Promise<string> {
@@ -83,7 +86,10 @@ if (import.meta.main) {
   try {
     console.log(await run(Deno.args));
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
+    const hint = error instanceof ServerError && error.sqlState === UNDEFINED_TABLE
+      ? '; run "deno task migrate" as the owner of the tables'
+      : "";
+    const message = (error instanceof Error ? error.message : String(error)) + hint;
     // A message of the server may quote the dead letter.
     console.error(message.split("\n").map(escapeControls).join("\n"));
     Deno.exit(1);

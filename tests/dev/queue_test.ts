@@ -158,3 +158,15 @@ Deno.test("retrying refuses a dead letter that is not an event, an unknown id an
   await assertRejects(() => retryDeadLetter(db, "999"), Error, "it does not exist");
   await assertRejects(() => retryDeadLetter(db, "1; drop"), Error, "its id must be a number");
 });
+
+Deno.test("deno task queue says what makes the tables where there are none", async () => {
+  await using branch = await database.connect();
+  const url = new URL(branch.env["DATABASE_URL"]!);
+  url.pathname = "/postgres";
+  const { code, out, error } = await queueTask({ ...branch.env, DATABASE_URL: url.href });
+  assertEquals([code, out], [1, ""]);
+  assert(
+    /does not exist; run "deno task migrate" as the owner of the tables\n$/.test(error),
+    error,
+  );
+});
