@@ -17,6 +17,7 @@ import { docsFiles } from "../docs/files.ts";
 import { createApp } from "../http/app.ts";
 import { BodyLimit } from "../http/body.ts";
 import { databasePosition } from "../http/database_position.ts";
+import { SharedCreates } from "../http/shared_creates.ts";
 import { RequestTracker } from "./request_tracker.ts";
 import { PoolClosedError } from "../db/mod.ts";
 import { ProblemError } from "../http/problem.ts";
@@ -31,7 +32,13 @@ import { metricsRoute } from "../ops/metrics_route.ts";
 import { PoolPage } from "../ops/pool_page.ts";
 import { replicaMetrics } from "../ops/replica_metrics.ts";
 import { cachedFor } from "../ops/cached_for.ts";
-import { databaseObserver, tracedDatabase, traceFields, traceRequests } from "../ops/tracing.ts";
+import {
+  databaseObserver,
+  isTraced,
+  tracedDatabase,
+  traceFields,
+  traceRequests,
+} from "../ops/tracing.ts";
 import { summarised } from "../ops/repeats.ts";
 import { watchRequests } from "../ops/watch_requests.ts";
 import { PostgresQueue } from "../queue/postgres_queue.ts";
@@ -130,6 +137,7 @@ export async function start(
   const app = createApp({
     ...fromSettings,
     replicaReads: replicas && databasePosition(),
+    sharedCreates: replicas ? undefined : new SharedCreates({ isTraced }),
     db: propagateTrace(db),
     authenticator,
     middleware: [

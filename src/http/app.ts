@@ -17,6 +17,7 @@ import { problemOf } from "./problem_of.ts";
 import { requestTimeout } from "./request_timeout.ts";
 import { responseHeaders } from "./response_headers.ts";
 import { serverTiming } from "./server_timing.ts";
+import type { SharedCreates } from "./shared_creates.ts";
 import { usersRoutes } from "./users_routes.ts";
 import { asError, provideDatabase } from "../library/hono/with_session.ts";
 
@@ -46,7 +47,7 @@ export interface AppOptions {
   readonly opsRoutes?: readonly Hono[] | undefined;
   /** Why the service does not take the request. Operators' routes and `/healthz` still answer. */
   readonly refusalOf?: ((c: Context) => Error | undefined) | undefined;
-  /** Called after the commit of a change to a user, which has written an event. The response does not wait for it. */
+  /** Called after the commit of changes to users, each of which has written an event. The response does not wait for it. */
   readonly onUserChange?: ((c: Context) => void | Promise<void>) | undefined;
   /**
    * Bounds the bodies that are waited for at once. Not for Workers: a request that the runtime ends would never give its
@@ -67,6 +68,11 @@ export interface AppOptions {
   readonly requiresIfMatch?: boolean | undefined;
   /** Lets replicas answer the reads of the users API: `databasePosition()`. Without it the primary does. */
   readonly replicaReads?: MiddlewareHandler | undefined;
+  /**
+   * Lets creates that come together share a transaction. Only where requests may use each other's connections, and without
+   * `replicaReads`: the position of a shared COMMIT is told to one request.
+   */
+  readonly sharedCreates?: SharedCreates | undefined;
   /** Longest wait of `/readyz` for the database. */
   readonly readyTimeoutMs?: number | undefined;
 }
@@ -98,7 +104,7 @@ export function createApp(options: AppOptions) {
   app.use(provideDatabase(options.db));
   if (options.showsTimes) app.use(serverTiming());
   app.use(requestTimeout({ statementTimeoutMs }));
-  const { onUserChange: onChange = () => {}, bodyLimit, requiresIfMatch } = options;
+  const { onUserChange: onChange = () => {}, bodyLimit, requiresIfMatch, sharedCreates } = options;
   const { byAddress, byToken } = fairUse(options.fairUse ?? {});
   // Public, and without limits: probes come often, and documents cost little.
   const open = app
@@ -108,7 +114,10 @@ export function createApp(options: AppOptions) {
   app.use(authenticate(options.authenticator, options.callerOf));
   for (const limit of byToken) app.use(limit);
   if (options.replicaReads !== undefined) app.use(options.replicaReads);
-  const routes = open.route("/", usersRoutes({ onChange, bodyLimit, requiresIfMatch }));
+  const routes = open.route(
+    "/",
+    usersRoutes({ onChange, bodyLimit, requiresIfMatch, sharedCreates }),
+  );
   app.notFound((c) =>
     respondWithProblem(
       c,

@@ -9,6 +9,7 @@ import { NamePrefix } from "../users/name.ts";
 import { NewUser, type User, UserPatch } from "../users/user.ts";
 import { type Activity, listActivity } from "../users/user_activity.ts";
 import { newUserId, UserId } from "../users/user_id.ts";
+import type { ChangeSession } from "../users/change_session.ts";
 import { createUsers } from "../users/user_batch.ts";
 import { VersionMismatchError } from "../users/user_errors.ts";
 import { listUsers } from "../users/user_list.ts";
@@ -21,6 +22,7 @@ import { withIdempotency } from "./idempotency.ts";
 import { type IdentityVariables, requireScope } from "./identity.ts";
 import { conditions, ifMatch, jsonInput, pathInput, queryInput } from "./inputs.ts";
 import { isoTime } from "./iso_time.ts";
+import type { SharedCreates } from "./shared_creates.ts";
 import { onlyMethods } from "./only_methods.ts";
 import { withHeaders } from "./response_headers.ts";
 import { userDocument } from "./user_document.ts";
@@ -71,11 +73,13 @@ export interface UsersRoutesOptions {
   readonly bodyLimit?: BodyLimit | undefined;
   /** Whether a change without `If-Match` is refused. */
   readonly requiresIfMatch?: boolean | undefined;
+  /** Lets creates that come together share a transaction. Without it each has its own. */
+  readonly sharedCreates?: SharedCreates | undefined;
 }
 
 /** `/users`, `/users:batch`, `/users/:id` and `/users/:id/activity`. Needs `authenticate` before it. */
 export function usersRoutes(
-  { onChange, bodyLimit: limit, requiresIfMatch: isRequired }: UsersRoutesOptions,
+  { onChange, bodyLimit: limit, requiresIfMatch: isRequired, sharedCreates }: UsersRoutesOptions,
 ) {
   const expectedVersion = ifMatch({ isRequired });
   const batchLimit = limit?.of(MAX_BATCHES);
@@ -103,11 +107,25 @@ export function usersRoutes(
     .post("/users", requireScope("users:write"), jsonInput(NewUser, { limit }), async (c) => {
       const user = c.req.valid("json");
       // Made here, where it runs once, so that a retry inserts the same id.
-      return await withIdempotency(c, newUserId(), async (session, id) => {
-        session.afterCommit(() => onChange(c));
-        const created = await createUser(session, id, user);
-        return withHeaders(respondWithUser(c, created, 201), { Location: `/users/${id}` });
-      });
+      const made = newUserId();
+      const onCommitted = () => onChange(c);
+      const create = (session: ChangeSession, id: UserId) => {
+        session.afterCommit(onCommitted);
+        return createUser(session, id, user);
+      };
+      const respond = (created: User) =>
+        withHeaders(respondWithUser(c, created, 201), { Location: `/users/${created.id}` });
+      if (sharedCreates?.takes(c)) {
+        const alone = () => withSession(c, (session) => create(session, made));
+        return respond(
+          await sharedCreates.create({ c, user: { ...user, id: made }, onCommitted, alone }),
+        );
+      }
+      return await withIdempotency(
+        c,
+        made,
+        async (session, id) => respond(await create(session, id)),
+      );
     })
     .all("/users", onlyMethods("GET", "HEAD", "POST"))
     .post(

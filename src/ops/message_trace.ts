@@ -15,7 +15,7 @@ import {
 } from "@opentelemetry/api";
 import type { SessionOptions, TransactionRunner } from "../db/mod.ts";
 import { mapSessionOptions } from "../session_options.ts";
-import { tracer } from "./tracing.ts";
+import { isTraced, tracer } from "./tracing.ts";
 
 /** Read by the default of the column `user_events.traceparent`. */
 const SETTING = "user_service.traceparent";
@@ -32,7 +32,7 @@ function withTrace<Options extends SessionOptions>(options: Options): Options {
 }
 
 function currentTraceparent(): string | undefined {
-  if (trace.getActiveSpan()?.isRecording() !== true) return undefined;
+  if (!isTraced()) return undefined;
   const carrier: { traceparent?: string } = {};
   propagation.inject(context.active(), carrier);
   return carrier.traceparent;

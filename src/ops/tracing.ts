@@ -35,6 +35,11 @@ export function traceFields(): { traceId?: string } {
   return traceId === undefined ? {} : { traceId };
 }
 
+/** Whether the span that is active is recorded. */
+export function isTraced(): boolean {
+  return trace.getActiveSpan()?.isRecording() === true;
+}
+
 /**
  * Middleware that starts a span for each request, in the trace of its `traceparent` header. If the runtime has started
  * a span already, as Deno's server does, the middleware only adds the route to it.
