@@ -9,6 +9,7 @@
  *   creates runs alone, with retries of its own. Only if its outcome stays unknown, that is the answer to all of them.
  */
 import type { Context } from "hono";
+import { BoundedMap } from "../bounded_map.ts";
 import { CommitOutcomeUnknownError, type Session } from "../db/mod.ts";
 import { withSession } from "../library/hono/mod.ts";
 import type { NewUser, User } from "../users/user.ts";
@@ -42,7 +43,7 @@ export interface Create {
 }
 
 interface Waiting extends Create {
-  readonly resolve: (user: User | Promise<User>) => void;
+  readonly resolve: (user: User) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -57,7 +58,8 @@ export interface SharedCreatesOptions {
 export class SharedCreates {
   readonly #isTraced: () => boolean;
   readonly #waitMs: number;
-  readonly #tenants = new Map<string, TenantCreates>();
+  /** Creates of a tenant that was dropped while some were under way share no transaction with those. */
+  readonly #tenants = new BoundedMap<string, TenantCreates>(1_000);
 
   constructor({ isTraced, waitMs = WAIT_MS }: SharedCreatesOptions) {
     this.#isTraced = isTraced;
@@ -71,15 +73,13 @@ export class SharedCreates {
   }
 
   /** Stores a new user. Throws what `create.alone` throws. */
-  async create(create: Create): Promise<User> {
+  create(create: Create): Promise<User> {
     const { tenant } = create.c.var.identity;
     let creates = this.#tenants.get(tenant);
-    if (creates === undefined) this.#tenants.set(tenant, creates = new TenantCreates(this.#waitMs));
-    try {
-      return await creates.run(create);
-    } finally {
-      if (creates.isIdle) this.#tenants.delete(tenant);
+    if (creates === undefined) {
+      this.#tenants.set(tenant, creates = new TenantCreates(this.#waitMs));
     }
+    return creates.run(create);
   }
 }
 
@@ -91,10 +91,6 @@ class TenantCreates {
 
   constructor(waitMs: number) {
     this.#waitMs = waitMs;
-  }
-
-  get isIdle(): boolean {
-    return this.#transactions === 0 && this.#waiting.length === 0;
   }
 
   run(create: Create): Promise<User> {
@@ -127,9 +123,9 @@ class TenantCreates {
 /** Settles each create. Never rejects. */
 async function runTogether(creates: readonly Waiting[]): Promise<void> {
   const [first] = creates as [Waiting];
+  if (creates.length === 1) return await runAlone(first);
   let session: Session | undefined;
   try {
-    if (creates.length === 1) return first.resolve(await first.alone());
     const stored = await withSession(first.c, (opened) => {
       session = opened;
       session.afterCommit(first.onCommitted);
@@ -142,11 +138,16 @@ async function runTogether(creates: readonly Waiting[]): Promise<void> {
     }
   } catch (error) {
     const mayBeCommitted = error instanceof CommitOutcomeUnknownError || session?.isCommitted;
-    if (creates.length === 1 || mayBeCommitted) creates.forEach(({ reject }) => reject(error));
-    else {await Promise.allSettled(creates.map(({ alone, resolve }) => {
-        const user = alone();
-        resolve(user);
-        return user;
-      }));}
+    if (mayBeCommitted) creates.forEach(({ reject }) => reject(error));
+    else await Promise.all(creates.map(runAlone));
+  }
+}
+
+/** Settles the create. Never rejects. */
+async function runAlone({ alone, resolve, reject }: Waiting): Promise<void> {
+  try {
+    resolve(await alone());
+  } catch (error) {
+    reject(error);
   }
 }
