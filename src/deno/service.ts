@@ -137,7 +137,10 @@ export async function start(
   const app = createApp({
     ...fromSettings,
     replicaReads: replicas && databasePosition(),
-    sharedCreates: replicas ? undefined : new SharedCreates({ isTraced }),
+    sharedCreates: replicas ? undefined : new SharedCreates({
+      isTraced,
+      statementTimeoutMs: settings.database.session.statementTimeoutMs,
+    }),
     db: propagateTrace(db),
     authenticator,
     middleware: [

@@ -47,7 +47,7 @@ export interface AppOptions {
   readonly opsRoutes?: readonly Hono[] | undefined;
   /** Why the service does not take the request. Operators' routes and `/healthz` still answer. */
   readonly refusalOf?: ((c: Context) => Error | undefined) | undefined;
-  /** Called after the commit of changes to users, each of which has written an event. The response does not wait for it. */
+  /** Called after a commit that may have changed users, and written their events. The response does not wait for it. */
   readonly onUserChange?: ((c: Context) => void | Promise<void>) | undefined;
   /**
    * Bounds the bodies that are waited for at once. Not for Workers: a request that the runtime ends would never give its

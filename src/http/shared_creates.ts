@@ -5,12 +5,14 @@
  * - While no other create of the tenant is under way, a create has a transaction of its own.
  * - Otherwise it waits for the end of those, and for at most 1 ms. So one that waits for a lock, or for a server that is far
  *   away, holds up no later one.
- * - Each gets the answer that it would get alone. If the shared transaction fails, it is rolled back, and each of its
- *   creates runs alone, with retries of its own. Only if its outcome stays unknown, that is the answer to all of them.
+ * - Each gets the answer that it would get alone. If the shared statement fails, or runs for longer than 250 ms, it is rolled
+ *   back, each of its creates runs alone, and so do the tenant's later ones for a second.
+ * - What ends the shared transaction in any other way is the answer to all of them: no connection, an outcome that stays
+ *   unknown, or rows that were lost behind the COMMIT.
  */
 import type { Context } from "hono";
 import { BoundedMap } from "../bounded_map.ts";
-import { CommitOutcomeUnknownError, type Session } from "../db/mod.ts";
+import { CommitRolledBackError, DatabaseLayerError, ServerError, type Session } from "../db/mod.ts";
 import { withSession } from "../library/hono/mod.ts";
 import type { NewUser, User } from "../users/user.ts";
 import { createUsers } from "../users/user_batch.ts";
@@ -24,11 +26,11 @@ const WAIT_MS = 1;
 
 const MAX_TOGETHER = 100;
 
-/**
- * One create that waits for a lock of another transaction's, for the same address, makes the others wait as well: after
- * this time they run alone.
- */
-const LOCK_TIMEOUT_MS = 100;
+/** One create that waits, for a lock of another transaction's on its address, makes the others wait for so long. */
+const STATEMENT_TIMEOUT_MS = 250;
+
+/** What made a shared statement fail will often do so again. */
+const ALONE_MS = 1_000;
 
 type RequestContext = Context<{ Variables: IdentityVariables }>;
 
@@ -43,41 +45,42 @@ export interface Create {
 }
 
 interface Waiting extends Create {
-  readonly resolve: (user: User) => void;
+  /** `undefined` if the create is to run alone. */
+  readonly resolve: (user: User | undefined) => void;
   readonly reject: (error: unknown) => void;
 }
 
 export interface SharedCreatesOptions {
   /** Whether the trace of the request that runs is recorded: it is to have its own transaction, and its event to name it. */
   readonly isTraced: () => boolean;
+  /** The database's own limit for a statement, which a shared one does not exceed. */
+  readonly statementTimeoutMs: number;
   /** Longest wait for others, in milliseconds; 1 by default. */
   readonly waitMs?: number;
 }
 
 /** Only for a process whose requests may use each other's connections. */
 export class SharedCreates {
-  readonly #isTraced: () => boolean;
-  readonly #waitMs: number;
+  readonly #options: SharedCreatesOptions;
   /** Creates of a tenant that was dropped while some were under way share no transaction with those. */
   readonly #tenants = new BoundedMap<string, TenantCreates>(1_000);
 
-  constructor({ isTraced, waitMs = WAIT_MS }: SharedCreatesOptions) {
-    this.#isTraced = isTraced;
-    this.#waitMs = waitMs;
+  constructor(options: SharedCreatesOptions) {
+    this.#options = options;
   }
 
-  /** Whether the request's create may share a transaction: it has no key and no time limit of its own. */
+  /** Whether the request's create may share a transaction: it has no key, no time limit of its own and no recorded trace. */
   takes(c: RequestContext): boolean {
     return c.req.header("Idempotency-Key") === undefined && timeLeftMs(c) === Infinity &&
-      !this.#isTraced();
+      !this.#options.isTraced();
   }
 
-  /** Stores a new user. Throws what `create.alone` throws. */
+  /** Stores a new user. Throws `EmailTakenError`, and what a unit of work throws. */
   create(create: Create): Promise<User> {
     const { tenant } = create.c.var.identity;
     let creates = this.#tenants.get(tenant);
     if (creates === undefined) {
-      this.#tenants.set(tenant, creates = new TenantCreates(this.#waitMs));
+      this.#tenants.set(tenant, creates = new TenantCreates(this.#options));
     }
     return creates.run(create);
   }
@@ -85,17 +88,26 @@ export class SharedCreates {
 
 class TenantCreates {
   readonly #waitMs: number;
+  readonly #statementTimeoutMs: number;
+  /** Under way. */
   #transactions = 0;
   #waiting: Waiting[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #aloneUntilMs = -Infinity;
 
-  constructor(waitMs: number) {
+  constructor({ waitMs = WAIT_MS, statementTimeoutMs }: SharedCreatesOptions) {
     this.#waitMs = waitMs;
+    this.#statementTimeoutMs = Math.min(STATEMENT_TIMEOUT_MS, statementTimeoutMs);
   }
 
-  run(create: Create): Promise<User> {
-    if (this.#transactions === 0) return this.#counted(create.alone);
-    const { promise, resolve, reject } = Promise.withResolvers<User>();
+  async run(create: Create): Promise<User> {
+    const shares = this.#transactions > 0 && performance.now() >= this.#aloneUntilMs;
+    const user = shares ? await this.#together(create) : undefined;
+    return user ?? await this.#counted(create.alone);
+  }
+
+  #together(create: Create): Promise<User | undefined> {
+    const { promise, resolve, reject } = Promise.withResolvers<User | undefined>();
     this.#waiting.push({ ...create, resolve, reject });
     if (this.#waiting.length === MAX_TOGETHER) this.#runWaiting();
     else this.#timer ??= setTimeout(() => this.#runWaiting(), this.#waitMs);
@@ -107,7 +119,8 @@ class TenantCreates {
     this.#timer = undefined;
     const creates = this.#waiting;
     this.#waiting = [];
-    void this.#counted(() => runTogether(creates));
+    if (creates.length === 1) creates[0]!.resolve(undefined);
+    else void this.#counted(() => this.#runTogether(creates));
   }
 
   async #counted<T>(transaction: () => Promise<T>): Promise<T> {
@@ -118,36 +131,38 @@ class TenantCreates {
       if (--this.#transactions === 0 && this.#waiting.length > 0) this.#runWaiting();
     }
   }
-}
 
-/** Settles each create. Never rejects. */
-async function runTogether(creates: readonly Waiting[]): Promise<void> {
-  const [first] = creates as [Waiting];
-  if (creates.length === 1) return await runAlone(first);
-  let session: Session | undefined;
-  try {
-    const stored = await withSession(first.c, (opened) => {
-      session = opened;
-      session.afterCommit(first.onCommitted);
-      return createUsers(session, creates.map(({ user }) => user));
-    }, { attempts: 1, lockTimeoutMs: LOCK_TIMEOUT_MS });
-    for (const { user, resolve, reject } of creates) {
-      const created = stored.get(user.id);
-      if (created !== undefined) resolve(created);
-      else reject(new EmailTakenError());
+  /** Settles each create. Never rejects. */
+  async #runTogether(creates: readonly Waiting[]): Promise<void> {
+    const [first] = creates as [Waiting];
+    let session: Session | undefined;
+    try {
+      const stored = await withSession(first.c, (opened) => {
+        session = opened;
+        session.afterCommit(first.onCommitted);
+        return createUsers(session, creates.map(({ user }) => user));
+      }, {
+        // The server's alone: the client waits for the answer as long as for any other.
+        locals: { statement_timeout: `${this.#statementTimeoutMs}` },
+      });
+      for (const { user, resolve, reject } of creates) {
+        const created = stored.get(user.id);
+        if (created !== undefined) resolve(created);
+        else reject(new EmailTakenError());
+      }
+    } catch (error) {
+      if (session?.isCommitted || !hasStatementFailed(error)) {
+        for (const { reject } of creates) reject(error);
+        return;
+      }
+      this.#aloneUntilMs = performance.now() + ALONE_MS;
+      for (const { resolve } of creates) resolve(undefined);
     }
-  } catch (error) {
-    const mayBeCommitted = error instanceof CommitOutcomeUnknownError || session?.isCommitted;
-    if (mayBeCommitted) creates.forEach(({ reject }) => reject(error));
-    else await Promise.all(creates.map(runAlone));
   }
 }
 
-/** Settles the create. Never rejects. */
-async function runAlone({ alone, resolve, reject }: Waiting): Promise<void> {
-  try {
-    resolve(await alone());
-  } catch (error) {
-    reject(error);
-  }
+/** Whether it may be one create that made the transaction fail, and the transaction was rolled back. */
+function hasStatementFailed(error: unknown): boolean {
+  return error instanceof ServerError || error instanceof CommitRolledBackError ||
+    !(error instanceof DatabaseLayerError);
 }

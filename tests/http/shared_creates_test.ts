@@ -48,7 +48,12 @@ function serviceOn(db: Database, options: Partial<SharedCreatesOptions> = {}): S
   };
   const { request } = testApp({
     db,
-    sharedCreates: new SharedCreates({ waitMs: UNTIL_THE_END, ...options, isTraced }),
+    sharedCreates: new SharedCreates({
+      waitMs: UNTIL_THE_END,
+      statementTimeoutMs: 15_000,
+      ...options,
+      isTraced,
+    }),
     onUserChange: () => void changes++,
   });
   return {
@@ -124,13 +129,15 @@ async function serviceWithFirst(
   branch: FaultBranch,
   { env = {}, ...options }: Partial<SharedCreatesOptions> & { env?: Record<string, string> } = {},
 ) {
-  const service = serviceOn(branch.open(env), options);
+  const db = branch.open(env);
+  const service = serviceOn(db, options);
   const { email, session } = await holdAddress(branch);
   let isPending = true;
   const first = create(service.request, email).finally(() => isPending = false);
   await untilWaiting(branch);
   return {
     ...service,
+    db,
     assertPending: () => assert(isPending),
     /** Its user is created. */
     async end() {
@@ -214,6 +221,36 @@ Deno.test("of a shared transaction that waits for a lock, only the create that n
   await assertStored(branch, [...users, await createdOf(await waiting)]);
   // The shared one was rolled back.
   assertEquals(await transactionsOf(branch, users), 3);
+});
+
+Deno.test("of a shared statement that takes long, only the create that makes it so takes long, and later ones run alone", async () => {
+  await using branch = await faultBranch(database);
+  await branch.asAdmin("create table slowness (name text)");
+  await branch.asAdmin("grant select on slowness to user_service");
+  await branch.asAdmin(`create function be_slow() returns trigger language plpgsql as $$
+    begin
+      while exists (select from slowness where name = new.name) loop perform pg_sleep(0.005); end loop;
+      return new;
+    end $$`);
+  await branch.asAdmin(
+    "create trigger be_slow before insert on users for each row execute function be_slow()",
+  );
+  await branch.asAdmin("insert into slowness values ('Slow')");
+  await using service = await serviceWithFirst(branch);
+  let isAnswered = false;
+  const slow = service.request(
+    "/users",
+    jsonRequest("POST", { email: uniqueEmail(), name: "Slow" }),
+  ).finally(() => isAnswered = true);
+  const others = [1, 2, 3].map(() => create(service.request));
+  await service.have(5);
+  await service.end();
+  const users = await Promise.all((await Promise.all(others)).map(createdOf));
+  users.push(await createdOf(await create(service.request)));
+  assertEquals(isAnswered, false);
+  await branch.asAdmin("delete from slowness");
+  await assertStored(branch, [...users, await createdOf(await slow)]);
+  assertEquals(await transactionsOf(branch, users), 4);
 });
 
 for (
@@ -315,12 +352,15 @@ Deno.test("without a free connection each create is refused as it would be alone
     DATABASE_POOL_TIMEOUT: "0.2",
     DATABASE_POOL_SHED_TARGET: "0",
   };
-  await using service = await serviceWithFirst(branch, { env, waitMs: 1 });
-  const answers = await Promise.all(Array.from({ length: 20 }, () => create(service.request)));
-  for (const response of answers) {
+  await using service = await serviceWithFirst(branch, { env });
+  const answers = Array.from({ length: 100 }, () => create(service.request));
+  for (const response of await Promise.all(answers)) {
     assertMatch(response.headers.get("Retry-After") ?? "", /^[1-9]/);
     await assertProblem(response, 503, "overloaded");
   }
+  // They have waited together, once.
+  assertEquals(service.db.stats().counters.timedOut, 1);
+  service.assertPending();
   await service.end();
   await createdOf(await create(service.request));
 });
