@@ -47,7 +47,7 @@ export interface PoolConfig {
   readonly recycleMs: number;
   /** A connection that is idle for this long is closed; `Infinity` for never. */
   readonly idleTimeoutMs: number;
-  /** Callers that may wait for a connection; further ones are refused at once. */
+  /** Callers that may wait until another one returns its connection; further ones are refused at once. */
   readonly maxWaiters: number;
   /** A caller that would wait for longer than this and one use of a connection is refused at once; 0 for never. */
   readonly shedTargetMs: number;

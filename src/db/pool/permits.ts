@@ -289,7 +289,11 @@ export class Permits {
     // Such a caller has lost its place on a connection: there are no more of them than places.
     const hadPlace = request.fresh || request.again;
     const places = this.limit * (request.shares || request.again ? longestLine(readDepth) : 1);
-    if (this.queue.size >= maxWaiters + (hadPlace ? places : 0)) return QUEUE_FULL;
+    const mayWait = maxWaiters + (hadPlace ? places : 0);
+    // Counted where it makes a difference: waiters for whom a permit is left, or a connect under way, wait for no other caller.
+    if (this.queue.size >= mayWait && this.queue.size >= mayWait + this.#unheldPermits()) {
+      return QUEUE_FULL;
+    }
     const isAdmitted = this.#admission.admits(this.queue.size, nowMs);
     // A caller that may probe starts a connect.
     if (!isAdmitted && !hadPlace && !isUnreachable) return SHED;

@@ -35,7 +35,7 @@ export interface PoolOptions {
   readonly recycleMs: number;
   /** A connection that is idle for this long is closed; `Infinity` for never. */
   readonly idleTimeoutMs: number;
-  /** The queue's bound: `acquire` refuses at once when this many callers wait. */
+  /** The queue's bound: `acquire` refuses at once when this many callers wait until another one returns its connection. */
   readonly maxWaiters: number;
   /** A caller that would wait for longer than this and one use of a lease is refused at once (`time/admission.ts`); 0 for never. */
   readonly shedTargetMs: number;

@@ -174,6 +174,18 @@ Deno.test("acquire() refuses at once when the queue is full", async () => {
   await pool.close({ timeoutMs: 0 });
 });
 
+Deno.test("a caller for whom a permit is left counts as no waiter", async () => {
+  const pool = poolOf(new ScriptedDriver(), { size: 3, maxOverflow: 0, maxWaiters: 0 });
+  const opening = [1, 2, 3].map(() => pool.acquire({ scope }));
+  await assertRejects(() => pool.acquire({ scope }), PoolOverloadedError, "the queue is full");
+  const [first, ...others] = await Promise.all(opening);
+  await assertRejects(() => pool.acquire({ scope }), PoolOverloadedError, "the queue is full");
+  await first!.release();
+  await (await pool.acquire({ scope })).release();
+  for (const lease of others) await lease.release();
+  await pool.close({ timeoutMs: 0 });
+});
+
 Deno.test("a failed connect rejects the first waiter, and wakes the next", async () => {
   let connects = 0;
   const clock = new ManualClock();
