@@ -1,6 +1,6 @@
 /** Checks of a `DatabaseConfig` that no other part makes: callers may have no types. */
 import { PREPARE_MODES } from "../db/mod.ts";
-import { assertLimits, FROM_ZERO, wholeFrom } from "../db/time/limits.ts";
+import { assertLimits, FINITE_OR_NEVER, shown, wholeFrom } from "../db/time/limits.ts";
 import { DATABASE_DEFAULTS, type DatabaseConfig } from "./database_config.ts";
 import { isRelayUrl, RELAY_RULE } from "./relay_url.ts";
 import { HTTP_MODES } from "./sql_endpoint.ts";
@@ -14,25 +14,27 @@ export function assertConfig(config: DatabaseConfig): void {
     const [value, words]: [unknown, readonly unknown[]] = [config[name], WORDS[name]];
     if (value !== undefined && !words.includes(value)) {
       const list = words.map((word) => JSON.stringify(word)).join(", ");
-      refuse(name, `it must be one of ${list}: current value is ${JSON.stringify(value)}`);
+      refuse(name, `it must be one of ${list}: current value is ${shown(value)}`);
     }
   }
   const { wsProxy, pipelineConnect, retryAttempts = DATABASE_DEFAULTS.retryAttempts, pool } =
     config;
   if (wsProxy !== undefined && !(typeof wsProxy === "string" && isRelayUrl(wsProxy))) {
-    refuse("wsProxy", `${RELAY_RULE}: current value is hidden; write it as ws://host:port/path`);
+    const current = typeof wsProxy === "string" && wsProxy !== "" ? "hidden" : shown(wsProxy);
+    const wayOut = "write it as ws://host:port/path, or leave it out for none";
+    refuse("wsProxy", `${RELAY_RULE}: current value is ${current}; ${wayOut}`);
   }
   // The text "off" would send the password in clear text.
   if (pipelineConnect !== undefined && typeof pipelineConnect !== "boolean") {
     refuse(
       "pipelineConnect",
-      `it must be true or false: current type is ${typeof pipelineConnect}`,
+      `it must be true or false: current value is ${shown(pipelineConnect)}`,
     );
   }
   const { leakThresholdMs = DATABASE_DEFAULTS.pool.leakThresholdMs } = pool ?? {};
   assertLimits("open the database", { retryAttempts, leakThresholdMs }, {
     retryAttempts: wholeFrom(1),
-    leakThresholdMs: FROM_ZERO,
+    leakThresholdMs: FINITE_OR_NEVER,
   });
 }
 

@@ -66,8 +66,13 @@ export function createServer(
   return { pool, endpoint: sqlEndpoint(config, { opensPerRequest }) };
 }
 
-/** A field that is `undefined` has its default too: an application may read it from where it is optional. */
-function withDefaults<T extends object>(defaults: T, given: Partial<T> = {}): T {
-  const fields = Object.entries(given).filter(([, value]) => value !== undefined);
+/** A field that is `undefined`, or `null`, has its default: an application may read it from where it is optional. */
+function withDefaults<T extends object>(
+  defaults: T,
+  given: { readonly [Name in keyof T]?: T[Name] | undefined } | null = {},
+): T {
+  const fields = Object.entries(given ?? {}).filter(([, value]) =>
+    value !== undefined && value !== null
+  );
   return { ...defaults, ...Object.fromEntries(fields) };
 }

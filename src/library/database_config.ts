@@ -28,9 +28,13 @@ export interface DatabaseConfig {
   /** Most attempts for one unit of work, the first included. */
   readonly retryAttempts?: number | undefined;
   /** Bounds of the pool. */
-  readonly pool?: Partial<PoolConfig> | undefined;
+  readonly pool?:
+    | { readonly [Name in keyof PoolConfig]?: PoolConfig[Name] | undefined }
+    | undefined;
   /** Settings of every transaction, where the session's own options do not replace them. */
-  readonly session?: Partial<TransactionSettings> | undefined;
+  readonly session?:
+    | { readonly [Name in keyof TransactionSettings]?: TransactionSettings[Name] | undefined }
+    | undefined;
   /** Parsers of every session, by type id. */
   readonly parsers?: SessionOptions["parsers"] | undefined;
 }

@@ -1,5 +1,6 @@
 /** The replicas of a database, each with a pool of its own. */
 import { type Pool, Replicas, systemClock } from "../db/mod.ts";
+import { assertLimits, TIMER } from "../db/time/limits.ts";
 import { createServer } from "./create_database.ts";
 import { serverAddress } from "./database_address.ts";
 import { replicaProblem } from "./replica_places.ts";
@@ -23,11 +24,7 @@ export function createReplicas(
   { urls, maxStalenessMs = REPLICAS_DEFAULTS.maxStalenessMs }: ReplicasConfig,
   runtime: Parameters<typeof createServer>[1],
 ): Replicas {
-  if (!(maxStalenessMs > 0 && maxStalenessMs < Infinity)) {
-    throw new RangeError(
-      `Cannot read from replicas as 'maxStalenessMs' must be above 0 and finite: current value is ${maxStalenessMs}`,
-    );
-  }
+  assertLimits("read from replicas", { maxStalenessMs }, { maxStalenessMs: TIMER });
   const { acquireTimeoutMs = DATABASE_DEFAULTS.pool.acquireTimeoutMs } = config.pool ?? {};
   const pool = {
     ...config.pool,

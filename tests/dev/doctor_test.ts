@@ -75,6 +75,9 @@ Deno.test("the doctor names variables of the database that the service does not 
   const settings = byName(await examine({ ...branch.env, DATABASE_POOLSIZE: "3" }), "settings");
   assertEquals(settings.status, "advice");
   assertEquals(settings.found, "valid; the service does not read DATABASE_POOLSIZE");
+  const [failed] = await examine({ DATABASE_URLL: branch.env["DATABASE_URL"]!, DATABASE_X: "" });
+  assertEquals(failed!.status, "failed");
+  assertMatch(failed!.found, /DATABASE_URL is not set.*; the service does not read DATABASE_URLL$/);
 });
 
 Deno.test("the doctor's advice leaves room for what the message of a failed connect says", async () => {

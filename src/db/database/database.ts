@@ -65,7 +65,7 @@ export class Database {
     /** @internal What another database shares with this one, and who counts the leases. */
     { shared, holder }: { shared?: SharedParts; holder?: LeaseHolder | undefined } = {},
   ) {
-    if (shared === undefined) assertSettings(options.defaults);
+    if (shared === undefined) assertSettings(options.defaults, "open the database");
     this.#options = options;
     this.#owner = owner;
     this.#shared = shared ?? {
@@ -156,7 +156,7 @@ export class Database {
    * CONCURRENTLY. Throws `ServerError` for an ERROR of the server; `DeadlineError` if it was stopped after `timeoutMs` or
    * an abort; `CommitOutcomeUnknownError` if its answer was lost; `CommitRowsLostError` if a parser failed on its rows;
    * `TypeError` for BEGIN, COMMIT and their like, COPY with a stream, and a value that cannot be sent; `RangeError` for a
-   * negative `timeoutMs`; the pool's refusals; and `ScopeError` without an owner.
+   * `timeoutMs` that is no number from 0; the pool's refusals; and `ScopeError` without an owner.
    */
   async run<Row>(
     statement: Sql<Row>,

@@ -32,7 +32,7 @@ export interface DatabaseOptions {
   readonly defaults: TransactionSettings;
   /** Parsers of every session, by type id, where the session's own do not replace them. */
   readonly parsers?: SessionOptions["parsers"] | undefined;
-  /** Most attempts for one unit of work, the first included; at least 1. `TransactionOptions.attempts` replaces it. */
+  /** Most attempts for one unit of work, the first included: a whole number from 1. `TransactionOptions.attempts` replaces it. */
   readonly attempts: number;
   /** @internal Limits the retries of all units of work together. By default the database makes one of its own. */
   readonly budget?: RetryBudget;
@@ -67,9 +67,9 @@ export interface DatabaseOwner {
 
 /** How to run one unit of work with retry. */
 export interface TransactionOptions extends SessionOptions {
-  /** Most attempts, the first included; at least 1. `DatabaseOptions.attempts` by default. */
+  /** Most attempts, the first included: a whole number from 1. `DatabaseOptions.attempts` by default. */
   readonly attempts?: number;
-  /** No attempt begins later than this after the call. A running attempt is not stopped: use `signal` for that. */
+  /** No attempt but the first begins later than this after the call. A running attempt is not stopped: use `signal` for that. */
   readonly timeoutMs?: number;
 }
 

@@ -1,10 +1,10 @@
 /** What the caller passes to a pool when it makes it, and for each lease. */
 import {
   ABOVE_ZERO,
-  ABOVE_ZERO_OR_NEVER,
   assertLimits,
-  FROM_ZERO,
-  FROM_ZERO_OR_INFINITE,
+  FINITE_OR_NEVER,
+  fromZero,
+  TIMER,
   wholeFrom,
 } from "../time/limits.ts";
 import type { Clock } from "../time/clock.ts";
@@ -56,12 +56,12 @@ export interface PoolOptions {
 const RANGES = {
   size: wholeFrom(1),
   maxOverflow: wholeFrom(0),
-  acquireTimeoutMs: ABOVE_ZERO,
-  connectTimeoutMs: ABOVE_ZERO,
-  recycleMs: FROM_ZERO_OR_INFINITE,
-  idleTimeoutMs: ABOVE_ZERO_OR_NEVER,
+  acquireTimeoutMs: TIMER,
+  connectTimeoutMs: TIMER,
+  recycleMs: fromZero("after each use, and Infinity never"),
+  idleTimeoutMs: ABOVE_ZERO,
   maxWaiters: wholeFrom(0),
-  shedTargetMs: FROM_ZERO,
+  shedTargetMs: FINITE_OR_NEVER,
 };
 
 const READ_DEPTH = {

@@ -1,7 +1,7 @@
 import type { Statement } from "../driver/driver.ts";
 import { encodePart } from "../driver/encoded_part.ts";
 import { searchPathOf } from "../driver/search_path.ts";
-import { assertLimits } from "../time/limits.ts";
+import { assertLimits, shown } from "../time/limits.ts";
 
 /** https://www.postgresql.org/docs/current/transaction-iso.html. PostgreSQL runs read uncommitted as read committed. */
 export const ISOLATION_LEVELS = ["read committed", "repeatable read", "serializable"] as const;
@@ -194,10 +194,10 @@ function makeStatements(
   return [begin(settings), searchPath === undefined ? statement : { ...statement, searchPath }];
 }
 
-/** Of https://www.postgresql.org/docs/current/runtime-config-client.html. The server would round 0.4 to no limit. */
+/** https://www.postgresql.org/docs/current/runtime-config-client.html */
 const TIMEOUT = {
-  text: "a whole number from 0, for no limit, to 2147483647",
-  has: (value: number) => Number.isInteger(value) && value >= 0 && value < 2 ** 31,
+  text: "a number from 0, for no limit, to 2147483647",
+  has: (value: number) => value >= 0 && value < 2 ** 31,
 };
 const TIMEOUTS = {
   statementTimeoutMs: TIMEOUT,
@@ -207,21 +207,34 @@ const TIMEOUTS = {
 };
 
 /**
- * Throws `RangeError` for a timeout, and `TypeError` for a level or a local, that cannot be sent, before a connection is
- * leased for it.
+ * Throws `RangeError` for a timeout, and `TypeError` for a level, a mode or a local, that cannot be sent, before a
+ * connection is leased for it.
  */
-export function assertSettings(settings: TransactionSettings): void {
+export function assertSettings(
+  settings: TransactionSettings,
+  action = "begin the transaction",
+): void {
   const { isolation, locals } = settings;
-  assertLimits("begin the transaction", settings, TIMEOUTS);
+  assertLimits(action, settings, TIMEOUTS);
+  assertSwitch(action, "readOnly", settings.readOnly ?? false);
+  assertSwitch(action, "deferrable", settings.deferrable);
   if (!ISOLATION_LEVELS.includes(isolation)) {
     throw new TypeError(
-      `Cannot begin the transaction as its isolation level is unknown: current value is ${
-        JSON.stringify(isolation)
+      `Cannot ${action} as the isolation level is unknown: current value is ${
+        shown(isolation)
       }; choose one of ${ISOLATION_LEVELS.join(", ")}`,
     );
   }
   if (byLocals.get(locals)?.size || Object.keys(locals).length === 0) return;
   encodePart(setLocals(settings, "transaction"));
+}
+
+/** The text "false" would count as true. */
+function assertSwitch(action: string, name: string, value: unknown): void {
+  if (typeof value === "boolean") return;
+  throw new TypeError(
+    `Cannot ${action} as '${name}' must be true or false: current value is ${shown(value)}`,
+  );
 }
 
 function keyOf(settings: TransactionSettings, scope: SettingsScope): string {
@@ -247,6 +260,9 @@ function begin({ isolation, readOnly, deferrable }: TransactionSettings): Statem
   };
 }
 
+/** The server would round 0.4 to no limit. */
+const inMs = (timeMs: number) => `${Math.ceil(timeMs)}ms`;
+
 function setLocals(settings: TransactionSettings, scope: SettingsScope): Statement {
   const local = scope === "transaction";
   const constants: string[] = [];
@@ -266,14 +282,14 @@ function setLocals(settings: TransactionSettings, scope: SettingsScope): Stateme
     }
     if (!(local && settings.readOnly)) constants.push(setWarnings({ isLocal: local }));
     timeouts.push(
-      call("statement_timeout", `${settings.statementTimeoutMs}ms`, local),
-      call("lock_timeout", `${settings.lockTimeoutMs}ms`, local),
-      call("idle_in_transaction_session_timeout", `${settings.idleTransactionTimeoutMs}ms`, local),
+      call("statement_timeout", inMs(settings.statementTimeoutMs), local),
+      call("lock_timeout", inMs(settings.lockTimeoutMs), local),
+      call("idle_in_transaction_session_timeout", inMs(settings.idleTransactionTimeoutMs), local),
     );
   }
   const locals = Object.entries(settings.locals).map(([name, value]) => call(name, value, true));
   if (scope !== "set") {
-    const last = call("transaction_timeout", `${settings.transactionTimeoutMs}ms`, local);
+    const last = call("transaction_timeout", inMs(settings.transactionTimeoutMs), local);
     // Older servers than PostgreSQL 17 do not know `transaction_timeout` and would refuse to set it. Where the role or the
     // session has one, its timer runs since BEGIN, and only 0 stops it: a new value alone does not set it anew
     // (`assign_transaction_timeout` in PostgreSQL).

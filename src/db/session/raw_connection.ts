@@ -205,7 +205,11 @@ export class RawConnection implements AsyncDisposable {
       statement_timeout: statementTimeoutMs,
       lock_timeout: lockTimeoutMs,
       idle_in_transaction_session_timeout: idleTransactionTimeoutMs,
-    }).map(([name, ms]) => ({ text: `set local ${name} = ${ms}`, values: [], isInternal: true }));
+    }).map(([name, ms]) => ({
+      text: `set local ${name} = ${Math.ceil(ms)}`,
+      values: [],
+      isInternal: true,
+    }));
   }
 
   #note(part: FlightPart, result: Result): void {

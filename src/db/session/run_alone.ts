@@ -7,7 +7,7 @@ import type { Lease } from "../pool/lease.ts";
 import { isUnknownAfter, rowsUnreadableError } from "./commit.ts";
 import { STANDALONE_SETTINGS } from "./begin.ts";
 import { abortedError } from "./leased_connection.ts";
-import { assertLimits, FROM_ZERO_OR_INFINITE } from "../time/limits.ts";
+import { assertLimits, fromZero } from "../time/limits.ts";
 import { sendWithDeadline } from "./send_with_deadline.ts";
 import { showCaller } from "./statement_error.ts";
 import type { TransactionContext } from "./transaction_context.ts";
@@ -24,6 +24,8 @@ export interface RunAloneRequest {
   readonly timeoutMs: number;
 }
 
+const LIMITS = { timeoutMs: fromZero("no limit") };
+
 /**
  * Runs the statement on a connection that nothing has used before, and closes the connection afterwards: the statement
  * finds no state of a session and leaves none, and its answer is not lost with a socket that had died while idle. Sends
@@ -35,7 +37,7 @@ export async function runAlone(
   request: RunAloneRequest,
 ): Promise<Result> {
   const part = prepareAlone(statement);
-  assertLimits("run the statement", request, { timeoutMs: FROM_ZERO_OR_INFINITE });
+  assertLimits("run the statement", request, LIMITS);
   const { clock, metrics, observer } = context;
   const { label, signal, parsers, timeoutMs } = request;
   const begun = { label, attempt: 1, settings: undefined, isRemote: false };

@@ -6,25 +6,29 @@ export interface Range {
   readonly has: (value: number) => boolean;
 }
 
-export const ABOVE_ZERO: Range = {
-  text: "above 0 and finite",
-  has: (value) => value > 0 && value < Infinity,
+/** A runtime's timer holds its milliseconds in 32 bits, and fires at once for more. */
+const LONGEST_MS = 2 ** 31 - 1;
+
+export const TIMER: Range = {
+  text: `above 0 and at most ${LONGEST_MS}`,
+  has: (value) => value > 0 && value <= LONGEST_MS,
 };
 
-export const FROM_ZERO: Range = {
-  text: "from 0 and finite",
+export const FINITE_OR_NEVER: Range = {
+  text: "a finite number from 0, where 0 is never",
   has: (value) => value >= 0 && value < Infinity,
 };
 
-export const FROM_ZERO_OR_INFINITE: Range = {
-  text: "a number from 0",
-  has: (value) => value >= 0,
-};
-
-export const ABOVE_ZERO_OR_NEVER: Range = {
-  text: "above 0, or Infinity for never",
+export const ABOVE_ZERO: Range = {
+  text: "above 0, where Infinity is never",
   has: (value) => value > 0,
 };
+
+/** `zero` is what 0 means. */
+export const fromZero = (zero: string): Range => ({
+  text: `a number from 0, where 0 is ${zero}`,
+  has: (value) => value >= 0,
+});
 
 export const wholeFrom = (min: number): Range => ({
   text: `a whole number from ${min}`,
@@ -47,7 +51,9 @@ export function assertLimits<Options extends object>(
   }
 }
 
-/** A text in quotes: `20` from the environment would look like a number. */
-function shown(value: unknown): string {
-  return typeof value === "string" ? JSON.stringify(value) : String(value);
+/** A value of an option, for an error: a text in quotes, as `20` from the environment would look like a number. */
+export function shown(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value);
+  const isPlain = value === null || ["number", "boolean", "undefined"].includes(typeof value);
+  return isPlain ? String(value) : `of type ${typeof value}`;
 }

@@ -1,6 +1,6 @@
 /** Retry with backoff, full jitter and a budget for the whole isolate. Knows no SQL. */
 import { type Clock, systemClock } from "./clock.ts";
-import { assertLimits, FROM_ZERO_OR_INFINITE, wholeFrom } from "./limits.ts";
+import { assertLimits, wholeFrom } from "./limits.ts";
 import { sleep } from "./timeout.ts";
 
 /** How often and how long. */
@@ -10,7 +10,7 @@ export interface RetryLimits {
   /** Longest wait before the second attempt, in milliseconds; doubled before each further one, up to `capMs`. Default 50. */
   readonly baseMs?: number;
   readonly capMs?: number;
-  /** No attempt begins after this time. Default `Infinity`. */
+  /** No attempt but the first begins after this time. Default `Infinity`. */
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly budget?: RetryBudget;
@@ -33,7 +33,11 @@ export interface RetryRules {
   onBudgetDenied?(): void;
 }
 
-const LIMITS = { attempts: wholeFrom(1), timeoutMs: FROM_ZERO_OR_INFINITE };
+const LIMITS = {
+  attempts: wholeFrom(1),
+  // What is left of a time may be less than nothing.
+  timeoutMs: { text: "a number", has: (value: number) => !Number.isNaN(value) },
+};
 
 /**
  * Does the work until it succeeds, fails with an error that is not retryable, or runs out of attempts, time or budget.
@@ -46,7 +50,7 @@ export async function retry<T>(
 ): Promise<T> {
   // All else is looked at after a failure only.
   const { attempts, timeoutMs = Infinity, signal, budget, clock = systemClock } = limits;
-  assertLimits("retry", { attempts, timeoutMs }, LIMITS);
+  assertLimits("run the unit", { attempts, timeoutMs }, LIMITS);
   const startedAt = clock.now();
   budget?.deposit(startedAt);
   for (let attempt = 1;; attempt++) {

@@ -73,17 +73,17 @@ export class Databases {
     return createDatabase(this.#options, { ...this.#options, ...workersSockets, owner });
   }
 
-  /** Counters and histograms of the requests of this isolate, as they are now. */
+  /** Counters and histograms of the requests of this isolate, as they are now. Throws as `forRequest` does. */
   stats(): DatabaseStats {
     return this.#database().stats();
   }
 
-  /** `stats()` without the histograms: cheap enough to be read for each request. */
+  /** `stats()` without the histograms: cheap enough to be read for each request. Throws as `forRequest` does. */
   totals(): DatabaseTotals {
     return this.#database().totals();
   }
 
-  /** The connections and waiting callers of the requests of this isolate, as they are now. */
+  /** The connections and waiting callers of the requests of this isolate, as they are now. Throws as `forRequest` does. */
   inspect(): PoolView {
     return this.#database().inspect();
   }
