@@ -44,8 +44,9 @@ export async function writeCharts(cells: readonly CellFigures[], directory: stri
   }
 }
 
-const WIDTH = 760;
-const NAMES = 250;
+const WIDTH = 800;
+/** Room for the longest name, in the widest of the usual sans-serif fonts. */
+const NAMES = 290;
 const BARS = 400;
 const ROW = 24;
 const TOP = 52;
