@@ -5,14 +5,14 @@
  * - While no other create of the tenant is under way, a create has a transaction of its own.
  * - Otherwise it waits for the end of those, and for at most 1 ms. So one that waits for a lock, or for a server that is far
  *   away, holds up no later one.
- * - Each gets the answer that it would get alone. If the shared statement fails, or runs for longer than 250 ms, it is rolled
- *   back, each of its creates runs alone, and so do the tenant's later ones for a second.
- * - What ends the shared transaction in any other way is the answer to all of them: no connection, an outcome that stays
- *   unknown, or rows that were lost behind the COMMIT.
+ * - Each gets the answer that it would get alone. If the shared transaction fails, as its statement does that runs for longer
+ *   than 250 ms, it has had no effect, and each of its creates runs alone. So do those of the tenant that come within a second.
+ * - Where a create has no better chance alone, the failure is the answer to all of them: the pool has no connection for it, or
+ *   the transaction may be, or is, committed.
  */
 import type { Context } from "hono";
 import { BoundedMap } from "../bounded_map.ts";
-import { CommitRolledBackError, DatabaseLayerError, ServerError, type Session } from "../db/mod.ts";
+import { classify, PoolClosedError, PoolRefusal, ServerError, type Session } from "../db/mod.ts";
 import { withSession } from "../library/hono/mod.ts";
 import type { NewUser, User } from "../users/user.ts";
 import { createUsers } from "../users/user_batch.ts";
@@ -26,10 +26,10 @@ const WAIT_MS = 1;
 
 const MAX_TOGETHER = 100;
 
-/** One create that waits, for a lock of another transaction's on its address, makes the others wait for so long. */
+/** For as long may one create make the others wait, by a lock of another transaction's on its address. */
 const STATEMENT_TIMEOUT_MS = 250;
 
-/** What made a shared statement fail will often do so again. */
+/** What made a shared transaction fail will often do so again. */
 const ALONE_MS = 1_000;
 
 type RequestContext = Context<{ Variables: IdentityVariables }>;
@@ -53,7 +53,7 @@ interface Waiting extends Create {
 export interface SharedCreatesOptions {
   /** Whether the trace of the request that runs is recorded: it is to have its own transaction, and its event to name it. */
   readonly isTraced: () => boolean;
-  /** The database's own limit for a statement, which a shared one does not exceed. */
+  /** The database's own limit for a statement, which a shared one does not exceed; 0 for none. */
   readonly statementTimeoutMs: number;
   /** Longest wait for others, in milliseconds; 1 by default. */
   readonly waitMs?: number;
@@ -97,7 +97,7 @@ class TenantCreates {
 
   constructor({ waitMs = WAIT_MS, statementTimeoutMs }: SharedCreatesOptions) {
     this.#waitMs = waitMs;
-    this.#statementTimeoutMs = Math.min(STATEMENT_TIMEOUT_MS, statementTimeoutMs);
+    this.#statementTimeoutMs = Math.min(STATEMENT_TIMEOUT_MS, statementTimeoutMs || Infinity);
   }
 
   async run(create: Create): Promise<User> {
@@ -142,6 +142,8 @@ class TenantCreates {
         session.afterCommit(first.onCommitted);
         return createUsers(session, creates.map(({ user }) => user));
       }, {
+        // A second attempt would make all of them wait again.
+        attempts: 1,
         // The server's alone: the client waits for the answer as long as for any other.
         locals: { statement_timeout: `${this.#statementTimeoutMs}` },
       });
@@ -151,7 +153,7 @@ class TenantCreates {
         else reject(new EmailTakenError());
       }
     } catch (error) {
-      if (session?.isCommitted || !hasStatementFailed(error)) {
+      if (session?.isCommitted || !mayRunAlone(error)) {
         for (const { reject } of creates) reject(error);
         return;
       }
@@ -161,8 +163,10 @@ class TenantCreates {
   }
 }
 
-/** Whether it may be one create that made the transaction fail, and the transaction was rolled back. */
-function hasStatementFailed(error: unknown): boolean {
-  return error instanceof ServerError || error instanceof CommitRolledBackError ||
-    !(error instanceof DatabaseLayerError);
+/** Whether the transaction has had no effect, and a create may do better alone. */
+function mayRunAlone(error: unknown): boolean {
+  // The pool would refuse each of them, after as long a wait.
+  if (error instanceof PoolRefusal || error instanceof PoolClosedError) return false;
+  // After a statement's error the transaction is known to be rolled back, whatever the error is.
+  return error instanceof ServerError || classify(error, "commit").applied === "no";
 }

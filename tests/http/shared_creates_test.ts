@@ -6,6 +6,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { Database } from "../../src/db/mod.ts";
 import { sql } from "../../src/db/mod.ts";
 import { SharedCreates, type SharedCreatesOptions } from "../../src/http/shared_creates.ts";
+import { DATABASE_DEFAULTS } from "../../src/library/database_config.ts";
 import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import { tenantLocals } from "../../src/tenant.ts";
 import { BackendKiller } from "../endurance/backend_killer.ts";
@@ -251,6 +252,35 @@ Deno.test("of a shared statement that takes long, only the create that makes it 
   await branch.asAdmin("delete from slowness");
   await assertStored(branch, [...users, await createdOf(await slow)]);
   assertEquals(await transactionsOf(branch, users), 4);
+});
+
+Deno.test("a shared transaction has one attempt, whatever it fails with, and each of its creates its own after it", async () => {
+  await using branch = await faultBranch(database);
+  await branch.asAdmin("create sequence tries");
+  await branch.asAdmin("grant usage on sequence tries to user_service");
+  await branch.asAdmin(`create function fail() returns trigger language plpgsql as $$
+    begin
+      perform nextval('tries');
+      raise exception 'no' using errcode = new.name;
+    end $$`);
+  await branch.asAdmin(
+    `create constraint trigger fail after insert on users deferrable initially deferred
+    for each row when (new.name ~ '^[0-9A-Z]{5}$') execute function fail()`,
+  );
+  await using service = await serviceWithFirst(branch);
+  const failing = service.request(
+    "/users",
+    jsonRequest("POST", { email: uniqueEmail(), name: "40001" }),
+  );
+  const others = [1, 2, 3].map(() => create(service.request));
+  await service.have(5);
+  await service.end();
+  await assertStored(branch, await Promise.all((await Promise.all(others)).map(createdOf)));
+  await assertProblem(await failing, 503, "contention");
+  const [tries] = await branch.asAdmin<{ count: number }>(
+    "select last_value::int as count from tries",
+  );
+  assertEquals(tries, { count: 1 + DATABASE_DEFAULTS.retryAttempts });
 });
 
 for (

@@ -290,8 +290,8 @@ export class Permits {
     const hadPlace = request.fresh || request.again;
     const places = this.limit * (request.shares || request.again ? longestLine(readDepth) : 1);
     const mayWait = maxWaiters + (hadPlace ? places : 0);
-    // Counted where it makes a difference: waiters for whom a permit is left, or a connect under way, wait for no other caller.
-    if (this.queue.size >= mayWait && this.queue.size >= mayWait + this.#unheldPermits()) {
+    // Waiters for whom a permit is left wait for no other caller. Those are only counted where the queue is long.
+    if (this.queue.size >= mayWait && this.queue.size >= mayWait + this.#permitsLeft()) {
       return QUEUE_FULL;
     }
     const isAdmitted = this.#admission.admits(this.queue.size, nowMs);
@@ -314,6 +314,11 @@ export class Permits {
       if (unheld-- > 0 || waiter.request.holder !== holder || !isHolding(waiter.request)) continue;
       this.#refuse(waiter, HOLD_AND_WAIT);
     }
+  }
+
+  /** Permits of no leased connection. */
+  #permitsLeft(): number {
+    return this.limit - this.counts().leased;
   }
 
   /** Permits that are free, or come free without any holder's doing. As many waiters wait for no holder. */

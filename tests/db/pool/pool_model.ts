@@ -119,10 +119,13 @@ export const RULES: Readonly<Record<string, Rule>> = {
   },
 
   "no more callers wait than `maxWaiters` allows"(
-    { pool, options: { maxWaiters }, limit, waiting },
+    { pool, options: { maxWaiters, oneScope }, limit, waiting, asks },
   ) {
-    // Beside those for whom there was a permit.
-    assert(waiting.filter(({ fresh }) => !fresh).length <= maxWaiters + limit);
+    // Beside those for whom a permit is left. Others may take it: callers whose connection has died go ahead, and those of
+    // another scope may find theirs idle.
+    const isTheirs = oneScope && !asks.some(({ fresh }) => fresh);
+    const left = isTheirs ? limit - pool.stats().leased : limit;
+    assert(waiting.filter(({ fresh }) => !fresh).length <= maxWaiters + left);
     // Callers whose connection has died may wait beyond that bound.
     assert(pool.stats().waiting <= maxWaiters + 2 * limit);
   },
