@@ -10,7 +10,7 @@ export interface Clock {
 }
 
 /** A runtime's timer holds its milliseconds in 32 bits, and fires at once for more. */
-const LONGEST_MS = 2 ** 31 - 1;
+export const LONGEST_MS = 2 ** 31 - 1;
 
 /** `performance.now()` and `setTimeout`. */
 export const systemClock: Clock = {

@@ -1,14 +1,14 @@
 /** Checks of the limits that a caller gives as options: durations and counts. */
 
+import { LONGEST_MS } from "./clock.ts";
+
 /** What a limit may be. */
 export interface Range {
   readonly text: string;
   readonly has: (value: number) => boolean;
 }
 
-/** A runtime's timer holds its milliseconds in 32 bits, and fires at once for more. */
-const LONGEST_MS = 2 ** 31 - 1;
-
+/** Of a timer that is not `Clock`'s, which would fire at once for more. */
 export const TIMER: Range = {
   text: `above 0 and at most ${LONGEST_MS}`,
   has: (value) => value > 0 && value <= LONGEST_MS,
