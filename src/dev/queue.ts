@@ -7,6 +7,7 @@ import { denoSockets } from "../library/deno/sockets.ts";
 import { taskEnvironment } from "./env_file.ts";
 import { createDatabase } from "../library/create_database.ts";
 import { escapeControls, listDeadLetters, requeue } from "../queue/dead_letters.ts";
+import { UNDEFINED_TABLE } from "../migrations/schema_state.ts";
 import { queueStatus } from "../queue/status.ts";
 import { EVERY_TENANT } from "../tenant.ts";
 import { parseSettings } from "../settings/settings.ts";
@@ -15,9 +16,6 @@ const READING = { readOnly: true, locals: EVERY_TENANT };
 
 const LETTERS_MAX = 20;
 const BODY_CHARACTERS_MAX = 1_000;
-
-/** https://www.postgresql.org/docs/current/errcodes-appendix.html */
-const UNDEFINED_TABLE = "42P01";
 
 /** The text to print: the state of the queue, then two lines for each dead letter. */
 export async function describeQueue(db: Database): Promise<string> {

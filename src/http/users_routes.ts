@@ -9,7 +9,6 @@ import { NamePrefix } from "../users/name.ts";
 import { NewUser, type User, UserPatch } from "../users/user.ts";
 import { type Activity, listActivity } from "../users/user_activity.ts";
 import { newUserId, UserId } from "../users/user_id.ts";
-import type { ChangeSession } from "../users/change_session.ts";
 import { createUsers } from "../users/user_batch.ts";
 import { VersionMismatchError } from "../users/user_errors.ts";
 import { listUsers } from "../users/user_list.ts";
@@ -109,23 +108,15 @@ export function usersRoutes(
       // Made here, where it runs once, so that a retry inserts the same id.
       const made = newUserId();
       const onCommitted = () => onChange(c);
-      const create = (session: ChangeSession, id: UserId) => {
-        session.afterCommit(onCommitted);
-        return createUser(session, id, user);
-      };
-      const respond = (created: User) =>
-        withHeaders(respondWithUser(c, created, 201), { Location: `/users/${created.id}` });
-      if (sharedCreates?.takes(c)) {
-        const alone = () => withSession(c, (session) => create(session, made));
-        return respond(
-          await sharedCreates.create({ c, user: { ...user, id: made }, onCommitted, alone }),
-        );
-      }
-      return await withIdempotency(
-        c,
-        made,
-        async (session, id) => respond(await create(session, id)),
-      );
+      const alone = () =>
+        withIdempotency(c, made, (session, id) => {
+          session.afterCommit(onCommitted);
+          return createUser(session, id, user);
+        });
+      const created = sharedCreates?.takes(c)
+        ? await sharedCreates.create({ c, user: { ...user, id: made }, onCommitted, alone })
+        : await alone();
+      return withHeaders(respondWithUser(c, created, 201), { Location: `/users/${created.id}` });
     })
     .all("/users", onlyMethods("GET", "HEAD", "POST"))
     .post(

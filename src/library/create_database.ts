@@ -37,12 +37,13 @@ export function databaseOptions(
   config: DatabaseConfig,
   { observer, resolveCommit, ...runtime }: Omit<CreateDatabaseOptions, "owner">,
 ): DatabaseOptions {
+  assertConfig(config);
   const { parsers, retryAttempts: attempts = DATABASE_DEFAULTS.retryAttempts } = config;
   const defaults = withDefaults<TransactionSettings>(DATABASE_DEFAULTS.session, config.session);
   return { ...createServer(config, runtime), defaults, attempts, observer, parsers, resolveCommit };
 }
 
-/** The pool of one server, and its endpoint. Throws as `createDatabase` does. */
+/** The pool of one server, and its endpoint, by a config that `assertConfig` has passed. Throws as `createDatabase` does. */
 export function createServer(
   config: DatabaseConfig,
   { onLeak, opensPerRequest = false, ...sockets }: Omit<
@@ -50,7 +51,6 @@ export function createServer(
     "owner" | "observer" | "resolveCommit"
   >,
 ): Pick<DatabaseOptions, "pool" | "endpoint"> {
-  assertConfig(config);
   const { connectTimeoutMs = DATABASE_DEFAULTS.connectTimeoutMs } = config;
   const driver = createDriver(config, sockets);
   const { leakThresholdMs: thresholdMs, ...poolOptions } = withDefaults<PoolConfig>(

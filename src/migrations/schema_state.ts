@@ -14,7 +14,7 @@ export interface SchemaState {
 }
 
 /** https://www.postgresql.org/docs/current/errcodes-appendix.html */
-const UNDEFINED_TABLE = "42P01";
+export const UNDEFINED_TABLE = "42P01";
 const INSUFFICIENT_PRIVILEGE = "42501";
 
 /** Compares them in one round trip, which ends the session. */

@@ -83,6 +83,10 @@ async function createdOf(response: Response): Promise<UserDocument> {
   return JSON.parse(text);
 }
 
+function usersOf(answers: readonly Promise<Response>[]): Promise<UserDocument[]> {
+  return Promise.all(answers.map(async (answer) => await createdOf(await answer)));
+}
+
 /** A transaction that has stored a user and not ended: another create with its address waits for it. */
 async function holdAddress(branch: FaultBranch) {
   const email = uniqueEmail();
@@ -153,6 +157,16 @@ async function serviceWithFirst(
   };
 }
 
+/** Three further creates join one that has been sent, and the first one ends. Returns their answers. */
+async function joinedByThree(
+  { request, have, end }: Pick<Service, "request" | "have"> & { end: () => Promise<void> },
+): Promise<Promise<Response>[]> {
+  const others = [1, 2, 3].map(() => create(request));
+  await have(5);
+  await end();
+  return others;
+}
+
 Deno.test("creates that come while another one is under way share a transaction, and each gets its own answer", async () => {
   await using branch = await faultBranch(database);
   await using service = await serviceWithFirst(branch);
@@ -212,10 +226,8 @@ Deno.test("of a shared transaction that waits for a lock, only the create that n
   await using _held = held.session;
   let isAnswered = false;
   const waiting = create(service.request, held.email).finally(() => isAnswered = true);
-  const others = [1, 2, 3].map(() => create(service.request));
-  await service.have(5);
-  await service.end();
-  const users = await Promise.all((await Promise.all(others)).map(createdOf));
+  const others = await joinedByThree(service);
+  const users = await usersOf(others);
   await untilWaiting(branch);
   assertEquals(isAnswered, false);
   await held.session.rollback();
@@ -243,10 +255,8 @@ Deno.test("of a shared statement that takes long, only the create that makes it 
     "/users",
     jsonRequest("POST", { email: uniqueEmail(), name: "Slow" }),
   ).finally(() => isAnswered = true);
-  const others = [1, 2, 3].map(() => create(service.request));
-  await service.have(5);
-  await service.end();
-  const users = await Promise.all((await Promise.all(others)).map(createdOf));
+  const others = await joinedByThree(service);
+  const users = await usersOf(others);
   users.push(await createdOf(await create(service.request)));
   assertEquals(isAnswered, false);
   await branch.asAdmin("delete from slowness");
@@ -272,10 +282,8 @@ Deno.test("a shared transaction has one attempt, whatever it fails with, and eac
     "/users",
     jsonRequest("POST", { email: uniqueEmail(), name: "40001" }),
   );
-  const others = [1, 2, 3].map(() => create(service.request));
-  await service.have(5);
-  await service.end();
-  await assertStored(branch, await Promise.all((await Promise.all(others)).map(createdOf)));
+  const others = await joinedByThree(service);
+  await assertStored(branch, await usersOf(others));
   await assertProblem(await failing, 503, "contention");
   const [tries] = await branch.asAdmin<{ count: number }>(
     "select last_value::int as count from tries",
@@ -315,7 +323,7 @@ Deno.test("creates of two tenants share no transaction, and the same address is 
   const others = Object.values(OTHER_TOKENS).map((token) =>
     create(as(service.request, token), email)
   );
-  const users = await Promise.all((await Promise.all(others)).map(createdOf));
+  const users = await usersOf(others);
   assertEquals(await transactionsOf(branch, users), 2);
   const rows = await branch.asAdmin<{ tenant: string }>(
     `select tenant from users where email = '${email}' order by tenant`,
@@ -345,11 +353,11 @@ Deno.test("at most 100 creates share a transaction: as soon as so many wait, the
   await using branch = await faultBranch(database);
   await using service = await serviceWithFirst(branch);
   const answers = Array.from({ length: 250 }, () => create(service.request));
-  const users = await Promise.all(answers.slice(0, 200).map(async (each) => createdOf(await each)));
+  const users = await usersOf(answers.slice(0, 200));
   assertEquals(await transactionsOf(branch, users), 2);
   service.assertPending();
   await service.end();
-  users.push(...await Promise.all(answers.slice(200).map(async (each) => createdOf(await each))));
+  users.push(...await usersOf(answers.slice(200)));
   assertEquals(await transactionsOf(branch, users), 3);
   await assertStored(branch, users);
 });
@@ -361,14 +369,12 @@ for (const isolation of ["repeatable read", "serializable"]) {
     await using service = await serviceWithFirst(branch, { env });
     const held = await holdAddress(branch);
     const late = create(service.request, held.email);
-    const others = [1, 2, 3].map(() => create(service.request));
-    await service.have(5);
-    await service.end();
+    const others = await joinedByThree(service);
     await untilWaiting(branch);
     await held.session.commit();
     await assertStored(
       branch,
-      await Promise.all((await Promise.all(others)).map(createdOf)),
+      await usersOf(others),
     );
     await assertProblem(await late, 409, "email-taken");
   });

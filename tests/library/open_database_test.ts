@@ -2,16 +2,14 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { PoolClosedError, sql } from "../../src/db/mod.ts";
 import { openDatabase } from "../../src/library/deno/mod.ts";
-import { parseSettings } from "../../src/settings/settings.ts";
 import { localDatabase } from "../support/local_database.ts";
+import { configOf } from "./config_of.ts";
 
 const database = await localDatabase();
 
-/** What a caller has to know: where the database is. */
-async function withConfig(test: (config: { url: string; wsProxy?: string }) => Promise<void>) {
+async function withConfig(test: (config: ReturnType<typeof configOf>) => Promise<void>) {
   await using branch = await database.connect();
-  const { url, wsProxy } = parseSettings(branch.env).database;
-  await test({ url, ...(wsProxy === undefined ? {} : { wsProxy }) });
+  await test(configOf(branch));
 }
 
 Deno.test("openDatabase() needs a URL only, and has the settings' defaults", async () => {

@@ -13,16 +13,11 @@ import {
   openDatabase,
   type OpenDatabaseOptions,
 } from "../../src/library/deno/mod.ts";
-import { parseSettings } from "../../src/settings/settings.ts";
-import { type LocalBranch, localDatabase } from "../support/local_database.ts";
+import { localDatabase } from "../support/local_database.ts";
 import { databases } from "../../src/library/workers/mod.ts";
+import { configOf } from "./config_of.ts";
 
 const database = await localDatabase();
-
-function configOf({ env }: LocalBranch): { url: string; wsProxy?: string } {
-  const { url, wsProxy } = parseSettings(env).database;
-  return { url, ...(wsProxy === undefined ? {} : { wsProxy }) };
-}
 
 const url = "postgresql://app:secret@db.example/app";
 

@@ -8,7 +8,7 @@ export interface Range {
   readonly has: (value: number) => boolean;
 }
 
-/** Of a timer that is not `Clock`'s, which would fire at once for more. */
+/** A time that the runtime's timers hold. */
 export const TIMER: Range = {
   text: `above 0 and at most ${LONGEST_MS}`,
   has: (value) => value > 0 && value <= LONGEST_MS,

@@ -41,7 +41,7 @@ export async function examine(env: Env, { instances = 1 } = {}): Promise<Finding
         ? {
           name: "settings",
           status: "failed",
-          found: [...error.problems, unreadNote(env) ?? []].flat().join("; "),
+          found: [...error.problems, ...unreadNotes(env)].join("; "),
           advice: "Correct these variables.",
         }
         : {
@@ -64,9 +64,9 @@ function settingsFinding(given: Env, used: Env): Finding {
       "Set DATABASE_WS_PROXY for the service; the doctor has started a relay of its own.",
     );
   }
-  const unread = unreadNote(given);
-  if (unread !== undefined) {
-    notes.push(unread);
+  const unread = unreadNotes(given);
+  if (unread.length > 0) {
+    notes.push(...unread);
     advice.push("Correct these names, or leave them if another program reads them.");
   }
   return {
@@ -78,11 +78,11 @@ function settingsFinding(given: Env, used: Env): Finding {
 }
 
 /** Variables of the database by their names, of which a misspelled one has no effect. */
-function unreadNote(given: Env): string | undefined {
+function unreadNotes(given: Env): string[] {
   const unread = Object.keys(given).filter((name) =>
     name.startsWith("DATABASE_") && given[name] !== "" && !VARIABLES.has(name)
   );
-  return unread.length === 0 ? undefined : `the service does not read ${unread.join(", ")}`;
+  return unread.length === 0 ? [] : [`the service does not read ${unread.join(", ")}`];
 }
 
 /** Without tokens the service does not start, as it would refuse every request. */
