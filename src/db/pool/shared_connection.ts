@@ -46,6 +46,8 @@ export class SharedConnection {
   /** How many answers have come in this turn of the event loop, until they are noted. */
   #answers = 0;
   #isLost = false;
+  /** When the last caller went, if flights were still under way. */
+  #abandonedAt = Infinity;
 
   constructor(entry: PoolEntry, options: SharedConnectionOptions) {
     this.entry = entry;
@@ -92,13 +94,18 @@ export class SharedConnection {
       this.#options.times.isSlow({ sentAt: head.since, turnAt: this.#turnAt }, nowMs, { hasFree });
   }
 
+  /** For how long no caller has used the connection, while flights of callers that have left are under way. */
+  abandonedMs(nowMs: number): number {
+    return this.#shares.length > 0 ? 0 : nowMs - this.#abandonedAt;
+  }
+
   add(share: Share): void {
     this.#shares.push(share);
   }
 
   /** The caller returns its lease. */
   giveBack(share: Share, cause?: DestroyCause): Promise<void> {
-    remove(this.#shares, share);
+    this.#removeCaller(share);
     return this.#options.onReturn(this, share, cause);
   }
 
@@ -150,13 +157,20 @@ export class SharedConnection {
 
   /** The caller has left. Its answer is still to come. */
   noteLeft(share: Share): void {
-    remove(this.#shares, share);
+    this.#removeCaller(share);
     this.#options.onHeldUp();
   }
 
   /** The callers whose flights wait for the one that runs. */
   behind(): Share[] {
     return this.#line.slice(1);
+  }
+
+  #removeCaller(share: Share): void {
+    remove(this.#shares, share);
+    if (this.#shares.length === 0 && this.#line.length > 0) {
+      this.#abandonedAt = this.#options.clock.now();
+    }
   }
 
   #leaveLine(share: Share): void {

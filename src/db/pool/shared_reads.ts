@@ -12,8 +12,8 @@
  *   come free for that: a few quick reads keep it hardly longer than one.
  * - A read that holds up the reads behind it keeps the connection, and they are sent again to another one: nothing is lost,
  *   as they are read only.
- * - A flight whose caller has left runs to its end, unless it takes long: it is cancelled then, and the connection closed,
- *   once no other caller uses it.
+ * - A flight whose caller has left runs to its end. Once no caller uses the connection, it may take about as long as a new
+ *   one takes to open: it is cancelled then, and the connection closed.
  */
 import type { Waiter } from "./acquire_queue.ts";
 import { type DestroyCause, Lease } from "./lease.ts";
@@ -23,6 +23,12 @@ import { TIMED_OUT } from "./pool_refusals.ts";
 import { ReadTimes } from "./read_times.ts";
 import { Share } from "./share.ts";
 import { SharedConnection, type SharedConnectionOptions } from "./shared_connection.ts";
+
+/**
+ * How long reads that no caller waits for may keep a connection. To end them costs the connection, and on a busy machine the
+ * next one takes about as long to open.
+ */
+const ABANDONED_MS = 250;
 
 /** How long a cancel request and the answer to the read may take before the connection is closed. */
 const CANCEL_TIMEOUT_MS = 500;
@@ -257,7 +263,7 @@ export class SharedReads {
     const hasOther = hasFree || permits.entries.size < permits.limit ||
       this.#connections.some((shared) => shared.isOpen && !shared.isHeldUp(nowMs, hasFree));
     for (const shared of heldUp) {
-      if (shared.shares.length === 0) this.#cancel(shared);
+      if (shared.abandonedMs(nowMs) > ABANDONED_MS) this.#cancel(shared);
       // A read whose caller has left is about to lose its connection, which gives the others its permit.
       else if (hasOther || shared.head?.hasLeft) this.#move(shared);
       else this.#refuseOld(shared, nowMs);

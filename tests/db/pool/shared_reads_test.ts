@@ -365,11 +365,11 @@ sharing(
   },
 );
 
-sharing("reads behind a slow one move to another connection, and it goes on", async (place) => {
-  const { read, write, server, lines, clock, db } = place;
+/** On two connections: four reads, of which the first one is slow, and those behind it are moved to the quick one. */
+async function moveFromSlow({ read, write, server, clock, answerAll }: Place) {
   await write(1);
   await write(2);
-  await drain(place);
+  await answerAll();
   const reads = [];
   for (const n of [1, 2, 3, 4]) reads.push(await read(n));
   const slow = server.busy.find((connection) => server.running(connection)[0] === 1)!;
@@ -379,6 +379,12 @@ sharing("reads behind a slow one move to another connection, and it goes on", as
   await flushPromises();
   await clock.advance(30);
   assertEquals(server.running(quick), behind);
+  return { reads, slow, quick, behind };
+}
+
+sharing("reads behind a slow one move to another connection, and it goes on", async (place) => {
+  const { read, server, lines, db } = place;
+  const { reads, slow, quick, behind } = await moveFromSlow(place);
   assertEquals(db.stats().counters.moved, behind.length);
   assertEquals(slow.cancels, 0);
   // No further read goes to the slow one.
@@ -418,6 +424,8 @@ sharing(
     assertInstanceOf(head.error, DeadlineError);
     assertEquals(slow.cancels, 0);
     await clock.advance(200);
+    assertEquals([server.running(quick).length, slow.cancels], [2, 0]);
+    await clock.advance(200);
     assertEquals([slow.cancels, slow.state], [1, "busy"]);
     await clock.advance(500);
     assertEquals([slow.cancels, slow.state], [1, "closed"]);
@@ -426,6 +434,39 @@ sharing(
   },
   { size: 2 },
 );
+
+sharing("a read that was moved costs no connection, unless it takes long", async (place) => {
+  const { server, clock, db } = place;
+  const { slow, quick } = await moveFromSlow(place);
+  // Nobody waits for the two behind. Each takes as long as the slow one did.
+  while (server.running(slow).length > 0) {
+    server.answer(slow);
+    await flushPromises();
+    await clock.advance(40);
+  }
+  while (server.running(quick).length > 0) server.answer(quick);
+  await drain(place);
+  assertEquals([slow.cancels, slow.state, db.stats().counters.destroyed], [0, "idle", 0]);
+}, { size: 2 });
+
+sharing("where reads scatter, one is slow only if it takes longer than most", async (place) => {
+  const { read, server, clock, db, answerAll } = place;
+  for (let n = 0; n < 100; n++) {
+    await read(n);
+    await clock.advance(n % 3 === 0 ? 60 : 1);
+    await answerAll();
+  }
+  const reads = [];
+  for (const n of [1, 2, 3, 4]) reads.push(await read(n));
+  const [, quick] = server.busy;
+  while (server.running(quick!).length > 0) server.answer(quick!);
+  await clock.advance(60);
+  assertEquals(db.stats().counters.moved, 0);
+  await clock.advance(250);
+  assertEquals(db.stats().counters.moved, 2);
+  await drain(place);
+  assertEquals(reads.map(({ value }) => value), [1, 2, 3, 4]);
+}, { size: 2 });
 
 sharing("a read behind slow ones waits no longer than for a connection", async (place) => {
   const { read, server, clock, db } = place;
