@@ -5,16 +5,18 @@
  */
 import { parseArgs } from "node:util";
 
-const { positionals, values: { json, full, websocket, against, svg } } = parseArgs({
-  allowPositionals: true,
-  options: {
-    json: { type: "string" },
-    full: { type: "boolean", default: false },
-    websocket: { type: "boolean", default: false },
-    against: { type: "string" },
-    svg: { type: "string" },
-  },
-});
+const { positionals, values: { json, full, websocket, against, "own-pool": ownPool, svg } } =
+  parseArgs({
+    allowPositionals: true,
+    options: {
+      json: { type: "string" },
+      full: { type: "boolean", default: false },
+      websocket: { type: "boolean", default: false },
+      against: { type: "string" },
+      "own-pool": { type: "boolean", default: false },
+      svg: { type: "string" },
+    },
+  });
 
 /** For a reader who doubts the figures: other load of the machine is the first reason to. */
 function measuredAt(): string {
@@ -27,11 +29,16 @@ async function bench(which: string | undefined): Promise<unknown> {
   switch (which) {
     case "":
     case "http": {
+      if (ownPool && against === undefined) {
+        throw new Error(
+          "Cannot measure the service's own pool as --own-pool compares two revisions; give --against REV",
+        );
+      }
       const { benchHttp } = await import("./http/http.ts");
       const { httpTable } = await import("./http/http_table.ts");
       const { verdicts } = await import("./http/http_goals.ts");
       const { writeCharts } = await import("./http/http_charts.ts");
-      const figures = await benchHttp({ full, websocket, against });
+      const figures = await benchHttp({ full, websocket, against, ownPool });
       console.log([measuredAt(), "", httpTable(figures), ...verdicts(figures)].join("\n"));
       if (svg !== undefined) await writeCharts(figures, svg);
       return figures;
@@ -108,7 +115,7 @@ async function bench(which: string | undefined): Promise<unknown> {
     }
     default:
       console.error(
-        "Usage: deno task bench [http [--full] [--websocket] [--against REV] [--svg DIRECTORY]] | limits | capacity | workers | objects | pool | session | reads | endings | queue | ops [--json FILE]",
+        "Usage: deno task bench [http [--full] [--websocket] [--against REV [--own-pool]] [--svg DIRECTORY]] | limits | capacity | workers | objects | pool | session | reads | endings | queue | ops [--json FILE]",
       );
       Deno.exit(2);
   }

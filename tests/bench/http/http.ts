@@ -1,5 +1,6 @@
 /** `deno task bench http`: this service and others like it, on the same PostgreSQL. */
 import { join } from "node:path";
+import { DATABASE_DEFAULTS } from "../../../src/library/database_config.ts";
 import { type LocalBranch, localDatabase } from "../../support/local_database.ts";
 import { testServer } from "../../support/test_server.ts";
 import {
@@ -29,12 +30,20 @@ export interface HttpOptions {
   readonly websocket?: boolean | undefined;
   /** A revision: only it and this one are measured. */
   readonly against?: string | undefined;
+  /** With `against`: reads of more clients, with the pool that the service has without a setting. */
+  readonly ownPool?: boolean | undefined;
   /** For tests: fewer and shorter turns, and fewer contenders. */
   readonly plan?: readonly (Cell & Rounds)[];
   readonly only?: (contender: Contender) => boolean;
 }
 
 const USERS = 1_000;
+
+/** The pool that the service has without a setting. */
+const OWN_POOL = {
+  DATABASE_POOL_SIZE: String(DATABASE_DEFAULTS.pool.size),
+  DATABASE_MAX_OVERFLOW: String(DATABASE_DEFAULTS.pool.maxOverflow),
+};
 
 /**
  * Many short turns, since the load of the machine changes. While V8 compiles, which takes some eight seconds of load, the
@@ -61,9 +70,25 @@ export const FULL: readonly (Cell & Rounds)[] = [0, 5, 20].flatMap((latencyMs) =
   )
 );
 
-export async function benchHttp(
-  { full, websocket = false, against, plan = full ? FULL : QUICK, only = () => true }: HttpOptions,
-): Promise<CellFigures[]> {
+/** More clients than processors, and long turns: connections are opened and closed in them. */
+const CROWDS: readonly (Cell & Rounds)[] = [64, 256].map((connections) => ({
+  operation: "read",
+  latencyMs: 0,
+  connections,
+  warmUpRounds: 3,
+  rounds: 5,
+  turnMs: 2_000,
+  warmUpMs: 100,
+}));
+
+function planOf({ full, ownPool = false }: HttpOptions): readonly (Cell & Rounds)[] {
+  if (ownPool) return CROWDS;
+  return full ? FULL : QUICK;
+}
+
+export async function benchHttp(options: HttpOptions): Promise<CellFigures[]> {
+  const { websocket = false, against, ownPool = false, only = () => true } = options;
+  const { plan = planOf(options) } = options;
   if (!canReadCpu()) {
     throw new Error(
       `Cannot take CPU time as /proc/PID/task/TID/schedstat is missing: this is ${Deno.build.os}; use Linux`,
@@ -72,7 +97,7 @@ export async function benchHttp(
   const { port } = await testServer();
   await using branch = await (await localDatabase()).connect();
   await using other = against === undefined ? undefined : await checkOut(against);
-  const all = (other === undefined ? await contenders() : pair(other))
+  const all = (other === undefined ? await contenders() : pair(other, ownPool ? OWN_POOL : {}))
     .filter((contender) => only(contender) && !(websocket && contender.transport === "TCP"));
   await using load = await LoadGenerator.start();
   const bench = { load, ...await prepare(branch) };
@@ -158,9 +183,12 @@ async function areServed(
 }
 
 /** The other revision is the first, so that ratios are to it. */
-function pair({ revision, root }: { revision: string; root: string }): Contender[] {
+function pair(
+  { revision, root }: { revision: string; root: string },
+  env: Contender["env"],
+): Contender[] {
   const here = join(import.meta.dirname!, "..", "..", "..");
-  return [oursOf(`${OURS}, ${revision}`, root), oursOf(`${OURS}, this one`, here)];
+  return [oursOf(`${OURS}, ${revision}`, root, env), oursOf(`${OURS}, this one`, here, env)];
 }
 
 async function prepare(branch: LocalBranch): Promise<{ knownId: string; postmaster: number }> {
