@@ -3,7 +3,6 @@
  * another on a connection, and which one holds up the reads behind it.
  */
 import { Gathering } from "./gathering.ts";
-import { UsualTime } from "./usual_time.ts";
 
 /** The value of `PoolOptions.readDepth` by which the pool decides itself. */
 export type ReadDepth = number | "auto";
@@ -25,14 +24,17 @@ export function longestLine(depth: ReadDepth = "auto"): number {
 /** A server that answers within this time is near: the way takes no longer than the work for a read. */
 const NEAR_MS = 1;
 
-/** A read that runs for longer holds up the reads behind it, unless that is usual now. */
+/** A read that runs for longer holds up the reads behind it. */
 const SLOW_MS = 25;
 
 /** The same near the server while a connection is free, to which they can go at once. */
 const GATHERED_SLOW_MS = 5;
 
-/** Longer is not usual in any case. */
-const USUAL_MAX_MS = 250;
+/**
+ * How long a connection may run reads that no caller waits for. To end them costs the connection, and on a busy machine, where
+ * quick reads look slow, the next one takes about as long to open, and keeps the machine busy.
+ */
+const WASTE_MS = 250;
 
 /** How often it is checked whether a read holds up others. */
 const CHECK_MS = 10;
@@ -58,8 +60,6 @@ export class ReadTimes {
   #readMs = LINE_MS / START_DEPTH;
   /** The same for reads behind others, whose answers follow one another: without the way. */
   #behindMs = LINE_MS / START_DEPTH;
-  /** Of the reads that were first in a message of answers. */
-  readonly #usual = new UsualTime();
   readonly #gathering = new Gathering();
   #windowEndsAt = -Infinity;
   #shortestMs = Infinity;
@@ -99,7 +99,6 @@ export class ReadTimes {
     }
     this.#shortestMs = Math.min(this.#shortestMs, nowMs - read.sentAt);
     const runningMs = Math.max(0, this.#runningMs(read, nowMs));
-    this.#usual.note(Math.min(runningMs, USUAL_MAX_MS));
     this.#readMs += NEWEST * (Math.min(runningMs / answers, SLOW_MS) - this.#readMs);
     // The first one tells nothing of it, if there was none in front of it.
     const isBehind = read.turnAt > read.sentAt;
@@ -112,8 +111,12 @@ export class ReadTimes {
   /** Whether a read holds up the reads behind it: those that might have had a connection of their own, sooner. */
   isSlow(read: ReadUnderWay, nowMs: number, { hasFree = false } = {}): boolean {
     const slowMs = hasFree && this.#isNear ? GATHERED_SLOW_MS : SLOW_MS;
-    const usualMs = Math.min(this.#usual.longestMs, USUAL_MAX_MS);
-    return this.#runningMs(read, nowMs) > Math.max(slowMs, usualMs);
+    return this.#runningMs(read, nowMs) > slowMs;
+  }
+
+  /** Whether a connection is to be closed whose server runs, since then, what no caller waits for. */
+  isWaste(since: number, nowMs: number): boolean {
+    return nowMs - since > WASTE_MS + this.#roundTripMs;
   }
 
   /** How often to look for slow reads. */

@@ -41,13 +41,13 @@ export class SharedConnection {
   readonly #line: Share[] = [];
   /** When it became the turn of the first one in the line; `Infinity` during the login. */
   #turnAt = Infinity;
+  /** Since when the server runs flights of callers that have left, one after the other; `undefined` if it does not. */
+  #deadSince: number | undefined;
   /** When the first one was sent whose answer has come in this turn of the event loop. */
   #answeredSince = 0;
   /** How many answers have come in this turn of the event loop, until they are noted. */
   #answers = 0;
   #isLost = false;
-  /** When the last caller went, if flights were still under way. */
-  #abandonedAt = Infinity;
 
   constructor(entry: PoolEntry, options: SharedConnectionOptions) {
     this.entry = entry;
@@ -94,9 +94,9 @@ export class SharedConnection {
       this.#options.times.isSlow({ sentAt: head.since, turnAt: this.#turnAt }, nowMs, { hasFree });
   }
 
-  /** For how long no caller has used the connection, while flights of callers that have left are under way. */
-  abandonedMs(nowMs: number): number {
-    return this.#shares.length > 0 ? 0 : nowMs - this.#abandonedAt;
+  /** Whether the server has run flights that no caller waits for so long that the connection is to be closed. */
+  isWasted(nowMs: number): boolean {
+    return this.#deadSince !== undefined && this.#options.times.isWaste(this.#deadSince, nowMs);
   }
 
   add(share: Share): void {
@@ -105,7 +105,7 @@ export class SharedConnection {
 
   /** The caller returns its lease. */
   giveBack(share: Share, cause?: DestroyCause): Promise<void> {
-    this.#removeCaller(share);
+    remove(this.#shares, share);
     return this.#options.onReturn(this, share, cause);
   }
 
@@ -142,6 +142,8 @@ export class SharedConnection {
 
   #giveTurn(nowMs: number): void {
     this.#turnAt = nowMs;
+    if (this.head?.hasLeft) this.#deadSince ??= nowMs;
+    else this.#deadSince = undefined;
     this.head?.takeTurn();
   }
 
@@ -157,20 +159,17 @@ export class SharedConnection {
 
   /** The caller has left. Its answer is still to come. */
   noteLeft(share: Share): void {
-    this.#removeCaller(share);
+    remove(this.#shares, share);
+    // A login has a timeout of its own.
+    if (this.head === share && this.#turnAt !== Infinity) {
+      this.#deadSince ??= this.#options.clock.now();
+    }
     this.#options.onHeldUp();
   }
 
   /** The callers whose flights wait for the one that runs. */
   behind(): Share[] {
     return this.#line.slice(1);
-  }
-
-  #removeCaller(share: Share): void {
-    remove(this.#shares, share);
-    if (this.#shares.length === 0 && this.#line.length > 0) {
-      this.#abandonedAt = this.#options.clock.now();
-    }
   }
 
   #leaveLine(share: Share): void {

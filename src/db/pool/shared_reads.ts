@@ -12,8 +12,8 @@
  *   come free for that: a few quick reads keep it hardly longer than one.
  * - A read that holds up the reads behind it keeps the connection, and they are sent again to another one: nothing is lost,
  *   as they are read only.
- * - A flight whose caller has left runs to its end. Once no caller uses the connection, it may take about as long as a new
- *   one takes to open: it is cancelled then, and the connection closed.
+ * - A flight whose caller has left runs to its end, unless the connection has run such flights for about as long as a new one
+ *   takes to open: it is cancelled then, and the connection closed. The reads behind it are sent again to another one.
  */
 import type { Waiter } from "./acquire_queue.ts";
 import { type DestroyCause, Lease } from "./lease.ts";
@@ -24,11 +24,8 @@ import { ReadTimes } from "./read_times.ts";
 import { Share } from "./share.ts";
 import { SharedConnection, type SharedConnectionOptions } from "./shared_connection.ts";
 
-/**
- * How long reads that no caller waits for may keep a connection. To end them costs the connection, and on a busy machine the
- * next one takes about as long to open.
- */
-const ABANDONED_MS = 250;
+/** After so many late checks in a row one is made: an event loop that is always late reads answers nevertheless. */
+const LATE_CHECKS_MAX = 10;
 
 /** How long a cancel request and the answer to the read may take before the connection is closed. */
 const CANCEL_TIMEOUT_MS = 500;
@@ -42,6 +39,7 @@ export class SharedReads {
   readonly #options: SharedConnectionOptions;
   /** Set while a check is due. */
   #stopCheck: (() => void) | undefined;
+  #lateChecks = 0;
   /** Whether the newest connection that was used turned out to be one that reads cannot share. */
   #isIndirect = false;
 
@@ -255,19 +253,27 @@ export class SharedReads {
     const watched = this.#connections.filter(({ isWatched }) => isWatched);
     if (watched.length === 0) return;
     this.#watch();
-    if (isLate) return;
+    if (isLate && ++this.#lateChecks < LATE_CHECKS_MAX) return;
+    this.#lateChecks = 0;
     const hasFree = this.#hasFree;
-    const heldUp = watched.filter((shared) => shared.isHeldUp(nowMs, hasFree));
-    // If every connection is slow, so is the server, or the way to it.
-    const { permits } = this.#parts;
-    const hasOther = hasFree || permits.entries.size < permits.limit ||
-      this.#connections.some((shared) => shared.isOpen && !shared.isHeldUp(nowMs, hasFree));
-    for (const shared of heldUp) {
-      if (shared.abandonedMs(nowMs) > ABANDONED_MS) this.#cancel(shared);
-      // A read whose caller has left is about to lose its connection, which gives the others its permit.
-      else if (hasOther || shared.head?.hasLeft) this.#move(shared);
+    const hasOther = this.#hasOther(nowMs, hasFree);
+    for (const shared of watched) {
+      if (shared.isWasted(nowMs)) {
+        this.#move(shared);
+        if (shared.shares.length === 0) this.#cancel(shared);
+      } else if (!shared.isHeldUp(nowMs, hasFree)) continue;
+      else if (hasOther) this.#move(shared);
       else this.#refuseOld(shared, nowMs);
     }
+  }
+
+  /** Whether a read that is moved can go on. If every connection is slow, so is the server, or the way to it. */
+  #hasOther(nowMs: number, hasFree: boolean): boolean {
+    const { permits } = this.#parts;
+    // A pool that is closing lets those finish that have a connection, and refuses everybody else.
+    if (permits.isClosed) return false;
+    return hasFree || permits.entries.size < permits.limit ||
+      this.#connections.some((shared) => shared.isOpen && !shared.isHeldUp(nowMs, hasFree));
   }
 
   /** Sends the reads behind a slow one to other connections. */

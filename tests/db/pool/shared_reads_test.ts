@@ -425,7 +425,8 @@ sharing(
     assertEquals(slow.cancels, 0);
     await clock.advance(200);
     assertEquals([server.running(quick).length, slow.cancels], [2, 0]);
-    await clock.advance(200);
+    // 250 ms, and a round trip, which nobody knows yet.
+    await clock.advance(160);
     assertEquals([slow.cancels, slow.state], [1, "busy"]);
     await clock.advance(500);
     assertEquals([slow.cancels, slow.state], [1, "closed"]);
@@ -449,22 +450,86 @@ sharing("a read that was moved costs no connection, unless it takes long", async
   assertEquals([slow.cancels, slow.state, db.stats().counters.destroyed], [0, "idle", 0]);
 }, { size: 2 });
 
-sharing("where reads scatter, one is slow only if it takes longer than most", async (place) => {
-  const { read, server, clock, db, answerAll } = place;
-  for (let n = 0; n < 100; n++) {
-    await read(n);
-    await clock.advance(n % 3 === 0 ? 60 : 1);
-    await answerAll();
+sharing("behind a read that was given up the others wait, and run once", async (place) => {
+  const { read, server, clock, db } = place;
+  const controller = new AbortController();
+  const reads = [await read(1, { signal: controller.signal }), await read(2), await read(3)];
+  controller.abort();
+  await clock.advance(200);
+  assertEquals(server.running(server.busy[0]!), [1, 2, 3]);
+  await drain(place);
+  assertEquals(reads.map(({ value }) => value), [undefined, 2, 3]);
+  assertEquals([db.stats().counters.moved, server.driver.connections.length], [0, 1]);
+});
+
+sharing(
+  "a read that was given up has 250 ms, then the others get another connection",
+  async (place) => {
+    const { read, server, clock } = place;
+    const controller = new AbortController();
+    const reads = [await read(1, { signal: controller.signal }), await read(2), await read(3)];
+    controller.abort();
+    await clock.advance(370);
+    const [first] = server.driver.connections;
+    assertEquals(first!.cancels, 1);
+    await clock.advance(500);
+    assertEquals(first!.state, "closed");
+    await drain(place);
+    assertEquals(reads.map(({ value }) => value), [undefined, 2, 3]);
+  },
+);
+
+sharing("many quick reads that were given up have no more time together", async (place) => {
+  const { read, server, clock } = place;
+  const controller = new AbortController();
+  for (let n = 1; n <= 15; n++) await read(n, { signal: controller.signal });
+  const last = await read(16);
+  controller.abort();
+  await flushPromises();
+  const [connection] = server.driver.connections;
+  for (let answered = 0; connection!.cancels === 0; answered++) {
+    assert(answered < 15, "all were run");
+    server.answer(connection!);
+    await clock.advance(24);
   }
+  await clock.advance(500);
+  await drain(place);
+  assertEquals([last.value, connection!.state], [16, "closed"]);
+}, { readDepth: 16 });
+
+sharing(
+  "an event loop that is always late refuses callers at their timeout nevertheless",
+  async (place) => {
+    const { read, clock } = place;
+    await read(1);
+    const behind = await read(2);
+    const after = clock.after.bind(clock);
+    clock.after = (timeMs, callback) => after(timeMs + 30, callback);
+    // The check that was due has no delay.
+    await clock.advance(2_000);
+    clock.after = after;
+    assertInstanceOf(behind.error, AcquireTimeoutError);
+    await drain(place);
+  },
+  { acquireTimeoutMs: 1_000 },
+);
+
+sharing("while the pool closes, reads behind a slow one finish", async (place) => {
+  const { read, write, db, clock, server } = place;
+  await write(1);
+  await write(2);
+  await drain(place);
   const reads = [];
   for (const n of [1, 2, 3, 4]) reads.push(await read(n));
-  const [, quick] = server.busy;
-  while (server.running(quick!).length > 0) server.answer(quick!);
-  await clock.advance(60);
-  assertEquals(db.stats().counters.moved, 0);
-  await clock.advance(250);
-  assertEquals(db.stats().counters.moved, 2);
+  const slow = server.busy.find((connection) => server.running(connection)[0] === 1)!;
+  const closed = db.close({ timeoutMs: 5_000 });
+  for (const connection of server.busy) {
+    if (connection === slow) continue;
+    while (server.running(connection).length > 0) server.answer(connection);
+  }
+  await clock.advance(100);
   await drain(place);
+  await closed;
   assertEquals(reads.map(({ value }) => value), [1, 2, 3, 4]);
 }, { size: 2 });
 
