@@ -5,6 +5,7 @@
 export {
   ISOLATION_LEVELS,
   type IsolationLevel,
+  type SettingsChanges,
   type TransactionSettings,
 } from "./session/begin.ts";
 export { arrayOf } from "./driver/array_text.ts";

@@ -1,4 +1,4 @@
-import type { PrepareMode, ReadDepth, SessionOptions, TransactionSettings } from "../db/mod.ts";
+import type { PrepareMode, ReadDepth, SessionOptions, SettingsChanges } from "../db/mod.ts";
 import type { HttpMode } from "./sql_endpoint.ts";
 import type { Transport } from "./transport.ts";
 
@@ -32,9 +32,7 @@ export interface DatabaseConfig {
     | { readonly [Name in keyof PoolConfig]?: PoolConfig[Name] | undefined }
     | undefined;
   /** Settings of every transaction, where the session's own options do not replace them. */
-  readonly session?:
-    | { readonly [Name in keyof TransactionSettings]?: TransactionSettings[Name] | undefined }
-    | undefined;
+  readonly session?: SettingsChanges | undefined;
   /** Parsers of every session, by type id. */
   readonly parsers?: SessionOptions["parsers"] | undefined;
 }

@@ -1,6 +1,6 @@
 /** Opening a database in one line, on Deno. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { PoolClosedError, sql } from "../../src/db/mod.ts";
+import { PoolClosedError, type SessionOptions, sql } from "../../src/db/mod.ts";
 import { openDatabase } from "../../src/library/deno/mod.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { configOf } from "./config_of.ts";
@@ -21,6 +21,35 @@ Deno.test("openDatabase() needs a URL only, and has the settings' defaults", asy
         current_setting('transaction_isolation') as isolation`);
     assertEquals(row, { statement: "15s", lock: "5s", isolation: "read committed" });
     assertEquals(db.stats().limit, 50);
+  });
+});
+
+Deno.test("an option of a session or a unit that is undefined is as if left out", async () => {
+  await withConfig(async (config) => {
+    await using db = openDatabase({ ...config, onLeak: undefined, onBackgroundError: undefined });
+    const options: SessionOptions = {
+      signal: undefined,
+      label: undefined,
+      parsers: undefined,
+      onNotice: undefined,
+      isolation: undefined,
+      readOnly: undefined,
+      statementTimeoutMs: undefined,
+      locals: undefined,
+    };
+    const statement = sql<
+      { statement: string }
+    >`select current_setting('statement_timeout') as statement`;
+    await using session = db.session(options);
+    const unit = { ...options, attempts: undefined, timeoutMs: undefined };
+    const rows = [
+      await session.query(statement),
+      await db.transaction((session) => session.query(statement), unit),
+      await db.run(statement, { label: undefined, signal: undefined, timeoutMs: undefined }),
+    ];
+    assertEquals(rows.slice(0, 2), [[{ statement: "15s" }], [{ statement: "15s" }]]);
+    // It has no transaction whose settings could be set.
+    assertEquals(rows[2], [{ statement: "0" }]);
   });
 });
 

@@ -43,9 +43,9 @@ export interface DatabaseOptions {
   /** Receives every transaction and flight, for traces. */
   readonly observer?: Observer | undefined;
   /** The time, for tests. */
-  readonly clock?: Clock;
+  readonly clock?: Clock | undefined;
   /** For the waits between attempts: at least 0 and below 1. `Math.random` by default. */
-  readonly random?: () => number;
+  readonly random?: (() => number) | undefined;
   /** @internal Finds the outcome of a COMMIT whose answer was lost. The default asks the server; tests replace it. */
   readonly resolveCommit?: ResolveCommit | undefined;
 }
@@ -68,9 +68,9 @@ export interface DatabaseOwner {
 /** How to run one unit of work with retry. */
 export interface TransactionOptions extends SessionOptions {
   /** Most attempts, the first included: a whole number from 1. `DatabaseOptions.attempts` by default. */
-  readonly attempts?: number;
+  readonly attempts?: number | undefined;
   /** No attempt but the first begins later than this after the call. A running attempt is not stopped: use `signal` for that. */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
 }
 
 /** How to run one statement outside a transaction. */
@@ -80,14 +80,14 @@ export interface RunOptions
    * Longest wait for the answer; 0 for no limit. Afterwards a cancel request stops the statement, as an abort of
    * `signal` does. `DatabaseOptions.defaults.statementTimeoutMs` by default: VACUUM and CREATE INDEX need longer.
    */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
 }
 
 /** How to lease a connection by `Database.connect`. */
 export interface ConnectOptions
   extends Pick<SessionOptions, "signal" | "label" | "parsers" | "onNotice"> {
   /** Called if the connection ends by itself before it is given back. Must not throw. */
-  readonly onClosed?: (error: Error) => void;
+  readonly onClosed?: ((error: Error) => void) | undefined;
 }
 
 /** How to run one unit of work at most once for a key. */

@@ -38,6 +38,11 @@ export interface TransactionSettings {
   readonly locals: Readonly<Record<string, string>>;
 }
 
+/** Those that are to differ. `undefined` is as if left out. */
+export type SettingsChanges = {
+  readonly [Name in keyof TransactionSettings]?: TransactionSettings[Name] | undefined;
+};
+
 export type Timeouts = Pick<
   TransactionSettings,
   "statementTimeoutMs" | "lockTimeoutMs" | "idleTransactionTimeoutMs" | "transactionTimeoutMs"
@@ -46,7 +51,7 @@ export type Timeouts = Pick<
 /** The settings of a transaction whose options replace some of the defaults. Named one by one, as to spread costs more. */
 export function withOptions(
   defaults: TransactionSettings,
-  options: Partial<TransactionSettings>,
+  options: SettingsChanges,
 ): TransactionSettings {
   return {
     isolation: options.isolation ?? defaults.isolation,

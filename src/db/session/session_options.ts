@@ -2,12 +2,12 @@ import type { Column, Notice, RowOptions } from "../driver/driver.ts";
 import type { TypeParsers } from "../driver/type_parsers.ts";
 import type { Sql } from "../driver/sql.ts";
 import type { ReplicaWish } from "../pool/replicas/replicas.ts";
-import type { TransactionSettings } from "./begin.ts";
+import type { SettingsChanges } from "./begin.ts";
 
-/** How one session differs from the database's defaults. */
-export interface SessionOptions extends Partial<TransactionSettings> {
+/** How one session differs from the database's defaults. `undefined` is as if left out. */
+export interface SessionOptions extends SettingsChanges {
   /** An abort ends the wait for a connection, cancels the running statement, and rolls back. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /**
    * Lets a replica answer, if the database has any and one is new enough: it shows all that was committed up to
    * `maxStalenessMs` ago, and up to `after`. Otherwise the primary answers. For a `readOnly` session, at `read committed`:
@@ -15,15 +15,15 @@ export interface SessionOptions extends Partial<TransactionSettings> {
    */
   readonly replica?: ReplicaWish | undefined;
   /** Names the caller in traces, the pool's view and reports of leases that are held too long. */
-  readonly label?: string;
+  readonly label?: string | undefined;
   /** Parsers that replace the standard ones, by type id: `{ 1700: Number }` reads numeric as a number. */
-  readonly parsers?: TypeParsers;
+  readonly parsers?: TypeParsers | undefined;
   /**
    * Is called with each warning and notice of the server, such as that of RAISE NOTICE, as it arrives; in every attempt
    * of a unit of work. The layer keeps none. `client_min_messages` decides which the server sends. What the function
    * throws goes to the database's `waitUntil`, and never makes the statement fail.
    */
-  readonly onNotice?: (notice: Notice) => void | Promise<void>;
+  readonly onNotice?: ((notice: Notice) => void | Promise<void>) | undefined;
 }
 
 /** The type of the rows of several statements: one array for each. */
@@ -46,11 +46,11 @@ export interface QueryResult<Row> {
 /** How one statement is sent, and its rows are read. */
 export interface ExecuteOptions extends RowOptions {
   /** Never sends the statement as a prepared one: see `Sql.with`. */
-  readonly prepare?: false;
+  readonly prepare?: false | undefined;
 }
 
 /** How a statement is sent, and its rows are read portion by portion. */
 export interface StreamOptions extends ExecuteOptions {
   /** Rows fetched in one round trip and held in memory, from 1 to 2^31 - 1; 1,000 by default. */
-  readonly batchSize?: number;
+  readonly batchSize?: number | undefined;
 }

@@ -21,9 +21,9 @@ export interface OpenDatabaseOptions extends DatabaseConfig, Pick<DatabaseOption
   /** Servers that answer the reads that let them, by `SessionOptions.replica`. None by default. */
   readonly replicas?: ReplicasConfig | undefined;
   /** Called for each connection that is leased for longer than `pool.leakThresholdMs`. */
-  readonly onLeak?: LeakOptions["onLeak"];
+  readonly onLeak?: LeakOptions["onLeak"] | undefined;
   /** Called with each failure of work that no caller awaits, such as a hook of `afterCommit`. `console.error` by default. */
-  readonly onBackgroundError?: (error: unknown) => void;
+  readonly onBackgroundError?: ((error: unknown) => void) | undefined;
 }
 
 /** How long `close` lets sessions and background work finish. */
