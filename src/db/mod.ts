@@ -7,7 +7,7 @@ export {
   type IsolationLevel,
   type SettingsChanges,
   type TransactionSettings,
-} from "./session/begin.ts";
+} from "./session/transaction_settings.ts";
 export { arrayOf } from "./driver/array_text.ts";
 export { type Clock, systemClock } from "./time/clock.ts";
 export { Database, type TransactionRunner } from "./database/database.ts";

@@ -6,7 +6,7 @@ import {
   Pool,
   type PoolOptions,
 } from "../../src/db/mod.ts";
-import type { TransactionSettings } from "../../src/db/session/begin.ts";
+import type { TransactionSettings } from "../../src/db/session/transaction_settings.ts";
 import type { Driver } from "../../src/db/driver/driver.ts";
 import { BackgroundTasks } from "../../src/library/deno/background_tasks.ts";
 

@@ -1,4 +1,5 @@
-import { assertSettings, withOptions } from "../session/begin.ts";
+import { assertSettings } from "../session/assert_settings.ts";
+import { withOptions } from "../session/transaction_settings.ts";
 import { type Clock, systemClock } from "../time/clock.ts";
 import { bothObservers, type Observer } from "../session/observer.ts";
 import { RetryBudget } from "../time/retry.ts";

@@ -1,5 +1,5 @@
 /** What a `Database` is made of, what its calls may say, and what it tells of itself. */
-import type { TransactionSettings } from "../session/begin.ts";
+import type { TransactionSettings } from "../session/transaction_settings.ts";
 import type { Clock } from "../time/clock.ts";
 import type { Observer } from "../session/observer.ts";
 import type { Pool } from "../pool/pool.ts";

@@ -1,69 +1,7 @@
 import type { Statement } from "../driver/driver.ts";
 import { encodePart } from "../driver/encoded_part.ts";
 import { searchPathOf } from "../driver/search_path.ts";
-import { assertLimits, shown } from "../time/limits.ts";
-
-/** https://www.postgresql.org/docs/current/transaction-iso.html. PostgreSQL runs read uncommitted as read committed. */
-export const ISOLATION_LEVELS = ["read committed", "repeatable read", "serializable"] as const;
-
-/** One of `ISOLATION_LEVELS`. */
-export type IsolationLevel = typeof ISOLATION_LEVELS[number];
-
-/** How a transaction begins. In each timeout, 0 means no limit, as in PostgreSQL. */
-export interface TransactionSettings {
-  /** Said in BEGIN. */
-  readonly isolation: IsolationLevel;
-  /**
-   * A read-only transaction has no effect that could be lost with the answer to its COMMIT. It is then run again, so
-   * that a NOTIFY in it may be sent twice. `false` is said to the server too. Without either, the server's
-   * `default_transaction_read_only` decides.
-   */
-  readonly readOnly?: boolean | undefined;
-  /**
-   * With `serializable` and `readOnly`: waits at the beginning for a snapshot that cannot cause serialization failures.
-   */
-  readonly deferrable: boolean;
-  /** Longest run of one statement: `statement_timeout`. The server cancels the statement. */
-  readonly statementTimeoutMs: number;
-  /** Longest wait for one lock: `lock_timeout`. The server cancels the statement. */
-  readonly lockTimeoutMs: number;
-  /** Longest pause between two statements: `idle_in_transaction_session_timeout`. The server closes the connection. */
-  readonly idleTransactionTimeoutMs: number;
-  /** Longest transaction: `transaction_timeout`, on PostgreSQL 17 and later. The server closes the connection. */
-  readonly transactionTimeoutMs: number;
-  /**
-   * Settings that last as long as the transaction, for row policies and triggers: `{ "app.user": id }`. What is sent for a
-   * frozen object is kept, so that one for each tenant or user costs less than one for each transaction.
-   */
-  readonly locals: Readonly<Record<string, string>>;
-}
-
-/** Those that are to differ. `undefined` is as if left out. */
-export type SettingsChanges = {
-  readonly [Name in keyof TransactionSettings]?: TransactionSettings[Name] | undefined;
-};
-
-export type Timeouts = Pick<
-  TransactionSettings,
-  "statementTimeoutMs" | "lockTimeoutMs" | "idleTransactionTimeoutMs" | "transactionTimeoutMs"
->;
-
-/** The settings of a transaction whose options replace some of the defaults. Named one by one, as to spread costs more. */
-export function withOptions(
-  defaults: TransactionSettings,
-  options: SettingsChanges,
-): TransactionSettings {
-  return {
-    isolation: options.isolation ?? defaults.isolation,
-    readOnly: options.readOnly ?? defaults.readOnly,
-    deferrable: options.deferrable ?? defaults.deferrable,
-    statementTimeoutMs: options.statementTimeoutMs ?? defaults.statementTimeoutMs,
-    lockTimeoutMs: options.lockTimeoutMs ?? defaults.lockTimeoutMs,
-    idleTransactionTimeoutMs: options.idleTransactionTimeoutMs ?? defaults.idleTransactionTimeoutMs,
-    transactionTimeoutMs: options.transactionTimeoutMs ?? defaults.transactionTimeoutMs,
-    locals: options.locals ?? defaults.locals,
-  };
-}
+import { ISOLATION_LEVELS, type TransactionSettings } from "./transaction_settings.ts";
 
 /**
  * The format of values, which a role or database may have set otherwise. Set by a statement, because a pooler may refuse
@@ -185,6 +123,13 @@ function cacheOf(locals: TransactionSettings["locals"]): BeginCache | undefined 
   return made;
 }
 
+/** Throws `TypeError` for `locals` that cannot be sent. A frozen object that was sent is not looked at again. */
+export function assertLocals(settings: TransactionSettings): void {
+  const { locals } = settings;
+  if (byLocals.get(locals)?.size || Object.keys(locals).length === 0) return;
+  encodePart(setLocals(settings, "transaction"));
+}
+
 function makeStatements(
   settings: TransactionSettings,
   scope: SettingsScope,
@@ -197,49 +142,6 @@ function makeStatements(
   const statement = encodePart(setLocals(settings, own)) as Statement;
   const searchPath = searchPathOf(settings.locals);
   return [begin(settings), searchPath === undefined ? statement : { ...statement, searchPath }];
-}
-
-/** https://www.postgresql.org/docs/current/runtime-config-client.html */
-const TIMEOUT = {
-  text: "a number from 0, for no limit, to 2147483647",
-  has: (value: number) => value >= 0 && value < 2 ** 31,
-};
-const TIMEOUTS = {
-  statementTimeoutMs: TIMEOUT,
-  lockTimeoutMs: TIMEOUT,
-  idleTransactionTimeoutMs: TIMEOUT,
-  transactionTimeoutMs: TIMEOUT,
-};
-
-/**
- * Throws `RangeError` for a timeout, and `TypeError` for a level, a mode or a local, that cannot be sent, before a
- * connection is leased for it.
- */
-export function assertSettings(
-  settings: TransactionSettings,
-  action = "begin the transaction",
-): void {
-  const { isolation, locals } = settings;
-  assertLimits(action, settings, TIMEOUTS);
-  assertSwitch(action, "readOnly", settings.readOnly ?? false);
-  assertSwitch(action, "deferrable", settings.deferrable);
-  if (!ISOLATION_LEVELS.includes(isolation)) {
-    throw new TypeError(
-      `Cannot ${action} as the isolation level is unknown: current value is ${
-        shown(isolation)
-      }; choose one of ${ISOLATION_LEVELS.join(", ")}`,
-    );
-  }
-  if (byLocals.get(locals)?.size || Object.keys(locals).length === 0) return;
-  encodePart(setLocals(settings, "transaction"));
-}
-
-/** The text "false" would count as true. */
-function assertSwitch(action: string, name: string, value: unknown): void {
-  if (typeof value === "boolean") return;
-  throw new TypeError(
-    `Cannot ${action} as '${name}' must be true or false: current value is ${shown(value)}`,
-  );
 }
 
 function keyOf(settings: TransactionSettings, scope: SettingsScope): string {

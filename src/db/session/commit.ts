@@ -2,7 +2,7 @@
 import type { FlightAnswer, Result } from "../driver/driver.ts";
 import { CommitRolledBackError, CommitRowsLostError, SessionEndedError } from "../errors.ts";
 import { classify, isEndedByServer } from "../failures/classify.ts";
-import type { TransactionSettings } from "./begin.ts";
+import type { TransactionSettings } from "./transaction_settings.ts";
 import type { Verdict } from "./commit_outcome.ts";
 import { type FlightPlan, isCommit } from "./flight_plan.ts";
 import type { TransactionContext, TransactionRequest } from "./transaction_context.ts";

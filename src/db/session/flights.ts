@@ -12,7 +12,8 @@ import type {
   TransactionStatus,
 } from "../driver/driver.ts";
 import { isReplayable } from "../failures/classify.ts";
-import { assertSettings, beginStatements, mayOmitBegin } from "./begin.ts";
+import { assertSettings } from "./assert_settings.ts";
+import { beginStatements, mayOmitBegin } from "./begin.ts";
 import { FlightPlan, type PrependedStatement } from "./flight_plan.ts";
 import { LastingState } from "./lasting_state.ts";
 import type { Lease } from "../pool/lease.ts";

@@ -1,6 +1,6 @@
 import type { FlightPart } from "../driver/driver.ts";
 import type { ServerAddress } from "../pool/replicas/read_server.ts";
-import type { TransactionSettings } from "./begin.ts";
+import type { TransactionSettings } from "./transaction_settings.ts";
 
 /**
  * Is called for transactions and their flights, for traces. Its methods must not throw: an exception would reject the

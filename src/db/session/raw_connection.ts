@@ -10,7 +10,7 @@ import { assertStatements } from "../driver/sql.ts";
 import { CommitOutcomeUnknownError, ScopeError, SessionEndedError } from "../errors.ts";
 import { classify } from "../failures/classify.ts";
 import type { Lease } from "../pool/lease.ts";
-import type { TransactionSettings } from "./begin.ts";
+import type { TransactionSettings } from "./transaction_settings.ts";
 import { isUnknownAfter } from "./commit.ts";
 import { LastingState } from "./lasting_state.ts";
 import { abortedError, ANSWER_GRACE_MS } from "./leased_connection.ts";

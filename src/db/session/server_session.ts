@@ -7,7 +7,8 @@
  */
 import type { Connection, FlightPart, Result, Statement } from "../driver/driver.ts";
 import type { Lease } from "../pool/lease.ts";
-import type { SettingsScope, Timeouts, TransactionSettings } from "./begin.ts";
+import type { SettingsScope } from "./begin.ts";
+import type { Timeouts, TransactionSettings } from "./transaction_settings.ts";
 
 /** How long a setting that a function has changed in the session can last, beyond the transaction that called it. */
 const KNOWN_FOR_MS = 1_000;

@@ -10,7 +10,7 @@
  */
 import type { FlightAnswer, FlightPart, Result } from "../driver/driver.ts";
 import { CommitOutcomeUnknownError, SessionEndedError, StatementSkippedError } from "../errors.ts";
-import type { TransactionSettings } from "./begin.ts";
+import type { TransactionSettings } from "./transaction_settings.ts";
 import {
   commitRolledBackError,
   endedByStatementError,

@@ -5,7 +5,7 @@
  * run one after the other, in the order in which they were made. `server_transaction.ts` turns them into flights.
  */
 import { AfterCommitHooks } from "./after_commit.ts";
-import type { TransactionSettings } from "./begin.ts";
+import type { TransactionSettings } from "./transaction_settings.ts";
 import type { Result } from "../driver/driver.ts";
 import { RowCountError, SessionEndedError } from "../errors.ts";
 import { PrependedStatement } from "./flight_plan.ts";

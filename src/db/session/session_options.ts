@@ -2,7 +2,7 @@ import type { Column, Notice, RowOptions } from "../driver/driver.ts";
 import type { TypeParsers } from "../driver/type_parsers.ts";
 import type { Sql } from "../driver/sql.ts";
 import type { ReplicaWish } from "../pool/replicas/replicas.ts";
-import type { SettingsChanges } from "./begin.ts";
+import type { SettingsChanges } from "./transaction_settings.ts";
 
 /** How one session differs from the database's defaults. `undefined` is as if left out. */
 export interface SessionOptions extends SettingsChanges {

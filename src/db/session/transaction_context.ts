@@ -5,7 +5,7 @@ import type { LeaseHolder } from "../pool/lease_holder.ts";
 import type { OwnerScope } from "../pool/owner_scope.ts";
 import type { Pool } from "../pool/pool.ts";
 import type { Replicas, ReplicaWish } from "../pool/replicas/replicas.ts";
-import type { Timeouts, TransactionSettings } from "./begin.ts";
+import type { Timeouts, TransactionSettings } from "./transaction_settings.ts";
 import type { ResolveCommit } from "./commit_outcome.ts";
 import type { KnownClusters } from "./known_clusters.ts";
 import type { Observer } from "./observer.ts";

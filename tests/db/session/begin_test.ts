@@ -1,5 +1,6 @@
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
-import { assertSettings, beginStatements } from "../../../src/db/session/begin.ts";
+import { assertSettings } from "../../../src/db/session/assert_settings.ts";
+import { beginStatements } from "../../../src/db/session/begin.ts";
 import { SESSION_DEFAULTS } from "../../support/test_pool.ts";
 
 Deno.test("transactions with equal settings share the same statement objects", () => {
