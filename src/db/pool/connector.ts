@@ -35,6 +35,7 @@ export class Connector {
   readonly breaker: CircuitBreaker;
   readonly #options: ConnectorOptions;
   readonly #generation = new Generation();
+  #connectMs = 0;
 
   constructor(options: ConnectorOptions) {
     this.#options = options;
@@ -44,6 +45,11 @@ export class Connector {
   /** The server's current generation. */
   get generation(): number {
     return this.#generation.current;
+  }
+
+  /** How long the newest connection took to open, with its login. */
+  get connectMs(): number {
+    return this.#connectMs;
   }
 
   endGeneration(generation: number): void {
@@ -77,7 +83,8 @@ export class Connector {
     connection.ready.then(() => {
       const nowMs = clock.now();
       metrics.counters.connected++;
-      metrics.connectTimes.record(nowMs - start.sinceMs);
+      this.#connectMs = nowMs - start.sinceMs;
+      metrics.connectTimes.record(this.#connectMs);
       this.breaker.onSuccess({ ...start, nowMs });
       onReady();
     }, (error) => {

@@ -30,11 +30,8 @@ const SLOW_MS = 25;
 /** The same near the server while a connection is free, to which they can go at once. */
 const GATHERED_SLOW_MS = 5;
 
-/**
- * How long a connection may run reads that no caller waits for. To end them costs the connection, and on a busy machine, where
- * quick reads look slow, the next one takes about as long to open, and keeps the machine busy.
- */
-const WASTE_MS = 250;
+/** The longest that a read runs for which no caller waits, however long connections take to open. */
+const WASTE_MAX_MS = 250;
 
 /** How often it is checked whether a read holds up others. */
 const CHECK_MS = 10;
@@ -114,9 +111,12 @@ export class ReadTimes {
     return this.#runningMs(read, nowMs) > slowMs;
   }
 
-  /** Whether a connection is to be closed whose server runs, since then, what no caller waits for. */
-  isWaste(since: number, nowMs: number): boolean {
-    return nowMs - since > WASTE_MS + this.#roundTripMs;
+  /**
+   * Whether a slow read that no caller waits for is to be ended. That costs two connections: one for the cancel request, and the
+   * next one to read on, which took `connectMs` the last time. On a busy machine quick reads look slow, and so do logins.
+   */
+  isWaste(read: ReadUnderWay, nowMs: number, connectMs: number): boolean {
+    return this.#runningMs(read, nowMs) > Math.min(2 * connectMs, WASTE_MAX_MS);
   }
 
   /** How often to look for slow reads. */

@@ -41,8 +41,6 @@ export class SharedConnection {
   readonly #line: Share[] = [];
   /** When it became the turn of the first one in the line; `Infinity` during the login. */
   #turnAt = Infinity;
-  /** Since when the server runs flights of callers that have left, one after the other; `undefined` if it does not. */
-  #deadSince: number | undefined;
   /** When the first one was sent whose answer has come in this turn of the event loop. */
   #answeredSince = 0;
   /** How many answers have come in this turn of the event loop, until they are noted. */
@@ -94,9 +92,11 @@ export class SharedConnection {
       this.#options.times.isSlow({ sentAt: head.since, turnAt: this.#turnAt }, nowMs, { hasFree });
   }
 
-  /** Whether the server has run flights that no caller waits for so long that the connection is to be closed. */
-  isWasted(nowMs: number): boolean {
-    return this.#deadSince !== undefined && this.#options.times.isWaste(this.#deadSince, nowMs);
+  /** Whether the flight that runs, for which no caller waits, has run for so long that the connection is to be closed. */
+  isWasted(nowMs: number, connectMs: number): boolean {
+    const { head } = this;
+    return head?.hasLeft === true &&
+      this.#options.times.isWaste({ sentAt: head.since, turnAt: this.#turnAt }, nowMs, connectMs);
   }
 
   add(share: Share): void {
@@ -142,8 +142,6 @@ export class SharedConnection {
 
   #giveTurn(nowMs: number): void {
     this.#turnAt = nowMs;
-    if (this.head?.hasLeft) this.#deadSince ??= nowMs;
-    else this.#deadSince = undefined;
     this.head?.takeTurn();
   }
 
@@ -160,10 +158,6 @@ export class SharedConnection {
   /** The caller has left. Its answer is still to come. */
   noteLeft(share: Share): void {
     remove(this.#shares, share);
-    // A login has a timeout of its own.
-    if (this.head === share && this.#turnAt !== Infinity) {
-      this.#deadSince ??= this.#options.clock.now();
-    }
     this.#options.onHeldUp();
   }
 

@@ -12,8 +12,8 @@
  *   come free for that: a few quick reads keep it hardly longer than one.
  * - A read that holds up the reads behind it keeps the connection, and they are sent again to another one: nothing is lost,
  *   as they are read only.
- * - A flight whose caller has left runs to its end, unless the connection has run such flights for about as long as a new one
- *   takes to open: it is cancelled then, and the connection closed. The reads behind it are sent again to another one.
+ * - A flight whose caller has left runs to its end, unless that takes longer than to open other connections: it is cancelled
+ *   then, and the connection closed. The reads behind it are sent again to another one.
  */
 import type { Waiter } from "./acquire_queue.ts";
 import { type DestroyCause, Lease } from "./lease.ts";
@@ -24,7 +24,7 @@ import { ReadTimes } from "./read_times.ts";
 import { Share } from "./share.ts";
 import { SharedConnection, type SharedConnectionOptions } from "./shared_connection.ts";
 
-/** After so many late checks in a row one is made: an event loop that is always late reads answers nevertheless. */
+/** Of so many late checks in a row one counts: an event loop that is always late reads answers nevertheless. */
 const LATE_CHECKS_MAX = 10;
 
 /** How long a cancel request and the answer to the read may take before the connection is closed. */
@@ -120,6 +120,7 @@ export class SharedReads {
     if (this.#connections.length > 0) return;
     this.#stopCheck?.();
     this.#stopCheck = undefined;
+    this.#lateChecks = 0;
   }
 
   get #hasFree(): boolean {
@@ -249,20 +250,21 @@ export class SharedReads {
   }
 
   #check({ isLate }: { isLate: boolean }): void {
-    const nowMs = this.#parts.clock.now();
+    const { clock, connector } = this.#parts;
+    const nowMs = clock.now();
     const watched = this.#connections.filter(({ isWatched }) => isWatched);
+    this.#lateChecks = isLate && watched.length > 0 ? this.#lateChecks + 1 : 0;
     if (watched.length === 0) return;
     this.#watch();
-    if (isLate && ++this.#lateChecks < LATE_CHECKS_MAX) return;
-    this.#lateChecks = 0;
+    if (this.#lateChecks % LATE_CHECKS_MAX > 0) return;
     const hasFree = this.#hasFree;
     const hasOther = this.#hasOther(nowMs, hasFree);
     for (const shared of watched) {
-      if (shared.isWasted(nowMs)) {
-        this.#move(shared);
-        if (shared.shares.length === 0) this.#cancel(shared);
-      } else if (!shared.isHeldUp(nowMs, hasFree)) continue;
-      else if (hasOther) this.#move(shared);
+      if (!shared.isHeldUp(nowMs, hasFree)) continue;
+      const isWasted = shared.isWasted(nowMs, connector.connectMs);
+      // A check later than the moves, whose callers are still to return their leases.
+      if (isWasted && shared.shares.length === 0) this.#cancel(shared);
+      else if (hasOther || isWasted) this.#move(shared);
       else this.#refuseOld(shared, nowMs);
     }
   }
@@ -270,7 +272,7 @@ export class SharedReads {
   /** Whether a read that is moved can go on. If every connection is slow, so is the server, or the way to it. */
   #hasOther(nowMs: number, hasFree: boolean): boolean {
     const { permits } = this.#parts;
-    // A pool that is closing lets those finish that have a connection, and refuses everybody else.
+    // A pool that is closing refuses those that are moved.
     if (permits.isClosed) return false;
     return hasFree || permits.entries.size < permits.limit ||
       this.#connections.some((shared) => shared.isOpen && !shared.isHeldUp(nowMs, hasFree));
