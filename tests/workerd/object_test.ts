@@ -32,6 +32,21 @@ async function killBackends(host: WorkerHost): Promise<void> {
   );
 }
 
+/** The service asks a connection that was idle for a second first whether it lives: after a stall it is not warm. */
+const WARM_MS = 900;
+
+/** How many messages go to the database meanwhile, soon after another request. */
+async function warmMessages(host: WorkerHost, run: () => Promise<unknown>): Promise<number> {
+  for (;;) {
+    const since = performance.now();
+    await createUser(host.request);
+    host.takeMessages();
+    await run();
+    const messages = host.takeMessages();
+    if (performance.now() - since < WARM_MS) return messages;
+  }
+}
+
 /** By name: how many objects there are, and what the test does. */
 const CASES: Readonly<Record<string, readonly [number, (host: WorkerHost) => Promise<void>]>> = {
   "consecutive requests use the same backend": [1, async (host) => {
@@ -57,11 +72,8 @@ const CASES: Readonly<Record<string, readonly [number, (host: WorkerHost) => Pro
 
   "a warm read is one round trip to the database, and so is a warm write": [1, async (host) => {
     const { id } = await createUser(host.request);
-    host.takeMessages();
-    await read(host, `/users/${id}`, 1);
-    assertEquals(host.takeMessages(), 1);
-    await createUser(host.request);
-    assertEquals(host.takeMessages(), 1);
+    assertEquals(await warmMessages(host, () => read(host, `/users/${id}`, 1)), 1);
+    assertEquals(await warmMessages(host, () => createUser(host.request)), 1);
   }],
 
   "idle connections are closed without another request": [1, async (host) => {
