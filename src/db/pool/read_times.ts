@@ -30,9 +30,6 @@ const SLOW_MS = 25;
 /** The same near the server while a connection is free, to which they can go at once. */
 const GATHERED_SLOW_MS = 5;
 
-/** The longest that a read runs for which no caller waits, however long connections take to open. */
-const WASTE_MAX_MS = 250;
-
 /** How often it is checked whether a read holds up others. */
 const CHECK_MS = 10;
 
@@ -109,14 +106,6 @@ export class ReadTimes {
   isSlow(read: ReadUnderWay, nowMs: number, { hasFree = false } = {}): boolean {
     const slowMs = hasFree && this.#isNear ? GATHERED_SLOW_MS : SLOW_MS;
     return this.#runningMs(read, nowMs) > slowMs;
-  }
-
-  /**
-   * Whether a slow read that no caller waits for is to be ended. That costs two connections: one for the cancel request, and the
-   * next one to read on, which took `connectMs` the last time. On a busy machine quick reads look slow, and so do logins.
-   */
-  isWaste(read: ReadUnderWay, nowMs: number, connectMs: number): boolean {
-    return this.#runningMs(read, nowMs) > Math.min(2 * connectMs, WASTE_MAX_MS);
   }
 
   /** How often to look for slow reads. */

@@ -41,6 +41,10 @@ export class SharedConnection {
   readonly #line: Share[] = [];
   /** When it became the turn of the first one in the line; `Infinity` during the login. */
   #turnAt = Infinity;
+  /** Since when the one that runs has had no caller; `undefined` if it has one. */
+  #deadSince: number | undefined;
+  /** How long such ones ran before it, since the connection was idle. */
+  #deadMs = 0;
   /** When the first one was sent whose answer has come in this turn of the event loop. */
   #answeredSince = 0;
   /** How many answers have come in this turn of the event loop, until they are noted. */
@@ -92,11 +96,9 @@ export class SharedConnection {
       this.#options.times.isSlow({ sentAt: head.since, turnAt: this.#turnAt }, nowMs, { hasFree });
   }
 
-  /** Whether the flight that runs, for which no caller waits, has run for so long that the connection is to be closed. */
-  isWasted(nowMs: number, connectMs: number): boolean {
-    const { head } = this;
-    return head?.hasLeft === true &&
-      this.#options.times.isWaste({ sentAt: head.since, turnAt: this.#turnAt }, nowMs, connectMs);
+  /** How long the server has run flights that no caller waits for; 0 if a caller waits for the one that runs. */
+  wastedMs(nowMs: number): number {
+    return this.#deadSince === undefined ? 0 : this.#deadMs + nowMs - this.#deadSince;
   }
 
   add(share: Share): void {
@@ -142,7 +144,10 @@ export class SharedConnection {
 
   #giveTurn(nowMs: number): void {
     this.#turnAt = nowMs;
-    this.head?.takeTurn();
+    const { head } = this;
+    this.#deadMs = head === undefined ? 0 : Math.max(this.#deadMs, this.wastedMs(nowMs));
+    this.#deadSince = head?.hasLeft ? nowMs : undefined;
+    head?.takeTurn();
   }
 
   /** The connection has ended, or the flight could not be sent. */
@@ -158,6 +163,10 @@ export class SharedConnection {
   /** The caller has left. Its answer is still to come. */
   noteLeft(share: Share): void {
     remove(this.#shares, share);
+    // A login has a timeout of its own.
+    if (this.head === share && this.#turnAt !== Infinity) {
+      this.#deadSince = this.#options.clock.now();
+    }
     this.#options.onHeldUp();
   }
 

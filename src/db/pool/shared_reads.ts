@@ -12,8 +12,8 @@
  *   come free for that: a few quick reads keep it hardly longer than one.
  * - A read that holds up the reads behind it keeps the connection, and they are sent again to another one: nothing is lost,
  *   as they are read only.
- * - A flight whose caller has left runs to its end, unless that takes longer than to open other connections: it is cancelled
- *   then, and the connection closed. The reads behind it are sent again to another one.
+ * - A flight whose caller has left runs to its end, unless such flights keep the connection for longer than another one takes
+ *   to open: it is cancelled then, and the connection closed. The reads behind it are sent again to another one.
  */
 import type { Waiter } from "./acquire_queue.ts";
 import { type DestroyCause, Lease } from "./lease.ts";
@@ -23,6 +23,12 @@ import { TIMED_OUT } from "./pool_refusals.ts";
 import { ReadTimes } from "./read_times.ts";
 import { Share } from "./share.ts";
 import { SharedConnection, type SharedConnectionOptions } from "./shared_connection.ts";
+
+/**
+ * A connection may run reads that no caller waits for as long as the newest connection took to open, and no longer than this:
+ * to end one costs the connection. On a busy machine quick reads look slow, and so do logins.
+ */
+const WASTE_MAX_MS = 250;
 
 /** Of so many late checks in a row one counts: an event loop that is always late reads answers nevertheless. */
 const LATE_CHECKS_MAX = 10;
@@ -261,7 +267,7 @@ export class SharedReads {
     const hasOther = this.#hasOther(nowMs, hasFree);
     for (const shared of watched) {
       if (!shared.isHeldUp(nowMs, hasFree)) continue;
-      const isWasted = shared.isWasted(nowMs, connector.connectMs);
+      const isWasted = shared.wastedMs(nowMs) > Math.min(connector.connectMs, WASTE_MAX_MS);
       // A check later than the moves, whose callers are still to return their leases.
       if (isWasted && shared.shares.length === 0) this.#cancel(shared);
       else if (hasOther || isWasted) this.#move(shared);

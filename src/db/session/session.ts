@@ -139,8 +139,9 @@ export class Session implements AsyncDisposable {
   execute(statement: Sql<unknown>, options: ExecuteOptions = {}): Promise<QueryResult<unknown>> {
     return this.#enqueue(async () => {
       assertStatement(statement);
-      const { text, values, prepare } = statement;
-      const [result] = await this.#transaction.run([{ text, values, prepare, ...options }]);
+      const { text, values } = statement;
+      const prepare = options.prepare ?? statement.prepare;
+      const [result] = await this.#transaction.run([{ ...options, text, values, prepare }]);
       const { rows, rowCount, command, columns = [] } = result!;
       return { rows, rowCount, command, columns };
     });

@@ -11,10 +11,11 @@ export interface StreamRowsOptions extends ExecuteOptions {
 
 /** Yields a statement's rows one by one. Fetches the next `maxRows` rows when all fetched ones are used. */
 export async function* streamRows<Row>(
-  { text, values, prepare }: Statement,
+  { text, values, ...statement }: Statement,
   { portal, run, close, ...rowOptions }: StreamRowsOptions,
 ): AsyncGenerator<Row, void, void> {
-  let result = await run({ text, values, prepare, portal, ...rowOptions });
+  const prepare = rowOptions.prepare ?? statement.prepare;
+  let result = await run({ ...rowOptions, text, values, prepare, portal });
   try {
     // `yield*` would take twice as many microtasks for each row.
     for (const row of result.rows) yield row as Row;

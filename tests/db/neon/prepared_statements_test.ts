@@ -241,6 +241,23 @@ onConnection("prepare: false keeps a statement unnamed", async ({ run, log }) =>
   assertEquals(log.take(), Array(3).fill(`${UNNAMED} Sync`));
 });
 
+Deno.test("an option that is undefined leaves a statement unnamed that is to be", async () => {
+  const log = new WireLog();
+  await using branch = await database.connect({ observe: log.observe });
+  const db = branch.open({ DATABASE_POOL_SIZE: "1", DATABASE_MAX_OVERFLOW: "0" });
+  const text = fresh("select 1 as one");
+  const statement = trustedSql(text).with({ prepare: false });
+  for (let turn = 0; turn < 4; turn++) {
+    await using session = db.session();
+    await session.execute(statement, { prepare: undefined });
+    for await (const _ of session.stream(statement, { prepare: undefined }));
+    await session.commit();
+  }
+  const named = log.takeNames("Parse").map(([, text]) => text);
+  assert(named.length > 0, "the connection names nothing");
+  assertEquals(named.filter((each) => each.includes(text)), []);
+});
+
 onConnection("off names nothing and asks nothing", async ({ run, log, branch }) => {
   const text = fresh("select 1 as one");
   for (let turn = 0; turn < 3; turn++) await run(text);

@@ -467,7 +467,7 @@ sharing(
 );
 
 sharing(
-  "there, those behind a read that was given up wait for it, for the time of two logins",
+  "there, those behind a read that was given up wait for it, for the time of a login",
   async (place) => {
     const { read, write, server, clock, db } = place;
     await write(0);
@@ -476,7 +476,7 @@ sharing(
     const controller = new AbortController();
     const first = [await read(1, { signal: controller.signal }), await read(2), await read(3)];
     controller.abort();
-    await clock.advance(190);
+    await clock.advance(120);
     const [connection] = server.driver.connections;
     assertEquals([connection!.cancels, server.running(connection!)], [0, [1, 2, 3]]);
     await drain(place);
@@ -487,8 +487,8 @@ sharing(
     await read(4, { signal: longer.signal });
     const behind = await read(5);
     longer.abort();
-    // For the pool all that it has seen, 190 ms, may be the way to the server and back.
-    await clock.advance(420);
+    // All that the pool has seen, 120 ms, may be the way to the server and back.
+    await clock.advance(180);
     assertEquals([connection!.cancels, server.running(connection!)], [1, [4, 5]]);
     await clock.advance(500 + SLOW_LOGIN.loginMs);
     assertEquals(connection!.state, "closed");
@@ -533,6 +533,30 @@ sharing("while the pool closes, reads behind a slow one finish", async (place) =
   await closed;
   assertEquals(reads.map(({ value }) => value), [1, 2, 3, 4]);
 }, { size: 2 });
+
+sharing("reads that were given up have that time together", async (place) => {
+  const { read, write, server, clock } = place;
+  await write(0);
+  await clock.advance(SLOW_LOGIN.loginMs);
+  await drain(place);
+  await read(0);
+  await drain(place);
+  const controller = new AbortController();
+  for (let n = 1; n <= 14; n++) await read(n, { signal: controller.signal });
+  const last = await read(15);
+  controller.abort();
+  const [connection] = server.driver.connections;
+  let answered = 0;
+  for (; connection!.cancels === 0; answered++) {
+    await clock.advance(40);
+    server.answer(connection!);
+    await flushPromises();
+  }
+  assertEquals(answered, 3);
+  await clock.advance(500 + SLOW_LOGIN.loginMs);
+  await drain(place);
+  assertEquals(last.value, 15);
+}, { readDepth: 16, ...SLOW_LOGIN });
 
 sharing("a read behind slow ones waits no longer than for a connection", async (place) => {
   const { read, server, clock, db } = place;
