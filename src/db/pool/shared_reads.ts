@@ -271,7 +271,8 @@ export class SharedReads {
       // A check later than the moves, whose callers are still to return their leases.
       if (isWasted && shared.shares.length === 0) this.#cancel(shared);
       else if (hasOther || isWasted) this.#move(shared);
-      else this.#refuseOld(shared, nowMs);
+      // Behind one without a caller they will be moved soon.
+      else if (!shared.head?.hasLeft) this.#refuseOld(shared, nowMs);
     }
   }
 

@@ -534,6 +534,24 @@ sharing("while the pool closes, reads behind a slow one finish", async (place) =
   assertEquals(reads.map(({ value }) => value), [1, 2, 3, 4]);
 }, { size: 2 });
 
+sharing("there, no caller is refused for a read that was given up", async (place) => {
+  const { read, write, server, clock } = place;
+  await write(0);
+  await clock.advance(SLOW_LOGIN.loginMs);
+  await drain(place);
+  const controller = new AbortController();
+  await read(1, { signal: controller.signal });
+  const behind = await read(2);
+  await clock.advance(950);
+  controller.abort();
+  await clock.advance(130);
+  assertEquals(behind.error, undefined);
+  await clock.advance(500 + SLOW_LOGIN.loginMs);
+  assertEquals(server.driver.connections.map(({ state }) => state), ["closed", "busy"]);
+  await drain(place);
+  assertEquals(behind.value, 2);
+}, { acquireTimeoutMs: 1_000, ...SLOW_LOGIN });
+
 sharing("reads that were given up have that time together", async (place) => {
   const { read, write, server, clock } = place;
   await write(0);
