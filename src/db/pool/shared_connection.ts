@@ -145,7 +145,8 @@ export class SharedConnection {
   #giveTurn(nowMs: number): void {
     this.#turnAt = nowMs;
     const { head } = this;
-    this.#deadMs = head === undefined ? 0 : Math.max(this.#deadMs, this.wastedMs(nowMs));
+    if (head === undefined) this.#deadMs = 0;
+    else if (this.#deadSince !== undefined) this.#deadMs += nowMs - this.#deadSince;
     this.#deadSince = head?.hasLeft ? nowMs : undefined;
     head?.takeTurn();
   }

@@ -14,6 +14,7 @@ import {
 } from "../../../src/db/mod.ts";
 import { flushPromises, ManualClock } from "../../support/manual_clock.ts";
 import { ReadingServer } from "../../support/reading_server.ts";
+import type { ScriptedConnection } from "../../support/scripted_driver.ts";
 import { databaseOf, poolOf } from "../../support/test_pool.ts";
 
 interface Place {
@@ -379,8 +380,22 @@ sharing(
 /** As on a busy machine, where quick reads look slow too. */
 const SLOW_LOGIN = { loginMs: 100 };
 
+/** Opens a connection with such a login. */
+async function openSlowly(place: Place): Promise<void> {
+  await place.write(0);
+  await place.clock.advance(SLOW_LOGIN.loginMs);
+  await drain(place);
+}
+
+/** Answers all flights of one connection. */
+async function answerLine({ server }: Place, connection: ScriptedConnection): Promise<void> {
+  while (server.running(connection).length > 0) server.answer(connection);
+  await flushPromises();
+}
+
 /** On two connections: four reads, of which the first one is slow, and those behind it are moved to the quick one. */
-async function moveFromSlow({ read, write, server, clock, answerAll }: Place) {
+async function moveFromSlow(place: Place) {
+  const { read, write, server, clock, answerAll } = place;
   await write(1);
   await write(2);
   await clock.advance(SLOW_LOGIN.loginMs);
@@ -390,8 +405,7 @@ async function moveFromSlow({ read, write, server, clock, answerAll }: Place) {
   const slow = server.busy.find((connection) => server.running(connection)[0] === 1)!;
   const quick = server.busy.find((connection) => connection !== slow)!;
   const behind = server.running(slow).slice(1);
-  while (server.running(quick).length > 0) server.answer(quick);
-  await flushPromises();
+  await answerLine(place, quick);
   await clock.advance(30);
   assertEquals(server.running(quick), behind);
   return { reads, slow, quick, behind };
@@ -405,12 +419,10 @@ sharing("reads behind a slow one move to another connection, and it goes on", as
   // No further read goes to the slow one.
   await read(5);
   assert(server.running(quick).includes(5));
-  while (server.running(quick).length > 0) server.answer(quick);
-  await flushPromises();
+  await answerLine(place, quick);
   assertEquals(reads.slice(1).map(({ value }) => value), [2, 3, 4]);
   assertEquals(reads[0]!.value, undefined);
-  while (server.running(slow).length > 0) server.answer(slow);
-  await flushPromises();
+  await answerLine(place, slow);
   assertEquals([reads[0]!.value, slow.state, lines()], [1, "idle", []]);
 }, { size: 2 });
 
@@ -434,8 +446,7 @@ sharing(
     const slow = server.busy.find((connection) => server.running(connection)[0] === 1)!;
     const quick = server.busy.find((connection) => connection !== slow)!;
     controller.abort();
-    while (server.running(quick).length > 0) server.answer(quick);
-    await flushPromises();
+    await answerLine(place, quick);
     assertInstanceOf(head.error, DeadlineError);
     assertEquals(slow.cancels, 0);
     await clock.advance(200);
@@ -452,14 +463,13 @@ sharing(
   "a read that was moved costs no connection where the next one takes long to open",
   async (place) => {
     const { server, clock, db } = place;
-    const { slow, quick } = await moveFromSlow(place);
+    const { slow } = await moveFromSlow(place);
     // Nobody waits for the two behind. Each takes as long as the slow one did.
     while (server.running(slow).length > 0) {
       server.answer(slow);
       await flushPromises();
       await clock.advance(40);
     }
-    while (server.running(quick).length > 0) server.answer(quick);
     await drain(place);
     assertEquals([slow.cancels, slow.state, db.stats().counters.destroyed], [0, "idle", 0]);
   },
@@ -469,10 +479,8 @@ sharing(
 sharing(
   "there, those behind a read that was given up wait for it, for the time of a login",
   async (place) => {
-    const { read, write, server, clock, db } = place;
-    await write(0);
-    await clock.advance(SLOW_LOGIN.loginMs);
-    await drain(place);
+    const { read, server, clock, db } = place;
+    await openSlowly(place);
     const controller = new AbortController();
     const first = [await read(1, { signal: controller.signal }), await read(2), await read(3)];
     controller.abort();
@@ -525,8 +533,7 @@ sharing("while the pool closes, reads behind a slow one finish", async (place) =
   const slow = server.busy.find((connection) => server.running(connection)[0] === 1)!;
   const closed = db.close({ timeoutMs: 5_000 });
   for (const connection of server.busy) {
-    if (connection === slow) continue;
-    while (server.running(connection).length > 0) server.answer(connection);
+    if (connection !== slow) await answerLine(place, connection);
   }
   await clock.advance(100);
   await drain(place);
@@ -535,10 +542,8 @@ sharing("while the pool closes, reads behind a slow one finish", async (place) =
 }, { size: 2 });
 
 sharing("there, no caller is refused for a read that was given up", async (place) => {
-  const { read, write, server, clock } = place;
-  await write(0);
-  await clock.advance(SLOW_LOGIN.loginMs);
-  await drain(place);
+  const { read, server, clock } = place;
+  await openSlowly(place);
   const controller = new AbortController();
   await read(1, { signal: controller.signal });
   const behind = await read(2);
@@ -553,10 +558,8 @@ sharing("there, no caller is refused for a read that was given up", async (place
 }, { acquireTimeoutMs: 1_000, ...SLOW_LOGIN });
 
 sharing("reads that were given up have that time together", async (place) => {
-  const { read, write, server, clock } = place;
-  await write(0);
-  await clock.advance(SLOW_LOGIN.loginMs);
-  await drain(place);
+  const { read, server, clock } = place;
+  await openSlowly(place);
   await read(0);
   await drain(place);
   const controller = new AbortController();
