@@ -1,69 +1,116 @@
 /**
  * How many reads go behind one another although other connections are free. What goes out in one message, and is answered
- * in one, costs both sides less. But a read behind others waits for them. So it is done as long as that makes no difference:
- * the answers of a whole line come within `LINE_MS`, and hardly any read has to be moved from behind a slow one.
+ * in one, costs both sides less, and a busy machine answers sooner for it. But a read behind others waits for them. Which
+ * of the two weighs more depends on the machines, on the way and on the reads. So the pool tries it (`DepthTrial`), and
+ * takes the length at which its callers have their answers sooner. Only reads that had the choice count.
  */
+import { DepthTrial } from "./depth_trial.ts";
 
-/** Reads behind one another come in no more time than this, from the first answer to the last. */
-const LINE_MS = 0.25;
+/** The longest line, and by how many times a trial's lengths differ: nearer ones differ less than two turns of one do. */
+const DEPTH_MAX = 16;
+const STEP = 4;
 
-/** Most moves that are saved up. */
-const MOVES_MAX = 64;
+/** Lines become longer only if the answers come by so much sooner, as one slow read holds up more of them. */
+const GAIN = 0.9;
 
-/** How many reads go together in a new trial. */
-const START_DEPTH = 4;
+/** A trial has so many answers in each turn. That of longer lines has more, so that slow reads, which may be few, are in it. */
+const SHORTER_TURN = 64;
+const LONGER_TURN = 256;
 
-/** Most that one answer counts in the mean: a single one that is late does not end a trial. */
-const DELAY_MAX_MS = 2;
+/**
+ * After so many answers longer lines are tried again. So less than one of a hundred reads is in such a trial, and the slowest
+ * of a hundred is none of them.
+ */
+const LONGER_REST = 64_000;
 
-/** Share of the newest read in the mean. */
+/** The first one of these rests. Each is twice as long as the one before: a process that has just begun is slow in any line. */
+const FIRST_REST = 4_000;
+
+/** After so long shorter lines are tried again: another load may have come, to which lines are harmful. */
+const SHORTER_REST_MS = 10_000;
+
+/** A slow read runs for long in any line, so it counts as so many times the mean at most. The wait behind it counts in full. */
+const OUTLIER = 8;
+
+/** Share of the newest answer in that mean. */
 const NEWEST = 1 / 128;
 
-/** Of so many reads one may be moved. */
-const READS_PER_MOVE = 200;
+/** Of so many reads one may wait behind another one in vain, for the same reason. */
+const READS_PER_VAIN = 400;
 
-/** How long no reads go together once they are found too slow. It doubles each time. */
-const SHORTEST_PAUSE_MS = 100;
-const LONGEST_PAUSE_MS = 30_000;
+/** Most of them that are saved up. */
+const VAIN_MAX = 16;
+
+export interface GatheredReads {
+  /** How many callers have an answer. */
+  readonly callers: number;
+  /** When they asked, in sum. */
+  readonly askedMs: number;
+  /** How long the first one of them ran; 0 if its caller is not one of them. */
+  readonly headMs: number;
+}
 
 export class Gathering {
-  /** By how much one read in front delays an answer. */
-  #delayMs = LINE_MS / START_DEPTH;
-  /** How many reads may be moved now. */
-  #moves = MOVES_MAX;
-  #pauseMs = SHORTEST_PAUSE_MS;
-  /** When the newest trial begins, which may be still to come. */
-  #beginsAt = -Infinity;
+  #depth = 1;
+  #trial: DepthTrial | undefined;
+  /** How many answers come until a trial of longer lines. */
+  #rest = 0;
+  #nextRest = FIRST_REST;
+  /** When a trial of shorter lines comes. */
+  #shorterAt = -Infinity;
+  /** How long a caller waits. */
+  #waitMs = 1;
+  /** How many reads may wait in vain now. */
+  #vain = VAIN_MAX;
 
-  depth(nowMs: number): number {
-    return nowMs < this.#beginsAt ? 1 : this.#depth;
+  get depth(): number {
+    return Math.min(this.#trial?.depth ?? this.#depth, this.#vain);
   }
 
-  /** `answers` have come together. `behind` of them were behind others, and came `behindMs` after those. */
-  note(
-    { answers, behind, behindMs }: { answers: number; behind: number; behindMs: number },
-    nowMs: number,
-  ): void {
-    this.#moves = Math.min(MOVES_MAX, this.#moves + answers / READS_PER_MOVE);
-    if (behind === 0 || nowMs < this.#beginsAt) return;
-    const delayMs = Math.min(behindMs, DELAY_MAX_MS) - behind * this.#delayMs;
-    this.#delayMs = Math.max(0, this.#delayMs + NEWEST * delayMs);
-    if (LINE_MS / this.#delayMs < 2) this.#pause(nowMs);
-    else if (nowMs - this.#beginsAt > this.#pauseMs) this.#pauseMs = SHORTEST_PAUSE_MS;
+  /** Answers have come together. */
+  note({ callers, askedMs, headMs }: GatheredReads, nowMs: number): void {
+    this.#vain = Math.min(VAIN_MAX, this.#vain + callers / READS_PER_VAIN);
+    const waitedMs = callers * nowMs - askedMs - Math.max(0, headMs - OUTLIER * this.#waitMs);
+    this.#waitMs += Math.min(1, NEWEST * callers) * (waitedMs / callers - this.#waitMs);
+    const trial = this.#trial;
+    if (trial === undefined) {
+      this.#rest -= callers;
+      if (this.#depth > 1 && nowMs >= this.#shorterAt) this.#tryShorter(nowMs);
+      else if (this.#depth < DEPTH_MAX && this.#rest <= 0) this.#tryLonger(nowMs);
+    } else {
+      trial.note({ callers, askedAt: askedMs / callers, waitedMs }, nowMs);
+      if (trial.isOver) this.#end(trial, nowMs);
+    }
   }
 
-  /** A read was moved from behind a slow one. */
-  noteMove(): void {
-    this.#moves = Math.max(0, this.#moves - 1);
+  /** A read that was asked for at `askedAt`, and had the choice, lost its place behind others before its turn. */
+  noteVain(askedAt: number, nowMs: number): void {
+    this.#vain = Math.max(0, this.#vain - 1);
+    this.#trial?.noteVain(askedAt, nowMs);
   }
 
-  get #depth(): number {
-    return Math.min(LINE_MS / this.#delayMs, this.#moves);
+  #tryShorter(nowMs: number): void {
+    const depths = { shorter: this.#depth / STEP, longer: this.#depth };
+    this.#trial = new DepthTrial({ ...depths, turnMin: SHORTER_TURN }, nowMs);
   }
 
-  #pause(nowMs: number): void {
-    this.#delayMs = LINE_MS / START_DEPTH;
-    this.#beginsAt = nowMs + this.#pauseMs;
-    this.#pauseMs = Math.min(2 * this.#pauseMs, LONGEST_PAUSE_MS);
+  #tryLonger(nowMs: number): void {
+    const depths = { shorter: this.#depth, longer: this.#depth * STEP };
+    this.#trial = new DepthTrial({ ...depths, turnMin: LONGER_TURN }, nowMs);
+  }
+
+  #end(trial: DepthTrial, nowMs: number): void {
+    const { shorter, longer } = trial;
+    const wasLonger = this.#depth === longer;
+    const isLonger = trial.isLongerSooner(wasLonger ? 1 : GAIN);
+    this.#depth = isLonger ? longer : shorter;
+    this.#trial = undefined;
+    this.#shorterAt = nowMs + SHORTER_REST_MS;
+    if (wasLonger && isLonger) return;
+    this.#rest = this.#nextRest;
+    this.#nextRest = Math.min(LONGER_REST, 2 * this.#nextRest);
+    // The way that was better is tried further at once.
+    if (wasLonger) this.#shorterAt = nowMs;
+    else if (isLonger) this.#rest = 0;
   }
 }

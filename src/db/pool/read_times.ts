@@ -2,7 +2,7 @@
  * How long the server takes for a shared read, by the newest answers. From it follows how many reads may be behind one
  * another on a connection, and which one holds up the reads behind it.
  */
-import { Gathering } from "./gathering.ts";
+import { type GatheredReads, Gathering } from "./gathering.ts";
 
 /** The value of `PoolOptions.readDepth` by which the pool decides itself. */
 export type ReadDepth = number | "auto";
@@ -30,6 +30,12 @@ const SLOW_MS = 25;
 /** The same near the server while a connection is free, to which they can go at once. */
 const GATHERED_SLOW_MS = 5;
 
+/** But no read is slow there that runs for less than so many times the median: on a busy machine all of them take long. */
+const USUAL_TIMES = 8;
+
+/** So many answers double the median or halve it, if all of them ran for longer, or for less. */
+const MEDIAN_ANSWERS = 64;
+
 /** How often it is checked whether a read holds up others. */
 const CHECK_MS = 10;
 
@@ -48,12 +54,18 @@ export interface ReadUnderWay {
   readonly turnAt: number;
 }
 
+/** The answers that came together. */
+export interface AnsweredTogether extends GatheredReads {
+  readonly answers: number;
+}
+
 export class ReadTimes {
   readonly #depth: ReadDepth;
   /** Mean time of the server for one read. That of the way is in it, as far as it varies. */
   #readMs = LINE_MS / START_DEPTH;
   /** The same for reads behind others, whose answers follow one another: without the way. */
   #behindMs = LINE_MS / START_DEPTH;
+  #nearSlowMs = GATHERED_SLOW_MS;
   readonly #gathering = new Gathering();
   #windowEndsAt = -Infinity;
   #shortestMs = Infinity;
@@ -75,8 +87,8 @@ export class ReadTimes {
   }
 
   /** How many reads may be behind one another although other connections are free. */
-  gathered(nowMs: number): number {
-    return this.#isNear ? Math.min(AUTO_DEPTH_MAX, this.#gathering.depth(nowMs)) : 1;
+  get gathered(): number {
+    return this.#depth === "auto" ? this.#gathering.depth : 1;
   }
 
   /** How many reads that go out together take little longer than one. Some at least: without lines no answer shows a change. */
@@ -84,8 +96,9 @@ export class ReadTimes {
     return Math.min(this.longest, Math.max(START_DEPTH, Math.floor(LINE_MS / this.#behindMs)));
   }
 
-  /** The answer to a read has come, and with it those to reads behind it: `answers` in all. */
-  note(read: ReadUnderWay, { nowMs, answers }: { nowMs: number; answers: number }): void {
+  /** The answer to a read has come, and with it those to reads behind it. */
+  note(read: ReadUnderWay, together: AnsweredTogether, nowMs: number): void {
+    const { answers, callers } = together;
     if (nowMs >= this.#windowEndsAt) {
       this.#windowEndsAt = nowMs + WINDOW_MS;
       this.#shortestBeforeMs = this.#shortestMs;
@@ -94,18 +107,18 @@ export class ReadTimes {
     this.#shortestMs = Math.min(this.#shortestMs, nowMs - read.sentAt);
     const runningMs = Math.max(0, this.#runningMs(read, nowMs));
     this.#readMs += NEWEST * (Math.min(runningMs / answers, SLOW_MS) - this.#readMs);
+    this.#learnUsual(runningMs, answers);
     // The first one tells nothing of it, if there was none in front of it.
     const isBehind = read.turnAt > read.sentAt;
     const behind = isBehind ? answers : answers - 1;
     const behindMs = isBehind ? Math.min(nowMs - read.turnAt, SLOW_MS) : 0;
-    this.#gathering.note({ answers, behind, behindMs }, nowMs);
     if (behind > 0) this.#behindMs += NEWEST * (behindMs / behind - this.#behindMs);
+    if (callers > 0) this.#gathering.note(together, nowMs);
   }
 
   /** Whether a read holds up the reads behind it: those that might have had a connection of their own, sooner. */
   isSlow(read: ReadUnderWay, nowMs: number, { hasFree = false } = {}): boolean {
-    const slowMs = hasFree && this.#isNear ? GATHERED_SLOW_MS : SLOW_MS;
-    return this.#runningMs(read, nowMs) > slowMs;
+    return this.#runningMs(read, nowMs) > (hasFree && this.#isNear ? this.#nearSlowMs : SLOW_MS);
   }
 
   /** How often to look for slow reads. */
@@ -113,9 +126,16 @@ export class ReadTimes {
     return this.#isNear ? GATHERED_SLOW_MS : CHECK_MS;
   }
 
-  /** A read was moved from behind a slow one. */
-  noteMove(): void {
-    this.#gathering.noteMove();
+  /** A read that was asked for at `askedAt`, and had the choice, lost its place behind others before its turn. */
+  noteVain(askedAt: number, nowMs: number): void {
+    this.#gathering.noteVain(askedAt, nowMs);
+  }
+
+  /** Slow reads move a mean, and so would make themselves usual. */
+  #learnUsual(runningMs: number, answers: number): void {
+    const isLonger = USUAL_TIMES * runningMs > this.#nearSlowMs;
+    const slowMs = this.#nearSlowMs * 2 ** ((isLonger ? answers : -answers) / MEDIAN_ANSWERS);
+    this.#nearSlowMs = Math.min(SLOW_MS, Math.max(GATHERED_SLOW_MS, slowMs));
   }
 
   get #isNear(): boolean {

@@ -22,6 +22,8 @@ export class Share implements Connection, Place, LeaseReturn {
   readonly since: number;
   /** When the caller asked for a connection. */
   readonly askedAt: number;
+  /** Whether it could go behind others or not: there were some, and it took a place at once. */
+  readonly hadChoice: boolean;
   readonly watch: QueueNode<WatchedLease> | undefined;
   /** The caller's lease, which has this share. */
   lease: Lease | undefined;
@@ -35,15 +37,17 @@ export class Share implements Connection, Place, LeaseReturn {
 
   constructor(
     shared: SharedConnection,
-    { since, askedAt, watch }: {
+    { since, askedAt, hadChoice, watch }: {
       since: number;
       askedAt: number;
+      hadChoice: boolean;
       watch: QueueNode<WatchedLease> | undefined;
     },
   ) {
     this.#shared = shared;
     this.since = since;
     this.askedAt = askedAt;
+    this.hadChoice = hadChoice;
     this.watch = watch;
   }
 

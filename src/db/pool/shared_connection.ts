@@ -49,6 +49,11 @@ export class SharedConnection {
   #answeredSince = 0;
   /** How many answers have come in this turn of the event loop, until they are noted. */
   #answers = 0;
+  /** How many of their callers had the choice (`Share`) and have not left, and when they asked, in sum. */
+  #callers = 0;
+  #askedMs = 0;
+  /** Whether the first one is among them. */
+  #countsHead = false;
   #isLost = false;
 
   constructor(entry: PoolEntry, options: SharedConnectionOptions) {
@@ -125,11 +130,17 @@ export class SharedConnection {
    */
   noteAnswer(share: Share): void {
     if (this.head === share) {
+      const counts = share.hadChoice && !share.hasLeft;
       if (this.#answers === 0) {
         this.#answeredSince = share.since;
+        this.#countsHead = counts;
         queueMicrotask(() => this.#noteTime());
       }
       this.#answers++;
+      if (counts) {
+        this.#callers++;
+        this.#askedMs += share.askedAt;
+      }
     }
     this.#leaveLine(share);
   }
@@ -137,8 +148,13 @@ export class SharedConnection {
   #noteTime(): void {
     const nowMs = this.#options.clock.now();
     const read = { sentAt: this.#answeredSince, turnAt: this.#turnAt };
-    this.#options.times.note(read, { nowMs, answers: this.#answers });
-    this.#answers = 0;
+    this.#options.times.note(read, {
+      answers: this.#answers,
+      callers: this.#callers,
+      askedMs: this.#askedMs,
+      headMs: this.#countsHead ? nowMs - Math.max(read.sentAt, read.turnAt) : 0,
+    }, nowMs);
+    this.#answers = this.#callers = this.#askedMs = 0;
     this.#giveTurn(nowMs);
   }
 
@@ -164,10 +180,11 @@ export class SharedConnection {
   /** The caller has left. Its answer is still to come. */
   noteLeft(share: Share): void {
     remove(this.#shares, share);
+    const nowMs = this.#options.clock.now();
+    const isBehind = this.#line.indexOf(share) > 0;
+    if (isBehind && share.hadChoice) this.#options.times.noteVain(share.askedAt, nowMs);
     // A login has a timeout of its own.
-    if (this.head === share && this.#turnAt !== Infinity) {
-      this.#deadSince = this.#options.clock.now();
-    }
+    if (this.head === share && this.#turnAt !== Infinity) this.#deadSince = nowMs;
     this.#options.onHeldUp();
   }
 

@@ -3,8 +3,8 @@
  * behind it. If there is none, a read goes behind others, to the connection with the fewest of them, before one is opened or
  * the caller waits.
  *
- * - Near the server, quick reads go behind one another although connections are idle (`gathering.ts`): several in one
- *   message cost both sides less.
+ * - Reads go behind one another although connections are idle if they are answered sooner so (`gathering.ts`): several in
+ *   one message cost both sides less.
  * - Only on connections that are direct. Behind a pooler in transaction mode, the end of a connection with several flights
  *   under way may give the answers that are still to come to the pooler's next client (PgBouncer 1.18).
  * - For each caller that waits for a connection of its own, the connection with the fewest reads takes no more of them, so
@@ -90,11 +90,11 @@ export class SharedReads {
 
   /**
    * A lease behind other reads, although another connection is free: what goes out together, and is answered together, costs
-   * both sides less. Only where that makes no difference to the reads: `ReadTimes.gathered`.
+   * both sides less.
    */
   gather(waiter: Waiter, nowMs: number): Lease | undefined {
     if (waiter.request.again || this.#parts.permits.queue.size > 0) return undefined;
-    const depth = this.#times.gathered(nowMs);
+    const depth = this.#times.gathered;
     if (depth <= 1) return undefined;
     const shared = this.#connections.find((each) => this.#admits(each, depth, nowMs));
     return shared && this.#seat(shared, { waiter, idleMs: 0 }, nowMs);
@@ -196,9 +196,12 @@ export class SharedReads {
     nowMs: number,
   ): Lease {
     if (shared.shares.length > 0) this.#parts.metrics.counters.shared++;
+    const { again } = waiter.request;
+    const hasOthers = this.#connections.length + shared.shares.length > 1;
     const share = new Share(shared, {
       since: nowMs,
       askedAt: waiter.since,
+      hadChoice: hasOthers && waiter.since === nowMs && idleMs !== undefined && !again,
       watch: this.#owner.beginLease(waiter, nowMs),
     });
     shared.add(share);
@@ -291,7 +294,6 @@ export class SharedReads {
     for (const share of shared.behind()) {
       if (share.hasLeft) continue;
       this.#parts.metrics.counters.moved++;
-      this.#times.noteMove();
       share.move();
     }
   }

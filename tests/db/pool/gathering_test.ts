@@ -1,64 +1,183 @@
-/** How many reads go behind one another although connections are free, by what the server's answers show. */
+/** Which length of lines the pool takes, on a simulated server. */
 import { assert, assertEquals } from "@std/assert";
 import { Gathering } from "../../../src/db/pool/gathering.ts";
 
-/** Answers that each come `behindMs` after the one in front. */
-function answer(gathering: Gathering, behindMs: number, { times = 1_000, nowMs = 0 } = {}): void {
-  for (let n = 0; n < times; n++) gathering.note({ answers: 1, behind: 1, behindMs }, nowMs);
+/** How long a caller waits at a length, on a machine where `alone` is what a read takes without others in front. */
+interface Server {
+  /** Until its turn. */
+  waitMs?(depth: number): number;
+  /** From its turn on. */
+  runMs(depth: number): number;
 }
 
-Deno.test("quick answers make the line longer, and slower ones shorter", () => {
-  const gathering = new Gathering();
-  assertEquals(gathering.depth(0), 4);
-  answer(gathering, 0.01);
-  assert(gathering.depth(0) > 16);
-  answer(gathering, 0.05);
-  const depth = gathering.depth(0);
-  assert(depth > 4 && depth < 6, `${depth}`);
+const LINES_COST_LESS: Server = { runMs: (depth) => 4 / depth };
+const LINES_COST_MORE: Server = { runMs: () => 1, waitMs: (depth) => depth - 1 };
+const ALL_THE_SAME: Server = { runMs: () => 1 };
+
+/** One caller after the other reads. */
+class Load {
+  readonly gathering = new Gathering();
+  nowMs = 1_000;
+  /** How many reads went at each length. */
+  readonly readsAt = new Map<number, number>();
+
+  read(server: Server, times: number, { together = 1 } = {}): void {
+    for (let n = 0; n < times; n += together) {
+      const { depth } = this.gathering;
+      this.readsAt.set(depth, this.readsWith(depth) + together);
+      const askedAt = this.nowMs;
+      const begunAt = askedAt + (server.waitMs?.(depth) ?? 0);
+      this.nowMs = begunAt + server.runMs(depth);
+      const headMs = this.nowMs - begunAt;
+      this.gathering.note({ callers: together, askedMs: together * askedAt, headMs }, this.nowMs);
+    }
+  }
+
+  readsWith(depth: number): number {
+    return this.readsAt.get(depth) ?? 0;
+  }
+
+  waitInVain(times: number): void {
+    for (let n = 0; n < times; n++) this.gathering.noteVain(this.nowMs - 5, this.nowMs);
+  }
+}
+
+Deno.test("lines that are answered sooner become longer, within three thousand reads", () => {
+  const load = new Load();
+  assertEquals(load.gathering.depth, 1);
+  load.read(LINES_COST_LESS, 3_000);
+  assertEquals(load.gathering.depth, 16);
 });
 
-Deno.test("answers that come together count as quick", () => {
-  const gathering = new Gathering();
-  for (let n = 0; n < 100; n++) gathering.note({ answers: 15, behind: 15, behindMs: 0.3 }, 0);
-  assert(gathering.depth(0) > 10);
+Deno.test("answers that come together count as many", () => {
+  const load = new Load();
+  load.read(LINES_COST_LESS, 3_000, { together: 16 });
+  assertEquals(load.gathering.depth, 16);
+  assertEquals(load.readsWith(1), 16 + 2 * 256 + 256);
+  load.waitInVain(16);
+  load.read(ALL_THE_SAME, 1_600, { together: 16 });
+  assertEquals(Math.round(load.gathering.depth), 4);
 });
 
-Deno.test("a single late answer ends no trial", () => {
-  const gathering = new Gathering();
-  answer(gathering, 10, { times: 1 });
-  assert(gathering.depth(0) > 3);
+Deno.test("longer lines that are answered later are tried with less than one read of a hundred", () => {
+  for (const together of [1, 16]) {
+    const load = new Load();
+    load.read(LINES_COST_MORE, 2_000, { together });
+    const tried = 2 * 256;
+    assertEquals(load.readsWith(4), tried);
+    // After rests of 4,000, 8,000, 16,000 and 32,000 reads.
+    load.read(LINES_COST_MORE, 66_000, { together });
+    assertEquals(load.readsWith(4), 5 * tried);
+    load.read(LINES_COST_MORE, 650_000, { together });
+    assertEquals(load.readsWith(4), 14 * tried);
+    assertEquals([...load.readsAt.keys()], [1, 4]);
+  }
 });
 
-Deno.test("a read that is behind none tells nothing", () => {
-  const gathering = new Gathering();
-  for (let n = 0; n < 100; n++) gathering.note({ answers: 1, behind: 0, behindMs: 0 }, 0);
-  assertEquals(gathering.depth(0), 4);
-  for (let n = 0; n < 1_000; n++) gathering.note({ answers: 2, behind: 1, behindMs: 0 }, 0);
-  assert(gathering.depth(0) > 16);
+Deno.test("shorter lines are tried every ten seconds", () => {
+  const load = new Load();
+  load.read(LINES_COST_LESS, 3_000);
+  const tried = load.readsWith(4);
+  const sinceMs = load.nowMs;
+  while (load.readsWith(4) === tried) load.read(LINES_COST_LESS, 1);
+  assert(load.nowMs > sinceMs + 9_000 && load.nowMs < sinceMs + 11_000);
+  load.read(LINES_COST_LESS, 100_000);
+  assertEquals(load.readsWith(4), tried + 3 * 3 * 64);
 });
 
-Deno.test("after slow answers it is tried again, later each time", () => {
+Deno.test("lines of hardly any use are not taken", () => {
+  const load = new Load();
+  load.read({ runMs: (depth) => depth > 1 ? 0.95 : 1 }, 3_000);
+  assertEquals(load.gathering.depth, 1);
+});
+
+Deno.test("lines of no use are not taken, and not kept", () => {
+  const load = new Load();
+  load.read(ALL_THE_SAME, 60_000);
+  assertEquals(load.gathering.depth, 1);
+  load.read(LINES_COST_LESS, 10_000);
+  assertEquals(load.gathering.depth, 16);
+  load.read({ runMs: (depth) => depth === 4 ? 0.99 : 1 }, 12_000);
+  assertEquals(load.gathering.depth, 4);
+});
+
+Deno.test("when lines begin to cost more, they end within ten seconds and two trials", () => {
+  const load = new Load();
+  load.read(LINES_COST_LESS, 3_000);
+  const sinceMs = load.nowMs;
+  while (load.gathering.depth > 1 || load.nowMs < sinceMs + 10_000) load.read(LINES_COST_MORE, 1);
+  load.read(LINES_COST_MORE, 500);
+  assertEquals(load.gathering.depth, 1);
+  assert(load.nowMs < sinceMs + 20_000);
+});
+
+Deno.test("a machine that becomes slower or quicker does not tip a trial", () => {
+  for (const change of [1.003, 0.997]) {
+    const load = new Load();
+    let runMs = 1;
+    load.read({ runMs: () => runMs *= change }, 1_000);
+    assertEquals([...load.readsAt.keys()], [1, 4]);
+    assertEquals(load.gathering.depth, 1);
+  }
+});
+
+Deno.test("reads that were on their way when a turn began do not count in it", () => {
   const gathering = new Gathering();
   let nowMs = 0;
-  for (const pauseMs of [100, 200, 400]) {
-    answer(gathering, 5, { times: 10, nowMs });
-    assertEquals([gathering.depth(nowMs), gathering.depth(nowMs + pauseMs - 1)], [1, 1]);
-    nowMs += pauseMs;
-    assertEquals(gathering.depth(nowMs), 4);
+  // A hundred callers: each asks as soon as it has its answer, which comes when all others have theirs.
+  const asked = Array.from({ length: 100 }, () => ({ atMs: 0, depth: gathering.depth }));
+  for (let n = 0; n < 5_000; n++) {
+    const { atMs, depth } = asked.shift()!;
+    nowMs += depth > 1 ? 0.5 : 1;
+    gathering.note({ callers: 1, askedMs: atMs, headMs: nowMs - atMs }, nowMs);
+    asked.push({ atMs: nowMs, depth: gathering.depth });
   }
-  // A trial that lasts as long as the pause to come would have ends the doubling.
-  answer(gathering, 0.0625, { nowMs: nowMs + 801 });
-  answer(gathering, 5, { times: 10, nowMs: nowMs + 900 });
-  assertEquals([gathering.depth(nowMs + 999), gathering.depth(nowMs + 1_000)], [1, 4]);
+  assert(gathering.depth > 1);
 });
 
-Deno.test("of 200 reads one may be moved from behind a slow one", () => {
+Deno.test("between the shortest and the longest lines both ways are tried, each in its time", () => {
+  const load = new Load();
+  load.read({ runMs: (depth) => depth === 4 ? 5 : 10 }, 200_000);
+  assertEquals(load.readsWith(16), 5 * 2 * 256);
+  const apart = load.readsWith(1);
+  assert(apart > 70 * 3 * 64 && apart < 100 * 3 * 64, `${apart} reads went alone`);
+  assertEquals([...load.readsAt.keys()], [1, 4, 16]);
+});
+
+Deno.test("a slow read now and then does not tip a trial, but the wait of others behind it does", () => {
+  const load = new Load();
+  let reads = 0;
+  const isSlow = () => ++reads % 50 === 0;
+  load.read({ runMs: (depth) => isSlow() ? 500 : 4 / depth }, 3_000);
+  assertEquals(load.gathering.depth, 16);
+  load.read({
+    runMs: (depth) => isSlow() ? 500 : 4 / depth,
+    waitMs: (depth) => reads % 50 < 10 ? 6 * (depth - 1) : 0,
+  }, 20_000);
+  assertEquals(load.gathering.depth, 1);
+});
+
+Deno.test("the wait of a read that loses its place counts for the length at which it was asked for", () => {
   const gathering = new Gathering();
-  answer(gathering, 0);
-  for (let n = 0; n < 62; n++) gathering.noteMove();
-  assertEquals(Math.floor(gathering.depth(0)), 2);
-  for (let n = 0; n < 10; n++) gathering.noteMove();
-  assertEquals(gathering.depth(0), 0);
-  answer(gathering, 0, { times: 800 });
-  assertEquals(Math.round(gathering.depth(0)), 4);
+  let nowMs = 0;
+  for (let n = 0; n < 2_000; n++) {
+    const askedAt = nowMs;
+    // Lines are quicker, but for the one read of twenty that loses its place.
+    if (gathering.depth > 1 && n % 20 === 0) gathering.noteVain(askedAt, nowMs += 25);
+    const headMs = gathering.depth > 1 ? 0.5 : 1;
+    gathering.note({ callers: 1, askedMs: nowMs, headMs }, nowMs + headMs);
+    nowMs += headMs;
+  }
+  assertEquals(gathering.depth, 1);
+});
+
+Deno.test("one of four hundred reads may wait behind others in vain", () => {
+  const load = new Load();
+  load.read(LINES_COST_LESS, 3_000);
+  load.waitInVain(14);
+  assertEquals(Math.floor(load.gathering.depth), 2);
+  load.waitInVain(10);
+  assertEquals(load.gathering.depth, 0);
+  load.read(ALL_THE_SAME, 1_200);
+  assertEquals(Math.round(load.gathering.depth), 3);
 });

@@ -12,6 +12,7 @@ import {
   sql,
   trustedSql,
 } from "../../../src/db/mod.ts";
+import { type GatheredReads, Gathering } from "../../../src/db/pool/gathering.ts";
 import { flushPromises, ManualClock } from "../../support/manual_clock.ts";
 import { ReadingServer } from "../../support/reading_server.ts";
 import type { ScriptedConnection } from "../../support/scripted_driver.ts";
@@ -169,13 +170,42 @@ async function warmUp({ read, write, clock, answerAll }: Place, ms: number): Pro
 
 const AUTO = { size: 3, readDepth: "auto" } as const;
 
-sharing("near the server reads go out together, although connections are free", async (place) => {
-  const { read, lines, db } = place;
+/** Four reads at a time, until the pool knows which lines are answered sooner. `ms` is for four, by the lengths of the lines. */
+async function compare(place: Place, ms: (lengths: number[]) => number): Promise<void> {
+  const { read, lines, clock } = place;
   await warmUp(place, 0.1);
-  for (const n of [1, 2, 3, 4]) await read(n);
-  assertEquals([lines(), db.stats().idle], [[[1, 2, 3, 4]], 2]);
+  for (let turn = 0; turn < 1_000; turn++) {
+    for (const n of [1, 2, 3, 4]) await read(n);
+    await clock.advance(ms(lines().map(({ length }) => length)));
+    await drain(place);
+  }
+}
+
+/** Each connection costs the machine time, as on a busy one. */
+const byConnections = (lengths: number[]) => 0.1 * lengths.length;
+
+/** The server answers one after the other, and has time for all connections. */
+const byLongest = (lengths: number[]) => 0.1 * Math.max(...lengths);
+
+sharing(
+  "reads that are sooner answered together go out together, although connections are free",
+  async (place) => {
+    const { read, lines, db } = place;
+    await compare(place, byConnections);
+    for (const n of [1, 2, 3, 4]) await read(n);
+    assertEquals([lines(), db.stats().idle], [[[1, 2, 3, 4]], 2]);
+    await drain(place);
+  },
+  AUTO,
+);
+
+sharing("a given depth is for lines where no connection is free", async (place) => {
+  const { read, lines } = place;
+  await compare(place, byConnections);
+  for (const n of [1, 2, 3]) await read(n);
+  assertEquals(lines().map(({ length }) => length), [1, 1, 1]);
   await drain(place);
-}, AUTO);
+}, { ...AUTO, readDepth: 16 });
 
 sharing("far from the server a read takes a free connection", async (place) => {
   const { read, lines } = place;
@@ -197,17 +227,9 @@ sharing("a way that varies does not lower how many reads are let in", async (pla
   await drain(place);
 }, AUTO);
 
-sharing("reads that take long near the server have connections of their own", async (place) => {
-  const { read, lines, clock, answerAll } = place;
-  await warmUp(place, 0.1);
-  for (let turn = 0; turn < 40; turn++) {
-    await read(1);
-    await read(2);
-    for (let k = 0; k < 2; k++) {
-      await clock.advance(1);
-      await answerAll();
-    }
-  }
+sharing("reads that are sooner answered apart have connections of their own", async (place) => {
+  const { read, lines } = place;
+  await compare(place, byLongest);
   for (const n of [1, 2, 3]) await read(n);
   assertEquals(lines().map(({ length }) => length), [1, 1, 1]);
   await drain(place);
@@ -215,13 +237,199 @@ sharing("reads that take long near the server have connections of their own", as
 
 sharing("reads behind a slow one move at once to a connection that is free", async (place) => {
   const { read, lines, clock, db } = place;
-  await warmUp(place, 0.1);
+  await compare(place, byConnections);
   for (const n of [1, 2, 3]) await read(n);
   await clock.advance(12);
   assertEquals(lines().toSorted(), [[1, 2, 3], [2], [3]]);
   assertEquals(db.stats().counters.moved, 2);
   await drain(place);
 }, AUTO);
+
+/** Answers all flights in one turn of the event loop. */
+async function answerTogether({ server }: Place): Promise<void> {
+  for (const connection of server.busy) {
+    for (const _ of server.running(connection)) server.answer(connection);
+  }
+  await flushPromises();
+}
+
+/** One read after the other. */
+async function readAlone({ read, clock, answerAll }: Place, ms: number, times: number) {
+  for (let n = 0; n < times; n++) {
+    await read(n);
+    await clock.advance(ms);
+    await answerAll();
+  }
+}
+
+sharing("on a machine where most reads take as long, none of them is slow", async (place) => {
+  const { read, clock, db } = place;
+  await compare(place, byConnections);
+  await readAlone(place, 8, 400);
+  for (const n of [1, 2, 3]) await read(n);
+  await clock.advance(20);
+  assertEquals(db.stats().counters.moved, 0);
+  await clock.advance(10);
+  assertEquals(db.stats().counters.moved, 2);
+  await drain(place);
+}, AUTO);
+
+sharing("a few slow reads do not make it usual to be slow", async (place) => {
+  const { read, clock, db } = place;
+  await compare(place, byConnections);
+  for (let turn = 0; turn < 100; turn++) {
+    await readAlone(place, 4, 2);
+    for (const n of [1, 2, 3, 4]) await read(n);
+    await clock.advance(0.1);
+    await answerTogether(place);
+  }
+  for (const n of [1, 2, 3]) await read(n);
+  await clock.advance(12);
+  assertEquals(db.stats().counters.moved, 2);
+  await drain(place);
+}, AUTO);
+
+/** What the pool tells `Gathering` from now on. */
+function recordGathering() {
+  const { note, noteVain } = Gathering.prototype;
+  const notes: (GatheredReads & { nowMs: number })[] = [];
+  const vain: [askedAt: number, nowMs: number][] = [];
+  Gathering.prototype.note = (reads, nowMs) => void notes.push({ ...gatheredOf(reads), nowMs });
+  Gathering.prototype.noteVain = (...read) => void vain.push(read);
+  return {
+    notes,
+    vain,
+    [Symbol.dispose]: () => void Object.assign(Gathering.prototype, { note, noteVain }),
+  };
+}
+
+function gatheredOf({ callers, askedMs, headMs }: GatheredReads): GatheredReads {
+  return { callers, askedMs, headMs };
+}
+
+sharing(
+  "of a read that finds another one under way, the wait and the time that it runs are noted",
+  async (place) => {
+    const { read, clock } = place;
+    await warmUp(place, 1);
+    using recorded = recordGathering();
+    const askedMs = clock.now();
+    for (const n of [1, 2]) await read(n);
+    await clock.advance(3);
+    await drain(place);
+    assertEquals(recorded.notes, [{ callers: 1, askedMs, headMs: 3, nowMs: askedMs + 3 }]);
+  },
+  AUTO,
+);
+
+sharing(
+  "reads that are answered together are noted together, and only the first one has run",
+  async (place) => {
+    const { read, clock, server } = place;
+    await readAlone(place, 1, 2);
+    await drain(place);
+    using recorded = recordGathering();
+    const sinceMs = clock.now();
+    for (const n of [1, 2, 3]) await read(n);
+    await clock.advance(1);
+    server.answer(server.busy[0]!);
+    await read(4);
+    await clock.advance(2);
+    await answerTogether(place);
+    const [askedMs, nowMs] = [3 * sinceMs + 1, sinceMs + 3];
+    assertEquals(recorded.notes, [{ callers: 3, askedMs, headMs: 2, nowMs }]);
+  },
+  { ...AUTO, size: 1 },
+);
+
+sharing("the time that the first one runs is not noted if it had no choice", async (place) => {
+  const { read, clock } = place;
+  await readAlone(place, 1, 2);
+  using recorded = recordGathering();
+  const askedMs = clock.now();
+  for (const n of [1, 2]) await read(n);
+  await clock.advance(3);
+  await answerTogether(place);
+  assertEquals(recorded.notes, [{ callers: 1, askedMs, headMs: 0, nowMs: askedMs + 3 }]);
+}, { ...AUTO, size: 1 });
+
+sharing(
+  "reads that waited in the queue, or for a login of their own, are not noted",
+  async (place) => {
+    const { read, clock } = place;
+    using recorded = recordGathering();
+    for (const n of [1, 2, 3, 4]) await read(n);
+    await clock.advance(100);
+    await clock.advance(3);
+    await drain(place);
+    assertEquals(recorded.notes, []);
+  },
+  { ...AUTO, size: 2, loginMs: 100 },
+);
+
+sharing("the first read on a new connection is not noted", async (place) => {
+  const { read, lines } = place;
+  using recorded = recordGathering();
+  for (const n of [1, 2, 3, 4, 5]) await read(n);
+  assertEquals(lines(), [[1, 2, 3, 4], [5]]);
+  await answerTogether(place);
+  assertEquals(recorded.notes.map(({ callers }) => callers), [3]);
+}, { ...AUTO, size: 2 });
+
+sharing("a read whose caller leaves behind another one has waited in vain", async (place) => {
+  const { read, clock, server } = place;
+  await readAlone(place, 1, 2);
+  using recorded = recordGathering();
+  const controllers = [2, 3].map(() => new AbortController());
+  const askedAt = clock.now();
+  await read(1);
+  for (const { signal } of controllers) await read(2, { signal });
+  await clock.advance(2);
+  controllers[1]!.abort();
+  await flushPromises();
+  assertEquals(recorded.vain, [[askedAt, askedAt + 2]]);
+  server.answer(server.busy[0]!);
+  await read(4);
+  controllers[0]!.abort();
+  await flushPromises();
+  assertEquals(recorded.vain.length, 1);
+  await answerTogether(place);
+  assertEquals(recorded.notes.map(({ callers }) => callers), [1]);
+}, { ...AUTO, size: 1 });
+
+sharing("a read that waited in the queue, and leaves, is not noted", async (place) => {
+  const { read, clock } = place;
+  using recorded = recordGathering();
+  const controller = new AbortController();
+  await read(1);
+  await read(2, { signal: controller.signal });
+  await clock.advance(100);
+  controller.abort();
+  await drain(place);
+  assertEquals(recorded.vain, []);
+}, { ...AUTO, size: 1, loginMs: 100 });
+
+sharing(
+  "a read that is moved has waited in vain, and its second place is not noted",
+  async (place) => {
+    const { read, lines, clock, server } = place;
+    await warmUp(place, 0.5);
+    using recorded = recordGathering();
+    const askedAt = clock.now();
+    for (const n of [1, 2, 3, 4]) await read(n);
+    for (const connection of server.busy) {
+      if (server.running(connection).length === 1) server.answer(connection);
+    }
+    await flushPromises();
+    assertEquals(lines().map(({ length }) => length), [2]);
+    await clock.advance(12);
+    assertEquals(lines().map(({ length }) => length).toSorted(), [1, 2]);
+    assertEquals(recorded.vain, [[askedAt, askedAt + 10]]);
+    await drain(place);
+    assertEquals(recorded.notes.map(({ askedMs }) => askedMs), [askedAt, askedAt]);
+  },
+  AUTO,
+);
 
 sharing(
   "while others share, reads may go behind one that took an idle connection",
