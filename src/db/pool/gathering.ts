@@ -56,6 +56,11 @@ export class Gathering {
   /** How many answers come until a trial of longer lines. */
   #rest = 0;
   #nextRest = FIRST_REST;
+  /**
+   * Whether the next one is of the longest. Where all connections are in use, lines are long anyway, and somewhat longer ones
+   * make no difference.
+   */
+  #isFar = false;
   /** When a trial of shorter lines comes. */
   #shorterAt = -Infinity;
   /** How long a caller waits. */
@@ -95,8 +100,10 @@ export class Gathering {
   }
 
   #tryLonger(nowMs: number): void {
-    const depths = { shorter: this.#depth, longer: this.#depth * STEP };
-    this.#trial = new DepthTrial({ ...depths, turnMin: LONGER_TURN }, nowMs);
+    const shorter = this.#depth;
+    const longer = this.#isFar ? DEPTH_MAX : shorter * STEP;
+    this.#isFar = !this.#isFar;
+    this.#trial = new DepthTrial({ shorter, longer, turnMin: LONGER_TURN }, nowMs);
   }
 
   #end(trial: DepthTrial, nowMs: number): void {

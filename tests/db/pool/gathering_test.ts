@@ -62,16 +62,22 @@ Deno.test("answers that come together count as many", () => {
 Deno.test("longer lines that are answered later are tried with less than one read of a hundred", () => {
   for (const together of [1, 16]) {
     const load = new Load();
+    const tried = () => (load.readsWith(4) + load.readsWith(16)) / 512;
     load.read(LINES_COST_MORE, 2_000, { together });
-    const tried = 2 * 256;
-    assertEquals(load.readsWith(4), tried);
+    assertEquals(tried(), 1);
     // After rests of 4,000, 8,000, 16,000 and 32,000 reads.
     load.read(LINES_COST_MORE, 66_000, { together });
-    assertEquals(load.readsWith(4), 5 * tried);
+    assertEquals(tried(), 5);
     load.read(LINES_COST_MORE, 650_000, { together });
-    assertEquals(load.readsWith(4), 14 * tried);
-    assertEquals([...load.readsAt.keys()], [1, 4]);
+    assertEquals(tried(), 14);
+    assertEquals([...load.readsAt.keys()], [1, 4, 16]);
   }
+});
+
+Deno.test("the longest lines are tried, too, where longer ones are of no use", () => {
+  const load = new Load();
+  load.read({ runMs: (depth) => depth > 4 ? 1 : 4 }, 8_000);
+  assertEquals(load.gathering.depth, 16);
 });
 
 Deno.test("shorter lines are tried every ten seconds", () => {
