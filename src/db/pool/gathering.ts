@@ -26,9 +26,6 @@ const LONGER_REST = 64_000;
 /** The first one of these rests. Each is twice as long as the one before: a process that has just begun is slow in any line. */
 const FIRST_REST = 4_000;
 
-/** Longer lines are tried only while so many answers come in a millisecond: with fewer, no machine is busy. */
-const BUSY_PER_MS = 1;
-
 /** After so long shorter lines are tried again: another load may have come, to which lines are harmful. */
 const SHORTER_REST_MS = 10_000;
 
@@ -59,9 +56,6 @@ export class Gathering {
   /** How many answers come until a trial of longer lines. */
   #rest = 0;
   #nextRest = FIRST_REST;
-  /** So many answers have come since then: whether the pool is busy. */
-  #window = 0;
-  #windowBeganAt = -Infinity;
   /**
    * Whether the next one is of the longest. Where all connections are in use, lines are long anyway, and somewhat longer ones
    * make no difference.
@@ -87,9 +81,7 @@ export class Gathering {
     if (trial === undefined) {
       this.#rest -= callers;
       if (this.#depth > 1 && nowMs >= this.#shorterAt) this.#tryShorter(nowMs);
-      else if (this.#isBusy(callers, nowMs) && this.#depth < DEPTH_MAX && this.#rest <= 0) {
-        this.#tryLonger(nowMs);
-      }
+      else if (this.#depth < DEPTH_MAX && this.#rest <= 0) this.#tryLonger(nowMs);
     } else {
       trial.note({ callers, askedAt: askedMs / callers, waitedMs }, nowMs);
       if (trial.isOver) this.#end(trial, nowMs);
@@ -100,15 +92,6 @@ export class Gathering {
   noteVain(askedAt: number, nowMs: number): void {
     this.#vain = Math.max(0, this.#vain - 1);
     this.#trial?.noteVain(askedAt, nowMs);
-  }
-
-  #isBusy(callers: number, nowMs: number): boolean {
-    this.#window += callers;
-    if (this.#window < LONGER_TURN) return false;
-    const isBusy = this.#window > BUSY_PER_MS * (nowMs - this.#windowBeganAt);
-    this.#window = 0;
-    this.#windowBeganAt = nowMs;
-    return isBusy;
   }
 
   #tryShorter(nowMs: number): void {
@@ -129,8 +112,6 @@ export class Gathering {
     const isLonger = trial.isLongerSooner(wasLonger ? 1 : GAIN);
     this.#depth = isLonger ? longer : shorter;
     this.#trial = undefined;
-    this.#window = 0;
-    this.#windowBeganAt = nowMs;
     this.#shorterAt = nowMs + SHORTER_REST_MS;
     if (wasLonger && isLonger) return;
     this.#rest = this.#nextRest;
