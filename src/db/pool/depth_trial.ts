@@ -72,7 +72,7 @@ export class DepthTrial {
   }
 
   /** A caller that asked at `askedAt` has waited until now, and has no answer. */
-  noteVain(askedAt: number, nowMs: number): void {
+  noteLostPlace(askedAt: number, nowMs: number): void {
     const turn = this.#turnAt(askedAt);
     if (turn !== undefined) turn.waitedMs += nowMs - askedAt;
   }

@@ -6,8 +6,10 @@
  */
 import { DepthTrial } from "./depth_trial.ts";
 
-/** The longest line, and by how many times a trial's lengths differ: nearer ones differ less than two turns of one do. */
-const DEPTH_MAX = 16;
+/** The longest line of `auto`. More would lose more by one slow read, and gain little. */
+export const AUTO_DEPTH_MAX = 16;
+
+/** By how many times a trial's lengths differ: nearer ones differ less than two turns of one do. */
 const STEP = 4;
 
 /** Lines become longer only if the answers come by so much sooner, as one slow read holds up more of them. */
@@ -35,11 +37,11 @@ const OUTLIER = 8;
 /** Share of the newest answer in that mean. */
 const NEWEST = 1 / 128;
 
-/** Of so many reads one may wait behind another one in vain, for the same reason. */
-const READS_PER_VAIN = 400;
+/** Of so many reads one may lose its place behind others, for the same reason. */
+const READS_PER_LOSS = 400;
 
 /** Most of them that are saved up. */
-const VAIN_MAX = 16;
+const LOSSES_MAX = 16;
 
 export interface GatheredReads {
   /** How many callers have an answer. */
@@ -65,23 +67,23 @@ export class Gathering {
   #shorterAt = -Infinity;
   /** How long a caller waits. */
   #waitMs = 1;
-  /** How many reads may wait in vain now. */
-  #vain = VAIN_MAX;
+  /** How many reads may lose their places now. */
+  #losses = LOSSES_MAX;
 
   get depth(): number {
-    return Math.min(this.#trial?.depth ?? this.#depth, this.#vain);
+    return Math.min(this.#trial?.depth ?? this.#depth, this.#losses);
   }
 
   /** Answers have come together. */
   note({ callers, askedMs, headMs }: GatheredReads, nowMs: number): void {
-    this.#vain = Math.min(VAIN_MAX, this.#vain + callers / READS_PER_VAIN);
+    this.#losses = Math.min(LOSSES_MAX, this.#losses + callers / READS_PER_LOSS);
     const waitedMs = callers * nowMs - askedMs - Math.max(0, headMs - OUTLIER * this.#waitMs);
     this.#waitMs += Math.min(1, NEWEST * callers) * (waitedMs / callers - this.#waitMs);
     const trial = this.#trial;
     if (trial === undefined) {
       this.#rest -= callers;
       if (this.#depth > 1 && nowMs >= this.#shorterAt) this.#tryShorter(nowMs);
-      else if (this.#depth < DEPTH_MAX && this.#rest <= 0) this.#tryLonger(nowMs);
+      else if (this.#depth < AUTO_DEPTH_MAX && this.#rest <= 0) this.#tryLonger(nowMs);
     } else {
       trial.note({ callers, askedAt: askedMs / callers, waitedMs }, nowMs);
       if (trial.isOver) this.#end(trial, nowMs);
@@ -89,19 +91,20 @@ export class Gathering {
   }
 
   /** A read that was asked for at `askedAt`, and had the choice, lost its place behind others before its turn. */
-  noteVain(askedAt: number, nowMs: number): void {
-    this.#vain = Math.max(0, this.#vain - 1);
-    this.#trial?.noteVain(askedAt, nowMs);
+  noteLostPlace(askedAt: number, nowMs: number): void {
+    this.#losses = Math.max(0, this.#losses - 1);
+    this.#trial?.noteLostPlace(askedAt, nowMs);
   }
 
   #tryShorter(nowMs: number): void {
-    const depths = { shorter: this.#depth / STEP, longer: this.#depth };
-    this.#trial = new DepthTrial({ ...depths, turnMin: SHORTER_TURN }, nowMs);
+    const longer = this.#depth;
+    const shorter = longer / STEP;
+    this.#trial = new DepthTrial({ shorter, longer, turnMin: SHORTER_TURN }, nowMs);
   }
 
   #tryLonger(nowMs: number): void {
     const shorter = this.#depth;
-    const longer = this.#isFar ? DEPTH_MAX : shorter * STEP;
+    const longer = this.#isFar ? AUTO_DEPTH_MAX : shorter * STEP;
     this.#isFar = !this.#isFar;
     this.#trial = new DepthTrial({ shorter, longer, turnMin: LONGER_TURN }, nowMs);
   }

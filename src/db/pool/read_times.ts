@@ -2,7 +2,7 @@
  * How long the server takes for a shared read, by the newest answers. From it follows how many reads may be behind one
  * another on a connection, and which one holds up the reads behind it.
  */
-import { type GatheredReads, Gathering } from "./gathering.ts";
+import { AUTO_DEPTH_MAX, type GatheredReads, Gathering } from "./gathering.ts";
 
 /** The value of `PoolOptions.readDepth` by which the pool decides itself. */
 export type ReadDepth = number | "auto";
@@ -12,9 +12,6 @@ const LINE_MS = 2;
 
 /** The length of a line until the first answers, and the least of reads that go out together. */
 const START_DEPTH = 4;
-
-/** The longest line of `auto`. More would lose more by one slow read, and gain little. */
-const AUTO_DEPTH_MAX = 16;
 
 /** The longest line of a pool. */
 export function longestLine(depth: ReadDepth = "auto"): number {
@@ -127,8 +124,8 @@ export class ReadTimes {
   }
 
   /** A read that was asked for at `askedAt`, and had the choice, lost its place behind others before its turn. */
-  noteVain(askedAt: number, nowMs: number): void {
-    this.#gathering.noteVain(askedAt, nowMs);
+  noteLostPlace(askedAt: number, nowMs: number): void {
+    this.#gathering.noteLostPlace(askedAt, nowMs);
   }
 
   /** Slow reads move a mean, and so would make themselves usual. */

@@ -22,7 +22,7 @@ export class Share implements Connection, Place, LeaseReturn {
   readonly since: number;
   /** When the caller asked for a connection. */
   readonly askedAt: number;
-  /** Whether it could go behind others or not: there were some, and it took a place at once. */
+  /** Whether it could go behind others or not: there were some, and it took a place on an open connection at once. */
   readonly hadChoice: boolean;
   readonly watch: QueueNode<WatchedLease> | undefined;
   /** The caller's lease, which has this share. */

@@ -182,7 +182,7 @@ export class SharedConnection {
     remove(this.#shares, share);
     const nowMs = this.#options.clock.now();
     const isBehind = this.#line.indexOf(share) > 0;
-    if (isBehind && share.hadChoice) this.#options.times.noteVain(share.askedAt, nowMs);
+    if (isBehind && share.hadChoice) this.#options.times.noteLostPlace(share.askedAt, nowMs);
     // A login has a timeout of its own.
     if (this.head === share && this.#turnAt !== Infinity) this.#deadSince = nowMs;
     this.#options.onHeldUp();

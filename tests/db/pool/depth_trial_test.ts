@@ -56,8 +56,8 @@ Deno.test("the wait of a read that loses its place counts in the turn in which i
   const trial = new DepthTrial(DEPTHS, 0);
   const endTurn = (n: number) => trial.note({ callers: 64, askedAt: n, waitedMs: 64 }, n + 1);
   endTurn(0);
-  trial.noteVain(-1, 33);
-  trial.noteVain(1, 33);
+  trial.noteLostPlace(-1, 33);
+  trial.noteLostPlace(1, 33);
   for (const n of [1, 2, 3, 4]) endTurn(n);
   assertEquals([95, 97].map((ms) => trial.isLongerSooner(ms / 64)), [false, true]);
 });

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { Gathering } from "../../../src/db/pool/gathering.ts";
 
-/** How long a caller waits at a length, on a machine where `alone` is what a read takes without others in front. */
+/** How long a caller waits at a length. */
 interface Server {
   /** Until its turn. */
   waitMs?(depth: number): number;
@@ -37,8 +37,8 @@ class Load {
     return this.readsAt.get(depth) ?? 0;
   }
 
-  waitInVain(times: number): void {
-    for (let n = 0; n < times; n++) this.gathering.noteVain(this.nowMs - 5, this.nowMs);
+  losePlaces(times: number): void {
+    for (let n = 0; n < times; n++) this.gathering.noteLostPlace(this.nowMs - 5, this.nowMs);
   }
 }
 
@@ -54,7 +54,7 @@ Deno.test("answers that come together count as many", () => {
   load.read(LINES_COST_LESS, 3_000, { together: 16 });
   assertEquals(load.gathering.depth, 16);
   assertEquals(load.readsWith(1), 16 + 2 * 256 + 256);
-  load.waitInVain(16);
+  load.losePlaces(16);
   load.read(ALL_THE_SAME, 1_600, { together: 16 });
   assertEquals(Math.round(load.gathering.depth), 4);
 });
@@ -169,7 +169,7 @@ Deno.test("the wait of a read that loses its place counts for the length at whic
   for (let n = 0; n < 2_000; n++) {
     const askedAt = nowMs;
     // Lines are quicker, but for the one read of twenty that loses its place.
-    if (gathering.depth > 1 && n % 20 === 0) gathering.noteVain(askedAt, nowMs += 25);
+    if (gathering.depth > 1 && n % 20 === 0) gathering.noteLostPlace(askedAt, nowMs += 25);
     const headMs = gathering.depth > 1 ? 0.5 : 1;
     gathering.note({ callers: 1, askedMs: nowMs, headMs }, nowMs + headMs);
     nowMs += headMs;
@@ -177,12 +177,12 @@ Deno.test("the wait of a read that loses its place counts for the length at whic
   assertEquals(gathering.depth, 1);
 });
 
-Deno.test("one of four hundred reads may wait behind others in vain", () => {
+Deno.test("one of four hundred reads may lose its place behind others", () => {
   const load = new Load();
   load.read(LINES_COST_LESS, 3_000);
-  load.waitInVain(14);
+  load.losePlaces(14);
   assertEquals(Math.floor(load.gathering.depth), 2);
-  load.waitInVain(10);
+  load.losePlaces(10);
   assertEquals(load.gathering.depth, 0);
   load.read(ALL_THE_SAME, 1_200);
   assertEquals(Math.round(load.gathering.depth), 3);

@@ -158,14 +158,10 @@ sharing("others may go behind a read that took one of several idle connections",
 }, { size: 2 });
 
 /** Three idle connections, and the time of a read. */
-async function warmUp({ read, write, clock, answerAll }: Place, ms: number): Promise<void> {
-  for (const n of [1, 2, 3]) await write(n);
-  await answerAll();
-  for (let n = 0; n < 20; n++) {
-    await read(0);
-    await clock.advance(ms);
-    await answerAll();
-  }
+async function warmUp(place: Place, ms: number): Promise<void> {
+  for (const n of [1, 2, 3]) await place.write(n);
+  await place.answerAll();
+  await readAlone(place, ms, 20);
 }
 
 const AUTO = { size: 3, readDepth: "auto" } as const;
@@ -245,12 +241,9 @@ sharing("reads behind a slow one move at once to a connection that is free", asy
   await drain(place);
 }, AUTO);
 
-/** Answers all flights in one turn of the event loop. */
-async function answerTogether({ server }: Place): Promise<void> {
-  for (const connection of server.busy) {
-    for (const _ of server.running(connection)) server.answer(connection);
-  }
-  await flushPromises();
+/** Answers all flights of each connection in one turn of the event loop. */
+async function answerTogether(place: Place): Promise<void> {
+  for (const connection of place.server.busy) await answerLine(place, connection);
 }
 
 /** One read after the other. */
@@ -291,15 +284,15 @@ sharing("a few slow reads do not make it usual to be slow", async (place) => {
 
 /** What the pool tells `Gathering` from now on. */
 function recordGathering() {
-  const { note, noteVain } = Gathering.prototype;
+  const { note, noteLostPlace } = Gathering.prototype;
   const notes: (GatheredReads & { nowMs: number })[] = [];
-  const vain: [askedAt: number, nowMs: number][] = [];
+  const lost: [askedAt: number, nowMs: number][] = [];
   Gathering.prototype.note = (reads, nowMs) => void notes.push({ ...gatheredOf(reads), nowMs });
-  Gathering.prototype.noteVain = (...read) => void vain.push(read);
+  Gathering.prototype.noteLostPlace = (...read) => void lost.push(read);
   return {
     notes,
-    vain,
-    [Symbol.dispose]: () => void Object.assign(Gathering.prototype, { note, noteVain }),
+    lost,
+    [Symbol.dispose]: () => void Object.assign(Gathering.prototype, { note, noteLostPlace }),
   };
 }
 
@@ -376,7 +369,7 @@ sharing("the first read on a new connection is not noted", async (place) => {
   assertEquals(recorded.notes.map(({ callers }) => callers), [3]);
 }, { ...AUTO, size: 2 });
 
-sharing("a read whose caller leaves behind another one has waited in vain", async (place) => {
+sharing("a read whose caller leaves behind another one loses its place", async (place) => {
   const { read, clock, server } = place;
   await readAlone(place, 1, 2);
   using recorded = recordGathering();
@@ -387,12 +380,12 @@ sharing("a read whose caller leaves behind another one has waited in vain", asyn
   await clock.advance(2);
   controllers[1]!.abort();
   await flushPromises();
-  assertEquals(recorded.vain, [[askedAt, askedAt + 2]]);
+  assertEquals(recorded.lost, [[askedAt, askedAt + 2]]);
   server.answer(server.busy[0]!);
   await read(4);
   controllers[0]!.abort();
   await flushPromises();
-  assertEquals(recorded.vain.length, 1);
+  assertEquals(recorded.lost.length, 1);
   await answerTogether(place);
   assertEquals(recorded.notes.map(({ callers }) => callers), [1]);
 }, { ...AUTO, size: 1 });
@@ -406,11 +399,11 @@ sharing("a read that waited in the queue, and leaves, is not noted", async (plac
   await clock.advance(100);
   controller.abort();
   await drain(place);
-  assertEquals(recorded.vain, []);
+  assertEquals(recorded.lost, []);
 }, { ...AUTO, size: 1, loginMs: 100 });
 
 sharing(
-  "a read that is moved has waited in vain, and its second place is not noted",
+  "a read that is moved has lost its place, and its second place is not noted",
   async (place) => {
     const { read, lines, clock, server } = place;
     await warmUp(place, 0.5);
@@ -424,7 +417,7 @@ sharing(
     assertEquals(lines().map(({ length }) => length), [2]);
     await clock.advance(12);
     assertEquals(lines().map(({ length }) => length).toSorted(), [1, 2]);
-    assertEquals(recorded.vain, [[askedAt, askedAt + 10]]);
+    assertEquals(recorded.lost, [[askedAt, askedAt + 10]]);
     await drain(place);
     assertEquals(recorded.notes.map(({ askedMs }) => askedMs), [askedAt, askedAt]);
   },
