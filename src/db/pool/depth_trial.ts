@@ -1,14 +1,16 @@
-/** A trial of two line lengths: turns at each of them, and how long callers wait for their answers. */
+/** A trial of another line length: turns at it and at the present one, and how long callers wait for their answers. */
 
 /** Each half has a turn of both. What grows or falls meanwhile, such as the load, adds to one half and takes from the other. */
-const TURNS = ["shorter", "longer", "longer", "shorter"] as const;
+const TURNS = ["present", "other", "other", "present"] as const;
 
 /** A turn has so many times the answers that were on their way when it began. */
 const TURN_ROUNDS = 4;
 
 export interface DepthTrialOptions {
-  readonly shorter: number;
-  readonly longer: number;
+  readonly present: number;
+  readonly other: number;
+  /** The other one wins if callers wait for less than this share of the time at it. */
+  readonly share: number;
   /** A turn has so many answers at least. */
   readonly turnMin: number;
 }
@@ -31,34 +33,35 @@ interface Turn {
 }
 
 export class DepthTrial {
-  readonly shorter: number;
-  readonly longer: number;
-  readonly #turnMin: number;
+  readonly #options: DepthTrialOptions;
   /** One more than is compared: late answers to the others come in it. */
   readonly #turns: Turn[] = [];
   /** How many answers of the newest turn were asked for before it. */
   #before = 0;
 
-  constructor({ shorter, longer, turnMin }: DepthTrialOptions, nowMs: number) {
-    this.shorter = shorter;
-    this.longer = longer;
-    this.#turnMin = turnMin;
+  constructor(options: DepthTrialOptions, nowMs: number) {
+    this.#options = options;
     this.#begin(nowMs);
+  }
+
+  get other(): number {
+    return this.#options.other;
   }
 
   /** The length of this turn. */
   get depth(): number {
-    return this[TURNS[this.#turns.length - 1] ?? "shorter"];
+    return this.#options[TURNS[this.#turns.length - 1] ?? "present"];
   }
 
   get isOver(): boolean {
-    return this.#turns.length > TURNS.length + 1;
+    return this.#isLost || this.#turns.length > TURNS.length + 1;
   }
 
-  /** Whether callers waited for less than `share` of the time at the greater length, in both halves. */
-  isLongerSooner(share: number): boolean {
+  /** Whether callers have their answers sooner at the other length; once the trial is over. */
+  get isWon(): boolean {
+    const { share } = this.#options;
     const [one, two, three, four] = this.#turns.map(meanOf);
-    return two! < share * one! && three! < share * four!;
+    return !this.#isLost && two! < share * one! && three! < share * four!;
   }
 
   note({ callers, askedAt, waitedMs }: AnsweredReads, nowMs: number): void {
@@ -68,13 +71,24 @@ export class DepthTrial {
     if (turn === undefined) return;
     turn.callers += callers;
     turn.waitedMs += waitedMs;
-    if (newest.callers >= Math.max(this.#turnMin, TURN_ROUNDS * this.#before)) this.#begin(nowMs);
+    if (newest.callers >= this.#turnSize) this.#begin(nowMs);
   }
 
   /** A caller that asked at `askedAt` has waited until now, and has no answer. */
   noteLostPlace(askedAt: number, nowMs: number): void {
     const turn = this.#turnAt(askedAt);
     if (turn !== undefined) turn.waitedMs += nowMs - askedAt;
+  }
+
+  get #turnSize(): number {
+    return Math.max(this.#options.turnMin, TURN_ROUNDS * this.#before);
+  }
+
+  /** Whether callers have already waited for so long at the other length that it cannot win: few shall be delayed by it. */
+  get #isLost(): boolean {
+    if (this.#turns.length !== 2) return false;
+    const [one, two] = this.#turns;
+    return two!.waitedMs >= this.#options.share * meanOf(one!) * this.#turnSize;
   }
 
   #turnAt(askedAt: number): Turn | undefined {

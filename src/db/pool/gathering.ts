@@ -20,13 +20,22 @@ const SHORTER_TURN = 64;
 const LONGER_TURN = 256;
 
 /**
- * After so many answers longer lines are tried again. So less than one of a hundred reads is in such a trial, and the slowest
- * of a hundred is none of them.
+ * After so many answers longer lines are tried again. So they delay far less than one of a hundred reads where they do not
+ * serve, and the slowest of a hundred is none of them.
  */
 const LONGER_REST = 64_000;
 
 /** The first one of these rests. Each is twice as long as the one before: a process that has just begun is slow in any line. */
 const FIRST_REST = 4_000;
+
+/**
+ * Longer lines are tried only while answers come at this interval or a shorter one. With fewer, no machine is busy, and a
+ * trial is a greater share of the reads: a process may end before it has answered a thousand.
+ */
+const BUSY_INTERVAL_MS = 1;
+
+/** A longer interval counts as this one, so that a load that comes after a night is seen within some hundred answers. */
+const INTERVAL_MAX_MS = 1_000;
 
 /** After so long shorter lines are tried again: another load may have come, to which lines are harmful. */
 const SHORTER_REST_MS = 10_000;
@@ -34,7 +43,7 @@ const SHORTER_REST_MS = 10_000;
 /** A slow read runs for long in any line, so it counts as so many times the mean at most. The wait behind it counts in full. */
 const OUTLIER = 8;
 
-/** Share of the newest answer in that mean. */
+/** Share of the newest answer in a mean. */
 const NEWEST = 1 / 128;
 
 /** Of so many reads one may lose its place behind others, for the same reason. */
@@ -67,6 +76,9 @@ export class Gathering {
   #shorterAt = -Infinity;
   /** How long a caller waits. */
   #waitMs = 1;
+  /** The interval at which answers come. */
+  #intervalMs = BUSY_INTERVAL_MS;
+  #notedAt = -Infinity;
   /** How many reads may lose their places now. */
   #losses = LOSSES_MAX;
 
@@ -78,12 +90,16 @@ export class Gathering {
   note({ callers, askedMs, headMs }: GatheredReads, nowMs: number): void {
     this.#losses = Math.min(LOSSES_MAX, this.#losses + callers / READS_PER_LOSS);
     const waitedMs = callers * nowMs - askedMs - Math.max(0, headMs - OUTLIER * this.#waitMs);
-    this.#waitMs += Math.min(1, NEWEST * callers) * (waitedMs / callers - this.#waitMs);
+    const newest = Math.min(1, NEWEST * callers);
+    this.#waitMs += newest * (waitedMs / callers - this.#waitMs);
+    const intervalMs = Math.min(nowMs - this.#notedAt, INTERVAL_MAX_MS) / callers;
+    this.#intervalMs += newest * (intervalMs - this.#intervalMs);
+    this.#notedAt = nowMs;
     const trial = this.#trial;
     if (trial === undefined) {
       this.#rest -= callers;
       if (this.#depth > 1 && nowMs >= this.#shorterAt) this.#tryShorter(nowMs);
-      else if (this.#depth < AUTO_DEPTH_MAX && this.#rest <= 0) this.#tryLonger(nowMs);
+      else if (this.#isLongerDue) this.#tryLonger(nowMs);
     } else {
       trial.note({ callers, askedAt: askedMs / callers, waitedMs }, nowMs);
       if (trial.isOver) this.#end(trial, nowMs);
@@ -96,31 +112,41 @@ export class Gathering {
     this.#trial?.noteLostPlace(askedAt, nowMs);
   }
 
+  get #isLongerDue(): boolean {
+    return this.#depth < AUTO_DEPTH_MAX && this.#rest <= 0 && this.#intervalMs <= BUSY_INTERVAL_MS;
+  }
+
   #tryShorter(nowMs: number): void {
-    const longer = this.#depth;
-    const shorter = longer / STEP;
-    this.#trial = new DepthTrial({ shorter, longer, turnMin: SHORTER_TURN }, nowMs);
+    const present = this.#depth;
+    this.#trial = new DepthTrial({
+      present,
+      other: present / STEP,
+      share: 1,
+      turnMin: SHORTER_TURN,
+    }, nowMs);
   }
 
   #tryLonger(nowMs: number): void {
-    const shorter = this.#depth;
-    const longer = this.#isFar ? AUTO_DEPTH_MAX : shorter * STEP;
+    const present = this.#depth;
+    const other = this.#isFar ? AUTO_DEPTH_MAX : present * STEP;
     this.#isFar = !this.#isFar;
-    this.#trial = new DepthTrial({ shorter, longer, turnMin: LONGER_TURN }, nowMs);
+    this.#trial = new DepthTrial({ present, other, share: GAIN, turnMin: LONGER_TURN }, nowMs);
   }
 
-  #end(trial: DepthTrial, nowMs: number): void {
-    const { shorter, longer } = trial;
-    const wasLonger = this.#depth === longer;
-    const isLonger = trial.isLongerSooner(wasLonger ? 1 : GAIN);
-    this.#depth = isLonger ? longer : shorter;
+  #end({ other, isWon }: DepthTrial, nowMs: number): void {
+    const isLonger = other > this.#depth;
     this.#trial = undefined;
-    this.#shorterAt = nowMs + SHORTER_REST_MS;
-    if (wasLonger && isLonger) return;
+    // The way that has lost rests. The other one is gone further at once.
+    if (isLonger === isWon) this.#shorterAt = nowMs + SHORTER_REST_MS;
+    else this.#restLonger();
+    if (!isWon) return;
+    this.#depth = other;
+    if (isLonger) this.#rest = 0;
+    else this.#shorterAt = nowMs;
+  }
+
+  #restLonger(): void {
     this.#rest = this.#nextRest;
     this.#nextRest = Math.min(LONGER_REST, 2 * this.#nextRest);
-    // The way that was better is tried further at once.
-    if (wasLonger) this.#shorterAt = nowMs;
-    else if (isLonger) this.#rest = 0;
   }
 }
