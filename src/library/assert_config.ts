@@ -8,8 +8,22 @@ import { TRANSPORTS } from "./transport.ts";
 
 const WORDS = { transport: TRANSPORTS, http: HTTP_MODES, prepare: PREPARE_MODES };
 
-/** Throws `TypeError` for a word, a relay or a switch, and `RangeError` for a number, that cannot be used. */
+/** Whoever opens a database may pass on the options that tell the process of it, and those of its replicas. */
+const NAMES = {
+  pool: Object.keys(DATABASE_DEFAULTS.pool),
+  session: [...Object.keys(DATABASE_DEFAULTS.session), "readOnly"],
+  options: [
+    ...["url", "wsProxy", "pipelineConnect", "parsers"],
+    ...Object.keys(DATABASE_DEFAULTS),
+    ...["replicas", "observer", "onLeak", "onBackgroundError"],
+  ],
+};
+
+/** Throws `TypeError` for a name, a word, a relay or a switch, and `RangeError` for a number, that cannot be used. */
 export function assertConfig(config: DatabaseConfig): void {
+  assertNames("options", config);
+  assertNames("pool", config.pool);
+  assertNames("session", config.session);
   for (const name of Object.keys(WORDS) as (keyof typeof WORDS)[]) {
     const [value, words]: [unknown, readonly unknown[]] = [config[name], WORDS[name]];
     if (value !== undefined && !words.includes(value)) {
@@ -36,6 +50,18 @@ export function assertConfig(config: DatabaseConfig): void {
     retryAttempts: wholeFrom(1),
     leakThresholdMs: FINITE_OR_NEVER,
   });
+}
+
+/** A misspelled bound would leave the default in place. */
+function assertNames(part: keyof typeof NAMES, given: object | null = {}): void {
+  if (typeof given !== "object") {
+    refuse(part, `it must be an object with options: current value is ${shown(given)}`);
+  }
+  for (const [name, value] of Object.entries(given ?? {})) {
+    if (value === undefined || NAMES[part].includes(name)) continue;
+    const path = part === "options" ? name : `${part}.${name}`;
+    refuse(path, `there is no such option; use one of ${NAMES[part].join(", ")}`);
+  }
 }
 
 function refuse(name: string, reason: string): never {

@@ -57,7 +57,8 @@ export interface PoolConfig {
   readonly leakThresholdMs: number;
   /**
    * Most reads that share a connection, one behind the other; 1 for none. `auto`: 16 where no further connection may be
-   * opened, and otherwise as many as the server answers within 2 ms. Not in requests of a Worker, which own their sockets.
+   * opened, and otherwise as many as the server answers within 2 ms; on a busy pool also while connections are idle, if the
+   * answers come sooner so. Not in requests of a Worker, which own their sockets.
    */
   readonly readDepth: ReadDepth;
 }

@@ -141,6 +141,14 @@ const WORDS: [options: Record<string, unknown>, message: string][] = [
   ],
   [{ session: { deferrable: "off" } }, "'deferrable' must be true or false"],
   [
+    { pool: { max: 10 } },
+    "Cannot open the database as 'pool.max' cannot be used, there is no such option; use one of size, maxOverflow, ",
+  ],
+  [{ session: { statementTimeout: 5_000 } }, "one of isolation, deferrable, statementTimeoutMs, "],
+  [{ session: { readonly: true } }, "'session.readonly' cannot be used, there is no such option"],
+  [{ poolSize: 10 }, "use one of url, wsProxy, pipelineConnect, parsers, transport, "],
+  [{ pool: 10 }, "'pool' cannot be used, it must be an object with options: current value is 10"],
+  [
     { transport: 5n },
     '\'transport\' cannot be used, it must be one of "auto", "websocket", "tcp": current value is of type bigint',
   ],

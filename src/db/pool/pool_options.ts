@@ -41,8 +41,8 @@ export interface PoolOptions {
   readonly shedTargetMs: number;
   /**
    * Most shared reads behind one another on a connection; 1 for none. With `auto`, the default, 16 where no permit is left,
-   * and otherwise as many as the server answers within 2 ms; near the server also while connections are idle. Only in lasting
-   * scopes.
+   * and otherwise as many as the server answers within 2 ms; on a busy pool also while connections are idle, if the answers
+   * come sooner so. Only in lasting scopes.
    */
   readonly readDepth?: ReadDepth | undefined;
   /** Reports leases that are held for too long. Off by default. */
