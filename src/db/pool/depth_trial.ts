@@ -6,6 +6,9 @@ const TURNS = ["present", "other", "other", "present"] as const;
 /** A turn has so many times the answers that were on their way when it began. */
 const TURN_ROUNDS = 4;
 
+/** A turn that takes longer ends the trial: the load has gone, and without one the shorter lines are right. */
+const TURN_MAX_MS = 10_000;
+
 export interface DepthTrialOptions {
   readonly present: number;
   readonly other: number;
@@ -38,6 +41,7 @@ export class DepthTrial {
   readonly #turns: Turn[] = [];
   /** How many answers of the newest turn were asked for before it. */
   #before = 0;
+  #isTooLong = false;
 
   constructor(options: DepthTrialOptions, nowMs: number) {
     this.#options = options;
@@ -54,18 +58,21 @@ export class DepthTrial {
   }
 
   get isOver(): boolean {
-    return this.#isLost || this.#turns.length > TURNS.length + 1;
+    return this.#isTooLong || this.#isLost || this.#turns.length > TURNS.length + 1;
   }
 
   /** Whether callers have their answers sooner at the other length; once the trial is over. */
   get isWon(): boolean {
-    const { share } = this.#options;
+    const { present, other, share } = this.#options;
+    if (this.#isTooLong) return other < present;
     const [one, two, three, four] = this.#turns.map(meanOf);
-    return !this.#isLost && two! < share * one! && three! < share * four!;
+    // A trial that was lost before its third turn has lost its first half.
+    return two! < share * one! && three! < share * four!;
   }
 
   note({ callers, askedAt, waitedMs }: AnsweredReads, nowMs: number): void {
     const newest = this.#turns.at(-1)!;
+    this.#isTooLong = nowMs - newest.beganAt > TURN_MAX_MS;
     const turn = this.#turnAt(askedAt);
     if (turn !== newest) this.#before += callers;
     if (turn === undefined) return;

@@ -29,12 +29,12 @@ const LONGER_REST = 64_000;
 const FIRST_REST = 4_000;
 
 /**
- * Longer lines are tried only while answers come at this interval or a shorter one. With fewer, no machine is busy, and a
- * trial is a greater share of the reads: a process may end before it has answered a thousand.
+ * Longer lines are tried only while so many reads are under way on average, as on a server that is too slow for its load.
+ * With fewer, hardly one would go behind another but in a burst, and a trial would be a greater share of the reads.
  */
-const BUSY_INTERVAL_MS = 1;
+const BUSY_READS = 2;
 
-/** A longer interval counts as this one, so that a load that comes after a night is seen within some hundred answers. */
+/** A longer interval between answers counts as this one: a load after a night without reads is seen within a thousand answers. */
 const INTERVAL_MAX_MS = 1_000;
 
 /** After so long shorter lines are tried again: another load may have come, to which lines are harmful. */
@@ -77,8 +77,8 @@ export class Gathering {
   /** How long a caller waits. */
   #waitMs = 1;
   /** The interval at which answers come. */
-  #intervalMs = BUSY_INTERVAL_MS;
-  #notedAt = -Infinity;
+  #intervalMs = INTERVAL_MAX_MS;
+  #notedAt = 0;
   /** How many reads may lose their places now. */
   #losses = LOSSES_MAX;
 
@@ -113,7 +113,8 @@ export class Gathering {
   }
 
   get #isLongerDue(): boolean {
-    return this.#depth < AUTO_DEPTH_MAX && this.#rest <= 0 && this.#intervalMs <= BUSY_INTERVAL_MS;
+    const isBusy = this.#waitMs >= BUSY_READS * this.#intervalMs;
+    return isBusy && this.#depth < AUTO_DEPTH_MAX && this.#rest <= 0;
   }
 
   #tryShorter(nowMs: number): void {
@@ -136,13 +137,10 @@ export class Gathering {
   #end({ other, isWon }: DepthTrial, nowMs: number): void {
     const isLonger = other > this.#depth;
     this.#trial = undefined;
-    // The way that has lost rests. The other one is gone further at once.
+    // The way that has lost rests. The other one is still due, and so is tried further at once.
     if (isLonger === isWon) this.#shorterAt = nowMs + SHORTER_REST_MS;
     else this.#restLonger();
-    if (!isWon) return;
-    this.#depth = other;
-    if (isLonger) this.#rest = 0;
-    else this.#shorterAt = nowMs;
+    if (isWon) this.#depth = other;
   }
 
   #restLonger(): void {

@@ -27,8 +27,14 @@ const SLOW_MS = 25;
 /** The same near the server while a connection is free, to which they can go at once. */
 const GATHERED_SLOW_MS = 5;
 
-/** But no read is slow there that runs for less than so many times the median: on a busy machine all of them take long. */
+/**
+ * But no read is slow that runs for less than so many times the median. On a busy machine all of them take long: to move
+ * them would cost it more, and each move leaves a connection idle, which a pool beyond its size closes and opens again.
+ */
 const USUAL_TIMES = 8;
+
+/** A read that runs for longer is slow in any case. */
+const USUAL_MAX_MS = 1_000;
 
 /** So many answers double the median or halve it, if all of them ran for longer, or for less. */
 const MEDIAN_ANSWERS = 64;
@@ -62,7 +68,8 @@ export class ReadTimes {
   #readMs = LINE_MS / START_DEPTH;
   /** The same for reads behind others, whose answers follow one another: without the way. */
   #behindMs = LINE_MS / START_DEPTH;
-  #nearSlowMs = GATHERED_SLOW_MS;
+  /** `USUAL_TIMES` the median, within its bounds. */
+  #usualMs = GATHERED_SLOW_MS;
   readonly #gathering = new Gathering();
   #windowEndsAt = -Infinity;
   #shortestMs = Infinity;
@@ -115,7 +122,8 @@ export class ReadTimes {
 
   /** Whether a read holds up the reads behind it: those that might have had a connection of their own, sooner. */
   isSlow(read: ReadUnderWay, nowMs: number, { hasFree = false } = {}): boolean {
-    return this.#runningMs(read, nowMs) > (hasFree && this.#isNear ? this.#nearSlowMs : SLOW_MS);
+    const leastMs = hasFree && this.#isNear ? GATHERED_SLOW_MS : SLOW_MS;
+    return this.#runningMs(read, nowMs) > Math.max(leastMs, this.#usualMs);
   }
 
   /** How often to look for slow reads. */
@@ -130,9 +138,9 @@ export class ReadTimes {
 
   /** Slow reads move a mean, and so would make themselves usual. */
   #learnUsual(runningMs: number, answers: number): void {
-    const isLonger = USUAL_TIMES * runningMs > this.#nearSlowMs;
-    const slowMs = this.#nearSlowMs * 2 ** ((isLonger ? answers : -answers) / MEDIAN_ANSWERS);
-    this.#nearSlowMs = Math.min(SLOW_MS, Math.max(GATHERED_SLOW_MS, slowMs));
+    const isLonger = USUAL_TIMES * runningMs > this.#usualMs;
+    const usualMs = this.#usualMs * 2 ** ((isLonger ? answers : -answers) / MEDIAN_ANSWERS);
+    this.#usualMs = Math.min(USUAL_MAX_MS, Math.max(GATHERED_SLOW_MS, usualMs));
   }
 
   get #isNear(): boolean {

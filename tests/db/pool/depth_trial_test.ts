@@ -56,6 +56,36 @@ Deno.test("no trial ends before the present length has had its turn", () => {
   assertEquals([trial.depth, trial.isOver], [16, false]);
 });
 
+Deno.test("a trial that is lost by lost places alone is lost", () => {
+  const trial = new DepthTrial(OPTIONS, 0);
+  endTurn(trial, 0);
+  trial.note({ callers: 1, askedAt: 1, waitedMs: 0.5 }, 1);
+  trial.noteLostPlace(1, 58.6);
+  assertEquals([trial.isOver, trial.isWon], [true, false]);
+});
+
+Deno.test("at equal waits the present length stays", () => {
+  for (const waits of [[8, 8, 7, 8, 8], [8, 7, 8, 8, 8]] as const) {
+    const trial = new DepthTrial({ ...OPTIONS, share: 1 }, 0);
+    for (const [n, waitMs] of waits.entries()) endTurn(trial, n, 64 * waitMs);
+    assertEquals([trial.isOver, trial.isWon], [true, false]);
+  }
+});
+
+Deno.test("a turn of more than ten seconds ends the trial, and the shorter lines have won", () => {
+  for (const [present, other] of [[4, 16], [16, 4]] as const) {
+    for (const turnsBefore of [0, 1, 2, 3, 4]) {
+      const trial = new DepthTrial({ ...OPTIONS, present, other }, 0);
+      for (let n = 0; n < turnsBefore; n++) endTurn(trial, n, 64 - n);
+      const askedAt = turnsBefore;
+      trial.note({ callers: 1, askedAt, waitedMs: 1 }, askedAt + 10_000);
+      assertEquals(trial.isOver, false);
+      trial.note({ callers: 1, askedAt, waitedMs: 1 }, askedAt + 10_001);
+      assertEquals([trial.isOver, trial.isWon], [true, other < present]);
+    }
+  }
+});
+
 Deno.test("the more reads are on their way when a turn begins, the longer it lasts", () => {
   const trial = new DepthTrial(OPTIONS, 0);
   for (const [beganAt, depths] of [[0, [4, 16]], [10, [16, 16]], [20, [16, 4]]] as const) {

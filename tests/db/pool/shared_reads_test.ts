@@ -260,9 +260,9 @@ sharing("on a machine where most reads take as long, none of them is slow", asyn
   await compare(place, byConnections);
   await readAlone(place, 8, 400);
   for (const n of [1, 2, 3]) await read(n);
-  await clock.advance(20);
+  await clock.advance(55);
   assertEquals(db.stats().counters.moved, 0);
-  await clock.advance(10);
+  await clock.advance(20);
   assertEquals(db.stats().counters.moved, 2);
   await drain(place);
 }, AUTO);
@@ -626,6 +626,23 @@ sharing("reads behind a slow one move to another connection, and it goes on", as
   await answerLine(place, slow);
   assertEquals([reads[0]!.value, slow.state, lines()], [1, "idle", []]);
 }, { size: 2 });
+
+for (const [usualMs, limitMs] of [[2, 25], [100, 800], [600, 1_000]] as const) {
+  sharing(`where most reads take ${usualMs} ms, one is slow after ${limitMs} ms`, async (place) => {
+    const { read, lines, clock, db } = place;
+    for (let n = 0; n < 60; n++) {
+      // One that shows how long the way is.
+      await readAlone(place, 0, 1);
+      await readAlone(place, usualMs, 15);
+    }
+    for (const n of [1, 2, 3]) await read(n);
+    await clock.advance(limitMs - 15);
+    assertEquals([db.stats().counters.moved, lines()], [0, [[1, 2, 3]]]);
+    await clock.advance(30);
+    assertEquals(db.stats().counters.moved, 2);
+    await drain(place);
+  }, { size: 2 });
+}
 
 sharing("where all connections are slow, no read is moved", async (place) => {
   const { read, server, clock, db } = place;
