@@ -6,7 +6,7 @@ const TURNS = ["present", "other", "other", "present"] as const;
 /** A turn has so many times the answers that were on their way when it began. */
 const TURN_ROUNDS = 4;
 
-/** A turn that takes longer ends the trial: the load has gone, and without one the shorter lines are right. */
+/** A turn that takes longer ends the trial, and the shorter lines win: mostly the load has gone, and without one they are right. */
 const TURN_MAX_MS = 10_000;
 
 export interface DepthTrialOptions {

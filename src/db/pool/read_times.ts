@@ -69,7 +69,7 @@ export class ReadTimes {
   /** The same for reads behind others, whose answers follow one another: without the way. */
   #behindMs = LINE_MS / START_DEPTH;
   /** `USUAL_TIMES` the median, within its bounds. */
-  #usualMs = GATHERED_SLOW_MS;
+  #usualMs = SLOW_MS;
   readonly #gathering = new Gathering();
   #windowEndsAt = -Infinity;
   #shortestMs = Infinity;

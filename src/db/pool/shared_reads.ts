@@ -269,11 +269,12 @@ export class SharedReads {
     const hasFree = this.#hasFree;
     const hasOther = this.#hasOther(nowMs, hasFree);
     for (const shared of watched) {
-      if (!shared.isHeldUp(nowMs, hasFree)) continue;
-      const isWasted = shared.wastedMs(nowMs) > Math.min(connector.connectMs, WASTE_MAX_MS);
+      const isHeldUp = shared.isHeldUp(nowMs, hasFree);
+      const wastedMs = shared.wastedMs(nowMs);
+      const isWasted = wastedMs > WASTE_MAX_MS || isHeldUp && wastedMs > connector.connectMs;
       // A check later than the moves, whose callers are still to return their leases.
       if (isWasted && shared.shares.length === 0) this.#cancel(shared);
-      else if (hasOther || isWasted) this.#move(shared);
+      else if (isWasted || isHeldUp && hasOther) this.#move(shared);
       // Behind one without a caller they will be moved soon.
       else if (!shared.head?.hasLeft) this.#refuseOld(shared, nowMs);
     }

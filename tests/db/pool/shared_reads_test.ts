@@ -415,9 +415,9 @@ sharing(
     }
     await flushPromises();
     assertEquals(lines().map(({ length }) => length), [2]);
-    await clock.advance(12);
+    await clock.advance(22);
     assertEquals(lines().map(({ length }) => length).toSorted(), [1, 2]);
-    assertEquals(recorded.lost, [[askedAt, askedAt + 10]]);
+    assertEquals(recorded.lost, [[askedAt, askedAt + 20]]);
     await drain(place);
     assertEquals(recorded.notes.map(({ askedMs }) => askedMs), [askedAt, askedAt]);
   },
@@ -627,14 +627,18 @@ sharing("reads behind a slow one move to another connection, and it goes on", as
   assertEquals([reads[0]!.value, slow.state, lines()], [1, "idle", []]);
 }, { size: 2 });
 
+/** Most reads take so long. The others show how long the way is. */
+async function readUsually(place: Place, ms: number): Promise<void> {
+  for (let n = 0; n < 60; n++) {
+    await readAlone(place, 0, 1);
+    await readAlone(place, ms, 15);
+  }
+}
+
 for (const [usualMs, limitMs] of [[2, 25], [100, 800], [600, 1_000]] as const) {
   sharing(`where most reads take ${usualMs} ms, one is slow after ${limitMs} ms`, async (place) => {
     const { read, lines, clock, db } = place;
-    for (let n = 0; n < 60; n++) {
-      // One that shows how long the way is.
-      await readAlone(place, 0, 1);
-      await readAlone(place, usualMs, 15);
-    }
+    await readUsually(place, usualMs);
     for (const n of [1, 2, 3]) await read(n);
     await clock.advance(limitMs - 15);
     assertEquals([db.stats().counters.moved, lines()], [0, [[1, 2, 3]]]);
@@ -809,6 +813,41 @@ sharing("a read behind slow ones waits no longer than for a connection", async (
   await drain(place);
   assertEquals([reads[0]!.value, server.driver.connections.length], [1, 1]);
 }, { acquireTimeoutMs: 1_000 });
+
+sharing("so does a read behind others that take as long as most do", async (place) => {
+  const { read, clock, answerAll } = place;
+  await readUsually(place, 100);
+  const reads = [await read(1), await read(2), await read(3)];
+  await clock.advance(700);
+  await answerAll();
+  await clock.advance(290);
+  assertEquals(reads.map(({ value, error }) => value ?? error), [1, undefined, undefined]);
+  await clock.advance(30);
+  assertInstanceOf(reads[2]!.error, AcquireTimeoutError);
+  await drain(place);
+  assertEquals(reads[1]!.value, 2);
+}, { acquireTimeoutMs: 1_000 });
+
+sharing(
+  "where most reads take long, one that was given up keeps its connection for 250 ms",
+  async (place) => {
+    const { read, clock, server, db } = place;
+    await readUsually(place, 100);
+    const controller = new AbortController();
+    await read(1, { signal: controller.signal });
+    const behind = await read(2);
+    controller.abort();
+    const [connection] = server.driver.connections;
+    await clock.advance(240);
+    assertEquals([db.stats().counters.moved, connection!.cancels], [0, 0]);
+    await clock.advance(40);
+    assertEquals([db.stats().counters.moved, connection!.cancels], [1, 1]);
+    await clock.advance(500);
+    assertEquals(connection!.state, "closed");
+    await drain(place);
+    assertEquals(behind.value, 2);
+  },
+);
 
 sharing("the end of a connection costs each of its reads one replay", async (place) => {
   const { read, write, server, lines, db } = place;
