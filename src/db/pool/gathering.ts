@@ -20,8 +20,8 @@ const SHORTER_TURN = 64;
 const LONGER_TURN = 256;
 
 /**
- * After so many answers longer lines are tried again. So they delay far less than one of a hundred reads where they do not
- * serve, and the slowest of a hundred is none of them.
+ * After so many answers longer lines are tried again: where they do not serve, they delay so few reads that the p99 stays
+ * what it is.
  */
 const LONGER_REST = 64_000;
 
@@ -46,7 +46,7 @@ const OUTLIER = 8;
 /** Share of the newest answer in a mean. */
 const NEWEST = 1 / 128;
 
-/** Of so many reads one may lose its place behind others, for the same reason. */
+/** Of so many reads one may lose its place behind others: few enough for the p99 to stay what it is. */
 const READS_PER_LOSS = 400;
 
 /** Most of them that are saved up. */
