@@ -8,7 +8,7 @@ import { TRANSPORTS } from "./transport.ts";
 
 const WORDS = { transport: TRANSPORTS, http: HTTP_MODES, prepare: PREPARE_MODES };
 
-/** Whoever opens a database may pass on the options that tell the process of it, and those of its replicas. */
+/** The last options of a database are not read here: `openDatabase` and `databases` take them, and callers pass them on. */
 const NAMES = {
   pool: Object.keys(DATABASE_DEFAULTS.pool),
   session: [...Object.keys(DATABASE_DEFAULTS.session), "readOnly"],

@@ -91,7 +91,7 @@ export class DepthTrial {
     return Math.max(this.#options.turnMin, TURN_ROUNDS * this.#before);
   }
 
-  /** Whether callers have already waited for so long at the other length that it cannot win: few shall be delayed by it. */
+  /** Whether callers have already waited for so long at the other length that it cannot win. The trial ends then, and delays few reads. */
   get #isLost(): boolean {
     if (this.#turns.length !== 2) return false;
     const [one, two] = this.#turns;

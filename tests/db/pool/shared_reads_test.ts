@@ -814,19 +814,23 @@ sharing("a read behind slow ones waits no longer than for a connection", async (
   assertEquals([reads[0]!.value, server.driver.connections.length], [1, 1]);
 }, { acquireTimeoutMs: 1_000 });
 
-sharing("so does a read behind others that take as long as most do", async (place) => {
-  const { read, clock, answerAll } = place;
-  await readUsually(place, 100);
-  const reads = [await read(1), await read(2), await read(3)];
-  await clock.advance(700);
-  await answerAll();
-  await clock.advance(290);
-  assertEquals(reads.map(({ value, error }) => value ?? error), [1, undefined, undefined]);
-  await clock.advance(30);
-  assertInstanceOf(reads[2]!.error, AcquireTimeoutError);
-  await drain(place);
-  assertEquals(reads[1]!.value, 2);
-}, { acquireTimeoutMs: 1_000 });
+sharing(
+  "a read behind others of the usual length waits no longer than for a connection",
+  async (place) => {
+    const { read, clock, answerAll } = place;
+    await readUsually(place, 100);
+    const reads = [await read(1), await read(2), await read(3)];
+    await clock.advance(700);
+    await answerAll();
+    await clock.advance(290);
+    assertEquals(reads.map(({ value, error }) => value ?? error), [1, undefined, undefined]);
+    await clock.advance(30);
+    assertInstanceOf(reads[2]!.error, AcquireTimeoutError);
+    await drain(place);
+    assertEquals(reads[1]!.value, 2);
+  },
+  { acquireTimeoutMs: 1_000 },
+);
 
 sharing(
   "where most reads take long, one that was given up keeps its connection for 250 ms",
