@@ -14,6 +14,9 @@ export interface ConnectionLimits {
  */
 const MAX_PIPELINED = 32;
 
+/** Idle connections that one look closes. Each takes about 25 µs, and those of a client that leaves come together. */
+const IDLE_PER_LOOK = 256;
+
 /** Why a connection was closed, or not admitted. */
 export type Refused = "full" | "client has too many" | "made room" | "pipelined too much";
 
@@ -88,10 +91,11 @@ export class Connections {
     return this.#open.keys();
   }
 
-  /** Destroys those that have waited for longer than this for a further request. */
+  /** Destroys those that have waited for longer than this for a further request; those past a bound at the next look. */
   destroyIdleFor(limitMs: number, nowMs: number): void {
+    let looked = 0;
     for (const connection of this.#used) {
-      if (nowMs - connection.idleSinceMs < limitMs) return;
+      if (nowMs - connection.idleSinceMs < limitMs || looked++ === IDLE_PER_LOOK) return;
       if (connection.socket.bytesRead === connection.bytesRead) connection.socket.destroy();
       // A request may have begun, whose headers have a limit of their own.
       else this.#becomeIdle(connection, nowMs);

@@ -21,6 +21,7 @@ import {
 import { acceptIncomingRequests } from "./incoming_request.ts";
 import { detachParser, endWith, refusalOf } from "./refusal.ts";
 import { rememberTexts } from "./response_text.ts";
+import { Turns } from "./turns.ts";
 import { WriteWatch } from "./write_watch.ts";
 
 /** From the connection, or the end of the last request, to the end of the headers. */
@@ -55,6 +56,12 @@ const ACCEPT_PAUSE_MS = 20;
 
 /** The end of the wait for a turn that brings no connection, if clients connect all the time. */
 const ACCEPT_TURNS_MAX = 20;
+
+/**
+ * Refusals in one turn of the event loop. Each takes about 50 µs, and the heads of all connections that came at once are
+ * late at once.
+ */
+const REFUSALS_PER_TURN = 16;
 
 /** How long a client may take to close its side of an idle connection. */
 const FAREWELL_MS = 50;
@@ -99,6 +106,7 @@ export class Listener implements HttpListener {
   /** The newest request of a connection. */
   readonly #newest = new WeakMap<Socket, IncomingMessage>();
   readonly #checks: ReturnType<typeof setInterval>;
+  readonly #refusals = new Turns({ perTurn: REFUSALS_PER_TURN });
   #watch: AcceptWatch | undefined;
   #isClosing = false;
 
@@ -276,7 +284,10 @@ export class Listener implements HttpListener {
     // Then it is the request's body that broke off, and the answer is the request's.
     const isBody = newest !== undefined && !newest.complete;
     if (isBody) breakOff(newest);
-    const end = () => endWith(socket, isBody ? undefined : status);
+    const end = async () => {
+      await this.#refusals.next();
+      await endWith(socket, isBody ? undefined : status);
+    };
     this.#connections.enqueue(socket, end, { isLast: true });
   }
 }

@@ -21,7 +21,9 @@ export function refusalOf(code = ""): string | undefined {
  */
 export function detachParser(socket: Socket): void {
   socket.removeAllListeners("data").removeAllListeners("end").removeAllListeners("error");
-  socket.on("error", () => {}).once("end", () => socket.end()).resume();
+  // A second `end` makes an error that nobody gets, whose stack trace takes 100 µs.
+  const end = () => socket.writableEnded || socket.end();
+  socket.on("error", () => {}).once("end", end).resume();
 }
 
 /** Ends the connection, with an answer of this status. Resolves when it is closed. Never rejects. */

@@ -45,3 +45,20 @@ Deno.test("a client's connections are bounded by IPv4 address and by IPv6 /64, a
     "192.0.2.1 client has too many",
   ]);
 });
+
+Deno.test("one look closes a bounded number of connections that are idle for too long", async () => {
+  const connections = new Connections({ max: 1_000, maxPerClient: 1_000 }, () => {});
+  const sockets = Array.from({ length: 600 }, () => new FakeSocket("192.0.2.1"));
+  for (const socket of sockets) {
+    connections.admit(socket as unknown as Socket);
+    connections.enqueue(socket as unknown as Socket, () => Promise.resolve());
+  }
+  await Promise.resolve();
+  await Promise.resolve();
+  const lookedAt = performance.now() + 1_000;
+  const open = Array.from({ length: 4 }, () => {
+    connections.destroyIdleFor(1_000, lookedAt);
+    return connections.size;
+  });
+  assertEquals(open, [344, 88, 0, 0]);
+});

@@ -1,6 +1,7 @@
 /** What the default HTTP server answers on a connection that is about to end: each request its own answer, or none. */
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import type { Socket } from "node:net";
+import { Socket } from "node:net";
+import { setImmediate } from "node:timers";
 import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import { readBody } from "../../src/http/body.ts";
 import type { Handler } from "../../src/deno/exchange.ts";
@@ -169,6 +170,35 @@ Deno.test("a request that comes too slowly does not take the answer of the one b
   client.socket.write(`${GET}GET / HTTP/1.1\r\nX: `);
   await client.closed;
   assertEquals(statuses(client), [200, 408]);
+});
+
+Deno.test("connections whose heads are late at once are refused over several turns, and ended once", async () => {
+  const timeouts = { headersMs: 100, checkMs: 20 };
+  await using server = await listening({ max: 100, timeouts });
+  const ended: { socket: Socket; turn: number }[] = [];
+  let turn = 0;
+  let isOver = false;
+  const nextTurn = () => {
+    turn++;
+    if (!isOver) setImmediate(nextTurn);
+  };
+  const { end } = Socket.prototype;
+  Socket.prototype.end = function (this: Socket, ...given: unknown[]) {
+    if (this.localPort === server.listener.port) ended.push({ socket: this, turn });
+    return Reflect.apply(end, this, given);
+  } as typeof end;
+  try {
+    const clients = await Promise.all(Array.from({ length: 60 }, () => server.open()));
+    nextTurn();
+    await Promise.all(clients.map(({ closed }) => closed));
+    for (const client of clients) assertEquals(statuses(client), [408]);
+  } finally {
+    Socket.prototype.end = end;
+    isOver = true;
+  }
+  assertEquals(ended.length, new Set(ended.map(({ socket }) => socket)).size);
+  const perTurn = Map.groupBy(ended, (one) => one.turn).values();
+  assertEquals([...perTurn].filter(({ length }) => length > 16), []);
 });
 
 Deno.test("a body that is no HTTP ends as one that broke off, behind the answers to earlier requests", async () => {

@@ -1,6 +1,7 @@
 /** The two kinds of clients: attackers on raw sockets, and an honest one. */
 import { connect, type Socket } from "node:net";
 import { type Latencies, latenciesOf } from "../endurance/report.ts";
+import { atMost, type Measure } from "../endurance/verdict.ts";
 import { BEARER } from "../support/token.ts";
 
 /** An address on this machine that only the honest client uses. */
@@ -68,47 +69,62 @@ export async function leave(attackers: readonly Attacker[]): Promise<void> {
 }
 
 export interface HonestResult extends Latencies {
+  /** Of the same requests to a service that nobody attacks. */
+  readonly unattacked: Latencies;
   readonly failures: number;
   readonly firstFailure: string;
 }
 
 export interface HonestOptions {
   readonly perSecond: number;
+  /** Another service on this machine, which nobody attacks. Gets the same requests at the same moments. */
+  readonly unattackedUrl?: string;
   /** Creates users instead of reading them. */
   readonly writes?: boolean;
+}
+
+interface Asked {
+  readonly url: string;
+  timesMs: number[];
 }
 
 /** Sends requests, each in a new connection of another address than the attackers'. */
 export class HonestClient implements AsyncDisposable {
   readonly #client = Deno.createHttpClient({ localAddress: HONEST_ADDRESS });
-  readonly #url: string;
+  readonly #attacked: Asked;
+  readonly #unattacked: Asked | undefined;
   /** Makes each request anew. */
   readonly #init: () => RequestInit;
   /** Of the answer. */
   readonly #status: number;
   readonly #running = new Set<Promise<void>>();
   readonly #timer: ReturnType<typeof setInterval>;
-  #times: number[] = [];
   #failures: string[] = [];
 
-  constructor(url: string, { perSecond, writes = false }: HonestOptions) {
-    this.#url = `${url}/users${writes ? "" : "?limit=1"}`;
+  constructor(url: string, { perSecond, unattackedUrl, writes = false }: HonestOptions) {
+    const path = `/users${writes ? "" : "?limit=1"}`;
+    this.#attacked = { url: `${url}${path}`, timesMs: [] };
+    if (unattackedUrl !== undefined) {
+      this.#unattacked = { url: `${unattackedUrl}${path}`, timesMs: [] };
+    }
     this.#init = writes ? newUser : () => ({ headers: BEARER });
     this.#status = writes ? 201 : 200;
     this.#timer = setInterval(() => {
-      const running = this.#ask().finally(() => this.#running.delete(running));
-      this.#running.add(running);
+      this.#run(this.#attacked);
+      if (this.#unattacked !== undefined) this.#run(this.#unattacked);
     }, 1_000 / perSecond);
   }
 
   /** The answers since the last call. */
   take(): HonestResult {
     const result = {
-      ...latenciesOf(this.#times),
+      ...latenciesOf(this.#attacked.timesMs),
+      unattacked: latenciesOf(this.#unattacked?.timesMs ?? []),
       failures: this.#failures.length,
       firstFailure: this.#failures[0] ?? "none",
     };
-    this.#times = [];
+    this.#attacked.timesMs = [];
+    if (this.#unattacked !== undefined) this.#unattacked.timesMs = [];
     this.#failures = [];
     return result;
   }
@@ -119,18 +135,32 @@ export class HonestClient implements AsyncDisposable {
     this.#client.close();
   }
 
-  async #ask(): Promise<void> {
+  #run(asked: Asked): void {
+    const running = this.#ask(asked).finally(() => this.#running.delete(running));
+    this.#running.add(running);
+  }
+
+  async #ask(asked: Asked): Promise<void> {
     const sinceMs = performance.now();
     try {
       const signal = AbortSignal.timeout(20_000);
-      const response = await fetch(this.#url, { ...this.#init(), client: this.#client, signal });
+      const response = await fetch(asked.url, { ...this.#init(), client: this.#client, signal });
       await response.body?.cancel();
       if (response.status !== this.#status) throw new Error(`status ${response.status}`);
-      this.#times.push(performance.now() - sinceMs);
+      asked.timesMs.push(performance.now() - sinceMs);
     } catch (error) {
       this.#failures.push(String(error));
     }
   }
+}
+
+/** What the attack adds to a request. Other processes of the machine delay the service that nobody attacks as well. */
+export function addedByAttack({ p99, unattacked }: HonestResult): Measure {
+  return [
+    `p99 of a service that nobody attacks: ${Math.round(unattacked.p99)} ms; of the attacked one`,
+    p99,
+    atMost(unattacked.p99 + 100),
+  ];
 }
 
 function newUser(): RequestInit {

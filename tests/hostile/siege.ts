@@ -1,7 +1,7 @@
 /** `siege`: all attacks on connections at once, for as long as wanted, beside 100 honest requests a second. */
 import { atLeast, atMost, type Measure, zero } from "../endurance/verdict.ts";
 import { hostCases, statusOfRaw } from "../http/host_cases.ts";
-import { attack, type Attacker, HonestClient, leave } from "./clients.ts";
+import { addedByAttack, attack, type Attacker, HonestClient, leave } from "./clients.ts";
 import { sleep, usageRows } from "./connections.ts";
 import { addUsers } from "./slow_readers.ts";
 import { startTarget } from "./target.ts";
@@ -22,9 +22,13 @@ const POST = `POST /users HTTP/1.1\r\nHost: x\r\n${TOKEN_LINE}Content-Type: appl
 export async function siege({ forMs }: SiegeOptions): Promise<Measure[]> {
   await using target = await startTarget({ openFiles: 1_024 });
   await addUsers(target.url, 50);
-  await using honest = new HonestClient(target.url, { perSecond: 100 });
+  await using unattacked = await startTarget();
+  await using honest = new HonestClient(target.url, {
+    perSecond: 100,
+    unattackedUrl: unattacked.url,
+  });
   await sleep(5_000);
-  const alone = honest.take();
+  honest.take();
   const before = await target.usage();
   const endsAtMs = performance.now() + forMs;
   const isOver = () => performance.now() >= endsAtMs;
@@ -86,7 +90,7 @@ export async function siege({ forMs }: SiegeOptions): Promise<Measure[]> {
     ["honest requests during the siege", served.count, atLeast(forMs / 20)],
     ["honest requests that failed", served.failures, zero],
     ["first failure", served.firstFailure],
-    [`p99 alone: ${Math.round(alone.p99)} ms; in the siege`, served.p99, atMost(alone.p99 + 100)],
+    addedByAttack(served),
     ["longest in the siege (ms)", served.max],
     ["Host headers that were not refused", wrongHosts, zero],
     ...(await usageRows(target, { before, during })).map(([name, value, expected]) =>

@@ -26,7 +26,9 @@ export interface TargetOptions {
 }
 
 /** Starts it on a database of its own. Only on Linux: the usage is read from `/proc`. */
-export async function startTarget({ openFiles = 1_024, env = {} }: TargetOptions): Promise<Target> {
+export async function startTarget(
+  { openFiles = 1_024, env = {} }: TargetOptions = {},
+): Promise<Target> {
   const branch = await (await localDatabase()).connect();
   // In a thread of its own, so that the rows of the attackers do not delay the honest client's clock.
   const relay = await relayThread({ port: (await testServer()).port, latencyMs: 0 });
