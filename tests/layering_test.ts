@@ -29,6 +29,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     "node:buffer",
     "node:http",
     "node:net",
+    "node:process",
     "node:timers",
   ],
   "workers/tracing": [

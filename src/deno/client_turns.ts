@@ -3,6 +3,7 @@ import { type Clock, systemClock } from "../db/mod.ts";
 import { AdmissionControl } from "../db/time/admission.ts";
 import { SharedTimer } from "../db/time/shared_timer.ts";
 import { clientNetwork } from "../client_network.ts";
+import { LoopLimit } from "./loop_limit.ts";
 
 /**
  * Longest wait for a turn. A request then runs beside those of its client that have not finished: behind a proxy, which
@@ -42,10 +43,11 @@ export interface Turn {
 }
 
 /**
- * Requests run at once as long as the pool serves them at a time; more would only wait for one another. A client always
- * gets its equal part of that, also if others have more, and beside other clients at most a third. Further requests wait.
- * What comes free goes round the clients that wait, and of one client it is first in, first out. A request whose wait would
- * be too long is refused. Beside all of these run those that have waited for `TURN_TIMEOUT_MS`.
+ * Requests run at once as long as the pool serves them at a time, and the turns of the event loop stay short; more would
+ * only wait for one another. A client always gets its equal part of that, also if others have more, and beside other
+ * clients at most a third. Further requests wait. What comes free goes round the clients that wait, and of one client it is
+ * first in, first out. A request whose wait would be too long is refused. Beside all of these run those that have waited for
+ * `TURN_TIMEOUT_MS`.
  */
 export class ClientTurns {
   readonly #options: TurnOptions;
@@ -56,10 +58,15 @@ export class ClientTurns {
   readonly #waiting = new Set<Client>();
   /** Running requests of all clients. */
   readonly #running: Running = { reads: 0, writes: 0 };
+  readonly #limit: LoopLimit;
 
-  constructor(options: TurnOptions, { clock = systemClock }: { clock?: Clock } = {}) {
+  constructor(
+    options: TurnOptions,
+    { clock = systemClock, limit = new LoopLimit() }: { clock?: Clock; limit?: LoopLimit } = {},
+  ) {
     this.#options = options;
     this.#clock = new SharedTimer(clock);
+    this.#limit = limit;
   }
 
   /** Calls `work` when it is its turn, or at once if it gets none. */
@@ -117,6 +124,7 @@ export class ClientTurns {
   #count(client: Client, kind: keyof Running, by: 1 | -1): void {
     client[kind] += by;
     this.#running[kind] += by;
+    this.#limit.note(requestsOf(this.#running));
   }
 
   #runsAtOnce(client: Client): boolean {
@@ -129,17 +137,23 @@ export class ClientTurns {
     const all = this.#running;
     const most = size > 1 ? connections / 3 : connections;
     // Asked only where it makes a difference.
-    const readDepth = all.reads + all.writes < most ? 1 : this.#options.readDepth();
+    const readDepth = requestsOf(all) < most ? 1 : this.#options.readDepth();
     const has = connectionsOf(client, readDepth);
     if (has >= most) return false;
-    return connectionsOf(all, readDepth) < connections || has < connections / size;
+    if (connectionsOf(all, readDepth) >= connections && has >= connections / size) return false;
+    return this.#limit.allows({
+      running: requestsOf(all),
+      ofClient: requestsOf(client),
+      clients: size,
+    });
   }
 
   /** After a request of `ended` has; `undefined` if that client has no other. */
   #wake(ended: Client | undefined): void {
     if (this.#waiting.size === 0) return;
     const { connections, readDepth } = this.#options;
-    const isFull = connectionsOf(this.#running, readDepth()) >= connections;
+    const isFull = connectionsOf(this.#running, readDepth()) >= connections ||
+      this.#limit.isReachedBy(requestsOf(this.#running));
     // While no place is free, only a client that has less than before may run more, or all whose parts have grown.
     const clients = isFull && ended !== undefined ? [ended] : this.#waiting;
     // One that takes a turn goes to the end, where the loop meets it again.
@@ -198,6 +212,10 @@ interface Place {
   /** `undefined` while it is not counted. */
   client: Client | undefined;
   hasEnded: boolean;
+}
+
+function requestsOf({ reads, writes }: Running): number {
+  return reads + writes;
 }
 
 /** How many connections the requests use, a read a part of one. */
