@@ -44,6 +44,7 @@ const SYSTEM: TurnTimes = {
 };
 
 export class LoopLimit {
+  readonly #onGrown: () => void;
   readonly #times: TurnTimes;
   #limit = LEAST;
   /** Whether a request waits for it. */
@@ -51,13 +52,19 @@ export class LoopLimit {
   /** The present turn, if a request began or ended in it. */
   #turn: { readonly sinceMs: number; readonly sinceCpuMs: number } | undefined;
 
-  constructor(times: TurnTimes = SYSTEM) {
+  /** Calls `onGrown` when those that wait for the limit may run. */
+  constructor(onGrown: () => void, times: TurnTimes = SYSTEM) {
+    this.#onGrown = onGrown;
     this.#times = times;
   }
 
   /** A request begins or ends. */
   note(running: number): void {
-    if (running < LEAST || this.#turn !== undefined) return;
+    if (running >= LEAST) this.#beginTurn();
+  }
+
+  #beginTurn(): void {
+    if (this.#turn !== undefined) return;
     this.#turn = { sinceMs: this.#times.now(), sinceCpuMs: this.#times.cpuMs() };
     this.#times.atTurnEnd(() => this.#endTurn());
   }
@@ -70,6 +77,8 @@ export class LoopLimit {
   allows({ running, ofClient, clients }: Load): boolean {
     if (!this.isReachedBy(running) || ofClient < this.#limit / clients) return true;
     this.#isReached = true;
+    // Those that run may take long, and it must not wait for them to end.
+    this.#beginTurn();
     return false;
   }
 
@@ -80,9 +89,11 @@ export class LoopLimit {
     const tookMs = Math.min(this.#times.now() - sinceMs, this.#times.cpuMs() - sinceCpuMs);
     if (tookMs > TURN_MS) {
       this.#limit = Math.max(LEAST, this.#limit * Math.max(LEAST_LEFT, TURN_MS / tookMs));
+      if (this.#isReached) this.#beginTurn();
     } else if (this.#isReached) {
       this.#limit *= 1 + GROWTH;
+      this.#isReached = false;
+      this.#onGrown();
     }
-    this.#isReached = false;
   }
 }

@@ -1,17 +1,18 @@
 import { assertEquals } from "@std/assert";
 import { ClientTurns } from "../../src/deno/client_turns.ts";
-import { LoopLimit } from "../../src/deno/loop_limit.ts";
+import { LoopLimit, type TurnTimes } from "../../src/deno/loop_limit.ts";
 import { flushPromises, ManualClock } from "../support/manual_clock.ts";
 
 /** A limit, and turns of the event loop that a test makes. */
 function limitWithTurns() {
   let [nowMs, cpuMs] = [0, 0];
   const ends: (() => void)[] = [];
-  const limit = new LoopLimit({
+  const times: TurnTimes = {
     now: () => nowMs,
     cpuMs: () => cpuMs,
     atTurnEnd: (callback) => ends.push(callback),
-  });
+  };
+  const limit = new LoopLimit(() => {}, times);
   const endTurn = (tookMs: number, { usedMs = tookMs } = {}) => {
     nowMs += tookMs;
     cpuMs += usedMs;
@@ -32,7 +33,7 @@ function limitWithTurns() {
   const grow = (turns: number) => {
     for (let count = 0; count < turns; count++) turn(most(), 1);
   };
-  return { limit, turn, most, grow, endTurn };
+  return { times, limit, turn, most, grow, endTurn, measured: () => ends.length };
 }
 
 Deno.test("the limit of requests at once grows while requests wait for it and turns are short", () => {
@@ -81,9 +82,9 @@ Deno.test("a turn is measured once, from its first request, and not where few re
 });
 
 Deno.test("past the limit a client gets its equal part, and requests wait in front of the event loop", async () => {
-  const { limit, endTurn } = limitWithTurns();
+  const { times, endTurn } = limitWithTurns();
   const options = { connections: 100, readDepth: () => 1, shedTargetMs: 0 };
-  const turns = new ClientTurns(options, { clock: new ManualClock(), limit });
+  const turns = new ClientTurns(options, { clock: new ManualClock(), times });
   const started: string[] = [];
   const ends: (() => void)[] = [];
   const ask = (client: string) =>
@@ -116,4 +117,42 @@ Deno.test("past the limit a client gets its equal part, and requests wait in fro
   await flushPromises();
   assertEquals(ends.length, 20);
   await endAll();
+  // A long turn lowers it, also if none waits.
+  asked.push(...Array.from({ length: 18 }, () => ask("a")));
+  await flushPromises();
+  endTurn(100);
+  asked.push(ask("a"));
+  await flushPromises();
+  assertEquals(ends.length, 18);
+  await endAll();
+});
+
+Deno.test("requests that run for long hold up the others only for as long as the turns are long", async () => {
+  const { times, endTurn, measured } = limitWithTurns();
+  const options = { connections: 50, readDepth: () => 1, shedTargetMs: 0 };
+  const turns = new ClientTurns(options, { clock: new ManualClock(), times });
+  let running = 0;
+  const ask = () =>
+    void turns.run({ client: "a", isRead: false }, () => {
+      running++;
+      return new Promise<void>(() => {});
+    });
+  for (let count = 0; count < 16; count++) ask();
+  endTurn(1);
+  // They come in a turn in which none begins or ends.
+  for (let count = 0; count < 44; count++) ask();
+  await flushPromises();
+  assertEquals(running, 16);
+  endTurn(100);
+  await flushPromises();
+  assertEquals(running, 16);
+  let short = 0;
+  for (; running < 50; short++) {
+    endTurn(1);
+    await flushPromises();
+  }
+  assertEquals(short, 19);
+  // All connections are in use: nothing is measured until that changes.
+  endTurn(1);
+  assertEquals(measured(), 0);
 });
