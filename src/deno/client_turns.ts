@@ -3,7 +3,7 @@ import { type Clock, systemClock } from "../db/mod.ts";
 import { AdmissionControl } from "../db/time/admission.ts";
 import { SharedTimer } from "../db/time/shared_timer.ts";
 import { clientNetwork } from "../client_network.ts";
-import { LoopLimit, type TurnTimes } from "./loop_limit.ts";
+import { LoopLimit, type ProcessTimes } from "./loop_limit.ts";
 
 /**
  * Longest wait for a turn. A request then runs beside those of its client that have not finished: behind a proxy, which
@@ -62,7 +62,7 @@ export class ClientTurns {
 
   constructor(
     options: TurnOptions,
-    { clock = systemClock, times }: { clock?: Clock; times?: TurnTimes } = {},
+    { clock = systemClock, times }: { clock?: Clock; times?: ProcessTimes } = {},
   ) {
     this.#options = options;
     this.#clock = new SharedTimer(clock);

@@ -1,23 +1,28 @@
 import { assertEquals } from "@std/assert";
 import { ClientTurns } from "../../src/deno/client_turns.ts";
-import { LoopLimit, type TurnTimes } from "../../src/deno/loop_limit.ts";
+import { LoopLimit, type ProcessTimes } from "../../src/deno/loop_limit.ts";
 import { flushPromises, ManualClock } from "../support/manual_clock.ts";
 
-/** A limit, and turns of the event loop that a test makes. */
+/** A limit, and turns of the event loop and timers that a test makes. */
 function limitWithTurns() {
   let [nowMs, cpuMs] = [0, 0];
   const ends: (() => void)[] = [];
-  const times: TurnTimes = {
+  const timers: (() => void)[] = [];
+  const times: ProcessTimes = {
     now: () => nowMs,
     cpuMs: () => cpuMs,
     atTurnEnd: (callback) => ends.push(callback),
+    after: (_, callback) => timers.push(callback),
   };
   const limit = new LoopLimit(() => {}, times);
-  const endTurn = (tookMs: number, { usedMs = tookMs } = {}) => {
+  const pass = (callbacks: (() => void)[]) => (tookMs: number, { usedMs = tookMs } = {}) => {
     nowMs += tookMs;
     cpuMs += usedMs;
-    for (const end of ends.splice(0)) end();
+    for (const callback of callbacks.splice(0)) callback();
   };
+  const endTurn = pass(ends);
+  /** The timers of 15 ms fire. */
+  const look = pass(timers);
   /** How many requests of one client may run. */
   const most = () => {
     let running = 0;
@@ -33,7 +38,7 @@ function limitWithTurns() {
   const grow = (turns: number) => {
     for (let count = 0; count < turns; count++) turn(most(), 1);
   };
-  return { times, limit, turn, most, grow, endTurn, measured: () => ends.length };
+  return { times, limit, turn, most, grow, endTurn, look, looks: () => timers.length };
 }
 
 Deno.test("the limit of requests at once grows while requests wait for it and turns are short", () => {
@@ -127,32 +132,38 @@ Deno.test("past the limit a client gets its equal part, and requests wait in fro
   await endAll();
 });
 
-Deno.test("requests that run for long hold up the others only for as long as the turns are long", async () => {
-  const { times, endTurn, measured } = limitWithTurns();
+Deno.test("the limit grows while requests wait for those that run without the processor", () => {
+  const { limit, most, look, looks } = limitWithTurns();
+  const isAllowed = () => limit.allows({ running: most(), ofClient: most(), clients: 1 });
+  assertEquals([isAllowed(), isAllowed(), looks()], [false, false, 1]);
+  look(15, { usedMs: 7 });
+  assertEquals([most(), looks()], [32, 0]);
+  for (const [tookMs, usedMs] of [[15, 8], [18.5, 0]] as const) {
+    // The process has used its processor, or has not had it.
+    isAllowed();
+    look(tookMs, { usedMs });
+    assertEquals(most(), 32);
+  }
+});
+
+Deno.test("requests that run for long hold up the others only until the process is idle", async () => {
+  const { times, look, looks } = limitWithTurns();
   const options = { connections: 50, readDepth: () => 1, shedTargetMs: 0 };
   const turns = new ClientTurns(options, { clock: new ManualClock(), times });
   let running = 0;
-  const ask = () =>
+  for (let count = 0; count < 60; count++) {
     void turns.run({ client: "a", isRead: false }, () => {
       running++;
       return new Promise<void>(() => {});
     });
-  for (let count = 0; count < 16; count++) ask();
-  endTurn(1);
-  // They come in a turn in which none begins or ends.
-  for (let count = 0; count < 44; count++) ask();
-  await flushPromises();
-  assertEquals(running, 16);
-  endTurn(100);
-  await flushPromises();
-  assertEquals(running, 16);
-  let short = 0;
-  for (; running < 50; short++) {
-    endTurn(1);
-    await flushPromises();
   }
-  assertEquals(short, 19);
-  // All connections are in use: nothing is measured until that changes.
-  endTurn(1);
-  assertEquals(measured(), 0);
+  const started = [];
+  for (const usedMs of [15, 1, 1]) {
+    look(15, { usedMs });
+    await flushPromises();
+    started.push(running);
+  }
+  assertEquals(started, [16, 32, 50]);
+  // All connections are in use: to look again would change nothing.
+  assertEquals(looks(), 0);
 });
