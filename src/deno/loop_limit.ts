@@ -71,7 +71,9 @@ export class LoopLimit {
 
   /** A request begins or ends. */
   note(running: number): void {
-    if (running < LEAST || this.#isInTurn) return;
+    // So many may run in any case.
+    const counts = running > LEAST || running === LEAST && this.#isReached;
+    if (!counts || this.#isInTurn) return;
     this.#isInTurn = true;
     const used = this.#stopwatch();
     this.#times.atTurnEnd(() => this.#endTurn(used()));

@@ -31,8 +31,8 @@ function limitWithTurns() {
   };
   /** A turn in which `running` requests run, and one more would like to. */
   const turn = (running: number, tookMs: number, used: { usedMs?: number } = {}) => {
-    limit.note(running);
     limit.allows({ running, ofClient: running, clients: 1 });
+    limit.note(running);
     endTurn(tookMs, used);
   };
   const grow = (turns: number) => {
@@ -77,8 +77,11 @@ Deno.test("a turn is as long as the event loop has used the processor", () => {
 Deno.test("a turn is measured once, from its first request, and not where few requests run", () => {
   const { limit, most, grow, endTurn } = limitWithTurns();
   grow(16);
-  limit.note(15);
-  endTurn(500);
+  // Sixteen may run in any case.
+  for (const running of [15, 16]) {
+    limit.note(running);
+    endTurn(500);
+  }
   assertEquals(most(), 43);
   limit.note(30);
   limit.note(31);
