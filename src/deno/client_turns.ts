@@ -153,7 +153,7 @@ export class ClientTurns {
     if (this.#waiting.size === 0) return;
     const { connections, readDepth } = this.#options;
     const isFull = connectionsOf(this.#running, readDepth()) >= connections ||
-      this.#limit.isReachedBy(requestsOf(this.#running));
+      this.#limit.holds(requestsOf(this.#running));
     // While no place is free, only a client that has less than before may run more, or all whose parts have grown.
     const clients = isFull && ended !== undefined ? [ended] : this.#waiting;
     // One that takes a turn goes to the end, where the loop meets it again.

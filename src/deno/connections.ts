@@ -14,7 +14,7 @@ export interface ConnectionLimits {
  */
 const MAX_PIPELINED = 32;
 
-/** Idle connections that one look closes. Each takes about 25 µs, and those of a client that leaves come together. */
+/** Idle connections that one look closes. Each takes about 25 µs, and clients that stop at one moment leave many. */
 const IDLE_PER_LOOK = 256;
 
 /** Why a connection was closed, or not admitted. */
@@ -91,7 +91,7 @@ export class Connections {
     return this.#open.keys();
   }
 
-  /** Destroys those that have waited for longer than this for a further request; those past a bound at the next look. */
+  /** Destroys those that have waited for longer than this for a further request: 256 at most, and the rest at the next look. */
   destroyIdleFor(limitMs: number, nowMs: number): void {
     let looked = 0;
     for (const connection of this.#used) {

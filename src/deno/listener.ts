@@ -19,9 +19,9 @@ import {
   respond,
 } from "./exchange.ts";
 import { acceptIncomingRequests } from "./incoming_request.ts";
+import { LoopTurns } from "./loop_turns.ts";
 import { detachParser, endWith, refusalOf } from "./refusal.ts";
 import { rememberTexts } from "./response_text.ts";
-import { Turns } from "./turns.ts";
 import { WriteWatch } from "./write_watch.ts";
 
 /** From the connection, or the end of the last request, to the end of the headers. */
@@ -106,7 +106,7 @@ export class Listener implements HttpListener {
   /** The newest request of a connection. */
   readonly #newest = new WeakMap<Socket, IncomingMessage>();
   readonly #checks: ReturnType<typeof setInterval>;
-  readonly #refusals = new Turns({ perTurn: REFUSALS_PER_TURN });
+  readonly #refusals = new LoopTurns({ perTurn: REFUSALS_PER_TURN });
   #watch: AcceptWatch | undefined;
   #isClosing = false;
 
@@ -286,7 +286,8 @@ export class Listener implements HttpListener {
     if (isBody) breakOff(newest);
     const end = async () => {
       await this.#refusals.next();
-      await endWith(socket, isBody ? undefined : status);
+      // The client may have left, or another one may have needed its place.
+      if (!socket.destroyed) await endWith(socket, isBody ? undefined : status);
     };
     this.#connections.enqueue(socket, end, { isLast: true });
   }

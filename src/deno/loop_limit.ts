@@ -7,23 +7,28 @@ import process from "node:process";
 import { setImmediate } from "node:timers";
 import { systemClock } from "../db/mod.ts";
 
-/** A turn that takes more of the processor's time means that too many requests run. A read waits for two or three turns. */
+/**
+ * A turn that takes more of the processor's time means that too many requests run. A read waits for the turn in which it
+ * comes and for that of its answer.
+ */
 const TURN_MS = 15;
 
 /** As many requests run in any case: with fewer the process would wait for the database, however long its turns are. */
 const LEAST = 16;
 
-/** One long turn, as of a garbage collection, leaves at least this share. */
+/** One long turn, as of a garbage collection, leaves at least this share of the limit. */
 const LEAST_LEFT = 0.5;
 
 /** While requests wait for the limit, each short turn in which one begins or ends adds this share. */
 const GROWTH = 1 / 16;
 
-/** The requests that run may take long without the processor: while it is idle, others need not wait for them to end. */
-const IDLE_GROWTH = 1;
+/** Requests may run for long without the processor. While the process is idle, the others need not wait for them to end. */
+const IDLE_GROWTH = LEAST;
 
-/** An idle process uses at most this share of a processor, and its timers are late by at most this share. */
-const IDLE_SHARE = 0.5;
+/** Most of a processor, in shares of one, that the threads of an idle process use together. */
+const IDLE_CPU = 0.5;
+
+/** By how much the timers of an idle process are late at most, in shares of their time. */
 const IDLE_LATE = 0.2;
 
 export interface Load {
@@ -57,10 +62,10 @@ export class LoopLimit {
   readonly #tryAgain: () => void;
   readonly #times: ProcessTimes;
   #limit = LEAST;
-  /** Whether a request waits for it. */
+  /** Whether a request was held back since the last turn that counts. */
   #isReached = false;
-  /** Whether a request has begun or ended in the present turn. */
-  #isInTurn = false;
+  /** Most requests that have run in the present turn; 0 if none has begun or ended in it. */
+  #mostInTurn = 0;
   #isLooking = false;
 
   /** Calls `tryAgain` at times while requests wait for the limit: some may begin although none has ended. */
@@ -72,9 +77,10 @@ export class LoopLimit {
   /** A request begins or ends. */
   note(running: number): void {
     // So many may run in any case.
-    const counts = running > LEAST || running === LEAST && this.#isReached;
-    if (!counts || this.#isInTurn) return;
-    this.#isInTurn = true;
+    if (running < LEAST || running === LEAST && !this.#isReached) return;
+    const isFirst = this.#mostInTurn === 0;
+    this.#mostInTurn = Math.max(this.#mostInTurn, running);
+    if (!isFirst) return;
     const used = this.#stopwatch();
     this.#times.atTurnEnd(() => this.#endTurn(used()));
   }
@@ -83,23 +89,29 @@ export class LoopLimit {
     return running >= this.#limit;
   }
 
-  /** Whether one more may run, of a client that always gets its equal part. */
-  allows({ running, ofClient, clients }: Load): boolean {
-    if (!this.isReachedBy(running) || ofClient < this.#limit / clients) return true;
+  /** Whether no more may run but of clients that have less than their equal part. Those that wait then try again. */
+  holds(running: number): boolean {
+    if (!this.isReachedBy(running)) return false;
     this.#isReached = true;
     this.#lookLater();
-    return false;
+    return true;
+  }
+
+  /** Whether one more may run, of a client that always gets its equal part. */
+  allows({ running, ofClient, clients }: Load): boolean {
+    return ofClient < this.#limit / clients || !this.holds(running);
   }
 
   #endTurn({ wallMs, cpuMs }: Used): void {
-    this.#isInTurn = false;
-    // Not the time in which other processes had the processor, nor that of further threads, which compile and collect.
+    // Without the time in which other processes had the processor, and without that of further threads, if those were fewer.
     const tookMs = Math.min(wallMs, cpuMs);
     if (tookMs > TURN_MS) {
-      this.#limit = Math.max(LEAST, this.#limit * Math.max(LEAST_LEFT, TURN_MS / tookMs));
+      const running = Math.min(this.#limit, this.#mostInTurn);
+      this.#limit = Math.max(LEAST, running * Math.max(LEAST_LEFT, TURN_MS / tookMs));
     } else if (this.#isReached) {
       this.#limit *= 1 + GROWTH;
     }
+    this.#mostInTurn = 0;
     this.#isReached = false;
   }
 
@@ -110,9 +122,11 @@ export class LoopLimit {
     this.#times.after(TURN_MS, () => {
       this.#isLooking = false;
       const { wallMs, cpuMs } = used();
-      const isIdle = cpuMs <= IDLE_SHARE * wallMs && wallMs <= (1 + IDLE_LATE) * TURN_MS;
-      if (isIdle) this.#limit *= 1 + IDLE_GROWTH;
-      // Those that may still not begin have it looked at again.
+      const isIdle = cpuMs <= IDLE_CPU * wallMs && wallMs <= (1 + IDLE_LATE) * TURN_MS;
+      this.#tryAgain();
+      const isHeldBack = this.#isLooking;
+      if (!isIdle || !isHeldBack) return;
+      this.#limit += IDLE_GROWTH;
       this.#tryAgain();
     });
   }

@@ -9,7 +9,14 @@ function turnsOf(connections: number, { readDepth = 1 } = {}) {
   const clock = new ManualClock();
   const load = { readDepth };
   const options = { connections, readDepth: () => load.readDepth, shedTargetMs: SHED_TARGET_MS };
-  const turns = new ClientTurns(options, { clock });
+  // An idle process, in which no turn of the event loop is long.
+  const times = {
+    now: () => clock.now(),
+    cpuMs: () => 0,
+    atTurnEnd: () => {},
+    after: (timeMs: number, callback: () => void) => void clock.after(timeMs, callback),
+  };
+  const turns = new ClientTurns(options, { clock, times });
   const started: string[] = [];
   const ends = new Map<string, () => void>();
   const running = new Map<string, Turn>();

@@ -181,8 +181,31 @@ Deno.test("however many refusals come at once, each is answered, also where the 
   assertEquals(server.errors, []);
 });
 
+Deno.test("a client that closes its side behind what is no request gets the answers to the requests before it", async () => {
+  const [running, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const handler: Handler = async ({ url }) => {
+    running.resolve();
+    if (!url.endsWith("/other")) await gate.promise;
+    return new Response("hello");
+  };
+  await using server = await listening({ handler });
+  const client = await server.open();
+  client.socket.end(`${GET}{`);
+  await running.promise;
+  // When another client has its answer, the end of the first one's bytes has come.
+  const other = await server.open();
+  other.socket.write(GET.replace("/", "/other"));
+  await answered(other);
+  gate.resolve();
+  await client.closed;
+  assertEquals(statuses(client), [200, 400]);
+  const isEmpty = () => server.listener.connections === 1;
+  assertEquals(await pollUntil(isEmpty, { deadlineMs: 5_000, intervalMs: 1 }), true);
+});
+
 Deno.test("connections whose heads are late at once are refused over several turns", async () => {
-  const timeouts = { headersMs: 100, checkMs: 20 };
+  // All are open before the first look, which so finds them late together.
+  const timeouts = { headersMs: 100, checkMs: 500 };
   await using server = await listening({ max: 100, timeouts });
   /** The turn of each. */
   const ended: number[] = [];
@@ -198,8 +221,8 @@ Deno.test("connections whose heads are late at once are refused over several tur
     return Reflect.apply(end, this, given);
   } as typeof end;
   try {
-    const clients = await Promise.all(Array.from({ length: 60 }, () => server.open()));
     nextTurn();
+    const clients = await Promise.all(Array.from({ length: 60 }, () => server.open()));
     await Promise.all(clients.map(({ closed }) => closed));
     for (const client of clients) assertEquals(statuses(client), [408]);
   } finally {

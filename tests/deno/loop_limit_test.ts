@@ -14,7 +14,11 @@ function limitWithTurns() {
     atTurnEnd: (callback) => ends.push(callback),
     after: (_, callback) => timers.push(callback),
   };
-  const limit = new LoopLimit(() => {}, times);
+  /** How many requests run while one more waits. */
+  const waits: { running: number | undefined } = { running: undefined };
+  const limit = new LoopLimit(() => {
+    if (waits.running !== undefined) isAllowed(waits.running);
+  }, times);
   const pass = (callbacks: (() => void)[]) => (tookMs: number, { usedMs = tookMs } = {}) => {
     nowMs += tookMs;
     cpuMs += usedMs;
@@ -29,16 +33,28 @@ function limitWithTurns() {
     while (!limit.isReachedBy(running)) running++;
     return running;
   };
+  const isAllowed = (running = most()) => limit.allows({ running, ofClient: running, clients: 1 });
   /** A turn in which `running` requests run, and one more would like to. */
   const turn = (running: number, tookMs: number, used: { usedMs?: number } = {}) => {
-    limit.allows({ running, ofClient: running, clients: 1 });
+    isAllowed(running);
     limit.note(running);
     endTurn(tookMs, used);
   };
   const grow = (turns: number) => {
     for (let count = 0; count < turns; count++) turn(most(), 1);
   };
-  return { times, limit, turn, most, grow, endTurn, look, looks: () => timers.length };
+  return {
+    times,
+    limit,
+    isAllowed,
+    turn,
+    most,
+    grow,
+    endTurn,
+    look,
+    looks: () => timers.length,
+    waits,
+  };
 }
 
 Deno.test("the limit of requests at once grows while requests wait for it and turns are short", () => {
@@ -55,11 +71,14 @@ Deno.test("a long turn lowers the limit in proportion, by half at most, and neve
   const { most, grow, turn } = limitWithTurns();
   grow(60);
   assertEquals(most(), 608);
-  turn(600, 20);
+  turn(608, 20);
   assertEquals(most(), 456);
-  turn(400, 300);
+  turn(456, 300);
   assertEquals(most(), 228);
-  for (let count = 0; count < 10; count++) turn(200, 300);
+  // Fewer ran than might.
+  turn(80, 20);
+  assertEquals(most(), 60);
+  for (let count = 0; count < 10; count++) turn(most(), 300);
   assertEquals(most(), 16);
 });
 
@@ -67,14 +86,14 @@ Deno.test("a turn is as long as the event loop has used the processor", () => {
   const { most, grow, turn } = limitWithTurns();
   grow(16);
   // Other processes had the processor, or other threads of this one used a second one.
-  turn(20, 500, { usedMs: 5 });
-  turn(20, 5, { usedMs: 500 });
+  turn(42, 500, { usedMs: 5 });
+  turn(42, 5, { usedMs: 500 });
   assertEquals(most(), 43);
-  turn(20, 500, { usedMs: 500 });
-  assertEquals(most(), 22);
+  turn(42, 500, { usedMs: 500 });
+  assertEquals(most(), 21);
 });
 
-Deno.test("a turn is measured once, from its first request, and not where few requests run", () => {
+Deno.test("a turn is measured once, by its most requests, and not where few requests run", () => {
   const { limit, most, grow, endTurn } = limitWithTurns();
   grow(16);
   // Sixteen may run in any case.
@@ -83,10 +102,9 @@ Deno.test("a turn is measured once, from its first request, and not where few re
     endTurn(500);
   }
   assertEquals(most(), 43);
-  limit.note(30);
-  limit.note(31);
+  for (const running of [39, 40, 38]) limit.note(running);
   endTurn(30);
-  assertEquals(most(), 22);
+  assertEquals(most(), 20);
 });
 
 Deno.test("past the limit a client gets its equal part, and requests wait in front of the event loop", async () => {
@@ -136,17 +154,21 @@ Deno.test("past the limit a client gets its equal part, and requests wait in fro
 });
 
 Deno.test("the limit grows while requests wait for those that run without the processor", () => {
-  const { limit, most, look, looks } = limitWithTurns();
-  const isAllowed = () => limit.allows({ running: most(), ofClient: most(), clients: 1 });
+  const { isAllowed, most, look, looks, waits } = limitWithTurns();
   assertEquals([isAllowed(), isAllowed(), looks()], [false, false, 1]);
+  waits.running = 16;
   look(15, { usedMs: 7 });
-  assertEquals([most(), looks()], [32, 0]);
+  assertEquals([most(), looks()], [32, 1]);
+  // The process has used its processor, or has not had it.
+  waits.running = 32;
   for (const [tookMs, usedMs] of [[15, 8], [18.5, 0]] as const) {
-    // The process has used its processor, or has not had it.
-    isAllowed();
     look(tookMs, { usedMs });
-    assertEquals(most(), 32);
+    assertEquals([most(), looks()], [32, 1]);
   }
+  // None waits any more.
+  waits.running = undefined;
+  look(15, { usedMs: 0 });
+  assertEquals([most(), looks()], [32, 0]);
 });
 
 Deno.test("requests that run for long hold up the others only until the process is idle", async () => {
@@ -161,12 +183,51 @@ Deno.test("requests that run for long hold up the others only until the process 
     });
   }
   const started = [];
-  for (const usedMs of [15, 1, 1]) {
+  for (const usedMs of [15, 1, 1, 1]) {
     look(15, { usedMs });
     await flushPromises();
     started.push(running);
   }
-  assertEquals(started, [16, 32, 50]);
+  assertEquals(started, [16, 32, 48, 50]);
+  look(15, { usedMs: 1 });
   // All connections are in use: to look again would change nothing.
   assertEquals(looks(), 0);
+});
+
+Deno.test("those that wait for the limit begin once the process is idle, also where another client's requests have ended", async () => {
+  const { times, look, endTurn } = limitWithTurns();
+  const options = { connections: 50, readDepth: () => 1, shedTargetMs: 0 };
+  const turns = new ClientTurns(options, { clock: new ManualClock(), times });
+  const started: string[] = [];
+  const ends: (() => void)[] = [];
+  const ask = (client: string, count: number) => {
+    for (let index = 0; index < count; index++) {
+      void turns.run({ client, isRead: false }, () => {
+        started.push(client);
+        return new Promise<void>((resolve) => client === "a" || ends.push(resolve));
+      });
+    }
+  };
+  const ofA = () => started.filter((client) => client === "a").length;
+  for (const client of ["x", "y", "z"]) ask(client, 17);
+  for (let count = 0; count < 5; count++) {
+    look(15, { usedMs: 0 });
+    await flushPromises();
+  }
+  ask("a", 20);
+  assertEquals([started.length, ofA()], [64, 13]);
+  // Long turns, in which the others' requests end but for one of each.
+  const ending = ends.filter((_, at) => at % 17 > 0);
+  for (const count of [1, 1, 1, 45]) {
+    for (const end of ending.splice(0, count)) end();
+    await flushPromises();
+    endTurn(300);
+  }
+  assertEquals(ofA(), 13);
+  for (let count = 0; count < 3; count++) {
+    look(15, { usedMs: 0 });
+    await flushPromises();
+  }
+  // A third of the connections.
+  assertEquals(ofA(), 17);
 });

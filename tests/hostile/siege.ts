@@ -87,6 +87,7 @@ export async function siege({ forMs }: SiegeOptions): Promise<Measure[]> {
   return [
     ["minutes", forMs / 60_000],
     ["connections that attackers opened", opened, atLeast(1_000)],
+    ["requests in the siege", served.count, atLeast(forMs / 20)],
     ...addedByAttack(served, servedBeside),
     ["Host headers that were not refused", wrongHosts, zero],
     ...(await usageRows(target, { before, during })).map(([name, value, expected]) =>

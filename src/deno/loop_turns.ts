@@ -1,7 +1,7 @@
 /** Spreads what comes at one moment over turns of the event loop, so that requests are answered in between. */
 import { setImmediate } from "node:timers";
 
-export class Turns {
+export class LoopTurns {
   readonly #perTurn: number;
   readonly #waiting: (() => void)[] = [];
   /** Of this turn. */
