@@ -11,7 +11,7 @@ import { systemClock } from "../db/mod.ts";
  * A turn that takes more of the processor's time means that too many requests run. A read waits for the turn in which it
  * comes and for that of its answer.
  */
-const TURN_MS = 15;
+const TURN_MS = 25;
 
 /** As many requests run in any case: with fewer the process would wait for the database, however long its turns are. */
 const LEAST = 16;
@@ -21,6 +21,9 @@ const LEAST_LEFT = 0.5;
 
 /** While requests wait for the limit, each short turn in which one begins or ends adds this share. */
 const GROWTH = 1 / 16;
+
+/** While requests wait for the limit, it is looked at so often whether the process is idle. */
+const LOOK_MS = 15;
 
 /** Requests may run for long without the processor. While the process is idle, the others need not wait for them to end. */
 const IDLE_GROWTH = LEAST;
@@ -119,10 +122,10 @@ export class LoopLimit {
     if (this.#isLooking) return;
     this.#isLooking = true;
     const used = this.#stopwatch();
-    this.#times.after(TURN_MS, () => {
+    this.#times.after(LOOK_MS, () => {
       this.#isLooking = false;
       const { wallMs, cpuMs } = used();
-      const isIdle = cpuMs <= IDLE_CPU * wallMs && wallMs <= (1 + IDLE_LATE) * TURN_MS;
+      const isIdle = cpuMs <= IDLE_CPU * wallMs && wallMs <= (1 + IDLE_LATE) * LOOK_MS;
       this.#tryAgain();
       const isHeldBack = this.#isLooking;
       if (!isIdle || !isHeldBack) return;

@@ -71,13 +71,15 @@ Deno.test("a long turn lowers the limit in proportion, by half at most, and neve
   const { most, grow, turn } = limitWithTurns();
   grow(60);
   assertEquals(most(), 608);
-  turn(608, 20);
-  assertEquals(most(), 456);
-  turn(456, 300);
-  assertEquals(most(), 228);
+  turn(608, 40);
+  assertEquals(most(), 380);
+  turn(380, 300);
+  assertEquals(most(), 190);
   // Fewer ran than might.
-  turn(80, 20);
-  assertEquals(most(), 60);
+  turn(80, 40);
+  assertEquals(most(), 50);
+  turn(50, 25);
+  assertEquals(most(), 54);
   for (let count = 0; count < 10; count++) turn(most(), 300);
   assertEquals(most(), 16);
 });
@@ -103,7 +105,7 @@ Deno.test("a turn is measured once, by its most requests, and not where few requ
   }
   assertEquals(most(), 43);
   for (const running of [39, 40, 38]) limit.note(running);
-  endTurn(30);
+  endTurn(50);
   assertEquals(most(), 20);
 });
 
