@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { permissionsOf } from "../../src/dev/permissions.ts";
 import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import { attack, leave } from "../hostile/clients.ts";
+import { signalProcess } from "../support/signal_process.ts";
 
 const OPEN_FILES = 200;
 
@@ -84,7 +85,7 @@ async function exhaust(
     await leave([waiting]);
   } finally {
     await input.close();
-    child.kill("SIGKILL");
+    signalProcess(child, "SIGKILL");
     await child.status;
     await output.cancel();
   }

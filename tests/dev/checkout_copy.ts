@@ -3,6 +3,7 @@ import { checkoutDirectory } from "../../src/dev/checkout_directory.ts";
 import { LineReader } from "./line_reader.ts";
 import { makeScratch } from "./scratch.ts";
 import { ACCESS } from "../support/access.ts";
+import { signalProcess } from "../support/signal_process.ts";
 
 /** The token of the copy, as if an earlier start had made it. */
 export const DEV_TOKEN = "0123456789abcdef".repeat(3);
@@ -87,11 +88,7 @@ export async function copyCheckout(): Promise<CheckoutCopy> {
 function watchRun(child: Deno.ChildProcess, options?: { timeoutMs: number }): DevRun {
   const output = new LineReader(child.stdout, options);
   const errors = new LineReader(child.stderr, options);
-  let hasEnded = false;
-  const ended = child.status.then(({ code }) => {
-    hasEnded = true;
-    return code;
-  });
+  const ended = child.status.then(({ code }) => code);
   return {
     pid: child.pid,
     output,
@@ -103,10 +100,10 @@ function watchRun(child: Deno.ChildProcess, options?: { timeoutMs: number }): De
       const curl = await output.next(/^curl /);
       return { url, adminUrl, curl };
     },
-    signal: (name) => child.kill(name),
+    signal: (name) => signalProcess(child, name),
     async [Symbol.asyncDispose]() {
-      if (!hasEnded) child.kill("SIGTERM");
-      const timer = setTimeout(() => hasEnded || child.kill("SIGKILL"), 10_000);
+      signalProcess(child, "SIGTERM");
+      const timer = setTimeout(() => signalProcess(child, "SIGKILL"), 10_000);
       await ended;
       clearTimeout(timer);
       await Promise.all([output.rest(), errors.rest()]);

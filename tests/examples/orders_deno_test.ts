@@ -3,6 +3,7 @@ import { assertEquals } from "@std/assert";
 import { localDatabase } from "../support/local_database.ts";
 import { OutputLog } from "./output_log.ts";
 import { ordersCases, SentTexts } from "./orders_cases.ts";
+import { signalProcess } from "../support/signal_process.ts";
 
 const root = new URL("../../", import.meta.url);
 const database = await localDatabase();
@@ -33,9 +34,7 @@ Deno.test({
       child.kill("SIGINT");
       assertEquals(await child.status, { success: true, code: 0, signal: null });
     } finally {
-      try {
-        child.kill("SIGKILL");
-      } catch { /* It has ended. */ }
+      signalProcess(child, "SIGKILL");
       await child.status;
       await output.end;
     }

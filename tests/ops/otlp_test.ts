@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { Collector, newCaller } from "../support/collector.ts";
 import { localDatabase } from "../support/local_database.ts";
 import { BEARER } from "../support/token.ts";
+import { signalProcess } from "../support/signal_process.ts";
 
 const MAIN = join(import.meta.dirname!, "..", "..", "src", "main.ts");
 
@@ -47,7 +48,7 @@ Deno.test("Deno exports a trace of the service, with environment variables as th
     });
     await output.cancel();
   } finally {
-    service.kill("SIGTERM");
+    signalProcess(service, "SIGTERM");
     await service.status;
   }
   const message = "caller > POST /users > process user_events";

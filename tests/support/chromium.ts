@@ -1,6 +1,7 @@
 /** A headless Chromium from Debian's package `chromium`, driven by npm's `playwright-core`. */
 import { join } from "node:path";
 import { completesWithin } from "../../src/db/time/timeout.ts";
+import { signalProcess } from "./signal_process.ts";
 
 const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 10_000;
@@ -73,7 +74,7 @@ export async function startChromium(program: string): Promise<Chromium> {
   };
   const stop = async () => {
     await input.close().catch(() => {});
-    if (!await completesWithin(child.status, STOP_TIMEOUT_MS)) child.kill("SIGKILL");
+    if (!await completesWithin(child.status, STOP_TIMEOUT_MS)) signalProcess(child, "SIGKILL");
     await child.status;
     await answers.return(undefined);
   };

@@ -1,6 +1,7 @@
 /** `src/main.ts` as a process of its own. */
 import { join } from "node:path";
 import { linesOf } from "../bench/http/lines.ts";
+import { signalProcess } from "./signal_process.ts";
 
 const MAIN = join(import.meta.dirname!, "..", "..", "src", "main.ts");
 
@@ -44,13 +45,7 @@ export async function startServiceProcess(
     read(child.stderr, (line) => lines.err.push(line)),
   ];
   const ended = child.status;
-  const kill = () => {
-    try {
-      child.kill("SIGKILL");
-    } catch {
-      // It has ended already.
-    }
-  };
+  const kill = () => signalProcess(child, "SIGKILL");
   const timer = setTimeout(kill, START_TIMEOUT_MS);
   void ended.then(({ code }) =>
     listening.reject(new Error(`The service ended with ${code}:\n${lines.err.join("\n")}`))
@@ -63,7 +58,7 @@ export async function startServiceProcess(
     url: url.replace("localhost", "127.0.0.1"),
     lines,
     ended,
-    signal: (name) => child.kill(name),
+    signal: (name) => signalProcess(child, name),
     async [Symbol.asyncDispose]() {
       kill();
       await Promise.all([ended, ...reading]);

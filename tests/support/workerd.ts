@@ -8,6 +8,7 @@ import { completesWithin } from "../../src/db/time/timeout.ts";
 import { heapOf } from "./workerd_heap.ts";
 import { workerBundle } from "./worker_bundle.ts";
 import { LOG_REJECTIONS, WorkerdLog } from "./workerd_log.ts";
+import { signalProcess } from "./signal_process.ts";
 
 const ROOT = join(import.meta.dirname!, "..", "..");
 
@@ -107,7 +108,7 @@ export async function startWorkerd(options: WorkerdOptions): Promise<Workerd> {
     // The process may have ended already.
     await input.close().catch(() => {});
     if (!await completesWithin(child.status, STOP_TIMEOUT_MS)) {
-      child.kill("SIGKILL");
+      signalProcess(child, "SIGKILL");
       throw new Error(`Cannot stop workerd within ${STOP_TIMEOUT_MS} ms`);
     }
     await Promise.all([output.end, read]);
