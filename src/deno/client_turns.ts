@@ -66,7 +66,7 @@ export class ClientTurns {
   ) {
     this.#options = options;
     this.#clock = new SharedTimer(clock);
-    this.#limit = new LoopLimit(() => this.#wake(undefined), times);
+    this.#limit = new LoopLimit(() => this.#wake(undefined, { hasEnded: false }), times);
   }
 
   /** Calls `work` when it is its turn, or at once if it gets none. */
@@ -148,8 +148,8 @@ export class ClientTurns {
     });
   }
 
-  /** After a request of `ended` has; `undefined` if that client has no other. */
-  #wake(ended: Client | undefined): void {
+  /** After a request of `ended` has; `undefined` if that client has no other. Or without one, if more may run than before. */
+  #wake(ended: Client | undefined, { hasEnded = true } = {}): void {
     if (this.#waiting.size === 0) return;
     const { connections, readDepth } = this.#options;
     const isFull = connectionsOf(this.#running, readDepth()) >= connections ||
@@ -161,7 +161,8 @@ export class ClientTurns {
       const { waiting, admission } = client.queue ?? {};
       const [take] = waiting ?? [];
       if (take === undefined || !this.#mayRun(client)) continue;
-      admission!.noteReturn(this.#clock.now());
+      // A higher limit says nothing of how fast requests are served.
+      if (hasEnded) admission!.noteReturn(this.#clock.now());
       this.#waiting.delete(client);
       this.#waiting.add(client);
       take();

@@ -197,6 +197,18 @@ Deno.test("a burst is not refused, however many requests it has", async () => {
   assertEquals((await Promise.all(asked)).includes("refused"), false);
 });
 
+Deno.test("a burst that is not served yet is not refused while the limit of requests at once grows", async () => {
+  const { clock, ask, take, refused } = turnsOf(50, { readDepth: 16 });
+  for (let count = 0; count < 1_000; count++) {
+    void ask("a", `r${count}`);
+    if (count % 10 === 9) await clock.advance(1);
+  }
+  assertEquals(refused, []);
+  // What the pool serves at a time, by and by.
+  await clock.advance(300);
+  assertEquals((await take()).length > 300, true);
+});
+
 Deno.test("a request whose body has not arrived leaves its turn to others", async () => {
   const { ask, take, end, waitForBody } = turnsOf(3);
   const names = Array.from({ length: 50 }, (_, index) => `slow ${index}`);
