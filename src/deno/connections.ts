@@ -140,7 +140,7 @@ export class Connections {
     this.#used.delete(connection);
     let next: Exchange | undefined = exchange;
     while (next !== undefined && this.#open.has(connection.socket)) {
-      // It has its answer at once, and then only waits for its client: it makes room as an idle one does.
+      // It has its answer within a few turns of the event loop, and then only waits for its client: it makes room as an idle one does.
       if (connection.hasLast && connection.waiting.length === 0) this.#unused.add(connection);
       await next();
       // A client takes what it has sent behind that for not done: https://www.rfc-editor.org/rfc/rfc9112#section-9.6

@@ -5,7 +5,7 @@
  */
 import process from "node:process";
 import { setImmediate } from "node:timers";
-import { systemClock } from "../db/mod.ts";
+import { type Clock, systemClock } from "../db/mod.ts";
 
 /**
  * A turn that takes more of the processor's time means that too many requests run. A read waits for the turn in which it
@@ -38,27 +38,24 @@ export interface Load {
   readonly running: number;
   /** Of one client. */
   readonly ofClient: number;
-  /** Those who have a request. */
+  /** That have a request. */
   readonly clients: number;
 }
 
 /** What the limit is told of the process. */
-export interface ProcessTimes {
-  now(): number;
+export interface ProcessTimes extends Clock {
   /** Processor time of all threads, in milliseconds. */
   cpuMs(): number;
   atTurnEnd(callback: () => void): void;
-  after(timeMs: number, callback: () => void): void;
 }
 
 const SYSTEM: ProcessTimes = {
-  now: systemClock.now,
+  ...systemClock,
   cpuMs() {
     const { user, system } = process.cpuUsage();
     return (user + system) / 1_000;
   },
   atTurnEnd: (callback) => void setImmediate(callback),
-  after: (timeMs, callback) => void systemClock.after(timeMs, callback),
 };
 
 export class LoopLimit {

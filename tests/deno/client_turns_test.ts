@@ -14,7 +14,7 @@ function turnsOf(connections: number, { readDepth = 1 } = {}) {
     now: () => clock.now(),
     cpuMs: () => 0,
     atTurnEnd: () => {},
-    after: (timeMs: number, callback: () => void) => void clock.after(timeMs, callback),
+    after: (timeMs: number, callback: () => void) => clock.after(timeMs, callback),
   };
   const turns = new ClientTurns(options, { clock, times });
   const started: string[] = [];

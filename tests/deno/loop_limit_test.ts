@@ -12,7 +12,10 @@ function limitWithTurns() {
     now: () => nowMs,
     cpuMs: () => cpuMs,
     atTurnEnd: (callback) => ends.push(callback),
-    after: (_, callback) => timers.push(callback),
+    after(_, callback) {
+      timers.push(callback);
+      return () => {};
+    },
   };
   /** How many requests run while one more waits. */
   const waits: { running: number | undefined } = { running: undefined };

@@ -1,7 +1,6 @@
 /** The two kinds of clients: attackers on raw sockets, and an honest one. */
 import { connect, type Socket } from "node:net";
 import { type Latencies, latenciesOf } from "../endurance/report.ts";
-import { atLeast, atMost, type Measure, zero } from "../endurance/verdict.ts";
 import { BEARER } from "../support/token.ts";
 
 /** An address on this machine that only the honest client uses. */
@@ -135,29 +134,6 @@ export class HonestClient implements AsyncDisposable {
       this.#failures.push(String(error));
     }
   }
-}
-
-/**
- * Most of the p99 of a service that nobody attacks: if it is slower, the machine is too busy to show anything, or the attack
- * takes the processors from all.
- */
-const BUSY_MS = 250;
-
-/**
- * What the attack adds to the honest requests. `unattacked` are the same requests, at the same time, to a service that
- * nobody attacks: other processes of the machine delay both.
- */
-export function addedByAttack(served: HonestResult, unattacked: HonestResult): Measure[] {
-  return [
-    ["honest requests during the attack", served.count, atLeast(0.9 * unattacked.count)],
-    [`honest requests that failed: ${served.firstFailure}`, served.failures, zero],
-    ["requests to a service that nobody attacks", unattacked.count, atLeast(50)],
-    [`those that failed: ${unattacked.firstFailure}`, unattacked.failures, zero],
-    ["their p99 (ms)", unattacked.p99, atMost(BUSY_MS)],
-    ["p99 of the honest requests (ms)", served.p99, atMost(unattacked.p99 + 100)],
-    ["longest of those to a service that nobody attacks (ms)", unattacked.max],
-    ["longest of the honest requests (ms)", served.max],
-  ];
 }
 
 function newUser(): RequestInit {

@@ -1,13 +1,7 @@
 /** `emfile` and `slowloris`: connections that send nothing, or the bytes of their headers one by one. */
 import { atLeast, atMost, type Measure, zero } from "../endurance/verdict.ts";
-import {
-  addedByAttack,
-  attack,
-  type Attacker,
-  attackWith,
-  HonestClient,
-  leave,
-} from "./clients.ts";
+import { attack, type Attacker, attackWith, leave } from "./clients.ts";
+import { HonestPair } from "./honest_pair.ts";
 import { startTarget, type Target, type Usage } from "./target.ts";
 import { TOKEN_LINE } from "../support/token.ts";
 
@@ -40,12 +34,9 @@ async function underAttack(
   first = "",
 ): Promise<Measure[]> {
   await using target = await startTarget({ openFiles });
-  await using honest = new HonestClient(target.url, { perSecond: 20 });
-  await using unattacked = await startTarget();
-  await using control = new HonestClient(unattacked.url, { perSecond: 20 });
+  await using honest = await HonestPair.start(target.url, { perSecond: 20 });
   await sleep(2_000);
-  honest.take();
-  control.take();
+  honest.begin();
   const before = await target.usage();
   const attackers = await attackWith(connections, async (index) => {
     const attacker = await attack(target.port, { address: `127.0.1.${1 + index % 8}` });
@@ -57,15 +48,14 @@ async function underAttack(
     await sleep(1_000);
     attackers.forEach(eachSecond);
   }
-  const served = honest.take();
-  const servedBeside = control.take();
+  const added = honest.added();
   const open = attackers.filter(({ isClosed }) => !isClosed).length;
   await leave(attackers);
   await sleep(1_000);
   return [
     ["connections of attackers", attackers.length],
     ["still open after the attack", open, zero],
-    ...addedByAttack(served, servedBeside),
+    ...added,
     ...await usageRows(target, { before, during }),
   ];
 }

@@ -1,7 +1,8 @@
 /** `siege`: all attacks on connections at once, for as long as wanted, beside 100 honest requests a second. */
 import { atLeast, atMost, type Measure, zero } from "../endurance/verdict.ts";
 import { hostCases, statusOfRaw } from "../http/host_cases.ts";
-import { addedByAttack, attack, type Attacker, HonestClient, leave } from "./clients.ts";
+import { attack, type Attacker, leave } from "./clients.ts";
+import { HonestPair } from "./honest_pair.ts";
 import { sleep, usageRows } from "./connections.ts";
 import { addUsers } from "./slow_readers.ts";
 import { startTarget } from "./target.ts";
@@ -22,12 +23,9 @@ const POST = `POST /users HTTP/1.1\r\nHost: x\r\n${TOKEN_LINE}Content-Type: appl
 export async function siege({ forMs }: SiegeOptions): Promise<Measure[]> {
   await using target = await startTarget({ openFiles: 1_024 });
   await addUsers(target.url, 50);
-  await using honest = new HonestClient(target.url, { perSecond: 100 });
-  await using unattacked = await startTarget();
-  await using control = new HonestClient(unattacked.url, { perSecond: 100 });
+  await using honest = await HonestPair.start(target.url, { perSecond: 100 });
   await sleep(5_000);
-  honest.take();
-  control.take();
+  honest.begin();
   const before = await target.usage();
   const endsAtMs = performance.now() + forMs;
   const isOver = () => performance.now() >= endsAtMs;
@@ -81,14 +79,12 @@ export async function siege({ forMs }: SiegeOptions): Promise<Measure[]> {
   await sleep(Math.min(10_000, forMs / 2));
   const during = await target.usage();
   await Promise.all(attacking);
-  const served = honest.take();
-  const servedBeside = control.take();
+  const added = honest.added({ least: forMs / 20 });
   await sleep(2_000);
   return [
     ["minutes", forMs / 60_000],
     ["connections that attackers opened", opened, atLeast(1_000)],
-    ["requests in the siege", served.count, atLeast(forMs / 20)],
-    ...addedByAttack(served, servedBeside),
+    ...added,
     ["Host headers that were not refused", wrongHosts, zero],
     ...(await usageRows(target, { before, during })).map(([name, value, expected]) =>
       name === "lines on standard error"

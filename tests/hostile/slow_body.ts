@@ -1,6 +1,7 @@
 /** `slow-body`: requests whose bodies never end. */
 import { atLeast, atMost, type Measure, zero } from "../endurance/verdict.ts";
-import { addedByAttack, attack, attackWith, HonestClient, leave } from "./clients.ts";
+import { attack, attackWith, HonestClient, leave } from "./clients.ts";
+import { HonestPair } from "./honest_pair.ts";
 import { sleep, usageRows } from "./connections.ts";
 import { startTarget } from "./target.ts";
 import { TOKEN_LINE } from "../support/token.ts";
@@ -15,13 +16,10 @@ const GIVES_UP_MS = 14_000;
 /** Each request declares 60 kB and sends a few bytes. */
 export async function slowBody({ connections }: SlowBodyOptions): Promise<Measure[]> {
   await using target = await startTarget({ openFiles: 4_096 });
-  await using honest = new HonestClient(target.url, { perSecond: 20 });
-  await using unattacked = await startTarget();
-  await using control = new HonestClient(unattacked.url, { perSecond: 20 });
+  await using honest = await HonestPair.start(target.url, { perSecond: 20 });
   await using writer = new HonestClient(target.url, { perSecond: 5, writes: true });
   await sleep(2_000);
-  honest.take();
-  control.take();
+  honest.begin();
   const before = await target.usage();
   const attackers = await attackWith(connections, async (index) => {
     const attacker = await attack(target.port, { address: `127.0.1.${1 + index % 8}` });
@@ -34,8 +32,7 @@ export async function slowBody({ connections }: SlowBodyOptions): Promise<Measur
   await sleep(1_000);
   const during = await target.usage();
   await sleep(GIVES_UP_MS);
-  const served = honest.take();
-  const servedBeside = control.take();
+  const added = honest.added();
   const written = writer.take();
   const refused = attackers.filter(({ received }) => received.startsWith("HTTP/1.1 503")).length;
   const late = attackers.filter(({ received }) => received.startsWith("HTTP/1.1 408")).length;
@@ -48,7 +45,7 @@ export async function slowBody({ connections }: SlowBodyOptions): Promise<Measur
     ["slow bodies without an answer", connections - refused - late, zero],
     ["honest writes during the attack", written.count, atLeast(10)],
     [`honest writes that failed: ${written.firstFailure}`, written.failures, zero],
-    ...addedByAttack(served, servedBeside),
+    ...added,
     [
       "memory of a slow body (kB)",
       (during.memoryMiB - before.memoryMiB) * 1_024 / connections,

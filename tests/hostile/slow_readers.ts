@@ -1,6 +1,7 @@
 /** `slow-readers`: clients that send 20 requests for pages ahead, and read the answers slowly or not at all. */
 import type { Measure } from "../endurance/verdict.ts";
-import { addedByAttack, attack, attackWith, HonestClient, leave } from "./clients.ts";
+import { attack, attackWith, leave } from "./clients.ts";
+import { HonestPair } from "./honest_pair.ts";
 import { sleep, usageRows } from "./connections.ts";
 import { startTarget } from "./target.ts";
 import { BEARER, TOKEN_LINE } from "../support/token.ts";
@@ -16,12 +17,9 @@ export async function slowReaders(
 ): Promise<Measure[]> {
   await using target = await startTarget({ openFiles: 4_096 });
   await addUsers(target.url, 200);
-  await using honest = new HonestClient(target.url, { perSecond: 100 });
-  await using unattacked = await startTarget();
-  await using control = new HonestClient(unattacked.url, { perSecond: 100 });
+  await using honest = await HonestPair.start(target.url, { perSecond: 100 });
   await sleep(3_000);
-  honest.take();
-  control.take();
+  honest.begin();
   const before = await target.usage();
   const request = `GET /users?limit=200 HTTP/1.1\r\nHost: x\r\n${TOKEN_LINE}\r\n`;
   const attackers = await attackWith(readers, async () => {
@@ -33,14 +31,13 @@ export async function slowReaders(
   await sleep(1_000);
   const during = await target.usage();
   await sleep(forMs);
-  const served = honest.take();
-  const servedBeside = control.take();
+  const added = honest.added();
   await leave(attackers);
   await sleep(1_000);
   return [
     ["slow readers", readers],
     ["pages that each asks for at once", pages],
-    ...addedByAttack(served, servedBeside),
+    ...added,
     ...await usageRows(target, { before, during }),
   ];
 }
