@@ -1,4 +1,5 @@
 /** The service on Deno: one pool per process, and a graceful shutdown. */
+import { setImmediate } from "node:timers";
 import { Authenticator } from "../access/authenticator.ts";
 import { activityConsumer } from "../service/activity_consumer.ts";
 import type { Context, MiddlewareHandler } from "hono";
@@ -17,7 +18,7 @@ import { docsFiles } from "../docs/files.ts";
 import { createApp } from "../http/app.ts";
 import { BodyLimit } from "../http/body.ts";
 import { databasePosition } from "../http/database_position.ts";
-import { SharedCreates } from "../http/shared_creates.ts";
+import { SharedUsers } from "../http/shared_users.ts";
 import { RequestTracker } from "./request_tracker.ts";
 import { PoolClosedError } from "../db/mod.ts";
 import { ProblemError } from "../http/problem.ts";
@@ -137,7 +138,8 @@ export async function start(
   const app = createApp({
     ...fromSettings,
     replicaReads: replicas && databasePosition(),
-    sharedCreates: replicas ? undefined : new SharedCreates({
+    shared: replicas ? undefined : new SharedUsers({
+      endOfTurn: (run) => void setImmediate(run),
       isTraced,
       statementTimeoutMs: settings.database.session.statementTimeoutMs,
     }),

@@ -17,7 +17,7 @@ import { problemOf } from "./problem_of.ts";
 import { requestTimeout } from "./request_timeout.ts";
 import { responseHeaders } from "./response_headers.ts";
 import { serverTiming } from "./server_timing.ts";
-import type { SharedCreates } from "./shared_creates.ts";
+import type { SharedUsers } from "./shared_users.ts";
 import { usersRoutes } from "./users_routes.ts";
 import { asError, provideDatabase } from "../library/hono/with_session.ts";
 
@@ -69,10 +69,10 @@ export interface AppOptions {
   /** Lets replicas answer the reads of the users API: `databasePosition()`. Without it the primary does. */
   readonly replicaReads?: MiddlewareHandler | undefined;
   /**
-   * Lets creates that come together share a transaction. Only where requests may use each other's connections, and without
-   * `replicaReads`: the position of a shared COMMIT is told to one request.
+   * Lets creates, and reads by id, that come together share a transaction. Only where requests may use each other's
+   * connections, and without `replicaReads`: the position of a shared COMMIT is told to one request.
    */
-  readonly sharedCreates?: SharedCreates | undefined;
+  readonly shared?: SharedUsers | undefined;
   /** Longest wait of `/readyz` for the database. */
   readonly readyTimeoutMs?: number | undefined;
 }
@@ -104,7 +104,7 @@ export function createApp(options: AppOptions) {
   app.use(provideDatabase(options.db));
   if (options.showsTimes) app.use(serverTiming());
   app.use(requestTimeout({ statementTimeoutMs }));
-  const { onUserChange: onChange = () => {}, bodyLimit, requiresIfMatch, sharedCreates } = options;
+  const { onUserChange: onChange = () => {}, bodyLimit, requiresIfMatch, shared } = options;
   const { byAddress, byToken } = fairUse(options.fairUse ?? {});
   // Public, and without limits: probes come often, and documents cost little.
   const open = app
@@ -116,7 +116,7 @@ export function createApp(options: AppOptions) {
   if (options.replicaReads !== undefined) app.use(options.replicaReads);
   const routes = open.route(
     "/",
-    usersRoutes({ onChange, bodyLimit, requiresIfMatch, sharedCreates }),
+    usersRoutes({ onChange, bodyLimit, requiresIfMatch, shared }),
   );
   app.notFound((c) =>
     respondWithProblem(

@@ -23,7 +23,7 @@ import { conditions, ifMatch, jsonInput, pathInput, queryInput } from "./inputs.
 import { isoTime } from "./iso_time.ts";
 import { onlyMethods } from "./only_methods.ts";
 import { withHeaders } from "./response_headers.ts";
-import type { SharedCreates } from "./shared_creates.ts";
+import type { SharedUsers } from "./shared_users.ts";
 import { userDocument } from "./user_document.ts";
 import { BATCH_BOUNDS, batchItems, batchResults, MAX_BATCHES, NewUsers } from "./users_batch.ts";
 import { withSession } from "../library/hono/mod.ts";
@@ -72,13 +72,13 @@ export interface UsersRoutesOptions {
   readonly bodyLimit?: BodyLimit | undefined;
   /** Whether a change without `If-Match` is refused. */
   readonly requiresIfMatch?: boolean | undefined;
-  /** Lets creates that come together share a transaction. Without it each has its own. */
-  readonly sharedCreates?: SharedCreates | undefined;
+  /** Lets creates, and reads by id, that come together share a transaction. Without it each has its own. */
+  readonly shared?: SharedUsers | undefined;
 }
 
 /** `/users`, `/users:batch`, `/users/:id` and `/users/:id/activity`. Needs `authenticate` before it. */
 export function usersRoutes(
-  { onChange, bodyLimit: limit, requiresIfMatch: isRequired, sharedCreates }: UsersRoutesOptions,
+  { onChange, bodyLimit: limit, requiresIfMatch: isRequired, shared }: UsersRoutesOptions,
 ) {
   const expectedVersion = ifMatch({ isRequired });
   const batchLimit = limit?.of(MAX_BATCHES);
@@ -113,9 +113,8 @@ export function usersRoutes(
           session.afterCommit(onCommitted);
           return createUser(session, id, user);
         });
-      const created = sharedCreates?.takes(c)
-        ? await sharedCreates.create({ c, user: { ...user, id: made }, onCommitted, alone })
-        : await alone();
+      const create = { user: { ...user, id: made }, onCommitted };
+      const created = await (shared?.creates.run(c, { item: create, alone }) ?? alone());
       return withHeaders(respondWithUser(c, created, 201), { Location: `/users/${created.id}` });
     })
     .all("/users", onlyMethods("GET", "HEAD", "POST"))
@@ -139,7 +138,8 @@ export function usersRoutes(
     .get("/users/:id", requireScope("users:read"), userIdInput, conditions, async (c) => {
       const { id } = c.req.valid("param");
       const { known, expected } = c.req.valid("header");
-      const user = await withSession(c, (session) => readUser(session, id), { readOnly: true });
+      const alone = () => withSession(c, (session) => readUser(session, id), { readOnly: true });
+      const user = await (shared?.reads.run(c, { item: id, alone }) ?? alone());
       if (expected !== "any" && !expected.includes(user.version)) {
         throw new VersionMismatchError(user.version);
       }

@@ -1,6 +1,6 @@
 /** Many users at once. */
 
-import { sql } from "../db/mod.ts";
+import { type Session, sql } from "../db/mod.ts";
 import type { ChangeSession } from "./change_session.ts";
 import type { NewUser, User } from "./user.ts";
 import { withEvent } from "./user_event.ts";
@@ -35,5 +35,20 @@ export async function createUsers(
       session.keep,
     ),
   ]);
+  return byId(rows);
+}
+
+/** Reads users, and returns those that exist, by id. One statement, which ends the session. */
+export async function readUsers(
+  session: Session,
+  ids: readonly UserId[],
+): Promise<ReadonlyMap<UserId, User>> {
+  const [rows] = await session.commit([
+    sql<UserRow>`select ${COLUMNS} from users where id = any(${ids}::uuid[])`,
+  ]);
+  return byId(rows);
+}
+
+function byId(rows: readonly UserRow[]): ReadonlyMap<UserId, User> {
   return new Map(rows.map((row) => [row.id as UserId, userOf(row)]));
 }

@@ -1,11 +1,13 @@
 /**
- * Creates that share a transaction, on a real server: each gets the answer that it would get alone, whatever becomes of the
- * others. The first create of a test waits for a lock, so that those behind it wait for its end.
+ * Creates, and reads by id, that share a transaction, on a real server: each gets the answer that it would get alone,
+ * whatever becomes of the others.
  */
+import { setImmediate } from "node:timers";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { Database } from "../../src/db/mod.ts";
 import { sql } from "../../src/db/mod.ts";
-import { SharedCreates, type SharedCreatesOptions } from "../../src/http/shared_creates.ts";
+import type { SharingOptions } from "../../src/http/shared_units.ts";
+import { SharedUsers } from "../../src/http/shared_users.ts";
 import { DATABASE_DEFAULTS } from "../../src/library/database_config.ts";
 import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import { tenantLocals } from "../../src/tenant.ts";
@@ -13,7 +15,7 @@ import { BackendKiller } from "../endurance/backend_killer.ts";
 import { seededRandom } from "../endurance/random.ts";
 import { OTHER_TOKENS } from "../support/access.ts";
 import { type FaultBranch, faultBranch } from "../support/fault_branch.ts";
-import { COMMIT, COMMIT_EXECUTE, dropAfter, dropBefore } from "../support/fault_relay.ts";
+import { bindOf, COMMIT, COMMIT_EXECUTE, dropAfter, dropBefore } from "../support/fault_relay.ts";
 import { rowsInTheEnd } from "../support/fault_fixture.ts";
 import { localDatabase } from "../support/local_database.ts";
 import {
@@ -29,28 +31,27 @@ import { testApp } from "./test_app.ts";
 
 const database = await localDatabase();
 
-/** Longer than any test: those that wait run only when the ones before them have ended. */
-const UNTIL_THE_END = 60_000;
-
 interface Service {
   readonly request: SendRequest;
-  /** Resolves when so many creates have come that may share a transaction. */
-  readonly have: (count: number) => Promise<void>;
+  /** Ends the turn as soon as so many requests have come that may share a transaction. */
+  readonly endTurn: (count: number) => Promise<void>;
   /** Calls of `onUserChange`. */
   readonly changes: () => number;
 }
 
-function serviceOn(db: Database, options: Partial<SharedCreatesOptions> = {}): Service {
+/** A service whose turn of the event loop lasts until the test ends it. */
+function serviceOn(db: Database, options: Partial<SharingOptions> = {}): Service {
   let [count, changes] = [0, 0];
   let awaited: { count: number; resolve: () => void } | undefined;
+  let atEnd: (() => void)[] = [];
   const isTraced = () => {
     if (++count === awaited?.count) awaited.resolve();
     return options.isTraced?.() ?? false;
   };
   const { request } = testApp({
     db,
-    sharedCreates: new SharedCreates({
-      waitMs: UNTIL_THE_END,
+    shared: new SharedUsers({
+      endOfTurn: (run) => void atEnd.push(run),
       statementTimeoutMs: 15_000,
       ...options,
       isTraced,
@@ -59,11 +60,17 @@ function serviceOn(db: Database, options: Partial<SharedCreatesOptions> = {}): S
   });
   return {
     request,
-    have: (wanted) => {
-      if (count >= wanted) return Promise.resolve();
-      const { promise, resolve } = Promise.withResolvers<void>();
-      awaited = { count: wanted, resolve };
-      return promise;
+    async endTurn(wanted) {
+      if (count < wanted) {
+        const { promise, resolve } = Promise.withResolvers<void>();
+        awaited = { count: wanted, resolve };
+        await promise;
+      }
+      assertEquals(count, wanted);
+      count = 0;
+      const ended = atEnd;
+      atEnd = [];
+      for (const run of ended) run();
     },
     changes: () => changes,
   };
@@ -129,49 +136,19 @@ async function assertStored(branch: FaultBranch, users: readonly UserDocument[])
   assert(rows.every(({ events }) => events === 1));
 }
 
-/** A service whose first create waits until `end`, so that further ones wait for it. */
-async function serviceWithFirst(
-  branch: FaultBranch,
-  { env = {}, ...options }: Partial<SharedCreatesOptions> & { env?: Record<string, string> } = {},
-) {
-  const db = branch.open(env);
-  const service = serviceOn(db, options);
-  const { email, session } = await holdAddress(branch);
-  let isPending = true;
-  const first = create(service.request, email).finally(() => isPending = false);
-  await untilWaiting(branch);
-  return {
-    ...service,
-    db,
-    assertPending: () => assert(isPending),
-    /** Its user is created. */
-    async end() {
-      await session.rollback();
-      await createdOf(await first);
-    },
-    async [Symbol.asyncDispose]() {
-      await session.rollback();
-      const response = await first;
-      if (!response.bodyUsed) await response.body?.cancel();
-    },
-  };
-}
-
-/** Three further creates join one that has been sent, and the first one ends. Returns their answers. */
-async function joinedByThree(
-  { request, have, end }: Pick<Service, "request" | "have"> & { end: () => Promise<void> },
-): Promise<Promise<Response>[]> {
+/** Three further creates join one that has been sent, and their turn ends. Returns their answers. */
+async function joinedByThree({ request, endTurn }: Service): Promise<Promise<Response>[]> {
   const others = [1, 2, 3].map(() => create(request));
-  await have(5);
-  await end();
+  await endTurn(4);
   return others;
 }
 
-Deno.test("creates that come while another one is under way share a transaction, and each gets its own answer", async () => {
+Deno.test("creates that come in one turn share a transaction, and each gets its own answer", async () => {
   await using branch = await faultBranch(database);
-  await using service = await serviceWithFirst(branch);
+  const service = serviceOn(branch.open());
   const taken = uniqueEmail();
-  await createdOf(await create(testApp({ db: branch.open() }).request, taken));
+  const { request } = testApp({ db: branch.open() });
+  await createdOf(await create(request, taken));
   const twin = uniqueEmail();
   const emails = [
     ...Array.from({ length: 10 }, uniqueEmail),
@@ -181,8 +158,7 @@ Deno.test("creates that come while another one is under way share a transaction,
     ...Array.from({ length: 10 }, uniqueEmail),
   ];
   const answers = emails.map((email) => create(service.request, email));
-  await service.have(1 + emails.length);
-  await service.end();
+  await service.endTurn(emails.length);
   const users: UserDocument[] = [];
   for (const [place, response] of (await Promise.all(answers)).entries()) {
     if ([11, 12].includes(place)) {
@@ -194,34 +170,45 @@ Deno.test("creates that come while another one is under way share a transaction,
     const user = await createdOf(response);
     assertEquals([user.email, user.version], [emails[place], 1]);
     assertEquals([headers.get("Location"), headers.get("ETag")], [`/users/${user.id}`, '"1"']);
-    const read = await service.request(`/users/${user.id}`);
-    assertEquals(await read.json(), user);
+    assertEquals(await (await request(`/users/${user.id}`)).json(), user);
     users.push(user);
   }
   assertEquals(await transactionsOf(branch, users), 1);
   await assertStored(branch, users);
-  assert(service.changes() > 1);
+  assertEquals(service.changes(), 1);
 });
 
 Deno.test("a create that comes alone has its own transaction, and so has the next one", async () => {
   await using branch = await faultBranch(database);
-  const { request } = serviceOn(branch.open());
+  const { request, endTurn } = serviceOn(branch.open());
   const users = [];
-  for (let n = 0; n < 3; n++) users.push(await createdOf(await create(request)));
+  for (let n = 0; n < 3; n++) {
+    const answer = create(request);
+    await endTurn(1);
+    users.push(await createdOf(await answer));
+  }
   assertEquals(await transactionsOf(branch, users), 3);
 });
 
-Deno.test("a create that waits for a lock delays none that comes later", async () => {
+Deno.test("a create that waits for a lock delays none of a later turn", async () => {
   await using branch = await faultBranch(database);
-  await using service = await serviceWithFirst(branch, { waitMs: 1 });
-  for (let n = 0; n < 3; n++) await createdOf(await create(service.request));
-  service.assertPending();
-  await service.end();
+  const service = serviceOn(branch.open());
+  const { email, session } = await holdAddress(branch);
+  let isAnswered = false;
+  const waiting = create(service.request, email).finally(() => isAnswered = true);
+  await service.endTurn(1);
+  await untilWaiting(branch);
+  const later = [create(service.request), create(service.request)];
+  await service.endTurn(2);
+  await usersOf(later);
+  assertEquals(isAnswered, false);
+  await session.rollback();
+  await createdOf(await waiting);
 });
 
 Deno.test("of a shared transaction that waits for a lock, only the create that needs it waits on", async () => {
   await using branch = await faultBranch(database);
-  await using service = await serviceWithFirst(branch);
+  const service = serviceOn(branch.open());
   const held = await holdAddress(branch);
   await using _held = held.session;
   let isAnswered = false;
@@ -249,7 +236,7 @@ Deno.test("of a shared statement that takes long, only the create that makes it 
     "create trigger be_slow before insert on users for each row execute function be_slow()",
   );
   await branch.asAdmin("insert into slowness values ('Slow')");
-  await using service = await serviceWithFirst(branch);
+  const service = serviceOn(branch.open());
   let isAnswered = false;
   const slow = service.request(
     "/users",
@@ -277,7 +264,7 @@ Deno.test("a shared transaction has one attempt, whatever it fails with, and eac
     `create constraint trigger fail after insert on users deferrable initially deferred
     for each row when (new.name ~ '^[0-9A-Z]{5}$') execute function fail()`,
   );
-  await using service = await serviceWithFirst(branch);
+  const service = serviceOn(branch.open());
   const failing = service.request(
     "/users",
     jsonRequest("POST", { email: uniqueEmail(), name: "40001" }),
@@ -299,15 +286,14 @@ for (
 ) {
   Deno.test(`if the outcome of a shared transaction stays unknown, all of its creates are told, and none runs again: its COMMIT ${what}`, async () => {
     await using branch = await faultBranch(database);
-    await using service = await serviceWithFirst(branch);
+    const service = serviceOn(branch.open());
     const name = crypto.randomUUID();
     const answers = Array.from(
       { length: 4 },
       () => service.request("/users", jsonRequest("POST", { email: uniqueEmail(), name })),
     );
-    await service.have(5);
     const armed = branch.relay.when(point, fault());
-    await service.end();
+    await service.endTurn(4);
     for (const response of await Promise.all(answers)) {
       await assertProblem(response, 500, "outcome-unknown");
     }
@@ -318,19 +304,18 @@ for (
 
 Deno.test("creates of two tenants share no transaction, and the same address is free in both", async () => {
   await using branch = await faultBranch(database);
-  await using service = await serviceWithFirst(branch);
+  const service = serviceOn(branch.open());
   const email = uniqueEmail();
   const others = Object.values(OTHER_TOKENS).map((token) =>
     create(as(service.request, token), email)
   );
+  await service.endTurn(2);
   const users = await usersOf(others);
   assertEquals(await transactionsOf(branch, users), 2);
   const rows = await branch.asAdmin<{ tenant: string }>(
     `select tenant from users where email = '${email}' order by tenant`,
   );
   assertEquals(rows.map(({ tenant }) => tenant), ["acme", "globex"]);
-  service.assertPending();
-  await service.end();
 });
 
 for (
@@ -340,24 +325,21 @@ for (
     ["whose trace is recorded", {}, true],
   ] as const
 ) {
-  Deno.test(`a create ${what} has its own transaction, and waits for no other`, async () => {
+  Deno.test(`a create and a read ${what} have their own transactions, and do not wait for the end of the turn`, async () => {
     await using branch = await faultBranch(database);
-    await using service = await serviceWithFirst(branch, { isTraced: () => isTraced });
-    await createdOf(await create(service.request, uniqueEmail(), headers));
-    service.assertPending();
-    await service.end();
+    const { request } = serviceOn(branch.open(), { isTraced: () => isTraced });
+    const { id } = await createdOf(await create(request, uniqueEmail(), headers));
+    const read = await request(`/users/${id}`, { headers });
+    assertEquals((await read.json()).id, id);
   });
 }
 
-Deno.test("at most 100 creates share a transaction: as soon as so many wait, they run", async () => {
+Deno.test("at most 100 creates share a transaction", async () => {
   await using branch = await faultBranch(database);
-  await using service = await serviceWithFirst(branch);
+  const service = serviceOn(branch.open());
   const answers = Array.from({ length: 250 }, () => create(service.request));
-  const users = await usersOf(answers.slice(0, 200));
-  assertEquals(await transactionsOf(branch, users), 2);
-  service.assertPending();
-  await service.end();
-  users.push(...await usersOf(answers.slice(200)));
+  await service.endTurn(250);
+  const users = await usersOf(answers);
   assertEquals(await transactionsOf(branch, users), 3);
   await assertStored(branch, users);
 });
@@ -366,7 +348,7 @@ for (const isolation of ["repeatable read", "serializable"]) {
   Deno.test(`at ${isolation}, creates that share a transaction with one whose address was taken meanwhile are stored`, async () => {
     await using branch = await faultBranch(database);
     const env = { DATABASE_ISOLATION_LEVEL: isolation };
-    await using service = await serviceWithFirst(branch, { env });
+    const service = serviceOn(branch.open(env));
     const held = await holdAddress(branch);
     const late = create(service.request, held.email);
     const others = await joinedByThree(service);
@@ -388,22 +370,27 @@ Deno.test("without a free connection each create is refused as it would be alone
     DATABASE_POOL_TIMEOUT: "0.2",
     DATABASE_POOL_SHED_TARGET: "0",
   };
-  await using service = await serviceWithFirst(branch, { env });
+  const db = branch.open(env);
+  const service = serviceOn(db);
+  await using holder = db.session();
+  await holder.query(sql`select`);
   const answers = Array.from({ length: 100 }, () => create(service.request));
+  await service.endTurn(100);
   for (const response of await Promise.all(answers)) {
     assertMatch(response.headers.get("Retry-After") ?? "", /^[1-9]/);
     await assertProblem(response, 503, "overloaded");
   }
   // They have waited together, once.
-  assertEquals(service.db.stats().counters.timedOut, 1);
-  service.assertPending();
-  await service.end();
-  await createdOf(await create(service.request));
+  assertEquals(db.stats().counters.timedOut, 1);
+  await holder.rollback();
+  const next = create(service.request);
+  await service.endTurn(1);
+  await createdOf(await next);
 });
 
 Deno.test("while random backends are terminated, every user that a client was told of is stored once, and no other", async () => {
   await using branch = await faultBranch(database);
-  const { request } = serviceOn(branch.open(), { waitMs: 1 });
+  const { request } = serviceOn(branch.open(), { endOfTurn: (run) => void setImmediate(run) });
   let answered = 0;
   await using killer = await BackendKiller.start({
     adminEnv: branch.envOf("postgres"),
@@ -437,4 +424,162 @@ Deno.test("while random backends are terminated, every user that a client was to
     "select count(distinct xmin::text)::int as count from users",
   );
   assert(xids[0]!.count < stored.length, "no transaction was shared");
+});
+
+/** Users who exist. */
+async function someUsers(request: SendRequest, count: number): Promise<UserDocument[]> {
+  return await usersOf(Array.from({ length: count }, () => create(request)));
+}
+
+interface ReadService extends Service {
+  readonly db: Database;
+  readonly users: UserDocument[];
+  /** How many transactions the service has had since its start. */
+  readonly transactions: () => number;
+}
+
+/** A service, and users who were created by another one. */
+async function readService(branch: FaultBranch, users: number): Promise<ReadService> {
+  const stored = await someUsers(testApp({ db: branch.open() }).request, users);
+  const db = branch.open();
+  return {
+    ...serviceOn(db),
+    db,
+    users: stored,
+    transactions: () => db.stats().counters.acquired,
+  };
+}
+
+const read = (request: SendRequest, id: string, headers: HeadersInit = {}) =>
+  request(`/users/${id}`, { headers });
+
+Deno.test("reads that come in one turn share a transaction, and each gets its own answer", async () => {
+  await using branch = await faultBranch(database);
+  const { request, endTurn, users: [ann, ben], transactions } = await readService(branch, 2);
+  const answers = [
+    read(request, ann!.id),
+    read(request, ben!.id),
+    read(request, crypto.randomUUID()),
+    read(request, ann!.id),
+    read(request, ann!.id, { "If-None-Match": '"1"' }),
+    read(request, ben!.id, { "If-Match": '"2"' }),
+    request(`/users/${ben!.id}`, { method: "HEAD" }),
+  ];
+  await endTurn(answers.length);
+  const [first, second, missing, again, known, changed, head] = await Promise.all(answers);
+  assertEquals([await first!.json(), await second!.json()], [ann, ben]);
+  assertEquals(first!.headers.get("ETag"), '"1"');
+  await assertProblem(missing!, 404, "user-not-found");
+  assertEquals(await again!.json(), ann);
+  assertEquals(known!.status, 304);
+  await assertProblem(changed!, 412, "version-mismatch");
+  assertEquals([head!.status, await head!.text()], [200, ""]);
+  assertEquals(transactions(), 1);
+});
+
+Deno.test("a read that comes alone has its own transaction, and so has the next one", async () => {
+  await using branch = await faultBranch(database);
+  const { request, endTurn, users: [ann], transactions } = await readService(branch, 1);
+  for (let n = 1; n <= 3; n++) {
+    const answer = read(request, ann!.id);
+    await endTurn(1);
+    assertEquals(await (await answer).json(), ann);
+    assertEquals(transactions(), n);
+  }
+});
+
+Deno.test("a read shares no transaction with a create", async () => {
+  await using branch = await faultBranch(database);
+  const { request, endTurn, users: [ann], transactions } = await readService(branch, 1);
+  const answers = [read(request, ann!.id), create(request)];
+  await endTurn(2);
+  const [found, created] = await Promise.all(answers);
+  assertEquals(await found!.json(), ann);
+  await createdOf(created!);
+  assertEquals(transactions(), 2);
+});
+
+Deno.test("at most 16 reads share a transaction", async () => {
+  await using branch = await faultBranch(database);
+  const { request, endTurn, users, transactions } = await readService(branch, 40);
+  const answers = users.map(({ id }) => read(request, id));
+  await endTurn(40);
+  const found = await Promise.all(answers.map(async (answer) => await (await answer).json()));
+  assertEquals(found, users);
+  assertEquals(transactions(), 3);
+});
+
+Deno.test("a read of another tenant's user finds none, though one who may read it asks in the same turn", async () => {
+  await using branch = await faultBranch(database);
+  const { request, endTurn, users: [ann], transactions } = await readService(branch, 1);
+  const others = Object.values(OTHER_TOKENS).map((token) => read(as(request, token), ann!.id));
+  const own = [read(request, ann!.id), read(request, ann!.id)];
+  await endTurn(4);
+  for (const response of await Promise.all(others)) {
+    await assertProblem(response, 404, "user-not-found");
+  }
+  for (const response of await Promise.all(own)) assertEquals(await response.json(), ann);
+  assertEquals(transactions(), 3);
+});
+
+Deno.test("reads that the server holds up for longer than 50 ms wait alone, and so do the next ones", async () => {
+  await using branch = await faultBranch(database);
+  const { request, endTurn, users, transactions } = await readService(branch, 3);
+  const lock = branch.open(branch.envOf("postgres")).session();
+  await lock.query(sql`lock table users`);
+  const answers = users.map(({ id }) => read(request, id));
+  await endTurn(3);
+  const isAlone = () => transactions() === 4;
+  assert(await pollUntil(isAlone, { deadlineMs: 10_000, intervalMs: 5 }));
+  // They do not wait for the end of a turn.
+  answers.push(read(request, users[0]!.id));
+  assert(await pollUntil(() => transactions() === 5, { deadlineMs: 10_000, intervalMs: 5 }));
+  await lock.rollback();
+  const found = await Promise.all(answers.map(async (answer) => await (await answer).json()));
+  assertEquals(found, [...users, users[0]]);
+});
+
+Deno.test("a row that cannot be read fails its own read alone", async () => {
+  await using branch = await faultBranch(database);
+  const { request, endTurn, users } = await readService(branch, 3);
+  await branch.asAdmin(`create policy fails on users as restrictive
+    using (id <> '${users[1]!.id}' or 1 / (version - 1) = 0)`);
+  const answers = users.map(({ id }) => read(request, id));
+  await endTurn(3);
+  const [first, damaged, last] = await Promise.all(answers);
+  assertEquals([await first!.json(), await last!.json()], [users[0], users[2]]);
+  await assertProblem(damaged!, 500, "internal");
+});
+
+Deno.test("if the connection of shared reads breaks, each of them is answered", async () => {
+  await using branch = await faultBranch(database);
+  const { request, endTurn, users } = await readService(branch, 3);
+  const warm = read(request, users[0]!.id);
+  await endTurn(1);
+  await (await warm).body?.cancel();
+  const answers = users.map(({ id }) => read(request, id));
+  const armed = branch.relay.when(bindOf(/= any/), dropAfter());
+  await endTurn(3);
+  const found = await Promise.all(answers.map(async (answer) => await (await answer).json()));
+  assertEquals(found, users);
+  assertEquals(armed.strikes, 1);
+});
+
+Deno.test("without a free connection each read is refused as it would be alone, and they have waited once", async () => {
+  await using branch = await faultBranch(database);
+  const db = branch.open({
+    DATABASE_POOL_SIZE: "1",
+    DATABASE_MAX_OVERFLOW: "0",
+    DATABASE_POOL_TIMEOUT: "0.2",
+    DATABASE_POOL_SHED_TARGET: "0",
+  });
+  const { request, endTurn } = serviceOn(db);
+  await using holder = db.session();
+  await holder.query(sql`select`);
+  const answers = Array.from({ length: 16 }, () => read(request, crypto.randomUUID()));
+  await endTurn(16);
+  for (const response of await Promise.all(answers)) {
+    await assertProblem(response, 503, "overloaded");
+  }
+  assertEquals(db.stats().counters.timedOut, 1);
 });
