@@ -105,8 +105,8 @@ async function measure(
     },
     durableObjects: { DATABASE_OBJECT: "DatabaseObject" },
   });
-  const knownId = await newUser(workerd.url);
-  const place = { port: Number(workerd.url.port), knownId };
+  const knownIds = [await newUser(workerd.url)];
+  const place = { port: Number(workerd.url.port), knownIds };
   const figures: ObjectFigures[] = [];
   for (const operation of ["read", "create"] as const) {
     for (const clients of CLIENTS) {

@@ -138,7 +138,7 @@ async function sampleOf(site: Site): Promise<Sample> {
 async function siteAt(
   latencyMs: number,
   contender: Contender,
-  { port, branch, load, knownId, postmaster }: Place,
+  { port, branch, load, knownIds, postmaster }: Place,
 ): Promise<Site> {
   const way = await network({ port, latencyMs });
   const env = { ...contender.env, DATABASE_POOL_SIZE: `${CONNECTIONS}` };
@@ -149,7 +149,14 @@ async function siteAt(
   await giveCore(running.pid, SERVICE_CORE);
   return {
     run: (by, durationMs) =>
-      load.run({ port: running.port, operation: "read", knownId, durationMs, rampMs: RAMP_MS, by }),
+      load.run({
+        port: running.port,
+        operation: "read",
+        knownIds,
+        durationMs,
+        rampMs: RAMP_MS,
+        by,
+      }),
     cpu: () => ({
       serviceMs: cpuMs(running.pid),
       sharedMs: postgresCpuMs(postmaster) + cpuMs(load.pid) + cpuMs(Deno.pid),

@@ -20,7 +20,7 @@ const LATER = 20;
 
 export async function coldStarts(
   contenders: readonly Contender[],
-  { port, branch, knownId }: { port: number; branch: LocalBranch; knownId: string },
+  { port, branch, knownIds }: { port: number; branch: LocalBranch; knownIds: readonly string[] },
 ): Promise<ColdFigures[]> {
   using way = await network({ port, latencyMs: 0 });
   const figures: ColdFigures[] = [];
@@ -30,7 +30,7 @@ export async function coldStarts(
     const startedAt = performance.now();
     await using running = await startContender(contender, place);
     const startMs = performance.now() - startedAt;
-    const url = `http://127.0.0.1:${running.port}/users/${knownId}`;
+    const url = `http://127.0.0.1:${running.port}/users/${knownIds[0]}`;
     figures.push({ name: contender.name, startMs, ...await readsOf(url) });
   }
   const objects = { "Worker in workerd": "0", "Durable Object in workerd": "1" };
@@ -49,7 +49,7 @@ export async function coldStarts(
       durableObjects: { DATABASE_OBJECT: "DatabaseObject" },
     });
     const startMs = performance.now() - startedAt;
-    const { href } = new URL(`/users/${knownId}`, workerd.url);
+    const { href } = new URL(`/users/${knownIds[0]}`, workerd.url);
     figures.push({ name, startMs, ...await readsOf(href) });
   }
   return figures;

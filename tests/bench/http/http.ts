@@ -173,11 +173,11 @@ export async function benchCapacity(): Promise<CapacityPoint[]> {
 async function areServed(
   { operation }: Cell,
   running: readonly RunningContender[],
-  { load, knownId }: Bench,
+  { load, knownIds }: Bench,
 ): Promise<boolean> {
   for (const { port } of running) {
     const once = { durationMs: 1, by: { connections: 1 } };
-    if ((await load.run({ port, operation, knownId, ...once })).failed > 0) return false;
+    if ((await load.run({ port, operation, knownIds, ...once })).failed > 0) return false;
   }
   return true;
 }
@@ -191,13 +191,13 @@ function pair(
   return [oursOf(`${OURS}, ${revision}`, root, env), oursOf(`${OURS}, this one`, here, env)];
 }
 
-async function prepare(branch: LocalBranch): Promise<{ knownId: string; postmaster: number }> {
+async function prepare(branch: LocalBranch): Promise<{ knownIds: string[]; postmaster: number }> {
   await empty(branch);
-  const [user] = await branch.asAdmin<{ id: string }>("select id from users order by id limit 1");
+  const users = await branch.asAdmin<{ id: string }>("select id from users order by id");
   const [file] = await branch.asAdmin<{ pid: string }>(
     "select split_part(pg_read_file('postmaster.pid'), e'\\n', 1) as pid",
   );
-  return { knownId: user!.id, postmaster: Number(file!.pid) };
+  return { knownIds: users.map(({ id }) => id), postmaster: Number(file!.pid) };
 }
 
 /** The same users before each cell: creates of one operation must not change the pages of the next. */

@@ -9,7 +9,7 @@ const ROOM = "--v8-flags=--min-semi-space-size=64,--initial-heap-size=1024,--exp
 export interface Load {
   readonly port: number;
   readonly operation: Operation;
-  readonly knownId: string;
+  readonly knownIds: readonly string[];
   readonly durationMs: number;
   /**
    * `connections`: each sends its next request once the last is answered. `requestsPerSecond`: requests are sent at their

@@ -12,7 +12,7 @@ Deno.test("requests of the ramp do not count, and a rate rises in it", async () 
   });
   await using load = await LoadGenerator.start();
   const { port } = server.addr;
-  const common = { port, operation: "read", knownId: KNOWN_ID } as const;
+  const common = { port, operation: "read", knownIds: [KNOWN_ID] } as const;
   const rate = { ...common, durationMs: 200, by: { requestsPerSecond: 500 } };
   const whole = await load.run(rate);
   assertEquals([whole.accepted.count, whole.failed, asked], [100, 0, 100]);
@@ -32,7 +32,7 @@ Deno.test("the times are a thousand, from the shortest to the longest", async ()
   const { accepted } = await load.run({
     port: server.addr.port,
     operation: "read",
-    knownId: KNOWN_ID,
+    knownIds: [KNOWN_ID],
     durationMs: 50,
     by: { connections: 1 },
   });

@@ -31,7 +31,7 @@ export interface CellFigures extends Cell {
 export interface Bench {
   readonly load: LoadGenerator;
   readonly postmaster: number;
-  readonly knownId: string;
+  readonly knownIds: readonly string[];
 }
 
 export interface Rounds {
@@ -94,9 +94,9 @@ async function takeTurn(
 async function load(
   { contender, port }: RunningContender,
   { operation, connections }: Cell,
-  { load, knownId, durationMs }: Bench & { durationMs: number },
+  { load, knownIds, durationMs }: Bench & { durationMs: number },
 ): Promise<LoadFigures> {
-  const figures = await load.run({ port, operation, knownId, durationMs, by: { connections } });
+  const figures = await load.run({ port, operation, knownIds, durationMs, by: { connections } });
   const { accepted, refused, failed, firstFailure } = figures;
   if (accepted.count === 0 || refused.count + failed > 0) {
     throw new Error(

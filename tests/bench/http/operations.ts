@@ -13,11 +13,18 @@ export type Operation = typeof OPERATIONS[number];
 /** Only ours asks for the token. */
 const HEAD = `HTTP/1.1\r\nHost: 127.0.0.1\r\n${TOKEN_LINE}`;
 
-/** Returns the bytes of a new request at each call. A user that it creates has a new address. */
-export function requestsOf(operation: Operation, { knownId }: { knownId: string }): () => string {
-  const get = (path: string) => {
-    const request = `GET ${path} ${HEAD}\r\n`;
-    return () => request;
+/**
+ * Returns the bytes of a new request at each call. It reads each known user in turn, and a user that it creates has a new
+ * address.
+ */
+export function requestsOf(
+  operation: Operation,
+  { knownIds }: { knownIds: readonly string[] },
+): () => string {
+  const get = (paths: readonly string[]) => {
+    const requests = paths.map((path) => `GET ${path} ${HEAD}\r\n`);
+    let next = 0;
+    return () => requests[next++ % requests.length]!;
   };
   const post = (path: string) => () => {
     const body = JSON.stringify({ email: `${crypto.randomUUID()}@example.org`, name: "Ann" });
@@ -26,9 +33,9 @@ export function requestsOf(operation: Operation, { knownId }: { knownId: string 
   };
   switch (operation) {
     case "read":
-      return get(`/users/${knownId}`);
+      return get(knownIds.map((id) => `/users/${id}`));
     case "page":
-      return get("/users?limit=50");
+      return get(["/users?limit=50"]);
     case "create":
       return post("/users");
     case "three":

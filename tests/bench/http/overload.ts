@@ -39,7 +39,7 @@ const STEP_MS = 5_000;
 
 export async function overload(
   contenders: readonly Contender[],
-  { port, branch, load, knownId }: Bench & { port: number; branch: LocalBranch },
+  { port, branch, load, knownIds }: Bench & { port: number; branch: LocalBranch },
 ): Promise<OverloadFigures[]> {
   using way = await network({ port, latencyMs: LATENCY_MS });
   const figures: OverloadFigures[] = [];
@@ -50,7 +50,7 @@ export async function overload(
       databaseUrl: branch.env["DATABASE_URL"]!,
       ...way,
     });
-    const read = { port: running.port, operation: "read", knownId, addresses: ADDRESSES } as const;
+    const read = { port: running.port, operation: "read", knownIds, addresses: ADDRESSES } as const;
     const closed = { ...read, durationMs: STEP_MS / 2, by: { connections: CLIENTS } };
     await load.run(closed);
     const full = await load.run(closed);

@@ -22,7 +22,7 @@ const WAIT_MS = 800;
 
 export async function waitingMemory(
   contenders: readonly Contender[],
-  { port, branch, load, knownId }: Bench & { port: number; branch: LocalBranch },
+  { port, branch, load, knownIds }: Bench & { port: number; branch: LocalBranch },
 ): Promise<WaitingMemory[]> {
   using way = await network({ port, latencyMs: 0 });
   const figures: WaitingMemory[] = [];
@@ -39,7 +39,7 @@ export async function waitingMemory(
       databaseUrl: branch.env["DATABASE_URL"]!,
       ...way,
     });
-    const read = { port: running.port, operation: "read", knownId } as const;
+    const read = { port: running.port, operation: "read", knownIds } as const;
     // Until the heap has the size of a service at work, but not that of one with many requests at once.
     await load.run({ ...read, durationMs: WARM_UP_MS, by: { connections: 16 } });
     const burst = { ...read, durationMs: 100, by: { requestsPerSecond: WAITING * 10 } };
