@@ -7,7 +7,7 @@ import { readBody } from "../../src/http/body.ts";
 import type { Handler } from "../../src/deno/exchange.ts";
 import { attack, leave } from "../hostile/clients.ts";
 import { answered, GET, listening, received } from "./listening.ts";
-import type { WaitingClients } from "./waiting_clients_worker.ts";
+import { sentTogether } from "./sent_together.ts";
 
 Deno.test("connections that send nothing, half a header or a byte at a time are closed in time", async () => {
   await using server = await listening({ timeouts: { headersMs: 150, checkMs: 50 } });
@@ -337,21 +337,11 @@ Deno.test("a body that has come in several buffers before it is read keeps all o
 
 Deno.test("connections that wait to be accepted when the listener closes are served", async () => {
   await using server = await listening();
-  const worker = new Worker(new URL("waiting_clients_worker.ts", import.meta.url), {
-    type: "module",
-  });
-  const answers = new Promise<string[]>((resolve) =>
-    worker.onmessage = ({ data }) => resolve(data)
-  );
-  const areSent = new Int32Array(new SharedArrayBuffer(4));
-  const clients: WaitingClients = { port: server.listener.port, count: 50, areSent };
-  worker.postMessage(clients);
-  assertEquals(Atomics.wait(areSent, 0, 0, 10_000), "ok");
+  using clients = sentTogether(server.listener.port, Array.from({ length: 50 }, () => GET));
   await server.listener.close({ timeoutMs: 1_000 });
   const closing = (answer: string) =>
     /^HTTP\/1\.1 200 .*\r\nconnection: close\r\n.*hello$/is.test(answer);
-  assertEquals((await answers).filter((answer) => !closing(answer)), []);
-  worker.terminate();
+  assertEquals((await clients.answers).filter((answer) => !closing(answer)), []);
 });
 
 Deno.test("a text is written with its length in bytes, also an empty one, and after its stream was touched", async () => {
