@@ -12,14 +12,7 @@
 import DataLoader from "dataloader";
 import type { Context } from "hono";
 import { BoundedMap } from "../bounded_map.ts";
-import {
-  classify,
-  PoolClosedError,
-  PoolRefusal,
-  ServerError,
-  type Session,
-  type TransactionOptions,
-} from "../db/mod.ts";
+import { classify, ServerError, type Session, type TransactionOptions } from "../db/mod.ts";
 import { withSession } from "../library/hono/mod.ts";
 import type { IdentityVariables } from "./identity.ts";
 import { timeLeftMs } from "./request_timeout.ts";
@@ -48,7 +41,7 @@ export interface SharingOptions {
   readonly endOfTurn: (run: () => void) => void;
   /** Whether the trace of the request that runs is recorded: it is to have its own transaction, and its event to name it. */
   readonly isTraced: () => boolean;
-  /** The database's own limit for a statement, which a shared one does not exceed; 0 for none. */
+  /** The database's own limit for a statement, which a shared one does not exceed. */
   readonly statementTimeoutMs: number;
 }
 
@@ -105,7 +98,7 @@ class TenantUnits<Item, Value> {
     { endOfTurn, statementTimeoutMs: ownTimeoutMs }: SharingOptions,
   ) {
     this.#work = work;
-    const timeoutMs = Math.min(statementTimeoutMs, ownTimeoutMs || Infinity);
+    const timeoutMs = Math.min(statementTimeoutMs, ownTimeoutMs);
     this.#options = {
       readOnly,
       // A second attempt would make all of them wait again.
@@ -129,24 +122,21 @@ class TenantUnits<Item, Value> {
   async #runAll(asked: readonly Asked<Item>[]): Promise<readonly (Value | Error | undefined)[]> {
     const [{ c }] = asked as [Asked<Item>];
     if (asked.length === 1) return [undefined];
-    let session: Session | undefined;
     try {
-      return await withSession(c, (opened) => {
-        session = opened;
-        return this.#work(session, asked.map(({ item }) => item));
-      }, this.#options);
+      const items = asked.map(({ item }) => item);
+      return await withSession(c, (session) => this.#work(session, items), this.#options);
     } catch (error) {
-      if (session?.isCommitted || !mayRunAlone(error)) return asked.map(() => error as Error);
+      if (!mayRunAlone(error)) return asked.map(() => error as Error);
       this.#aloneUntilMs = performance.now() + ALONE_MS;
       return asked.map(() => undefined);
     }
   }
 }
 
-/** Whether the transaction has had no effect, and a unit may do better alone. */
+/** Whether the transaction has had no effect, and a unit may do better alone. The pool would refuse it as it has refused all. */
 function mayRunAlone(error: unknown): boolean {
-  // The pool would refuse each of them, after as long a wait.
-  if (error instanceof PoolRefusal || error instanceof PoolClosedError) return false;
+  // Of a COMMIT that may have run, the session has made an error of its own. Any other break came before it.
+  const { applied, transient } = classify(error, "statement");
   // After a statement's error the transaction is known to be rolled back, whatever the error is.
-  return error instanceof ServerError || classify(error, "commit").applied === "no";
+  return error instanceof ServerError || (applied === "no" && transient);
 }

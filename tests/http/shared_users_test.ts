@@ -76,6 +76,9 @@ function serviceOn(db: Database, options: Partial<SharingOptions> = {}): Service
   };
 }
 
+/** A turn ends as the event loop's own does. */
+const IMMEDIATE: Partial<SharingOptions> = { endOfTurn: (run) => void setImmediate(run) };
+
 function create(
   request: SendRequest,
   email: string = uniqueEmail(),
@@ -278,6 +281,20 @@ Deno.test("a shared transaction has one attempt, whatever it fails with, and eac
   assertEquals(tries, { count: 1 + DATABASE_DEFAULTS.retryAttempts });
 });
 
+Deno.test("if the connection of shared creates breaks before their COMMIT, each of them is stored", async () => {
+  await using branch = await faultBranch(database);
+  const service = serviceOn(branch.open());
+  const held = await holdAddress(branch);
+  const waiting = create(service.request, held.email);
+  const others = await joinedByThree(service);
+  await untilWaiting(branch);
+  await branch.asAdmin(`select pg_terminate_backend(pid) from pg_stat_activity
+    where datname = current_database() and wait_event = 'transactionid'`);
+  const users = await usersOf(others);
+  await held.session.rollback();
+  await assertStored(branch, [...users, await createdOf(await waiting)]);
+});
+
 for (
   const [what, point, fault, rows] of [
     ["received by the server", COMMIT_EXECUTE, dropAfter, 4],
@@ -337,8 +354,8 @@ for (
 Deno.test("at most 100 creates share a transaction", async () => {
   await using branch = await faultBranch(database);
   const service = serviceOn(branch.open());
-  const answers = Array.from({ length: 250 }, () => create(service.request));
-  await service.endTurn(250);
+  const answers = Array.from({ length: 201 }, () => create(service.request));
+  await service.endTurn(201);
   const users = await usersOf(answers);
   assertEquals(await transactionsOf(branch, users), 3);
   await assertStored(branch, users);
@@ -390,7 +407,7 @@ Deno.test("without a free connection each create is refused as it would be alone
 
 Deno.test("while random backends are terminated, every user that a client was told of is stored once, and no other", async () => {
   await using branch = await faultBranch(database);
-  const { request } = serviceOn(branch.open(), { endOfTurn: (run) => void setImmediate(run) });
+  const { request } = serviceOn(branch.open(), IMMEDIATE);
   let answered = 0;
   await using killer = await BackendKiller.start({
     adminEnv: branch.envOf("postgres"),
@@ -439,11 +456,15 @@ interface ReadService extends Service {
 }
 
 /** A service, and users who were created by another one. */
-async function readService(branch: FaultBranch, users: number): Promise<ReadService> {
+async function readService(
+  branch: FaultBranch,
+  users: number,
+  options: Partial<SharingOptions> = {},
+): Promise<ReadService> {
   const stored = await someUsers(testApp({ db: branch.open() }).request, users);
   const db = branch.open();
   return {
-    ...serviceOn(db),
+    ...serviceOn(db, options),
     db,
     users: stored,
     transactions: () => db.stats().counters.acquired,
@@ -501,9 +522,9 @@ Deno.test("a read shares no transaction with a create", async () => {
 
 Deno.test("at most 16 reads share a transaction", async () => {
   await using branch = await faultBranch(database);
-  const { request, endTurn, users, transactions } = await readService(branch, 40);
+  const { request, endTurn, users, transactions } = await readService(branch, 33);
   const answers = users.map(({ id }) => read(request, id));
-  await endTurn(40);
+  await endTurn(33);
   const found = await Promise.all(answers.map(async (answer) => await (await answer).json()));
   assertEquals(found, users);
   assertEquals(transactions(), 3);
@@ -539,6 +560,66 @@ Deno.test("reads that the server holds up for longer than 50 ms wait alone, and 
   assertEquals(found, [...users, users[0]]);
 });
 
+Deno.test("some time after a failure reads share transactions again", async () => {
+  await using branch = await faultBranch(database);
+  const { request, users, transactions } = await readService(branch, 3, IMMEDIATE);
+  const readAll = () => Promise.all(users.map(async ({ id }) => (await read(request, id)).json()));
+  const lock = branch.open(branch.envOf("postgres")).session();
+  await lock.query(sql`lock table users`);
+  const first = readAll();
+  assert(await pollUntil(() => transactions() === 4, { deadlineMs: 10_000, intervalMs: 5 }));
+  await lock.rollback();
+  await first;
+  const doShare = async () => {
+    const before = transactions();
+    assertEquals(await readAll(), users);
+    return transactions() === before + 1;
+  };
+  assertEquals(await doShare(), false);
+  assert(await pollUntil(doShare, { deadlineMs: 10_000, intervalMs: 20 }));
+});
+
+Deno.test("a read that comes alone waits for as long as the service's own limit allows", async () => {
+  await using branch = await faultBranch(database);
+  const { request, endTurn, users: [ann], transactions } = await readService(branch, 1);
+  const lock = branch.open(branch.envOf("postgres")).session();
+  await lock.query(sql`lock table users`);
+  const answer = read(request, ann!.id);
+  await endTurn(1);
+  const hasWaited = async () =>
+    (await branch.asAdmin(`select from pg_stat_activity where datname = current_database()
+      and wait_event = 'relation' and now() - query_start > '100 ms'`)).length === 1;
+  assert(await pollUntil(hasWaited, { deadlineMs: 10_000, intervalMs: 5 }));
+  await lock.rollback();
+  assertEquals(await (await answer).json(), ann);
+  assertEquals(transactions(), 1);
+});
+
+Deno.test("a shared statement of creates may run for 250 ms, or as long as any where that is less", async () => {
+  await using branch = await faultBranch(database);
+  await branch.asAdmin("create table limits (value text)");
+  await branch.asAdmin("grant insert on limits to user_service");
+  await branch.asAdmin(`create function note_limit() returns trigger language plpgsql as $$
+    begin
+      insert into limits values (current_setting('statement_timeout'));
+      return null;
+    end $$`);
+  await branch.asAdmin(
+    "create trigger note_limit after insert on users for each statement execute function note_limit()",
+  );
+  for (const statementTimeoutMs of [15_000, 200]) {
+    const service = serviceOn(branch.open(), { statementTimeoutMs });
+    const answers = [create(service.request), create(service.request)];
+    await service.endTurn(2);
+    await usersOf(answers);
+  }
+  assertEquals(await branch.asAdmin("select value from limits"), [
+    { value: "250ms" },
+    { value: "200ms" },
+  ]);
+  await branch.asAdmin("drop trigger note_limit on users");
+});
+
 Deno.test("a row that cannot be read fails its own read alone", async () => {
   await using branch = await faultBranch(database);
   const { request, endTurn, users } = await readService(branch, 3);
@@ -551,18 +632,50 @@ Deno.test("a row that cannot be read fails its own read alone", async () => {
   await assertProblem(damaged!, 500, "internal");
 });
 
-Deno.test("if the connection of shared reads breaks, each of them is answered", async () => {
+for (
+  const [when, fault, times] of [
+    ["as it opens", bindOf(/from users/), 1],
+    ["and so does the next one", bindOf(/= any/), 2],
+  ] as const
+) {
+  Deno.test(`if the connection of shared reads breaks, ${when}, each of them is answered`, async () => {
+    await using branch = await faultBranch(database);
+    const { request, endTurn, users } = await readService(branch, 3);
+    if (times > 1) {
+      const warm = read(request, users[0]!.id);
+      await endTurn(1);
+      await (await warm).body?.cancel();
+    }
+    const armed = branch.relay.when({ ...fault, times }, dropAfter());
+    const answers = users.map(({ id }) => read(request, id));
+    await endTurn(3);
+    const found = await Promise.all(answers.map(async (answer) => await (await answer).json()));
+    assertEquals(found, users);
+    assertEquals(armed.strikes, times);
+  });
+}
+
+Deno.test("while random backends are terminated, every read finds its user", async () => {
   await using branch = await faultBranch(database);
-  const { request, endTurn, users } = await readService(branch, 3);
-  const warm = read(request, users[0]!.id);
-  await endTurn(1);
-  await (await warm).body?.cancel();
-  const answers = users.map(({ id }) => read(request, id));
-  const armed = branch.relay.when(bindOf(/= any/), dropAfter());
-  await endTurn(3);
-  const found = await Promise.all(answers.map(async (answer) => await (await answer).json()));
-  assertEquals(found, users);
-  assertEquals(armed.strikes, 1);
+  const users = await someUsers(testApp({ db: branch.open() }).request, 16);
+  // Each may lose its connection again and again.
+  const db = branch.open({ DATABASE_RETRY_ATTEMPTS: "10" });
+  const { request } = serviceOn(db, IMMEDIATE);
+  let answered = 0;
+  await using killer = await BackendKiller.start({
+    adminEnv: branch.envOf("postgres"),
+    everyMs: 15,
+    mayKill: (kills) => kills * 5 <= answered,
+    random: seededRandom(7),
+  });
+  await Promise.all(users.map(async (user) => {
+    while (killer.kills < 20) {
+      assertEquals(await (await read(request, user.id)).json(), user);
+      answered++;
+    }
+  }));
+  await killer.stop();
+  assert(db.stats().counters.acquired < answered, "no transaction was shared");
 });
 
 Deno.test("without a free connection each read is refused as it would be alone, and they have waited once", async () => {
