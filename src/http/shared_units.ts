@@ -1,38 +1,53 @@
 /**
  * Units of work of one tenant that are asked for in one turn of the event loop share a transaction: one message to the
- * server, one COMMIT and one answer for several of them. By itself a unit costs both sides more for its transaction than for
- * its rows. An idle process gets one request in a turn, which then shares with no other. The busier it is, the more share.
+ * server, one statement, one COMMIT and one answer for several of them. By itself a unit costs both sides more for its
+ * transaction than for its rows. An idle process gets one request in a turn, which then shares with no other. The busier it
+ * is, the more share.
  *
  * - Each gets the answer that it would get alone. If the shared transaction fails, as its statement does that runs for longer
- *   than `statementTimeoutMs`, it has had no effect, and each of its units runs alone. So do those of the tenant that come
- *   within a second.
+ *   than `timeoutMs`, it has had no effect, and each of its units runs alone.
  * - Where a unit has no better chance alone, the failure is the answer to all of them: the pool has no connection for it, or
  *   the transaction may be, or is, committed.
+ * - A statement reads or writes one row after the other. Where each takes the server long, as one from its disk does, they are
+ *   done sooner over several connections: all units run alone then.
  */
 import DataLoader from "dataloader";
 import type { Context } from "hono";
 import { BoundedMap } from "../bounded_map.ts";
-import { classify, ServerError, type Session, type TransactionOptions } from "../db/mod.ts";
+import { classify, ServerError, type Sql, sql, type TransactionOptions } from "../db/mod.ts";
 import { withSession } from "../library/hono/mod.ts";
 import type { IdentityVariables } from "./identity.ts";
 import { timeLeftMs } from "./request_timeout.ts";
 
-/** What made a shared transaction fail will often do so again. */
-const ALONE_MS = 1_000;
+/** What has made shared transactions fail, or slow, will often do so again. */
+const ALONE_MS = 10_000;
+
+/** Of so many shared transactions one is timed: to time each would cost the server a tenth of the reads. */
+const TIMED = 4;
+
+/** Share of the newest unit in the average: a server that was interrupted in one transaction is not slow. */
+const NEWEST = 1 / 128;
+
+/** How long the server has worked on the transaction. */
+const ELAPSED = sql<{ ms: number }>`
+  select 1000 * date_part('epoch', clock_timestamp() - transaction_timestamp()) as ms`;
 
 type RequestContext = Context<{ Variables: IdentityVariables }>;
 
+type Several<Item> = readonly [Item, ...Item[]];
+
 /** What is done for several at once. */
-export interface SharedWork<Item, Value> {
-  /** Ends the session. Returns the answers, in the order of the items. */
-  readonly work: (
-    session: Session,
-    items: readonly Item[],
-  ) => Promise<readonly (Value | Error)[]>;
+export interface SharedWork<Item, Row, Value> {
+  readonly statement: (items: Several<Item>) => Sql<Row>;
+  /** What comes of each item, in their order. */
+  readonly answers: (rows: readonly Row[], items: Several<Item>) => readonly (Value | Error)[];
+  readonly afterCommit?: (items: Several<Item>) => void | Promise<void>;
   /** How many share a transaction at most. */
   readonly max: number;
-  /** For as long, in milliseconds, may one of them hold up the others. */
-  readonly statementTimeoutMs: number;
+  /** For as long may one of them hold up the others. */
+  readonly timeoutMs: number;
+  /** All run alone where the server takes longer for each, on average. */
+  readonly slowMs: number;
   readonly readOnly?: boolean;
 }
 
@@ -43,6 +58,8 @@ export interface SharingOptions {
   readonly isTraced: () => boolean;
   /** The database's own limit for a statement, which a shared one does not exceed. */
   readonly statementTimeoutMs: number;
+  /** For how long units run alone after shared ones have failed, or were slow, in milliseconds; 10,000 by default. */
+  readonly aloneMs?: number;
 }
 
 export interface SharedUnit<Item, Value> {
@@ -52,14 +69,14 @@ export interface SharedUnit<Item, Value> {
 }
 
 /** Only for a process whose requests may use each other's connections. */
-export class SharedUnits<Item, Value> {
-  readonly #shared: SharedWork<Item, Value>;
+export class SharedUnits<Item, Row, Value> {
+  readonly #work: SharedWork<Item, Row, Value>;
   readonly #options: SharingOptions;
-  /** Units of a tenant that was dropped while some were waiting share no transaction with those. */
-  readonly #tenants = new BoundedMap<string, TenantUnits<Item, Value>>(1_000);
+  /** A tenant that was dropped begins anew. */
+  readonly #tenants = new BoundedMap<string, TenantUnits<Item, Row, Value>>(1_000);
 
-  constructor(shared: SharedWork<Item, Value>, options: SharingOptions) {
-    this.#shared = shared;
+  constructor(work: SharedWork<Item, Row, Value>, options: SharingOptions) {
+    this.#work = work;
     this.#options = options;
   }
 
@@ -69,7 +86,7 @@ export class SharedUnits<Item, Value> {
     const { tenant } = c.var.identity;
     let units = this.#tenants.get(tenant);
     if (units === undefined) {
-      this.#tenants.set(tenant, units = new TenantUnits(this.#shared, this.#options));
+      this.#tenants.set(tenant, units = new TenantUnits(this.#work, this.#options));
     }
     return units.run(c, { item, alone });
   }
@@ -86,29 +103,33 @@ interface Asked<Item> {
   readonly item: Item;
 }
 
-class TenantUnits<Item, Value> {
-  readonly #work: SharedWork<Item, Value>["work"];
+class TenantUnits<Item, Row, Value> {
+  readonly #work: SharedWork<Item, Row, Value>;
   readonly #options: TransactionOptions;
+  readonly #aloneMs: number;
   /** A unit of which it makes `undefined` is to run alone. */
   readonly #loader: DataLoader<Asked<Item>, Value | undefined>;
   #aloneUntilMs = -Infinity;
+  #transactions = 0;
+  /** How long the server takes for a unit, on average. */
+  #unitMs = 0;
 
   constructor(
-    { work, max, readOnly, statementTimeoutMs }: SharedWork<Item, Value>,
-    { endOfTurn, statementTimeoutMs: ownTimeoutMs }: SharingOptions,
+    work: SharedWork<Item, Row, Value>,
+    { endOfTurn, statementTimeoutMs, aloneMs = ALONE_MS }: SharingOptions,
   ) {
     this.#work = work;
-    const timeoutMs = Math.min(statementTimeoutMs, ownTimeoutMs);
+    this.#aloneMs = aloneMs;
     this.#options = {
-      readOnly,
+      readOnly: work.readOnly,
       // A second attempt would make all of them wait again.
       attempts: 1,
       // The server's alone: the client waits for the answer as long as for any other.
-      locals: { statement_timeout: `${timeoutMs}` },
+      locals: { statement_timeout: `${Math.min(work.timeoutMs, statementTimeoutMs)}` },
     };
     this.#loader = new DataLoader((asked) => this.#runAll(asked), {
       cache: false,
-      maxBatchSize: max,
+      maxBatchSize: work.max,
       batchScheduleFn: endOfTurn,
     });
   }
@@ -120,16 +141,33 @@ class TenantUnits<Item, Value> {
 
   /** Never rejects. */
   async #runAll(asked: readonly Asked<Item>[]): Promise<readonly (Value | Error | undefined)[]> {
-    const [{ c }] = asked as [Asked<Item>];
+    const [{ c }] = asked as Several<Asked<Item>>;
     if (asked.length === 1) return [undefined];
+    const items = asked.map(({ item }) => item) as [Item, ...Item[]];
+    const { statement, answers, afterCommit } = this.#work;
     try {
-      const items = asked.map(({ item }) => item);
-      return await withSession(c, (session) => this.#work(session, items), this.#options);
+      const timing = this.#transactions++ % TIMED === 0 ? [ELAPSED] : [];
+      const [rows, [elapsed] = []] = await withSession(c, (session) => {
+        if (afterCommit !== undefined) session.afterCommit(() => afterCommit(items));
+        return session.commit([statement(items), ...timing] as const);
+      }, this.#options);
+      if (elapsed !== undefined) this.#note(elapsed.ms, items.length);
+      return answers(rows, items);
     } catch (error) {
       if (!mayRunAlone(error)) return asked.map(() => error as Error);
-      this.#aloneUntilMs = performance.now() + ALONE_MS;
+      this.#runAlone();
       return asked.map(() => undefined);
     }
+  }
+
+  #note(elapsedMs: number, units: number): void {
+    this.#unitMs += NEWEST * (elapsedMs - units * this.#unitMs);
+    if (this.#unitMs > this.#work.slowMs) this.#runAlone();
+  }
+
+  #runAlone(): void {
+    this.#unitMs = 0;
+    this.#aloneUntilMs = performance.now() + this.#aloneMs;
   }
 }
 

@@ -562,7 +562,10 @@ Deno.test("reads that the server holds up for longer than 50 ms wait alone, and 
 
 Deno.test("some time after a failure reads share transactions again", async () => {
   await using branch = await faultBranch(database);
-  const { request, users, transactions } = await readService(branch, 3, IMMEDIATE);
+  const { request, users, transactions } = await readService(branch, 3, {
+    ...IMMEDIATE,
+    aloneMs: 300,
+  });
   const readAll = () => Promise.all(users.map(async ({ id }) => (await read(request, id)).json()));
   const lock = branch.open(branch.envOf("postgres")).session();
   await lock.query(sql`lock table users`);
@@ -577,6 +580,42 @@ Deno.test("some time after a failure reads share transactions again", async () =
   };
   assertEquals(await doShare(), false);
   assert(await pollUntil(doShare, { deadlineMs: 10_000, intervalMs: 20 }));
+});
+
+Deno.test("where the server takes long for each row, reads and creates run alone", async () => {
+  await using branch = await faultBranch(database);
+  const { request, users, transactions } = await readService(branch, 8, IMMEDIATE);
+  await branch.asAdmin(`create function takes_long() returns boolean volatile language plpgsql as $$
+    begin
+      perform pg_sleep(0.001);
+      return true;
+    end $$`);
+  await branch.asAdmin(
+    "create policy slow_reads on users as restrictive for select using (takes_long())",
+  );
+  await branch.asAdmin(
+    "create policy slow_creates on users as restrictive for insert with check (takes_long())",
+  );
+  const readAll = () => Promise.all(users.map(({ id }) => read(request, id)));
+  const createAll = () => Promise.all(users.map(() => create(request)));
+  for (const ask of [readAll, createAll]) {
+    const taken: number[] = [];
+    const runAlone = async () => {
+      const before = transactions();
+      for (const { ok, body } of await ask()) {
+        assert(ok);
+        await body?.cancel();
+      }
+      taken.push(transactions() - before);
+      return taken.at(-1) === users.length;
+    };
+    assert(await pollUntil(runAlone, { deadlineMs: 10_000, intervalMs: 1 }));
+    assertEquals(taken.slice(0, -1), Array.from({ length: taken.length - 1 }, () => 1));
+    assert(taken.length > 1);
+  }
+  for (const name of ["slow_reads", "slow_creates"]) {
+    await branch.asAdmin(`drop policy ${name} on users`);
+  }
 });
 
 Deno.test("a read that comes alone waits for as long as the service's own limit allows", async () => {
