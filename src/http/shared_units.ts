@@ -8,8 +8,8 @@
  *   than `timeoutMs`, it has had no effect, and each of its units runs alone.
  * - Where a unit has no better chance alone, the failure is the answer to all of them: the pool has no connection for it, or
  *   the transaction may be, or is, committed.
- * - A statement reads or writes one row after the other. Where each takes the server long, as one from its disk does, they are
- *   done sooner over several connections: all units run alone then.
+ * - A statement reads or writes one row after the other. Where the server takes long for each, as for one from its disk,
+ *   several connections are faster: the tenant's units run alone then.
  */
 import DataLoader from "dataloader";
 import type { Context } from "hono";
@@ -22,13 +22,22 @@ import { timeLeftMs } from "./request_timeout.ts";
 /** What has made shared transactions fail, or slow, will often do so again. */
 const ALONE_MS = 10_000;
 
-/** Of so many shared transactions one is timed: to time each would cost the server a tenth of the reads. */
+/**
+ * Only transactions of so many units are timed: in one of fewer, each has too large a part of what the server needs for a
+ * transaction of any size.
+ */
+const TIMED_UNITS = 8;
+
+/** Of so many of them one is timed: if all were, the server would answer a tenth fewer reads. */
 const TIMED = 4;
 
-/** Share of the newest unit in the average: a server that was interrupted in one transaction is not slow. */
-const NEWEST = 1 / 128;
+/** Share of the newest transaction in the average. */
+const NEWEST = 1 / 16;
 
-/** How long the server has worked on the transaction. */
+/** One that a lock or another process has held up counts as so many times the limit at most, and so makes no server slow. */
+const OUTLIER = 4;
+
+/** The time since the transaction began on the server. */
 const ELAPSED = sql<{ ms: number }>`
   select 1000 * date_part('epoch', clock_timestamp() - transaction_timestamp()) as ms`;
 
@@ -37,16 +46,16 @@ type RequestContext = Context<{ Variables: IdentityVariables }>;
 type Several<Item> = readonly [Item, ...Item[]];
 
 /** What is done for several at once. */
-export interface SharedWork<Item, Row, Value> {
+export interface SharedWork<Item, Row, Value extends object> {
   readonly statement: (items: Several<Item>) => Sql<Row>;
   /** What comes of each item, in their order. */
   readonly answers: (rows: readonly Row[], items: Several<Item>) => readonly (Value | Error)[];
   readonly afterCommit?: (items: Several<Item>) => void | Promise<void>;
   /** How many share a transaction at most. */
   readonly max: number;
-  /** For as long may one of them hold up the others. */
+  /** How long one of them may hold up the others. */
   readonly timeoutMs: number;
-  /** All run alone where the server takes longer for each, on average. */
+  /** The tenant's run alone if the server takes longer for each, on average. */
   readonly slowMs: number;
   readonly readOnly?: boolean;
 }
@@ -69,7 +78,7 @@ export interface SharedUnit<Item, Value> {
 }
 
 /** Only for a process whose requests may use each other's connections. */
-export class SharedUnits<Item, Row, Value> {
+export class SharedUnits<Item, Row, Value extends object> {
   readonly #work: SharedWork<Item, Row, Value>;
   readonly #options: SharingOptions;
   /** A tenant that was dropped begins anew. */
@@ -103,14 +112,15 @@ interface Asked<Item> {
   readonly item: Item;
 }
 
-class TenantUnits<Item, Row, Value> {
+class TenantUnits<Item, Row, Value extends object> {
   readonly #work: SharedWork<Item, Row, Value>;
   readonly #options: TransactionOptions;
   readonly #aloneMs: number;
   /** A unit of which it makes `undefined` is to run alone. */
   readonly #loader: DataLoader<Asked<Item>, Value | undefined>;
   #aloneUntilMs = -Infinity;
-  #transactions = 0;
+  /** Transactions of enough units. */
+  #timeable = 0;
   /** How long the server takes for a unit, on average. */
   #unitMs = 0;
 
@@ -146,12 +156,12 @@ class TenantUnits<Item, Row, Value> {
     const items = asked.map(({ item }) => item) as [Item, ...Item[]];
     const { statement, answers, afterCommit } = this.#work;
     try {
-      const timing = this.#transactions++ % TIMED === 0 ? [ELAPSED] : [];
+      const isTimed = items.length >= TIMED_UNITS && ++this.#timeable % TIMED === 0;
       const [rows, [elapsed] = []] = await withSession(c, (session) => {
         if (afterCommit !== undefined) session.afterCommit(() => afterCommit(items));
-        return session.commit([statement(items), ...timing] as const);
+        return session.commit([statement(items), ...(isTimed ? [ELAPSED] : [])] as const);
       }, this.#options);
-      if (elapsed !== undefined) this.#note(elapsed.ms, items.length);
+      if (elapsed !== undefined) this.#note(elapsed.ms / items.length);
       return answers(rows, items);
     } catch (error) {
       if (!mayRunAlone(error)) return asked.map(() => error as Error);
@@ -160,9 +170,11 @@ class TenantUnits<Item, Row, Value> {
     }
   }
 
-  #note(elapsedMs: number, units: number): void {
-    this.#unitMs += NEWEST * (elapsedMs - units * this.#unitMs);
-    if (this.#unitMs > this.#work.slowMs) this.#runAlone();
+  #note(unitMs: number): void {
+    const { slowMs } = this.#work;
+    const boundedMs = Math.min(Math.max(0, unitMs), OUTLIER * slowMs);
+    this.#unitMs += NEWEST * (boundedMs - this.#unitMs);
+    if (this.#unitMs > slowMs) this.#runAlone();
   }
 
   #runAlone(): void {

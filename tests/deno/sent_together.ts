@@ -2,13 +2,13 @@
 import { assertEquals } from "@std/assert";
 import type { SentTogether } from "./sent_together_worker.ts";
 
-export interface WaitingClients extends Disposable {
+export interface ClientsTogether extends Disposable {
   /** What each has received until the server closed its connection. */
   readonly answers: Promise<string[]>;
 }
 
 /** Blocks this thread until all are sent, each on a connection of its own. */
-export function sentTogether(port: number, requests: readonly string[]): WaitingClients {
+export function sentTogether(port: number, requests: readonly string[]): ClientsTogether {
   const worker = new Worker(new URL("sent_together_worker.ts", import.meta.url), {
     type: "module",
   });
