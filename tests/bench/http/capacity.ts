@@ -15,6 +15,7 @@ import {
   observe,
   type Observed,
   type Place,
+  type ReadCpu,
   type Sample,
 } from "./capacity_runs.ts";
 import type { Contender } from "./contender.ts";
@@ -61,7 +62,10 @@ export async function capacityPoints(contender: Contender, place: Place): Promis
 export async function pointsOf(observed: readonly Observed[]): Promise<CapacityPoint[]> {
   const near = observed.filter(({ latencyMs }) => latencyMs === 0)
     .flatMap(({ rounds }) => rounds.map(({ sample }) => sample));
-  const own = { pauses: pausesOf(near), busyMs: medianOf(near, "serviceMs") };
+  const own = {
+    pauses: pausesOf(near),
+    busyMs: medianOf(near.map(({ manyCpu }) => manyCpu), "serviceMs"),
+  };
   const points: CapacityPoint[] = [];
   for (const { latencyMs, load, rounds } of observed) {
     const samples = rounds.map(({ sample }) => sample);
@@ -105,8 +109,8 @@ function planOf(
   { pauses, busyMs }: { readonly pauses: Pauses; readonly busyMs: number },
 ): CapacityPlan {
   const isFar = latencyMs > 0;
-  const sampledMs = medianOf(samples, "serviceMs");
-  const databaseMs = medianOf(samples, "sharedMs");
+  const cpu = isFar ? cpuOf(samples, MANY) : cpuOf(samples, "clients" in load ? load.clients : FEW);
+  const { serviceMs: sampledMs, sharedMs: databaseMs } = cpu;
   // At no distance the thread is hardly ever idle. At another one a read finds it idle up to twice: as it comes, and as its
   // answer does.
   const busyShare = sampledMs * medianOf(samples.map(({ many }) => many), "goodput") / 1_000;
@@ -138,6 +142,19 @@ function planOf(
     read,
     write: read,
   };
+}
+
+/**
+ * What a read costs with so many clients. Reads that come together share transactions, and the more clients there are, the
+ * more of them do: a line through the costs of a few clients and of many, over the inverse of their number.
+ */
+function cpuOf(samples: readonly Sample[], clients: number): ReadCpu {
+  const at = (key: keyof ReadCpu) => {
+    const few = medianOf(samples.map(({ fewCpu }) => fewCpu), key);
+    const many = medianOf(samples.map(({ manyCpu }) => manyCpu), key);
+    return many + (few - many) * (1 / clients - 1 / MANY) / (1 / FEW - 1 / MANY);
+  };
+  return { serviceMs: at("serviceMs"), sharedMs: at("sharedMs") };
 }
 
 /**

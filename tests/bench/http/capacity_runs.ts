@@ -27,15 +27,21 @@ export type ResolvedLoad =
   | { readonly clients: number; readonly measureMs: number }
   | { readonly perSecond: number; readonly measureMs: number };
 
+/** CPU time of a read: of the service, and of all that shares the other core. */
+export interface ReadCpu {
+  readonly serviceMs: number;
+  readonly sharedMs: number;
+}
+
 export interface Round {
   readonly sample: Sample;
   readonly run: LoadFigures;
 }
 
 export interface Sample {
-  /** CPU time for each of these clients' reads: of the service, and of all that shares the other core. */
-  readonly serviceMs: number;
-  readonly sharedMs: number;
+  /** Of many clients' reads, and of a few's. */
+  readonly manyCpu: ReadCpu;
+  readonly fewCpu: ReadCpu;
   /** What many clients see, a few, and a steady rate. */
   readonly many: LoadFigures;
   readonly few: LoadFigures;
@@ -72,8 +78,8 @@ export type Place = Bench & { readonly port: number; readonly branch: LocalBranc
 /** A running service at a distance from its database. */
 interface Site extends AsyncDisposable {
   run(by: Load["by"], durationMs: number): Promise<LoadFigures>;
-  /** Until now: of the service, and of all that shares the other core. */
-  cpu(): { readonly serviceMs: number; readonly sharedMs: number };
+  /** Of all reads until now. */
+  cpu(): ReadCpu;
 }
 
 /** One service at a time: V8 forgets the code of one that idles beside another. */
@@ -119,20 +125,22 @@ async function roundsOf(load: ResolvedLoad, site: Site): Promise<Round[]> {
 }
 
 async function sampleOf(site: Site): Promise<Sample> {
-  const few = await site.run({ connections: FEW }, SAMPLE_MS);
-  const before = site.cpu();
-  const many = await site.run({ connections: MANY }, SAMPLE_MS);
-  const after = site.cpu();
+  const [few, fewCpu] = await readsOf(site, FEW);
+  const [many, manyCpu] = await readsOf(site, MANY);
   const steady = await site.run({ requestsPerSecond: STEADY }, SAMPLE_MS);
+  return { many, manyCpu, few, fewCpu, steady };
+}
+
+async function readsOf(site: Site, connections: number): Promise<[LoadFigures, ReadCpu]> {
+  const before = site.cpu();
+  const figures = await site.run({ connections }, SAMPLE_MS);
+  const after = site.cpu();
   // The ramp's requests are as many for each second as those that count.
-  const reads = many.goodput * (SAMPLE_MS + RAMP_MS) / 1_000;
-  return {
+  const reads = figures.goodput * (SAMPLE_MS + RAMP_MS) / 1_000;
+  return [figures, {
     serviceMs: (after.serviceMs - before.serviceMs) / reads,
     sharedMs: (after.sharedMs - before.sharedMs) / reads,
-    many,
-    few,
-    steady,
-  };
+  }];
 }
 
 async function siteAt(
