@@ -4,8 +4,8 @@
  * first out. So they wait in front of it, where clients share what is free.
  */
 import process from "node:process";
-import { setImmediate } from "node:timers";
 import { type Clock, systemClock } from "../db/mod.ts";
+import { atTurnEnd } from "./loop_turns.ts";
 
 /**
  * A turn that takes more of the processor's time means that too many requests run. A read waits for the turn in which it
@@ -55,7 +55,7 @@ const SYSTEM: ProcessTimes = {
     const { user, system } = process.cpuUsage();
     return (user + system) / 1_000;
   },
-  atTurnEnd: (callback) => void setImmediate(callback),
+  atTurnEnd,
 };
 
 export class LoopLimit {

@@ -1,6 +1,11 @@
 /** Spreads what comes at one moment over turns of the event loop, so that requests are answered in between. */
 import { setImmediate } from "node:timers";
 
+/** Calls it once the event loop has done what it had to do in this turn. */
+export function atTurnEnd(callback: () => void): void {
+  setImmediate(callback);
+}
+
 export class LoopTurns {
   readonly #perTurn: number;
   readonly #waiting: (() => void)[] = [];
@@ -21,7 +26,7 @@ export class LoopTurns {
   }
 
   #endTurnLater(): void {
-    setImmediate(() => {
+    atTurnEnd(() => {
       const next = this.#waiting.splice(0, this.#perTurn);
       this.#taken = next.length;
       if (next.length > 0) this.#endTurnLater();

@@ -1,5 +1,4 @@
 /** The service on Deno: one pool per process, and a graceful shutdown. */
-import { setImmediate } from "node:timers";
 import { Authenticator } from "../access/authenticator.ts";
 import { activityConsumer } from "../service/activity_consumer.ts";
 import type { Context, MiddlewareHandler } from "hono";
@@ -7,6 +6,7 @@ import { ClientTurns, type NoTurn, type Turn } from "./client_turns.ts";
 import { connectionLimits, descriptorLimit } from "./descriptors.ts";
 import type { ExchangeInfo } from "./exchange.ts";
 import { type HttpListener, Listener, type ListenerOptions } from "./listener.ts";
+import { atTurnEnd } from "./loop_turns.ts";
 import { listenPlainly } from "./plain_listener.ts";
 import { drain } from "./drain.ts";
 import { appSettings } from "../service/app_settings.ts";
@@ -139,7 +139,7 @@ export async function start(
     ...fromSettings,
     replicaReads: replicas && databasePosition(),
     shared: replicas ? undefined : new SharedUsers({
-      endOfTurn: (run) => void setImmediate(run),
+      atTurnEnd,
       isTraced,
       statementTimeoutMs: settings.database.session.statementTimeoutMs,
     }),

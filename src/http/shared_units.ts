@@ -61,8 +61,8 @@ export interface SharedWork<Item, Row, Value extends object> {
 }
 
 export interface SharingOptions {
-  /** Calls `run` at the end of the event loop's turn. */
-  readonly endOfTurn: (run: () => void) => void;
+  /** Calls `callback` at the end of the event loop's turn. */
+  readonly atTurnEnd: (callback: () => void) => void;
   /** Whether the trace of the request that runs is recorded: it is to have its own transaction, and its event to name it. */
   readonly isTraced: () => boolean;
   /** The database's own limit for a statement, which a shared one does not exceed. */
@@ -126,7 +126,7 @@ class TenantUnits<Item, Row, Value extends object> {
 
   constructor(
     work: SharedWork<Item, Row, Value>,
-    { endOfTurn, statementTimeoutMs, aloneMs = ALONE_MS }: SharingOptions,
+    { atTurnEnd, statementTimeoutMs, aloneMs = ALONE_MS }: SharingOptions,
   ) {
     this.#work = work;
     this.#aloneMs = aloneMs;
@@ -140,7 +140,7 @@ class TenantUnits<Item, Row, Value extends object> {
     this.#loader = new DataLoader((asked) => this.#runAll(asked), {
       cache: false,
       maxBatchSize: work.max,
-      batchScheduleFn: endOfTurn,
+      batchScheduleFn: atTurnEnd,
     });
   }
 

@@ -1,8 +1,8 @@
 /** When units of work stop sharing transactions since the server takes long for each. */
-import { setImmediate } from "node:timers";
 import { assert, assertEquals } from "@std/assert";
 import { Hono } from "hono";
 import { sql } from "../../src/db/mod.ts";
+import { atTurnEnd } from "../../src/deno/loop_turns.ts";
 import type { IdentityVariables } from "../../src/http/identity.ts";
 import { SharedUnits } from "../../src/http/shared_units.ts";
 import { provideDatabase } from "../../src/library/hono/mod.ts";
@@ -28,7 +28,7 @@ function unitsOn(
     slowMs: 1,
     readOnly: true,
   }, {
-    endOfTurn: (run) => void setImmediate(run),
+    atTurnEnd,
     isTraced: () => false,
     statementTimeoutMs: 10_000,
   });
