@@ -6,10 +6,15 @@ import { clientNetwork } from "../client_network.ts";
 import { LoopLimit, type ProcessTimes } from "./loop_limit.ts";
 
 /**
- * Longest wait for a turn. A request then runs beside those of its client that have not finished: behind a proxy, which
- * is one client, requests to a database that hangs still reach the pool, which knows when to refuse them.
+ * After this wait a request no longer waits for the pool, but runs beside those of its client that have not finished: behind
+ * a proxy, which is one client, requests to a database that hangs still reach the pool, which knows when to refuse them.
+ * Where the process has no time for more at once, it waits on: many that run at once would end later for it, and delay all
+ * others.
  */
 export const TURN_TIMEOUT_MS = 1_000;
+
+/** Longest wait for a turn, also in a busy process. */
+export const BUSY_TIMEOUT_MS = 5_000;
 
 export interface TurnOptions {
   /** Connections of the pool. Each serves one write at a time. */
@@ -47,7 +52,7 @@ export interface Turn {
  * only wait for one another. A client always gets its equal part of that, also if others have more, and beside other
  * clients at most a third. Further requests wait. What comes free goes round the clients that wait, and of one client it is
  * first in, first out. A request whose wait would be too long is refused. Beside all of these run those that have waited for
- * `TURN_TIMEOUT_MS`.
+ * `TURN_TIMEOUT_MS`, as long as the turns of the event loop stay short.
  */
 export class ClientTurns {
   readonly #options: TurnOptions;
@@ -159,14 +164,18 @@ export class ClientTurns {
     // One that takes a turn goes to the end, where the loop meets it again.
     for (const client of clients) {
       const { waiting, admission } = client.queue ?? {};
-      const [take] = waiting ?? [];
-      if (take === undefined || !this.#mayRun(client)) continue;
+      const [first] = waiting ?? [];
+      if (first === undefined || !this.#mayBegin(client, first)) continue;
       // A higher limit says nothing of how fast requests are served.
       if (hasEnded) admission!.noteReturn(this.#clock.now());
       this.#waiting.delete(client);
       this.#waiting.add(client);
-      take();
+      first.take();
     }
+  }
+
+  #mayBegin(client: Client, { isOverdue }: Waiting): boolean {
+    return this.#mayRun(client) || isOverdue && !this.#limit.holds(requestsOf(this.#running));
   }
 
   #admits(client: Client): boolean {
@@ -187,15 +196,22 @@ export class ClientTurns {
     const { waiting, admission } = this.#queueOf(client);
     if (waiting.size === 0) admission.begin(this.#clock.now());
     const { promise, resolve } = Promise.withResolvers<void>();
-    const take = () => {
-      waiting.delete(take);
-      if (waiting.size === 0) this.#waiting.delete(client);
-      cancel();
-      this.#count(client, kind, 1);
-      resolve();
+    const request: Waiting = {
+      isOverdue: false,
+      take: () => {
+        waiting.delete(request);
+        if (waiting.size === 0) this.#waiting.delete(client);
+        cancel();
+        this.#count(client, kind, 1);
+        resolve();
+      },
     };
-    const cancel = this.#clock.after(TURN_TIMEOUT_MS, take);
-    waiting.add(take);
+    let cancel = this.#clock.after(TURN_TIMEOUT_MS, () => {
+      request.isOverdue = true;
+      cancel = this.#clock.after(BUSY_TIMEOUT_MS - TURN_TIMEOUT_MS, request.take);
+      this.#wake(undefined, { hasEnded: false });
+    });
+    waiting.add(request);
     this.#waiting.add(client);
     return promise;
   }
@@ -229,7 +245,13 @@ interface Client extends Running {
   queue: Queue | undefined;
 }
 
+interface Waiting {
+  /** Whether it waits no longer for the pool. */
+  isOverdue: boolean;
+  readonly take: () => void;
+}
+
 interface Queue {
-  readonly waiting: Set<() => void>;
+  readonly waiting: Set<Waiting>;
   readonly admission: AdmissionControl;
 }

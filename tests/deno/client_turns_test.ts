@@ -1,5 +1,10 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { ClientTurns, type Turn, TURN_TIMEOUT_MS } from "../../src/deno/client_turns.ts";
+import {
+  BUSY_TIMEOUT_MS,
+  ClientTurns,
+  type Turn,
+  TURN_TIMEOUT_MS,
+} from "../../src/deno/client_turns.ts";
 import { flushPromises, ManualClock } from "../support/manual_clock.ts";
 
 const SHED_TARGET_MS = 500;
@@ -7,12 +12,12 @@ const SHED_TARGET_MS = 500;
 /** Requests whose names begin with `r` read. */
 function turnsOf(connections: number, { readDepth = 1 } = {}) {
   const clock = new ManualClock();
-  const load = { readDepth };
+  const load = { readDepth, isBusy: false };
   const options = { connections, readDepth: () => load.readDepth, shedTargetMs: SHED_TARGET_MS };
-  // An idle process, in which no turn of the event loop is long.
+  // No turn of the event loop is long. An idle process uses no processor.
   const times = {
     now: () => clock.now(),
-    cpuMs: () => 0,
+    cpuMs: () => load.isBusy ? clock.now() : 0,
     atTurnEnd: () => {},
     after: (timeMs: number, callback: () => void) => clock.after(timeMs, callback),
   };
@@ -85,6 +90,41 @@ Deno.test("a request whose turn does not come runs after a second, and keeps no 
   ["1", "2", "3"].forEach(end);
   await Promise.all(asked);
   assertEquals(clock.pending, 0);
+});
+
+Deno.test("in a busy process a request whose turn does not come waits until others end, and for five seconds at most", async () => {
+  const { clock, load, ask, take, end } = turnsOf(18);
+  load.isBusy = true;
+  const names = Array.from({ length: 40 }, (_, index) => `${index}`);
+  const asked = names.map((name) => ask("a", name));
+  // As many as may in any case.
+  assertEquals(await take(), names.slice(0, 16));
+  await clock.advance(TURN_TIMEOUT_MS);
+  assertEquals(await take(), []);
+  ["0", "1"].forEach(end);
+  assertEquals(await take(), ["16", "17"]);
+  await clock.advance(BUSY_TIMEOUT_MS - TURN_TIMEOUT_MS - 1);
+  assertEquals(await take(), []);
+  await clock.advance(1);
+  // Timers of one moment fire in no order.
+  assertEquals((await take()).sort((one, other) => Number(one) - Number(other)), names.slice(18));
+  names.slice(2).forEach(end);
+  await Promise.all(asked);
+  // The limit looks once more whether the process is idle.
+  await clock.advance(15);
+  assertEquals(clock.pending, 0);
+});
+
+Deno.test("a request whose turn does not come runs once the process is idle, although the database answers none", async () => {
+  const { clock, load, ask, take } = turnsOf(18);
+  load.isBusy = true;
+  const names = Array.from({ length: 40 }, (_, index) => `${index}`);
+  for (const name of names) void ask("a", name);
+  await clock.advance(TURN_TIMEOUT_MS);
+  assertEquals(await take(), names.slice(0, 16));
+  load.isBusy = false;
+  await clock.advance(100);
+  assertEquals(await take(), names.slice(16));
 });
 
 Deno.test("the addresses of one IPv6 /64 are one client, and others are not", async () => {

@@ -48,7 +48,7 @@ async function underAttack(
     await sleep(1_000);
     attackers.forEach(eachSecond);
   }
-  const added = honest.added();
+  const added = await honest.added();
   const open = attackers.filter(({ isClosed }) => !isClosed).length;
   await leave(attackers);
   await sleep(1_000);

@@ -11,13 +11,14 @@ const BUSY_MS = 250;
 
 export class HonestPair implements AsyncDisposable {
   readonly #unattacked: Target;
+  readonly #clients = new AsyncDisposableStack();
   readonly #honest: HonestClient;
   readonly #control: HonestClient;
 
   private constructor(url: string, unattacked: Target, perSecond: number) {
     this.#unattacked = unattacked;
-    this.#honest = new HonestClient(url, { perSecond });
-    this.#control = new HonestClient(unattacked.url, { perSecond });
+    this.#honest = this.#clients.use(new HonestClient(url, { perSecond }));
+    this.#control = this.#clients.use(new HonestClient(unattacked.url, { perSecond }));
   }
 
   static async start(url: string, { perSecond }: { perSecond: number }): Promise<HonestPair> {
@@ -30,9 +31,13 @@ export class HonestPair implements AsyncDisposable {
     this.#control.take();
   }
 
-  /** What the attack has added since `begin`. Other processes of the machine delay both services. */
-  added({ least = 0 }: { least?: number } = {}): Measure[] {
+  /**
+   * What the attack has added since `begin`. Other processes of the machine delay both services. The clients then leave:
+   * the more slowly they were answered, the more connections they have, and those are no attacker's.
+   */
+  async added({ least = 0 }: { least?: number } = {}): Promise<Measure[]> {
     const [served, unattacked] = [this.#honest.take(), this.#control.take()];
+    await this.#clients.disposeAsync();
     return [
       [
         "honest requests during the attack",
@@ -50,8 +55,7 @@ export class HonestPair implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#control[Symbol.asyncDispose]();
-    await this.#honest[Symbol.asyncDispose]();
+    await this.#clients.disposeAsync();
     await this.#unattacked[Symbol.asyncDispose]();
   }
 }

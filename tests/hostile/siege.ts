@@ -79,7 +79,7 @@ export async function siege({ forMs }: SiegeOptions): Promise<Measure[]> {
   await sleep(Math.min(10_000, forMs / 2));
   const during = await target.usage();
   await Promise.all(attacking);
-  const added = honest.added({ least: forMs / 20 });
+  const added = await honest.added({ least: forMs / 20 });
   await sleep(2_000);
   return [
     ["minutes", forMs / 60_000],

@@ -32,7 +32,7 @@ export async function slowBody({ connections }: SlowBodyOptions): Promise<Measur
   await sleep(1_000);
   const during = await target.usage();
   await sleep(GIVES_UP_MS);
-  const added = honest.added();
+  const added = await honest.added();
   const written = writer.take();
   const refused = attackers.filter(({ received }) => received.startsWith("HTTP/1.1 503")).length;
   const late = attackers.filter(({ received }) => received.startsWith("HTTP/1.1 408")).length;

@@ -31,7 +31,7 @@ export async function slowReaders(
   await sleep(1_000);
   const during = await target.usage();
   await sleep(forMs);
-  const added = honest.added();
+  const added = await honest.added();
   await leave(attackers);
   await sleep(1_000);
   return [
