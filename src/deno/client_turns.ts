@@ -6,14 +6,15 @@ import { clientNetwork } from "../client_network.ts";
 import { LoopLimit, type ProcessTimes } from "./loop_limit.ts";
 
 /**
- * After this wait a request no longer waits for the pool, but runs beside those of its client that have not finished: behind
- * a proxy, which is one client, requests to a database that hangs still reach the pool, which knows when to refuse them.
- * Where the process has no time for more at once, it waits on: many that run at once would end later for it, and delay all
- * others.
+ * After this wait a request no longer waits for the pool, but runs beside those of its client that have not finished. Behind
+ * a proxy, which is one client, requests to a database that hangs so reach the pool, which knows when to refuse them.
+ *
+ * While other requests end, it is the process that is slow. The request then waits on for the limit of the event loop: more
+ * at once would make its turns longer, and delay all clients.
  */
 export const TURN_TIMEOUT_MS = 1_000;
 
-/** Longest wait for a turn, also in a busy process. */
+/** Longest wait for a turn, also while other requests end. */
 export const BUSY_TIMEOUT_MS = 5_000;
 
 export interface TurnOptions {
@@ -52,7 +53,7 @@ export interface Turn {
  * only wait for one another. A client always gets its equal part of that, also if others have more, and beside other
  * clients at most a third. Further requests wait. What comes free goes round the clients that wait, and of one client it is
  * first in, first out. A request whose wait would be too long is refused. Beside all of these run those that have waited for
- * `TURN_TIMEOUT_MS`, as long as the turns of the event loop stay short.
+ * `TURN_TIMEOUT_MS`, as many as the limit of the event loop allows, or all if nothing has ended in that time.
  */
 export class ClientTurns {
   readonly #options: TurnOptions;
@@ -64,6 +65,11 @@ export class ClientTurns {
   /** Running requests of all clients. */
   readonly #running: Running = { reads: 0, writes: 0 };
   readonly #limit: LoopLimit;
+  /** Requests that have ended. */
+  #ended = 0;
+  /** Requests that wait no longer for the pool. */
+  #overdue = 0;
+  #wakesSoon = false;
 
   constructor(
     options: TurnOptions,
@@ -90,6 +96,7 @@ export class ClientTurns {
       return await work({ leaveWhile: (wait) => this.#leaveWhile(place, wait) });
     } finally {
       place.hasEnded = true;
+      this.#ended++;
       this.#leave(place);
     }
   }
@@ -157,7 +164,9 @@ export class ClientTurns {
   #wake(ended: Client | undefined, { hasEnded = true } = {}): void {
     if (this.#waiting.size === 0) return;
     const { connections, readDepth } = this.#options;
-    const isFull = connectionsOf(this.#running, readDepth()) >= connections ||
+    // An overdue request waits for no connection.
+    const needsPool = this.#overdue === 0;
+    const isFull = needsPool && connectionsOf(this.#running, readDepth()) >= connections ||
       this.#limit.holds(requestsOf(this.#running));
     // While no place is free, only a client that has less than before may run more, or all whose parts have grown.
     const clients = isFull && ended !== undefined ? [ended] : this.#waiting;
@@ -172,6 +181,16 @@ export class ClientTurns {
       this.#waiting.add(client);
       first.take();
     }
+  }
+
+  /** Once for all requests whose timers fire together: each looks at all clients. */
+  #wakeSoon(): void {
+    if (this.#wakesSoon) return;
+    this.#wakesSoon = true;
+    queueMicrotask(() => {
+      this.#wakesSoon = false;
+      this.#wake(undefined, { hasEnded: false });
+    });
   }
 
   #mayBegin(client: Client, { isOverdue }: Waiting): boolean {
@@ -196,21 +215,30 @@ export class ClientTurns {
     const { waiting, admission } = this.#queueOf(client);
     if (waiting.size === 0) admission.begin(this.#clock.now());
     const { promise, resolve } = Promise.withResolvers<void>();
+    const sinceMs = this.#clock.now();
     const request: Waiting = {
       isOverdue: false,
       take: () => {
         waiting.delete(request);
         if (waiting.size === 0) this.#waiting.delete(client);
+        if (request.isOverdue) this.#overdue--;
         cancel();
         this.#count(client, kind, 1);
         resolve();
       },
     };
-    let cancel = this.#clock.after(TURN_TIMEOUT_MS, () => {
-      request.isOverdue = true;
-      cancel = this.#clock.after(BUSY_TIMEOUT_MS - TURN_TIMEOUT_MS, request.take);
-      this.#wake(undefined, { hasEnded: false });
-    });
+    const watch = () => {
+      const ended = this.#ended;
+      return this.#clock.after(TURN_TIMEOUT_MS, () => {
+        const isLate = this.#clock.now() - sinceMs >= BUSY_TIMEOUT_MS;
+        if (isLate || ended === this.#ended) return request.take();
+        if (!request.isOverdue) this.#overdue++;
+        request.isOverdue = true;
+        cancel = watch();
+        this.#wakeSoon();
+      });
+    };
+    let cancel = watch();
     waiting.add(request);
     this.#waiting.add(client);
     return promise;

@@ -9,11 +9,20 @@ import { flushPromises, ManualClock } from "../support/manual_clock.ts";
 
 const SHED_TARGET_MS = 500;
 
-/** Requests whose names begin with `r` read. */
-function turnsOf(connections: number, { readDepth = 1 } = {}) {
+const NAMES = Array.from({ length: 40 }, (_, index) => `${index}`);
+
+/** Requests whose names begin with `r` read. `onLook` is called when it is asked how many may run. */
+function turnsOf(connections: number, { readDepth = 1, onLook = () => {} } = {}) {
   const clock = new ManualClock();
   const load = { readDepth, isBusy: false };
-  const options = { connections, readDepth: () => load.readDepth, shedTargetMs: SHED_TARGET_MS };
+  const options = {
+    connections,
+    readDepth() {
+      onLook();
+      return load.readDepth;
+    },
+    shedTargetMs: SHED_TARGET_MS,
+  };
   // No turn of the event loop is long. An idle process uses no processor.
   const times = {
     now: () => clock.now(),
@@ -95,36 +104,109 @@ Deno.test("a request whose turn does not come runs after a second, and keeps no 
 Deno.test("in a busy process a request whose turn does not come waits until others end, and for five seconds at most", async () => {
   const { clock, load, ask, take, end } = turnsOf(18);
   load.isBusy = true;
-  const names = Array.from({ length: 40 }, (_, index) => `${index}`);
-  const asked = names.map((name) => ask("a", name));
+  const asked = NAMES.map((name) => ask("a", name));
   // As many as may in any case.
-  assertEquals(await take(), names.slice(0, 16));
-  await clock.advance(TURN_TIMEOUT_MS);
-  assertEquals(await take(), []);
-  ["0", "1"].forEach(end);
-  assertEquals(await take(), ["16", "17"]);
-  await clock.advance(BUSY_TIMEOUT_MS - TURN_TIMEOUT_MS - 1);
-  assertEquals(await take(), []);
-  await clock.advance(1);
+  assertEquals(await take(), NAMES.slice(0, 16));
+  for (const second of [0, 1, 2, 3, 4]) {
+    await clock.advance(TURN_TIMEOUT_MS - 1);
+    assertEquals(await take(), []);
+    end(`${second}`);
+    assertEquals(await take(), [`${16 + second}`]);
+    await clock.advance(1);
+  }
+  assertEquals(clock.now(), BUSY_TIMEOUT_MS);
   // Timers of one moment fire in no order.
-  assertEquals((await take()).sort((one, other) => Number(one) - Number(other)), names.slice(18));
-  names.slice(2).forEach(end);
+  assertEquals((await take()).sort((one, other) => Number(one) - Number(other)), NAMES.slice(21));
+  NAMES.slice(5).forEach(end);
   await Promise.all(asked);
   // The limit looks once more whether the process is idle.
   await clock.advance(15);
   assertEquals(clock.pending, 0);
 });
 
-Deno.test("a request whose turn does not come runs once the process is idle, although the database answers none", async () => {
-  const { clock, load, ask, take } = turnsOf(18);
+Deno.test("requests run after a second in which none has ended, also in a busy process", async () => {
+  const { clock, load, ask, take, end } = turnsOf(18);
   load.isBusy = true;
-  const names = Array.from({ length: 40 }, (_, index) => `${index}`);
-  for (const name of names) void ask("a", name);
-  await clock.advance(TURN_TIMEOUT_MS);
-  assertEquals(await take(), names.slice(0, 16));
+  for (const name of NAMES) void ask("a", name);
+  await clock.advance(TURN_TIMEOUT_MS - 1);
+  end("0");
+  assertEquals(await take(), NAMES.slice(0, 17));
+  await clock.advance(1);
+  await clock.advance(TURN_TIMEOUT_MS - 1);
+  assertEquals(await take(), []);
+  await clock.advance(1);
+  assertEquals((await take()).length, NAMES.length - 17);
+});
+
+Deno.test("requests that have waited for a second run once the process is idle, whether or not the pool has a place", async () => {
+  const { clock, load, ask, take, end } = turnsOf(18);
+  load.isBusy = true;
+  for (const name of NAMES) void ask("a", name);
+  await clock.advance(TURN_TIMEOUT_MS - 1);
+  end("0");
+  assertEquals(await take(), NAMES.slice(0, 17));
+  await clock.advance(1);
   load.isBusy = false;
   await clock.advance(100);
-  assertEquals(await take(), names.slice(16));
+  assertEquals(await take(), NAMES.slice(17));
+});
+
+Deno.test("requests that have waited for a second take turns among clients", async () => {
+  const { clock, load, ask, take, end } = turnsOf(6);
+  load.isBusy = true;
+  for (const client of ["a", "b"]) {
+    for (const name of NAMES) void ask(client, `${client} ${name}`);
+  }
+  await clock.advance(TURN_TIMEOUT_MS - 1);
+  ["a 0", "b 0"].forEach(end);
+  const before = await take();
+  await clock.advance(1);
+  const ofEach = (names: string[]) =>
+    ["a", "b"].map((client) => names.filter((name) => name.startsWith(client)).length);
+  const begun = await take();
+  assertEquals(ofEach(begun), [5, 4]);
+  // What comes free, although all of it was one client's.
+  for (const name of before.filter((name) => name.startsWith("a")).slice(1)) {
+    end(name);
+    await flushPromises();
+  }
+  assertEquals(ofEach(await take()), [2, 3]);
+});
+
+Deno.test("requests that have waited for a second are looked at together", async () => {
+  let looks = 0;
+  const { clock, load, ask, take, end } = turnsOf(6, { onLook: () => looks++ });
+  load.isBusy = true;
+  for (let client = 0; client < 300; client++) {
+    for (const name of ["1", "2"]) {
+      void ask(`10.0.${client >> 8}.${client & 255}`, `${client} ${name}`);
+    }
+  }
+  await clock.advance(TURN_TIMEOUT_MS - 1);
+  end((await take())[0]!);
+  await flushPromises();
+  looks = 0;
+  await clock.advance(1);
+  assert(looks > 0 && looks < 2_000, `${looks} looks`);
+});
+
+Deno.test("once no request waits for more than a second, what ends in a full pool is offered to its own client alone", async () => {
+  let looks = 0;
+  const { clock, ask, take, end } = turnsOf(6, { onLook: () => looks++ });
+  for (const name of NAMES.slice(0, 8)) void ask("a", `a ${name}`);
+  await clock.advance(TURN_TIMEOUT_MS - 1);
+  end("a 0");
+  await flushPromises();
+  await clock.advance(1);
+  assertEquals((await take()).at(-1), "a 7");
+  for (let client = 0; client < 4; client++) {
+    for (const name of ["1", "2", "3"]) void ask(`10.0.0.${client}`, `${client} ${name}`);
+  }
+  await flushPromises();
+  looks = 0;
+  end("a 1");
+  await flushPromises();
+  assertEquals(looks, 1);
 });
 
 Deno.test("the addresses of one IPv6 /64 are one client, and others are not", async () => {

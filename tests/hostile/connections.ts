@@ -48,8 +48,8 @@ async function underAttack(
     await sleep(1_000);
     attackers.forEach(eachSecond);
   }
-  const added = await honest.added();
   const open = attackers.filter(({ isClosed }) => !isClosed).length;
+  const added = await honest.added();
   await leave(attackers);
   await sleep(1_000);
   return [
