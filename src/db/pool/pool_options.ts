@@ -40,9 +40,9 @@ export interface PoolOptions {
   /** A caller that would wait for longer than this and one use of a lease is refused at once (`time/admission.ts`); 0 for never. */
   readonly shedTargetMs: number;
   /**
-   * Most shared reads behind one another on a connection; 1 for none. With `auto`, the default, 16 where no permit is left,
-   * and otherwise as many as the server answers within 2 ms; on a busy pool also while connections are idle, if the answers
-   * come sooner so. Only in lasting scopes.
+   * Most shared reads behind one another on a connection; 1 for none. With `auto`, the default, 16 where no permit is left (up
+   * to 32 while slow reads hold up other connections), and otherwise as many as the server answers within 2 ms; on a busy
+   * pool also while connections are idle, if the answers come sooner so. Only in lasting scopes.
    */
   readonly readDepth?: ReadDepth | undefined;
   /** Reports leases that are held for too long. Off by default. */

@@ -18,6 +18,9 @@ export function longestLine(depth: ReadDepth = "auto"): number {
   return depth === "auto" ? AUTO_DEPTH_MAX : depth;
 }
 
+/** How many times as long a line may be beside connections that slow reads hold up: the next slow read holds it up too. */
+const LONGEST_TIMES = 2;
+
 /** A server that answers within this time is near: the way takes no longer than the work for a read. */
 const NEAR_MS = 1;
 
@@ -82,6 +85,15 @@ export class ReadTimes {
   /** Most reads behind one another on a connection, if no other connection can be had. */
   get longest(): number {
     return longestLine(this.#depth);
+  }
+
+  /**
+   * The same while only this share of the connections takes more reads. What a slow read keeps the others from serving goes to
+   * these, so that the pool serves as many reads at a time as before.
+   */
+  longestBeside(openShare: number): number {
+    if (this.#depth !== "auto" || !(openShare > 0)) return this.longest;
+    return Math.min(LONGEST_TIMES * this.longest, Math.ceil(this.longest / openShare));
   }
 
   /** The same, as long as the pool may open more connections. */

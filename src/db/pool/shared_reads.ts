@@ -74,7 +74,15 @@ export class SharedReads {
   get depth(): number {
     const { permits } = this.#parts;
     const most = this.fullDepth;
-    return permits.entries.size < permits.limit ? Math.min(most, this.#times.preferred) : most;
+    if (permits.entries.size < permits.limit) return Math.min(most, this.#times.preferred);
+    return this.#isIndirect ? most : this.#times.longestBeside(this.#openShare);
+  }
+
+  /** Of the connections that reads are on, the share that takes more of them. */
+  get #openShare(): number {
+    let open = 0;
+    for (const { isOpen } of this.#connections) if (isOpen) open++;
+    return open / this.#connections.length;
   }
 
   /** Leases the entry's connection to a reader. Others may come behind it. */

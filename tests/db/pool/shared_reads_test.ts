@@ -648,6 +648,47 @@ for (const [usualMs, limitMs] of [[2, 25], [100, 800], [600, 1_000]] as const) {
   }, { size: 2 });
 }
 
+/** How many reads are on each connection that serves some while the first reads of `slow` others run. */
+async function besideSlow(
+  place: Place,
+  { size, slow }: { size: number; slow: number },
+): Promise<number[]> {
+  const { read, write, server, clock, answerAll } = place;
+  for (let n = 0; n < size; n++) await write(n);
+  await answerAll();
+  await readAlone(place, 5, 20);
+  for (let n = 0; n < 300; n++) await read(n);
+  const quick = server.busy.slice(slow);
+  await clock.advance(20);
+  for (const connection of quick) server.answer(connection);
+  await clock.advance(20);
+  // Those that were moved have their places at once, however many have come before them.
+  for (let left = 0; left < 5; left++) {
+    for (const connection of quick) {
+      for (let n = 0; n < 16; n++) server.answer(connection);
+    }
+    await flushPromises();
+  }
+  return quick.map((connection) => server.running(connection).length);
+}
+
+for (
+  const [what, size, slow, readDepth, lengths] of [
+    ["go to the others", 3, 1, "auto", [24, 24]],
+    ["do not make their lines more than twice as long", 4, 3, "auto", [32]],
+    ["go nowhere where the depth is given", 3, 1, 16, [16, 16]],
+  ] as const
+) {
+  sharing(`the places behind slow reads ${what}`, async (place) => {
+    assertEquals(await besideSlow(place, { size, slow }), [...lengths]);
+    // The slow reads end.
+    await drain(place);
+    for (let n = 0; n < 100; n++) await place.read(n);
+    assertEquals(place.lines().map(({ length }) => length), Array(size).fill(16));
+    await drain(place);
+  }, { size, readDepth });
+}
+
 sharing("where all connections are slow, no read is moved", async (place) => {
   const { read, server, clock, db } = place;
   const reads = [await read(1), await read(2)];
