@@ -6,7 +6,7 @@
  */
 import { DepthTrial } from "./depth_trial.ts";
 
-/** The longest line of `auto`. More would lose more by one slow read, and gain little. */
+/** The longest line of `auto`, unless slow reads hold up other connections. More would lose more by one, and gain little. */
 export const AUTO_DEPTH_MAX = 16;
 
 /** By how many times a trial's lengths differ: nearer ones differ less than two turns of one do. */

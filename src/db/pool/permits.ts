@@ -32,7 +32,7 @@ import {
   unreachable,
 } from "./pool_refusals.ts";
 import type { PoolCounters } from "./pool_stats.ts";
-import { longestLine } from "./read_times.ts";
+import { longestLineEver } from "./read_times.ts";
 import { RECLAIM_INTERVAL_MS, Reclaimer } from "./reclaimer.ts";
 
 export interface PermitsOptions {
@@ -288,7 +288,7 @@ export class Permits {
     }
     // Such a caller has lost its place on a connection: there are no more of them than places.
     const hadPlace = request.fresh || request.again;
-    const places = this.limit * (request.shares || request.again ? longestLine(readDepth) : 1);
+    const places = this.limit * (request.shares || request.again ? longestLineEver(readDepth) : 1);
     const mayWait = maxWaiters + (hadPlace ? places : 0);
     // Waiters for whom a permit is left wait for no other caller. Those are only counted where the queue is long.
     if (this.queue.size >= mayWait && this.queue.size >= mayWait + this.#permitsLeft()) {

@@ -13,13 +13,18 @@ const LINE_MS = 2;
 /** The length of a line until the first answers, and the least of reads that go out together. */
 const START_DEPTH = 4;
 
-/** The longest line of a pool. */
+/** The longest line of a pool in which no slow read holds up others. */
 export function longestLine(depth: ReadDepth = "auto"): number {
   return depth === "auto" ? AUTO_DEPTH_MAX : depth;
 }
 
-/** How many times as long a line may be beside connections that slow reads hold up: the next slow read holds it up too. */
+/** How many times as long a line may be beside connections that slow reads hold up. No longer, as the next one may hold it up. */
 const LONGEST_TIMES = 2;
+
+/** The longest line of a pool, also beside connections that slow reads hold up. */
+export function longestLineEver(depth: ReadDepth = "auto"): number {
+  return depth === "auto" ? LONGEST_TIMES * AUTO_DEPTH_MAX : depth;
+}
 
 /** A server that answers within this time is near: the way takes no longer than the work for a read. */
 const NEAR_MS = 1;
@@ -92,8 +97,8 @@ export class ReadTimes {
    * these, so that the pool serves as many reads at a time as before.
    */
   longestBeside(openShare: number): number {
-    if (this.#depth !== "auto" || !(openShare > 0)) return this.longest;
-    return Math.min(LONGEST_TIMES * this.longest, Math.ceil(this.longest / openShare));
+    if (!(openShare > 0)) return this.longest;
+    return Math.min(longestLineEver(this.#depth), Math.ceil(this.longest / openShare));
   }
 
   /** The same, as long as the pool may open more connections. */

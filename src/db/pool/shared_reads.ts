@@ -78,11 +78,16 @@ export class SharedReads {
     return this.#isIndirect ? most : this.#times.longestBeside(this.#openShare);
   }
 
-  /** Of the connections that reads are on, the share that takes more of them. */
+  /** Of the connections that reads are on, the share that no slow read holds up. */
   get #openShare(): number {
+    const nowMs = this.#parts.clock.now();
     let open = 0;
-    for (const { isOpen } of this.#connections) if (isOpen) open++;
+    for (const shared of this.#connections) if (this.#isOpen(shared, nowMs)) open++;
     return open / this.#connections.length;
+  }
+
+  #isOpen(shared: SharedConnection, nowMs: number): boolean {
+    return shared.isOpen && !shared.isHeldUp(nowMs, this.#hasFree);
   }
 
   /** Leases the entry's connection to a reader. Others may come behind it. */
@@ -156,7 +161,7 @@ export class SharedReads {
   #shortest(depth: number, nowMs: number): SharedConnection | undefined {
     const reserved = this.#reserved;
     let best: SharedConnection | undefined;
-    for (const shared of reserved > 0 ? this.#bySize().slice(reserved) : this.#connections) {
+    for (const shared of reserved > 0 ? this.#bySize(nowMs).slice(reserved) : this.#connections) {
       if (best !== undefined && shared.size >= best.size) continue;
       if (this.#admits(shared, depth, nowMs)) best = shared;
     }
@@ -170,18 +175,24 @@ export class SharedReads {
       nowMs < entry.replaceAt && !this.#owner.hasEnded;
   }
 
-  /** How many of the connections with the fewest reads are to come free. */
+  /** How many of the connections that come free soonest are to come free. */
   get #reserved(): number {
     return this.#parts.permits.wholeShortageOf(this.#owner);
   }
 
-  #isReserved(shared: SharedConnection): boolean {
+  #isReserved(shared: SharedConnection, nowMs: number): boolean {
     const reserved = this.#reserved;
-    return reserved > 0 && this.#bySize().indexOf(shared) < reserved;
+    return reserved > 0 && this.#bySize(nowMs).indexOf(shared) < reserved;
   }
 
-  #bySize(): SharedConnection[] {
-    return [...this.#connections].sort((one, other) => one.size - other.size);
+  /** First those that come free soonest: with the fewest reads, and before all those that a slow read holds up. */
+  #bySize(nowMs: number): SharedConnection[] {
+    const [open, held]: [SharedConnection[], SharedConnection[]] = [[], []];
+    for (const shared of this.#connections) {
+      (this.#isOpen(shared, nowMs) ? open : held).push(shared);
+    }
+    const bySize = (one: SharedConnection, other: SharedConnection) => one.size - other.size;
+    return [...open.sort(bySize), ...held.sort(bySize)];
   }
 
   #fill(shared: SharedConnection, { begins = false } = {}): void {
@@ -190,7 +201,8 @@ export class SharedReads {
     const { queue } = permits;
     if (queue.readersOf(this.#owner.scope) === 0) return;
     const nowMs = clock.now();
-    const isFree = () => begins && shared.size < this.#times.together || !this.#isReserved(shared);
+    const isFree = () =>
+      begins && shared.size < this.#times.together || !this.#isReserved(shared, nowMs);
     while (this.#admits(shared, this.depth, nowMs) && isFree()) {
       const waiter = queue.readerOf(this.#owner.scope, entry);
       if (waiter === undefined) return;

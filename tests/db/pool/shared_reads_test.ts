@@ -648,28 +648,37 @@ for (const [usualMs, limitMs] of [[2, 25], [100, 800], [600, 1_000]] as const) {
   }, { size: 2 });
 }
 
-/** How many reads are on each connection that serves some while the first reads of `slow` others run. */
+/** The connections that go on serving reads while the first reads of `slow` others run. */
 async function besideSlow(
   place: Place,
-  { size, slow }: { size: number; slow: number },
-): Promise<number[]> {
-  const { read, write, server, clock, answerAll } = place;
-  for (let n = 0; n < size; n++) await write(n);
-  await answerAll();
-  await readAlone(place, 5, 20);
-  for (let n = 0; n < 300; n++) await read(n);
+  { size, slow, reads }: { size: number; slow: number; reads: number },
+): Promise<ScriptedConnection[]> {
+  const { read, server, clock } = place;
+  await openAll(place, size);
+  for (let n = 0; n < reads; n++) await read(n);
   const quick = server.busy.slice(slow);
   await clock.advance(20);
   for (const connection of quick) server.answer(connection);
   await clock.advance(20);
-  // Those that were moved have their places at once, however many have come before them.
-  for (let left = 0; left < 5; left++) {
-    for (const connection of quick) {
-      for (let n = 0; n < 16; n++) server.answer(connection);
-    }
-    await flushPromises();
+  return quick;
+}
+
+async function answerEach(
+  { server }: Place,
+  connections: readonly ScriptedConnection[],
+  count: number,
+): Promise<void> {
+  for (const connection of connections) {
+    const reads = Math.min(count, server.running(connection).length);
+    for (let n = 0; n < reads; n++) server.answer(connection);
   }
-  return quick.map((connection) => server.running(connection).length);
+  await flushPromises();
+}
+
+async function openAll(place: Place, size: number): Promise<void> {
+  for (let n = 0; n < size; n++) await place.write(n);
+  await place.answerAll();
+  await readAlone(place, 5, 20);
 }
 
 for (
@@ -680,7 +689,10 @@ for (
   ] as const
 ) {
   sharing(`the places behind slow reads ${what}`, async (place) => {
-    assertEquals(await besideSlow(place, { size, slow }), [...lengths]);
+    const quick = await besideSlow(place, { size, slow, reads: 300 });
+    // Those that were moved have their places at once, however many have come before them.
+    for (let turn = 0; turn < 5; turn++) await answerEach(place, quick, 16);
+    assertEquals(quick.map((each) => place.server.running(each).length), [...lengths]);
     // The slow reads end.
     await drain(place);
     for (let n = 0; n < 100; n++) await place.read(n);
@@ -688,6 +700,32 @@ for (
     await drain(place);
   }, { size, readDepth });
 }
+
+sharing("the places behind a slow read that none was behind go to the others", async (place) => {
+  const { read, server, clock } = place;
+  await openAll(place, 3);
+  await read(0);
+  const [slow] = server.busy;
+  await clock.advance(40);
+  for (let n = 1; n < 100; n++) await read(n);
+  const quick = server.busy.filter((connection) => connection !== slow);
+  assertEquals(quick.map((each) => server.running(each).length), [24, 24]);
+  await drain(place);
+}, AUTO);
+
+sharing("a write beside a slow read waits for a connection that serves reads", async (place) => {
+  const { read, write, server } = place;
+  const quick = await besideSlow(place, { size: 3, slow: 1, reads: 48 });
+  await write(1_000);
+  for (let n = 100; n < 200; n++) await read(n);
+  const isWritten = () => quick.some((each) => server.running(each).includes(1_000));
+  for (let turn = 0; turn < 3; turn++) {
+    assertEquals(isWritten(), false);
+    await answerEach(place, quick, 8);
+  }
+  assertEquals(isWritten(), true);
+  await drain(place);
+}, AUTO);
 
 sharing("where all connections are slow, no read is moved", async (place) => {
   const { read, server, clock, db } = place;
