@@ -6,8 +6,8 @@ import { clientNetwork } from "../client_network.ts";
 import { LoopLimit, type ProcessTimes } from "./loop_limit.ts";
 
 /**
- * After this wait a request no longer waits for the pool, but runs beside those of its client that have not finished. Behind
- * a proxy, which is one client, requests to a database that hangs so reach the pool, which knows when to refuse them.
+ * After this wait a request no longer waits for the pool, but runs beside those of its client that have not finished. So
+ * requests to a database that hangs reach the pool, which knows when to refuse them, also behind a proxy, which is one client.
  *
  * While other requests end, it is the process that is slow. The request then waits on for the limit of the event loop: more
  * at once would make its turns longer, and delay all clients.

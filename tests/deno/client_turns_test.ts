@@ -124,14 +124,21 @@ Deno.test("in a busy process a request whose turn does not come waits until othe
   assertEquals(clock.pending, 0);
 });
 
-Deno.test("requests run after a second in which none has ended, also in a busy process", async () => {
-  const { clock, load, ask, take, end } = turnsOf(18);
+/** A busy process in which 23 requests have waited for a second, and one has ended meanwhile. */
+async function busyTurns() {
+  const turns = turnsOf(18);
+  const { clock, load, ask, take, end } = turns;
   load.isBusy = true;
   for (const name of NAMES) void ask("a", name);
   await clock.advance(TURN_TIMEOUT_MS - 1);
   end("0");
   assertEquals(await take(), NAMES.slice(0, 17));
   await clock.advance(1);
+  return turns;
+}
+
+Deno.test("requests run after a second in which none has ended, also in a busy process", async () => {
+  const { clock, take } = await busyTurns();
   await clock.advance(TURN_TIMEOUT_MS - 1);
   assertEquals(await take(), []);
   await clock.advance(1);
@@ -139,13 +146,7 @@ Deno.test("requests run after a second in which none has ended, also in a busy p
 });
 
 Deno.test("requests that have waited for a second run once the process is idle, whether or not the pool has a place", async () => {
-  const { clock, load, ask, take, end } = turnsOf(18);
-  load.isBusy = true;
-  for (const name of NAMES) void ask("a", name);
-  await clock.advance(TURN_TIMEOUT_MS - 1);
-  end("0");
-  assertEquals(await take(), NAMES.slice(0, 17));
-  await clock.advance(1);
+  const { clock, load, take } = await busyTurns();
   load.isBusy = false;
   await clock.advance(100);
   assertEquals(await take(), NAMES.slice(17));

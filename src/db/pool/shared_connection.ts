@@ -89,9 +89,13 @@ export class SharedConnection {
 
   /** Whether one more caller may come, at a line of at most `depth`. */
   admits(depth: number, nowMs: number, hasFree: boolean): boolean {
-    return this.isOpen && this.closesFor === undefined && this.size < depth &&
-      this.connection.isDirect === true && this.connection.state !== "closed" &&
-      !this.isHeldUp(nowMs, hasFree);
+    return this.serves(nowMs, hasFree) && this.closesFor === undefined && this.size < depth &&
+      this.connection.isDirect === true && this.connection.state !== "closed";
+  }
+
+  /** Whether its reads are answered one after the other: no slow one holds up those behind it, or has done so. */
+  serves(nowMs: number, hasFree: boolean): boolean {
+    return this.isOpen && !this.isHeldUp(nowMs, hasFree);
   }
 
   /** Whether the flight that runs holds up the flights behind it. `hasFree`: another connection is free for them. */

@@ -81,13 +81,10 @@ export class SharedReads {
   /** Of the connections that reads are on, the share that no slow read holds up. */
   get #openShare(): number {
     const nowMs = this.#parts.clock.now();
+    const hasFree = this.#hasFree;
     let open = 0;
-    for (const shared of this.#connections) if (this.#isOpen(shared, nowMs)) open++;
+    for (const shared of this.#connections) if (shared.serves(nowMs, hasFree)) open++;
     return open / this.#connections.length;
-  }
-
-  #isOpen(shared: SharedConnection, nowMs: number): boolean {
-    return shared.isOpen && !shared.isHeldUp(nowMs, this.#hasFree);
   }
 
   /** Leases the entry's connection to a reader. Others may come behind it. */
@@ -187,12 +184,11 @@ export class SharedReads {
 
   /** First those that come free soonest: with the fewest reads, and before all those that a slow read holds up. */
   #bySize(nowMs: number): SharedConnection[] {
-    const [open, held]: [SharedConnection[], SharedConnection[]] = [[], []];
-    for (const shared of this.#connections) {
-      (this.#isOpen(shared, nowMs) ? open : held).push(shared);
-    }
-    const bySize = (one: SharedConnection, other: SharedConnection) => one.size - other.size;
-    return [...open.sort(bySize), ...held.sort(bySize)];
+    const hasFree = this.#hasFree;
+    const isHeldUp = (shared: SharedConnection) => Number(!shared.serves(nowMs, hasFree));
+    return [...this.#connections].sort((one, other) =>
+      isHeldUp(one) - isHeldUp(other) || one.size - other.size
+    );
   }
 
   #fill(shared: SharedConnection, { begins = false } = {}): void {
@@ -203,7 +199,8 @@ export class SharedReads {
     const nowMs = clock.now();
     const isFree = () =>
       begins && shared.size < this.#times.together || !this.#isReserved(shared, nowMs);
-    while (this.#admits(shared, this.depth, nowMs) && isFree()) {
+    const { depth } = this;
+    while (this.#admits(shared, depth, nowMs) && isFree()) {
       const waiter = queue.readerOf(this.#owner.scope, entry);
       if (waiter === undefined) return;
       permits.grant(waiter, this.#seat(shared, { waiter, idleMs: 0 }, nowMs));
@@ -306,7 +303,7 @@ export class SharedReads {
     // A pool that is closing refuses those that are moved.
     if (permits.isClosed) return false;
     return hasFree || permits.entries.size < permits.limit ||
-      this.#connections.some((shared) => shared.isOpen && !shared.isHeldUp(nowMs, hasFree));
+      this.#connections.some((shared) => shared.serves(nowMs, hasFree));
   }
 
   /** Sends the reads behind a slow one to other connections. */

@@ -158,8 +158,8 @@ sharing("others may go behind a read that took one of several idle connections",
 }, { size: 2 });
 
 /** Three idle connections, and the time of a read. */
-async function warmUp(place: Place, ms: number): Promise<void> {
-  for (const n of [1, 2, 3]) await place.write(n);
+async function warmUp(place: Place, ms: number, { size = 3 } = {}): Promise<void> {
+  for (let n = 1; n <= size; n++) await place.write(n);
   await place.answerAll();
   await readAlone(place, ms, 20);
 }
@@ -589,8 +589,20 @@ async function openSlowly(place: Place): Promise<void> {
 }
 
 /** Answers all flights of one connection. */
-async function answerLine({ server }: Place, connection: ScriptedConnection): Promise<void> {
-  while (server.running(connection).length > 0) server.answer(connection);
+function answerLine(place: Place, connection: ScriptedConnection): Promise<void> {
+  return answerEach(place, [connection], Infinity);
+}
+
+/** Answers the first `count` flights of each of these connections, or all of those that have fewer. */
+async function answerEach(
+  { server }: Place,
+  connections: readonly ScriptedConnection[],
+  count: number,
+): Promise<void> {
+  for (const connection of connections) {
+    const reads = Math.min(count, server.running(connection).length);
+    for (let n = 0; n < reads; n++) server.answer(connection);
+  }
   await flushPromises();
 }
 
@@ -654,31 +666,13 @@ async function besideSlow(
   { size, slow, reads }: { size: number; slow: number; reads: number },
 ): Promise<ScriptedConnection[]> {
   const { read, server, clock } = place;
-  await openAll(place, size);
+  await warmUp(place, 5, { size });
   for (let n = 0; n < reads; n++) await read(n);
   const quick = server.busy.slice(slow);
   await clock.advance(20);
   for (const connection of quick) server.answer(connection);
   await clock.advance(20);
   return quick;
-}
-
-async function answerEach(
-  { server }: Place,
-  connections: readonly ScriptedConnection[],
-  count: number,
-): Promise<void> {
-  for (const connection of connections) {
-    const reads = Math.min(count, server.running(connection).length);
-    for (let n = 0; n < reads; n++) server.answer(connection);
-  }
-  await flushPromises();
-}
-
-async function openAll(place: Place, size: number): Promise<void> {
-  for (let n = 0; n < size; n++) await place.write(n);
-  await place.answerAll();
-  await readAlone(place, 5, 20);
 }
 
 for (
@@ -703,7 +697,7 @@ for (
 
 sharing("the places behind a slow read that none was behind go to the others", async (place) => {
   const { read, server, clock } = place;
-  await openAll(place, 3);
+  await warmUp(place, 5);
   await read(0);
   const [slow] = server.busy;
   await clock.advance(40);
