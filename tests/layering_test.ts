@@ -53,6 +53,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     "queue",
     "settings",
     "access",
+    "chain.ts",
     "request_figures.ts",
     "library/workers",
     "db/mod.ts",
@@ -64,6 +65,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "docs": ["pages.css", "http", "users", "valibot", "@valibot/to-json-schema", "hono"],
   "http": [
     "bounded_map.ts",
+    "chain.ts",
     "client_network.ts",
     "users",
     "idempotency_keys.ts",
@@ -86,6 +88,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "ops": [
     "pages.css",
     "bounded_map.ts",
+    "chain.ts",
     "session_options.ts",
     "request_figures.ts",
     "client_network.ts",
@@ -112,6 +115,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "value_message.ts": [],
   "client_network.ts": [],
   "hono.ts": ["hono"],
+  "chain.ts": ["hono"],
   "library/testing": [
     "library/deno",
     "library",

@@ -48,11 +48,16 @@ export class Authenticator {
       [...this.#static.values()].some(({ scopes }) => scopes.has(scope));
   }
 
+  /** What `identify` has made of the same header lately. */
+  known(authorization: string | undefined): Identity | undefined {
+    const hash = this.#hashes.get(authorization ?? "");
+    return hash === undefined ? undefined : this.#identityOf(hash);
+  }
+
   /** @throws {AccessRefusedError} */
   async identify(authorization: string | undefined): Promise<Identity> {
-    const known = this.#hashes.get(authorization ?? "");
-    const accepted = known && this.#identityOf(known);
-    if (accepted) return accepted;
+    const known = this.known(authorization);
+    if (known !== undefined) return known;
     const token = bearerToken(authorization);
     const hash = await sha256(token);
     const identity = this.#identityOf(hash);

@@ -64,7 +64,7 @@ export interface StartOptions {
   readonly hostname?: string;
   /** Lets clients on the loopback address read `/metrics` and `/ops` without a token. */
   readonly opensOpsToLoopback?: boolean;
-  /** Runs before everything else that looks at a request. */
+  /** Runs before everything else that may answer a request. */
   readonly middleware?: readonly MiddlewareHandler[];
 }
 
@@ -145,8 +145,8 @@ export async function start(
     }),
     db: propagateTrace(db),
     authenticator,
-    middleware: [
-      ...middleware,
+    middleware,
+    observers: [
       traceRequests(),
       watchRequests((answered) => {
         http.record(answered);

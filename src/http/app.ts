@@ -1,10 +1,11 @@
 /** The service as a Hono app. Everything it needs is an argument, so that it runs on every runtime and in tests. */
 
-import type { Context, MiddlewareHandler } from "hono";
+import type { Context, MiddlewareHandler, Next } from "hono";
 import { Hono, routeOf } from "../hono.ts";
 import type { RequestIdVariables } from "hono/request-id";
 import type { TransactionRunner } from "../db/mod.ts";
 import type { BodyLimit } from "./body.ts";
+import { chain, type Step } from "../chain.ts";
 import { allowOrigins } from "./cors.ts";
 import { type Assets, docsRoutes } from "./docs_routes.ts";
 import type { Authenticator } from "../access/authenticator.ts";
@@ -36,12 +37,14 @@ export interface AppOptions {
   /** On Workers a function that returns the database of one request. */
   readonly db: TransactionRunner | ((c: Context) => TransactionRunner);
   /** Tells who sends a request, by its token. */
-  readonly authenticator: Pick<Authenticator, "identify">;
+  readonly authenticator: Pick<Authenticator, "identify" | "known">;
   /** Tells who sends a request that needs no token, because the runtime knows. */
   readonly callerOf?: ((c: Context) => Identity | undefined) | undefined;
   /** Called for every response with status 500 or above. Must not throw. */
   readonly onFailure?: ((request: FailedRequest) => void) | undefined;
-  /** Runs around every request, including those that are refused. */
+  /** Run around every request, including those that are refused. */
+  readonly observers?: readonly Step[] | undefined;
+  /** Runs before everything else that may answer. */
   readonly middleware?: readonly MiddlewareHandler[] | undefined;
   /** Routes for operators. They still answer while the service takes no other requests. */
   readonly opsRoutes?: readonly Hono[] | undefined;
@@ -83,27 +86,17 @@ export type AppEnv = { Variables: IdentityVariables & RequestIdVariables };
 export function createApp(options: AppOptions) {
   const app = new Hono<AppEnv>();
   const { corsOrigins = [], statementTimeoutMs = Infinity } = options;
-  app.use(responseHeaders());
+  app.use(chain(responseHeaders(), ...options.observers ?? []));
   for (const middleware of options.middleware ?? []) app.use(middleware);
-  app.use(function wrapThrownValues(_c, next) {
-    return next().catch((thrown) => {
-      throw asError(thrown);
-    });
-  });
   for (const routes of options.opsRoutes ?? []) app.route("/", routes);
   if (corsOrigins.length > 0) app.use(allowOrigins(corsOrigins));
-  const { refusalOf } = options;
-  if (refusalOf !== undefined) {
-    app.use(function refuse(c, next) {
-      const refusal = refusalOf(c);
-      // The process is still alive, so /healthz keeps saying so.
-      if (refusal !== undefined && c.req.path !== "/healthz") throw refusal;
-      return next();
-    });
-  }
-  app.use(provideDatabase(options.db));
-  if (options.showsTimes) app.use(serverTiming());
-  app.use(requestTimeout({ statementTimeoutMs }));
+  app.use(chain(
+    wrapThrownValues,
+    refuse(options.refusalOf),
+    provideDatabase(options.db),
+    requestTimeout({ statementTimeoutMs }),
+    ...(options.showsTimes ? [serverTiming()] : []),
+  ));
   const { onUserChange: onChange = () => {}, bodyLimit, requiresIfMatch, shared } = options;
   const { byAddress, byToken } = fairUse(options.fairUse ?? {});
   // Public, and without limits: probes come often, and documents cost little.
@@ -141,4 +134,19 @@ export function createApp(options: AppOptions) {
     return respondWithProblem(c, document);
   });
   return routes;
+}
+
+function wrapThrownValues(_c: Context, next: Next): Promise<void> {
+  return next().catch((thrown) => {
+    throw asError(thrown);
+  });
+}
+
+function refuse(refusalOf: AppOptions["refusalOf"] = () => undefined): Step {
+  return function refuse(c, next) {
+    const refusal = refusalOf(c);
+    // The process is still alive, so /healthz keeps saying so.
+    if (refusal !== undefined && c.req.path !== "/healthz") throw refusal;
+    return next();
+  };
 }

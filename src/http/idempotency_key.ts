@@ -46,7 +46,7 @@ export async function keyedRequest(
   c: Context<{ Variables: IdentityVariables }>,
   key: string,
 ): Promise<KeyedRequest> {
-  const { client } = c.var.identity;
+  const { client } = c.get("identity");
   const { method, path } = c.req;
   const asked = [method, path, c.req.header("If-Match") ?? null, c.req.valid("json" as never)];
   return {

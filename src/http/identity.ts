@@ -5,6 +5,7 @@ import type { Authenticator } from "../access/authenticator.ts";
 import type { Identity, Scope } from "../access/identity.ts";
 import type { DatabaseVariables } from "../library/hono/mod.ts";
 import { asTenant } from "../tenant.ts";
+import type { Step } from "../chain.ts";
 import { ProblemError } from "./problem.ts";
 
 /** The variables that `authenticate` sets. */
@@ -18,22 +19,25 @@ export interface IdentityVariables extends DatabaseVariables {
  * tenant: handlers need not name it. Needs `provideDatabase` before it.
  */
 export function authenticate(
-  authenticator: Pick<Authenticator, "identify">,
+  authenticator: Pick<Authenticator, "identify" | "known">,
   callerOf: (c: Context) => Identity | undefined = () => undefined,
 ): MiddlewareHandler<{ Variables: IdentityVariables }> {
-  return async function authenticate(c, next) {
-    const identity = callerOf(c) ?? await authenticator.identify(c.req.header("Authorization"));
-    c.set("identity", identity);
-    c.set("db", asTenant(c.get("db"), identity.tenant));
-    await next();
+  return function authenticate(c, next) {
+    const pass = (identity: Identity) => {
+      c.set("identity", identity);
+      c.set("db", asTenant(c.get("db"), identity.tenant));
+      return next();
+    };
+    const header = c.req.header("Authorization");
+    const identity = callerOf(c) ?? authenticator.known(header);
+    return identity === undefined ? authenticator.identify(header).then(pass) : pass(identity);
   };
 }
 
 /** Middleware of a route that only tokens with the scope may use. Needs `authenticate` before it. */
 export function requireScope(
   scope: Scope,
-  // deno-lint-ignore no-explicit-any -- it needs nothing more of the environment of an app
-): MiddlewareHandler<any> {
+): Step {
   return function requireScope(c, next) {
     const identity: Identity = c.get("identity");
     if (identity.scopes.has(scope)) return next();

@@ -3,11 +3,12 @@
  * are part of the route's, so that the client of `client.ts` knows what to send.
  */
 
-import type { Context, Input, MiddlewareHandler } from "hono";
+import type { Context, Input } from "hono";
 import type * as v from "valibot";
 import type { ExpectedVersions } from "../users/user.ts";
 import { type EntityTags, expectedVersions, knownTags } from "./entity_tag.ts";
 import { type JsonBodyOptions, readJsonBody } from "./json_body.ts";
+import type { Step } from "../chain.ts";
 import { ProblemError } from "./problem.ts";
 import { validPathParameter, validQuery } from "./validation.ts";
 
@@ -16,10 +17,7 @@ type Sent<Target extends string, Value> = Record<never, never> extends Value
   ? { [T in Target]?: Value }
   : { [T in Target]: Value };
 
-type Validator<Target extends string, Sends, Value> = MiddlewareHandler<
-  // deno-lint-ignore no-explicit-any -- it needs nothing of the environment of an app
-  any,
-  string,
+type Validator<Target extends string, Sends, Value> = Step<
   { in: Sent<Target, Sends>; out: { [T in Target]: Value } }
 >;
 
@@ -100,8 +98,7 @@ function validator<I extends Input>(
   target: "json" | "query" | "param" | "header",
   // deno-lint-ignore no-explicit-any -- the type is in the signatures above
   read: (c: Context) => any,
-  // deno-lint-ignore no-explicit-any -- as above
-): MiddlewareHandler<any, string, I> {
+): Step<I> {
   return function validateInput(c, next) {
     const value = read(c);
     const pass = (value: object) => {

@@ -7,11 +7,12 @@
  * durations of the settings are.
  */
 
-import type { Context, MiddlewareHandler } from "hono";
+import type { Context } from "hono";
 import { DeadlineError, type TransactionRunner } from "../db/mod.ts";
 import type { DatabaseVariables } from "../library/hono/mod.ts";
 import { mapSessionOptions } from "../session_options.ts";
 import { preview } from "../value_message.ts";
+import type { Step } from "../chain.ts";
 import { ProblemError } from "./problem.ts";
 
 /** When a request's time is over. */
@@ -36,8 +37,8 @@ const MAX_S = 3_600;
  */
 export function requestTimeout(
   { statementTimeoutMs }: { readonly statementTimeoutMs: number },
-): MiddlewareHandler<{ Variables: TimeoutVariables }> {
-  return function limitRequest(c, next) {
+): Step {
+  return function limitRequest(c: Context<{ Variables: TimeoutVariables }>, next) {
     const value = c.req.header(NAME);
     if (value === undefined) return next();
     const timeoutMs = parse(value);
@@ -49,7 +50,7 @@ export function requestTimeout(
     };
     const timer = setTimeout(() => controller.abort(exceeded(timeoutMs)), timeoutMs);
     c.set("deadline", deadline);
-    c.set("db", within(deadline, { db: c.var.db, statementTimeoutMs }));
+    c.set("db", within(deadline, { db: c.get("db"), statementTimeoutMs }));
     return next().finally(() => clearTimeout(timer));
   };
 }

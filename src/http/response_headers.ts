@@ -1,7 +1,7 @@
 /** The headers of every response, whatever made it: the request's id, and those that protect the response. */
 
-import type { Context, MiddlewareHandler } from "hono";
-import type { RequestIdVariables } from "hono/request-id";
+import type { Context } from "hono";
+import type { Step } from "../chain.ts";
 
 /**
  * https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html
@@ -32,7 +32,7 @@ const REQUEST_ID = /^[\w=-]{1,255}$/;
  * why Hono's own middleware does neither here: `requestId` sets its header before, and `secureHeaders` sets no
  * `Cache-Control`.
  */
-export function responseHeaders(): MiddlewareHandler<{ Variables: RequestIdVariables }> {
+export function responseHeaders(): Step {
   return function setResponseHeaders(c, next) {
     const requestId = requestIdOf(c.req.header(REQUEST_ID_HEADER));
     c.set("requestId", requestId);

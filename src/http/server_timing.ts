@@ -4,16 +4,17 @@
  * https://www.w3.org/TR/server-timing/
  */
 
-import type { MiddlewareHandler } from "hono";
+import type { Context } from "hono";
 import type { DatabaseVariables } from "../library/hono/mod.ts";
 import { figuresObserver, noFigures } from "../request_figures.ts";
+import type { Step } from "../chain.ts";
 
 /** Middleware that adds the header, also with the time in all. Needs `provideDatabase` before it. */
-export function serverTiming(): MiddlewareHandler<{ Variables: DatabaseVariables }> {
-  return function showTimes(c, next) {
+export function serverTiming(): Step {
+  return function showTimes(c: Context<{ Variables: DatabaseVariables }>, next) {
     const sinceMs = performance.now();
     const figures = noFigures();
-    c.set("db", c.var.db.forRequest(figuresObserver(figures)));
+    c.set("db", c.get("db").forRequest(figuresObserver(figures)));
     return next().then(() => {
       const { waitMs: wait, connectMs: connect, databaseMs: db } = figures;
       const all = { wait, connect, db, total: performance.now() - sinceMs };

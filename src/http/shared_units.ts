@@ -92,7 +92,7 @@ export class SharedUnits<Item, Row, Value extends object> {
   /** Throws what a unit of work throws. */
   run(c: RequestContext, { item, alone }: SharedUnit<Item, Value>): Promise<Value> {
     if (!this.#takes(c)) return alone();
-    const { tenant } = c.var.identity;
+    const { tenant } = c.get("identity");
     let units = this.#tenants.get(tenant);
     if (units === undefined) {
       this.#tenants.set(tenant, units = new TenantUnits(this.#work, this.#options));

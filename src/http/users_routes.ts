@@ -3,6 +3,7 @@
 import type { Context, TypedResponse } from "hono";
 import { Hono } from "../hono.ts";
 import * as v from "valibot";
+import { chain } from "../chain.ts";
 import { rejection } from "../value_message.ts";
 import { Email } from "../users/email.ts";
 import { NamePrefix } from "../users/name.ts";
@@ -83,7 +84,7 @@ export function usersRoutes(
   const expectedVersion = ifMatch({ isRequired });
   const batchLimit = limit?.of(MAX_BATCHES);
   return new Hono<UsersEnv>()
-    .get("/users", requireScope("users:read"), queryInput(PageQuery), conditions, async (c) => {
+    .get("/users", chain(mayRead, queryInput(PageQuery), conditions), async (c) => {
       const { limit, cursor, ...filter } = c.req.valid("query");
       const { known } = c.req.valid("header");
       const after = cursor === undefined ? undefined : decodeCursor(cursor, filter);
@@ -103,7 +104,7 @@ export function usersRoutes(
       const response: Response = c.body(text, 200, { "Content-Type": "application/json" });
       return withHeaders(response as Response & TypedResponse<typeof page, 200, "json">, { ETag });
     })
-    .post("/users", requireScope("users:write"), jsonInput(NewUser, { limit }), async (c) => {
+    .post("/users", chain(mayWrite, jsonInput(NewUser, { limit })), async (c) => {
       const user = c.req.valid("json");
       // Made here, where it runs once, so that a retry inserts the same id.
       const made = newUserId();
@@ -120,8 +121,7 @@ export function usersRoutes(
     .all("/users", onlyMethods("GET", "HEAD", "POST"))
     .post(
       "/users:batch",
-      requireScope("users:write"),
-      jsonInput(NewUsers, { limit: batchLimit, bounds: BATCH_BOUNDS }),
+      chain(mayWrite, jsonInput(NewUsers, { limit: batchLimit, bounds: BATCH_BOUNDS })),
       async (c) => {
         const { users } = c.req.valid("json");
         return await withIdempotency(c, users.map(() => newUserId()), async (session, ids) => {
@@ -135,7 +135,7 @@ export function usersRoutes(
       },
     )
     .all("/users:batch", onlyMethods("POST"))
-    .get("/users/:id", requireScope("users:read"), userIdInput, conditions, async (c) => {
+    .get("/users/:id", chain(mayRead, userIdInput, conditions), async (c) => {
       const { id } = c.req.valid("param");
       const { known, expected } = c.req.valid("header");
       const alone = () => withSession(c, (session) => readUser(session, id), { readOnly: true });
@@ -150,10 +150,12 @@ export function usersRoutes(
     })
     .patch(
       "/users/:id",
-      requireScope("users:write"),
-      userIdInput,
-      expectedVersion,
-      jsonInput(UserPatch, { mediaTypes: PATCH_TYPES, limit }),
+      chain(
+        mayWrite,
+        userIdInput,
+        expectedVersion,
+        jsonInput(UserPatch, { mediaTypes: PATCH_TYPES, limit }),
+      ),
       async (c) => {
         const [{ id }, { expected }, patch] = [
           c.req.valid("param"),
@@ -166,7 +168,7 @@ export function usersRoutes(
         });
       },
     )
-    .delete("/users/:id", requireScope("users:write"), userIdInput, expectedVersion, (c) => {
+    .delete("/users/:id", chain(mayWrite, userIdInput, expectedVersion), (c) => {
       const [{ id }, { expected }] = [c.req.valid("param"), c.req.valid("header")];
       return withSession(c, async (session) => {
         session.afterCommit(() => onChange(c));
@@ -177,9 +179,7 @@ export function usersRoutes(
     .all("/users/:id", onlyMethods("GET", "HEAD", "PATCH", "DELETE"))
     .get(
       "/users/:id/activity",
-      requireScope("users:read"),
-      userIdInput,
-      queryInput(ActivityQuery),
+      chain(mayRead, userIdInput, queryInput(ActivityQuery)),
       (c) => {
         const [{ id }, page] = [c.req.valid("param"), c.req.valid("query")];
         return withSession(c, async (session) => {
@@ -191,6 +191,8 @@ export function usersRoutes(
     .all("/users/:id/activity", onlyMethods("GET", "HEAD"));
 }
 
+const mayRead = requireScope("users:read");
+const mayWrite = requireScope("users:write");
 const userIdInput = pathInput("id", UserId);
 
 /** A JSON object without null members has the same effect as a merge patch. https://www.rfc-editor.org/rfc/rfc7396 */

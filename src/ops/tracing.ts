@@ -14,7 +14,7 @@ import {
   trace,
   type Tracer,
 } from "@opentelemetry/api";
-import type { MiddlewareHandler } from "hono";
+import type { Step } from "../chain.ts";
 import { routeOf } from "../hono.ts";
 import {
   type FlightPart,
@@ -45,7 +45,7 @@ export function isTraced(): boolean {
  * a span already, as Deno's server does, the middleware only adds the route to it.
  * https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-server-span
  */
-export function traceRequests(): MiddlewareHandler {
+export function traceRequests(): Step {
   return function traceRequest(c, next) {
     const { method } = c.req;
     const setRoute = (span: Span) => {

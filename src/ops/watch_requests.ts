@@ -1,11 +1,12 @@
-import type { Context, MiddlewareHandler } from "hono";
+import type { Context } from "hono";
+import type { Step } from "../chain.ts";
 import { routeOf } from "../hono.ts";
 import type { CompletedRequest } from "./http_metrics.ts";
 
 /** Middleware that reports each request when the head of its response exists. Must be registered before all others. */
 export function watchRequests(
   onCompleted: (request: CompletedRequest, c: Context) => void,
-): MiddlewareHandler {
+): Step {
   return function watchRequest(c, next) {
     const sinceMs = performance.now();
     return next().then(() =>

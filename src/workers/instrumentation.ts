@@ -1,4 +1,4 @@
-import type { MiddlewareHandler } from "hono";
+import type { Step } from "../chain.ts";
 import type { Observer, TransactionRunner } from "../db/mod.ts";
 import type { LogFields } from "../ops/log.ts";
 import type { MessageFailure } from "../queue/consumer.ts";
@@ -11,8 +11,8 @@ import type { Bindings } from "./settings.ts";
 export interface Instrumentation {
   /** Runs everything that one request, batch or cron trigger asks for. */
   run<T>(ctx: WorkerContext, work: () => Promise<T>): Promise<T>;
-  /** Runs around every request. */
-  readonly middleware: readonly MiddlewareHandler[];
+  /** Run around every request. */
+  readonly observers: readonly Step[];
   /** Observes the transactions of the database at this URL. */
   observerOf(url: string): Observer | undefined;
   /** The same database, for the transactions that write events. */
@@ -36,7 +36,7 @@ export type Instrument = (
 /** Adds nothing. */
 const NOTHING: Instrumentation = {
   run: (_, work) => work(),
-  middleware: [],
+  observers: [],
   observerOf: () => undefined,
   writing: (db) => db,
   send: (work) => work(),

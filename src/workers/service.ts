@@ -97,8 +97,8 @@ export class WorkerService {
     this.#app = appOf(log, {
       ...appSettings(settings, { addressHeader: CLOUDFLARE_ADDRESS, peerOf: () => undefined }),
       authenticator,
-      middleware: [
-        ...seen.middleware,
+      observers: [
+        ...seen.observers,
         watchRequests((answered, { env }: Context<{ Bindings: AppBindings }>) => {
           http.record(answered);
           if (env.figures !== undefined) points?.write(answered, env.figures);

@@ -22,7 +22,7 @@ const db = databaseOf(poolOf(driver), {
   observer: databaseObserver({ name: "shop", host: "db.example", port: 5432 }),
 });
 
-const app = createApp({ db, authenticator, middleware: [traceRequests()] });
+const app = createApp({ db, authenticator, observers: [traceRequests()] });
 const logFields: Record<string, unknown> = {};
 app.post(
   "/things/:id",

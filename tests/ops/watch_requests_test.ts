@@ -9,7 +9,7 @@ Deno.test("a request is reported under the pattern that it has matched, also of 
   const failures: FailedRequest[] = [];
   const app = testApp({
     db: failingDatabase(new Error("the database is gone")),
-    middleware: [watchRequests(({ route }) => routes.push(route))],
+    observers: [watchRequests(({ route }) => routes.push(route))],
     onFailure: (failure) => failures.push(failure),
   });
   const paths = ["/healthz", "/readyz", "/docs", "/users", "/users/1", "/nowhere", "/users/1/x"];

@@ -40,7 +40,7 @@ export type DatabaseSource<View extends TransactionRunner = TransactionRunner> =
  */
 export function provideDatabase<View extends TransactionRunner>(
   db: DatabaseSource<View>,
-): MiddlewareHandler<{ Variables: { db: View } }> {
+): MiddlewareHandler<{ Variables: { db: View } }, string, Record<never, never>, never> {
   return function provideDatabase(c, next) {
     c.set("db", (typeof db === "function" ? db(c) : db).forRequest());
     return next();

@@ -47,7 +47,7 @@ function register(
   );
   return {
     run: (ctx, work) => context.with(withInvocation(ROOT_CONTEXT, ctx), work),
-    middleware: [traceRequests()],
+    observers: [traceRequests()],
     observerOf: (url) => databaseObserver(tracedDatabase(url)),
     writing: propagateTrace,
     send: (work) => traceSending("USER_EVENTS", work),
