@@ -64,7 +64,7 @@ export interface StartOptions {
   readonly hostname?: string;
   /** Lets clients on the loopback address read `/metrics` and `/ops` without a token. */
   readonly opensOpsToLoopback?: boolean;
-  /** Runs before everything else that may answer a request. */
+  /** Runs before everything else that may answer a request. Its answers are in metrics and traces too. */
   readonly middleware?: readonly MiddlewareHandler[];
 }
 

@@ -1,6 +1,6 @@
 /** The service as a Hono app. Everything it needs is an argument, so that it runs on every runtime and in tests. */
 
-import type { Context, MiddlewareHandler, Next } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
 import { Hono, routeOf } from "../hono.ts";
 import type { RequestIdVariables } from "hono/request-id";
 import type { TransactionRunner } from "../db/mod.ts";
@@ -42,7 +42,7 @@ export interface AppOptions {
   readonly callerOf?: ((c: Context) => Identity | undefined) | undefined;
   /** Called for every response with status 500 or above. Must not throw. */
   readonly onFailure?: ((request: FailedRequest) => void) | undefined;
-  /** Run around every request, including those that are refused. */
+  /** Run around every request, including those that are refused. Must not throw: what one throws, the others do not see. */
   readonly observers?: readonly Step[] | undefined;
   /** Runs before everything else that may answer. */
   readonly middleware?: readonly MiddlewareHandler[] | undefined;
@@ -86,12 +86,25 @@ export type AppEnv = { Variables: IdentityVariables & RequestIdVariables };
 export function createApp(options: AppOptions) {
   const app = new Hono<AppEnv>();
   const { corsOrigins = [], statementTimeoutMs = Infinity } = options;
-  app.use(chain(responseHeaders(), ...options.observers ?? []));
+  const onError = (error: Error, c: Context) => {
+    const document = problemOf(error);
+    if (document.status >= 500) {
+      options.onFailure?.({
+        error,
+        status: document.status,
+        method: c.req.method,
+        path: c.req.path,
+        route: routeOf(c),
+        requestId: c.var.requestId,
+      });
+    }
+    return respondWithProblem(c, document);
+  };
+  app.use(chain(responseHeaders(), ...options.observers ?? [], answerThrownValues(onError)));
   for (const middleware of options.middleware ?? []) app.use(middleware);
   for (const routes of options.opsRoutes ?? []) app.route("/", routes);
   if (corsOrigins.length > 0) app.use(allowOrigins(corsOrigins));
   app.use(chain(
-    wrapThrownValues,
     refuse(options.refusalOf),
     provideDatabase(options.db),
     requestTimeout({ statementTimeoutMs }),
@@ -119,27 +132,17 @@ export function createApp(options: AppOptions) {
       }),
     )
   );
-  app.onError((error, c) => {
-    const document = problemOf(error);
-    if (document.status >= 500) {
-      options.onFailure?.({
-        error,
-        status: document.status,
-        method: c.req.method,
-        path: c.req.path,
-        route: routeOf(c),
-        requestId: c.var.requestId,
-      });
-    }
-    return respondWithProblem(c, document);
-  });
+  app.onError(onError);
   return routes;
 }
 
-function wrapThrownValues(_c: Context, next: Next): Promise<void> {
-  return next().catch((thrown) => {
-    throw asError(thrown);
-  });
+/** Hono passes only errors to `onError`. */
+function answerThrownValues(onError: (error: Error, c: Context) => Response): Step {
+  return function answerThrownValue(c, next) {
+    return next().catch((thrown) => {
+      c.res = onError(asError(thrown), c);
+    });
+  };
 }
 
 function refuse(refusalOf: AppOptions["refusalOf"] = () => undefined): Step {

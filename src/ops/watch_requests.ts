@@ -3,7 +3,10 @@ import type { Step } from "../chain.ts";
 import { routeOf } from "../hono.ts";
 import type { CompletedRequest } from "./http_metrics.ts";
 
-/** Middleware that reports each request when the head of its response exists. Must be registered before all others. */
+/**
+ * Middleware that reports each request when the head of its response exists. Must be registered before all others.
+ * `onCompleted` must not throw.
+ */
 export function watchRequests(
   onCompleted: (request: CompletedRequest, c: Context) => void,
 ): Step {

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { PoolClosedError } from "../../src/db/mod.ts";
+import { Hono } from "../../src/hono.ts";
 import type { FailedRequest } from "../../src/http/app.ts";
 import { bodyCases } from "./body_cases.ts";
 import { failingDatabase, stalledDatabase, untouchedDatabase } from "./fake_database.ts";
@@ -100,6 +101,37 @@ Deno.test("a failed request is reported with its error, address and id", async (
     requestId: "abc",
   };
   assertEquals(failures, [expected]);
+});
+
+Deno.test("a thrown value that is no Error is answered, reported and observed, whatever throws it", async () => {
+  const failures: FailedRequest[] = [];
+  const statuses: number[] = [];
+  const odd = testApp({
+    db: failingDatabase("of the database"),
+    middleware: [
+      (c, next) => c.req.path === "/first" ? Promise.reject("of a middleware") : next(),
+    ],
+    opsRoutes: [
+      new Hono().get("/ops/odd", () => {
+        throw "of a route";
+      }),
+    ],
+    observers: [(c, next) => next().then(() => void statuses.push(c.res.status))],
+    onFailure: (it) => failures.push(it),
+  });
+  for (const path of ["/first", "/ops/odd", "/users?limit=1"]) {
+    const headers = { "X-Request-Id": "abc" };
+    const response = await odd.request(path, { headers });
+    assertEquals(response.headers.get("X-Request-Id"), "abc");
+    assertEquals(response.headers.get("X-Content-Type-Options"), "nosniff");
+    await assertProblem(response, 500, "internal");
+  }
+  assertEquals(statuses, [500, 500, 500]);
+  assertEquals(failures.map(({ error }) => error.cause), [
+    "of a middleware",
+    "of a route",
+    "of the database",
+  ]);
 });
 
 Deno.test("a refused request is not reported", async () => {

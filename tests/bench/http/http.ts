@@ -24,7 +24,7 @@ import { type WaitingMemory, waitingMemory } from "./waiting_memory.ts";
 import { checkOut } from "./worktree.ts";
 
 export interface HttpOptions {
-  /** All distances and numbers of connections: half an hour instead of six minutes. */
+  /** All distances and numbers of connections: half an hour instead of ten minutes. */
   readonly full: boolean;
   /** Only contenders that reach PostgreSQL over a WebSocket, which takes a third of the time. */
   readonly websocket?: boolean | undefined;
@@ -46,11 +46,12 @@ const OWN_POOL = {
 };
 
 /**
- * Many short turns, since the load of the machine changes. While V8 compiles, which takes some eight seconds of load, the
- * CPU time of a read falls: of the default server from 130 us to 55, of the one by hand from 100 to 60. A round takes less
- * than six seconds, so that no contender is idle for long enough to lose that code again.
+ * Many short turns, since the load of the machine changes. While V8 compiles, the CPU time of a read falls: in rounds 1 to
+ * 8, 9 to 16 and so on of 56, that of the default server over TCP was 131, 90, 120, 97, 89, 80 and 85 us, that of the one by
+ * hand 144, 137, 117, 101, 96, 101 and 112. A round takes less than six seconds, so that no contender is idle for long enough
+ * to lose that code again.
  */
-const NEAR = { latencyMs: 0, warmUpRounds: 20, rounds: 6, turnMs: 400, warmUpMs: 50 } as const;
+const NEAR = { latencyMs: 0, warmUpRounds: 40, rounds: 6, turnMs: 400, warmUpMs: 50 } as const;
 const FAR = { latencyMs: 20, warmUpRounds: 1, rounds: 2, turnMs: 500, warmUpMs: 100 } as const;
 
 export const QUICK: readonly (Cell & Rounds)[] = [
