@@ -233,7 +233,11 @@ async function writeWhole(
   out.writeHead(status, head);
   // Node joins the text to the head, which is in Latin-1. A text that has a byte for each character is in ASCII.
   if (typeof body === "string" && body.length === length && length <= SLICE_BYTES) {
-    return void out.end(body, "latin1");
+    const { socket } = out;
+    out.write(body, "latin1");
+    // What is written now, `end` does not join to an empty chunk of its own: a twentieth of the exchange.
+    socket?.uncork();
+    return void out.end();
   }
   const bytes = typeof body === "string" ? Buffer.from(body) : body;
   // In slices, so that `WriteWatch` sees that the client reads.
