@@ -130,8 +130,6 @@ export class Listener implements HttpListener {
       keepAliveTimeout: 0,
       connectionsCheckingInterval: checkMs,
       noDelay: true,
-      // Saves a request without a body the stream of it: a tenth of the exchange.
-      optimizeEmptyRequests: true,
       // Node would answer by itself, and run what is behind: `requestOf` refuses.
       requireHostHeader: false,
     });
