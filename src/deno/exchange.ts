@@ -235,7 +235,7 @@ async function writeWhole(
   if (typeof body === "string" && body.length === length && length <= SLICE_BYTES) {
     const { socket } = out;
     out.write(body, "latin1");
-    // What is written now, `end` does not join to an empty chunk of its own: a twentieth of the exchange.
+    // `end` adds an empty chunk, and node would write both together. To write the text before takes a twentieth less time.
     socket?.uncork();
     return void out.end();
   }

@@ -86,20 +86,7 @@ export type AppEnv = { Variables: IdentityVariables & RequestIdVariables };
 export function createApp(options: AppOptions) {
   const app = new Hono<AppEnv>();
   const { corsOrigins = [], statementTimeoutMs = Infinity } = options;
-  const onError = (error: Error, c: Context) => {
-    const document = problemOf(error);
-    if (document.status >= 500) {
-      options.onFailure?.({
-        error,
-        status: document.status,
-        method: c.req.method,
-        path: c.req.path,
-        route: routeOf(c),
-        requestId: c.var.requestId,
-      });
-    }
-    return respondWithProblem(c, document);
-  };
+  const onError = errorHandler(options);
   app.use(chain(responseHeaders(), ...options.observers ?? [], answerThrownValues(onError)));
   for (const middleware of options.middleware ?? []) app.use(middleware);
   for (const routes of options.opsRoutes ?? []) app.route("/", routes);
@@ -134,6 +121,23 @@ export function createApp(options: AppOptions) {
   );
   app.onError(onError);
   return routes;
+}
+
+function errorHandler({ onFailure }: AppOptions): (error: Error, c: Context) => Response {
+  return function answerError(error, c) {
+    const document = problemOf(error);
+    if (document.status >= 500) {
+      onFailure?.({
+        error,
+        status: document.status,
+        method: c.req.method,
+        path: c.req.path,
+        route: routeOf(c),
+        requestId: c.get("requestId"),
+      });
+    }
+    return respondWithProblem(c, document);
+  };
 }
 
 /** Hono passes only errors to `onError`. */

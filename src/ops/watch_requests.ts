@@ -4,8 +4,8 @@ import { routeOf } from "../hono.ts";
 import type { CompletedRequest } from "./http_metrics.ts";
 
 /**
- * Middleware that reports each request when the head of its response exists. Must be registered before all others.
- * `onCompleted` must not throw.
+ * Middleware that reports each request when the head of its response exists. Belongs in front of whatever may
+ * answer. `onCompleted` must not throw.
  */
 export function watchRequests(
   onCompleted: (request: CompletedRequest, c: Context) => void,

@@ -35,8 +35,8 @@ export type DatabaseSource<View extends TransactionRunner = TransactionRunner> =
 
 /**
  * Middleware that sets `c.var.db` for the handlers behind it: the database's view of the request, which refuses a unit
- * that would wait while another one of the request holds a connection. On Workers, where sockets belong to one request,
- * pass a function that returns the database of that request.
+ * that would wait while another one of the request holds a connection. It answers no request itself. On Workers, where
+ * sockets belong to one request, pass a function that returns the database of that request.
  */
 export function provideDatabase<View extends TransactionRunner>(
   db: DatabaseSource<View>,
