@@ -15,6 +15,7 @@ import {
   type ExchangeInfo,
   type Handler,
   hasBrokenOff,
+  readToEnd,
   requestOf,
   respond,
 } from "./exchange.ts";
@@ -261,10 +262,12 @@ export class Listener implements HttpListener {
   /** Never rejects. */
   async #answer(message: IncomingMessage, out: ServerResponse): Promise<void> {
     try {
+      readToEnd(message);
       const info = infoOf(message);
       const request = requestOf(message);
       const isRefused = !(request instanceof Request);
       const response = isRefused ? request : await this.#handler(request, info);
+      readToEnd(message);
       const closes = this.#isClosing || isRefused || hasBrokenOff(message);
       await respond(out, response, { closes, keepAliveMs: this.#keepAliveMs });
     } catch (error) {

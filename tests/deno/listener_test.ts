@@ -462,6 +462,33 @@ Deno.test("after a body that the handler reads in part the next request is serve
   await answered(client, 2);
 });
 
+Deno.test("node has nothing to discard of a request without a body", async (t) => {
+  await using server = await listening();
+  const without = ["GET / HTTP/1.1", "DELETE / HTTP/1.1", "POST / HTTP/1.1\r\nContent-Length: 0"];
+  for (const line of without) {
+    await t.step(line, async () => {
+      const request = `${line}\r\nHost: x\r\n\r\n`;
+      const client = await server.open();
+      client.socket.write(request);
+      await answered(client);
+      const { nextTick } = process;
+      const ticks: string[] = [];
+      process.nextTick = (callback: () => void, ...args: unknown[]) => {
+        ticks.push(callback.name);
+        return Reflect.apply(nextTick, process, [callback, ...args]);
+      };
+      try {
+        client.socket.write(request);
+        await answered(client, 2);
+      } finally {
+        process.nextTick = nextTick;
+      }
+      const ofRequest = ["emitReadable_", "resume_", "endReadableNT"];
+      assertEquals(ticks.filter((name) => ofRequest.includes(name)), ["endReadableNT"]);
+    });
+  }
+});
+
 Deno.test("a body that the handler does not read, Expect and Upgrade leave the connection usable", async () => {
   await using server = await listening();
   const client = await server.open();
