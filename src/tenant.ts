@@ -23,13 +23,20 @@ export const EVERY_TENANT: TenantLocals = Object.freeze({ [SETTING]: "*" });
 /** One object for each tenant: `db` keeps what it sends for a frozen one. */
 const localsByTenant = new BoundedMap<string, TenantLocals>(1_000);
 
-/** The setting that makes a unit of work one of the tenant. */
-export function tenantLocals(tenant: string): TenantLocals {
+/** The tenant of locals that `tenantLocals` has made. */
+const tenants = new WeakMap<TenantLocals, string>();
+
+/** The setting that makes a unit of work one of the tenant, behind `more` settings; those are made once for many units. */
+export function tenantLocals(tenant: string, more?: TenantLocals): TenantLocals {
+  if (more !== undefined) return makeLocals(tenant, more);
   let locals = localsByTenant.get(tenant);
-  if (locals === undefined) {
-    locals = Object.freeze({ [SETTING]: tenant });
-    localsByTenant.set(tenant, locals);
-  }
+  if (locals === undefined) localsByTenant.set(tenant, locals = makeLocals(tenant));
+  return locals;
+}
+
+function makeLocals(tenant: string, more?: TenantLocals): TenantLocals {
+  const locals = Object.freeze({ ...more, [SETTING]: tenant });
+  tenants.set(locals, tenant);
   return locals;
 }
 
@@ -40,9 +47,10 @@ export function tenantSwitch(tenant: string): Sql {
 
 /** The same database, each of whose units of work is one of the tenant, whatever its own options say. */
 export function asTenant(db: TransactionRunner, tenant: string): TransactionRunner {
-  const locals = tenantLocals(tenant);
-  return mapSessionOptions(db, (options) => ({
-    ...options,
-    locals: options.locals === undefined ? locals : { ...options.locals, ...locals },
-  }));
+  const own = tenantLocals(tenant);
+  return mapSessionOptions(db, (options) => {
+    const { locals = own } = options;
+    const isOfTenant = tenants.get(locals) === tenant;
+    return { ...options, locals: isOfTenant ? locals : { ...locals, ...own } };
+  });
 }

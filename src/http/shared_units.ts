@@ -16,6 +16,7 @@ import type { Context } from "hono";
 import { BoundedMap } from "../bounded_map.ts";
 import { classify, ServerError, type Sql, sql, type TransactionOptions } from "../db/mod.ts";
 import { withSession } from "../library/hono/mod.ts";
+import { tenantLocals } from "../tenant.ts";
 import type { IdentityVariables } from "./identity.ts";
 import { timeLeftMs } from "./request_timeout.ts";
 
@@ -95,7 +96,7 @@ export class SharedUnits<Item, Row, Value extends object> {
     const { tenant } = c.get("identity");
     let units = this.#tenants.get(tenant);
     if (units === undefined) {
-      this.#tenants.set(tenant, units = new TenantUnits(this.#work, this.#options));
+      this.#tenants.set(tenant, units = new TenantUnits(tenant, this.#work, this.#options));
     }
     return units.run(c, { item, alone });
   }
@@ -125,6 +126,7 @@ class TenantUnits<Item, Row, Value extends object> {
   #unitMs = 0;
 
   constructor(
+    tenant: string,
     work: SharedWork<Item, Row, Value>,
     { atTurnEnd, statementTimeoutMs, aloneMs = ALONE_MS }: SharingOptions,
   ) {
@@ -134,8 +136,10 @@ class TenantUnits<Item, Row, Value extends object> {
       readOnly: work.readOnly,
       // A second attempt would make all of them wait again.
       attempts: 1,
-      // The server's alone: the client waits for the answer as long as for any other.
-      locals: { statement_timeout: `${Math.min(work.timeoutMs, statementTimeoutMs)}` },
+      locals: tenantLocals(tenant, {
+        // The server's alone: the client waits for the answer as long as for any other.
+        statement_timeout: `${Math.min(work.timeoutMs, statementTimeoutMs)}`,
+      }),
     };
     this.#loader = new DataLoader((asked) => this.#runAll(asked), {
       cache: false,

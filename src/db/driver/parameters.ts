@@ -65,6 +65,7 @@ function encode(value: unknown, index: number): string | null {
 
 function encodeObject(value: object | null, index: number): string | null {
   if (value === null) return null;
+  if (Array.isArray(value)) return encodeArray(value, index);
   if (value instanceof Date) {
     if (Number.isNaN(value.getTime())) {
       throw new TypeError(
@@ -75,7 +76,6 @@ function encodeObject(value: object | null, index: number): string | null {
   }
   const bytes = bytesOf(value);
   if (bytes !== undefined) return `\\x${hex(bytes)}`;
-  if (Array.isArray(value)) return encodeArray(value, index);
   if (value instanceof JsonValue) return value.text;
   const text = jsonText(
     value,
@@ -99,13 +99,21 @@ function timestamp(date: Date): string {
 
 /** https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO */
 function encodeArray(items: readonly unknown[], index: number): string {
-  // Unlike `map`, `Array.from` does not leave out holes.
-  const parts = Array.from(items, (item) => {
-    if (Array.isArray(item)) return encodeArray(item, index);
-    const text = encode(item, index);
-    return text === null ? "NULL" : `"${text.replace(/["\\]/g, "\\$&")}"`;
-  });
-  return `{${parts.join(",")}}`;
+  let list = "";
+  // Unlike `map`, this does not leave out holes.
+  for (let at = 0; at < items.length; at++) {
+    if (at > 0) list += ",";
+    const item = items[at];
+    list += Array.isArray(item) ? encodeArray(item, index) : encodeItem(item, index);
+  }
+  return `{${list}}`;
+}
+
+function encodeItem(item: unknown, index: number): string {
+  const text = encode(item, index);
+  if (text === null) return "NULL";
+  // To replace costs twice as much where there is nothing to replace.
+  return `"${/["\\]/.test(text) ? text.replace(/["\\]/g, "\\$&") : text}"`;
 }
 
 function bytesOf(value: object): Uint8Array | undefined {
