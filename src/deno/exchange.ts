@@ -4,7 +4,7 @@ import { Buffer } from "node:buffer";
 import { completesWithin } from "../db/time/timeout.ts";
 import { originOf, refuseHost, refuseUnrouted } from "../http/host.ts";
 import { incomingRequest } from "./incoming_request.ts";
-import { unreadText } from "./response_text.ts";
+import { unreadText } from "./outgoing_response.ts";
 
 /** Of a body that nobody reads, before an answer that closes the connection. */
 const MAX_REST_BYTES = 2 * 1024 * 1024;

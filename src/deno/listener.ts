@@ -22,7 +22,7 @@ import {
 import { acceptIncomingRequests } from "./incoming_request.ts";
 import { LoopTurns } from "./loop_turns.ts";
 import { detachParser, endWith, refusalOf } from "./refusal.ts";
-import { rememberTexts } from "./response_text.ts";
+import { makeOutgoingResponses } from "./outgoing_response.ts";
 import { WriteWatch } from "./write_watch.ts";
 
 /** From the connection, or the end of the last request, to the end of the headers. */
@@ -121,7 +121,7 @@ export class Listener implements HttpListener {
       checkMs = CHECK_INTERVAL_MS,
     } = options.timeouts ?? {};
     this.#keepAliveMs = keepAliveMs;
-    rememberTexts();
+    makeOutgoingResponses();
     acceptIncomingRequests();
     this.#connections = new Connections(options, options.onRefused);
     this.#server = createServer({

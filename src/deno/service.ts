@@ -7,6 +7,7 @@ import { connectionLimits, descriptorLimit } from "./descriptors.ts";
 import type { ExchangeInfo } from "./exchange.ts";
 import { type HttpListener, Listener, type ListenerOptions } from "./listener.ts";
 import { atTurnEnd } from "./loop_turns.ts";
+import { outgoingHeaders } from "./outgoing_response.ts";
 import { listenPlainly } from "./plain_listener.ts";
 import { drain } from "./drain.ts";
 import { appSettings } from "../service/app_settings.ts";
@@ -144,6 +145,7 @@ export async function start(
       statementTimeoutMs: settings.database.session.statementTimeoutMs,
     }),
     db: propagateTrace(db),
+    headersOf: isBehindProxy ? undefined : outgoingHeaders,
     authenticator,
     middleware,
     observers: [

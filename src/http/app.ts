@@ -16,7 +16,7 @@ import { authenticate, type IdentityVariables } from "./identity.ts";
 import { problem, respondWithProblem } from "./problem.ts";
 import { problemOf } from "./problem_of.ts";
 import { requestTimeout } from "./request_timeout.ts";
-import { responseHeaders } from "./response_headers.ts";
+import { responseHeaders, type ResponseHeadersOptions } from "./response_headers.ts";
 import { serverTiming } from "./server_timing.ts";
 import type { SharedUsers } from "./shared_users.ts";
 import { usersRoutes } from "./users_routes.ts";
@@ -33,7 +33,7 @@ export interface FailedRequest {
   readonly requestId: string;
 }
 
-export interface AppOptions {
+export interface AppOptions extends ResponseHeadersOptions {
   /** On Workers a function that returns the database of one request. */
   readonly db: TransactionRunner | ((c: Context) => TransactionRunner);
   /** Tells who sends a request, by its token. */
@@ -87,7 +87,7 @@ export function createApp(options: AppOptions) {
   const app = new Hono<AppEnv>();
   const { corsOrigins = [], statementTimeoutMs = Infinity } = options;
   const onError = errorHandler(options);
-  app.use(chain(responseHeaders(), ...options.observers ?? [], answerThrownValues(onError)));
+  app.use(chain(responseHeaders(options), ...options.observers ?? [], answerThrownValues(onError)));
   for (const middleware of options.middleware ?? []) app.use(middleware);
   for (const routes of options.opsRoutes ?? []) app.route("/", routes);
   if (corsOrigins.length > 0) app.use(allowOrigins(corsOrigins));

@@ -26,18 +26,25 @@ const REQUEST_ID_HEADER = "X-Request-Id";
 /** What a client may choose as the id of its request. */
 const REQUEST_ID = /^[\w=-]{1,255}$/;
 
+export interface ResponseHeadersOptions {
+  /** Where to set the headers of a response that is done. A server may have a cheaper place than the response's own. */
+  readonly headersOf?: ((response: Response) => Headers) | undefined;
+}
+
 /**
  * Middleware that sets them, and `c.var.requestId`. Register it before all others. They are set on the response itself,
  * once it is made: of headers that are set before, Hono makes `Headers`, which each response that it makes copies. That is
  * why Hono's own middleware does neither here: `requestId` sets its header before, and `secureHeaders` sets no
  * `Cache-Control`.
  */
-export function responseHeaders(): Step {
+export function responseHeaders(
+  { headersOf = ({ headers }) => headers }: ResponseHeadersOptions = {},
+): Step {
   return function setResponseHeaders(c, next) {
     const requestId = requestIdOf(c.req.header(REQUEST_ID_HEADER));
     c.set("requestId", requestId);
     return next().then(() => {
-      const { headers } = c.res;
+      const headers = headersOf(c.res);
       headers.set(REQUEST_ID_HEADER, requestId);
       for (const [name, value] of DEFAULTS) if (!headers.has(name)) headers.set(name, value);
       if (isEncrypted(c)) headers.set("Strict-Transport-Security", TRANSPORT_SECURITY);
