@@ -26,18 +26,24 @@ const localsByTenant = new BoundedMap<string, TenantLocals>(1_000);
 /** The tenant of locals that `tenantLocals` has made. */
 const tenants = new WeakMap<TenantLocals, string>();
 
-/** The setting that makes a unit of work one of the tenant, behind `more` settings; those are made once for many units. */
+/** The setting that makes a unit of work one of the tenant, beside `more` settings; those are made once for many units. */
 export function tenantLocals(tenant: string, more?: TenantLocals): TenantLocals {
   if (more !== undefined) return makeLocals(tenant, more);
   let locals = localsByTenant.get(tenant);
-  if (locals === undefined) localsByTenant.set(tenant, locals = makeLocals(tenant));
+  if (locals === undefined) localsByTenant.set(tenant, locals = makeLocals(tenant, {}));
   return locals;
 }
 
-function makeLocals(tenant: string, more?: TenantLocals): TenantLocals {
-  const locals = Object.freeze({ ...more, [SETTING]: tenant });
+function makeLocals(tenant: string, more: TenantLocals): TenantLocals {
+  const locals = Object.freeze(withTenant(more, tenant));
   tenants.set(locals, tenant);
   return locals;
+}
+
+/** PostgreSQL takes names of settings in any case, and of two of one name the last. */
+function withTenant(locals: TenantLocals, tenant: string): TenantLocals {
+  const others = Object.entries(locals).filter(([name]) => name.toLowerCase() !== SETTING);
+  return Object.fromEntries([...others, [SETTING, tenant]]);
 }
 
 /** Makes the rest of a transaction one of another tenant. */
@@ -51,6 +57,6 @@ export function asTenant(db: TransactionRunner, tenant: string): TransactionRunn
   return mapSessionOptions(db, (options) => {
     const { locals = own } = options;
     const isOfTenant = tenants.get(locals) === tenant;
-    return { ...options, locals: isOfTenant ? locals : { ...locals, ...own } };
+    return { ...options, locals: isOfTenant ? locals : withTenant(locals, tenant) };
   });
 }

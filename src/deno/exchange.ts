@@ -48,7 +48,7 @@ export function requestOf(message: IncomingMessage): Request | Response {
       "Cannot take the request as its last transfer coding is not chunked, so that its body has no end; send it chunked";
     return refuseUnrouted("malformed-request", detail);
   }
-  const hasBody = method !== "GET" && method !== "HEAD" && !isEmpty(message);
+  const hasBody = method !== "GET" && method !== "HEAD" && !hasNoBody(message);
   const body = hasBody ? { take: () => takenOf(message), open: () => bodyOf(message) } : undefined;
   return incomingRequest({ url, method, rawHeaders, body });
 }
@@ -80,17 +80,9 @@ function valuesOf(rawHeaders: readonly string[], wanted: string): string[] {
 }
 
 /** Whether its headers announce no body. */
-function isEmpty({ rawHeaders }: IncomingMessage): boolean {
+export function hasNoBody({ rawHeaders }: IncomingMessage): boolean {
   const [length = "0"] = valuesOf(rawHeaders, "content-length");
   return length === "0" && valuesOf(rawHeaders, "transfer-encoding").length === 0;
-}
-
-/**
- * Reads a request that has no body, when it begins and again before its answer. A body that nobody has read node discards,
- * also where there is none: that would take half of all `process.nextTick` that a request takes.
- */
-export function readToEnd(message: IncomingMessage): void {
-  if (isEmpty(message)) message.read();
 }
 
 /** Emitted by a request whose body has broken off. */

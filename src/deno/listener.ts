@@ -15,7 +15,7 @@ import {
   type ExchangeInfo,
   type Handler,
   hasBrokenOff,
-  readToEnd,
+  hasNoBody,
   requestOf,
   respond,
 } from "./exchange.ts";
@@ -262,12 +262,15 @@ export class Listener implements HttpListener {
   /** Never rejects. */
   async #answer(message: IncomingMessage, out: ServerResponse): Promise<void> {
     try {
-      readToEnd(message);
+      // Node discards a body that nobody has read, also where there is none: that would be half of a request's ticks.
+      const isEmpty = hasNoBody(message);
+      if (isEmpty) message.read();
       const info = infoOf(message);
       const request = requestOf(message);
       const isRefused = !(request instanceof Request);
       const response = isRefused ? request : await this.#handler(request, info);
-      readToEnd(message);
+      // The request has come whole, and this emits its end.
+      if (isEmpty) message.read();
       const closes = this.#isClosing || isRefused || hasBrokenOff(message);
       await respond(out, response, { closes, keepAliveMs: this.#keepAliveMs });
     } catch (error) {

@@ -16,14 +16,17 @@ class OutgoingResponse extends RuntimeResponse {
     if (typeof body === "string") this.#text = body;
   }
 
+  // `this` may be another response: what stands in front of one, such as a proxy, calls these for it.
+
   /** The caller may read or lock the stream: the text is then no longer what is left of the body. */
   override get body(): ReadableStream<Uint8Array<ArrayBuffer>> | null {
-    this.#text = undefined;
+    if (#text in this) this.#text = undefined;
     return super.body;
   }
 
   override get headers(): Headers {
-    return this.#headers as unknown as Headers | undefined ?? super.headers;
+    const own = #headers in this ? this.#headers : undefined;
+    return own as unknown as Headers | undefined ?? super.headers;
   }
 
   /** The runtime copies its own headers. */

@@ -27,7 +27,10 @@ const REQUEST_ID_HEADER = "X-Request-Id";
 const REQUEST_ID = /^[\w=-]{1,255}$/;
 
 export interface ResponseHeadersOptions {
-  /** Where to set the headers of a response that is done. A server may have a cheaper place than the response's own. */
+  /**
+   * Where to set the headers of a response that is done. A server may have a cheaper place than the response's own; no other
+   * server may then send the response.
+   */
   readonly headersOf?: ((response: Response) => Headers) | undefined;
 }
 

@@ -462,6 +462,28 @@ Deno.test("after a body that the handler reads in part the next request is serve
   await answered(client, 2);
 });
 
+Deno.test("the body of a request that comes with others is read by its handler, and those of GET and HEAD by none", async () => {
+  const seen: string[] = [];
+  const handler: Handler = async (request) => {
+    seen.push(`${request.method} ${request.body === null ? null : await request.text()}`);
+    return new Response("hello");
+  };
+  await using server = await listening({ handler });
+  for (const cut of [Infinity, 40, 60, 110]) {
+    seen.length = 0;
+    const client = await server.open();
+    const withBody = (method: string, body: string) =>
+      `${method} / HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+    const methods = ["POST", "GET", "HEAD", "POST"];
+    const sent = GET + methods.map((method, at) => withBody(method, `body ${at}`)).join("");
+    client.socket.write(sent.slice(0, cut));
+    await new Promise((resolve) => setImmediate(resolve));
+    client.socket.write(sent.slice(cut));
+    await answered(client, 5);
+    assertEquals(seen, ["GET null", "POST body 0", "GET null", "HEAD null", "POST body 3"]);
+  }
+});
+
 Deno.test("node has nothing to discard of a request without a body", async (t) => {
   await using server = await listening();
   const without = ["GET / HTTP/1.1", "DELETE / HTTP/1.1", "POST / HTTP/1.1\r\nContent-Length: 0"];

@@ -44,8 +44,18 @@ Deno.test("it is a response like those of the runtime", async () => {
   await server.shutdown();
 });
 
-const NAMES = ["ETag", "etag", "X-B", "Set-Cookie", "a b"];
-const VALUES = ["1", "text/plain", " 2\t", "\u20ac", 3 as unknown as string];
+const NAMES = ["ETag", "etag", "X-B", "Set-Cookie", "a b", 5 as unknown as string];
+const VALUES = [
+  "1",
+  "text/plain",
+  " 2",
+  "3\t",
+  "\u20ac",
+  "4\r\nX: 5",
+  "6\n7",
+  "8\0",
+  9 as unknown as string,
+];
 
 /** What a change of headers returns, or the class of what it throws. */
 function outcome(change: () => unknown): unknown {
@@ -58,7 +68,12 @@ function outcome(change: () => unknown): unknown {
 
 function listed(headers: Headers): string[][] {
   const pairs: string[][] = [];
-  headers.forEach((value, name) => pairs.push([name, value]));
+  headers.forEach(function (this: unknown, value, name, all) {
+    assert(this === pairs && all === headers);
+    pairs.push([name, value]);
+    // It is asked for more in between.
+    assertEquals([...headers.keys()].includes(name), true);
+  }, pairs);
   // A server may write them in any order, but for those of one name.
   return pairs.sort(([a], [b]) => a! < b! ? -1 : Number(a! > b!));
 }
@@ -86,6 +101,18 @@ Deno.test("its headers are those of the runtime, whatever is set, asked for and 
     }),
     { numRuns: 2_000 },
   );
+});
+
+Deno.test("a proxy of another response shows what that shows", async () => {
+  const proxy = new Proxy(fromRuntime.clone(), {
+    get: (target, key, receiver) =>
+      key === "text"
+        ? () => target.text()
+        : Reflect.get(Response.prototype, key, target) ?? receiver,
+  });
+  assertEquals(proxy.headers.get("content-type"), "text/plain;charset=UTF-8");
+  assert(proxy.body instanceof ReadableStream);
+  assertEquals(await proxy.text(), "before");
 });
 
 Deno.test("only a response whose headers were asked for as outgoing keeps them apart", () => {

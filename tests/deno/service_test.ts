@@ -6,6 +6,7 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
+import { get } from "node:http";
 import { SettingsError } from "../../src/settings/settings.ts";
 import { pollUntil } from "../../src/library/testing/postgres/poll.ts";
 import type { RelayObserver } from "../../src/library/testing/relay/relay.ts";
@@ -20,6 +21,7 @@ const database = await localDatabase();
 
 interface Running extends AsyncDisposable {
   readonly branch: Branch;
+  readonly url: string;
   request(path: string, init?: RequestInit & { client?: Deno.HttpClient }): Promise<Response>;
   createUser(email: string): Promise<{ id: string }>;
 }
@@ -34,6 +36,7 @@ async function serving(
     fetch(`${service.url}${path}`, withToken(init));
   return {
     branch,
+    url: service.url,
     request,
     async createUser(email) {
       const response = await request("/users", newUser(email));
@@ -71,6 +74,15 @@ function slowUser(email: string) {
     },
   });
   return { init: { ...init, body }, hasBegun: begun.promise, sendRest: rest.resolve };
+}
+
+function rawHeadersOf(url: string): Promise<string[]> {
+  return new Promise((resolve, reject) => {
+    get(url, { agent: false }, (message) => {
+      message.resume();
+      message.once("end", () => resolve(message.rawHeaders));
+    }).once("error", reject);
+  });
 }
 
 /** Counts the messages to the server. */
@@ -389,3 +401,15 @@ Deno.test("a change to a user appears in its activity without waiting for the ne
 const SERVICE_CONNECTIONS = `
   select count(*) from pg_stat_activity
   where usename = 'user_service' and datname = current_database()`;
+
+Deno.test("the headers that every response gets are written as they were set: the runtime would sort them", async () => {
+  await using service = await serving();
+  const headers = await rawHeadersOf(`${service.url}/healthz`);
+  const names = headers.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase());
+  assertEquals(names.slice(0, 4), [
+    "content-type",
+    "x-request-id",
+    "cache-control",
+    "content-security-policy",
+  ]);
+});

@@ -1,11 +1,13 @@
 /** When units of work stop sharing transactions since the server takes long for each. */
 import { assert, assertEquals } from "@std/assert";
 import { Hono } from "hono";
-import { sql } from "../../src/db/mod.ts";
+import { sql, type TransactionOptions, type TransactionRunner } from "../../src/db/mod.ts";
 import { atTurnEnd } from "../../src/deno/loop_turns.ts";
 import type { IdentityVariables } from "../../src/http/identity.ts";
 import { SharedUnits } from "../../src/http/shared_units.ts";
 import { provideDatabase } from "../../src/library/hono/mod.ts";
+import { mapSessionOptions } from "../../src/session_options.ts";
+import { asTenant } from "../../src/tenant.ts";
 import { type LocalBranch, localDatabase } from "../support/local_database.ts";
 
 const database = await localDatabase();
@@ -18,6 +20,7 @@ interface Value {
 function unitsOn(
   branch: LocalBranch,
   { atOnce, sleepMs }: { atOnce: number; sleepMs: () => number },
+  db: TransactionRunner = branch.open(),
 ): () => Promise<number> {
   const units = new SharedUnits<number, Value, Value>({
     statement: (items) =>
@@ -34,7 +37,7 @@ function unitsOn(
   });
   let alone = 0;
   const app = new Hono<{ Variables: IdentityVariables }>();
-  app.use(provideDatabase(branch.open()));
+  app.use(provideDatabase(db));
   app.get("/:at", async (c) => {
     c.set("identity", { name: "Ann", client: "Ann", tenant: "default", scopes: new Set() });
     const at = Number(c.req.param("at"));
@@ -75,4 +78,22 @@ Deno.test("units share transactions that are too small for their times to be com
   await using branch = await database.connect();
   const ask = unitsOn(branch, { atOnce: 7, sleepMs: () => 20 });
   for (let n = 0; n < 40; n++) assertEquals(await ask(), 0);
+});
+
+Deno.test("all shared transactions of a tenant have one object of settings, for which the layer keeps what it sends", async () => {
+  await using branch = await database.connect();
+  const db = branch.open();
+  const seen = new Set<TransactionOptions["locals"]>();
+  const ask = unitsOn(
+    branch,
+    { atOnce: 2, sleepMs: () => 0 },
+    mapSessionOptions(asTenant(db, "default"), (options) => {
+      seen.add(options.locals);
+      return options;
+    }),
+  );
+  for (let n = 0; n < 3; n++) assertEquals(await ask(), 0);
+  const [locals, ...others] = seen;
+  assert(Object.isFrozen(locals));
+  assertEquals([locals?.["app.tenant"], others], ["default", []]);
 });

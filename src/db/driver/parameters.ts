@@ -112,7 +112,7 @@ function encodeArray(items: readonly unknown[], index: number): string {
 function encodeItem(item: unknown, index: number): string {
   const text = encode(item, index);
   if (text === null) return "NULL";
-  // To replace costs twice as much where there is nothing to replace.
+  // Where there is nothing to replace, `replace` takes longer than `test`.
   return `"${/["\\]/.test(text) ? text.replace(/["\\]/g, "\\$&") : text}"`;
 }
 
