@@ -1,11 +1,17 @@
 /** How many connections the process may take, by the system's limit on its open files. */
-import { BACKLOG } from "./listener.ts";
+import type { ListenerOptions } from "./listener.ts";
 
 /** The usual soft limit, assumed where the real one cannot be read. */
 const USUAL_LIMIT = 1_024;
 
 /** For the files, pipes and timers of the runtime, name lookups, cancel requests, and sockets that are being closed. */
 const RUNTIME_RESERVE = 64;
+
+/**
+ * Connections that wait to be accepted: all of them can be accepted at once, before the first is refused, so that
+ * descriptors are reserved for them. A process that may open many files has room for more clients that come at once.
+ */
+const BACKLOG = { least: 128, share: 1 / 8, most: 1_024 };
 
 /** The most that is derived: each idle connection costs memory as well. `MAX_CONNECTIONS` may be set higher. */
 const MOST_DERIVED = 4_096;
@@ -17,6 +23,8 @@ export interface ConnectionSettings {
   readonly maxPerClient?: number | undefined;
 }
 
+export type Limits = Pick<ListenerOptions, "max" | "maxPerClient" | "backlog">;
+
 /**
  * The bounds that are set, or derived: all descriptors that the pool's sockets, the backlog and the runtime do not need,
  * and half of them for one client. Throws an `Error` if `MAX_CONNECTIONS` is set to more than there are, or none are left.
@@ -24,8 +32,13 @@ export interface ConnectionSettings {
 export function connectionLimits(
   { max, maxPerClient }: ConnectionSettings,
   { poolMax, descriptors }: { poolMax: number; descriptors: number | undefined },
-): { max: number; maxPerClient: number } {
-  const free = (descriptors ?? USUAL_LIMIT) - poolMax - BACKLOG - RUNTIME_RESERVE;
+): Limits {
+  const files = descriptors ?? USUAL_LIMIT;
+  const backlog = Math.max(
+    BACKLOG.least,
+    Math.min(Math.floor(BACKLOG.share * files), BACKLOG.most),
+  );
+  const free = files - poolMax - backlog - RUNTIME_RESERVE;
   if (descriptors !== undefined && (max ?? 1) > free) {
     throw new Error(
       `Cannot serve ${
@@ -44,7 +57,7 @@ export function connectionLimits(
     );
   }
   const bound = max ?? Math.min(free, MOST_DERIVED);
-  return { max: bound, maxPerClient: maxPerClient ?? Math.ceil(bound / 2) };
+  return { max: bound, maxPerClient: maxPerClient ?? Math.ceil(bound / 2), backlog };
 }
 
 /** The limit on open files; undefined where it cannot be read: Deno lets only `--allow-all` read `/proc/self/limits`. */

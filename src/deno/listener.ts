@@ -41,12 +41,6 @@ const KEEP_ALIVE_TIMEOUT_MS = 75_000;
 const CHECK_INTERVAL_MS = 1_000;
 
 /**
- * Connections that the kernel completes before the process accepts them. All of them can be accepted at once, before
- * the first is refused, so that descriptors are reserved for them.
- */
-export const BACKLOG = 128;
-
-/**
  * How long idle connections stay open for one more request. Its response says that the connection closes, so that the
  * client sends nothing into a connection that is being closed, where a request is lost without an answer.
  */
@@ -68,6 +62,11 @@ const REFUSALS_PER_TURN = 16;
 const FAREWELL_MS = 50;
 
 export interface ListenerOptions extends ConnectionLimits {
+  /**
+   * Connections that the kernel completes before the process accepts them. When there are as many, it drops the packets of
+   * further clients, which try again after a second.
+   */
+  readonly backlog: number;
   readonly hostname: string;
   readonly port: number;
   readonly handler: Handler;
@@ -104,6 +103,7 @@ export class Listener implements HttpListener {
   readonly #handler: Handler;
   readonly #onError: ListenerOptions["onError"];
   readonly #keepAliveMs: number;
+  readonly #backlog: number;
   /** The newest request of a connection. */
   readonly #newest = new WeakMap<Socket, IncomingMessage>();
   readonly #checks: ReturnType<typeof setInterval>;
@@ -121,6 +121,7 @@ export class Listener implements HttpListener {
       checkMs = CHECK_INTERVAL_MS,
     } = options.timeouts ?? {};
     this.#keepAliveMs = keepAliveMs;
+    this.#backlog = options.backlog;
     makeOutgoingResponses();
     acceptIncomingRequests();
     this.#connections = new Connections(options, options.onRefused);
@@ -185,7 +186,7 @@ export class Listener implements HttpListener {
   async #bind({ host, port }: { host: string; port: number }): Promise<void> {
     const { promise: listening, resolve, reject } = Promise.withResolvers<void>();
     this.#server.once("error", reject);
-    this.#server.listen({ host, port, backlog: BACKLOG - 1 }, resolve);
+    this.#server.listen({ host, port, backlog: this.#backlog - 1 }, resolve);
     await listening.finally(() => this.#server.off("error", reject));
   }
 

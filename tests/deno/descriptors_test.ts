@@ -2,7 +2,8 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { connectionLimits, descriptorLimit } from "../../src/deno/descriptors.ts";
 
 const POOL_MAX = 50;
-/** For the pool of 50, the backlog of 128 and the runtime's 64. */
+const BACKLOG = 128;
+/** For the pool of 50, the backlog and the runtime's 64. */
 const RESERVED = 242;
 
 const limits = (
@@ -11,16 +12,25 @@ const limits = (
 ) => connectionLimits(settings, { poolMax: POOL_MAX, descriptors });
 
 Deno.test("connections get the descriptors that nothing else needs, at most 4096, and one client half of them", () => {
-  assertEquals(limits(1_024), { max: 1_024 - RESERVED, maxPerClient: 391 });
-  assertEquals(limits(1_048_576), { max: 4_096, maxPerClient: 2_048 });
-  assertEquals(limits(RESERVED + 1), { max: 1, maxPerClient: 1 });
+  assertEquals(limits(1_024), { max: 1_024 - RESERVED, maxPerClient: 391, backlog: BACKLOG });
+  assertEquals(limits(1_048_576), { max: 4_096, maxPerClient: 2_048, backlog: 1_024 });
+  assertEquals(limits(RESERVED + 1), { max: 1, maxPerClient: 1, backlog: BACKLOG });
   assertEquals(limits(undefined), limits(1_024), "the usual limit is assumed");
 });
 
+Deno.test("an eighth of the descriptors is for connections that wait to be accepted, within bounds", () => {
+  assertEquals([1_032, 4_096, 8_200].map((files) => limits(files).backlog), [129, 512, 1_024]);
+  assertEquals(limits(4_096).max, 4_096 - POOL_MAX - 512 - 64);
+});
+
 Deno.test("bounds that are set are used, if the process can keep them", () => {
-  assertEquals(limits(1_024, { max: 100 }), { max: 100, maxPerClient: 50 });
-  assertEquals(limits(1_024, { maxPerClient: 7 }), { max: 782, maxPerClient: 7 });
-  assertEquals(limits(1_048_576, { max: 20_000 }), { max: 20_000, maxPerClient: 10_000 });
+  assertEquals(limits(1_024, { max: 100 }), { max: 100, maxPerClient: 50, backlog: BACKLOG });
+  assertEquals(limits(1_024, { maxPerClient: 7 }), { max: 782, maxPerClient: 7, backlog: BACKLOG });
+  assertEquals(limits(1_048_576, { max: 20_000 }), {
+    max: 20_000,
+    maxPerClient: 10_000,
+    backlog: 1_024,
+  });
   assertEquals(limits(undefined, { max: 20_000 }).max, 20_000, "nothing is known against it");
   assertThrows(
     () => limits(1_024, { max: 783 }),
@@ -43,5 +53,9 @@ Deno.test("where the limit cannot be read, a pool that is larger than the usual 
     Error,
     "current MAX_CONNECTIONS is not set; set it",
   );
-  assertEquals(connectionLimits({ max: 500 }, unknown), { max: 500, maxPerClient: 250 });
+  assertEquals(connectionLimits({ max: 500 }, unknown), {
+    max: 500,
+    maxPerClient: 250,
+    backlog: BACKLOG,
+  });
 });

@@ -10,6 +10,7 @@ const options: ListenerOptions = {
   port: Number(port),
   max: 1_000,
   maxPerClient: 1_000,
+  backlog: 128,
   handler: () => new Response("hello"),
   onRefused: () => {},
   onError: (error) => log.error("failed", { error }),

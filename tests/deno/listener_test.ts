@@ -344,6 +344,16 @@ Deno.test("connections that wait to be accepted when the listener closes are ser
   assertEquals((await clients.answers).filter((answer) => !closing(answer)), []);
 });
 
+Deno.test("clients that come while the process is busy wait to be accepted, as many as the backlog has", async () => {
+  const count = 300;
+  const options = { max: count, maxPerClient: count, backlog: count };
+  await using server = await listening(options);
+  const request = GET.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+  using clients = sentTogether(server.listener.port, Array.from({ length: count }, () => request));
+  const answers = await clients.answers;
+  assertEquals(answers.filter((answer) => !answer.startsWith("HTTP/1.1 200 ")), []);
+});
+
 Deno.test("a text is written with its length in bytes, also an empty one, and after its stream was touched", async () => {
   const texts = ["hello", "", "h\u00e9llo \u{1F600}", "x".repeat(100_000)];
   const bytes = texts.map((text) => new TextEncoder().encode(text).length);

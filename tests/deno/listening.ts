@@ -24,6 +24,7 @@ export async function listening(
     handler: hello,
     max: 100,
     maxPerClient: 100,
+    backlog: 128,
     onError: (error) => errors.push(String(error)),
     onSilence: () => {},
     onRefused: (reason) => refused.push(reason),
