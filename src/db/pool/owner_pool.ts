@@ -64,7 +64,12 @@ export class OwnerPool {
       onDue: (entry) => void this.#closeIfStale(entry, clock.now()),
     });
     this.reads = new SharedReads(this, parts);
-    this.#leaks = leaks && new LeakWatch(leaks, { clock, counters: metrics.counters });
+    this.#leaks = leaks && new LeakWatch(leaks, {
+      clock,
+      counters: metrics.counters,
+      // Its connections keep it alive as well.
+      keepsTimer: scope.lasting,
+    });
   }
 
   get isUnused(): boolean {
@@ -364,8 +369,9 @@ export class OwnerPool {
       .then(() => this.#parts.permits.release(entry));
   }
 
-  /** Cancels the timer of the idle list. */
+  /** Cancels its timers, but for that of leases that are not returned. */
   dispose(): void {
     this.#idle.takeAll();
+    this.#leaks?.letGo();
   }
 }

@@ -43,6 +43,32 @@ Deno.test("a lease that is returned in time is not reported, and leaves no timer
   assertEquals(clock.pending, 0);
 });
 
+Deno.test("the leases of a lasting scope share one timer, also when none is left in between", async () => {
+  const { clock, leaks, pool } = watchedPool();
+  const { after } = clock;
+  let timers = 0;
+  clock.after = (timeMs, callback) => {
+    timers++;
+    return after.call(clock, timeMs, callback);
+  };
+  const use = async () => await (await pool.acquire({ scope })).release();
+  await use();
+  timers = 0;
+  for (let n = 0; n < 20; n++) {
+    await use();
+    await clock.advance(10);
+  }
+  assertEquals(timers, 0);
+  const kept = await pool.acquire({ scope });
+  await clock.advance(999);
+  assertEquals(leaks, []);
+  await clock.advance(1);
+  assertEquals(leaks.length, 1);
+  await kept.release();
+  await pool.close({ timeoutMs: 0 });
+  assertEquals(clock.pending, 0);
+});
+
 Deno.test("of several leases each is reported at its own time", async () => {
   const { clock, leaks, pool } = watchedPool();
   const first = await pool.acquire({ scope, label: "first" });
