@@ -13,9 +13,9 @@
  */
 import DataLoader from "dataloader";
 import type { Context } from "hono";
+import { routePath } from "hono/route";
 import { BoundedMap } from "../bounded_map.ts";
 import { classify, ServerError, type Sql, sql, type TransactionOptions } from "../db/mod.ts";
-import { withSession } from "../library/hono/mod.ts";
 import { tenantLocals } from "../tenant.ts";
 import type { IdentityVariables } from "./identity.ts";
 import { timeLeftMs } from "./request_timeout.ts";
@@ -161,10 +161,11 @@ class TenantUnits<Item, Row, Value extends object> {
     const { statement, answers, afterCommit } = this.#work;
     try {
       const isTimed = items.length >= TIMED_UNITS && ++this.#timeable % TIMED === 0;
-      const [rows, [elapsed] = []] = await withSession(c, (session) => {
+      // Not `withSession`, which drops from the response what a failed attempt has set: nothing is set here.
+      const [rows, [elapsed] = []] = await c.get("db").transaction((session) => {
         if (afterCommit !== undefined) session.afterCommit(() => afterCommit(items));
         return session.commit([statement(items), ...(isTimed ? [ELAPSED] : [])] as const);
-      }, this.#options);
+      }, { ...this.#options, label: `${c.req.method} ${routePath(c)}` });
       if (elapsed !== undefined) this.#note(elapsed.ms / items.length);
       return answers(rows, items);
     } catch (error) {
