@@ -64,26 +64,16 @@ export class SharedReads {
 
   /**
    * How many reads a connection serves at a time once the pool needs all of its connections. Not `preferred`: that sees the
-   * way, as far as it varies, and would hold a server that is a few milliseconds away to a quarter of what it answers. While
-   * readers wait, as many as it has: slow reads keep the connections from taking more.
+   * way, as far as it varies, and would hold a server that is a few milliseconds away to a quarter of what it answers.
    */
   get fullDepth(): number {
-    const { permits } = this.#parts;
-    const most = this.#longest;
-    const mayOpen = permits.entries.size < permits.limit;
-    if (mayOpen || permits.queue.readersOf(this.#owner.scope) === 0) return most;
-    const reads = this.#connections.reduce((sum, { size }) => sum + size, 0);
-    return Math.min(most, Math.max(1, reads / permits.limit));
-  }
-
-  get #longest(): number {
     return this.#isIndirect ? 1 : this.#times.longest;
   }
 
   /** How many reads may be behind one another now. */
   get depth(): number {
     const { permits } = this.#parts;
-    const most = this.#longest;
+    const most = this.fullDepth;
     if (permits.entries.size < permits.limit) return Math.min(most, this.#times.preferred);
     return this.#isIndirect ? most : this.#times.longestBeside(this.#openShare);
   }

@@ -223,22 +223,6 @@ sharing("a way that varies does not lower how many reads are let in", async (pla
   await drain(place);
 }, AUTO);
 
-sharing(
-  "while readers wait behind slow reads, no more are let in than the connections have",
-  async (place) => {
-    const { read, clock, db } = place;
-    await warmUp(place, 10);
-    for (let n = 1; n <= 6; n++) await read(n);
-    assertEquals([db.stats().waiting, db.readDepth], [0, 16]);
-    await clock.advance(200);
-    await read(7);
-    assertEquals([db.stats().waiting, db.readDepth], [1, 2]);
-    await drain(place);
-    assertEquals(db.readDepth, 16);
-  },
-  AUTO,
-);
-
 sharing("reads that are sooner answered apart have connections of their own", async (place) => {
   const { read, lines } = place;
   await compare(place, byLongest);
