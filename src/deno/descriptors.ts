@@ -23,7 +23,7 @@ export interface ConnectionSettings {
   readonly maxPerClient?: number | undefined;
 }
 
-export type Limits = Pick<ListenerOptions, "max" | "maxPerClient" | "backlog">;
+export type ListenerLimits = Pick<ListenerOptions, "max" | "maxPerClient" | "backlog">;
 
 /**
  * The bounds that are set, or derived: all descriptors that the pool's sockets, the backlog and the runtime do not need,
@@ -32,13 +32,12 @@ export type Limits = Pick<ListenerOptions, "max" | "maxPerClient" | "backlog">;
 export function connectionLimits(
   { max, maxPerClient }: ConnectionSettings,
   { poolMax, descriptors }: { poolMax: number; descriptors: number | undefined },
-): Limits {
-  const files = descriptors ?? USUAL_LIMIT;
-  const backlog = Math.max(
-    BACKLOG.least,
-    Math.min(Math.floor(BACKLOG.share * files), BACKLOG.most),
-  );
-  const free = files - poolMax - backlog - RUNTIME_RESERVE;
+): ListenerLimits {
+  const files = (descriptors ?? USUAL_LIMIT) - poolMax - RUNTIME_RESERVE;
+  const wanted = Math.min(Math.floor(BACKLOG.share * (descriptors ?? USUAL_LIMIT)), BACKLOG.most);
+  // It gives way to a bound that is set.
+  const backlog = Math.max(BACKLOG.least, Math.min(wanted, files - (max ?? 0)));
+  const free = files - backlog;
   if (descriptors !== undefined && (max ?? 1) > free) {
     throw new Error(
       `Cannot serve ${

@@ -63,8 +63,8 @@ const FAREWELL_MS = 50;
 
 export interface ListenerOptions extends ConnectionLimits {
   /**
-   * Connections that the kernel completes before the process accepts them. When there are as many, it drops the packets of
-   * further clients, which try again after a second.
+   * Connections that the kernel completes before the process accepts them, as far as `net.core.somaxconn` lets it. When
+   * there are as many, it drops the packets of further clients, which try again after a second.
    */
   readonly backlog: number;
   readonly hostname: string;

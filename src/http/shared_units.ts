@@ -18,6 +18,7 @@ import { BoundedMap } from "../bounded_map.ts";
 import { classify, ServerError, type Sql, sql, type TransactionOptions } from "../db/mod.ts";
 import { tenantLocals } from "../tenant.ts";
 import type { IdentityVariables } from "./identity.ts";
+import { asError } from "../library/hono/with_session.ts";
 import { timeLeftMs } from "./request_timeout.ts";
 
 /** What has made shared transactions fail, or slow, will often do so again. */
@@ -169,7 +170,7 @@ class TenantUnits<Item, Row, Value extends object> {
       if (elapsed !== undefined) this.#note(elapsed.ms / items.length);
       return answers(rows, items);
     } catch (error) {
-      if (!mayRunAlone(error)) return asked.map(() => error as Error);
+      if (!mayRunAlone(error)) return asked.map(() => asError(error));
       this.#runAlone();
       return asked.map(() => undefined);
     }

@@ -21,6 +21,13 @@ Deno.test("connections get the descriptors that nothing else needs, at most 4096
 Deno.test("an eighth of the descriptors is for connections that wait to be accepted, within bounds", () => {
   assertEquals([1_032, 4_096, 8_200].map((files) => limits(files).backlog), [129, 512, 1_024]);
   assertEquals(limits(4_096).max, 4_096 - POOL_MAX - 512 - 64);
+  const most = 4_096 - RESERVED;
+  assertEquals(limits(4_096, { max: most - 100 }), {
+    max: most - 100,
+    maxPerClient: (most - 100) / 2,
+    backlog: BACKLOG + 100,
+  }, "it gives way to a bound that is set");
+  assertThrows(() => limits(4_096, { max: most + 1 }), Error, `to at most ${most}`);
 });
 
 Deno.test("bounds that are set are used, if the process can keep them", () => {

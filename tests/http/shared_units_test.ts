@@ -84,11 +84,13 @@ Deno.test("all shared transactions of a tenant have one object of settings, for 
   await using branch = await database.connect();
   const db = branch.open();
   const seen = new Set<TransactionOptions["locals"]>();
+  const labels = new Set<string | undefined>();
   const ask = unitsOn(
     branch,
     { atOnce: 2, sleepMs: () => 0 },
     mapSessionOptions(asTenant(db, "default"), (options) => {
       seen.add(options.locals);
+      labels.add(options.label);
       return options;
     }),
   );
@@ -96,4 +98,5 @@ Deno.test("all shared transactions of a tenant have one object of settings, for 
   const [locals, ...others] = seen;
   assert(Object.isFrozen(locals));
   assertEquals([locals?.["app.tenant"], others], ["default", []]);
+  assertEquals([...labels], ["GET /:at"]);
 });

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { type Leak, OwnerScope } from "../../../src/db/mod.ts";
 import { poolOf } from "../../support/test_pool.ts";
-import { ManualClock } from "../../support/manual_clock.ts";
+import { flushPromises, ManualClock } from "../../support/manual_clock.ts";
 import { ScriptedDriver } from "../../support/scripted_driver.ts";
 
 const scope = OwnerScope.lasting();
@@ -67,6 +67,20 @@ Deno.test("the leases of a lasting scope share one timer, also when none is left
   await kept.release();
   await pool.close({ timeoutMs: 0 });
   assertEquals(clock.pending, 0);
+});
+
+Deno.test("without a connection, and in the scope of one request, no timer outlasts the leases", async () => {
+  for (const owner of [scope, OwnerScope.request()]) {
+    const { clock, leaks, pool } = watchedPool();
+    const lease = await pool.acquire({ scope: owner });
+    if (owner.lasting) await lease.connection.close({ timeoutMs: 0 });
+    const { pending } = clock;
+    await lease.release();
+    await flushPromises();
+    assert(clock.pending < pending);
+    await pool.close({ timeoutMs: 0 });
+    assertEquals([clock.pending, leaks], [0, []]);
+  }
 });
 
 Deno.test("of several leases each is reported at its own time", async () => {
