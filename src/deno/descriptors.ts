@@ -33,11 +33,12 @@ export function connectionLimits(
   { max, maxPerClient }: ConnectionSettings,
   { poolMax, descriptors }: { poolMax: number; descriptors: number | undefined },
 ): ListenerLimits {
-  const files = (descriptors ?? USUAL_LIMIT) - poolMax - RUNTIME_RESERVE;
-  const wanted = Math.min(Math.floor(BACKLOG.share * (descriptors ?? USUAL_LIMIT)), BACKLOG.most);
+  const files = descriptors ?? USUAL_LIMIT;
+  const left = files - poolMax - RUNTIME_RESERVE;
+  const wanted = Math.min(Math.floor(BACKLOG.share * files), BACKLOG.most);
   // It gives way to a bound that is set.
-  const backlog = Math.max(BACKLOG.least, Math.min(wanted, files - (max ?? 0)));
-  const free = files - backlog;
+  const backlog = Math.max(BACKLOG.least, Math.min(wanted, left - (max ?? 0)));
+  const free = left - backlog;
   if (descriptors !== undefined && (max ?? 1) > free) {
     throw new Error(
       `Cannot serve ${

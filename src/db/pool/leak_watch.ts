@@ -30,30 +30,18 @@ export interface WatchedLease {
   readonly stack: string | undefined;
 }
 
-export interface LeakWatchOptions {
-  readonly clock: Clock;
-  readonly counters: PoolCounters;
-  /**
-   * Lets the timer run on when no lease is left, until `letGo`: to start and stop one for each transaction costs a tenth of
-   * what that does. Not for a scope that its timer would keep alive.
-   */
-  readonly keepsTimer: boolean;
-}
-
 /** Watches the leases of one scope. All have the same threshold, so that one timer serves them all. */
 export class LeakWatch {
   readonly #options: LeakOptions;
   readonly #clock: Clock;
   readonly #counters: PoolCounters;
-  #keepsTimer: boolean;
   readonly #watched = new WaiterQueue<WatchedLease>();
   readonly #alarm: Alarm;
 
-  constructor(options: LeakOptions, { clock, counters, keepsTimer }: LeakWatchOptions) {
+  constructor(options: LeakOptions, { clock, counters }: { clock: Clock; counters: PoolCounters }) {
     this.#options = options;
     this.#clock = clock;
     this.#counters = counters;
-    this.#keepsTimer = keepsTimer;
     this.#alarm = new Alarm(clock, () => this.#onAlarm());
   }
 
@@ -70,7 +58,7 @@ export class LeakWatch {
   /** Does nothing for a lease that was reported or removed before. */
   remove(node: QueueNode<WatchedLease>): void {
     this.#watched.remove(node);
-    this.#stopIfUnused();
+    if (this.#watched.size === 0) this.#alarm.clear();
   }
 
   /** For a lease whose request has ended: the timer ended with it. Does nothing for a lease that was reported before. */
@@ -78,16 +66,6 @@ export class LeakWatch {
     if (!node.isQueued) return;
     this.remove(node);
     this.#report(node.value);
-  }
-
-  /** From now on the timer stops when no lease is left. */
-  letGo(): void {
-    this.#keepsTimer = false;
-    this.#stopIfUnused();
-  }
-
-  #stopIfUnused(): void {
-    if (this.#watched.size === 0 && !this.#keepsTimer) this.#alarm.clear();
   }
 
   #onAlarm(): void {

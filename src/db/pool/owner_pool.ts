@@ -54,7 +54,8 @@ export class OwnerPool {
   readonly #idle: IdleList<PoolEntry>;
   readonly #leaks: LeakWatch | undefined;
 
-  constructor(scope: OwnerScope, parts: PoolParts) {
+  /** `deadlines` is the pool's clock, whose timer the scope's other deadlines share. */
+  constructor({ scope, deadlines }: { scope: OwnerScope; deadlines: Clock }, parts: PoolParts) {
     const { clock, metrics, options: { leaks } } = parts;
     this.scope = scope;
     this.#parts = parts;
@@ -64,12 +65,7 @@ export class OwnerPool {
       onDue: (entry) => void this.#closeIfStale(entry, clock.now()),
     });
     this.reads = new SharedReads(this, parts);
-    this.#leaks = leaks && new LeakWatch(leaks, {
-      clock,
-      counters: metrics.counters,
-      // Its connections keep it alive as well.
-      keepsTimer: scope.lasting,
-    });
+    this.#leaks = leaks && new LeakWatch(leaks, { clock: deadlines, counters: metrics.counters });
   }
 
   get isUnused(): boolean {
@@ -369,9 +365,8 @@ export class OwnerPool {
       .then(() => this.#parts.permits.release(entry));
   }
 
-  /** Cancels its timers, but for that of leases that are not returned. */
+  /** Cancels the timer of the idle list. */
   dispose(): void {
     this.#idle.takeAll();
-    this.#leaks?.letGo();
   }
 }

@@ -213,11 +213,12 @@ export class Pool {
   #ownerPool(scope: OwnerScope): OwnerPool {
     let owner = this.#owners.get(scope);
     if (owner === undefined) {
-      owner = new OwnerPool(scope, this.#parts);
+      const deadlines = this.deadlinesOf(scope);
+      owner = new OwnerPool({ scope, deadlines }, this.#parts);
       owner.hasEnded = this.#closedScopes.has(scope);
       this.#owners.set(scope, owner);
       // The end of a request may be seen on behalf of another one, whose timers it must not touch.
-      if (scope.lasting) this.deadlinesOf(scope).keep();
+      if (scope.lasting) deadlines.keep();
     }
     return owner;
   }
