@@ -9,20 +9,34 @@
  * - Where a unit has no better chance alone, the failure is the answer to all of them: the pool has no connection for it, or
  *   the transaction may be, or is, committed.
  * - A statement reads or writes one row after the other. Where the server takes long for each, as for one from its disk,
- *   several connections are faster: the tenant's units run alone then.
+ *   several connections are faster: the tenant's units run alone then, for a time that grows while that stays so.
  */
 import DataLoader from "dataloader";
 import type { Context } from "hono";
 import { routePath } from "hono/route";
 import { BoundedMap } from "../bounded_map.ts";
-import { classify, ServerError, type Sql, sql, type TransactionOptions } from "../db/mod.ts";
+import {
+  classify,
+  type Clock,
+  ServerError,
+  type Sql,
+  sql,
+  systemClock,
+  type TransactionOptions,
+} from "../db/mod.ts";
 import { tenantLocals } from "../tenant.ts";
 import type { IdentityVariables } from "./identity.ts";
 import { asError } from "../library/hono/with_session.ts";
 import { timeLeftMs } from "./request_timeout.ts";
 
-/** What has made shared transactions fail, or slow, will often do so again. */
-const ALONE_MS = 10_000;
+/**
+ * How long units run alone after a shared transaction has failed, or several were slow. Often the server was held up for a
+ * moment: by a checkpoint, a lock, or another process.
+ */
+const ALONE_MS = 250;
+
+/** Each time that they fail, or are slow, again within so long, it is twice as long, but no longer than this. */
+const ALONE_MAX_MS = 10_000;
 
 /**
  * Only transactions of so many units are timed: in one of fewer, each has too large a part of what the server needs for a
@@ -69,8 +83,7 @@ export interface SharingOptions {
   readonly isTraced: () => boolean;
   /** The database's own limit for a statement, which a shared one does not exceed. */
   readonly statementTimeoutMs: number;
-  /** For how long units run alone after shared ones have failed, or were slow, in milliseconds; 10,000 by default. */
-  readonly aloneMs?: number;
+  readonly clock?: Pick<Clock, "now">;
 }
 
 export interface SharedUnit<Item, Value> {
@@ -117,9 +130,10 @@ interface Asked<Item> {
 class TenantUnits<Item, Row, Value extends object> {
   readonly #work: SharedWork<Item, Row, Value>;
   readonly #options: TransactionOptions;
-  readonly #aloneMs: number;
+  readonly #clock: Pick<Clock, "now">;
   /** A unit of which it makes `undefined` is to run alone. */
   readonly #loader: DataLoader<Asked<Item>, Value | undefined>;
+  #aloneMs = ALONE_MS;
   #aloneUntilMs = -Infinity;
   /** Transactions of enough units. */
   #timeable = 0;
@@ -129,10 +143,10 @@ class TenantUnits<Item, Row, Value extends object> {
   constructor(
     tenant: string,
     work: SharedWork<Item, Row, Value>,
-    { atTurnEnd, statementTimeoutMs, aloneMs = ALONE_MS }: SharingOptions,
+    { atTurnEnd, statementTimeoutMs, clock = systemClock }: SharingOptions,
   ) {
     this.#work = work;
-    this.#aloneMs = aloneMs;
+    this.#clock = clock;
     this.#options = {
       readOnly: work.readOnly,
       // A second attempt would make all of them wait again.
@@ -150,7 +164,7 @@ class TenantUnits<Item, Row, Value extends object> {
   }
 
   async run(c: RequestContext, { item, alone }: SharedUnit<Item, Value>): Promise<Value> {
-    const shares = performance.now() >= this.#aloneUntilMs;
+    const shares = this.#clock.now() >= this.#aloneUntilMs;
     return (shares ? await this.#loader.load({ c, item }) : undefined) ?? await alone();
   }
 
@@ -184,8 +198,13 @@ class TenantUnits<Item, Row, Value extends object> {
   }
 
   #runAlone(): void {
+    const nowMs = this.#clock.now();
+    // Several may have been under way.
+    if (nowMs < this.#aloneUntilMs) return;
+    const isAgain = nowMs < this.#aloneUntilMs + ALONE_MAX_MS;
+    this.#aloneMs = isAgain ? Math.min(2 * this.#aloneMs, ALONE_MAX_MS) : ALONE_MS;
+    this.#aloneUntilMs = nowMs + this.#aloneMs;
     this.#unitMs = 0;
-    this.#aloneUntilMs = performance.now() + this.#aloneMs;
   }
 }
 

@@ -9,6 +9,7 @@ import { type FaultBranch, faultBranch } from "../support/fault_branch.ts";
 import { COMMIT, COMMIT_EXECUTE, dropAfter, dropBefore } from "../support/fault_relay.ts";
 import { rowsInTheEnd } from "../support/fault_fixture.ts";
 import { localDatabase } from "../support/local_database.ts";
+import { ManualClock } from "../support/manual_clock.ts";
 import { as, assertProblem, uniqueEmail, type UserDocument } from "./requests.ts";
 import {
   create,
@@ -173,7 +174,7 @@ Deno.test("of a shared statement that takes long, only the create that makes it 
     "create trigger be_slow before insert on users for each row execute function be_slow()",
   );
   await branch.asAdmin("insert into slowness values ('Slow')");
-  const service = serviceOn(branch.open());
+  const service = serviceOn(branch.open(), { clock: new ManualClock() });
   const slow = pendingOf(create(service.request, { name: "Slow" }));
   const others = await joinedByThree(service);
   const users = await usersOf(others);

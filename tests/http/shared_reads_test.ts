@@ -7,6 +7,7 @@ import { OTHER_TOKENS } from "../support/access.ts";
 import { type FaultBranch, faultBranch } from "../support/fault_branch.ts";
 import { bindOf, dropAfter } from "../support/fault_relay.ts";
 import { localDatabase } from "../support/local_database.ts";
+import { ManualClock } from "../support/manual_clock.ts";
 import { as, assertProblem, newKey, type SendRequest, type UserDocument } from "./requests.ts";
 import {
   create,
@@ -65,6 +66,17 @@ async function lockUsers(branch: FaultBranch): Promise<Session> {
   const session = branch.open(branch.envOf("postgres")).session();
   await session.query(sql`lock table users`);
   return session;
+}
+
+/** Makes each statement that reads the user fail, until it is disposed of. */
+async function failReadsOf(branch: FaultBranch, { id }: UserDocument): Promise<AsyncDisposable> {
+  await branch.asAdmin(`create policy fails on users as restrictive
+    using (id <> '${id}' or 1 / (version - 1) = 0)`);
+  return {
+    async [Symbol.asyncDispose]() {
+      await branch.asAdmin("drop policy fails on users");
+    },
+  };
 }
 
 Deno.test("reads that come in one turn share a transaction, and each gets its own answer", async () => {
@@ -153,7 +165,8 @@ Deno.test("a read of another tenant's user finds none, though one who may read i
 
 Deno.test("reads that the server holds up for longer than 50 ms wait alone, and so do the next ones", async () => {
   await using branch = await faultBranch(database);
-  const { request, endTurn, users, transactions } = await readService(branch, 3);
+  const clock = new ManualClock();
+  const { request, endTurn, users, transactions } = await readService(branch, 3, { clock });
   const lock = await lockUsers(branch);
   const answers = users.map(({ id }) => read(request, id));
   await endTurn(3);
@@ -166,25 +179,39 @@ Deno.test("reads that the server holds up for longer than 50 ms wait alone, and 
   assertEquals(await foundBy(answers), [...users, users[0]]);
 });
 
-Deno.test("some time after a failure reads share transactions again", async () => {
+Deno.test("after a failure reads run alone for 250 ms, and twice as long each time that they fail again", async () => {
   await using branch = await faultBranch(database);
-  const { request, users, transactions } = await readService(branch, 3, {
-    ...OWN_TURNS,
-    aloneMs: 2_000,
-  });
-  const readAll = () => foundBy(users.map(({ id }) => read(request, id)));
-  const lock = await lockUsers(branch);
-  const first = readAll();
-  assert(await pollUntil(() => transactions() === 4, { deadlineMs: 10_000, intervalMs: 5 }));
-  await lock.rollback();
-  await first;
+  const clock = new ManualClock();
+  const { request, endTurn, users, transactions } = await readService(branch, 3, { clock });
+  const [, unreadable] = users;
+  // Of two transactions, if they share.
+  const asked = [...users, ...Array<UserDocument>(16).fill(unreadable!)];
+  /** Whether they have shared transactions, which have failed. */
   const doShare = async () => {
     const before = transactions();
-    assertEquals(await readAll(), users);
-    return transactions() === before + 1;
+    const answers = asked.map(({ id }) => read(request, id));
+    await endTurn(asked.length);
+    const statuses = asked.map((user) => user === unreadable ? 500 : 200);
+    assertEquals((await Promise.all(answers)).map(({ status }) => status), statuses);
+    const count = transactions() - before;
+    assert([asked.length, asked.length + 2].includes(count), `${count} transactions`);
+    return count > asked.length;
   };
-  assertEquals(await doShare(), false);
-  assert(await pollUntil(doShare, { deadlineMs: 20_000, intervalMs: 50 }));
+  await using _ = await failReadsOf(branch, unreadable!);
+  const fails = async (pausesMs: readonly number[]) => {
+    for (const pauseMs of pausesMs) {
+      assertEquals(await doShare(), true);
+      await clock.advance(pauseMs - 1);
+      assertEquals(await doShare(), false, `${pauseMs} ms`);
+      await clock.advance(1);
+    }
+  };
+  await fails([250, 500, 1_000, 2_000, 4_000, 8_000, 10_000, 10_000]);
+  // Within 10 s of the last time, and later.
+  await clock.advance(9_999);
+  await fails([10_000]);
+  await clock.advance(10_000);
+  await fails([250, 500]);
 });
 
 Deno.test("where the server takes long for each row, reads and creates run alone", async () => {
@@ -240,8 +267,7 @@ Deno.test("a read that comes alone waits for as long as the service's own limit 
 Deno.test("a row that cannot be read fails its own read alone", async () => {
   await using branch = await faultBranch(database);
   const { request, endTurn, users } = await readService(branch, 3);
-  await branch.asAdmin(`create policy fails on users as restrictive
-    using (id <> '${users[1]!.id}' or 1 / (version - 1) = 0)`);
+  await using _ = await failReadsOf(branch, users[1]!);
   const answers = users.map(({ id }) => read(request, id));
   await endTurn(3);
   const [first, damaged, last] = await Promise.all(answers);
