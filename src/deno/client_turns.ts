@@ -22,10 +22,6 @@ export interface TurnOptions {
   readonly connections: number;
   /** How many reads a connection serves at a time. */
   readonly readDepth: () => number;
-  /** Whether the pool would refuse a request that comes behind so many more, as it would wait there for too long. */
-  readonly refusesBehind: (more: number) => boolean;
-  /** Whether the pool opens connections, so that its first answers are late. */
-  readonly isLoggingIn: () => boolean;
   /** A request that would wait for longer than this and one turn is refused; 0 lets all wait. */
   readonly shedTargetMs: number;
 }
@@ -56,9 +52,8 @@ export interface Turn {
  * Requests run at once as long as the pool serves them at a time, and the turns of the event loop stay short; more would
  * only wait for one another. A client always gets its equal part of that, also if others have more, and beside other
  * clients at most a third. Further requests wait. What comes free goes round the clients that wait, and of one client it is
- * first in, first out; none takes it that the pool would refuse. A request whose wait would be too long is refused. Beside
- * all of these run those that have waited for `TURN_TIMEOUT_MS`, as many as the limit of the event loop allows, or all if
- * nothing has ended in that time.
+ * first in, first out. A request whose wait would be too long is refused. Beside all of these run those that have waited for
+ * `TURN_TIMEOUT_MS`, as many as the limit of the event loop allows, or all if nothing has ended in that time.
  */
 export class ClientTurns {
   readonly #options: TurnOptions;
@@ -175,16 +170,11 @@ export class ClientTurns {
       this.#limit.holds(requestsOf(this.#running));
     // While no place is free, only a client that has less than before may run more, or all whose parts have grown.
     const clients = isFull && ended !== undefined ? [ended] : this.#waiting;
-    let begun = 0;
     // One that takes a turn goes to the end, where the loop meets it again.
     for (const client of clients) {
       const { waiting, admission } = client.queue ?? {};
       const [first] = waiting ?? [];
       if (first === undefined || !this.#mayBegin(client, first)) continue;
-      // Here it may wait until the pool takes more. Otherwise it would be refused, its end would let in the next one, and all
-      // that wait would be refused in a moment.
-      if (!first.isOverdue && this.#options.refusesBehind(begun)) continue;
-      begun++;
       // A higher limit says nothing of how fast requests are served.
       if (hasEnded) admission!.noteReturn(this.#clock.now());
       this.#waiting.delete(client);
@@ -213,11 +203,11 @@ export class ClientTurns {
   }
 
   #queueOf(client: Client): Queue {
-    const { shedTargetMs: targetMs, connections, isLoggingIn } = this.#options;
+    const { shedTargetMs: targetMs, connections } = this.#options;
     const permits = Math.ceil(connections / this.#clients.size);
     return client.queue ??= {
       waiting: new Set(),
-      admission: new AdmissionControl({ targetMs, permits, isLoggingIn }),
+      admission: new AdmissionControl({ targetMs, permits }),
     };
   }
 

@@ -181,8 +181,6 @@ export async function start(
   const turns = new ClientTurns({
     connections: size + maxOverflow,
     readDepth: () => db.readDepth,
-    refusesBehind: (more) => db.refusesBehind(more),
-    isLoggingIn: () => db.isLoggingIn,
     shedTargetMs,
   });
   // In front of the app, where a request that waits keeps no frames of middleware: `tests/bench/README.md`.

@@ -14,15 +14,13 @@ const NAMES = Array.from({ length: 40 }, (_, index) => `${index}`);
 /** Requests whose names begin with `r` read. `onLook` is called when it is asked how many may run. */
 function turnsOf(connections: number, { readDepth = 1, onLook = () => {} } = {}) {
   const clock = new ManualClock();
-  const load = { readDepth, isBusy: false, poolTakes: Infinity };
+  const load = { readDepth, isBusy: false };
   const options = {
     connections,
     readDepth() {
       onLook();
       return load.readDepth;
     },
-    refusesBehind: (more: number) => more >= load.poolTakes,
-    isLoggingIn: () => false,
     shedTargetMs: SHED_TARGET_MS,
   };
   // No turn of the event loop is long. An idle process uses no processor.
@@ -309,31 +307,6 @@ Deno.test("a request is refused at once when the wait for its turn would be too 
   waits.sort((a, b) => a - b);
   const p99 = waits[Math.floor(waits.length * 0.99)]!;
   assert(p99 <= TURN_TIMEOUT_MS, `p99 ${p99} ms`);
-});
-
-Deno.test("no request is let in that the pool would refuse, for a second", async () => {
-  const { clock, load, ask, take, end } = turnsOf(3);
-  const asked = NAMES.slice(0, 8).map((name) => ask("a", name));
-  assertEquals(await take(), ["0", "1", "2"]);
-  load.poolTakes = 0;
-  end("0");
-  assertEquals(await take(), []);
-  // One that has its turn at once is for the pool to refuse: it may need no connection.
-  const other = ask("b", "b1");
-  assertEquals(await take(), ["b1"]);
-  end("b1");
-  assertEquals(await take(), []);
-  load.poolTakes = 1;
-  end("1");
-  assertEquals(await take(), ["3"]);
-  load.poolTakes = Infinity;
-  end("2");
-  assertEquals(await take(), ["4", "5"]);
-  load.poolTakes = 0;
-  await clock.advance(TURN_TIMEOUT_MS);
-  assertEquals(await take(), ["6", "7"]);
-  NAMES.slice(3, 8).forEach(end);
-  await Promise.all([...asked, other]);
 });
 
 Deno.test("a burst is not refused, however many requests it has", async () => {

@@ -114,13 +114,7 @@ Deno.test("a turn is measured once, by its most requests, and not where few requ
 
 Deno.test("past the limit a client gets its equal part, and requests wait in front of the event loop", async () => {
   const { times, endTurn } = limitWithTurns();
-  const options = {
-    connections: 100,
-    readDepth: () => 1,
-    refusesBehind: () => false,
-    isLoggingIn: () => false,
-    shedTargetMs: 0,
-  };
+  const options = { connections: 100, readDepth: () => 1, shedTargetMs: 0 };
   const turns = new ClientTurns(options, { clock: new ManualClock(), times });
   const started: string[] = [];
   const ends: (() => void)[] = [];
@@ -184,13 +178,7 @@ Deno.test("the limit grows while requests wait for those that run without the pr
 
 Deno.test("requests that run for long hold up the others only until the process is idle", async () => {
   const { times, look, looks } = limitWithTurns();
-  const options = {
-    connections: 50,
-    readDepth: () => 1,
-    refusesBehind: () => false,
-    isLoggingIn: () => false,
-    shedTargetMs: 0,
-  };
+  const options = { connections: 50, readDepth: () => 1, shedTargetMs: 0 };
   const turns = new ClientTurns(options, { clock: new ManualClock(), times });
   let running = 0;
   for (let count = 0; count < 60; count++) {
@@ -213,13 +201,7 @@ Deno.test("requests that run for long hold up the others only until the process 
 
 Deno.test("those that wait for the limit begin once the process is idle, also where another client's requests have ended", async () => {
   const { times, look, endTurn } = limitWithTurns();
-  const options = {
-    connections: 50,
-    readDepth: () => 1,
-    refusesBehind: () => false,
-    isLoggingIn: () => false,
-    shedTargetMs: 0,
-  };
+  const options = { connections: 50, readDepth: () => 1, shedTargetMs: 0 };
   const turns = new ClientTurns(options, { clock: new ManualClock(), times });
   const started: string[] = [];
   const ends: (() => void)[] = [];

@@ -1,14 +1,14 @@
 /** Requests that wait for their turns in front of a pool whose connections are held up, or still to be opened. */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { type PoolOptions, PoolOverloadedError, sql } from "../../src/db/mod.ts";
 import { ClientTurns } from "../../src/deno/client_turns.ts";
 import { flushPromises, ManualClock } from "../support/manual_clock.ts";
 import { ReadingServer } from "../support/reading_server.ts";
 import { databaseOf, poolOf } from "../support/test_pool.ts";
 
-const POOL = { size: 2, maxOverflow: 0, readDepth: 3, shedTargetMs: 500 };
+const POOL = { size: 2, maxOverflow: 0, shedTargetMs: 500 };
 
-/** What has come of the requests of one client; a read's number if it was answered. */
+/** What has come of a request; a read's number if it was answered. */
 type Outcome = number | "refused" | "answered";
 
 function service(options: Partial<PoolOptions> & { loginMs?: number } = {}) {
@@ -28,8 +28,6 @@ function service(options: Partial<PoolOptions> & { loginMs?: number } = {}) {
   const turns = new ClientTurns({
     connections: pool.totals().limit,
     readDepth: () => db.readDepth,
-    refusesBehind: (more) => db.refusesBehind(more),
-    isLoggingIn: () => db.isLoggingIn,
     shedTargetMs: POOL.shedTargetMs,
   }, {
     clock,
@@ -41,8 +39,8 @@ function service(options: Partial<PoolOptions> & { loginMs?: number } = {}) {
     },
   });
   const outcomes: Outcome[] = [];
-  const ask = async (work: () => Promise<Outcome>) => {
-    const answer = await turns.run({ client: "a", isRead: true }, async (turn) => {
+  const ask = async (client: string, work: () => Promise<Outcome>) => {
+    const answer = await turns.run({ client, isRead: true }, async (turn) => {
       if ("waiting" in turn) return "refused";
       try {
         return await work();
@@ -65,26 +63,24 @@ function service(options: Partial<PoolOptions> & { loginMs?: number } = {}) {
     await pass(1);
   };
   return {
-    db,
     outcomes,
     pass,
     /** Ends when the test says so, and needs no connection. */
-    probe(): () => void {
+    probe(client = "a"): () => void {
       const { promise, resolve } = Promise.withResolvers<Outcome>();
-      asked.push(ask(() => promise));
+      asked.push(ask(client, () => promise));
       return () => resolve("answered");
     },
     read(n: number): void {
-      asked.push(ask(async () => {
+      asked.push(ask("a", async () => {
         const [[row]] = await db.session({ readOnly: true })
           .commit([sql<{ n: number }>`select ${n} as n`]);
         return row!.n;
       }));
     },
-    answer,
-    /** Answers all reads within 100 ms, also those that begin meanwhile, and closes the pool. */
+    /** Answers all reads, also those that begin meanwhile, and closes the pool. */
     async answerAll(): Promise<void> {
-      for (let ms = 0; ms < 100; ms++) await answer();
+      for (let ms = 0; ms < 500 && outcomes.length < asked.length; ms++) await answer();
       assertEquals(outcomes.length, asked.length);
       // Connections that are still being opened.
       await pass(loginMs);
@@ -100,37 +96,11 @@ function numbers(count: number, from = 0): number[] {
 const sorted = (outcomes: readonly Outcome[]) =>
   outcomes.toSorted((one, other) => Number(one) - Number(other));
 
-/** Each of these reads holds up a connection. */
-async function holdUp({ pass, read }: ReturnType<typeof service>, reads: readonly number[]) {
-  for (const n of reads) {
-    read(n);
-    await pass(500);
-  }
-}
-
-Deno.test("reads that a lock holds up for less than a second are all answered, whatever else ends meanwhile", async () => {
-  const tested = service();
-  const { db, outcomes, pass, probe, read, answer, answerAll } = tested;
-  await holdUp(tested, [0, 1]);
-  await answer();
-  // A quick one tells the pool that the others are slow.
-  read(2);
-  await pass(1);
-  await answer();
-  const end = probe();
-  await holdUp(tested, [3, 4]);
-  numbers(20, 5).forEach(read);
-  await pass(600);
-  assertEquals([db.stats().leased, db.stats().waiting], [2, 3]);
-  end();
-  await pass(100);
-  assertEquals(outcomes, [0, 1, 2, "answered"]);
-  await answerAll();
-  assertEquals(sorted(outcomes.slice(4)), numbers(22, 3));
-});
+const countOf = (wanted: Outcome, outcomes: readonly Outcome[]) =>
+  outcomes.filter((outcome) => outcome === wanted).length;
 
 Deno.test("reads that wait for a database that wakes up are all answered", async () => {
-  const { outcomes, pass, read, answerAll } = service({ loginMs: 2_000, size: 4 });
+  const { outcomes, pass, read, answerAll } = service({ size: 4, loginMs: 2_000 });
   for (const n of numbers(60)) {
     read(n);
     await pass(20);
@@ -152,4 +122,29 @@ Deno.test("beside slow reads a request that needs no connection is answered at o
   }
   await answerAll();
   assertEquals(sorted(outcomes.slice(5)), numbers(5));
+});
+
+Deno.test("so are those of a client that come at once, while another client's reads fill the pool and its queue", async () => {
+  const { outcomes, pass, probe, read, answerAll } = service();
+  numbers(200).forEach((n) => read(n));
+  // They run beside the others now, and the pool has refused those that would wait for too long.
+  await pass(1_500);
+  const before = outcomes.length;
+  for (let count = 0; count < 60; count++) probe("b")();
+  await pass(0);
+  assertEquals(outcomes.slice(before), Array(60).fill("answered"));
+  await answerAll();
+});
+
+Deno.test("while logins hang, requests for which there is no turn are refused at once", async () => {
+  const { outcomes, pass, read, answerAll } = service({ loginMs: 5_000 });
+  for (const n of numbers(300)) {
+    read(n);
+    await pass(10);
+  }
+  const refused = outcomes.length;
+  assert(refused > 200 && refused === countOf("refused", outcomes), `${outcomes}`);
+  await pass(2_000);
+  await answerAll();
+  assertEquals(countOf("refused", outcomes), refused);
 });

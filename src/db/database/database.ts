@@ -289,16 +289,6 @@ export class Database {
     return this.#options.pool.readDepth;
   }
 
-  /** Whether a caller that had to wait behind so many more than now would be refused, as its wait would be too long. */
-  refusesBehind(more: number): boolean {
-    return this.#options.pool.refusesBehind(more);
-  }
-
-  /** Whether a connection is being opened. */
-  get isLoggingIn(): boolean {
-    return this.#options.pool.isLoggingIn;
-  }
-
   /** Counters and histograms, as they are now. */
   stats(): DatabaseStats {
     const { pool, replicas } = this.#options;

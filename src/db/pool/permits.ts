@@ -72,7 +72,7 @@ export class Permits {
       // A caller that would wait longer than the timeout gets no lease.
       targetMs: Math.min(options.shedTargetMs, options.acquireTimeoutMs),
       permits: this.limit,
-      isLoggingIn: () => this.isLoggingIn,
+      isLoggingIn: () => this.#entries.values().some((entry) => entry.isLoggingIn),
     });
     this.reclaimer = new Reclaimer({
       clock,
@@ -97,16 +97,6 @@ export class Permits {
 
   nextId(): number {
     return ++this.#lastId;
-  }
-
-  /** Whether a caller that had to wait behind so many more than now would be refused, as its wait would be too long. */
-  refusesBehind(more: number): boolean {
-    const { size } = this.queue;
-    return size > 0 && !this.#admission.admits(size + more, this.#clock.now());
-  }
-
-  get isLoggingIn(): boolean {
-    return this.#entries.values().some((entry) => entry.isLoggingIn);
   }
 
   /** Waits for a lease. Rejects at once if the caller may not wait. */

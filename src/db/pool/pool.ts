@@ -145,16 +145,6 @@ export class Pool {
     return 1;
   }
 
-  /** Whether a caller that had to wait behind so many more than now would be refused, as its wait would be too long. */
-  refusesBehind(more: number): boolean {
-    return this.#permits.refusesBehind(more);
-  }
-
-  /** Whether a connection is being opened. */
-  get isLoggingIn(): boolean {
-    return this.#permits.isLoggingIn;
-  }
-
   /** Counts by state, counters since the pool was made, and histograms. */
   stats(): PoolStats {
     return { ...this.totals(), ...this.#parts.metrics.snapshot() };
