@@ -9,7 +9,7 @@
  * - Where a unit has no better chance alone, the failure is the answer to all of them: the pool has no connection for it, or
  *   the transaction may be, or is, committed.
  * - A statement reads or writes one row after the other. Where the server takes long for each, as for one from its disk,
- *   several connections are faster: the tenant's units run alone then, for a time that grows while that stays so.
+ *   several connections are faster: the tenant's units run alone then.
  */
 import DataLoader from "dataloader";
 import type { Context } from "hono";
@@ -30,13 +30,16 @@ import { asError } from "../library/hono/with_session.ts";
 import { timeLeftMs } from "./request_timeout.ts";
 
 /**
- * How long units run alone after a shared transaction has failed, or several were slow. Often the server was held up for a
- * moment: by a checkpoint, a lock, or another process.
+ * How long units run alone after a shared transaction has failed. Often the server was held up for a moment: by a checkpoint,
+ * a lock, or another process.
  */
-const ALONE_MS = 250;
+const FAILED_MS = 250;
 
-/** Each time that they fail, or are slow, again within so long, it is twice as long, but no longer than this. */
-const ALONE_MAX_MS = 10_000;
+/** If one fails again less than this after such a time, the next one is twice as long, but no longer than `ALONE_MS`. */
+const AGAIN_MS = 10_000;
+
+/** How long units run alone after several transactions were slow. A server that is slow stays so for longer. */
+const ALONE_MS = 10_000;
 
 /**
  * Only transactions of so many units are timed: in one of fewer, each has too large a part of what the server needs for a
@@ -133,7 +136,8 @@ class TenantUnits<Item, Row, Value extends object> {
   readonly #clock: Pick<Clock, "now">;
   /** A unit of which it makes `undefined` is to run alone. */
   readonly #loader: DataLoader<Asked<Item>, Value | undefined>;
-  #aloneMs = ALONE_MS;
+  /** How long units ran alone after the last failure. */
+  #failedMs = FAILED_MS;
   #aloneUntilMs = -Infinity;
   /** Transactions of enough units. */
   #timeable = 0;
@@ -185,7 +189,7 @@ class TenantUnits<Item, Row, Value extends object> {
       return answers(rows, items);
     } catch (error) {
       if (!mayRunAlone(error)) return asked.map(() => asError(error));
-      this.#runAlone();
+      this.#noteFailure();
       return asked.map(() => undefined);
     }
   }
@@ -194,17 +198,18 @@ class TenantUnits<Item, Row, Value extends object> {
     const { slowMs } = this.#work;
     const boundedMs = Math.min(Math.max(0, unitMs), OUTLIER * slowMs);
     this.#unitMs += NEWEST * (boundedMs - this.#unitMs);
-    if (this.#unitMs > slowMs) this.#runAlone();
+    if (this.#unitMs <= slowMs) return;
+    this.#unitMs = 0;
+    this.#aloneUntilMs = this.#clock.now() + ALONE_MS;
   }
 
-  #runAlone(): void {
+  #noteFailure(): void {
     const nowMs = this.#clock.now();
     // Several may have been under way.
     if (nowMs < this.#aloneUntilMs) return;
-    const isAgain = nowMs < this.#aloneUntilMs + ALONE_MAX_MS;
-    this.#aloneMs = isAgain ? Math.min(2 * this.#aloneMs, ALONE_MAX_MS) : ALONE_MS;
-    this.#aloneUntilMs = nowMs + this.#aloneMs;
-    this.#unitMs = 0;
+    const isAgain = nowMs < this.#aloneUntilMs + AGAIN_MS;
+    this.#failedMs = isAgain ? Math.min(2 * this.#failedMs, ALONE_MS) : FAILED_MS;
+    this.#aloneUntilMs = nowMs + this.#failedMs;
   }
 }
 

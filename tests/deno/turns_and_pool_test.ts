@@ -63,6 +63,7 @@ function service(options: Partial<PoolOptions> & { loginMs?: number } = {}) {
     await pass(1);
   };
   return {
+    db,
     outcomes,
     pass,
     /** Ends when the test says so, and needs no connection. */
@@ -124,11 +125,12 @@ Deno.test("beside slow reads a request that needs no connection is answered at o
   assertEquals(sorted(outcomes.slice(5)), numbers(5));
 });
 
-Deno.test("so are those of a client that come at once, while another client's reads fill the pool and its queue", async () => {
-  const { outcomes, pass, probe, read, answerAll } = service();
+Deno.test("so are those of a client that come at once, while another client's reads fill the pool and wait for it", async () => {
+  const { db, outcomes, pass, probe, read, answerAll } = service();
   numbers(200).forEach((n) => read(n));
-  // They run beside the others now, and the pool has refused those that would wait for too long.
+  // After a second all run beside the others.
   await pass(1_500);
+  assert(db.stats().waiting > 100, `${db.stats().waiting} wait`);
   const before = outcomes.length;
   for (let count = 0; count < 60; count++) probe("b")();
   await pass(0);
@@ -140,7 +142,10 @@ Deno.test("while logins hang, requests for which there is no turn are refused at
   const { outcomes, pass, read, answerAll } = service({ loginMs: 5_000 });
   for (const n of numbers(300)) {
     read(n);
+    await pass(0);
+    const atOnce = outcomes.length;
     await pass(10);
+    assertEquals(outcomes.length, atOnce);
   }
   const refused = outcomes.length;
   assert(refused > 200 && refused === countOf("refused", outcomes), `${outcomes}`);

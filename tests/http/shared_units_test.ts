@@ -1,7 +1,13 @@
 /** When units of work stop sharing transactions since the server takes long for each. */
 import { assert, assertEquals } from "@std/assert";
 import { Hono } from "hono";
-import { sql, type TransactionOptions, type TransactionRunner } from "../../src/db/mod.ts";
+import {
+  type Clock,
+  sql,
+  systemClock,
+  type TransactionOptions,
+  type TransactionRunner,
+} from "../../src/db/mod.ts";
 import { atTurnEnd } from "../../src/deno/loop_turns.ts";
 import type { IdentityVariables } from "../../src/http/identity.ts";
 import { SharedUnits } from "../../src/http/shared_units.ts";
@@ -9,6 +15,7 @@ import { provideDatabase } from "../../src/library/hono/mod.ts";
 import { mapSessionOptions } from "../../src/session_options.ts";
 import { asTenant } from "../../src/tenant.ts";
 import { type LocalBranch, localDatabase } from "../support/local_database.ts";
+import { ManualClock } from "../support/manual_clock.ts";
 
 const database = await localDatabase();
 
@@ -19,7 +26,11 @@ interface Value {
 /** Asks for as many units at once, and returns how many of them ran alone. */
 function unitsOn(
   branch: LocalBranch,
-  { atOnce, sleepMs }: { atOnce: number; sleepMs: () => number },
+  { atOnce, sleepMs, clock = systemClock }: {
+    atOnce: number;
+    sleepMs: () => number;
+    clock?: Clock;
+  },
   db: TransactionRunner = branch.open(),
 ): () => Promise<number> {
   const units = new SharedUnits<number, Value, Value>({
@@ -34,6 +45,7 @@ function unitsOn(
     atTurnEnd,
     isTraced: () => false,
     statementTimeoutMs: 10_000,
+    clock,
   });
   let alone = 0;
   const app = new Hono<{ Variables: IdentityVariables }>();
@@ -62,16 +74,23 @@ Deno.test("as long as the server takes little for each of them, units share tran
   for (let n = 0; n < 40; n++) assertEquals(await ask(), 0);
 });
 
-Deno.test("once the server takes long for each in several transactions, units run alone", async () => {
+Deno.test("once the server takes long for each in several transactions, units run alone for 10 s", async () => {
   await using branch = await database.connect();
   let sleepMs = 0;
-  const ask = unitsOn(branch, { atOnce: 10, sleepMs: () => sleepMs });
+  const clock = new ManualClock();
+  const ask = unitsOn(branch, { atOnce: 10, sleepMs: () => sleepMs, clock });
   for (let n = 0; n < 5; n++) assertEquals(await ask(), 0);
   sleepMs = 50;
   let shared = 0;
   while (await ask() === 0) assert(++shared < 40, "units share for too long");
   // Of four transactions one is timed, and each counts as 4 ms for a unit at most.
   assert(shared >= 16, `${shared} slow transactions are not enough`);
+  sleepMs = 0;
+  await clock.advance(9_999);
+  assertEquals(await ask(), 10);
+  await clock.advance(1);
+  // What was slow before does not count any more.
+  for (let n = 0; n < 8; n++) assertEquals(await ask(), 0);
 });
 
 Deno.test("units share transactions that are too small for their times to be compared", async () => {
