@@ -86,7 +86,7 @@ export interface SharingOptions {
   readonly isTraced: () => boolean;
   /** The database's own limit for a statement, which a shared one does not exceed. */
   readonly statementTimeoutMs: number;
-  readonly clock?: Pick<Clock, "now">;
+  readonly clock?: Clock;
 }
 
 export interface SharedUnit<Item, Value> {
@@ -133,7 +133,7 @@ interface Asked<Item> {
 class TenantUnits<Item, Row, Value extends object> {
   readonly #work: SharedWork<Item, Row, Value>;
   readonly #options: TransactionOptions;
-  readonly #clock: Pick<Clock, "now">;
+  readonly #clock: Clock;
   /** A unit of which it makes `undefined` is to run alone. */
   readonly #loader: DataLoader<Asked<Item>, Value | undefined>;
   /** How long units ran alone after the last failure. */

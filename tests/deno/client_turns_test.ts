@@ -6,6 +6,7 @@ import {
   TURN_TIMEOUT_MS,
 } from "../../src/deno/client_turns.ts";
 import { flushPromises, ManualClock } from "../support/manual_clock.ts";
+import { processTimes } from "./process_times.ts";
 
 const SHED_TARGET_MS = 500;
 
@@ -23,13 +24,7 @@ function turnsOf(connections: number, { readDepth = 1, onLook = () => {} } = {})
     },
     shedTargetMs: SHED_TARGET_MS,
   };
-  // No turn of the event loop is long. An idle process uses no processor.
-  const times = {
-    now: () => clock.now(),
-    cpuMs: () => load.isBusy ? clock.now() : 0,
-    atTurnEnd: () => {},
-    after: (timeMs: number, callback: () => void) => clock.after(timeMs, callback),
-  };
+  const times = processTimes(clock, { isBusy: () => load.isBusy });
   const turns = new ClientTurns(options, { clock, times });
   const started: string[] = [];
   const ends = new Map<string, () => void>();

@@ -4,7 +4,8 @@ import { type PoolOptions, PoolOverloadedError, sql } from "../../src/db/mod.ts"
 import { ClientTurns } from "../../src/deno/client_turns.ts";
 import { flushPromises, ManualClock } from "../support/manual_clock.ts";
 import { ReadingServer } from "../support/reading_server.ts";
-import { databaseOf, poolOf } from "../support/test_pool.ts";
+import { connectAfter, databaseOf, poolOf } from "../support/test_pool.ts";
+import { processTimes } from "./process_times.ts";
 
 const POOL = { size: 2, maxOverflow: 0, shedTargetMs: 500 };
 
@@ -18,10 +19,7 @@ function service(options: Partial<PoolOptions> & { loginMs?: number } = {}) {
   const pool = poolOf(server.driver, {
     ...POOL,
     clock,
-    connect: async (connectOptions) => {
-      await new Promise<void>((resolve) => clock.after(loginMs, resolve));
-      return await server.driver.connect(connectOptions);
-    },
+    connect: connectAfter(server.driver, { clock, loginMs }),
     ...poolOptions,
   });
   const db = databaseOf(pool, { clock });
@@ -31,12 +29,7 @@ function service(options: Partial<PoolOptions> & { loginMs?: number } = {}) {
     shedTargetMs: POOL.shedTargetMs,
   }, {
     clock,
-    times: {
-      now: () => clock.now(),
-      after: (timeMs, callback) => clock.after(timeMs, callback),
-      cpuMs: () => 0,
-      atTurnEnd: () => {},
-    },
+    times: processTimes(clock),
   });
   const outcomes: Outcome[] = [];
   const ask = async (client: string, work: () => Promise<Outcome>) => {

@@ -1,4 +1,5 @@
 import {
+  type Clock,
   Database,
   type DatabaseOptions,
   type DatabaseOwner,
@@ -35,6 +36,17 @@ export function poolOf(driver: Driver, options: Partial<PoolOptions> = {}): Pool
     shedTargetMs: 0,
     ...options,
   });
+}
+
+/** Connects by the driver, after so long on the clock. */
+export function connectAfter(
+  driver: Driver,
+  { clock, loginMs }: { clock: Clock; loginMs: number },
+): PoolOptions["connect"] {
+  return async (options) => {
+    await new Promise<void>((resolve) => clock.after(loginMs, resolve));
+    return await driver.connect(options);
+  };
 }
 
 /** A database over the pool. Disposing of it awaits its background work, and closes the pool. */

@@ -16,7 +16,7 @@ import { type GatheredReads, Gathering } from "../../../src/db/pool/gathering.ts
 import { flushPromises, ManualClock } from "../../support/manual_clock.ts";
 import { ReadingServer } from "../../support/reading_server.ts";
 import type { ScriptedConnection } from "../../support/scripted_driver.ts";
-import { databaseOf, poolOf } from "../../support/test_pool.ts";
+import { connectAfter, databaseOf, poolOf } from "../../support/test_pool.ts";
 
 interface Place {
   readonly clock: ManualClock;
@@ -54,16 +54,12 @@ function sharing(
     const { owner = OwnerScope.lasting(), loginMs = 0, ...poolOptions } = options;
     const clock = new ManualClock();
     const server = new ReadingServer();
-    const connect: PoolOptions["connect"] = async (options) => {
-      await new Promise<void>((resolve) => clock.after(loginMs, resolve));
-      return await server.driver.connect(options);
-    };
     const settings = {
       size: 1,
       maxOverflow: 0,
       readDepth: 3,
       clock,
-      ...(loginMs > 0 && { connect }),
+      ...(loginMs > 0 && { connect: connectAfter(server.driver, { clock, loginMs }) }),
       ...poolOptions,
     };
     const pool = poolOf(server.driver, settings);
